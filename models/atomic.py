@@ -1,0 +1,63 @@
+"""Files that appear whole or not at all, and are still there after a power cut."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes the files of a new folder, by name; its parent is made if need be.
+
+    Raises:
+        FileExistsError: the folder exists.
+        OSError: the disk is full or cannot be written; nothing is left behind.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    try:
+        for name, content in contents.items():
+            _write_synced(temporary / name, content)
+        _sync_folder(temporary)
+        if folder.exists():  # rename would replace an empty folder without a word
+            raise FileExistsError(folder)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(folder.parent)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file in place of any that was there; its folder is made if need be.
+
+    Raises:
+        OSError: the disk is full or cannot be written; the old file, if any, is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        _write_synced(temporary, content)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

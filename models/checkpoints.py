@@ -1,0 +1,73 @@
+"""Checkpoints as torch writes and reads them: a `state_dict` that any torch script can load, and the card beside it."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.numpy
+import torch
+from torch import Tensor, nn
+
+from models import atomic
+from models.cards import ARRAYS_FILE, CARD_FILE, NETWORK_FILE, Card, DamagedCheckpoint, digest
+from models.datasets import FloatArray
+from models.networks import build
+from models.plans import check_shapes, check_values, layout
+from models.specs import InvalidInput, NetworkSpec
+
+
+def save(folder: Path, network: nn.Module, card: Card) -> str:
+    """Writes a checkpoint as a new folder that appears whole or not at all, and survives a power cut once it is there.
+
+    `card.files` is filled in here.
+
+    Returns:
+        The digest of the card, for `cards.read`.
+
+    Raises:
+        FileExistsError: the folder exists.
+        OSError: the disk is full or cannot be written.
+    """
+    state = network.state_dict()
+    network_file = io.BytesIO()
+    torch.save(state, network_file)
+    contents = {
+        NETWORK_FILE: network_file.getvalue(),
+        ARRAYS_FILE: safetensors.numpy.save(_arrays(state)),
+    }
+    card_file = replace(card, files={name: digest(content) for name, content in contents.items()}).to_json()
+    atomic.write_folder(folder, contents | {CARD_FILE: card_file})
+    return digest(card_file)
+
+
+def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Module:
+    """The network whose `state_dict` is in a `.pth` file, ours or one that a plain torch script saved.
+
+    Nothing but tensors is unpickled, and keys, shapes, dtype and finiteness are checked before a weight is copied.
+
+    Raises:
+        DamagedCheckpoint: the file is no `state_dict`, or not that of such a network.
+    """
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises what its unpickler, zip reader or storage code happens to raise
+        raise DamagedCheckpoint(f"{path.name}: not a state_dict ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not all(_is_float32(value) for value in state.values()):
+        raise DamagedCheckpoint(f"{path.name}: not a state_dict of float32 tensors")
+    try:
+        # shapes first: a tiny file can claim a tensor of terabytes, and as an array it would be one
+        check_shapes(layout(spec, features, classes).shapes, {key: tuple(value.shape) for key, value in state.items()})
+        check_values(_arrays(state))
+    except InvalidInput as error:
+        raise DamagedCheckpoint(f"{path.name}: {error}") from error
+    network = build(spec, features, classes, seed=0)
+    network.load_state_dict(state)
+    return network
+
+
+def _is_float32(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.float32 and value.layout == torch.strided
+
+
+def _arrays(state: dict[str, Tensor]) -> dict[str, FloatArray]:
+    return {key: value.detach().contiguous().numpy() for key, value in state.items()}

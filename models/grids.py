@@ -1,0 +1,75 @@
+"""The decision boundary as a map: a network's answer on a regular grid of the plane."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models import plans
+from models.datasets import DoubleArray, FloatArray, IntArray
+from models.plans import Plan
+from models.specs import GridSpec, InvalidInput, ResponseKind
+
+PADDING = 1.0
+"""What the tutorial adds to the data's range on each side of its pictures, in data units."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A response on a grid.
+
+    Attributes:
+        x_W: float64 (W,), the abscissa of each column, ascending.
+        y_H: float64 (H,), the ordinate of each row, ascending: row 0 lies at `y_min`.
+        values_HW: float32 for probabilities and logits, int64 for labels (the index of the most probable class).
+    """
+
+    x_W: DoubleArray
+    y_H: DoubleArray
+    values_HW: FloatArray | IntArray
+
+
+def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int) -> Grid:
+    """A network's response at every cell of a grid, some rows at a time.
+
+    Memory beyond the answer does not grow with H. `class_index` says whose probability or logit; for a network of two classes the logit of class 0 is the negative of
+    that of class 1. It plays no part for labels.
+
+    Raises:
+        InvalidInput: the network does not take points of two coordinates, or overflows float32 in that window.
+    """
+    check_plane(plan.features)
+    x_W = np.linspace(spec.x_min, spec.x_max, spec.width)
+    y_H = np.linspace(spec.y_min, spec.y_max, spec.height)
+    values_HW = np.empty((spec.height, spec.width), dtype=np.int64 if response == "label" else np.float32)
+    rows = max(1, plans.BLOCK // spec.width)
+    for start in range(0, spec.height, rows):
+        x_hW, y_hW = np.meshgrid(x_W, y_H[start : start + rows])
+        xy_N2 = np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32)
+        response_N = _respond(plans.logits(plan, xy_N2), response, class_index)
+        values_HW[start : start + rows] = response_N.reshape(x_hW.shape)
+    return Grid(x_W, y_H, values_HW)
+
+
+def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
+    if response == "logit":
+        if logit_NO.shape[1] == 1:
+            return logit_NO[:, 0] if class_index == 1 else -logit_NO[:, 0]
+        return logit_NO[:, class_index]
+    prob_NK = plans.probabilities(logit_NO)
+    return plans.predicted(prob_NK) if response == "label" else prob_NK[:, class_index]
+
+
+def padded_window(low: Sequence[float], high: Sequence[float]) -> tuple[float, float, float, float]:
+    """The tutorial's window, `x_min, x_max, y_min, y_max`: the range of the data and `PADDING` around it."""
+    return low[0] - PADDING, high[0] + PADDING, low[1] - PADDING, high[1] + PADDING
+
+
+def check_plane(features: int) -> None:
+    """Refuses networks whose points are not in the plane.
+
+    Raises:
+        InvalidInput: `features` is not 2.
+    """
+    if features != 2:
+        raise InvalidInput("model", f"a boundary grid needs a model of 2 features, this one has {features}")

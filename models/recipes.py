@@ -1,0 +1,49 @@
+"""A recipe: everything that decides the weights of a trained network, and so its identity."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from models import specs
+from models.datasets import LabelledPoints, split
+from models.plans import layout
+from models.specs import MAX_WEIGHTS, MAX_WORK, InvalidInput, NetworkSpec, TrainingSpec
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Data, network and training settings. Equal recipes give equal weights, to the bit, on one machine.
+
+    Raises:
+        InvalidInput: data, network and settings together are out of bounds, though each alone is not.
+    """
+
+    points: LabelledPoints
+    network: NetworkSpec
+    training: TrainingSpec
+
+    def __post_init__(self) -> None:
+        if self.weights > MAX_WEIGHTS:
+            raise InvalidInput("network.hidden", f"makes {self.weights:,} weights, at most {MAX_WEIGHTS:,} are allowed")
+        work = self.training.epochs * len(self.points.xy_ND) * self.weights
+        if work > MAX_WORK:
+            raise InvalidInput(
+                "training.epochs", f"epochs x points x weights is {work:,}, at most {MAX_WORK:,} is allowed"
+            )
+        split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
+
+    @property
+    def features(self) -> int:
+        """Coordinates of a point."""
+        return self.points.features
+
+    @property
+    def weights(self) -> int:
+        """How many numbers the network is made of."""
+        return layout(self.network, self.features, len(self.points.classes)).weights
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of data, network and training settings, the seed among them."""
+        parts = [self.points.digest, specs.asdict(self.network), specs.asdict(self.training)]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

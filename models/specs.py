@@ -1,0 +1,250 @@
+"""What can be asked for: the specifications of a data set, a network, a training and a grid, and their bounds.
+
+Every specification checks itself when it is made and raises `InvalidInput`, which names the field. The defaults are the
+tutorial's own settings.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+MAX_SEED = 2**32 - 1  # what NumPy's legacy generator takes
+MAX_POINTS = 100_000  # of one data set: more is no longer "small"
+MAX_FEATURES = 1_000
+MAX_CLASSES = 100
+MAX_LABEL_LENGTH = 64  # characters
+MAX_LABEL_NUMBER = 2**53 - 1  # the integers that every JSON reader keeps exact
+MAX_NOISE = 100.0
+MAX_HIDDEN_LAYERS = 16
+MAX_WIDTH = 1_024
+MAX_WEIGHTS = 4_000_000  # 16 MB of float32 to a checkpoint
+MAX_EPOCHS = 1_000_000
+MAX_LEARNING_RATE = 1_000.0
+MAX_WEIGHT_DECAY = 100.0
+MAX_WORK = 10**13  # epochs x points x weights: some hours of one core
+MAX_RESOLUTION = 4_096  # columns, or rows, of a grid
+MAX_GRID_CELLS = 1_048_576  # 1024 x 1024
+MAX_COORDINATE = 1e30  # keeps the squares and sums of float32 arithmetic finite
+
+DatasetName = Literal["flower", "circles", "moons", "xor", "spirals", "gaussians"]
+NetworkKind = Literal["logistic", "two_layer", "sequential", "module", "residual"]
+Activation = Literal["relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "tanh", "sigmoid", "identity"]
+Optimizer = Literal["sgd", "adam"]
+ResponseKind = Literal["probability", "label", "logit"]
+
+DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
+NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+RESPONSE_KINDS: tuple[ResponseKind, ...] = get_args(ResponseKind)
+
+DEFAULT_NOISE: dict[DatasetName, float] = {
+    "flower": 0.2,
+    "circles": 0.1,
+    "moons": 0.1,
+    "xor": 0.1,
+    "spirals": 0.05,
+    "gaussians": 0.5,
+}
+"""Width of the uniform noise for `flower`, standard deviation of the normal noise for the others, in data units."""
+
+MANY_CLASS_DATASETS: tuple[DatasetName, ...] = ("spirals", "gaussians")
+
+
+class InvalidInput(ValueError):
+    """Something asked for cannot be done as asked.
+
+    `field` is the dotted path of the offending field (`network.hidden`, `points.3.1`); `reason` says what is allowed.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """A generated data set: `n` points, the classes as evenly filled as `n` allows.
+
+    `noise` is in data units, see `DEFAULT_NOISE`. `classes` is the number of arms of `spirals` or of clouds of
+    `gaussians`; the other data sets have two.
+
+    Raises:
+        InvalidInput: a value is out of its bounds.
+    """
+
+    dataset: DatasetName = "flower"
+    n: int = 400
+    noise: float | None = None
+    seed: int = 1
+    classes: int = 2
+
+    def __post_init__(self) -> None:
+        _one_of("data.dataset", self.dataset, DATASET_NAMES)
+        object.__setattr__(self, "noise", self.noise_level)
+        _within("data.noise", self.noise, 0.0, MAX_NOISE)
+        _within("data.seed", self.seed, 0, MAX_SEED)
+        _within("data.classes", self.classes, 2, MAX_CLASSES)
+        if self.classes != 2 and self.dataset not in MANY_CLASS_DATASETS:
+            raise InvalidInput("data.classes", f"only {' and '.join(MANY_CLASS_DATASETS)} take more than two classes")
+        _within("data.n", self.n, self.classes, MAX_POINTS)
+
+    @property
+    def noise_level(self) -> float:
+        """The noise, resolved."""
+        return DEFAULT_NOISE[self.dataset] if self.noise is None else self.noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """A network's architecture, apart from the number of inputs and outputs, which the data decide.
+
+    `hidden` lists the widths of the hidden layers: none for `logistic`, exactly one for `two_layer`.
+
+    Raises:
+        InvalidInput: a value is out of its bounds.
+    """
+
+    kind: NetworkKind = "sequential"
+    hidden: tuple[int, ...] | None = None
+    activation: Activation = "tanh"
+
+    def __post_init__(self) -> None:
+        _one_of("network.kind", self.kind, NETWORK_KINDS)
+        _one_of("network.activation", self.activation, ACTIVATIONS)
+        hidden = self.widths
+        object.__setattr__(self, "hidden", hidden)
+        if self.kind == "logistic" and hidden:
+            raise InvalidInput("network.hidden", "a logistic network has no hidden layer")
+        if self.kind == "two_layer" and len(hidden) != 1:
+            raise InvalidInput("network.hidden", "a two_layer network has exactly one hidden layer")
+        if len(hidden) > MAX_HIDDEN_LAYERS:
+            raise InvalidInput("network.hidden", f"at most {MAX_HIDDEN_LAYERS} hidden layers")
+        for i, width in enumerate(hidden):
+            _within(f"network.hidden.{i}", width, 1, MAX_WIDTH)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The widths of the hidden layers, resolved."""
+        if self.hidden is None:
+            return () if self.kind == "logistic" else (4,)
+        return tuple(self.hidden)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSpec:
+    """How a network is trained.
+
+    Attributes:
+        epochs: passes over the training points, at most.
+        optimizer: `sgd` or `adam` (torch's, with their default betas and epsilon).
+        learning_rate: the optimiser's step size.
+        momentum: of `sgd`, in [0, 1).
+        weight_decay: L2 penalty added to the gradient, as torch's optimisers do.
+        batch_size: points per step, in an order drawn anew each epoch; None takes all points at once.
+        validation_fraction: share of each class that is kept out of training, in [0, 0.9].
+        patience: epochs without an improvement of the watched loss (validation if there is any, else training) after
+            which training stops; None never stops early.
+        min_delta: the least decrease of the watched loss that counts as an improvement.
+        seed: of the initial weights, the validation split and the batch order.
+
+    Raises:
+        InvalidInput: a value is out of its bounds.
+    """
+
+    epochs: int = 10_000
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 1.0
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    batch_size: int | None = None
+    validation_fraction: float = 0.0
+    patience: int | None = None
+    min_delta: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _within("training.epochs", self.epochs, 1, MAX_EPOCHS)
+        _one_of("training.optimizer", self.optimizer, OPTIMIZERS)
+        _within("training.learning_rate", self.learning_rate, 0.0, MAX_LEARNING_RATE)
+        if self.learning_rate == 0.0:
+            raise InvalidInput("training.learning_rate", "must be greater than 0")
+        _within("training.momentum", self.momentum, 0.0, 1.0)
+        if self.momentum == 1.0:
+            raise InvalidInput("training.momentum", "must be less than 1")
+        if self.momentum and self.optimizer != "sgd":
+            raise InvalidInput("training.momentum", "only the sgd optimizer takes a momentum")
+        _within("training.weight_decay", self.weight_decay, 0.0, MAX_WEIGHT_DECAY)
+        if self.batch_size is not None:
+            _within("training.batch_size", self.batch_size, 1, MAX_POINTS)
+        _within("training.validation_fraction", self.validation_fraction, 0.0, 0.9)
+        if self.patience is not None:
+            _within("training.patience", self.patience, 1, MAX_EPOCHS)
+        _within("training.min_delta", self.min_delta, 0.0, MAX_LEARNING_RATE)
+        _within("training.seed", self.seed, 0, MAX_SEED)
+
+
+def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:
+    """The settings in `given`, the rest as the tutorial trains that kind of network.
+
+    The tutorial uses SGD throughout: logistic regression with a learning rate of 0.1 for 100 epochs, the networks with
+    1.0 for 10,000. Adam, which it does not use, starts from a learning rate of 0.01.
+
+    Raises:
+        InvalidInput: a value is out of its bounds.
+    """
+    defaults: dict[str, Any] = {"epochs": 100, "learning_rate": 0.1} if kind == "logistic" else {}
+    if given.get("optimizer") == "adam":
+        defaults["learning_rate"] = 0.01
+    return TrainingSpec(**(defaults | given))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSpec:
+    """A regular grid over a window of the plane: `width` columns from `x_min` to `x_max`, `height` rows, ends included.
+
+    Raises:
+        InvalidInput: the window is not finite or is empty, or the resolution is out of its bounds.
+    """
+
+    x_min: float
+    x_max: float
+    y_min: float
+    y_max: float
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        for axis in ("x", "y"):
+            low, high = getattr(self, f"{axis}_min"), getattr(self, f"{axis}_max")
+            _within(f"{axis}_min", low, -MAX_COORDINATE, MAX_COORDINATE)
+            _within(f"{axis}_max", high, -MAX_COORDINATE, MAX_COORDINATE)
+            if not low < high:
+                raise InvalidInput(f"{axis}_max", f"must be greater than {axis}_min")
+        for cells in (self.width, self.height):
+            _within("resolution", cells, 2, MAX_RESOLUTION)
+        if self.width * self.height > MAX_GRID_CELLS:
+            raise InvalidInput("resolution", f"at most {MAX_GRID_CELLS} cells in all")
+
+
+def output_count(classes: int) -> int:
+    """How many logits a network needs: one for two classes, else one per class."""
+    return 1 if classes == 2 else classes
+
+
+def asdict(spec: DatasetSpec | NetworkSpec | TrainingSpec) -> dict[str, Any]:
+    """The specification as JSON can hold it: tuples become lists."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(spec).items()}
+
+
+def _within(field: str, value: float | None, low: float, high: float) -> None:
+    if value is None or not math.isfinite(value) or not low <= value <= high:
+        raise InvalidInput(field, f"must be between {low:,} and {high:,}")
+
+
+def _one_of(field: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise InvalidInput(field, f"must be one of {', '.join(allowed)}")

@@ -1,0 +1,91 @@
+"""`/datasets`: the built-in generators and what they make."""
+
+from typing import Annotated, Any
+
+import orjson
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from models.datasets import catalogue, describe, generate
+from models.specs import DATASET_NAMES, MAX_CLASSES, MAX_NOISE, MAX_POINTS, MAX_SEED, DatasetName, DatasetSpec
+from service.api.pages import Page
+from service.errors import DatasetNotFound
+from service.records import NAME_PATTERN
+
+router = APIRouter(tags=["data sets"])
+
+
+class DatasetView(BaseModel):
+    """A generator."""
+
+    name: str
+    object: str = "dataset"
+    description: str
+    features: int = Field(description="Coordinates of a point.")
+    classes: list[int] | list[str] = Field(description="The classes it makes by default.")
+    max_classes: int
+    defaults: dict[str, Any] = Field(description="`n`, `noise` and `seed` where none are given; noise in data units.")
+
+
+class PointsQuery(BaseModel):
+    """Which points."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: int = Field(400, ge=2, le=MAX_POINTS)
+    noise: FiniteFloat | None = Field(None, ge=0, le=MAX_NOISE, description="In data units.")
+    seed: int = Field(1, ge=0, le=MAX_SEED)
+    classes: int = Field(2, ge=2, le=MAX_CLASSES)
+
+
+class PointsView(BaseModel):
+    """Labelled points: `{"points", "labels"}` is what `POST /train` takes as data."""
+
+    dataset: str
+    classes: list[int] | list[str]
+    points: list[list[float]] = Field(description="N points of D coordinates.")
+    labels: list[int] | list[str] = Field(description="The class of each point.")
+
+
+NamePath = Annotated[str, Path(pattern=NAME_PATTERN, description="A data set's name.")]
+
+
+def _known(name: str) -> DatasetName:
+    for known in DATASET_NAMES:
+        if known == name:
+            return known
+    raise DatasetNotFound("GET /datasets lists those that there are.")
+
+
+@router.get("/datasets", response_model=Page[DatasetView])
+async def list_datasets() -> Page[DatasetView]:
+    """The generators."""
+    return Page.of({one["name"]: DatasetView(**one) for one in catalogue()}, has_more=False)
+
+
+@router.get("/datasets/{name}", response_model=DatasetView)
+async def show_dataset(name: NamePath) -> DatasetView:
+    """One generator."""
+    return DatasetView(**describe(_known(name)))
+
+
+@router.get("/datasets/{name}/points", response_model=PointsView)
+async def dataset_points(name: NamePath, query: Annotated[PointsQuery, Query()]) -> Response:
+    """The points that a training on this data set with the same parameters would see."""
+    spec = DatasetSpec(dataset=_known(name), **query.model_dump())
+    return await to_thread.run_sync(_points, spec)
+
+
+def _points(spec: DatasetSpec) -> Response:
+    points = generate(spec)
+    content = orjson.dumps(
+        {
+            "dataset": spec.dataset,
+            "classes": points.classes,
+            "points": points.xy_ND,
+            "labels": [points.classes[k] for k in points.label_N.tolist()],
+        },
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
+    return Response(content, media_type="application/json")

@@ -1,0 +1,54 @@
+"""What the routes are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar, cast
+
+from anyio import to_thread
+from fastapi import Depends, Path, Request
+
+from service.errors import ModelNotFound, VersionNotFound
+from service.records import NAME_PATTERN
+from service.registry import Registry
+from service.settings import Settings
+from service.starters import Starters
+from service.store.files import Files
+from service.store.store import Store
+from service.trainer import Trainer
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a running service, put together by `app`."""
+
+    settings: Settings
+    store: Store
+    files: Files
+    registry: Registry
+    trainer: Trainer
+    starters: Starters
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+
+NamePath = Annotated[str, Path(pattern=NAME_PATTERN, description="A model's name.")]
+VersionPath = Annotated[int, Path(ge=1, le=2**31 - 1, description="A version's number, counted from 1.")]
+
+
+async def look_up(registry: Registry, look: Callable[[], Found]) -> Found:
+    """What `look` finds in the registry. What is known costs neither SQL nor a thread; what is not is looked for once.
+
+    Raises:
+        ModelNotFound, VersionNotFound, VersionBroken: as `look` does.
+    """
+    try:
+        return look()
+    except (ModelNotFound, VersionNotFound):
+        await to_thread.run_sync(registry.refresh)  # another process may just have published it
+        return look()

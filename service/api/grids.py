@@ -1,0 +1,103 @@
+"""`GET /boundary-grid`."""
+
+from typing import Annotated
+
+import orjson
+from anyio import to_thread
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from models.specs import MAX_GRID_CELLS, MAX_RESOLUTION, ResponseKind
+from service import predictor
+from service.api.deps import ServicesDep, look_up
+from service.predictor import GridRequest
+from service.records import NAME_PATTERN
+from service.registry import LoadedVersion
+
+router = APIRouter(tags=["boundary"])
+
+
+class GridQuery(BaseModel):
+    """Which grid."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The latest, if not given.")
+    x_min: FiniteFloat | None = Field(None, description="Left edge; by default that of the training data, less 1.")
+    x_max: FiniteFloat | None = Field(None, description="Right edge; by default that of the training data, plus 1.")
+    y_min: FiniteFloat | None = Field(None, description="Lower edge; by default that of the training data, less 1.")
+    y_max: FiniteFloat | None = Field(None, description="Upper edge; by default that of the training data, plus 1.")
+    resolution: str = Field(
+        "200",
+        pattern=r"^[0-9]{1,5}(x[0-9]{1,5})?$",
+        description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells.",
+    )
+    response: ResponseKind | None = Field(
+        None, description="By default the probability for two classes, the label for more."
+    )
+    class_name: str | None = Field(
+        None,
+        alias="class",
+        max_length=64,
+        description="Whose probability or logit; by default the second of two classes.",
+    )
+
+    def request(self) -> GridRequest:
+        """The same, as the predictor takes it."""
+        width, _, height = self.resolution.partition("x")
+        return GridRequest(
+            x_min=self.x_min,
+            x_max=self.x_max,
+            y_min=self.y_min,
+            y_max=self.y_max,
+            width=int(width),
+            height=int(height or width),
+            response=self.response,
+            class_name=self.class_name,
+        )
+
+
+class GridResponse(BaseModel):
+    """A response on a regular grid."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    model: str
+    version: int = Field(description="The version that answered.")
+    x: list[float] = Field(description="(W,) abscissa of each column, ascending, in data units.")
+    y: list[float] = Field(description="(H,) ordinate of each row, ascending: row 0 is y_min.")
+    shape: list[int] = Field(description="H and W.")
+    response: ResponseKind
+    class_label: int | str | None = Field(
+        alias="class", description="Whose probability or logit the values are; null for labels."
+    )
+    classes: list[int] | list[str] = Field(description="The K classes, as they were called in the training data.")
+    values: list[list[float]] = Field(description="(H, W) probabilities or logits; for labels, indices into `classes`.")
+
+
+@router.get("/boundary-grid", response_model=GridResponse)
+async def boundary_grid(query: Annotated[GridQuery, Query()], services: ServicesDep) -> Response:
+    """A model's answer at every cell of a regular grid: its decision boundary as a map."""
+    version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
+    return await to_thread.run_sync(_answer, version, query.request())
+
+
+def _answer(version: LoadedVersion, request: GridRequest) -> Response:
+    boundary = predictor.boundary_grid(version, request)
+    grid = boundary.grid
+    content = orjson.dumps(
+        {
+            "model": version.published.model,
+            "version": version.published.version,
+            "x": grid.x_W,
+            "y": grid.y_H,
+            "shape": grid.values_HW.shape,
+            "response": boundary.response,
+            "class": boundary.class_label,
+            "classes": version.card.classes,
+            "values": grid.values_HW,
+        },
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
+    return Response(content, media_type="application/json")

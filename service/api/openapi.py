@@ -1,0 +1,29 @@
+"""The OpenAPI document: FastAPI's, and the schemas of the bodies that our routes read themselves."""
+
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from service.api.jobs import TrainRequest
+from service.api.predictions import PredictRequest
+from service.api.problems import Problem
+
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def install(app: FastAPI) -> None:
+    """Has the app describe every body and every problem."""
+
+    @cache
+    def document() -> dict[str, Any]:
+        described = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        _, definitions = models_json_schema(
+            [(schema, "validation") for schema in (PredictRequest, TrainRequest, Problem)], ref_template=_REFERENCE
+        )
+        described["components"]["schemas"] |= definitions["$defs"]
+        return described
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

@@ -1,0 +1,28 @@
+"""The envelope of every list."""
+
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, Field
+
+Item = TypeVar("Item", bound=BaseModel)
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    object: str = "list"
+    data: list[Item]
+    has_more: bool = Field(description="Whether more follow: ask again with `after` set to `last_id`.")
+    first_id: str | None
+    last_id: str | None
+
+    @classmethod
+    def of(cls, items: dict[str, Item], *, has_more: bool) -> "Page[Item]":
+        """A page of items by id, in the order of the list."""
+        ids = list(items)
+        return cls(
+            data=list(items.values()),
+            has_more=has_more,
+            first_id=ids[0] if ids else None,
+            last_id=ids[-1] if ids else None,
+        )

@@ -1,0 +1,154 @@
+"""Errors as HTTP: one body for all (RFC 9457, with an `error` string beside), and one table of statuses."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from models.specs import InvalidInput
+from service import errors
+from service.errors import ServiceError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[type[ServiceError], int] = {
+    errors.ModelNotFound: 404,
+    errors.VersionNotFound: 404,
+    errors.VersionBroken: 503,
+    errors.DatasetNotFound: 404,
+    errors.JobNotFound: 404,
+    errors.NothingKept: 404,
+    errors.QueueFull: 429,
+    errors.NotReady: 503,
+    errors.BodyTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+}
+
+RETRY_AFTER = {errors.QueueFull: "1", errors.NotReady: "1"}
+"""Seconds after which the same request may well succeed."""
+
+MAX_FIELDS = 10
+"""Most fields that one answer names: enough to mend a request by, little enough to read."""
+
+_HTTP_CODES = {
+    400: ("malformed-request", "The request cannot be read"),
+    404: ("no-such-path", "No such path"),
+    405: ("method-not-allowed", "The path does not take this method"),
+    413: (errors.BodyTooLarge.code, errors.BodyTooLarge.title),
+}
+
+_UNION_TAGS = ("generated", "given")  # what the schemas call the alternatives of a field: no part of its path
+
+
+class FieldProblem(BaseModel):
+    """One field that is not as it should be."""
+
+    field: str = Field(description="Dotted path of the field, such as `points.3.1` or `training.epochs`.")
+    detail: str = Field(description="What is wrong with it, or what is allowed.")
+
+
+class Problem(BaseModel):
+    """Why a request was not done (RFC 9457)."""
+
+    type: str = Field(description="`urn:separatrix:problem:` and a code that never changes.")
+    title: str = Field(description="The code in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong with this request and what to do about it.")
+    error: str = Field(description="Title and detail in one line, for clients that show a string.")
+    errors: list[FieldProblem] = Field(description="The fields at fault; empty if it is none of them.")
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, description in (("4XX", "The request cannot be done as asked."), ("5XX", "The service is at fault."))
+}
+"""For the OpenAPI document of every route."""
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    fields: Sequence[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The response for a request that was not done."""
+    body = Problem(
+        type=f"urn:separatrix:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        error=f"{title}: {detail}",
+        errors=list(fields),
+    )
+    content = orjson.dumps(body.model_dump())
+    return Response(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Has the app answer every error with a problem."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(InvalidInput, _invalid_input)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _fault)
+
+
+async def _service_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    headers = {"Retry-After": RETRY_AFTER[type(error)]} if type(error) in RETRY_AFTER else None
+    return problem(STATUS[type(error)], error.code, error.title, str(error), headers=headers)
+
+
+async def _invalid_input(_: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidInput)
+    return _invalid([FieldProblem(field=error.field, detail=error.reason)])
+
+
+async def _invalid_request(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        return problem(400, "malformed-json", "The request body is not JSON", _sentence(found[0]))
+    return _invalid([FieldProblem(field=_path(one["loc"]), detail=_sentence(one)) for one in found[:MAX_FIELDS]])
+
+
+def _invalid(fields: list[FieldProblem]) -> Response:
+    detail = "; ".join(f"{one.field}: {one.detail}" for one in fields)
+    return problem(422, "invalid-input", "The request cannot be done as asked", detail, fields=fields)
+
+
+async def _http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, title = _HTTP_CODES.get(error.status_code, ("refused", "The request was refused"))
+    return problem(error.status_code, code, title, "GET /docs shows what there is.", headers=error.headers)
+
+
+async def _fault(_: Request, __: Exception) -> Response:
+    detail = "This is a fault of the service, and its log says more."
+    return problem(500, "internal", "Something went wrong", detail)
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """The dotted path of a field as the client wrote it; a name that no field of ours could have is not repeated."""
+    steps = [str(step) for step in location if step not in ("body", "query", "path", *_UNION_TAGS)]
+    return ".".join(step if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", step) else "?" for step in steps) or "body"
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """What pydantic says of a field; its messages tell what is allowed and never repeat a value."""
+    return str(error["msg"])

@@ -1,0 +1,43 @@
+"""`/health`: for whoever runs the service."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from service.api.deps import ServicesDep
+from service.errors import NotReady
+from service.registry import BrokenVersion
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """The service serves what it will."""
+
+    status: Literal["ready"] = "ready"
+    models: int = Field(description="How many models have been published.")
+    broken_versions: int = Field(description="How many versions cannot be served because their checkpoint is damaged.")
+
+
+@router.get("/live", response_model=Live)
+async def live() -> Live:
+    """Whether the process answers at all."""
+    return Live()
+
+
+@router.get("/ready", response_model=Ready)
+async def ready(services: ServicesDep) -> Ready:
+    """Whether to send requests here: 503 until the tutorial's networks are trained, on the very first start."""
+    if not services.starters.ready:
+        done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in services.starters.pending)
+        raise NotReady(f"The tutorial's networks are being trained, once for this data directory: {done}.")
+    models = services.registry.models()
+    broken = sum(isinstance(version, BrokenVersion) for versions in models.values() for version in versions.values())
+    return Ready(models=len(models), broken_versions=broken)

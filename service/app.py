@@ -1,0 +1,81 @@
+"""Where the server's parts are put together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+from anyio import to_thread
+from fastapi import FastAPI
+
+from service.api import datasets, grids, jobs, openapi, predictions, problems, registry, system
+from service.api.deps import Services
+from service.jobs.local import LocalEngine
+from service.registry import Registry
+from service.settings import Settings
+from service.starters import Starters
+from service.store.files import Files
+from service.store.store import Store
+from service.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+HOUSEKEEPING_S = 0.25
+"""How often to look for versions of other processes and for jobs without a worker: two small indexed queries."""
+
+DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application. Its lifespan opens the data directory and the training processes, and closes them."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        files = Files(settings.data_dir)
+        store = Store(files.database)
+        engine = LocalEngine(settings.data_dir, processes=settings.training_processes, log_level=settings.log_level)
+        versions = Registry(store, files)
+        trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
+        starters = Starters(store, versions, trainer)
+        app.state.services = Services(settings, store, files, versions, trainer, starters)
+        if settings.starters:
+            starters.begin()
+        starters.observe()
+        housekeeping = asyncio.create_task(_keep_house(app.state.services))
+        try:
+            yield
+        finally:
+            housekeeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await housekeeping
+            await to_thread.run_sync(engine.close)
+            store.close()
+
+    app = FastAPI(
+        title="Separatrix",
+        version=version("separatrix"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        max_body_size=settings.max_body_bytes,
+        redirect_slashes=False,
+        responses=problems.RESPONSES,
+    )
+    problems.install(app)
+    for router in (predictions, grids, jobs, registry, datasets, system):
+        app.include_router(router.router)
+    openapi.install(app)
+    return app
+
+
+async def _keep_house(services: Services) -> None:
+    """Keeps up with what other processes do to the data directory, for as long as the service runs."""
+    while True:
+        try:
+            await to_thread.run_sync(services.registry.refresh)
+            await to_thread.run_sync(services.trainer.reconcile)
+            if not services.starters.ready:
+                await to_thread.run_sync(services.starters.observe)
+        except Exception:
+            logger.exception("housekeeping failed, and is tried again")
+        await asyncio.sleep(HOUSEKEEPING_S)

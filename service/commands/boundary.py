@@ -1,0 +1,65 @@
+"""`separatrix boundary`."""
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from models import plans
+from models.datasets import LabelledPoints
+from models.specs import InvalidInput
+from service import datasets, predictor
+from service.commands.workspace import open_workspace
+from service.predictor import BoundaryGrid, GridRequest
+from service.registry import LoadedVersion
+from service.settings import Settings
+
+INCHES = 6.0
+DOTS_PER_INCH = 120
+FIRST_COLOURS = ("#c8372d", "#2f6fb3")
+"""Red and blue, as in the tutorial; further classes take colours of matplotlib's `tab20`."""
+
+
+def run(settings: Settings, *, model: str, version: int | None, out: Path, resolution: int) -> None:
+    """Writes the picture, in the format that the file's ending names."""
+    formats = FigureCanvasAgg.get_supported_filetypes()
+    if out.suffix.lstrip(".").lower() not in formats:
+        raise InvalidInput("out", f"must end in one of {', '.join(f'.{name}' for name in sorted(formats))}")
+    with open_workspace(settings) as workspace:
+        found = workspace.registry.resolve(model, version)
+        request = GridRequest(width=resolution, height=resolution, response="label")
+        boundary = predictor.boundary_grid(found, request)
+        points = datasets.load(workspace.files, found.card.data, found.card.data_digest)
+    figure = draw(found, boundary, points)
+    figure.savefig(out)
+    print(f"wrote {out}")
+
+
+def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints) -> Figure:
+    """The tutorial's picture: the region of each class, the points over it, and how many of them lie in their own."""
+    classes = version.card.classes
+    colours = _colours(len(classes))
+    figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.add_subplot()
+    grid = boundary.grid
+    levels = [k - 0.5 for k in range(len(classes) + 1)]
+    axes.contourf(grid.x_W, grid.y_H, grid.values_HW, levels=levels, colors=colours, alpha=0.35)
+    for k, label in enumerate(classes):
+        xy_N2 = points.xy_ND[points.label_N == k]
+        axes.scatter(
+            xy_N2[:, 0], xy_N2[:, 1], s=14, color=colours[k], edgecolors="white", linewidths=0.4, label=str(label)
+        )
+    right = (plans.predicted(plans.probabilities(plans.logits(version.plan, points.xy_ND))) == points.label_N).mean()
+    published = version.published
+    axes.set_title(f"{published.model} version {published.version}: {right:.1%} of {len(points.xy_ND)} points right")
+    axes.set_xlabel("x1")
+    axes.set_ylabel("x2")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _colours(classes: int) -> list[str]:
+    more = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]  # a ListedColormap
+    rest = [matplotlib.colors.to_hex(more[k % len(more)]) for k in range(4, classes + 2)]
+    return [*FIRST_COLOURS, *rest][:classes]

@@ -1,0 +1,36 @@
+"""`separatrix models`."""
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from service.commands.workspace import open_workspace
+from service.registry import LoadedVersion, Version
+from service.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Prints a table of every version."""
+    with open_workspace(settings) as workspace:
+        models = workspace.registry.models()
+    if not models:
+        print("No models yet. Train one: separatrix train --dataset flower")
+        return
+    table = Table("model", "version", "network", "data", "accuracy", "created")
+    for name in sorted(models):
+        for version in models[name].values():
+            table.add_row(*_row(version))
+    Console().print(table)
+
+
+def _row(version: Version) -> list[str]:
+    published = version.published
+    created = datetime.fromtimestamp(published.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if not isinstance(version, LoadedVersion):
+        return [published.model, str(published.version), "broken", version.reason, "", created]
+    card = version.card
+    widths = "-".join(str(width) for width in (card.features, *card.network.widths, len(card.classes)))
+    data = card.data.get("dataset") or f"{card.data['points']} points"
+    accuracy = f"{card.metrics['training_accuracy']:.1%}" if card.metrics else ""
+    return [published.model, str(published.version), f"{card.network.kind} {widths}", data, accuracy, created]

@@ -1,0 +1,35 @@
+"""`separatrix predict`."""
+
+import csv
+import sys
+from pathlib import Path
+
+from models.datasets import FloatArray, points_array
+from models.specs import InvalidInput
+from service import predictor
+from service.commands.tables import read_points
+from service.commands.workspace import open_workspace
+from service.settings import Settings
+
+
+def run(settings: Settings, *, model: str, version: int | None, csv: Path | None, points: list[str]) -> None:
+    """Writes CSV to standard output: the coordinates of each point, its label, and the probability of each class."""
+    xy_ND = read_points(csv) if csv else points_array([_coordinates(point) for point in points])
+    with open_workspace(settings) as workspace:
+        found = workspace.registry.resolve(model, version)
+    _write(xy_ND, found.card.classes, predictor.predict(found, xy_ND))
+
+
+def _coordinates(point: str) -> list[float]:
+    try:
+        return [float(coordinate) for coordinate in point.split(",")]
+    except ValueError:
+        raise InvalidInput("point", "must be numbers with commas between, such as 0.5,-0.25") from None
+
+
+def _write(xy_ND: FloatArray, classes: tuple[int | str, ...], prediction: predictor.Prediction) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    names = [f"x{i + 1}" for i in range(xy_ND.shape[1])]
+    writer.writerow([*names, "label", *(f"p({label})" for label in classes)])
+    for x_D, k, prob_K in zip(xy_ND, prediction.best_N, prediction.prob_NK, strict=True):
+        writer.writerow([*(f"{x:g}" for x in x_D), classes[k], *(f"{p:.6f}" for p in prob_K)])

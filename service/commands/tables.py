@@ -1,0 +1,71 @@
+"""CSV files of points, as the commands read them."""
+
+import csv
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from models.datasets import FloatArray, Label, LabelledPoints, from_rows, points_array
+from models.specs import InvalidInput
+
+STANDARD_INPUT = Path("-")
+
+
+def read_points(path: Path) -> FloatArray:
+    """The points of a file, one a line, float32 (N, D). A first line without a number in it is a heading.
+
+    Raises:
+        InvalidInput: a value is not a number, or the lines differ in length; the field is the line.
+        OSError: the file cannot be read.
+    """
+    lines = _lines(path)
+    return points_array([_numbers(cells, number) for number, cells in lines], field=path.name)
+
+
+def read_labelled(path: Path) -> LabelledPoints:
+    """The points of a file with their labels: on each line the coordinates, then the label.
+
+    The labels are integers if all of them can be read so, else strings.
+
+    Raises:
+        InvalidInput: see `read_points` and `models.datasets.from_rows`.
+        OSError: the file cannot be read.
+    """
+    lines = _lines(path)
+    labels: list[Label] = [cells[-1] for _, cells in lines]
+    with suppress(ValueError):  # raised when they are names
+        labels = [int(label) for label in labels]
+    return from_rows([_numbers(cells[:-1], number) for number, cells in lines], labels)
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """The lines that hold something, with their numbers, less a heading."""
+    try:
+        if path == STANDARD_INPUT:
+            rows = list(csv.reader(sys.stdin))
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error):
+        raise InvalidInput(path.name, "is not a CSV file in UTF-8") from None
+    lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, start=1) if any(row)]
+    if lines and not any(_is_number(cell) for cell in lines[0][1]):
+        lines = lines[1:]
+    if not lines:
+        raise InvalidInput(path.name, "holds no points")
+    return lines
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(cells: list[str], number: int) -> list[float]:
+    try:
+        return [float(cell) for cell in cells]
+    except ValueError:
+        raise InvalidInput(f"line {number}", "must be numbers with commas between") from None

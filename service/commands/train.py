@@ -1,0 +1,89 @@
+"""`separatrix train`."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_training
+from models.training import Epoch
+from service.commands.tables import read_labelled
+from service.commands.workspace import open_workspace
+from service.jobs.inline import InlineEngine
+from service.records import Job, JobState
+from service.settings import Settings
+from service.trainer import Trainer
+
+console = Console(stderr=True)
+
+
+def run(
+    settings: Settings, *, model: str | None, data: DatasetSpec | Path, network: NetworkSpec, training: dict[str, Any]
+) -> None:
+    """Trains here and now, with a progress bar, and says what came of it. Ctrl-C cancels the job."""
+    spec = resolve_training(network.kind, training)
+    points = read_labelled(data) if isinstance(data, Path) else data
+    if model is None:
+        if isinstance(data, Path):
+            raise InvalidInput("model", "give a name with --model")
+        model = f"{data.dataset}-{network.kind}".replace("_", "-")
+    interrupted = _Interrupted()
+    with open_workspace(settings) as workspace, _progress(spec.epochs) as bar:
+
+        def show(epoch: Epoch) -> None:
+            bar.update(bar.task_ids[0], completed=epoch.number, loss=epoch.loss, accuracy=epoch.accuracy)
+
+        engine = InlineEngine(workspace.store, workspace.files, on_epoch=show, should_release=lambda: interrupted.yes)
+        trainer = Trainer(workspace.store, workspace.files, engine, max_queued_jobs=settings.max_queued_jobs)
+        job_id = trainer.submit(model, points, network, spec, origin="cli")
+        if interrupted.yes:
+            trainer.cancel(job_id)
+        job = workspace.store.job(job_id)
+    _report(job)
+
+
+class _Interrupted:
+    """Whether Ctrl-C was pressed; pressed again, it ends the command at once."""
+
+    def __init__(self) -> None:
+        self.yes = False
+        signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, _: int, __: FrameType | None) -> None:
+        self.yes = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _progress(epochs: int) -> Progress:
+    progress = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs  loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.1%}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    progress.add_task("training", total=epochs, loss=float("nan"), accuracy=float("nan"))
+    return progress
+
+
+def _report(job: Job) -> None:
+    if job.state == JobState.SUCCEEDED:
+        figures = job.metrics or {}
+        console.print(
+            f"[green]Published {job.model} version {job.version}[/]: "
+            f"{figures['training_accuracy']:.1%} of the training points right, loss {figures['training_loss']:.4f}"
+        )
+        if figures["validation_accuracy"] is not None:
+            console.print(f"{figures['validation_accuracy']:.1%} of the validation points right")
+        console.print(f"See where it draws the line: separatrix boundary {job.model} {job.model}.png")
+        return
+    if job.state == JobState.FAILED and job.problem:
+        console.print(f"[red]Failed ({job.problem['code']}).[/] {job.problem['detail']}")
+        raise typer.Exit(1)
+    console.print("Cancelled; nothing was published.")
+    raise typer.Exit(130)

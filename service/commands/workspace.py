@@ -1,0 +1,32 @@
+"""A data directory as the commands use it, no server needed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from service.registry import Registry
+from service.settings import Settings
+from service.store.files import Files
+from service.store.store import Store
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The lasting parts of a data directory."""
+
+    store: Store
+    files: Files
+    registry: Registry
+
+
+@contextmanager
+def open_workspace(settings: Settings) -> Iterator[Workspace]:
+    """Opens the data directory, made if missing, with every published version loaded."""
+    files = Files(settings.data_dir)
+    store = Store(files.database)
+    try:
+        registry = Registry(store, files)
+        registry.refresh()
+        yield Workspace(store, files, registry)
+    finally:
+        store.close()

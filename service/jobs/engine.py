@@ -1,0 +1,13 @@
+"""What an engine is: it brings a worker to a job, and remembers nothing that the job's row does not say."""
+
+from typing import Protocol
+
+
+class JobEngine(Protocol):
+    """Runs `worker.run_job` somewhere. Progress and results are read from the store, never from here."""
+
+    def start(self, job_id: str) -> None:
+        """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
+
+    def close(self) -> None:
+        """Ends the workers. Jobs that they run go back to the queue."""

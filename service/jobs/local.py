@@ -1,0 +1,134 @@
+"""The default engine: a few processes on this machine, started once and kept warm."""
+
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+NICENESS = 10
+"""How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
+
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the API's threads' locks as they happen to stand
+
+
+class LocalEngine:
+    """Hands each job to the next free process.
+
+    Each process has a thread of this one that hands it jobs and starts another process when it dies. A dead process's
+    job is not handed on from here: its lease runs out, and whoever reconciles the queue starts it again.
+    """
+
+    def __init__(self, data_dir: Path, *, processes: int, log_level: str) -> None:
+        """Starts the processes; they are warm a second or two later, and jobs wait for them until then."""
+        self._arguments = (data_dir, log_level)
+        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._held: set[str] = set()
+        self._held_lock = threading.Lock()
+        self._closing = threading.Event()
+        self._workers = [_Worker(self._arguments) for _ in range(processes)]
+        self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
+        for thread in self._threads:
+            thread.start()
+
+    def start(self, job_id: str) -> None:
+        """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
+        with self._held_lock:
+            if job_id in self._held:
+                return
+            self._held.add(job_id)
+        self._waiting.put(job_id)
+
+    def close(self) -> None:
+        """Ends the processes. Jobs that they run go back to the queue."""
+        self._closing.set()
+        for worker in self._workers:
+            self._waiting.put(None)
+            worker.ask_to_stop()
+        for thread in self._threads:
+            thread.join()
+        for worker in self._workers:
+            worker.join()
+
+    def _serve(self, worker: "_Worker") -> None:
+        while (job_id := self._waiting.get()) is not None and not self._closing.is_set():
+            if not worker.run(job_id) and not self._closing.is_set():
+                logger.error("training process %s died while it had job %s; starting another", worker.pid, job_id)
+                worker.start_again()
+            with self._held_lock:
+                self._held.discard(job_id)
+
+
+class _Worker:
+    """One training process, and this side of the pipe to it."""
+
+    def __init__(self, arguments: tuple[Path, str]) -> None:
+        self._arguments = arguments
+        self._process, self._pipe = self._start()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def _start(self) -> tuple[SpawnProcess, "Connection[str | None, None]"]:
+        here, there = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=_work, args=(there, *self._arguments), name="separatrix-training", daemon=True)
+        process.start()
+        there.close()  # the process has its own; when it dies, ours reads the end of the file
+        return process, here
+
+    def start_again(self) -> None:
+        self._pipe.close()
+        self._process.join()
+        self._process, self._pipe = self._start()
+
+    def run(self, job_id: str) -> bool:
+        """Has the process run a job to its end; False if the process died."""
+        try:
+            self._pipe.send(job_id)
+            self._pipe.recv()
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def ask_to_stop(self) -> None:
+        with suppress(OSError):  # raised when it is dead already
+            self._pipe.send(None)
+
+    def join(self) -> None:
+        self._process.join()
+
+
+def _work(pipe: "Connection[None, str | None]", data_dir: Path, log_level: str) -> None:
+    """What a training process does: job after job, until it is told to stop or the API process is gone.
+
+    Anything in the pipe during a job, be it the word to stop or its end, means: put the job back and stop.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
+    os.nice(NICENESS)
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     [training] %(message)s")
+    # torch takes seconds to import, and only this process needs it
+    from service.jobs.worker import run_job
+    from service.store.files import Files
+    from service.store.store import Store
+
+    files = Files(data_dir)
+    store = Store(files.database)
+    try:
+        while (job_id := pipe.recv()) is not None:
+            try:
+                run_job(job_id, store=store, files=files, should_release=pipe.poll)
+            except Exception:
+                logger.exception("job %s could not be brought to an end; it will be tried again", job_id)
+            pipe.send(None)
+    except (EOFError, OSError):
+        pass  # the API process is gone
+    finally:
+        store.close()

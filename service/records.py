@@ -1,0 +1,98 @@
+"""The service's nouns, as the store keeps them. Times are seconds since the epoch, UTC."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+"""What a model may be called; `NAME_RULE` says the same in words."""
+
+NAME_RULE = "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', and begin with a letter or digit"
+
+Origin = Literal["http", "cli", "starter"]
+
+
+class JobState(StrEnum):
+    """`queued -> running -> succeeded | failed | cancelled`; `cancelling` between the asking and the end."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the state is final."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training that was asked for. Everything that decides its result is in `data`, `network` and `training`.
+
+    Attributes:
+        id: random, and never used again.
+        model: the name under which the result is published.
+        origin: who asked.
+        data: a `DatasetSpec` as JSON, or `{"points": N, "features": D}` for data kept as a file under `data_digest`.
+        network, training: `NetworkSpec` and `TrainingSpec` as JSON, all defaults resolved.
+        recipe: `Recipe.digest`.
+        state: see `JobState`.
+        attempt: how many times a worker took the job; each write of a worker holds only for its own attempt.
+        epoch: passes made so far.
+        metrics: the latest figures of the training; once it has ended, those of the weights that were kept.
+        version: the number of the version it published.
+        kept: the weights of a failed training are kept with the job.
+        problem: `{"code", "detail"}` of a failed job.
+    """
+
+    id: str
+    model: str
+    origin: Origin
+    data: dict[str, Any]
+    data_digest: str
+    network: dict[str, Any]
+    training: dict[str, Any]
+    recipe: str
+    state: JobState = JobState.QUEUED
+    attempt: int = 0
+    epoch: int = 0
+    metrics: dict[str, float | None] | None = None
+    version: int | None = None
+    kept: bool = False
+    problem: dict[str, str] | None = None
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Passes it may make."""
+        return int(self.training["epochs"])
+
+    @property
+    def checkpoint_id(self) -> str:
+        """The name of the folder for this attempt's checkpoint: no two attempts ever write in one place."""
+        return f"{self.id}-{self.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedVersion:
+    """One immutable version of a model.
+
+    Attributes:
+        seq: ascends with every publication, over all models.
+        version: counts from 1 within its model.
+        checkpoint_id: see `Job.checkpoint_id`.
+        card_digest: SHA-256 (hex) of its card.
+    """
+
+    seq: int
+    model: str
+    version: int
+    job_id: str
+    checkpoint_id: str
+    card_digest: str
+    created_at: float

@@ -1,0 +1,118 @@
+"""The published versions as this process serves them: each loaded once, then answered for from memory."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models import cards
+from models.cards import Card, DamagedCheckpoint
+from models.plans import Plan
+from service.errors import ModelNotFound, VersionBroken, VersionNotFound
+from service.records import PublishedVersion
+from service.store.files import Files
+from service.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version with what is needed to answer for it."""
+
+    published: PublishedVersion
+    card: Card
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class BrokenVersion:
+    """A version whose checkpoint is damaged; `reason` says how, in one line, without a path."""
+
+    published: PublishedVersion
+    reason: str
+
+
+Version = LoadedVersion | BrokenVersion
+
+
+class Registry:
+    """All published versions, by model name and number.
+
+    Readers take no lock: each refresh puts new mappings in the place of the old.
+    """
+
+    def __init__(self, store: Store, files: Files) -> None:
+        """Starts empty; `refresh` fills it."""
+        self._store = store
+        self._files = files
+        self._models: Mapping[str, Mapping[int, Version]] = {}
+        self._seen_seq = 0
+        self._refreshing = threading.Lock()
+
+    def refresh(self) -> None:
+        """Loads the versions published since the last call, by whichever process. One small query if there are none."""
+        with self._refreshing:
+            for published in self._store.versions_after(self._seen_seq):
+                versions = {**self._models.get(published.model, {}), published.version: self._load(published)}
+                self._models = {**self._models, published.model: versions}
+                self._seen_seq = published.seq
+
+    def _load(self, published: PublishedVersion) -> Version:
+        folder = self._files.checkpoint_folder(published.checkpoint_id)
+        try:
+            card, plan = cards.read(folder, card_digest=published.card_digest)
+        except DamagedCheckpoint as error:
+            logger.error(
+                "version %d of %s is broken and will not be served: %s in %s; restore the file and start again",
+                published.version,
+                published.model,
+                error,
+                folder,
+            )
+            return BrokenVersion(published, str(error))
+        return LoadedVersion(published, card, plan)
+
+    def models(self) -> Mapping[str, Mapping[int, Version]]:
+        """Every version by model and number. Later refreshes do not change what was given."""
+        return self._models
+
+    def versions(self, model: str) -> Mapping[int, Version]:
+        """Every version of one model, by number, ascending.
+
+        Raises:
+            ModelNotFound: no version of that model was ever published.
+        """
+        if model not in self._models:
+            raise ModelNotFound("GET /models lists those that there are.")
+        return self._models[model]
+
+    def version(self, model: str, number: int) -> Version:
+        """One version, broken or not.
+
+        Raises:
+            ModelNotFound: no version of that model was ever published.
+            VersionNotFound: the model has no version of that number.
+        """
+        versions = self.versions(model)
+        if number not in versions:
+            raise VersionNotFound(f"The latest version of this model is {max(versions)}.")
+        return versions[number]
+
+    def resolve(self, model: str, number: int | None) -> LoadedVersion:
+        """The version that is to answer: the one of that number, or the latest that is not broken.
+
+        Raises:
+            ModelNotFound: no version of that model was ever published.
+            VersionNotFound: the model has no version of that number.
+            VersionBroken: its checkpoint is damaged, or that of every version of the model.
+        """
+        if number is not None:
+            found = self.version(model, number)
+            if isinstance(found, BrokenVersion):
+                raise VersionBroken("Ask for another version; GET /models/{name} says which are served.")
+            return found
+        for version in reversed(list(self.versions(model).values())):
+            if isinstance(version, LoadedVersion):
+                return version
+        raise VersionBroken("Every version of this model is damaged.")

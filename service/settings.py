@@ -1,0 +1,72 @@
+"""Every setting of the service, each with its default, its bounds and its reason."""
+
+import ipaddress
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.specs import MAX_POINTS
+
+
+class Settings(BaseSettings):
+    """Read once at start: each from its flag, else from its variable `SEPARATRIX_<NAME>`, else its default."""
+
+    model_config = SettingsConfigDict(env_prefix="SEPARATRIX_", frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes any free one.")
+    insecure: bool = Field(
+        False,
+        description="Listen on an address that other machines can reach, where anybody may then train and predict.",
+    )
+    data_dir: Path = Field(
+        Path("separatrix-data"),
+        description="Folder of the database, the checkpoints and the data sets; made if missing.",
+    )
+    training_processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that train, each one job at a time. More than the cores less one slow predictions down.",
+    )
+    starters: bool = Field(
+        True, description="Train the tutorial's four networks on the flower data when the data folder is empty."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="One of debug, info, warning, error."
+    )
+    max_body_bytes: int = Field(
+        16 * 2**20,
+        ge=1_024,
+        le=2**30,
+        description="Largest request body: some 300,000 points of two coordinates as JSON.",
+    )
+    max_points_per_request: int = Field(
+        MAX_POINTS, ge=1, le=10_000_000, description="Most points of one prediction; the answer holds all in memory."
+    )
+    max_queued_jobs: int = Field(
+        1_000, ge=1, le=1_000_000, description="Most trainings that wait for a process; beyond it /train answers 429."
+    )
+    shutdown_timeout_s: int = Field(
+        10, ge=1, le=600, description="Longest that requests in flight hold up a shutdown, in seconds."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_strangers(self) -> Self:
+        if not self.insecure and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached from other machines, and there is no access control yet; "
+                "add --insecure (SEPARATRIX_INSECURE=true) if the network around it is yours"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # some name: who knows where it leads

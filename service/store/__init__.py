@@ -1,0 +1,1 @@
+"""Rows and files: the only part of the service that lasts."""

@@ -1,0 +1,215 @@
+"""Jobs and published versions: every query of the service, and every rule about who may change a row.
+
+Each write of a worker names the attempt it works for and changes nothing if the job has moved on, so that a job never
+has two writers. Every method is one transaction, and is on the disk when it returns.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row, Update, and_, case, func, insert, or_, select, update
+
+from service.errors import JobNotFound, QueueFull
+from service.records import Job, JobState, Origin, PublishedVersion
+from service.store.tables import READS_ONLY, create_engine, jobs, versions
+
+LEASE_S = 15.0
+"""How long a worker may be silent before its job goes to another. Its heartbeats are far more frequent."""
+
+_ACTIVE = (JobState.RUNNING, JobState.CANCELLING)
+
+
+class Store:
+    """The rows of one data folder. Safe to share between threads, and between processes that each open their own."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the database file; its tables are made if missing."""
+        self._writes = create_engine(path)
+        self._reads = self._writes.execution_options(**READS_ONLY)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._writes.dispose()
+
+    # jobs, as those who ask for them see them
+
+    def add_job(self, job: Job, *, max_queued: int) -> None:
+        """Puts a job in the queue.
+
+        Raises:
+            QueueFull: `max_queued` jobs wait already.
+        """
+        with self._writes.begin() as connection:
+            queued = connection.scalar(select(func.count()).where(jobs.c.state == JobState.QUEUED))
+            if (queued or 0) >= max_queued:
+                raise QueueFull("Try again when some of the waiting jobs are done.")
+            connection.execute(insert(jobs), vars(job))
+
+    def add_first_jobs(self, first: Sequence[Job]) -> bool:
+        """Puts jobs in the queue if there never was a job; says whether it did."""
+        with self._writes.begin() as connection:
+            if connection.scalar(select(func.count()).select_from(jobs)):
+                return False
+            connection.execute(insert(jobs), [vars(job) for job in first])
+            return True
+
+    def job(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+        """
+        with self._reads.connect() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+        if row is None:
+            raise JobNotFound("GET /jobs lists them.")
+        return _job(row)
+
+    def jobs(self, *, limit: int, after: str | None = None, state: JobState | None = None) -> tuple[list[Job], bool]:
+        """A page of jobs, newest first, and whether more follow. `after` is the id of the last job of the page before.
+
+        Raises:
+            JobNotFound: there is no job of the id `after`.
+        """
+        query = select(jobs).order_by(jobs.c.seq.desc()).limit(limit + 1)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        with self._reads.connect() as connection:
+            if after is not None:
+                seq = connection.scalar(select(jobs.c.seq).where(jobs.c.id == after))
+                if seq is None:
+                    raise JobNotFound("The cursor must be the id of a job.")
+                query = query.where(jobs.c.seq < seq)
+            rows = connection.execute(query).all()
+        return [_job(row) for row in rows[:limit]], len(rows) > limit
+
+    def unended_jobs(self, origin: Origin) -> list[Job]:
+        """The jobs of that origin that wait or run, oldest first."""
+        query = select(jobs).where(jobs.c.origin == origin, jobs.c.state.in_([JobState.QUEUED, *_ACTIVE]))
+        with self._reads.connect() as connection:
+            return [_job(row) for row in connection.execute(query.order_by(jobs.c.seq))]
+
+    def request_cancel(self, job_id: str) -> None:
+        """Cancels a job that waits, asks a job that runs to stop, leaves an ended job as it is."""
+        with self._writes.begin() as connection:
+            own = update(jobs).where(jobs.c.id == job_id)
+            waiting = own.where(jobs.c.state == JobState.QUEUED)
+            connection.execute(waiting.values(state=JobState.CANCELLED, finished_at=time.time()))
+            connection.execute(own.where(jobs.c.state == JobState.RUNNING).values(state=JobState.CANCELLING))
+
+    # jobs, as the workers take, tend and end them
+
+    def claimable_jobs(self) -> list[tuple[str, int]]:
+        """Id and past attempts of the jobs to be had, oldest first: those that wait or whose lease ran out."""
+        query = select(jobs.c.id, jobs.c.attempt).where(_claimable()).order_by(jobs.c.seq)
+        with self._reads.connect() as connection:
+            return [(row.id, row.attempt) for row in connection.execute(query)]
+
+    def claim(self, job_id: str) -> Job | None:
+        """Takes a job for a new attempt, or gives None if another worker has it or it has ended."""
+        now = time.time()
+        with self._writes.begin() as connection:
+            taken = connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id, _claimable())
+                .values(
+                    # a job that was to be cancelled when its worker died still is
+                    state=case((jobs.c.state == JobState.CANCELLING, JobState.CANCELLING), else_=JobState.RUNNING),
+                    attempt=jobs.c.attempt + 1,
+                    lease_until=now + LEASE_S,
+                    started_at=func.coalesce(jobs.c.started_at, now),
+                    epoch=0,
+                    metrics=None,
+                )
+            )
+            if not taken.rowcount:
+                return None
+            return _job(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
+
+    def heartbeat(self, job: Job, *, epoch: int, metrics: dict[str, float | None] | None) -> JobState | None:
+        """Renews the lease and notes the progress. Gives the state of the job, or None if it is another's now."""
+        with self._writes.begin() as connection:
+            beat = _own(job).values(lease_until=time.time() + LEASE_S, epoch=epoch, metrics=metrics)
+            if not connection.execute(beat).rowcount:
+                return None
+            return JobState(connection.execute(select(jobs.c.state).where(jobs.c.id == job.id)).scalar_one())
+
+    def publish(self, job: Job, *, card_digest: str, epoch: int, metrics: dict[str, float | None] | None) -> int | None:
+        """Ends a job as succeeded and makes its checkpoint the next version of its model, both or neither.
+
+        Returns:
+            The version's number, or None if the job is another's now.
+        """
+        now = time.time()
+        with self._writes.begin() as connection:
+            latest = connection.scalar(select(func.max(versions.c.version)).where(versions.c.model == job.model))
+            version = (latest or 0) + 1
+            end = _ending(job, JobState.SUCCEEDED, now).values(version=version, epoch=epoch, metrics=metrics)
+            if not connection.execute(end).rowcount:
+                return None
+            row = {
+                "model": job.model,
+                "version": version,
+                "job_id": job.id,
+                "checkpoint_id": job.checkpoint_id,
+                "card_digest": card_digest,
+                "created_at": now,
+            }
+            connection.execute(insert(versions), row)
+            return version
+
+    def fail(
+        self,
+        job: Job,
+        *,
+        code: str,
+        detail: str,
+        epoch: int,
+        metrics: dict[str, float | None] | None = None,
+        kept: bool = False,
+    ) -> None:
+        """Ends a job as failed, unless it is another's now."""
+        end = _ending(job, JobState.FAILED, time.time())
+        self._write(end.values(problem={"code": code, "detail": detail}, epoch=epoch, metrics=metrics, kept=kept))
+
+    def end_cancelled(self, job: Job) -> None:
+        """Ends a job as cancelled, unless it is another's now."""
+        self._write(_ending(job, JobState.CANCELLED, time.time()))
+
+    def release(self, job: Job) -> None:
+        """Puts a job back in the queue, unless it is another's now."""
+        self._write(_own(job).values(state=JobState.QUEUED, lease_until=None))
+
+    # published versions
+
+    def versions_after(self, seq: int) -> list[PublishedVersion]:
+        """The versions published after the one with that `seq`, oldest first; 0 gives all."""
+        query = select(versions).where(versions.c.seq > seq).order_by(versions.c.seq)
+        with self._reads.connect() as connection:
+            return [PublishedVersion(**row._mapping) for row in connection.execute(query)]
+
+    def _write(self, statement: Update) -> None:
+        with self._writes.begin() as connection:
+            connection.execute(statement)
+
+
+def _claimable() -> Any:
+    lapsed = and_(jobs.c.state.in_(_ACTIVE), jobs.c.lease_until < time.time())
+    return or_(jobs.c.state == JobState.QUEUED, lapsed)
+
+
+def _own(job: Job) -> Update:
+    """An update of the job's row that holds only while the attempt does."""
+    return update(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(_ACTIVE))
+
+
+def _ending(job: Job, state: JobState, now: float) -> Update:
+    return _own(job).values(state=state, lease_until=None, finished_at=now)
+
+
+def _job(row: Row[Any]) -> Job:
+    values = {field.name: row._mapping[field.name] for field in fields(Job)}
+    return Job(**values | {"state": JobState(values["state"])})

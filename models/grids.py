@@ -32,8 +32,8 @@ class Grid:
 def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int) -> Grid:
     """A network's response at every cell of a grid, some rows at a time.
 
-    Memory beyond the answer does not grow with H. `class_index` says whose probability or logit; for a network of two classes the logit of class 0 is the negative of
-    that of class 1. It plays no part for labels.
+    Memory beyond the answer does not grow with H. `class_index` says whose probability or logit; for a network of two
+    classes the logit of class 0 is the negative of that of class 1. It plays no part for labels.
 
     Raises:
         InvalidInput: the network does not take points of two coordinates, or overflows float32 in that window.

@@ -1,6 +1,7 @@
 """A network as plain float32 arrays, and its forward pass in numpy: what answers predictions, without torch.
 
-Every network of ours is a stack of dense layers, to which `residual` adds a linear branch from input to output. `layout` names the state-dict keys of that stack; `plan_of` turns a state dict into a `Plan`.
+Every network of ours is a stack of dense layers, to which `residual` adds a linear branch from input to output.
+`layout` names the state-dict keys of that stack; `plan_of` turns a state dict into a `Plan`.
 """
 
 from collections.abc import Callable, Mapping
@@ -178,7 +179,8 @@ def probabilities(logit_NO: FloatArray) -> FloatArray:
     if logit_NO.shape[1] == 1:
         # each side from its own exponential: 1 - p would lose the small probabilities
         return np.concatenate([_sigmoid(-logit_NO), _sigmoid(logit_NO)], axis=1)
-    exp_NK = np.exp(logit_NO - logit_NO.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):  # a difference that overflows has a probability of 0 all the same
+        exp_NK = np.exp(logit_NO - logit_NO.max(axis=1, keepdims=True))
     prob_NK: FloatArray = exp_NK / exp_NK.sum(axis=1, keepdims=True)
     return prob_NK
 

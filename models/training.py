@@ -231,7 +231,8 @@ def _advice(spec: TrainingSpec, number: int, ending: Ending) -> str | None:
         return None
     return (
         f"The loss or a weight stopped being finite in epoch {number}. "
-        f"Try a learning_rate below {spec.learning_rate:g}, or scale the points so that their coordinates lie between about -5 and 5."
+        f"Try a learning_rate below {spec.learning_rate:g}, "
+        "or scale the points so that their coordinates lie between about -5 and 5."
     )
 
 

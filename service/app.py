@@ -57,7 +57,6 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("separatrix"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        max_body_size=settings.max_body_bytes,
         redirect_slashes=False,
         responses=problems.RESPONSES,
     )

@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.errors import UnsupportedMediaType
+from service.errors import BodyTooLarge, UnsupportedMediaType
 
 LARGE_BYTES = 64 * 1024
 """A body beyond this is parsed in a thread, so that it keeps nobody else waiting."""
@@ -22,21 +22,34 @@ class Body(BaseModel):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-async def read(request: Request, schema: type[AnyBody]) -> AnyBody:
+async def read(request: Request, schema: type[AnyBody], *, max_bytes: int) -> AnyBody:
     """The request's body as `schema`.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON.
         RequestValidationError: it is not JSON, or not of that schema.
-        HTTPException: it is larger than the app allows (status 413).
+        BodyTooLarge: it is longer than `max_bytes`.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    content = await request.body()
+    content = await _content(request, max_bytes)
     if len(content) > LARGE_BYTES:
         return await to_thread.run_sync(_parse, content, schema)
     return _parse(content, schema)
+
+
+async def _content(request: Request, max_bytes: int) -> bytes:
+    """The body's bytes, of which no more than `max_bytes` and one chunk are ever held."""
+    too_large = BodyTooLarge(f"At most {max_bytes:,} bytes are read; send the points in several requests.")
+    if int(request.headers.get("content-length", "0")) > max_bytes:  # the server has seen to it that it is a number
+        raise too_large
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > max_bytes:
+            raise too_large
+    return bytes(content)
 
 
 def _parse(content: bytes, schema: type[AnyBody]) -> AnyBody:

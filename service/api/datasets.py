@@ -8,7 +8,16 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from models.datasets import catalogue, describe, generate
-from models.specs import DATASET_NAMES, MAX_CLASSES, MAX_NOISE, MAX_POINTS, MAX_SEED, DatasetName, DatasetSpec
+from models.specs import (
+    DATASET_NAMES,
+    MAX_CLASSES,
+    MAX_NOISE,
+    MAX_POINTS,
+    MAX_SEED,
+    DatasetName,
+    DatasetSpec,
+    InvalidInput,
+)
 from service.api.pages import Page
 from service.errors import DatasetNotFound
 from service.records import NAME_PATTERN
@@ -73,7 +82,10 @@ async def show_dataset(name: NamePath) -> DatasetView:
 @router.get("/datasets/{name}/points", response_model=PointsView)
 async def dataset_points(name: NamePath, query: Annotated[PointsQuery, Query()]) -> Response:
     """The points that a training on this data set with the same parameters would see."""
-    spec = DatasetSpec(dataset=_known(name), **query.model_dump())
+    try:
+        spec = DatasetSpec(dataset=_known(name), **query.model_dump())
+    except InvalidInput as error:  # it speaks of a training's `data`, where here each field is a parameter
+        raise InvalidInput(error.field.removeprefix("data."), error.reason) from None
     return await to_thread.run_sync(_points, spec)
 
 

@@ -62,6 +62,17 @@ class GeneratedData(Body):
     classes: int = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
 
 
+def _kind_of_label(value: Any) -> str:
+    return "string" if isinstance(value, str) else "integer"
+
+
+Label = Annotated[
+    Annotated[int, Field(ge=-MAX_LABEL_NUMBER, le=MAX_LABEL_NUMBER), Tag("integer")]
+    | Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH), Tag("string")],
+    Discriminator(_kind_of_label),
+]
+
+
 class GivenData(Body):
     """Points of your own: N of D coordinates, and as many labels, all integers or all strings, 2 classes or more."""
 
@@ -69,10 +80,7 @@ class GivenData(Body):
         list[Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]], FailFast()
     ] = Field(min_length=2, max_length=MAX_POINTS)
     labels: Annotated[
-        list[
-            Annotated[int, Field(ge=-MAX_LABEL_NUMBER, le=MAX_LABEL_NUMBER)]
-            | Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH)]
-        ],
+        list[Label],
         FailFast(),
     ] = Field(min_length=2, max_length=MAX_POINTS)
 
@@ -216,7 +224,7 @@ PreferHeader = Annotated[
 @router.post("/train", status_code=202, response_model=JobView, openapi_extra=bodies.documented(TrainRequest))
 async def train(request: Request, response: Response, services: ServicesDep, prefer: PreferHeader = None) -> JobView:
     """Puts a training in the queue. Once this has answered, the job is not lost, whatever goes down."""
-    body = await bodies.read(request, TrainRequest)
+    body = await bodies.read(request, TrainRequest, max_bytes=services.settings.max_body_bytes)
     job_id = await to_thread.run_sync(_submit, services, body)
     job = await _look(services, job_id, prefer, response)
     response.headers["Location"] = f"/jobs/{job_id}"

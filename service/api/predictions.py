@@ -49,7 +49,7 @@ class PredictResponse(BaseModel):
 @router.post("/predict", response_model=PredictResponse, openapi_extra=bodies.documented(PredictRequest))
 async def predict(request: Request, services: ServicesDep) -> Response:
     """The class of each point, and the probability of every class."""
-    body = await bodies.read(request, PredictRequest)
+    body = await bodies.read(request, PredictRequest, max_bytes=services.settings.max_body_bytes)
     limit = services.settings.max_points_per_request
     if len(body.points) > limit:
         raise InvalidInput("points", f"at most {limit:,} points in one request")

@@ -43,10 +43,14 @@ _HTTP_CODES = {
     400: ("malformed-request", "The request cannot be read"),
     404: ("no-such-path", "No such path"),
     405: ("method-not-allowed", "The path does not take this method"),
-    413: (errors.BodyTooLarge.code, errors.BodyTooLarge.title),
 }
 
-_UNION_TAGS = ("generated", "given")  # what the schemas call the alternatives of a field: no part of its path
+_UNION_TAGS = (
+    "generated",
+    "given",
+    "integer",
+    "string",
+)  # what the schemas call the alternatives of a field: no part of its path
 
 
 class FieldProblem(BaseModel):

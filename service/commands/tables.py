@@ -53,6 +53,10 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
         lines = lines[1:]
     if not lines:
         raise InvalidInput(path.name, "holds no points")
+    width = len(lines[0][1])
+    for number, cells in lines:
+        if len(cells) != width:
+            raise InvalidInput(f"line {number}", f"has {len(cells)} values, the first has {width}")
     return lines
 
 

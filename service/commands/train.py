@@ -3,7 +3,7 @@
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import typer
 from rich.console import Console
@@ -31,15 +31,19 @@ def run(
         if isinstance(data, Path):
             raise InvalidInput("model", "give a name with --model")
         model = f"{data.dataset}-{network.kind}".replace("_", "-")
-    interrupted = _Interrupted()
-    with open_workspace(settings) as workspace, _progress(spec.epochs) as bar:
+    bar = _progress(spec.epochs)
+    with open_workspace(settings) as workspace, _Interrupted() as interrupted:
 
         def show(epoch: Epoch) -> None:
+            bar.start()  # not before there is something to show: bad input gets its one clear line
             bar.update(bar.task_ids[0], completed=epoch.number, loss=epoch.loss, accuracy=epoch.accuracy)
 
         engine = InlineEngine(workspace.store, workspace.files, on_epoch=show, should_release=lambda: interrupted.yes)
         trainer = Trainer(workspace.store, workspace.files, engine, max_queued_jobs=settings.max_queued_jobs)
-        job_id = trainer.submit(model, points, network, spec, origin="cli")
+        try:
+            job_id = trainer.submit(model, points, network, spec, origin="cli")
+        finally:
+            bar.stop()
         if interrupted.yes:
             trainer.cancel(job_id)
         job = workspace.store.job(job_id)
@@ -47,11 +51,18 @@ def run(
 
 
 class _Interrupted:
-    """Whether Ctrl-C was pressed; pressed again, it ends the command at once."""
+    """Whether Ctrl-C was pressed meanwhile; pressed again, it ends the command at once."""
 
     def __init__(self) -> None:
         self.yes = False
+        self._before = signal.getsignal(signal.SIGINT)
+
+    def __enter__(self) -> Self:
         signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
 
     def _note(self, _: int, __: FrameType | None) -> None:
         self.yes = True

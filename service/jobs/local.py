@@ -31,8 +31,8 @@ class LocalEngine:
         self._arguments = (data_dir, log_level)
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._held: set[str] = set()
-        self._held_lock = threading.Lock()
-        self._closing = threading.Event()
+        self._closing = False
+        self._lock = threading.Lock()  # of the two above, and of who is busy
         self._workers = [_Worker(self._arguments) for _ in range(processes)]
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
         for thread in self._threads:
@@ -40,7 +40,7 @@ class LocalEngine:
 
     def start(self, job_id: str) -> None:
         """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
-        with self._held_lock:
+        with self._lock:
             if job_id in self._held:
                 return
             self._held.add(job_id)
@@ -48,28 +48,38 @@ class LocalEngine:
 
     def close(self) -> None:
         """Ends the processes. Jobs that they run go back to the queue."""
-        self._closing.set()
+        with self._lock:
+            self._closing = True
         for worker in self._workers:
             self._waiting.put(None)
-            worker.ask_to_stop()
+            worker.stop()
         for thread in self._threads:
             thread.join()
         for worker in self._workers:
             worker.join()
 
     def _serve(self, worker: "_Worker") -> None:
-        while (job_id := self._waiting.get()) is not None and not self._closing.is_set():
-            if not worker.run(job_id) and not self._closing.is_set():
+        while (job_id := self._waiting.get()) is not None:
+            with self._lock:
+                if self._closing:
+                    return
+                worker.busy = True
+            survived = worker.run(job_id)
+            with self._lock:
+                worker.busy = False
+                self._held.discard(job_id)
+                if self._closing:
+                    return
+            if not survived:
                 logger.error("training process %s died while it had job %s; starting another", worker.pid, job_id)
                 worker.start_again()
-            with self._held_lock:
-                self._held.discard(job_id)
 
 
 class _Worker:
     """One training process, and this side of the pipe to it."""
 
     def __init__(self, arguments: tuple[Path, str]) -> None:
+        self.busy = False
         self._arguments = arguments
         self._process, self._pipe = self._start()
 
@@ -98,7 +108,10 @@ class _Worker:
             return False
         return True
 
-    def ask_to_stop(self) -> None:
+    def stop(self) -> None:
+        """Ends the process: at once if it has no job, else as soon as it has put the job back."""
+        if not self.busy:
+            self._process.terminate()
         with suppress(OSError):  # raised when it is dead already
             self._pipe.send(None)
 

@@ -1,0 +1,19 @@
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.serving import running, train
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A running service with a few models, shared by all tests that change none of them.
+
+    `plane` has two classes of points in the plane, `trio` three, `line` points of one coordinate and integer labels.
+    """
+    with running(tmp_path_factory.mktemp("data")) as client:
+        train(client, "plane", training={"epochs": 300})
+        train(client, "trio", data={"dataset": "gaussians", "classes": 3, "n": 90})
+        train(client, "line", data={"points": [[0], [1], [2], [3]], "labels": [7, 7, -1, -1]})
+        yield client

@@ -1,0 +1,112 @@
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.contract.problems import assert_problem
+
+
+def grid(client: httpx.Client, **query: Any) -> httpx.Response:
+    return client.get("/boundary-grid", params={"model": "plane", "resolution": "12x8"} | query)
+
+
+def test_a_grid_has_its_axes_its_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
+    body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
+    assert set(body) == {"model", "version", "x", "y", "shape", "response", "class", "classes", "values"}
+    assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")
+    assert body["classes"] == ["red", "blue"]
+    assert body["shape"] == [8, 12]
+    np.testing.assert_allclose(body["x"], np.linspace(-3, 5, 12))
+    np.testing.assert_allclose(body["y"], np.linspace(-1, 2, 8))
+    assert np.array(body["values"]).shape == (8, 12)
+
+
+def test_each_value_is_what_predict_says_of_that_point_with_row_0_at_y_min(client: httpx.Client) -> None:
+    body = grid(client).json()
+    points = [[x, y] for y in body["y"] for x in body["x"]]
+    predicted = client.post("/predict", json={"model": "plane", "points": points}).json()
+    expected = np.array(predicted["probabilities"])[:, 1].reshape(8, 12)
+    np.testing.assert_allclose(body["values"], expected, atol=1e-6)
+
+    labels = grid(client, response="label").json()
+    assert labels["class"] is None
+    assert [labels["classes"][k] for row in labels["values"] for k in row] == predicted["labels"]
+
+
+def test_the_probability_is_that_of_the_class_asked_for(client: httpx.Client) -> None:
+    red, blue = (np.array(grid(client, **{"class": name}).json()["values"]) for name in ("red", "blue"))
+    np.testing.assert_allclose(red + blue, 1.0, atol=1e-6)
+    logit = np.array(grid(client, response="logit").json()["values"])
+    np.testing.assert_allclose(1 / (1 + np.exp(-logit)), blue, atol=1e-6)
+
+
+def test_the_window_is_by_default_that_of_the_training_data_and_one_around_it(client: httpx.Client) -> None:
+    body = grid(client).json()
+    points = np.array(client.get("/datasets/flower/points").json()["points"])
+    np.testing.assert_allclose([body["x"][0], body["y"][0]], points.min(axis=0) - 1, rtol=1e-6)
+    np.testing.assert_allclose([body["x"][-1], body["y"][-1]], points.max(axis=0) + 1, rtol=1e-6)
+    half = grid(client, x_min=0).json()
+    assert half["x"][0] == 0
+    assert half["x"][-1] == body["x"][-1]
+
+
+def test_a_resolution_of_one_number_is_square_and_200_by_default(client: httpx.Client) -> None:
+    assert grid(client, resolution="5").json()["shape"] == [5, 5]
+    assert client.get("/boundary-grid", params={"model": "plane"}).json()["shape"] == [200, 200]
+
+
+def test_a_million_cells_are_answered(client: httpx.Client) -> None:
+    assert grid(client, resolution="1024", response="label").json()["shape"] == [1024, 1024]
+
+
+def test_of_three_classes_the_labels_are_the_default_and_a_probability_needs_a_class(client: httpx.Client) -> None:
+    body = grid(client, model="trio").json()
+    assert body["response"] == "label"
+    assert {k for row in body["values"] for k in row} == {0, 1, 2}
+    assert_problem(grid(client, model="trio", response="probability"), 422, "invalid-input", field="class")
+    total = sum(
+        np.array(grid(client, model="trio", response="probability", **{"class": k}).json()["values"]) for k in range(3)
+    )
+    np.testing.assert_allclose(total, 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"resolution": "1"}, "resolution"),
+        ({"resolution": "0"}, "resolution"),
+        ({"resolution": "-5"}, "resolution"),
+        ({"resolution": "12.5"}, "resolution"),
+        ({"resolution": "12x"}, "resolution"),
+        ({"resolution": "4097x2"}, "resolution"),
+        ({"resolution": "2000"}, "resolution"),
+        ({"resolution": "9" * 100}, "resolution"),
+        ({"x_min": "left"}, "x_min"),
+        ({"x_min": "nan"}, "x_min"),
+        ({"y_max": "inf"}, "y_max"),
+        ({"y_max": "1e300"}, "y_max"),
+        ({"x_min": 2, "x_max": 2}, "x_max"),
+        ({"y_min": 2, "y_max": 1}, "y_max"),
+        ({"response": "entropy"}, "response"),
+        ({"class": "green"}, "class"),
+        ({"class": "r" * 65}, "class"),
+        ({"version": "latest"}, "version"),
+        ({"model": "No Such"}, "model"),
+        ({"zoom": 2}, "zoom"),
+    ],
+)
+def test_a_grid_that_cannot_be_made_is_told_which_parameter_and_why(
+    client: httpx.Client, query: dict[str, Any], field: str
+) -> None:
+    assert_problem(grid(client, **query), 422, "invalid-input", field=field)
+
+
+def test_a_model_of_other_than_two_features_has_no_grid(client: httpx.Client) -> None:
+    assert_problem(grid(client, model="line"), 422, "invalid-input", field="model")
+
+
+def test_an_unknown_model_or_version_is_not_found(client: httpx.Client) -> None:
+    assert_problem(grid(client, model="nobody"), 404, "model-not-found")
+    assert_problem(grid(client, version=2), 404, "version-not-found")
+    assert_problem(client.get("/boundary-grid"), 422, "invalid-input", field="model")

@@ -1,0 +1,67 @@
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from models.datasets import generate
+from models.specs import DatasetSpec
+from tests.contract.problems import assert_problem
+from tests.serving import train
+
+NAMES = ["flower", "circles", "moons", "xor", "spirals", "gaussians"]
+
+
+def test_the_generators_are_listed_with_their_defaults(client: httpx.Client) -> None:
+    body = client.get("/datasets").json()
+    assert [one["name"] for one in body["data"]] == NAMES
+    assert body["has_more"] is False
+    flower = client.get("/datasets/flower").json()
+    assert flower == body["data"][0]
+    assert flower["classes"] == ["red", "blue"]
+    assert flower["defaults"] == {"n": 400, "noise": 0.2, "seed": 1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_points_are_the_generators(client: httpx.Client, name: str) -> None:
+    body = client.get(f"/datasets/{name}/points", params={"n": 50, "seed": 3}).json()
+    expected = generate(DatasetSpec(dataset=name, n=50, seed=3))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.array(body["points"], dtype=np.float32), expected.xy_ND)
+    assert body["labels"] == [expected.classes[k] for k in expected.label_N]
+    assert body["dataset"] == name
+
+
+def test_points_that_were_fetched_train_the_same_model_as_the_data_set_by_name(client: httpx.Client) -> None:
+    points = client.get("/datasets/moons/points", params={"n": 40}).json()
+    given = train(client, "given", data={"points": points["points"], "labels": points["labels"]})
+    named = train(client, "named", data={"dataset": "moons", "n": 40})
+    assert given["data_digest"] == named["data_digest"]
+    assert given["metrics"] == named["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"n": 1}, "n"),
+        ({"n": 100_001}, "n"),
+        ({"noise": "loud"}, "noise"),
+        ({"noise": "nan"}, "noise"),
+        ({"seed": -1}, "seed"),
+        ({"classes": 1}, "classes"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_points_that_cannot_be_made_are_told_why(client: httpx.Client, query: dict[str, Any], field: str) -> None:
+    assert_problem(client.get("/datasets/spirals/points", params=query), 422, "invalid-input", field=field)
+
+
+def test_a_data_set_of_two_classes_has_no_third(client: httpx.Client) -> None:
+    answer = client.get("/datasets/flower/points", params={"classes": 3})
+    assert_problem(answer, 422, "invalid-input", field="classes")
+    answer = client.get("/datasets/spirals/points", params={"classes": 9, "n": 5})
+    assert_problem(answer, 422, "invalid-input", field="n")
+
+
+def test_an_unknown_data_set_is_not_found(client: httpx.Client) -> None:
+    assert_problem(client.get("/datasets/roses"), 404, "dataset-not-found")
+    assert_problem(client.get("/datasets/roses/points"), 404, "dataset-not-found")

@@ -1,0 +1,278 @@
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from tests.contract.problems import assert_problem
+from tests.serving import running, train, wait_until
+
+POINTS = {"points": [[0, 0], [1, 1], [0, 1], [1, 0]], "labels": [0, 0, 1, 1]}
+
+
+def submit(client: httpx.Client, **body: Any) -> httpx.Response:
+    quick = {"model": "tried", "data": {"dataset": "flower"}, "training": {"epochs": 1}}
+    return client.post("/train", json=quick | body)
+
+
+def test_a_training_is_accepted_at_once_and_its_job_followed_to_the_end(client: httpx.Client) -> None:
+    answer = submit(client, training={"epochs": 20})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"] == f"/jobs/{job['id']}" == job["links"]["self"]
+    assert answer.headers["retry-after"] == "1"
+    assert job["object"] == "training.job"
+    assert job["status"] in ("queued", "running")
+    assert job["version"] is None
+
+    done = client.get(answer.headers["location"], headers={"Prefer": "wait=50"})
+    assert done.status_code == 200
+    assert done.headers["preference-applied"] == "wait=50"
+    assert "retry-after" not in done.headers
+    job = done.json()
+    assert job["status"] == "succeeded"
+    assert job["progress"] == {"epoch": 20, "epochs": 20, "fraction": 1.0}
+    assert set(job["metrics"]) == {
+        "training_loss",
+        "training_accuracy",
+        "validation_loss",
+        "validation_accuracy",
+    }
+    times = [datetime.fromisoformat(job[key]) for key in ("created_at", "started_at", "finished_at")]
+    assert times == sorted(times)
+    assert all(time.tzinfo is not None for time in times)
+
+
+def test_a_job_that_is_reported_as_succeeded_is_served(client: httpx.Client) -> None:
+    job = train(client, "served-at-once")
+    answer = client.post(
+        "/predict", json={"model": "served-at-once", "version": job["version"], "points": [[0.5, -0.25]]}
+    )
+    assert answer.status_code == 200
+    assert client.get(job["links"]["version"]).json()["job_id"] == job["id"]
+
+
+@pytest.mark.parametrize("kind", ["logistic", "two_layer", "sequential", "module", "residual"])
+def test_every_kind_of_network_trains_and_answers(client: httpx.Client, kind: str) -> None:
+    job = train(client, f"kind-{kind}", network={"kind": kind, "activation": "relu"})
+    assert job["status"] == "succeeded"
+    assert client.post("/predict", json={"model": f"kind-{kind}", "points": [[0, 0]]}).status_code == 200
+
+
+def test_points_of_ones_own_train_a_model_in_any_dimension(client: httpx.Client) -> None:
+    data = {"points": [[0, 0, 1], [1, 0, 1], [0, 1, 0], [1, 1, 0]], "labels": ["yes", "yes", "no", "no"]}
+    job = train(client, "own", data=data, training={"epochs": 200, "optimizer": "adam"})
+    assert job["data"] == {"points": 4, "features": 3}
+    assert job["metrics"]["training_accuracy"] == 1.0
+    labels = client.post("/predict", json={"model": "own", "points": data["points"]}).json()["labels"]
+    assert labels == data["labels"]
+
+
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(client: httpx.Client) -> None:
+    jobs = [train(client, "recipe", training={"epochs": 30, "seed": seed}) for seed in (4, 4, 5)]
+    assert jobs[0]["recipe"] == jobs[1]["recipe"] != jobs[2]["recipe"]
+    assert [job["version"] for job in jobs] == [1, 2, 3]
+    states = [client.get(f"{job['links']['version']}").json()["card"]["files"] for job in jobs]
+    assert states[0]["network.safetensors"] == states[1]["network.safetensors"] != states[2]["network.safetensors"]
+
+
+def test_validation_and_early_stopping_are_reported(client: httpx.Client) -> None:
+    settings = {"epochs": 5_000, "validation_fraction": 0.2, "patience": 5, "min_delta": 0.05}
+    job = train(client, "stalled", training=settings, network={"kind": "logistic"})
+    assert job["status"] == "succeeded"
+    assert job["progress"]["epoch"] < 5_000
+    assert job["metrics"]["validation_loss"] > 0
+
+
+def test_a_training_that_diverges_fails_says_what_to_try_and_keeps_its_last_finite_weights(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    network = {"kind": "sequential", "hidden": [4, 4], "activation": "identity"}
+    job = train(client, "wild", network=network, training={"epochs": 500, "learning_rate": 1_000})
+    assert job["status"] == "failed"
+    assert job["version"] is None
+    assert job["problem"]["code"] == "diverged"
+    assert re.search(r"in epoch \d+\. Try a learning_rate below 1000", job["problem"]["detail"])
+    assert_problem(client.get("/models/wild"), 404, "model-not-found")
+
+    (tmp_path / "kept.pth").write_bytes(client.get(job["links"]["checkpoint"]).content)
+    state = torch.load(tmp_path / "kept.pth", weights_only=True)
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_waiting_is_bounded_and_other_preferences_are_ignored(client: httpx.Client) -> None:
+    job_id = train(client, "waited-for")["id"]
+    for prefer, applied in {
+        "wait=99999": "wait=60",
+        'respond-async, wait="3"': "wait=3",
+        "WAIT = 2; x=y": "wait=2",
+        "wait=soon": None,
+        "await=3": None,
+        "return=minimal": None,
+    }.items():
+        answer = client.get(f"/jobs/{job_id}", headers={"Prefer": prefer})
+        assert answer.headers.get("preference-applied") == applied, prefer
+
+
+def test_jobs_are_listed_newest_first_page_by_page(client: httpx.Client) -> None:
+    ids = [submit(client).json()["id"] for _ in range(5)]
+    first = client.get("/jobs", params={"limit": 2}).json()
+    assert first["object"] == "list"
+    assert [job["id"] for job in first["data"]] == [ids[4], ids[3]]
+    assert (first["first_id"], first["last_id"], first["has_more"]) == (ids[4], ids[3], True)
+    second = client.get("/jobs", params={"limit": 2, "after": first["last_id"]}).json()
+    assert [job["id"] for job in second["data"]] == [ids[2], ids[1]]
+
+    client.get(f"/jobs/{ids[4]}", headers={"Prefer": "wait=50"})
+    done = client.get("/jobs", params={"status": "succeeded", "limit": 5}).json()
+    assert [job["id"] for job in done["data"]] == ids[::-1]
+    empty = client.get("/jobs", params={"status": "cancelled"}).json()
+    assert empty == {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A service whose one training process has a job without end, and whose queue takes two."""
+    with running(tmp_path_factory.mktemp("busy"), max_queued_jobs=2) as client:
+        path = submit(client, training={"epochs": 1_000_000}).headers["location"]
+        wait_until(lambda: client.get(path).json()["status"] == "running")
+        yield client
+
+
+def test_a_job_reports_its_progress_while_it_trains(busy: httpx.Client) -> None:
+    (running_job,) = busy.get("/jobs", params={"status": "running"}).json()["data"]
+    seen: list[int] = []
+
+    def moved_on() -> bool:
+        seen.append(busy.get(running_job["links"]["self"]).json()["progress"]["epoch"])
+        return len(set(seen)) >= 3
+
+    wait_until(moved_on)
+    assert seen == sorted(seen)
+    job = busy.get(running_job["links"]["self"]).json()
+    assert 0 < job["progress"]["fraction"] < 1
+    assert job["metrics"]["training_loss"] > 0
+
+
+def test_a_wait_ends_when_its_time_is_up_and_says_when_to_ask_again(busy: httpx.Client) -> None:
+    (running_job,) = busy.get("/jobs", params={"status": "running"}).json()["data"]
+    answer = busy.get(running_job["links"]["self"], headers={"Prefer": "wait=1"})
+    assert answer.json()["status"] == "running"
+    assert answer.headers["preference-applied"] == "wait=1"
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_only_model_and_data_are_required_and_the_rest_is_the_tutorials(busy: httpx.Client) -> None:
+    with_defaults = busy.post("/train", json={"model": "defaults", "data": {"dataset": "flower"}}).json()
+    assert with_defaults["network"] == {"kind": "sequential", "hidden": [4], "activation": "tanh"}
+    assert with_defaults["data"] == {"dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "classes": 2}
+    assert with_defaults["training"] == {
+        "epochs": 10_000,
+        "optimizer": "sgd",
+        "learning_rate": 1.0,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "batch_size": None,
+        "validation_fraction": 0.0,
+        "patience": None,
+        "min_delta": 0.0001,
+        "seed": 0,
+    }
+
+
+def test_a_full_queue_asks_to_try_again(busy: httpx.Client) -> None:
+    answers = [submit(busy) for _ in range(3)]
+    assert_problem(answers[-1], 429, "queue-full")
+    assert answers[-1].headers["retry-after"] == "1"
+    queued = busy.get("/jobs", params={"status": "queued"}).json()["data"]
+    assert len(queued) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"model": "Flower"}, "model"),
+        ({"model": "-x"}, "model"),
+        ({"model": "x" * 64}, "model"),
+        ({"model": "a/b"}, "model"),
+        ({"model": "a\n"}, "model"),
+        ({"data": {"dataset": "roses"}}, "data.dataset"),
+        ({"data": {"dataset": "flower", "n": 1}}, "data.n"),
+        ({"data": {"dataset": "flower", "n": 10**9}}, "data.n"),
+        ({"data": {"dataset": "flower", "n": 10.5}}, "data.n"),
+        ({"data": {"dataset": "flower", "noise": -1}}, "data.noise"),
+        ({"data": {"dataset": "flower", "seed": 2**32}}, "data.seed"),
+        ({"data": {"dataset": "flower", "classes": 3}}, "data.classes"),
+        ({"data": {"dataset": "spirals", "classes": 9, "n": 5}}, "data.n"),
+        ({"data": {"dataset": "flower", "colour": 1}}, "data.colour"),
+        ({"data": {}}, "data.points"),
+        ({"data": None}, "data"),
+        ({"data": POINTS | {"labels": [0, 1]}}, "data.labels"),
+        ({"data": POINTS | {"labels": [0, 0, 0, 0]}}, "data.labels"),
+        ({"data": POINTS | {"labels": [0, 0, 1, "1"]}}, "data.labels"),
+        ({"data": POINTS | {"labels": [0, 0, 1, True]}}, "data.labels.3"),
+        ({"data": POINTS | {"labels": [0, 0, 1, 1.5]}}, "data.labels.3"),
+        ({"data": POINTS | {"labels": ["a", "a", "b", ""]}}, "data.labels.3"),
+        ({"data": POINTS | {"labels": [0, 0, 1, 2**53]}}, "data.labels.3"),
+        ({"data": POINTS | {"points": [[0, 0], [1, 1], [0, 1], [1]]}}, "data.points.3"),
+        ({"data": POINTS | {"points": []}}, "data.points"),
+        ({"data": POINTS | {"points": [[], [], [], []]}}, "data.points.0"),
+        ({"data": POINTS | {"points": [[0, 0], [1, 1], [0, 1], [1, "0"]]}}, "data.points.3.1"),
+        ({"data": POINTS | {"points": [[0, 0], [1, 1], [0, 1], [1, 1e31]]}}, "data.points.3.1"),
+        ({"network": {"kind": "transformer"}}, "network.kind"),
+        ({"network": {"kind": "logistic", "hidden": [4]}}, "network.hidden"),
+        ({"network": {"kind": "two_layer", "hidden": [4, 4]}}, "network.hidden"),
+        ({"network": {"hidden": [0]}}, "network.hidden.0"),
+        ({"network": {"hidden": [10**6]}}, "network.hidden.0"),
+        ({"network": {"hidden": [4] * 17}}, "network.hidden"),
+        ({"network": {"hidden": [1024] * 16}}, "network.hidden"),
+        ({"network": {"activation": "step"}}, "network.activation"),
+        ({"training": {"epochs": 0}}, "training.epochs"),
+        ({"training": {"epochs": 10**9}}, "training.epochs"),
+        ({"training": {"epochs": "10"}}, "training.epochs"),
+        ({"training": {"epochs": True}}, "training.epochs"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate"),
+        ({"training": {"optimizer": "lbfgs"}}, "training.optimizer"),
+        ({"training": {"optimizer": "adam", "momentum": 0.5}}, "training.momentum"),
+        ({"training": {"momentum": 1}}, "training.momentum"),
+        ({"training": {"batch_size": 0}}, "training.batch_size"),
+        ({"training": {"validation_fraction": 0.95}}, "training.validation_fraction"),
+        ({"training": {"validation_fraction": 0.0001}}, "training.validation_fraction"),
+        ({"training": {"patience": 0}}, "training.patience"),
+        ({"training": {"seed": -1}}, "training.seed"),
+        ({"training": {"epochs": 10**6}, "network": {"hidden": [512, 512]}}, "training.epochs"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_training_that_cannot_be_done_is_told_which_field_and_why_and_no_job_is_made(
+    client: httpx.Client, change: dict[str, Any], field: str
+) -> None:
+    newest = client.get("/jobs", params={"limit": 1}).json()["first_id"]
+    assert_problem(submit(client, **change), 422, "invalid-input", field=field)
+    assert client.get("/jobs", params={"limit": 1}).json()["first_id"] == newest
+
+
+def test_a_body_that_is_not_json_trains_nothing(client: httpx.Client) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert_problem(client.post("/train", content=b"{", headers=headers), 400, "malformed-json")
+    nan = b'{"model": "x", "data": {"points": [[0], [NaN]], "labels": [0, 1]}}'
+    assert_problem(client.post("/train", content=nan, headers=headers), 422, "invalid-input", field="data.points.1.0")
+    assert_problem(client.post("/train", content=b"x", headers={}), 415, "unsupported-media-type")
+
+
+def test_a_job_that_is_none_is_not_found(client: httpx.Client) -> None:
+    assert_problem(client.get("/jobs/" + "0" * 24), 404, "job-not-found")
+    assert_problem(client.get("/jobs/nonsense"), 422, "invalid-input", field="job_id")
+    assert_problem(client.get("/jobs", params={"after": "0" * 24}), 404, "job-not-found")
+    assert_problem(client.get("/jobs/" + "0" * 24 + "/checkpoint"), 404, "job-not-found")
+    succeeded = train(client, "keeps-nothing")["id"]
+    assert_problem(client.get(f"/jobs/{succeeded}/checkpoint"), 404, "nothing-kept")
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "many"}, {"status": "done"}])
+def test_a_page_that_cannot_be_made_is_told_why(client: httpx.Client, query: dict[str, Any]) -> None:
+    assert_problem(client.get("/jobs", params=query), 422, "invalid-input", field=next(iter(query)))

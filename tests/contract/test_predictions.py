@@ -1,0 +1,168 @@
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from tests.contract.problems import assert_problem
+
+JSON = {"Content-Type": "application/json"}
+
+
+def predict(client: httpx.Client, **body: Any) -> httpx.Response:
+    return client.post("/predict", json={"model": "plane", "points": [[0.5, -0.25]]} | body)
+
+
+def test_points_are_answered_with_labels_and_the_probability_of_every_class(client: httpx.Client) -> None:
+    answer = predict(client, points=[[0.5, -0.25], [2, 1], [-3, 0.5]])
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert set(body) == {"model", "version", "classes", "labels", "probabilities"}
+    assert (body["model"], body["version"], body["classes"]) == ("plane", 1, ["red", "blue"])
+    probabilities = np.array(body["probabilities"])
+    assert probabilities.shape == (3, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
+    assert body["labels"] == [body["classes"][k] for k in probabilities.argmax(axis=1)]
+
+
+def test_the_answer_is_that_of_the_downloaded_checkpoint_in_plain_torch(client: httpx.Client, tmp_path: Any) -> None:
+    (tmp_path / "net.pth").write_bytes(client.get("/models/plane/versions/1/checkpoint").content)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    network.load_state_dict(torch.load(tmp_path / "net.pth", weights_only=True))
+    points = np.random.default_rng(0).uniform(-5, 5, (500, 2))
+
+    got = np.array(predict(client, points=points.tolist()).json()["probabilities"])
+
+    with torch.no_grad():
+        expected = torch.sigmoid(network(torch.from_numpy(points.astype(np.float32))))[:, 0].numpy()
+    np.testing.assert_allclose(got[:, 1], expected, atol=1e-6)
+
+
+def test_labels_come_back_in_the_type_they_were_given_in(client: httpx.Client) -> None:
+    body = predict(client, model="line", points=[[-5], [8]]).json()
+    assert body["classes"] == [-1, 7]
+    assert body["labels"] == [7, -1]
+
+
+def test_three_classes_have_three_probabilities(client: httpx.Client) -> None:
+    body = predict(client, model="trio", points=[[2, 0]]).json()
+    assert len(body["probabilities"][0]) == 3
+    assert sum(body["probabilities"][0]) == pytest.approx(1, abs=1e-6)
+
+
+def test_many_points_are_answered_like_few(client: httpx.Client) -> None:
+    points = np.random.default_rng(1).uniform(-5, 5, (50_000, 2)).round(3).tolist()
+    many = predict(client, points=points).json()
+    few = predict(client, points=points[:10]).json()
+    assert len(many["labels"]) == 50_000
+    assert many["labels"][:10] == few["labels"]
+    np.testing.assert_allclose(many["probabilities"][:10], few["probabilities"], atol=1e-6)
+
+
+def test_a_version_can_be_named(client: httpx.Client) -> None:
+    assert predict(client, version=1).json() == predict(client).json()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"points": []}, "points"),
+        ({"points": [[]]}, "points.0"),
+        ({"points": [[0.5, -0.25], [1]]}, "points.1"),
+        ({"points": [[0.5]]}, "points"),
+        ({"points": [[0.5, 1, 2]]}, "points"),
+        ({"points": [0.5, 1]}, "points.0"),
+        ({"points": "0.5,1"}, "points"),
+        ({"points": None}, "points"),
+        ({"points": [["0.5", 1]]}, "points.0.0"),
+        ({"points": [[True, 1]]}, "points.0.0"),
+        ({"points": [[0.5, None]]}, "points.0.1"),
+        ({"points": [[0, 0], [0, 1e39]]}, "points.1.1"),
+        ({"points": [[0, 10**400]]}, "points.0.1"),
+        ({"points": [[0] * 1_001]}, "points.0"),
+        ({"points": [[0.5, 1]] * 100_001}, "points"),
+        ({"model": "No Such"}, "model"),
+        ({"model": 3}, "model"),
+        ({"version": 0}, "version"),
+        ({"version": "1"}, "version"),
+        ({"version": 2**63}, "version"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_request_that_cannot_be_answered_is_told_which_field_and_why(
+    client: httpx.Client, change: dict[str, Any], field: str
+) -> None:
+    assert_problem(predict(client, **change), 422, "invalid-input", field=field)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused(client: httpx.Client, number: str) -> None:
+    body = f'{{"model": "plane", "points": [[0, {number}]]}}'
+    assert_problem(client.post("/predict", content=body, headers=JSON), 422, "invalid-input", field="points.0.1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"model": "plane", "points": [[0, 1]]',
+        b"\xff\xfe",
+        b'{"model": "\xff", "points": [[0, 1]]}',
+        b'{"model": "\\ud800", "points": [[0, 1]]}',
+        b"[" * 100_000,
+        b'{"model": "plane", "points": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ],
+)
+def test_a_body_that_is_not_json_is_refused(client: httpx.Client, body: bytes) -> None:
+    answer = client.post("/predict", content=body, headers=JSON)
+    assert answer.status_code in (400, 422), answer.text
+    assert_problem(answer, answer.status_code, "malformed-json" if answer.status_code == 400 else "invalid-input")
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b"3", b'"plane"'])
+def test_json_that_is_no_object_is_refused(client: httpx.Client, body: bytes) -> None:
+    assert_problem(client.post("/predict", content=body, headers=JSON), 422, "invalid-input", field="body")
+
+
+def test_a_request_without_a_model_or_points_is_not_guessed_at(client: httpx.Client) -> None:
+    answer = client.post("/predict", json={})
+    assert_problem(answer, 422, "invalid-input", field="model")
+    assert_problem(answer, 422, "invalid-input", field="points")
+
+
+def test_an_unknown_model_or_version_is_not_found(client: httpx.Client) -> None:
+    assert_problem(predict(client, model="nobody"), 404, "model-not-found")
+    assert_problem(predict(client, version=2), 404, "version-not-found")
+
+
+def test_no_answer_repeats_what_was_sent(client: httpx.Client) -> None:
+    answers = [
+        predict(client, model="secret-name"),
+        predict(client, model="SECRET name"),
+        predict(client, points=[["secret"]]),
+        client.post("/predict", content=b'{"secret<script>": 1}', headers=JSON),
+    ]
+    for answer in answers:
+        assert 400 <= answer.status_code < 500
+        assert "secret" not in answer.text.lower().replace("secret-script", "")
+
+
+def test_a_body_of_another_type_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/predict", data={"model": "plane"})
+    assert_problem(answer, 415, "unsupported-media-type")
+    body = json.dumps({"model": "plane", "points": [[0, 1]]})
+    assert client.post("/predict", content=body, headers={"Content-Type": "text/plain"}).status_code == 415
+    assert client.post("/predict", content=body, headers={"Content-Type": "Application/JSON; charset=utf-8"}).is_success
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_that_is_too_large_is_refused(client: httpx.Client, declared: bool) -> None:
+    size = 17 * 2**20
+    chunks = (b" " * 2**20 for _ in range(17))
+    headers = JSON | ({"Content-Length": str(size)} if declared else {})
+    answer = client.post("/predict", content=b" " * size if declared else chunks, headers=headers)
+    assert_problem(answer, 413, "body-too-large")

@@ -1,0 +1,57 @@
+import httpx
+import pytest
+
+from service.api.problems import STATUS
+from service.errors import ServiceError
+
+
+def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:
+    assert client.get("/health/live").json() == {"status": "live"}
+    ready = client.get("/health/ready")
+    assert ready.status_code == 200
+    assert ready.json()["status"] == "ready"
+    assert ready.json()["models"] >= 3
+    assert ready.json()["broken_versions"] == 0
+
+
+def all_errors(kind: type[ServiceError] = ServiceError) -> list[type[ServiceError]]:
+    return [kind, *(error for child in kind.__subclasses__() for error in all_errors(child))]
+
+
+def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
+    errors = [error for error in all_errors() if error is not ServiceError]
+    assert set(STATUS) == set(errors)
+    assert len({error.code for error in errors}) == len(errors)
+
+
+def test_the_openapi_document_resolves_and_describes_every_body_and_problem(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+
+    def references(part: object) -> list[str]:
+        if isinstance(part, dict):
+            own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+            return own + [found for value in part.values() for found in references(value)]
+        return [found for value in part for found in references(value)] if isinstance(part, list) else []
+
+    for reference in references(document):
+        assert reference.startswith("#/components/schemas/")
+        assert reference.rpartition("/")[2] in document["components"]["schemas"], reference
+    bodies = {
+        path: operation["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for path, operation in document["paths"].items()
+        if "post" in operation
+    }
+    assert bodies == {
+        "/predict": {"$ref": "#/components/schemas/PredictRequest"},
+        "/train": {"$ref": "#/components/schemas/TrainRequest"},
+    }
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            problem = operation["responses"]["4XX"]["content"]["application/problem+json"]["schema"]
+            assert problem == {"$ref": "#/components/schemas/Problem"}
+            assert "422" not in operation["responses"], "FastAPI's own error body is never sent"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_pages_of_the_api_are_served(client: httpx.Client, path: str) -> None:
+    assert client.get(path).headers["content-type"].startswith("text/html")

@@ -1,0 +1,160 @@
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from service.cli import app
+from tests.serving import running, train, wait_until
+
+
+def separatrix(*arguments: str, data: Path, text: str | None = None) -> Result:
+    """The command, in this process: a process of its own would import torch anew each time."""
+    environment = {"SEPARATRIX_DATA_DIR": str(data), "COLUMNS": "160"}
+    return CliRunner().invoke(app, arguments, env=environment, input=text)
+
+
+def separatrix_process(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
+    """The command as a user runs it."""
+    environment = {**os.environ, "SEPARATRIX_DATA_DIR": str(data), "COLUMNS": "160"}
+    command = [sys.executable, "-m", "service", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_model_is_trained_asked_drawn_and_listed_without_a_server(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    trained = separatrix_process(
+        *["train", "--dataset", "flower", "--network", "sequential", "--hidden", "4", "--epochs", "400", "--seed", "1"],
+        data=data,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "Published flower-sequential version 1" in trained.stderr
+    assert "% of the training points right" in trained.stderr
+
+    asked = separatrix_process("predict", "flower-sequential", "--point", "0.5,-0.25", "--point", "-2,1", data=data)
+    rows = list(csv.DictReader(io.StringIO(asked.stdout)))
+    assert [(row["x1"], row["x2"]) for row in rows] == [("0.5", "-0.25"), ("-2", "1")]
+    assert {row["label"] for row in rows} <= {"red", "blue"}
+    assert all(float(row["p(red)"]) + float(row["p(blue)"]) == pytest.approx(1, abs=2e-6) for row in rows)
+
+    picture = tmp_path / "out.png"
+    drawn = separatrix_process("boundary", "flower-sequential", str(picture), data=data)
+    assert drawn.returncode == 0, drawn.stderr
+    with Image.open(picture) as image:
+        colours = {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
+        assert image.size == (720, 720)
+    assert {(0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3)} <= colours, "points of both classes are on it"
+
+    listed = separatrix_process("models", data=data)
+    assert "flower-sequential" in listed.stdout
+    assert "sequential 2-4-2" in listed.stdout
+
+    with running(data) as client:
+        answer = client.post("/predict", json={"model": "flower-sequential", "points": [[0.5, -0.25], [-2, 1]]})
+        assert answer.json()["labels"] == [row["label"] for row in rows]
+
+
+def test_a_csv_of_ones_own_is_trained_on_and_a_csv_of_points_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("a,b,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
+    trained = separatrix(
+        "train", "--csv", str(tmp_path / "own.csv"), "--model", "own", "--epochs", "50", data=tmp_path / "data"
+    )
+    assert trained.exit_code == 0, trained.stderr
+    (tmp_path / "points.csv").write_text("a,b\n0,0\n1,0\n")
+    from_file = separatrix("predict", "own", str(tmp_path / "points.csv"), data=tmp_path / "data")
+    from_input = separatrix("predict", "own", "-", data=tmp_path / "data", text="0,0\n1,0\n")
+    assert from_file.stdout == from_input.stdout
+    assert from_file.stdout.splitlines()[0] == "x1,x2,label,p(no),p(yes)"
+    assert len(from_file.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("predict nobody --point 1,2", 1, "No such model"),
+        ("predict nobody --point one,two", 2, "point: must be numbers"),
+        ("predict nobody", 2, "give either --point or a CSV file"),
+        ("predict nobody no-such.csv", 1, "no-such.csv: No such file"),
+        ("boundary nobody out.png", 1, "No such model"),
+        ("boundary nobody out.gif9", 2, "out: must end in one of"),
+        ("train --hidden four", 2, "network.hidden: must be whole numbers"),
+        ("train --network logistic --hidden 4", 2, "network.hidden: a logistic network"),
+        ("train --epochs 0", 2, "training.epochs: must be between"),
+        ("train --model Flower", 2, "model: must be 1 to 63"),
+        ("train --csv a.csv --dataset moons", 2, "csv: give either"),
+        ("serve --host 0.0.0.0", 2, "add --insecure"),
+        ("serve --port 99999", 2, "port: "),
+        ("serve --host 192.0.2.1", 2, "add --insecure"),
+        ("models --data-dir /proc/none", 1, "/proc/none: "),
+    ],
+)
+def test_what_the_user_can_mend_is_said_in_one_clear_line(
+    arguments: str, status: int, said: str, tmp_path: Path
+) -> None:
+    done = separatrix(*arguments.split(), data=tmp_path)
+    assert done.exit_code == status, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("separatrix: ")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"1,2,a\n3,b\n", "line 2"),
+        (b"1,2,a\n3,4\n", "line 2: has 2 values, the first has 3"),
+        (b"1,2,a\n1,x,b\n", "line 2: must be numbers"),
+        (b"1,2,a\n1,nan,b\n", "must be a number"),
+        (b"1,2,a\n", "data.labels"),
+        (b"", "holds no points"),
+        (b"\xff\xfe\x00", "not a CSV file"),
+    ],
+)
+def test_a_csv_that_cannot_be_learnt_from_is_refused_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_bytes(content)
+    done = separatrix("train", "--csv", str(tmp_path / "bad.csv"), "--model", "bad", data=tmp_path / "data")
+    assert done.exit_code == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_training_that_diverges_says_what_to_try(tmp_path: Path) -> None:
+    done = separatrix(
+        *["train", "--hidden", "4,4", "--activation", "identity", "--learning-rate", "1000", "--epochs", "500"],
+        data=tmp_path,
+    )
+    assert done.exit_code == 1
+    assert "Failed (diverged)" in done.stderr
+    assert "learning_rate below 1000" in " ".join(done.stderr.split())
+
+
+def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "train", "--epochs", "1000000", "--data-dir", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with running(tmp_path) as client:
+        wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Cancelled; nothing was published." in said
+        assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
+
+
+def test_a_running_service_serves_what_the_command_line_trains(tmp_path: Path) -> None:
+    with running(tmp_path) as client:
+        train(client, "moons", training={"epochs": 1})
+        done = separatrix("train", "--dataset", "moons", "--model", "moons", "--epochs", "20", data=tmp_path)
+        assert done.exit_code == 0, done.stderr
+        wait_until(lambda: client.get("/models/moons").json()["latest"] == 2)
+        done = separatrix("train", "--dataset", "moons", "--model", "fresh", "--epochs", "20", data=tmp_path)
+        assert client.post("/predict", json={"model": "fresh", "points": [[0, 0]]}).status_code == 200

@@ -1,0 +1,177 @@
+"""What a worker does with a job, and what the local engine does when a worker dies."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from models.datasets import LabelledPoints, from_rows
+from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from models.training import Epoch
+from service.jobs.local import LocalEngine
+from service.jobs.worker import run_job
+from service.records import JobState
+from service.registry import Registry
+from service.store.files import Files
+from service.store.store import Store
+from service.trainer import MAX_ATTEMPTS, Trainer
+from tests.service.test_store import let_the_lease_run_out
+from tests.serving import running, wait_until
+
+
+class Nobody:
+    """An engine that brings no worker: the test is the worker."""
+
+    def start(self, job_id: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Place:
+    """A data directory with its parts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files = Files(path)
+        self.store = Store(self.files.database)
+        self.trainer = Trainer(self.store, self.files, Nobody(), max_queued_jobs=100)
+
+    def submit(self, epochs: int = 5, data: DatasetSpec | LabelledPoints | None = None, **training: float) -> str:
+        spec = TrainingSpec(epochs=epochs, **training)  # type: ignore[arg-type]
+        return self.trainer.submit("m", data or DatasetSpec(), NetworkSpec(), spec, origin="http")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    place.store.close()
+
+
+def test_a_worker_trains_and_publishes_a_version_that_a_registry_serves(place: Place) -> None:
+    job_id = place.submit()
+    run_job(job_id, store=place.store, files=place.files)
+    assert place.store.job(job_id).state == JobState.SUCCEEDED
+    registry = Registry(place.store, place.files)
+    registry.refresh()
+    assert registry.resolve("m", None).card.recipe == place.store.job(job_id).recipe
+
+
+def test_a_job_that_another_worker_has_is_left_alone(place: Place) -> None:
+    job_id = place.submit()
+    claimed = place.store.claim(job_id)
+    run_job(job_id, store=place.store, files=place.files)
+    assert place.store.job(job_id) == claimed
+
+
+def test_a_worker_that_is_told_to_leave_puts_the_job_back(place: Place) -> None:
+    job_id = place.submit(epochs=1_000_000)
+    run_job(job_id, store=place.store, files=place.files, should_release=lambda: True)
+    assert place.store.job(job_id).state == JobState.QUEUED
+
+
+def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> None:
+    job_id = place.submit(epochs=1_000_000)
+
+    def cancel_once(epoch: Epoch) -> None:
+        if epoch.number == 1:
+            place.trainer.cancel(job_id)
+
+    run_job(job_id, store=place.store, files=place.files, on_epoch=cancel_once)
+    job = place.store.job(job_id)
+    assert job.state == JobState.CANCELLED
+    assert job.version is None
+    assert not (place.path / "checkpoints").exists()
+
+
+def test_a_worker_whose_job_has_gone_to_another_stops_and_publishes_nothing(place: Place) -> None:
+    job_id = place.submit(epochs=1_000_000)
+
+    def lose_it(epoch: Epoch) -> None:
+        if epoch.number == 1:
+            let_the_lease_run_out(place.files.database)
+            assert place.store.claim(job_id) is not None
+
+    run_job(job_id, store=place.store, files=place.files, on_epoch=lose_it)
+    job = place.store.job(job_id)
+    assert (job.state, job.attempt) == (JobState.RUNNING, 2)
+    assert place.store.versions_after(0) == []
+
+
+def test_data_that_rotted_while_the_job_waited_end_it_as_failed(place: Place) -> None:
+    job_id = place.submit(data=from_rows([[0.0], [1.0]], [0, 1]))
+    shutil.rmtree(place.path / "datasets")
+    run_job(job_id, store=place.store, files=place.files)
+    job = place.store.job(job_id)
+    assert job.state == JobState.FAILED
+    assert job.problem is not None
+    assert job.problem["code"] == "damaged-data"
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_job_as_failed(place: Place) -> None:
+    (place.path / "checkpoints").write_text("a file where the folder should be")
+    job_id = place.submit()
+    run_job(job_id, store=place.store, files=place.files)
+    job = place.store.job(job_id)
+    assert job.state == JobState.FAILED
+    assert job.problem is not None
+    assert job.problem["code"] == "storage"
+    assert str(place.path) not in job.problem["detail"]
+
+
+def test_a_job_that_killed_its_worker_too_often_is_given_up(place: Place) -> None:
+    job_id = place.submit()
+    for _ in range(MAX_ATTEMPTS):
+        assert place.store.claim(job_id) is not None
+        let_the_lease_run_out(place.files.database)
+    place.trainer.reconcile()
+    job = place.store.job(job_id)
+    assert job.state == JobState.FAILED
+    assert job.problem is not None
+    assert job.problem["code"] == "worker-died"
+
+
+def training_processes() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())}
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: Place) -> None:
+    others = training_processes()
+    engine = LocalEngine(place.path, processes=1, log_level="error")
+    trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
+    try:
+        job_id = place.submit(epochs=1_000_000)
+        engine.start(job_id)
+        wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
+        (victim,) = training_processes() - others
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: training_processes() - others - {victim})
+
+        let_the_lease_run_out(place.files.database)
+        wait_until(lambda: (trainer.reconcile(), place.store.job(job_id).attempt == 2)[1])
+        trainer.cancel(job_id)
+        wait_until(lambda: place.store.job(job_id).state == JobState.CANCELLED)
+
+        quick = place.submit()
+        trainer.reconcile()
+        wait_until(lambda: place.store.job(quick).state == JobState.SUCCEEDED)
+    finally:
+        engine.close()
+    assert training_processes() == others
+
+
+def test_jobs_that_run_at_a_shutdown_are_done_after_the_next_start(tmp_path: Path) -> None:
+    request = {"model": "long", "data": {"dataset": "flower"}, "training": {"epochs": 2_000}}
+    with running(tmp_path) as client:
+        paths = [client.post("/train", json=request).headers["location"] for _ in range(2)]
+        wait_until(lambda: client.get(paths[0]).json()["status"] == "running")
+    with running(tmp_path) as client:
+        for number, path in enumerate(paths, start=1):
+            job = client.get(path, headers={"Prefer": "wait=60"}).json()
+            assert (job["status"], job["version"]) == ("succeeded", number)

@@ -1,0 +1,77 @@
+"""The command `separatrix serve` as an operator starts it: a process of its own, on an empty data directory."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from service.starters import STARTERS
+from tests.contract.problems import assert_problem
+from tests.serving import DEADLINE_S, wait_until
+
+
+@contextmanager
+def serving(data_dir: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    """A server process and a client of it."""
+    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: "running on" in log.read_text() or process.poll() is not None)
+        address = log.read_text().partition("running on ")[2].split()[0]
+        with httpx.Client(base_url=address, timeout=DEADLINE_S) as client:
+            yield process, client
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them_at_once(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir, tmp_path / "first.log") as (process, client):
+        assert client.get("/health/live").status_code == 200
+        answer = client.get("/health/ready")
+        assert_problem(answer, 503, "not-ready")
+        assert answer.headers["retry-after"] == "1"
+        assert "flower-module 0%" in answer.json()["detail"]
+        wait_until(lambda: client.get("/health/ready").status_code == 200, deadline_s=120)
+
+        models = client.get("/models").json()["data"]
+        accuracy = {model["name"]: model["versions"][0]["training_accuracy"] for model in models}
+        assert set(accuracy) == set(STARTERS)
+        assert 0.4 < accuracy.pop("flower-logistic") < 0.6
+        assert all(share > 0.9 for share in accuracy.values()), accuracy
+        assert "training the tutorial's networks, once" in (tmp_path / "first.log").read_text()
+
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) in (0, -signal.SIGTERM)
+
+    with serving(data_dir, tmp_path / "second.log") as (process, client):
+        assert client.get("/health/ready").json() == {"status": "ready", "models": 4, "broken_versions": 0}
+        libraries = {Path(file.path).name for file in psutil.Process(process.pid).memory_maps()}
+        assert not any(name.startswith("libtorch") for name in libraries), "the serving process needs no torch"
+        answer = client.post("/predict", json={"model": "flower-two-layer", "points": [[0.5, -0.25]]})
+        assert answer.json()["labels"] == ["red"]
+        libraries = {Path(file.path).name for file in psutil.Process(process.pid).memory_maps()}
+        assert not any(name.startswith("libtorch") for name in libraries)
+        assert client.get("/jobs").json()["data"][0]["attempt"] == 1, "nothing was trained again"
+
+
+def test_a_port_that_is_taken_is_said_and_ends_the_command(tmp_path: Path) -> None:
+    with serving(tmp_path / "one", tmp_path / "one.log") as (_, client):
+        port = str(client.base_url.port)
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "serve", "--port", port, "--data-dir", str(tmp_path / "two")],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr

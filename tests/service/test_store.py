@@ -1,0 +1,199 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from models.datasets import from_rows
+from service.errors import JobNotFound, QueueFull
+from service.records import Job, JobState
+from service.store.files import DamagedData, Files
+from service.store.store import Store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "rows.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    store = Store(path)
+    yield store
+    store.close()
+
+
+def add(store: Store, name: str = "job", **more: object) -> str:
+    job = Job(
+        id=name,
+        model="m",
+        origin="http",
+        data={"dataset": "flower"},
+        data_digest="d",
+        network={},
+        training={"epochs": 10},
+        recipe="r",
+        created_at=1.0,
+    )
+    store.add_job(Job(**vars(job) | more), max_queued=100)
+    return name
+
+
+def let_the_lease_run_out(path: Path) -> None:
+    """As if the worker had been silent for long: time itself is not waited for."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE jobs SET lease_until = 0 WHERE lease_until IS NOT NULL"))
+    engine.dispose()
+
+
+def test_a_job_is_read_back_as_it_was_added(store: Store) -> None:
+    add(store, "a", metrics={"x": None}, problem={"code": "c", "detail": "d"})
+    job = store.job("a")
+    assert (job.state, job.metrics, job.problem, job.attempt) == (
+        JobState.QUEUED,
+        {"x": None},
+        {"code": "c", "detail": "d"},
+        0,
+    )
+    with pytest.raises(JobNotFound):
+        store.job("b")
+
+
+def test_what_was_added_is_there_for_another_process(store: Store, path: Path) -> None:
+    add(store)
+    other = Store(path)
+    assert other.job("job") == store.job("job")
+    other.close()
+
+
+def test_a_queue_takes_no_more_than_its_bound(store: Store) -> None:
+    job = store.job(add(store))
+    with pytest.raises(QueueFull):
+        store.add_job(Job(**vars(job) | {"id": "other"}), max_queued=1)
+    store.claim("job")
+    store.add_job(Job(**vars(job) | {"id": "other"}), max_queued=1)
+
+
+def test_first_jobs_are_added_only_where_there_never_was_one(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "other.db")
+    base = vars(other.job(add(other)))
+    first = [Job(**base | {"id": name, "origin": "starter"}) for name in ("x", "y")]
+    assert not other.add_first_jobs(first)
+    assert other.unended_jobs("starter") == []
+    other.close()
+    assert store.add_first_jobs(first)
+    assert [job.id for job in store.unended_jobs("starter")] == ["x", "y"]
+    assert not store.add_first_jobs(first)
+
+
+def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
+    add(store)
+    claimed = store.claim("job")
+    assert claimed is not None
+    assert (claimed.state, claimed.attempt) == (JobState.RUNNING, 1)
+    assert store.claim("job") is None
+    assert store.claim("nobody") is None
+    assert store.claimable_jobs() == []
+
+
+def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_no_more(
+    store: Store, path: Path
+) -> None:
+    add(store)
+    silent = store.claim("job")
+    assert silent is not None
+    let_the_lease_run_out(path)
+    assert store.claimable_jobs() == [("job", 1)]
+    second = store.claim("job")
+    assert second is not None
+    assert second.attempt == 2
+
+    assert store.heartbeat(silent, epoch=5, metrics=None) is None
+    assert store.publish(silent, card_digest="c", epoch=10, metrics=None) is None
+    store.fail(silent, code="x", detail="x", epoch=1)
+    store.end_cancelled(silent)
+    store.release(silent)
+
+    assert store.job("job") == second
+    assert store.versions_after(0) == []
+    assert store.heartbeat(second, epoch=5, metrics={"training_loss": 0.5}) == JobState.RUNNING
+    assert store.job("job").metrics == {"training_loss": 0.5}
+
+
+def test_a_heartbeat_keeps_the_lease(store: Store, path: Path) -> None:
+    add(store)
+    job = store.claim("job")
+    assert job is not None
+    let_the_lease_run_out(path)
+    store.heartbeat(job, epoch=1, metrics=None)
+    assert store.claimable_jobs() == []
+
+
+def test_a_publication_ends_the_job_and_counts_versions_within_the_model(store: Store) -> None:
+    for number, (name, model) in enumerate([("a", "m"), ("b", "n"), ("c", "m")]):
+        job = store.claim(add(store, name, model=model))
+        assert job is not None
+        version = store.publish(job, card_digest=f"digest-{name}", epoch=10, metrics={"training_loss": 0.1})
+        assert version == {"a": 1, "b": 1, "c": 2}[name]
+        ended = store.job(name)
+        assert (ended.state, ended.version, ended.epoch) == (JobState.SUCCEEDED, version, 10)
+        assert ended.finished_at is not None
+        assert store.publish(job, card_digest="again", epoch=10, metrics=None) is None
+        assert len(store.versions_after(0)) == number + 1
+    seqs = [version.seq for version in store.versions_after(0)]
+    assert [version.model for version in store.versions_after(seqs[0])] == ["n", "m"]
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(store: Store) -> None:
+    store.request_cancel(add(store, "waiting"))
+    assert store.job("waiting").state == JobState.CANCELLED
+    running = store.claim(add(store, "running"))
+    assert running is not None
+    store.request_cancel("running")
+    assert store.job("running").state == JobState.CANCELLING
+    assert store.heartbeat(running, epoch=1, metrics=None) == JobState.CANCELLING
+    store.end_cancelled(running)
+    assert store.job("running").state == JobState.CANCELLED
+    store.request_cancel("running")
+    assert store.job("running").state == JobState.CANCELLED
+
+
+def test_a_job_that_was_to_be_cancelled_when_its_worker_died_still_is(store: Store, path: Path) -> None:
+    store.claim(add(store))
+    store.request_cancel("job")
+    let_the_lease_run_out(path)
+    claimed = store.claim("job")
+    assert claimed is not None
+    assert claimed.state == JobState.CANCELLING
+
+
+def test_a_released_job_waits_again(store: Store) -> None:
+    job = store.claim(add(store))
+    assert job is not None
+    store.release(job)
+    assert store.job("job").state == JobState.QUEUED
+    assert store.claimable_jobs() == [("job", 1)]
+
+
+def test_given_data_are_read_back_as_they_were_given(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    for labels in (["a", "b\x00"], [3, -1]):
+        points = from_rows([[0.0, 1.0], [2.0, 3.0]], labels)  # type: ignore[arg-type]
+        files.put_points(points)
+        files.put_points(points)
+        again = files.points(points.digest)
+        assert again.digest == points.digest
+        assert again.classes == points.classes
+
+
+@pytest.mark.parametrize("content", [b"", b"rot", None])
+def test_given_data_that_are_damaged_are_not_trained_on(tmp_path: Path, content: bytes | None) -> None:
+    files = Files(tmp_path)
+    points, other = from_rows([[0.0], [1.0]], [0, 1]), from_rows([[0.0], [2.0]], [0, 1])
+    files.put_points(points)
+    files.put_points(other)
+    kept = tmp_path / "datasets" / f"{points.digest}.npz"
+    kept.write_bytes(content if content is not None else (kept.parent / f"{other.digest}.npz").read_bytes())
+    with pytest.raises(DamagedData):
+        files.points(points.digest)

@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, and are still there after a power cut."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +15,8 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         OSError: the disk is full or cannot be written; nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    temporary = folder.with_name(f".new-{secrets.token_hex(8)}")
+    temporary.mkdir()
     try:
         for name, content in contents.items():
             _write_synced(temporary / name, content)
@@ -36,9 +37,7 @@ def write_file(path: Path, content: bytes) -> None:
         OSError: the disk is full or cannot be written; the old file, if any, is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".new-{secrets.token_hex(8)}")
     try:
         _write_synced(temporary, content)
         temporary.rename(path)
@@ -49,7 +48,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

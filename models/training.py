@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import parameters_to_vector
 
 from models.datasets import LabelledPoints, split
 from models.specs import TrainingSpec
 
 Batch = tuple[Tensor, Tensor]
-"""Points, float32 (N, D), and the indices of their classes, int64 (N,)."""
+"""Points, float32 (N, D), and what the loss wants of them: class indices, int64 (N,), or 0.0 and 1.0, float32 (N,)."""
 
 Ending = Literal["finished", "stalled", "stopped", "diverged"]
 
@@ -92,20 +91,20 @@ def train(
     kept, held_out = split(points, fraction=spec.validation_fraction, seed=spec.seed)
     training = _tensors(kept)
     validation = _tensors(held_out) if held_out else None
-    optimizer = _optimizer(network, spec)
+    parameters = list(network.parameters())
+    optimizer = _optimizer(parameters, spec)
     rng = np.random.default_rng(spec.seed)
     stall = _Stall(spec)
     ending: Ending = "finished"
-    good = _weights(network)  # those that the last finite loss was measured on
+    weights = good = _weights(parameters)  # good: those that the last finite loss was measured on
     with _one_thread():
         for number in range(1, spec.epochs + 1):
-            before = _weights(network)
             loss, accuracy = _pass(network, training, optimizer, spec.batch_size, rng)
             if not math.isfinite(loss):
                 ending = "diverged"
                 break
-            good = before
-            if not bool(torch.isfinite(_weights(network)).all()):
+            good, weights = weights, _weights(parameters)
+            if not math.isfinite(weights.sum().item()):
                 ending = "diverged"
                 break
             epoch = Epoch(number, loss, accuracy, *_measure(network, validation))
@@ -117,7 +116,7 @@ def train(
                 ending = "stopped"
                 break
         if ending == "diverged":
-            _restore(network, good)
+            _restore(parameters, good)
         metrics = Metrics(*_measure(network, training), *_measure(network, validation))
     return Outcome(ending, number, metrics if metrics.finite else None, _advice(spec, number, ending))
 
@@ -142,17 +141,16 @@ class _Stall:
 
 
 def _tensors(points: LabelledPoints) -> Batch:
-    return torch.from_numpy(points.xy_ND), torch.from_numpy(points.label_N)
+    label_N = torch.from_numpy(points.label_N)
+    return torch.from_numpy(points.xy_ND), label_N.to(torch.float32) if len(points.classes) == 2 else label_N
 
 
-def _optimizer(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
+def _optimizer(parameters: list[nn.Parameter], spec: TrainingSpec) -> torch.optim.Optimizer:
     # foreach=False: on a CPU the loop over a few small tensors is the faster of torch's two forms
     if spec.optimizer == "adam":
-        return torch.optim.Adam(
-            network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay, foreach=False
-        )
+        return torch.optim.Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay, foreach=False)
     return torch.optim.SGD(
-        network.parameters(),
+        parameters,
         lr=spec.learning_rate,
         momentum=spec.momentum,
         weight_decay=spec.weight_decay,
@@ -169,14 +167,14 @@ def _pass(
 ) -> tuple[float, float]:
     """One pass over the training points: their mean loss and accuracy, each as met before its step."""
     loss_sum, right = 0.0, 0
-    for x_ND, label_N in _batches(training, batch_size, rng):
+    for x_ND, target_N in _batches(training, batch_size, rng):
         logit_NO = network(x_ND)
-        loss = _loss(logit_NO, label_N)
+        loss = _loss(logit_NO, target_N)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
         loss_sum += loss.item() * len(x_ND)
-        right += _right(logit_NO, label_N)
+        right += _right(logit_NO, target_N)
     count = len(training[0])
     return loss_sum / count, right / count
 
@@ -185,42 +183,41 @@ def _batches(training: Batch, batch_size: int | None, rng: np.random.Generator) 
     if batch_size is None:
         yield training
         return
-    x_ND, label_N = training
+    x_ND, target_N = training
     order_N = torch.from_numpy(rng.permutation(len(x_ND)))
     for index in torch.split(order_N, batch_size):
-        yield x_ND[index], label_N[index]
+        yield x_ND[index], target_N[index]
 
 
-def _loss(logit_NO: Tensor, label_N: Tensor) -> Tensor:
+def _loss(logit_NO: Tensor, target_N: Tensor) -> Tensor:
     """Mean loss: binary cross-entropy for one logit, else softmax cross-entropy."""
     if logit_NO.shape[1] == 1:
-        return functional.binary_cross_entropy_with_logits(logit_NO[:, 0], label_N.to(torch.float32))
-    return functional.cross_entropy(logit_NO, label_N)
+        return functional.binary_cross_entropy_with_logits(logit_NO[:, 0], target_N)
+    return functional.cross_entropy(logit_NO, target_N)
 
 
-def _right(logit_NO: Tensor, label_N: Tensor) -> int:
+def _right(logit_NO: Tensor, target_N: Tensor) -> int:
     """How many points get their own class."""
     best_N = logit_NO[:, 0] > 0 if logit_NO.shape[1] == 1 else logit_NO.argmax(dim=1)
-    return int((best_N == label_N).sum())
+    return int((best_N == target_N).sum())
 
 
 def _measure(network: nn.Module, points: Batch | None) -> tuple[float, float] | tuple[None, None]:
     """Mean loss and accuracy on some points, if there are any."""
     if points is None:
         return None, None
-    x_ND, label_N = points
+    x_ND, target_N = points
     with torch.no_grad():
         logit_NO = network(x_ND)
-        return _loss(logit_NO, label_N).item(), _right(logit_NO, label_N) / len(x_ND)
+        return _loss(logit_NO, target_N).item(), _right(logit_NO, target_N) / len(x_ND)
 
 
-def _weights(network: nn.Module) -> Tensor:
+def _weights(parameters: list[nn.Parameter]) -> Tensor:
     """All parameters in one vector, a copy."""
-    return parameters_to_vector(network.parameters()).detach()
+    return torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
 
 
-def _restore(network: nn.Module, weights: Tensor) -> None:
-    parameters = list(network.parameters())
+def _restore(parameters: list[nn.Parameter], weights: Tensor) -> None:
     with torch.no_grad():
         for parameter, part in zip(parameters, torch.split(weights, [p.numel() for p in parameters]), strict=True):
             parameter.copy_(part.view_as(parameter))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from threading import Event
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -27,18 +28,24 @@ HOUSEKEEPING_S = 0.25
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application. Its lifespan opens the data directory and the training processes, and closes them."""
+def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
+    """The ASGI application. Its lifespan opens the data directory and the training processes, and closes them.
+
+    `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
+    requests that wait for a job then wait no longer.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         files = Files(settings.data_dir)
         store = Store(files.database)
-        engine = LocalEngine(settings.data_dir, processes=settings.training_processes, log_level=settings.log_level)
+        engine = LocalEngine(
+            store, settings.data_dir, processes=settings.training_processes, log_level=settings.log_level
+        )
         versions = Registry(store, files)
         trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
         starters = Starters(store, versions, trainer)
-        app.state.services = Services(settings, store, files, versions, trainer, starters)
+        app.state.services = Services(settings, store, files, versions, trainer, starters, stopping or Event())
         if settings.starters:
             starters.begin()
         starters.observe()

@@ -4,6 +4,7 @@ What a command does is in `service.commands`, imported when it is called for: to
 import that no other command should pay.
 """
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ def serve(
 ) -> None:
     """Serve the models of a data folder over HTTP, and train what is asked for."""
     given = locals()
+    # until uvicorn's own handler is there, and as the first process of a container, which else ignores it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _one_clear_line():
         from service.commands import serve as command
 

@@ -41,6 +41,7 @@ class Job:
         recipe: `Recipe.digest`.
         state: see `JobState`.
         attempt: how many times a worker took the job; each write of a worker holds only for its own attempt.
+        deaths: how many of them fell silent with it, and had the job taken from them.
         epoch: passes made so far.
         metrics: the latest figures of the training; once it has ended, those of the weights that were kept.
         version: the number of the version it published.
@@ -58,6 +59,7 @@ class Job:
     recipe: str
     state: JobState = JobState.QUEUED
     attempt: int = 0
+    deaths: int = 0
     epoch: int = 0
     metrics: dict[str, float | None] | None = None
     version: int | None = None

@@ -18,8 +18,8 @@ from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
-"""A job whose worker has died that often is at fault itself, and would go on for ever."""
+MAX_DEATHS = 3
+"""A job that so many workers died with is at fault itself, and would go on for ever."""
 
 
 class Trainer:
@@ -65,12 +65,12 @@ class Trainer:
 
     def reconcile(self) -> None:
         """Brings every job that waits to the engine, and those whose worker has fallen silent, whoever had them."""
-        for job_id, attempts in self._store.claimable_jobs():
-            if attempts < MAX_ATTEMPTS:
+        for job_id, deaths in self._store.claimable_jobs():
+            if deaths < MAX_DEATHS:
                 self._engine.start(job_id)
             elif (job := self._store.claim(job_id)) is not None:
-                logger.error("job %s ended its training process %d times and is given up", job_id, attempts)
-                detail = f"The training process died {attempts} times over this job. Try fewer or narrower layers."
+                logger.error("job %s ended its training process %d times and is given up", job_id, deaths)
+                detail = f"The training process died {deaths} times over this job. Try fewer or narrower layers."
                 self._store.fail(job, code="worker-died", detail=detail, epoch=job.epoch)
 
     def _job(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Event
 from typing import Annotated, TypeVar, cast
 
 from anyio import to_thread
@@ -21,7 +22,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of a running service, put together by `app`."""
+    """The parts of a running service, put together by `app`. `stopping` is set once it is told to stop."""
 
     settings: Settings
     store: Store
@@ -29,6 +30,7 @@ class Services:
     registry: Registry
     trainer: Trainer
     starters: Starters
+    stopping: Event
 
 
 def _services(request: Request) -> Services:

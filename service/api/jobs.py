@@ -280,7 +280,10 @@ async def _look(services: Services, job_id: str, prefer: str | None, response: R
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     until = time.monotonic() + (wait_s or 0)
     pause_s = FIRST_LOOK_S
-    while not (job := await to_thread.run_sync(services.store.job, job_id)).state.ended and time.monotonic() < until:
+    while True:
+        job = await to_thread.run_sync(services.store.job, job_id)
+        if job.state.ended or time.monotonic() >= until or services.stopping.is_set():
+            break
         await anyio.sleep(pause_s)
         pause_s = min(2 * pause_s, LAST_LOOK_S)
     if job.version is not None:

@@ -34,7 +34,9 @@ async def live() -> Live:
 
 @router.get("/ready", response_model=Ready)
 async def ready(services: ServicesDep) -> Ready:
-    """Whether to send requests here: 503 until the tutorial's networks are trained, on the very first start."""
+    """Whether to send requests here: 503 while it stops, and on the very first start until its networks are trained."""
+    if services.stopping.is_set():
+        raise NotReady("The service is stopping.")
     if not services.starters.ready:
         done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in services.starters.pending)
         raise NotReady(f"The tutorial's networks are being trained, once for this data directory: {done}.")

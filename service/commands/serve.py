@@ -1,6 +1,8 @@
 """`separatrix serve`."""
 
 import logging
+from threading import Event
+from types import FrameType
 
 import uvicorn
 from threadpoolctl import threadpool_limits
@@ -12,15 +14,29 @@ from service.settings import Settings
 def run(settings: Settings) -> None:
     """Serves until it is told to stop."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+    stopping = Event()
+    config = uvicorn.Config(
+        create_app(settings, stopping=stopping),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=settings.log_level == "debug",
+        http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        server_header=False,
+    )
     # small products are slower on more threads, and a request must not take the cores of its neighbours
     with threadpool_limits(1):
-        uvicorn.run(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            log_level=settings.log_level,
-            access_log=settings.log_level == "debug",
-            http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
-            timeout_graceful_shutdown=settings.shutdown_timeout_s,
-            server_header=False,
-        )
+        _Server(config, stopping).run()
+
+
+class _Server(uvicorn.Server):
+    """Says that it is stopping when it is told to, not only when the requests in flight are done."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+        super().handle_exit(sig, frame)

@@ -6,12 +6,19 @@ import os
 import queue
 import signal
 import threading
+import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from service.store.files import Files
+from service.store.store import Store
+
 logger = logging.getLogger(__name__)
+
+STOP_S = 3.0
+"""How long a process may go on with the epoch it is in when the engine closes, before it is killed."""
 
 NICENESS = 10
 """How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
@@ -26,14 +33,14 @@ class LocalEngine:
     job is not handed on from here: its lease runs out, and whoever reconciles the queue starts it again.
     """
 
-    def __init__(self, data_dir: Path, *, processes: int, log_level: str) -> None:
+    def __init__(self, store: Store, data_dir: Path, *, processes: int, log_level: str) -> None:
         """Starts the processes; they are warm a second or two later, and jobs wait for them until then."""
-        self._arguments = (data_dir, log_level)
+        self._store = store
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._held: set[str] = set()
         self._closing = False
         self._lock = threading.Lock()  # of the two above, and of who is busy
-        self._workers = [_Worker(self._arguments) for _ in range(processes)]
+        self._workers = [_Worker(data_dir, log_level) for _ in range(processes)]
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
         for thread in self._threads:
             thread.start()
@@ -53,9 +60,14 @@ class LocalEngine:
         for worker in self._workers:
             self._waiting.put(None)
             worker.stop()
-        for thread in self._threads:
-            thread.join()
-        for worker in self._workers:
+        until = time.monotonic() + STOP_S
+        for thread, worker in zip(self._threads, self._workers, strict=True):
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive() and worker.job_id is not None:
+                job = self._store.job(worker.job_id)
+                worker.kill()
+                self._store.put_back(job)
+                thread.join()
             worker.join()
 
     def _serve(self, worker: "_Worker") -> None:
@@ -63,10 +75,10 @@ class LocalEngine:
             with self._lock:
                 if self._closing:
                     return
-                worker.busy = True
+                worker.job_id = job_id
             survived = worker.run(job_id)
             with self._lock:
-                worker.busy = False
+                worker.job_id = None
                 self._held.discard(job_id)
                 if self._closing:
                     return
@@ -76,11 +88,11 @@ class LocalEngine:
 
 
 class _Worker:
-    """One training process, and this side of the pipe to it."""
+    """One training process, this side of the pipe to it, and the job that it has, if any."""
 
-    def __init__(self, arguments: tuple[Path, str]) -> None:
-        self.busy = False
-        self._arguments = arguments
+    def __init__(self, data_dir: Path, log_level: str) -> None:
+        self.job_id: str | None = None
+        self._arguments = (data_dir, log_level)
         self._process, self._pipe = self._start()
 
     @property
@@ -110,10 +122,13 @@ class _Worker:
 
     def stop(self) -> None:
         """Ends the process: at once if it has no job, else as soon as it has put the job back."""
-        if not self.busy:
+        if self.job_id is None:
             self._process.terminate()
         with suppress(OSError):  # raised when it is dead already
             self._pipe.send(None)
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def join(self) -> None:
         self._process.join()
@@ -129,8 +144,6 @@ def _work(pipe: "Connection[None, str | None]", data_dir: Path, log_level: str) 
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     [training] %(message)s")
     # torch takes seconds to import, and only this process needs it
     from service.jobs.worker import run_job
-    from service.store.files import Files
-    from service.store.store import Store
 
     files = Files(data_dir)
     store = Store(files.database)

@@ -61,7 +61,7 @@ def run_job(
                 network, points, settings, on_epoch=note, should_stop=lambda: heartbeat.stop or should_release()
             )
             if outcome.ending == "stopped":
-                _stop(job, heartbeat.state, store)
+                store.put_back(job)
             else:
                 _finish(job, outcome, network, points, store=store, files=files)
     except DamagedData as error:
@@ -74,13 +74,6 @@ def run_job(
         logger.exception("job %s failed by a fault of the service", job.id)
         detail = "A fault of the service ended this training; the service's log says which."
         store.fail(job, code="internal", detail=detail, epoch=0)
-
-
-def _stop(job: Job, state: JobState | None, store: Store) -> None:
-    if state == JobState.CANCELLING:
-        store.end_cancelled(job)
-    else:
-        store.release(job)
 
 
 def _finish(
@@ -119,13 +112,12 @@ def _card(job: Job, outcome: Outcome, points: LabelledPoints, metrics: dict[str,
 class _Heartbeat:
     """Renews a job's lease and notes its progress from a thread of its own, however long an epoch takes.
 
-    `epoch` is the latest progress, set by the training. `state` is the row's last known state, None once the job is
-    another worker's; `stop` says whether to end the training for it.
+    `epoch` is the latest progress, set by the training; `stop` turns true when the job is to be cancelled, or is
+    another worker's now.
     """
 
     def __init__(self, store: Store, job: Job) -> None:
         self.epoch: Epoch | None = None
-        self.state: JobState | None = job.state
         self.stop = job.state != JobState.RUNNING
         self._store = store
         self._job = job
@@ -146,7 +138,7 @@ class _Heartbeat:
         while not self._done.wait(HEARTBEAT_S):
             try:
                 epoch = self.epoch
-                self.state = self._store.heartbeat(
+                state = self._store.heartbeat(
                     self._job, epoch=epoch.number if epoch else 0, metrics=_figures(epoch) if epoch else None
                 )
             except (
@@ -154,7 +146,7 @@ class _Heartbeat:
             ):  # the database is away: the lease may lapse, the training goes on until it is known to have
                 logger.exception("job %s: no heartbeat", self._job.id)
                 continue
-            self.stop = self.state != JobState.RUNNING
+            self.stop = state != JobState.RUNNING
 
 
 def _figures(epoch: Epoch) -> dict[str, float | None]:

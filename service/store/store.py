@@ -103,10 +103,10 @@ class Store:
     # jobs, as the workers take, tend and end them
 
     def claimable_jobs(self) -> list[tuple[str, int]]:
-        """Id and past attempts of the jobs to be had, oldest first: those that wait or whose lease ran out."""
-        query = select(jobs.c.id, jobs.c.attempt).where(_claimable()).order_by(jobs.c.seq)
+        """Id and deaths of the jobs to be had, oldest first: those that wait or whose lease ran out."""
+        query = select(jobs.c.id, _deaths().label("deaths")).where(_claimable()).order_by(jobs.c.seq)
         with self._reads.connect() as connection:
-            return [(row.id, row.attempt) for row in connection.execute(query)]
+            return [(row.id, row.deaths) for row in connection.execute(query)]
 
     def claim(self, job_id: str) -> Job | None:
         """Takes a job for a new attempt, or gives None if another worker has it or it has ended."""
@@ -119,6 +119,7 @@ class Store:
                     # a job that was to be cancelled when its worker died still is
                     state=case((jobs.c.state == JobState.CANCELLING, JobState.CANCELLING), else_=JobState.RUNNING),
                     attempt=jobs.c.attempt + 1,
+                    deaths=_deaths(),
                     lease_until=now + LEASE_S,
                     started_at=func.coalesce(jobs.c.started_at, now),
                     epoch=0,
@@ -173,15 +174,16 @@ class Store:
     ) -> None:
         """Ends a job as failed, unless it is another's now."""
         end = _ending(job, JobState.FAILED, time.time())
-        self._write(end.values(problem={"code": code, "detail": detail}, epoch=epoch, metrics=metrics, kept=kept))
+        end = end.values(problem={"code": code, "detail": detail}, epoch=epoch, metrics=metrics, kept=kept)
+        with self._writes.begin() as connection:
+            connection.execute(end)
 
-    def end_cancelled(self, job: Job) -> None:
-        """Ends a job as cancelled, unless it is another's now."""
-        self._write(_ending(job, JobState.CANCELLED, time.time()))
-
-    def release(self, job: Job) -> None:
-        """Puts a job back in the queue, unless it is another's now."""
-        self._write(_own(job).values(state=JobState.QUEUED, lease_until=None))
+    def put_back(self, job: Job) -> None:
+        """Gives a job up: to the queue, or to its end if it was to be cancelled. Nothing if it is another's now."""
+        with self._writes.begin() as connection:
+            cancelled = _ending(job, JobState.CANCELLED, time.time()).where(jobs.c.state == JobState.CANCELLING)
+            connection.execute(cancelled)
+            connection.execute(_own(job).values(state=JobState.QUEUED, lease_until=None, epoch=0, metrics=None))
 
     # published versions
 
@@ -191,14 +193,15 @@ class Store:
         with self._reads.connect() as connection:
             return [PublishedVersion(**row._mapping) for row in connection.execute(query)]
 
-    def _write(self, statement: Update) -> None:
-        with self._writes.begin() as connection:
-            connection.execute(statement)
-
 
 def _claimable() -> Any:
     lapsed = and_(jobs.c.state.in_(_ACTIVE), jobs.c.lease_until < time.time())
     return or_(jobs.c.state == JobState.QUEUED, lapsed)
+
+
+def _deaths() -> Any:
+    """The deaths of a job that is to be had, the latest among them: one that does not wait was not put back."""
+    return jobs.c.deaths + case((jobs.c.state.in_(_ACTIVE), 1), else_=0)
 
 
 def _own(job: Job) -> Update:

@@ -23,6 +23,7 @@ jobs = Table(
     Column("recipe", String, nullable=False),
     Column("state", String, nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
     Column("lease_until", Float),
     Column("epoch", Integer, nullable=False),
     Column("metrics", JSON(none_as_null=True)),

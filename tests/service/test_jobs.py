@@ -3,9 +3,11 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -18,7 +20,7 @@ from service.records import JobState
 from service.registry import Registry
 from service.store.files import Files
 from service.store.store import Store
-from service.trainer import MAX_ATTEMPTS, Trainer
+from service.trainer import MAX_DEATHS, Trainer
 from tests.service.test_store import let_the_lease_run_out
 from tests.serving import running, wait_until
 
@@ -127,7 +129,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_job_as_failed(place: Place
 
 def test_a_job_that_killed_its_worker_too_often_is_given_up(place: Place) -> None:
     job_id = place.submit()
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(MAX_DEATHS):
         assert place.store.claim(job_id) is not None
         let_the_lease_run_out(place.files.database)
     place.trainer.reconcile()
@@ -143,7 +145,7 @@ def training_processes() -> set[int]:
 
 def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: Place) -> None:
     others = training_processes()
-    engine = LocalEngine(place.path, processes=1, log_level="error")
+    engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
     trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
     try:
         job_id = place.submit(epochs=1_000_000)
@@ -164,6 +166,22 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: 
     finally:
         engine.close()
     assert training_processes() == others
+
+
+def test_an_engine_that_closes_does_not_wait_for_a_long_epoch_and_its_job_is_put_back(place: Place) -> None:
+    engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
+    points = np.random.default_rng(0).normal(size=(100_000, 2)).tolist()
+    data = from_rows(points, [i % 2 for i in range(100_000)])
+    job_id = place.trainer.submit(
+        "wide", data, NetworkSpec(hidden=(1_024, 1_024)), TrainingSpec(epochs=10), origin="http"
+    )
+    engine.start(job_id)
+    wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
+    began = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began < 10
+    job = place.store.job(job_id)
+    assert (job.state, job.attempt, job.deaths) == (JobState.QUEUED, 1, 0)
 
 
 def test_jobs_that_run_at_a_shutdown_are_done_after_the_next_start(tmp_path: Path) -> None:

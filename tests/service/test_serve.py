@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import psutil
 
 from service.starters import STARTERS
 from tests.contract.problems import assert_problem
-from tests.serving import DEADLINE_S, wait_until
+from tests.serving import DEADLINE_S, running, wait_until
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them
         assert "training the tutorial's networks, once" in (tmp_path / "first.log").read_text()
 
         process.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE_S) in (0, -signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
 
     with serving(data_dir, tmp_path / "second.log") as (process, client):
         assert client.get("/health/ready").json() == {"status": "ready", "models": 4, "broken_versions": 0}
@@ -62,8 +63,31 @@ def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them
         assert client.get("/jobs").json()["data"][0]["attempt"] == 1, "nothing was trained again"
 
 
+def test_a_request_that_waits_for_a_job_is_answered_at_once_when_the_service_is_told_to_stop(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", tmp_path / "log") as (process, client), ThreadPoolExecutor(1) as pool:
+        path = client.get("/jobs").json()["data"][0]["links"]["self"]
+        url = str(client.base_url.join(path))
+        waiting = pool.submit(httpx.get, url, headers={"Prefer": "wait=60"}, timeout=DEADLINE_S)
+        wait_until(lambda: len(psutil.Process(process.pid).net_connections("tcp")) >= 3)
+        client.get("/health/live")  # answered after the other request has been read
+        process.send_signal(signal.SIGTERM)
+        answer = waiting.result(DEADLINE_S)
+        assert answer.status_code == 200
+        assert answer.json()["status"] in ("queued", "running")
+        assert process.wait(DEADLINE_S) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_service_that_is_told_to_stop_while_it_starts_stops(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    wait_until(lambda: "pydantic" in str([file.path for file in psutil.Process(process.pid).memory_maps()]))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) in (0, -signal.SIGTERM)
+
+
 def test_a_port_that_is_taken_is_said_and_ends_the_command(tmp_path: Path) -> None:
-    with serving(tmp_path / "one", tmp_path / "one.log") as (_, client):
+    with running(tmp_path / "one") as client:
         port = str(client.base_url.port)
         done = subprocess.run(
             [sys.executable, "-m", "service", "serve", "--port", port, "--data-dir", str(tmp_path / "two")],

@@ -112,8 +112,7 @@ def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_
     assert store.heartbeat(silent, epoch=5, metrics=None) is None
     assert store.publish(silent, card_digest="c", epoch=10, metrics=None) is None
     store.fail(silent, code="x", detail="x", epoch=1)
-    store.end_cancelled(silent)
-    store.release(silent)
+    store.put_back(silent)
 
     assert store.job("job") == second
     assert store.versions_after(0) == []
@@ -153,7 +152,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(s
     store.request_cancel("running")
     assert store.job("running").state == JobState.CANCELLING
     assert store.heartbeat(running, epoch=1, metrics=None) == JobState.CANCELLING
-    store.end_cancelled(running)
+    store.put_back(running)
     assert store.job("running").state == JobState.CANCELLED
     store.request_cancel("running")
     assert store.job("running").state == JobState.CANCELLED
@@ -168,12 +167,17 @@ def test_a_job_that_was_to_be_cancelled_when_its_worker_died_still_is(store: Sto
     assert claimed.state == JobState.CANCELLING
 
 
-def test_a_released_job_waits_again(store: Store) -> None:
-    job = store.claim(add(store))
-    assert job is not None
-    store.release(job)
-    assert store.job("job").state == JobState.QUEUED
-    assert store.claimable_jobs() == [("job", 1)]
+def test_a_job_that_is_put_back_waits_again_and_its_worker_counts_for_no_death(store: Store) -> None:
+    add(store)
+    for attempt in range(1, 6):
+        job = store.claim("job")
+        assert job is not None
+        assert job.attempt == attempt
+        store.heartbeat(job, epoch=3, metrics={"training_loss": 0.5})
+        store.put_back(job)
+        assert store.claimable_jobs() == [("job", 0)]
+    waiting = store.job("job")
+    assert (waiting.state, waiting.epoch, waiting.metrics) == (JobState.QUEUED, 0, None)
 
 
 def test_given_data_are_read_back_as_they_were_given(tmp_path: Path) -> None:

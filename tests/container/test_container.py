@@ -1,0 +1,182 @@
+"""The image and the compose file: built, started, asked, stopped. They need Docker: `make test-container`."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.skipif(os.environ.get("CONTAINER") != "1", reason="needs Docker: make test-container")
+
+ROOT = Path(__file__).parents[2]
+STARTERS = ["flower-logistic", "flower-module", "flower-sequential", "flower-two-layer"]
+BUILD_S = 1_800
+"""Longest that a build may take: torch alone is 200 MB to download."""
+FIRST_START_S = 300
+"""Longest until a service with an empty data directory is healthy: it trains for half a minute on two cores."""
+LATER_START_S = 60
+
+
+class Container:
+    """A container that serves, and what is published of it."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is its id or its name."""
+        self.name = name
+
+    def inspect(self, template: str) -> str:
+        return docker("inspect", "--format", template, self.name)
+
+    def run(self, *command: str) -> str:
+        return docker("exec", self.name, *command)
+
+    def log(self) -> str:
+        """All of it: the service logs to standard error."""
+        command = ["docker", "logs", self.name]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+
+    def address(self) -> str:
+        return docker("port", self.name, "8000/tcp")
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"http://{self.address()}{path}", trust_env=False)
+
+    def predict(self, model: str) -> httpx.Response:
+        body = {"model": model, "points": [[0.5, -0.25], [2.0, 1.0]]}
+        return httpx.post(f"http://{self.address()}/predict", json=body, trust_env=False)
+
+    def wait_until_healthy(self, deadline_s: float) -> None:
+        try:
+            wait_until(lambda: self.inspect("{{.State.Health.Status}}") == "healthy", deadline_s)
+        except TimeoutError:
+            pytest.fail(f"not healthy within {deadline_s} s; its log:\n{self.log()}")
+
+
+class Project:
+    """A compose project of our own, beside whatever else runs on this machine."""
+
+    def __init__(self) -> None:
+        """Nothing is built or started yet."""
+        self.name = f"separatrix-test-{uuid4().hex[:8]}"
+        self.image = f"{self.name}-api"
+
+    def compose(self, *arguments: str, timeout_s: float = 120) -> str:
+        return docker("compose", "--project-name", self.name, *arguments, timeout_s=timeout_s)
+
+    def up(self, deadline_s: float) -> Container:
+        self.compose("up", "--detach", "--no-build")
+        container = Container(self.compose("ps", "--quiet", "api"))
+        container.wait_until_healthy(deadline_s)
+        return container
+
+
+def docker(*arguments: str, timeout_s: float = 120) -> str:
+    """What the command prints on standard output. The published port is any free one."""
+    environment = os.environ | {"SEPARATRIX_PORT": "0"}
+    done = subprocess.run(
+        ["docker", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.fail(f"docker {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    project = Project()
+    try:
+        project.compose("build", timeout_s=BUILD_S)
+        yield project
+    finally:
+        project.compose("down", "--volumes")
+        docker("image", "rm", "--force", project.image)
+
+
+@pytest.fixture(scope="module")
+def trained(project: Project) -> Project:
+    """The project with the tutorial's networks in its volume: trained once for all tests."""
+    project.up(FIRST_START_S)
+    return project
+
+
+@pytest.fixture
+def api(trained: Project) -> Container:
+    """The service of the compose file, healthy, whatever an earlier test did to it."""
+    return trained.up(LATER_START_S)
+
+
+def test_healthy_service_is_ready_and_serves_the_four_starters(api: Container) -> None:
+    assert api.get("/health/ready").status_code == 200
+    assert sorted(model["name"] for model in api.get("/models").json()["data"]) == STARTERS
+
+
+@pytest.mark.parametrize("model", STARTERS)
+def test_every_starter_answers_predict(api: Container, model: str) -> None:
+    answer = api.predict(model)
+
+    assert answer.status_code == 200
+    assert answer.json()["model"] == model
+    assert len(answer.json()["labels"]) == 2
+
+
+def test_published_port_is_open_to_this_machine_alone(api: Container) -> None:
+    assert api.address().startswith("127.0.0.1:")
+
+
+def test_process_is_not_root_and_has_no_capability(api: Container) -> None:
+    status = dict(line.split(":\t", 1) for line in api.run("cat", "/proc/1/status").splitlines() if ":\t" in line)
+
+    assert status["Uid"].split() == ["10001"] * 4
+    assert int(status["CapEff"], 16) == 0
+
+
+def test_down_and_up_keeps_the_models_and_trains_nothing_again(api: Container, project: Project) -> None:
+    models, jobs = api.get("/models").json(), api.get("/jobs").json()
+
+    project.compose("down")
+    again = project.up(LATER_START_S)
+
+    assert again.get("/models").json() == models
+    assert again.get("/jobs").json() == jobs
+    assert again.predict("flower-module").status_code == 200
+
+
+def test_stop_ends_within_ten_seconds_with_status_0(api: Container) -> None:
+    begin = time.monotonic()
+    docker("stop", api.name)
+
+    assert time.monotonic() - begin < 10
+    assert api.inspect("{{.State.ExitCode}}") == "0"
+
+
+def test_image_trains_predicts_and_draws_on_a_read_only_file_system_without_capabilities(project: Project) -> None:
+    name = f"{project.name}-read-only"
+    flags = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--publish", "127.0.0.1::8000"]
+    try:
+        docker("run", "--detach", "--name", name, *flags, project.image)
+        container = Container(name)
+        container.wait_until_healthy(FIRST_START_S)
+
+        assert container.predict("flower-module").status_code == 200
+        container.run("separatrix", "boundary", "flower-module", "/tmp/flower.png")
+        container.run("test", "-s", "/tmp/flower.png")
+    finally:
+        docker("rm", "--force", "--volumes", name)

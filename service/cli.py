@@ -29,7 +29,7 @@ app = typer.Typer(
 def _setting(name: str, *flags: str) -> Any:
     """The option for a setting. Its default and its environment variable are read by `Settings` alone."""
     field = Settings.model_fields[name]
-    note = f"[default: {field.default}] [env: SEPARATRIX_{name.upper()}]"
+    note = f"(default {field.default}; SEPARATRIX_{name.upper()})"
     return typer.Option(*flags, help=f"{field.description} {note}", show_default=False)
 
 
@@ -78,19 +78,19 @@ def train(
     network: Annotated[NetworkKind, typer.Option(help="Kind of network.")] = "sequential",
     hidden: Annotated[
         str | None,
-        typer.Option(help="Widths of the hidden layers, such as 4 or 16,16. [default: 4; none for logistic]"),
+        typer.Option(help="Widths of the hidden layers, such as 4 or 16,16 (default 4; none for logistic)."),
     ] = None,
     activation: Annotated[Activation, typer.Option(help="Between the layers.")] = "tanh",
-    epochs: Annotated[int | None, typer.Option(help="[default: 10000; 100 for logistic]")] = None,
-    optimizer: Annotated[Optimizer | None, typer.Option(help="[default: sgd]")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="[default: 1; 0.1 for logistic, 0.01 for adam]")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd. [default: 0]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="[default: 0]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="[default: all points at once]")] = None,
-    validation_fraction: Annotated[float | None, typer.Option(help="Kept out of training. [default: 0]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="By default 10000, for logistic 100.")] = None,
+    optimizer: Annotated[Optimizer | None, typer.Option(help="By default sgd.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="By default 1, for logistic 0.1, for adam 0.01.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd (default 0).")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="By default 0.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="By default all points at once.")] = None,
+    validation_fraction: Annotated[float | None, typer.Option(help="Kept out of training (default 0).")] = None,
     patience: Annotated[int | None, typer.Option(help="Stop after that many epochs without improvement.")] = None,
-    min_delta: Annotated[float | None, typer.Option(help="Least improvement that counts. [default: 0.0001]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, split and batches. [default: 0]")] = None,
+    min_delta: Annotated[float | None, typer.Option(help="Least improvement that counts (default 0.0001).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, split and batches (default 0).")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Train a network and publish it as the next version of a model."""

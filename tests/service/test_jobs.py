@@ -140,7 +140,8 @@ def test_a_job_that_killed_its_worker_too_often_is_given_up(place: Place) -> Non
 
 
 def training_processes() -> set[int]:
-    return {child.pid for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())}
+    told = {child.pid: child.as_dict(["cmdline"], ad_value=[]) for child in psutil.Process().children()}
+    return {pid for pid, one in told.items() if "spawn_main" in " ".join(one["cmdline"])}  # a dead one has no cmdline
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: Place) -> None:

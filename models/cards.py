@@ -38,7 +38,7 @@ class Card:
         features: coordinates of a point.
         classes: the label of each class.
         training: every setting, resolved.
-        data: the data set's specification, or `{"points": N}` for points that somebody gave.
+        data: the data set's specification, or `{"points": N, "features": D}` for points that somebody gave.
         data_digest: `LabelledPoints.digest`.
         low, high: the least and greatest value of each coordinate of the data, in data units.
         recipe: `Recipe.digest`.
@@ -101,6 +101,7 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
 
     Raises:
         DamagedCheckpoint: a file is missing or not what was written, or the weights do not fit the network.
+        OSError: a file cannot be read now, which says nothing about what is in it.
     """
     card = Card.from_json(_read_file(folder / CARD_FILE, card_digest))
     for name in (NETWORK_FILE, ARRAYS_FILE):
@@ -118,8 +119,8 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
 def _read_file(path: Path, expected: str) -> bytes:
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise DamagedCheckpoint(f"{path.name}: cannot be read ({error.strerror})") from error
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise DamagedCheckpoint(f"{path.name}: is missing") from error
     if digest(content) != expected:
         raise DamagedCheckpoint(f"{path.name}: is not the file that was written (its SHA-256 differs)")
     return content

@@ -176,11 +176,21 @@ def _classes_of(labels: Sequence[Label]) -> tuple[Label, ...]:
     for label in classes:
         if isinstance(label, str) and not 1 <= len(label) <= MAX_LABEL_LENGTH:
             raise InvalidInput("data.labels", f"a label must have 1 to {MAX_LABEL_LENGTH} characters")
+        if isinstance(label, str) and not _encodes(label):
+            raise InvalidInput("data.labels", "a label must be Unicode text")
         if isinstance(label, int) and abs(label) > MAX_LABEL_NUMBER:
             raise InvalidInput("data.labels", f"a label must be between -{MAX_LABEL_NUMBER} and {MAX_LABEL_NUMBER}")
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise InvalidInput("data.labels", f"must name 2 to {MAX_CLASSES} different classes, these name {len(classes)}")
     return tuple(classes)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _class_names(spec: DatasetSpec) -> tuple[Label, ...]:

@@ -46,7 +46,13 @@ def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index:
     for start in range(0, spec.height, rows):
         x_hW, y_hW = np.meshgrid(x_W, y_H[start : start + rows])
         xy_N2 = np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32)
-        response_N = _respond(plans.logits(plan, xy_N2), response, class_index)
+        try:
+            logit_NO = plans.logits(plan, xy_N2)
+        except InvalidInput:
+            raise InvalidInput(
+                "x_max", "this window is too wide for the network: its output overflows float32"
+            ) from None
+        response_N = _respond(logit_NO, response, class_index)
         values_HW[start : start + rows] = response_N.reshape(x_hW.shape)
     return Grid(x_W, y_H, values_HW)
 
@@ -62,7 +68,12 @@ def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> 
 
 def padded_window(low: Sequence[float], high: Sequence[float]) -> tuple[float, float, float, float]:
     """The tutorial's window, `x_min, x_max, y_min, y_max`: the range of the data and `PADDING` around it."""
-    return low[0] - PADDING, high[0] + PADDING, low[1] - PADDING, high[1] + PADDING
+    edges = []
+    for least, greatest in zip(low, high, strict=True):
+        # beside coordinates that are huge, 1 is nothing to floating point
+        padding = max(PADDING, 1e-6 * max(abs(least), abs(greatest)))
+        edges += [least - padding, greatest + padding]
+    return edges[0], edges[1], edges[2], edges[3]
 
 
 def check_plane(features: int) -> None:

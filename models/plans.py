@@ -104,6 +104,7 @@ class Plan:
     branch: Dense | None
     features: int
     classes: int
+    weights: int
 
 
 def plan_of(spec: NetworkSpec, features: int, classes: int, state: Mapping[str, FloatArray]) -> Plan:
@@ -116,7 +117,7 @@ def plan_of(spec: NetworkSpec, features: int, classes: int, state: Mapping[str, 
     check_shapes(where.shapes, {key: array.shape for key, array in state.items()})
     check_values(state)
     branch = _dense(where.branch, state) if where.branch else None
-    return Plan(tuple(_dense(layer, state) for layer in where.stack), branch, features, classes)
+    return Plan(tuple(_dense(layer, state) for layer in where.stack), branch, features, classes, where.weights)
 
 
 def check_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:

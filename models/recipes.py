@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 
 from models import specs
 from models.datasets import LabelledPoints, split
 from models.plans import layout
-from models.specs import MAX_WEIGHTS, MAX_WORK, InvalidInput, NetworkSpec, TrainingSpec
+from models.specs import MAX_BATCH_VALUES, MAX_STEPS, MAX_WEIGHTS, MAX_WORK, InvalidInput, NetworkSpec, TrainingSpec
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,21 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.weights > MAX_WEIGHTS:
             raise InvalidInput("network.hidden", f"makes {self.weights:,} weights, at most {MAX_WEIGHTS:,} are allowed")
-        work = self.training.epochs * len(self.points.xy_ND) * self.weights
+        count = len(self.points.xy_ND)
+        work = self.training.epochs * count * self.weights
         if work > MAX_WORK:
             raise InvalidInput(
                 "training.epochs", f"epochs x points x weights is {work:,}, at most {MAX_WORK:,} is allowed"
             )
+        batch = min(self.training.batch_size or count, count)
+        steps = self.training.epochs * math.ceil(count / batch)
+        if steps > MAX_STEPS:
+            raise InvalidInput(
+                "training.batch_size", f"makes {steps:,} steps in all, at most {MAX_STEPS:,} are allowed"
+            )
+        values = batch * (self.features + sum(self.network.widths) + len(self.points.classes))
+        if values > MAX_BATCH_VALUES:
+            raise InvalidInput("training.batch_size", f"must be less: {batch:,} points of these layers fill the memory")
         split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
 
     @property

@@ -24,9 +24,14 @@ MAX_EPOCHS = 1_000_000
 MAX_LEARNING_RATE = 1_000.0
 MAX_WEIGHT_DECAY = 100.0
 MAX_WORK = 10**13  # epochs x points x weights: some hours of one core
+MAX_STEPS = 10**8  # of the optimiser, a fraction of a millisecond each: some hours of one core too
+MAX_BATCH_VALUES = 10**8  # points of a step x values that each has in all layers: torch then needs a few GB
+MAX_ANSWER_WORK = 3 * 10**10  # points x weights of one prediction or grid: about a second of one core
+MAX_ANSWER_VALUES = 4_000_000  # points x classes of one prediction: some 50 MB of JSON
 MAX_RESOLUTION = 4_096  # columns, or rows, of a grid
 MAX_GRID_CELLS = 1_048_576  # 1024 x 1024
-MAX_COORDINATE = 1e30  # keeps the squares and sums of float32 arithmetic finite
+MAX_COORDINATE = 1e30  # of a point: keeps the sums of float32 arithmetic finite
+MAX_WINDOW = 1e31  # of a grid's edges: wide enough for a margin around any points
 
 DatasetName = Literal["flower", "circles", "moons", "xor", "spirals", "gaussians"]
 NetworkKind = Literal["logistic", "two_layer", "sequential", "module", "residual"]
@@ -38,7 +43,6 @@ DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
-RESPONSE_KINDS: tuple[ResponseKind, ...] = get_args(ResponseKind)
 
 DEFAULT_NOISE: dict[DatasetName, float] = {
     "flower": 0.2,
@@ -220,8 +224,8 @@ class GridSpec:
     def __post_init__(self) -> None:
         for axis in ("x", "y"):
             low, high = getattr(self, f"{axis}_min"), getattr(self, f"{axis}_max")
-            _within(f"{axis}_min", low, -MAX_COORDINATE, MAX_COORDINATE)
-            _within(f"{axis}_max", high, -MAX_COORDINATE, MAX_COORDINATE)
+            _within(f"{axis}_min", low, -MAX_WINDOW, MAX_WINDOW)
+            _within(f"{axis}_max", high, -MAX_WINDOW, MAX_WINDOW)
             if not low < high:
                 raise InvalidInput(f"{axis}_max", f"must be greater than {axis}_min")
         for cells in (self.width, self.height):

@@ -86,7 +86,7 @@ def train(
         points: what to learn.
         spec: how.
         on_epoch: called after every pass.
-        should_stop: asked after every pass.
+        should_stop: asked after every step.
     """
     kept, held_out = split(points, fraction=spec.validation_fraction, seed=spec.seed)
     training = _tensors(kept)
@@ -99,7 +99,11 @@ def train(
     weights = good = _weights(parameters)  # good: those that the last finite loss was measured on
     with _one_thread():
         for number in range(1, spec.epochs + 1):
-            loss, accuracy = _pass(network, training, optimizer, spec.batch_size, rng)
+            passed = _pass(network, training, optimizer, spec.batch_size, rng, should_stop)
+            if passed is None:
+                ending = "stopped"
+                break
+            loss, accuracy = passed
             if not math.isfinite(loss):
                 ending = "diverged"
                 break
@@ -115,9 +119,12 @@ def train(
             if should_stop():
                 ending = "stopped"
                 break
+        metrics = Metrics(*_measure(network, training), *_measure(network, validation))
+        if not metrics.finite:  # the last step went too far, and no pass came after it to find out
+            ending = "diverged"
         if ending == "diverged":
             _restore(parameters, good)
-        metrics = Metrics(*_measure(network, training), *_measure(network, validation))
+            metrics = Metrics(*_measure(network, training), *_measure(network, validation))
     return Outcome(ending, number, metrics if metrics.finite else None, _advice(spec, number, ending))
 
 
@@ -164,10 +171,16 @@ def _pass(
     optimizer: torch.optim.Optimizer,
     batch_size: int | None,
     rng: np.random.Generator,
-) -> tuple[float, float]:
-    """One pass over the training points: their mean loss and accuracy, each as met before its step."""
+    should_stop: Callable[[], bool],
+) -> tuple[float, float] | None:
+    """One pass over the training points: their mean loss and accuracy, each as met before its step.
+
+    None if the pass was stopped between two of its steps.
+    """
     loss_sum, right = 0.0, 0
-    for x_ND, target_N in _batches(training, batch_size, rng):
+    for step, (x_ND, target_N) in enumerate(_batches(training, batch_size, rng)):
+        if step and should_stop():
+            return None
         logit_NO = network(x_ND)
         loss = _loss(logit_NO, target_N)
         optimizer.zero_grad()

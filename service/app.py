@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from threading import Event
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 
 from service.api import datasets, grids, jobs, openapi, predictions, problems, registry, system
@@ -23,7 +23,13 @@ from service.trainer import Trainer
 logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_S = 0.25
-"""How often to look for versions of other processes and for jobs without a worker: two small indexed queries."""
+"""How often to look for versions of other processes and for jobs without a worker: three small indexed queries."""
+
+HEAVY_ANSWERS = 4
+"""Most large answers that are made at a time; more would only take turns on the same cores."""
+
+WAITING_REQUESTS = 100
+"""Most requests that wait for a job at a time; each looks at its job's row now and then."""
 
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
 
@@ -45,7 +51,17 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
         versions = Registry(store, files)
         trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
         starters = Starters(store, versions, trainer)
-        app.state.services = Services(settings, store, files, versions, trainer, starters, stopping or Event())
+        app.state.services = Services(
+            settings,
+            store,
+            files,
+            versions,
+            trainer,
+            starters,
+            stopping or Event(),
+            CapacityLimiter(HEAVY_ANSWERS),
+            CapacityLimiter(WAITING_REQUESTS),
+        )
         if settings.starters:
             starters.begin()
         starters.observe()

@@ -57,6 +57,13 @@ class QueueFull(ServiceError):
     title = "Too many jobs are waiting"
 
 
+class StoreUnavailable(ServiceError):
+    """The database cannot be reached, written or read."""
+
+    code = "store-unavailable"
+    title = "The database is unavailable"
+
+
 class NotReady(ServiceError):
     """The service has started, but does not yet serve what it will."""
 

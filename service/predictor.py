@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from models import grids, plans
 from models.datasets import FloatArray, IntArray, Label
 from models.grids import Grid
-from models.specs import GridSpec, InvalidInput, ResponseKind
+from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, GridSpec, InvalidInput, ResponseKind
 from service.registry import LoadedVersion
 
 
@@ -31,8 +31,15 @@ def predict(version: LoadedVersion, xy_ND: FloatArray) -> Prediction:
     features = version.plan.features
     if xy_ND.shape[1] != features:
         raise InvalidInput("points", f"each point must have {features} coordinates, these have {xy_ND.shape[1]}")
+    if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * version.plan.classes > MAX_ANSWER_VALUES:
+        raise InvalidInput("points", "too many at once for a network of this size: send them in several requests")
     prob_NK = plans.probabilities(plans.logits(version.plan, xy_ND))
     return Prediction(plans.predicted(prob_NK), prob_NK)
+
+
+def work(version: LoadedVersion, points: int) -> int:
+    """What answering for that many points costs, in multiplications."""
+    return points * version.plan.weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +89,8 @@ def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
     classes = version.card.classes
     response = request.response or ("probability" if len(classes) == 2 else "label")
     k = _class_index(classes, request.class_name, response)
+    if work(version, spec.width * spec.height) > MAX_ANSWER_WORK:
+        raise InvalidInput("resolution", "too many cells for a network of this size")
     grid = grids.evaluate(version.plan, spec, response=response, class_index=k)
     return BoundaryGrid(grid, response, None if response == "label" else classes[k])
 

@@ -48,15 +48,18 @@ class Registry:
         self._files = files
         self._models: Mapping[str, Mapping[int, Version]] = {}
         self._seen_seq = 0
+        self._unread: list[PublishedVersion] = []
         self._refreshing = threading.Lock()
 
     def refresh(self) -> None:
         """Loads the versions published since the last call, by whichever process. One small query if there are none."""
         with self._refreshing:
-            for published in self._store.versions_after(self._seen_seq):
+            new = self._store.versions_after(self._seen_seq)
+            tried, self._unread = [*self._unread, *new], []
+            for published in tried:
                 versions = {**self._models.get(published.model, {}), published.version: self._load(published)}
-                self._models = {**self._models, published.model: versions}
-                self._seen_seq = published.seq
+                self._models = {**self._models, published.model: dict(sorted(versions.items()))}
+            self._seen_seq = new[-1].seq if new else self._seen_seq
 
     def _load(self, published: PublishedVersion) -> Version:
         folder = self._files.checkpoint_folder(published.checkpoint_id)
@@ -71,6 +74,10 @@ class Registry:
                 folder,
             )
             return BrokenVersion(published, str(error))
+        except OSError as error:  # too many open files, say: no damage, and tried again at the next refresh
+            logger.error("version %d of %s cannot be read yet: %s", published.version, published.model, error)
+            self._unread.append(published)
+            return BrokenVersion(published, f"cannot be read yet ({error.strerror})")
         return LoadedVersion(published, card, plan)
 
     def models(self) -> Mapping[str, Mapping[int, Version]]:

@@ -44,10 +44,10 @@ class Settings(BaseSettings):
         description="Largest request body: some 300,000 points of two coordinates as JSON.",
     )
     max_points_per_request: int = Field(
-        MAX_POINTS, ge=1, le=10_000_000, description="Most points of one prediction; the answer holds all in memory."
+        MAX_POINTS, ge=1, le=MAX_POINTS, description="Most points of one prediction; the answer holds all in memory."
     )
     max_queued_jobs: int = Field(
-        1_000, ge=1, le=1_000_000, description="Most trainings that wait for a process; beyond it /train answers 429."
+        1_000, ge=1, le=100_000, description="Most trainings that wait for a process; beyond it /train answers 429."
     )
     shutdown_timeout_s: int = Field(
         10, ge=1, le=600, description="Longest that requests in flight hold up a shutdown, in seconds."

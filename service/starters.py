@@ -36,15 +36,15 @@ class Starters:
         self._next_report = time.monotonic()
 
     def begin(self) -> None:
-        """Submits the starters if there never was a job in this data directory."""
+        """Submits the starters if there never was a job in this data directory, or if they have failed before."""
         flower = DatasetSpec()
-        self._trainer.submit_first(
+        self._trainer.submit_starters(
             {model: (flower, NetworkSpec(kind=kind), resolve_training(kind, {})) for model, kind in STARTERS.items()}
         )
 
     def observe(self) -> None:
         """Notes which starters are still to come, from this start or an earlier one that was cut short."""
-        self.pending = self._store.unended_jobs("starter")
+        self.pending = self._store.unended_starters()
         if not self.pending:
             self._registry.refresh()
             self.ready = True

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 MAX_DEATHS = 3
 """A job that so many workers died with is at fault itself, and would go on for ever."""
 
+AT_ONCE = 100
+"""How many jobs one reconciliation looks at; the next is a moment later."""
+
 
 class Trainer:
     """The way into the queue."""
@@ -33,69 +36,68 @@ class Trainer:
         self._max_queued_jobs = max_queued_jobs
 
     def submit(
-        self,
-        model: str,
-        data: DatasetSpec | LabelledPoints,
-        network: NetworkSpec,
-        training: TrainingSpec,
-        *,
-        origin: Origin,
+        self, model: str, data: DatasetSpec | LabelledPoints, network: NetworkSpec, training: TrainingSpec
     ) -> str:
         """Puts a training in the queue and gives the job's id. Once this returns, the job is not lost.
 
         Raises:
-            InvalidInput: the name is none, or data, network and settings together are out of bounds.
+            InvalidInput: see `new_job`.
             QueueFull: too many jobs wait.
         """
-        job = self._job(model, data, network, training, origin=origin)
+        job = new_job(model, data, network, training, origin="http")
+        self._store.require_room(max_queued=self._max_queued_jobs)  # before the data are kept
+        datasets.keep(self._files, data)
         self._store.add_job(job, max_queued=self._max_queued_jobs)
-        self._engine.start(job.id)
+        self._engine.start(job)
         return job.id
 
-    def submit_first(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
-        """Puts trainings in the queue, by model name, if there never was a job."""
-        first = [self._job(model, *recipe, origin="starter") for model, recipe in trainings.items()]
-        if self._store.add_first_jobs(first):
-            for job in first:
-                self._engine.start(job.id)
-
-    def cancel(self, job_id: str) -> None:
-        """Cancels a job that waits, asks a job that runs to stop, leaves an ended job as it is."""
-        self._store.request_cancel(job_id)
+    def submit_starters(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
+        """Puts trainings in the queue, by model name, if there never was a job, or if all of that name failed."""
+        starters = [new_job(model, *recipe, origin="starter") for model, recipe in trainings.items()]
+        for job in self._store.add_starters(starters):
+            self._engine.start(job)
 
     def reconcile(self) -> None:
-        """Brings every job that waits to the engine, and those whose worker has fallen silent, whoever had them."""
-        for job_id, deaths in self._store.claimable_jobs():
-            if deaths < MAX_DEATHS:
-                self._engine.start(job_id)
-            elif (job := self._store.claim(job_id)) is not None:
-                logger.error("job %s ended its training process %d times and is given up", job_id, deaths)
-                detail = f"The training process died {deaths} times over this job. Try fewer or narrower layers."
-                self._store.fail(job, code="worker-died", detail=detail, epoch=job.epoch)
+        """Brings the jobs that wait to the engine, and those whose worker has fallen silent, whoever had them."""
+        for job in self._store.silent_jobs(limit=AT_ONCE):
+            self._engine.end_silent_worker(job)
+            if job.deaths + 1 < MAX_DEATHS:
+                self._engine.start(job)
+            elif (claimed := self._store.claim(job.id)) is not None:
+                logger.error("job %s lost its training process %d times and is given up", job.id, claimed.deaths)
+                detail = (
+                    f"Its training process died or fell silent {claimed.deaths} times; the service's log may say why. "
+                    "If memory ran out, try a smaller batch_size or narrower layers."
+                )
+                self._store.fail(claimed, code="worker-died", detail=detail, epoch=job.epoch)
+        for job in self._store.waiting_jobs(limit=AT_ONCE):
+            self._engine.start(job)
 
-    def _job(
-        self,
-        model: str,
-        data: DatasetSpec | LabelledPoints,
-        network: NetworkSpec,
-        training: TrainingSpec,
-        *,
-        origin: Origin,
-    ) -> Job:
-        if not re.fullmatch(NAME_PATTERN, model):
-            raise InvalidInput("model", NAME_RULE)
-        points = datasets.points_of(data)
-        recipe = Recipe(points, network, training)
-        if isinstance(data, LabelledPoints):
-            self._files.put_points(data)
-        return Job(
-            id=secrets.token_hex(12),
-            model=model,
-            origin=origin,
-            data=datasets.describe(data),
-            data_digest=points.digest,
-            network=specs.asdict(network),
-            training=specs.asdict(training),
-            recipe=recipe.digest,
-            created_at=time.time(),
-        )
+
+def new_job(
+    model: str,
+    data: DatasetSpec | LabelledPoints,
+    network: NetworkSpec,
+    training: TrainingSpec,
+    *,
+    origin: Origin,
+) -> Job:
+    """A job that nobody has yet put anywhere.
+
+    Raises:
+        InvalidInput: the name is none, or data, network and settings together are out of bounds.
+    """
+    if not re.fullmatch(NAME_PATTERN, model):
+        raise InvalidInput("model", NAME_RULE)
+    points = datasets.points_of(data)
+    return Job(
+        id=secrets.token_hex(12),
+        model=model,
+        origin=origin,
+        data=datasets.describe(data),
+        data_digest=points.digest,
+        network=specs.asdict(network),
+        training=specs.asdict(training),
+        recipe=Recipe(points, network, training).digest,
+        created_at=time.time(),
+    )

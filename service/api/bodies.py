@@ -2,15 +2,24 @@
 
 from typing import Any, TypeVar
 
-from anyio import to_thread
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.specs import MAX_POINTS, InvalidInput
 from service.errors import BodyTooLarge, UnsupportedMediaType
 
-LARGE_BYTES = 64 * 1024
-"""A body beyond this is parsed in a thread, so that it keeps nobody else waiting."""
+MAX_MARKS = {
+    b"[": ("lists", 2 * MAX_POINTS + 1_000),
+    b"{": ("objects", 1_000),
+    b":": ("fields", MAX_POINTS + 1_000),
+    b",": ("values", 2_000_000),
+}
+"""Most brackets, colons and commas of a body, and so most of what it can hold; in labels they count too.
+
+Parsing holds the interpreter, some tenths of a second at these bounds. With no bound but that on bytes it would be
+seconds, and gigabytes.
+"""
 
 
 class Body(BaseModel):
@@ -28,19 +37,26 @@ async def read(request: Request, schema: type[AnyBody], *, max_bytes: int) -> An
     Raises:
         UnsupportedMediaType: it is not declared as JSON.
         RequestValidationError: it is not JSON, or not of that schema.
+        InvalidInput: it holds more values than any request may.
         BodyTooLarge: it is longer than `max_bytes`.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
     content = await _content(request, max_bytes)
-    if len(content) > LARGE_BYTES:
-        return await to_thread.run_sync(_parse, content, schema)
-    return _parse(content, schema)
+    for mark, (name, most) in MAX_MARKS.items():
+        if content.count(mark) > most:
+            raise InvalidInput("body", f"at most {most:,} {name}: send less at once")
+    try:
+        return schema.model_validate_json(content)
+    except ValidationError as error:
+        raise RequestValidationError(
+            error.errors(include_url=False, include_context=False, include_input=False)
+        ) from None
 
 
 async def _content(request: Request, max_bytes: int) -> bytes:
-    """The body's bytes, of which no more than `max_bytes` and one chunk are ever held."""
+    """The body's bytes, of which no more than `max_bytes` and one chunk are read."""
     too_large = BodyTooLarge(f"At most {max_bytes:,} bytes are read; send the points in several requests.")
     if int(request.headers.get("content-length", "0")) > max_bytes:  # the server has seen to it that it is a number
         raise too_large
@@ -50,15 +66,6 @@ async def _content(request: Request, max_bytes: int) -> bytes:
         if len(content) > max_bytes:
             raise too_large
     return bytes(content)
-
-
-def _parse(content: bytes, schema: type[AnyBody]) -> AnyBody:
-    try:
-        return schema.model_validate_json(content)
-    except ValidationError as error:
-        raise RequestValidationError(
-            error.errors(include_url=False, include_context=False, include_input=False)
-        ) from None
 
 
 def documented(schema: type[Body]) -> dict[str, Any]:

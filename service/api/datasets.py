@@ -18,6 +18,7 @@ from models.specs import (
     DatasetSpec,
     InvalidInput,
 )
+from service.api.deps import ServicesDep
 from service.api.pages import Page
 from service.errors import DatasetNotFound
 from service.records import NAME_PATTERN
@@ -80,13 +81,13 @@ async def show_dataset(name: NamePath) -> DatasetView:
 
 
 @router.get("/datasets/{name}/points", response_model=PointsView)
-async def dataset_points(name: NamePath, query: Annotated[PointsQuery, Query()]) -> Response:
+async def dataset_points(name: NamePath, query: Annotated[PointsQuery, Query()], services: ServicesDep) -> Response:
     """The points that a training on this data set with the same parameters would see."""
     try:
         spec = DatasetSpec(dataset=_known(name), **query.model_dump())
     except InvalidInput as error:  # it speaks of a training's `data`, where here each field is a parameter
         raise InvalidInput(error.field.removeprefix("data."), error.reason) from None
-    return await to_thread.run_sync(_points, spec)
+    return await to_thread.run_sync(_points, spec, limiter=services.heavy)
 
 
 def _points(spec: DatasetSpec) -> Response:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, TypeVar, cast
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 
 from service.errors import ModelNotFound, VersionNotFound
@@ -22,7 +22,13 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of a running service, put together by `app`. `stopping` is set once it is told to stop."""
+    """The parts of a running service, put together by `app`.
+
+    Attributes:
+        stopping: set once the service is told to stop.
+        heavy: of the threads in which large answers are made, so that they leave the others to small work.
+        waits: of the requests that wait for a job at a time.
+    """
 
     settings: Settings
     store: Store
@@ -31,6 +37,8 @@ class Services:
     trainer: Trainer
     starters: Starters
     stopping: Event
+    heavy: CapacityLimiter
+    waits: CapacityLimiter
 
 
 def _services(request: Request) -> Services:

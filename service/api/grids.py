@@ -80,7 +80,7 @@ class GridResponse(BaseModel):
 async def boundary_grid(query: Annotated[GridQuery, Query()], services: ServicesDep) -> Response:
     """A model's answer at every cell of a regular grid: its decision boundary as a map."""
     version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
-    return await to_thread.run_sync(_answer, version, query.request())
+    return await to_thread.run_sync(_answer, version, query.request(), limiter=services.heavy)
 
 
 def _answer(version: LoadedVersion, request: GridRequest) -> Response:

@@ -8,11 +8,9 @@ from typing import Annotated, Any
 import anyio
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, Discriminator, FailFast, Field, FiniteFloat, Tag
 
 from models import specs
-from models.cards import NETWORK_FILE
 from models.datasets import from_rows
 from models.specs import (
     MAX_CLASSES,
@@ -37,6 +35,7 @@ from models.specs import (
 from service.api import bodies
 from service.api.bodies import Body
 from service.api.deps import Services, ServicesDep
+from service.api.downloads import CheckpointFile, checkpoint_download
 from service.api.pages import Page
 from service.errors import NothingKept
 from service.records import NAME_PATTERN, Job, JobState
@@ -226,7 +225,7 @@ async def train(request: Request, response: Response, services: ServicesDep, pre
     """Puts a training in the queue. Once this has answered, the job is not lost, whatever goes down."""
     body = await bodies.read(request, TrainRequest, max_bytes=services.settings.max_body_bytes)
     job_id = await to_thread.run_sync(_submit, services, body)
-    job = await _look(services, job_id, prefer, response)
+    job = await _look(services, job_id, prefer, request, response)
     response.headers["Location"] = f"/jobs/{job_id}"
     return JobView.of(job)
 
@@ -238,7 +237,6 @@ def _submit(services: Services, body: TrainRequest) -> str:
         DatasetSpec(**data.model_dump()) if isinstance(data, GeneratedData) else from_rows(data.points, data.labels),
         NetworkSpec(**body.network.model_dump()),
         specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True)),
-        origin="http",
     )
 
 
@@ -255,42 +253,53 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}", response_model=JobView)
-async def show_job(job_id: JobPath, response: Response, services: ServicesDep, prefer: PreferHeader = None) -> JobView:
+async def show_job(
+    job_id: JobPath, request: Request, response: Response, services: ServicesDep, prefer: PreferHeader = None
+) -> JobView:
     """One job."""
-    return JobView.of(await _look(services, job_id, prefer, response))
+    return JobView.of(await _look(services, job_id, prefer, request, response))
 
 
-@router.get("/jobs/{job_id}/checkpoint", response_class=FileResponse)
-async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> FileResponse:
+@router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile)
+async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
     """The last finite weights of a training that diverged: a `state_dict`, as `.pth`."""
     job = await to_thread.run_sync(services.store.job, job_id)
     if not job.kept:
         raise NothingKept("Only a training that diverged keeps one; others publish a version or nothing.")
-    path = services.files.checkpoint_folder(job.checkpoint_id) / NETWORK_FILE
-    return FileResponse(path, filename=f"{job.model}-{job.id}.pth", media_type="application/octet-stream")
+    return await checkpoint_download(services, job.checkpoint_id, filename=f"{job.model}-{job.id}.pth")
 
 
-async def _look(services: Services, job_id: str, prefer: str | None, response: Response) -> Job:
+async def _look(services: Services, job_id: str, prefer: str | None, request: Request, response: Response) -> Job:
     """The job as it is now, or, if the client prefers to wait, as it is when it has ended or the time is up.
 
     A job that is reported as succeeded is served by then.
     """
     wait_s = _wait_s(prefer)
-    if wait_s is not None:
+    if wait_s is not None and services.waits.available_tokens >= 1:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
-    until = time.monotonic() + (wait_s or 0)
-    pause_s = FIRST_LOOK_S
-    while True:
+        async with services.waits:
+            job = await _wait(services, job_id, request, wait_s)
+    else:
         job = await to_thread.run_sync(services.store.job, job_id)
-        if job.state.ended or time.monotonic() >= until or services.stopping.is_set():
-            break
-        await anyio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LAST_LOOK_S)
     if job.version is not None:
         await to_thread.run_sync(services.registry.refresh)
     if not job.state.ended:
         response.headers["Retry-After"] = "1"
     return job
+
+
+async def _wait(services: Services, job_id: str, request: Request, wait_s: int) -> Job:
+    """The job when it has ended, or the time is up, or the service stops, or the client has gone."""
+    until = time.monotonic() + wait_s
+    pause_s = FIRST_LOOK_S
+    while True:
+        job = await to_thread.run_sync(services.store.job, job_id)
+        if job.state.ended or time.monotonic() >= until or services.stopping.is_set():
+            return job
+        if await request.is_disconnected():
+            return job
+        await anyio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LAST_LOOK_S)
 
 
 def _wait_s(prefer: str | None) -> int | None:

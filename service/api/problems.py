@@ -1,6 +1,5 @@
 """Errors as HTTP: one body for all (RFC 9457, with an `error` string beside), and one table of statuses."""
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from models.specs import InvalidInput
 from service import errors
 from service.errors import ServiceError
-
-logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,11 +27,12 @@ STATUS: dict[type[ServiceError], int] = {
     errors.NothingKept: 404,
     errors.QueueFull: 429,
     errors.NotReady: 503,
+    errors.StoreUnavailable: 503,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
 }
 
-RETRY_AFTER = {errors.QueueFull: "1", errors.NotReady: "1"}
+RETRY_AFTER = {errors.QueueFull: "1", errors.NotReady: "1", errors.StoreUnavailable: "1"}
 """Seconds after which the same request may well succeed."""
 
 MAX_FIELDS = 10
@@ -109,6 +108,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidInput, _invalid_input)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _hung_up)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -140,6 +140,11 @@ async def _http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, title = _HTTP_CODES.get(error.status_code, ("refused", "The request was refused"))
     return problem(error.status_code, code, title, "GET /docs shows what there is.", headers=error.headers)
+
+
+async def _hung_up(_: Request, __: Exception) -> Response:
+    """For nobody: the client went away before its request was whole."""
+    return Response(status_code=400)
 
 
 async def _fault(_: Request, __: Exception) -> Response:

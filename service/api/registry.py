@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from models import specs
-from models.cards import NETWORK_FILE
 from service.api.deps import NamePath, ServicesDep, VersionPath, look_up
+from service.api.downloads import CheckpointFile, checkpoint_download
 from service.api.pages import Page
 from service.records import NAME_PATTERN
 from service.registry import BrokenVersion, LoadedVersion, Version
@@ -171,9 +170,8 @@ async def show_version(name: NamePath, number: VersionPath, services: ServicesDe
     return VersionView.of(await look_up(services.registry, lambda: services.registry.version(name, number)))
 
 
-@router.get("/models/{name}/versions/{number}/checkpoint", response_class=FileResponse)
-async def download_checkpoint(name: NamePath, number: VersionPath, services: ServicesDep) -> FileResponse:
+@router.get("/models/{name}/versions/{number}/checkpoint", response_class=CheckpointFile)
+async def download_checkpoint(name: NamePath, number: VersionPath, services: ServicesDep) -> CheckpointFile:
     """The version's `state_dict` as `.pth`: `torch.load(file, weights_only=True)` reads it."""
     version = await look_up(services.registry, lambda: services.registry.resolve(name, number))
-    path = services.files.checkpoint_folder(version.published.checkpoint_id) / NETWORK_FILE
-    return FileResponse(path, filename=f"{name}-v{number}.pth", media_type="application/octet-stream")
+    return await checkpoint_download(services, version.published.checkpoint_id, filename=f"{name}-v{number}.pth")

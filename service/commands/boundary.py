@@ -45,17 +45,18 @@ def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints)
     grid = boundary.grid
     levels = [k - 0.5 for k in range(len(classes) + 1)]
     axes.contourf(grid.x_W, grid.y_H, grid.values_HW, levels=levels, colors=colours, alpha=0.35)
-    for k, label in enumerate(classes):
+    dots = []
+    for k in range(len(classes)):
         xy_N2 = points.xy_ND[points.label_N == k]
-        axes.scatter(
-            xy_N2[:, 0], xy_N2[:, 1], s=14, color=colours[k], edgecolors="white", linewidths=0.4, label=str(label)
-        )
+        dots.append(axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=colours[k], edgecolors="white", linewidths=0.4))
     right = (plans.predicted(plans.probabilities(plans.logits(version.plan, points.xy_ND))) == points.label_N).mean()
     published = version.published
     axes.set_title(f"{published.model} version {published.version}: {right:.1%} of {len(points.xy_ND)} points right")
     axes.set_xlabel("x1")
     axes.set_ylabel("x2")
-    axes.legend(loc="upper right")
+    legend = axes.legend(dots, [str(label) for label in classes], loc="upper right")
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a label may hold a $
     return figure
 
 

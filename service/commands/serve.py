@@ -9,11 +9,14 @@ from threadpoolctl import threadpool_limits
 
 from service.app import create_app
 from service.settings import Settings
+from service.store.files import Files
+from service.store.store import Store
 
 
 def run(settings: Settings) -> None:
     """Serves until it is told to stop."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+    Store(Files(settings.data_dir).database).close()  # says what is wrong with the folder in one line, uvicorn in fifty
     stopping = Event()
     config = uvicorn.Config(
         create_app(settings, stopping=stopping),

@@ -1,6 +1,7 @@
 """CSV files of points, as the commands read them."""
 
 import csv
+import io
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +43,8 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """The lines that hold something, with their numbers, less a heading."""
     try:
         if path == STANDARD_INPUT:
-            rows = list(csv.reader(sys.stdin))
+            text = sys.stdin.buffer.read().decode("utf-8-sig")  # whatever the locale takes it for
+            rows = list(csv.reader(io.StringIO(text)))
         else:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 rows = list(csv.reader(file))

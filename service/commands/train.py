@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_training
-from models.training import Epoch
+from service import datasets
 from service.commands.tables import read_labelled
 from service.commands.workspace import open_workspace
-from service.jobs.inline import InlineEngine
+from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
-from service.trainer import Trainer
+from service.trainer import new_job
 
 console = Console(stderr=True)
 
@@ -31,22 +31,27 @@ def run(
         if isinstance(data, Path):
             raise InvalidInput("model", "give a name with --model")
         model = f"{data.dataset}-{network.kind}".replace("_", "-")
-    bar = _progress(spec.epochs)
-    with open_workspace(settings) as workspace, _Interrupted() as interrupted:
+    job = new_job(model, points, network, spec, origin="cli")
+    with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
+        datasets.keep(workspace.files, points)
+        job = workspace.store.add_claimed(job)
 
-        def show(epoch: Epoch) -> None:
-            bar.start()  # not before there is something to show: bad input gets its one clear line
-            bar.update(bar.task_ids[0], completed=epoch.number, loss=epoch.loss, accuracy=epoch.accuracy)
+        def should_release() -> bool:
+            if interrupted.yes:
+                workspace.store.request_cancel(job.id)
+            return interrupted.yes
 
-        engine = InlineEngine(workspace.store, workspace.files, on_epoch=show, should_release=lambda: interrupted.yes)
-        trainer = Trainer(workspace.store, workspace.files, engine, max_queued_jobs=settings.max_queued_jobs)
-        try:
-            job_id = trainer.submit(model, points, network, spec, origin="cli")
-        finally:
-            bar.stop()
-        if interrupted.yes:
-            trainer.cancel(job_id)
-        job = workspace.store.job(job_id)
+        with _progress(spec.epochs) as bar:
+            work(
+                job,
+                store=workspace.store,
+                files=workspace.files,
+                should_release=should_release,
+                on_epoch=lambda epoch: bar.update(
+                    bar.task_ids[0], completed=epoch.number, loss=epoch.loss, accuracy=epoch.accuracy
+                ),
+            )
+        job = workspace.store.job(job.id)
     _report(job)
 
 
@@ -95,6 +100,9 @@ def _report(job: Job) -> None:
         return
     if job.state == JobState.FAILED and job.problem:
         console.print(f"[red]Failed ({job.problem['code']}).[/] {job.problem['detail']}")
+        raise typer.Exit(1)
+    if not job.state.ended:  # this process slept past its lease, and a service took the job over
+        console.print(f"A service that runs on this data folder has taken the job over; it is {job.id} there.")
         raise typer.Exit(1)
     console.print("Cancelled; nothing was published.")
     raise typer.Exit(130)

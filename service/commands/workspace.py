@@ -20,9 +20,14 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(settings: Settings) -> Iterator[Workspace]:
-    """Opens the data directory, made if missing, with every published version loaded."""
-    files = Files(settings.data_dir)
+def open_workspace(settings: Settings, *, make: bool = False) -> Iterator[Workspace]:
+    """Opens the data directory with every published version loaded.
+
+    Raises:
+        OSError: the directory is missing, unless it is to be made.
+        StoreUnavailable: its database cannot be opened.
+    """
+    files = Files(settings.data_dir, make=make)
     store = Store(files.database)
     try:
         registry = Registry(store, files)

@@ -2,12 +2,17 @@
 
 from typing import Protocol
 
+from service.records import Job
+
 
 class JobEngine(Protocol):
     """Runs `worker.run_job` somewhere. Progress and results are read from the store, never from here."""
 
-    def start(self, job_id: str) -> None:
+    def start(self, job: Job) -> None:
         """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
+
+    def end_silent_worker(self, job: Job) -> None:
+        """Ends the worker that let the lease of this attempt run out, if it is one of this engine's."""
 
     def close(self) -> None:
         """Ends the workers. Jobs that they run go back to the queue."""

@@ -12,13 +12,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from service.records import Job
 from service.store.files import Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 STOP_S = 3.0
-"""How long a process may go on with the epoch it is in when the engine closes, before it is killed."""
+"""How long a process may go on with the step it is in when the engine closes, before it is killed."""
+
+RETRY_S = 1.0
+"""How long to wait before trying again to start a process, when the machine has no room for one."""
 
 NICENESS = 10
 """How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
@@ -36,62 +40,84 @@ class LocalEngine:
     def __init__(self, store: Store, data_dir: Path, *, processes: int, log_level: str) -> None:
         """Starts the processes; they are warm a second or two later, and jobs wait for them until then."""
         self._store = store
-        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._held: set[str] = set()
-        self._closing = False
-        self._lock = threading.Lock()  # of the two above, and of who is busy
+        self._closing = threading.Event()
+        self._lock = threading.Lock()  # of what is held, of who is closing, and of what each worker has
         self._workers = [_Worker(data_dir, log_level) for _ in range(processes)]
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
         for thread in self._threads:
             thread.start()
 
-    def start(self, job_id: str) -> None:
+    def start(self, job: Job) -> None:
         """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
         with self._lock:
-            if job_id in self._held:
+            if job.id in self._held:
                 return
-            self._held.add(job_id)
-        self._waiting.put(job_id)
+            self._held.add(job.id)
+        self._waiting.put(job)
+
+    def end_silent_worker(self, job: Job) -> None:
+        """Kills the process whose attempt it is, if it is one of ours; its thread starts another."""
+        with self._lock:
+            for worker in self._workers:
+                # one that was handed the job after that attempt has yet to make its own
+                if worker.job is not None and worker.job.id == job.id and worker.job.attempt < job.attempt:
+                    logger.error("training process %s is silent over job %s and is killed", worker.pid, job.id)
+                    worker.kill()
 
     def close(self) -> None:
         """Ends the processes. Jobs that they run go back to the queue."""
         with self._lock:
-            self._closing = True
-        for worker in self._workers:
-            self._waiting.put(None)
-            worker.stop()
+            self._closing.set()
+            for worker in self._workers:
+                self._waiting.put(None)
+                worker.stop()
         until = time.monotonic() + STOP_S
         for thread, worker in zip(self._threads, self._workers, strict=True):
             thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive() and worker.job_id is not None:
-                job = self._store.job(worker.job_id)
+            with self._lock:
+                unfinished = worker.job
+            if unfinished is not None:
+                job = self._store.job(unfinished.id)
                 worker.kill()
                 self._store.put_back(job)
-                thread.join()
+            thread.join()
             worker.join()
 
     def _serve(self, worker: "_Worker") -> None:
-        while (job_id := self._waiting.get()) is not None:
+        while (job := self._waiting.get()) is not None:
             with self._lock:
-                if self._closing:
+                if self._closing.is_set():
                     return
-                worker.job_id = job_id
-            survived = worker.run(job_id)
+                worker.job = job
+            survived = worker.run(job.id)
             with self._lock:
-                worker.job_id = None
-                self._held.discard(job_id)
-                if self._closing:
-                    return
-            if not survived:
-                logger.error("training process %s died while it had job %s; starting another", worker.pid, job_id)
-                worker.start_again()
+                worker.job = None
+                self._held.discard(job.id)
+            if not survived and not self._replace(worker, job):
+                return
+
+    def _replace(self, worker: "_Worker", job: Job) -> bool:
+        """Starts another process in the place of one that died; False if the engine closes meanwhile."""
+        while True:
+            with self._lock:  # `close` must see either the old process or the new one
+                if self._closing.is_set():
+                    return False
+                logger.error("training process %s died while it had job %s; starting another", worker.pid, job.id)
+                try:
+                    worker.start_again()
+                    return True
+                except OSError as error:
+                    logger.error("no training process can be started (%s); trying again", error.strerror)
+            self._closing.wait(RETRY_S)
 
 
 class _Worker:
-    """One training process, this side of the pipe to it, and the job that it has, if any."""
+    """One training process, this side of the pipe to it, and the job that it has, if any, as it was handed over."""
 
     def __init__(self, data_dir: Path, log_level: str) -> None:
-        self.job_id: str | None = None
+        self.job: Job | None = None
         self._arguments = (data_dir, log_level)
         self._process, self._pipe = self._start()
 
@@ -108,6 +134,7 @@ class _Worker:
 
     def start_again(self) -> None:
         self._pipe.close()
+        self._process.kill()
         self._process.join()
         self._process, self._pipe = self._start()
 
@@ -122,7 +149,7 @@ class _Worker:
 
     def stop(self) -> None:
         """Ends the process: at once if it has no job, else as soon as it has put the job back."""
-        if self.job_id is None:
+        if self.job is None:
             self._process.terminate()
         with suppress(OSError):  # raised when it is dead already
             self._pipe.send(None)
@@ -131,6 +158,9 @@ class _Worker:
         self._process.kill()
 
     def join(self) -> None:
+        """Waits for the end of a process that was told to stop, and ends one that did not hear it."""
+        self._process.join(STOP_S)
+        self._process.kill()
         self._process.join()
 
 

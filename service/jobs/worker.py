@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from models.networks import build
 from models.specs import NetworkSpec, TrainingSpec
 from models.training import Epoch, Metrics, Outcome, train
 from service import datasets
+from service.errors import StoreUnavailable
 from service.records import Job, JobState
 from service.store.files import DamagedData, Files
 from service.store.store import Store
@@ -30,63 +32,89 @@ HEARTBEAT_S = 0.25
 """How often a worker notes its progress: often enough to watch, seldom enough to cost nothing beside the training."""
 
 
-def run_job(
-    job_id: str,
+RETRY_S = 1.0
+"""How long to wait before the end of a job is written again, when the database was away."""
+
+
+def run_job(job_id: str, *, store: Store, files: Files, should_release: Callable[[], bool] = lambda: False) -> None:
+    """Takes a job from the queue and works on it; does nothing if it is not to be had."""
+    job = store.claim(job_id)
+    if job is not None:
+        work(job, store=store, files=files, should_release=should_release)
+
+
+def work(
+    job: Job,
     *,
     store: Store,
     files: Files,
     should_release: Callable[[], bool] = lambda: False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> None:
-    """Takes a job, trains, publishes the result, and ends the job; does nothing if the job is not to be had.
+    """Trains a claimed job, publishes the result, and ends the job.
 
     Whatever goes wrong with the job itself ends it as failed, with a problem that says what. `should_release` is asked
-    after every epoch: once it is true the job goes back to the queue.
+    after every step: once it is true the job goes back to the queue, or to its end if it was to be cancelled. If the
+    database is away when the job ends, its end is written when it is back.
     """
-    job = store.claim(job_id)
-    if job is None:
-        return
+    with _Heartbeat(store, job) as heartbeat:
+
+        def note(epoch: Epoch) -> None:
+            heartbeat.epoch = epoch
+            on_epoch(epoch)
+
+        end = _train(job, files, on_epoch=note, should_stop=lambda: heartbeat.stop or should_release())
+        while True:
+            try:
+                end(store)
+                return
+            except StoreUnavailable:
+                logger.exception("job %s: its end could not be written, and is tried again", job.id)
+                if should_release():
+                    raise
+                time.sleep(RETRY_S)
+
+
+End = Callable[[Store], object]
+"""How a job ends: what is yet to be written to the store, which holds only if the job is still this attempt's."""
+
+
+def _train(job: Job, files: Files, *, on_epoch: Callable[[Epoch], None], should_stop: Callable[[], bool]) -> End:
+    """Trains and keeps the weights; the checkpoint is on the disk before a row can name it."""
     try:
         points = datasets.load(files, job.data, job.data_digest)
-        spec = NetworkSpec(**job.network)
         settings = TrainingSpec(**job.training)
-        network = build(spec, points.features, len(points.classes), seed=settings.seed)
-        with _Heartbeat(store, job) as heartbeat:
-
-            def note(epoch: Epoch) -> None:
-                heartbeat.epoch = epoch
-                on_epoch(epoch)
-
-            outcome = train(
-                network, points, settings, on_epoch=note, should_stop=lambda: heartbeat.stop or should_release()
-            )
-            if outcome.ending == "stopped":
-                store.put_back(job)
-            else:
-                _finish(job, outcome, network, points, store=store, files=files)
+        network = build(NetworkSpec(**job.network), points.features, len(points.classes), seed=settings.seed)
+        outcome = train(network, points, settings, on_epoch=on_epoch, should_stop=should_stop)
+        if outcome.ending == "stopped":
+            return lambda store: store.put_back(job)
+        return _keep(job, outcome, network, points, files)
     except DamagedData as error:
-        store.fail(job, code="damaged-data", detail=str(error), epoch=0)
+        return _failed(job, "damaged-data", str(error))
     except OSError as error:
         logger.error("job %s could not be written: %s", job.id, error)
-        detail = "The result could not be written to the data directory; the service's log says why."
-        store.fail(job, code="storage", detail=detail, epoch=0)
+        return _failed(
+            job, "storage", "The result could not be written to the data directory; the service's log says why."
+        )
     except Exception:
         logger.exception("job %s failed by a fault of the service", job.id)
-        detail = "A fault of the service ended this training; the service's log says which."
-        store.fail(job, code="internal", detail=detail, epoch=0)
+        return _failed(job, "internal", "A fault of the service ended this training; the service's log says which.")
 
 
-def _finish(
-    job: Job, outcome: Outcome, network: nn.Module, points: LabelledPoints, *, store: Store, files: Files
-) -> None:
-    """Keeps the weights, then ends the job: the checkpoint is on the disk before a row names it."""
+def _failed(job: Job, code: str, detail: str) -> End:
+    return lambda store: store.fail(job, code=code, detail=detail, epoch=0)
+
+
+def _keep(job: Job, outcome: Outcome, network: nn.Module, points: LabelledPoints, files: Files) -> End:
     metrics = asdict(outcome.metrics) if outcome.metrics else None
     card = _card(job, outcome, points, metrics)
     card_digest = checkpoints.save(files.checkpoint_folder(job.checkpoint_id), network, card)
-    if outcome.advice is None:
-        store.publish(job, card_digest=card_digest, epoch=outcome.epochs, metrics=metrics)
-    else:
-        store.fail(job, code="diverged", detail=outcome.advice, epoch=outcome.epochs, metrics=metrics, kept=True)
+    detail = outcome.advice
+    if detail is None:
+        return lambda store: store.publish(job, card_digest=card_digest, epoch=outcome.epochs, metrics=metrics)
+    return lambda store: store.fail(
+        job, code="diverged", detail=detail, epoch=outcome.epochs, metrics=metrics, kept=True
+    )
 
 
 def _card(job: Job, outcome: Outcome, points: LabelledPoints, metrics: dict[str, Any] | None) -> Card:

@@ -1,5 +1,6 @@
 """The folders of a data directory: checkpoints and given data. No client's string ever becomes part of a path."""
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -17,9 +18,16 @@ class DamagedData(Exception):
 class Files:
     """Where things lie under one data directory."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Makes the directory if it is missing."""
-        data_dir.mkdir(parents=True, exist_ok=True)
+    def __init__(self, data_dir: Path, *, make: bool = True) -> None:
+        """Makes the directory if it is missing, unless `make` is false.
+
+        Raises:
+            OSError: the directory cannot be made, or is missing.
+        """
+        if make:
+            data_dir.mkdir(parents=True, exist_ok=True)
+        elif not data_dir.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such data folder", str(data_dir))
         self.database = data_dir / "separatrix.db"
         self._data_dir = data_dir
 
@@ -40,17 +48,14 @@ class Files:
         """The data kept under a digest.
 
         Raises:
-            DamagedData: the file is missing, unreadable, or holds other data.
+            DamagedData: the file is missing or unreadable. What it holds is for the caller to check.
         """
         try:
             with np.load(self._points_file(digest), allow_pickle=False) as arrays:
                 classes = tuple(json.loads(arrays["classes"].tobytes()))
-                points = LabelledPoints(arrays["xy_ND"], arrays["label_N"], classes)
+                return LabelledPoints(arrays["xy_ND"], arrays["label_N"], classes)
         except Exception as error:  # zip, header and array readers raise what they happen to raise
             raise DamagedData("The job's data cannot be read back from the data directory.") from error
-        if points.digest != digest:
-            raise DamagedData("The job's data in the data directory are not those that were given.")
-        return points
 
     def _points_file(self, digest: str) -> Path:
         return self._data_dir / "datasets" / f"{digest}.npz"

@@ -5,15 +5,17 @@ has two writers. Every method is one transaction, and is on the disk when it ret
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, Update, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
 
-from service.errors import JobNotFound, QueueFull
-from service.records import Job, JobState, Origin, PublishedVersion
+from service.errors import JobNotFound, QueueFull, StoreUnavailable
+from service.records import Job, JobState, PublishedVersion
 from service.store.tables import READS_ONLY, create_engine, jobs, versions
 
 LEASE_S = 15.0
@@ -25,14 +27,29 @@ _ACTIVE = (JobState.RUNNING, JobState.CANCELLING)
 class Store:
     """The rows of one data folder. Safe to share between threads, and between processes that each open their own."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens the database file; its tables are made if missing."""
-        self._writes = create_engine(path)
-        self._reads = self._writes.execution_options(**READS_ONLY)
+    def __init__(self, path: Path, *, busy_timeout_s: float = 30.0) -> None:
+        """Opens the database file; its tables are made if missing. `busy_timeout_s` bounds the wait for other writers.
+
+        Raises:
+            StoreUnavailable: as may every method, when the database cannot be reached, written or read.
+        """
+        with _unavailable():
+            self._engine = create_engine(path, busy_timeout_s=busy_timeout_s)
 
     def close(self) -> None:
         """Closes every connection."""
-        self._writes.dispose()
+        self._engine.dispose()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One transaction, which is on the disk when the block has ended."""
+        with _unavailable(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _unavailable(), self._engine.execution_options(**READS_ONLY).connect() as connection:
+            yield connection
 
     # jobs, as those who ask for them see them
 
@@ -42,19 +59,40 @@ class Store:
         Raises:
             QueueFull: `max_queued` jobs wait already.
         """
-        with self._writes.begin() as connection:
-            queued = connection.scalar(select(func.count()).where(jobs.c.state == JobState.QUEUED))
-            if (queued or 0) >= max_queued:
-                raise QueueFull("Try again when some of the waiting jobs are done.")
+        with self._writing() as connection:
+            _require_room(connection, max_queued)
             connection.execute(insert(jobs), vars(job))
 
-    def add_first_jobs(self, first: Sequence[Job]) -> bool:
-        """Puts jobs in the queue if there never was a job; says whether it did."""
-        with self._writes.begin() as connection:
-            if connection.scalar(select(func.count()).select_from(jobs)):
-                return False
-            connection.execute(insert(jobs), [vars(job) for job in first])
-            return True
+    def add_claimed(self, job: Job) -> Job:
+        """Adds a job that the caller works on itself, claimed as by `claim`: no other worker ever sees it waiting."""
+        now = time.time()
+        claimed = replace(job, state=JobState.RUNNING, attempt=1, started_at=now)
+        with self._writing() as connection:
+            connection.execute(insert(jobs), vars(claimed) | {"lease_until": now + LEASE_S})
+        return claimed
+
+    def add_starters(self, starters: Sequence[Job]) -> list[Job]:
+        """Puts jobs in the queue: all if there never was a job, else those whose like has only ever failed.
+
+        Returns:
+            The jobs that were added.
+        """
+        with self._writing() as connection:
+            rows = connection.execute(select(jobs.c.model, jobs.c.origin, jobs.c.state)).all()
+            states = {job.model: {row.state for row in rows if row[:2] == (job.model, "starter")} for job in starters}
+            added = [job for job in starters if not rows or states[job.model] == {JobState.FAILED}]
+            if added:
+                connection.execute(insert(jobs), [vars(job) for job in added])
+            return added
+
+    def require_room(self, *, max_queued: int) -> None:
+        """Looks whether the queue would take another job.
+
+        Raises:
+            QueueFull: `max_queued` jobs wait already.
+        """
+        with self._reading() as connection:
+            _require_room(connection, max_queued)
 
     def job(self, job_id: str) -> Job:
         """One job.
@@ -62,7 +100,7 @@ class Store:
         Raises:
             JobNotFound: there is no job of that id.
         """
-        with self._reads.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
         if row is None:
             raise JobNotFound("GET /jobs lists them.")
@@ -77,7 +115,7 @@ class Store:
         query = select(jobs).order_by(jobs.c.seq.desc()).limit(limit + 1)
         if state is not None:
             query = query.where(jobs.c.state == state)
-        with self._reads.connect() as connection:
+        with self._reading() as connection:
             if after is not None:
                 seq = connection.scalar(select(jobs.c.seq).where(jobs.c.id == after))
                 if seq is None:
@@ -86,15 +124,20 @@ class Store:
             rows = connection.execute(query).all()
         return [_job(row) for row in rows[:limit]], len(rows) > limit
 
-    def unended_jobs(self, origin: Origin) -> list[Job]:
-        """The jobs of that origin that wait or run, oldest first."""
-        query = select(jobs).where(jobs.c.origin == origin, jobs.c.state.in_([JobState.QUEUED, *_ACTIVE]))
-        with self._reads.connect() as connection:
-            return [_job(row) for row in connection.execute(query.order_by(jobs.c.seq))]
+    def unended_starters(self) -> list[Job]:
+        """The starters that wait or run, oldest first."""
+        unended = jobs.c.state.in_([JobState.QUEUED, *_ACTIVE])
+        return self._oldest(and_(jobs.c.origin == "starter", unended), None)
+
+    def _oldest(self, which: ColumnElement[bool], limit: int | None) -> list[Job]:
+        with self._reading() as connection:
+            return [
+                _job(row) for row in connection.execute(select(jobs).where(which).order_by(jobs.c.seq).limit(limit))
+            ]
 
     def request_cancel(self, job_id: str) -> None:
         """Cancels a job that waits, asks a job that runs to stop, leaves an ended job as it is."""
-        with self._writes.begin() as connection:
+        with self._writing() as connection:
             own = update(jobs).where(jobs.c.id == job_id)
             waiting = own.where(jobs.c.state == JobState.QUEUED)
             connection.execute(waiting.values(state=JobState.CANCELLED, finished_at=time.time()))
@@ -102,24 +145,26 @@ class Store:
 
     # jobs, as the workers take, tend and end them
 
-    def claimable_jobs(self) -> list[tuple[str, int]]:
-        """Id and deaths of the jobs to be had, oldest first: those that wait or whose lease ran out."""
-        query = select(jobs.c.id, _deaths().label("deaths")).where(_claimable()).order_by(jobs.c.seq)
-        with self._reads.connect() as connection:
-            return [(row.id, row.deaths) for row in connection.execute(query)]
+    def waiting_jobs(self, *, limit: int) -> list[Job]:
+        """The jobs that wait, oldest first."""
+        return self._oldest(jobs.c.state == JobState.QUEUED, limit)
+
+    def silent_jobs(self, *, limit: int) -> list[Job]:
+        """The jobs whose worker has let its lease run out, oldest first."""
+        return self._oldest(_silent(), limit)
 
     def claim(self, job_id: str) -> Job | None:
         """Takes a job for a new attempt, or gives None if another worker has it or it has ended."""
         now = time.time()
-        with self._writes.begin() as connection:
+        with self._writing() as connection:
             taken = connection.execute(
                 update(jobs)
-                .where(jobs.c.id == job_id, _claimable())
+                .where(jobs.c.id == job_id, or_(jobs.c.state == JobState.QUEUED, _silent()))
                 .values(
                     # a job that was to be cancelled when its worker died still is
                     state=case((jobs.c.state == JobState.CANCELLING, JobState.CANCELLING), else_=JobState.RUNNING),
                     attempt=jobs.c.attempt + 1,
-                    deaths=_deaths(),
+                    deaths=jobs.c.deaths + case((_silent(), 1), else_=0),
                     lease_until=now + LEASE_S,
                     started_at=func.coalesce(jobs.c.started_at, now),
                     epoch=0,
@@ -132,7 +177,7 @@ class Store:
 
     def heartbeat(self, job: Job, *, epoch: int, metrics: dict[str, float | None] | None) -> JobState | None:
         """Renews the lease and notes the progress. Gives the state of the job, or None if it is another's now."""
-        with self._writes.begin() as connection:
+        with self._writing() as connection:
             beat = _own(job).values(lease_until=time.time() + LEASE_S, epoch=epoch, metrics=metrics)
             if not connection.execute(beat).rowcount:
                 return None
@@ -145,7 +190,7 @@ class Store:
             The version's number, or None if the job is another's now.
         """
         now = time.time()
-        with self._writes.begin() as connection:
+        with self._writing() as connection:
             latest = connection.scalar(select(func.max(versions.c.version)).where(versions.c.model == job.model))
             version = (latest or 0) + 1
             end = _ending(job, JobState.SUCCEEDED, now).values(version=version, epoch=epoch, metrics=metrics)
@@ -175,12 +220,12 @@ class Store:
         """Ends a job as failed, unless it is another's now."""
         end = _ending(job, JobState.FAILED, time.time())
         end = end.values(problem={"code": code, "detail": detail}, epoch=epoch, metrics=metrics, kept=kept)
-        with self._writes.begin() as connection:
+        with self._writing() as connection:
             connection.execute(end)
 
     def put_back(self, job: Job) -> None:
         """Gives a job up: to the queue, or to its end if it was to be cancelled. Nothing if it is another's now."""
-        with self._writes.begin() as connection:
+        with self._writing() as connection:
             cancelled = _ending(job, JobState.CANCELLED, time.time()).where(jobs.c.state == JobState.CANCELLING)
             connection.execute(cancelled)
             connection.execute(_own(job).values(state=JobState.QUEUED, lease_until=None, epoch=0, metrics=None))
@@ -190,18 +235,27 @@ class Store:
     def versions_after(self, seq: int) -> list[PublishedVersion]:
         """The versions published after the one with that `seq`, oldest first; 0 gives all."""
         query = select(versions).where(versions.c.seq > seq).order_by(versions.c.seq)
-        with self._reads.connect() as connection:
+        with self._reading() as connection:
             return [PublishedVersion(**row._mapping) for row in connection.execute(query)]
 
 
-def _claimable() -> Any:
-    lapsed = and_(jobs.c.state.in_(_ACTIVE), jobs.c.lease_until < time.time())
-    return or_(jobs.c.state == JobState.QUEUED, lapsed)
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Turns what the database raises when it cannot do its work into an error of ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreUnavailable(f"It says: {type(error.orig).__name__}.") from error
 
 
-def _deaths() -> Any:
-    """The deaths of a job that is to be had, the latest among them: one that does not wait was not put back."""
-    return jobs.c.deaths + case((jobs.c.state.in_(_ACTIVE), 1), else_=0)
+def _require_room(connection: Connection, max_queued: int) -> None:
+    queued = connection.scalar(select(func.count()).where(jobs.c.state == JobState.QUEUED))
+    if (queued or 0) >= max_queued:
+        raise QueueFull("Try again when some of the waiting jobs are done.")
+
+
+def _silent() -> ColumnElement[bool]:
+    return and_(jobs.c.state.in_(_ACTIVE), jobs.c.lease_until < time.time())
 
 
 def _own(job: Job) -> Update:

@@ -1,9 +1,23 @@
 """The database's tables, and the engine that reaches them."""
 
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 
-from sqlalchemy import JSON, Boolean, Column, Engine, Float, Integer, MetaData, String, Table, UniqueConstraint, event
+from sqlalchemy import (
+    JSON,
+    URL,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    event,
+)
 from sqlalchemy import create_engine as sqlalchemy_create_engine
 from sqlalchemy.engine import Connection
 
@@ -55,23 +69,24 @@ READS_ONLY = {"reads_only": True}
 """Execution options of a connection that only reads: it takes no lock and never waits for a writer."""
 
 
-def create_engine(path: Path) -> Engine:
+def create_engine(path: Path, *, busy_timeout_s: float) -> Engine:
     """An engine on an SQLite file, its tables made if missing.
 
     A transaction takes the write lock when it begins, so that it can never fail half way for want of it; connections
-    with the options `READS_ONLY` begin none. A commit is on the disk when it returns (WAL with synchronous=FULL).
+    with the options `READS_ONLY` begin none. `busy_timeout_s` bounds the wait for the lock. A commit is on the disk
+    when it returns (WAL with synchronous=FULL).
     """
-    engine = sqlalchemy_create_engine(f"sqlite:///{path}")
-    event.listen(engine, "connect", _configure)
+    engine = sqlalchemy_create_engine(URL.create("sqlite", database=str(path)))
+    event.listen(engine, "connect", partial(_configure, busy_timeout_s=busy_timeout_s))
     event.listen(engine, "begin", _begin_immediate)
     with engine.begin() as connection:
         metadata.create_all(connection)
     return engine
 
 
-def _configure(connection: SQLiteConnection, _: object) -> None:
+def _configure(connection: SQLiteConnection, _: object, *, busy_timeout_s: float) -> None:
     connection.isolation_level = None  # the driver would begin transactions by rules of its own
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL"):
+    for pragma in (f"busy_timeout={1000 * busy_timeout_s:.0f}", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.contract.problems import assert_problem
+from tests.serving import train
 
 
 def grid(client: httpx.Client, **query: Any) -> httpx.Response:
@@ -100,6 +101,14 @@ def test_a_grid_that_cannot_be_made_is_told_which_parameter_and_why(
     client: httpx.Client, query: dict[str, Any], field: str
 ) -> None:
     assert_problem(grid(client, **query), 422, "invalid-input", field=field)
+
+
+def test_a_model_of_huge_points_has_a_grid_by_default(client: httpx.Client) -> None:
+    data = {"points": [[1e30, 5e17], [-1e30, 5e17]], "labels": [0, 1]}
+    train(client, "huge", data=data, network={"kind": "logistic"}, training={"epochs": 1, "learning_rate": 1e-30})
+    body = grid(client, model="huge").json()
+    assert body["x"][0] < -1e30
+    assert body["y"][0] < 5e17 < body["y"][-1]
 
 
 def test_a_model_of_other_than_two_features_has_no_grid(client: httpx.Client) -> None:

@@ -135,9 +135,14 @@ def test_jobs_are_listed_newest_first_page_by_page(client: httpx.Client) -> None
 
 
 @pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def busy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("busy")
+
+
+@pytest.fixture(scope="module")
+def busy(busy_dir: Path) -> Iterator[httpx.Client]:
     """A service whose one training process has a job without end, and whose queue takes two."""
-    with running(tmp_path_factory.mktemp("busy"), max_queued_jobs=2) as client:
+    with running(busy_dir, max_queued_jobs=2) as client:
         path = submit(client, training={"epochs": 1_000_000}).headers["location"]
         wait_until(lambda: client.get(path).json()["status"] == "running")
         yield client
@@ -182,6 +187,13 @@ def test_only_model_and_data_are_required_and_the_rest_is_the_tutorials(busy: ht
         "min_delta": 0.0001,
         "seed": 0,
     }
+
+
+def test_a_training_that_is_refused_leaves_nothing_behind(busy: httpx.Client, busy_dir: Path) -> None:
+    for i in range(5):
+        answer = submit(busy, data={"points": [[0], [i + 1]], "labels": [0, 1]})
+    assert answer.status_code == 429
+    assert len(list((busy_dir / "datasets").iterdir())) <= 2
 
 
 def test_a_full_queue_asks_to_try_again(busy: httpx.Client) -> None:
@@ -245,6 +257,8 @@ def test_a_full_queue_asks_to_try_again(busy: httpx.Client) -> None:
         ({"training": {"patience": 0}}, "training.patience"),
         ({"training": {"seed": -1}}, "training.seed"),
         ({"training": {"epochs": 10**6}, "network": {"hidden": [512, 512]}}, "training.epochs"),
+        ({"training": {"epochs": 10**6, "batch_size": 1}}, "training.batch_size"),
+        ({"data": {"dataset": "flower", "n": 10**5}, "network": {"hidden": [480] * 9}}, "training.batch_size"),
         ({"surprise": 1}, "surprise"),
     ],
 )

@@ -55,6 +55,8 @@ def test_a_checkpoint_downloads_as_a_file_that_torch_loads(client: httpx.Client,
     answer = client.get("/models/plane/versions/1/checkpoint")
     assert answer.headers["content-type"] == "application/octet-stream"
     assert 'filename="plane-v1.pth"' in answer.headers["content-disposition"]
+    ranged = client.get("/models/plane/versions/1/checkpoint", headers={"Range": "bytes=nonsense"})
+    assert ranged.content == answer.content
     (tmp_path / "net.pth").write_bytes(answer.content)
     assert list(torch.load(tmp_path / "net.pth", weights_only=True)) == ["0.weight", "0.bias", "2.weight", "2.bias"]
 

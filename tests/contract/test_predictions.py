@@ -1,4 +1,5 @@
 import json
+import socket
 from typing import Any
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from tests.contract.problems import assert_problem
+from tests.serving import train
 
 JSON = {"Content-Type": "application/json"}
 
@@ -149,6 +151,40 @@ def test_no_answer_repeats_what_was_sent(client: httpx.Client) -> None:
     for answer in answers:
         assert 400 <= answer.status_code < 500
         assert "secret" not in answer.text.lower().replace("secret-script", "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "plane", "points": [' + b"[0]," * 300_000 + b"[0]]}",
+        b"{" + b",".join(b'"k%d": 0' % i for i in range(150_000)) + b"}",
+        b'{"model": "plane", "points": [[' + b"0," * 2_500_000 + b"0]]}",
+        b'{"model": ' + b'{"a":' * 2_000 + b"1" + b"}" * 2_000 + b"}",
+    ],
+    ids=["lists", "fields", "values", "objects"],
+)
+def test_a_body_of_more_parts_than_any_request_may_have_is_refused_before_it_is_parsed(
+    client: httpx.Client, body: bytes
+) -> None:
+    assert_problem(client.post("/predict", content=body, headers=JSON), 422, "invalid-input", field="body")
+
+
+def test_a_prediction_that_would_take_too_long_is_refused(client: httpx.Client) -> None:
+    train(client, "wide", network={"hidden": [1_000, 1_000, 1_000]}, data={"dataset": "xor", "n": 10})
+    assert predict(client, model="wide", points=[[0, 0]] * 1_000).status_code == 200
+    assert_problem(predict(client, model="wide", points=[[0, 0]] * 50_000), 422, "invalid-input", field="points")
+    grid = client.get("/boundary-grid", params={"model": "wide", "resolution": "1000"})
+    assert_problem(grid, 422, "invalid-input", field="resolution")
+
+
+def test_a_client_that_goes_away_in_the_middle_of_its_request_harms_nobody(client: httpx.Client) -> None:
+    for _ in range(3):
+        with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
+            connection.sendall(
+                b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b'Content-Length: 1000\r\n\r\n{"model": "plane"'
+            )
+    assert predict(client).status_code == 200
 
 
 def test_a_body_of_another_type_is_refused(client: httpx.Client) -> None:

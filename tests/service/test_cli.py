@@ -54,7 +54,7 @@ def test_a_model_is_trained_asked_drawn_and_listed_without_a_server(tmp_path: Pa
 
     listed = separatrix_process("models", data=data)
     assert "flower-sequential" in listed.stdout
-    assert "sequential 2-4-2" in listed.stdout
+    assert "sequential 2-4-1" in listed.stdout
 
     with running(data) as client:
         answer = client.post("/predict", json={"model": "flower-sequential", "points": [[0.5, -0.25], [-2, 1]]})
@@ -92,12 +92,21 @@ def test_a_csv_of_ones_own_is_trained_on_and_a_csv_of_points_is_answered(tmp_pat
         ("serve --host 0.0.0.0", 2, "add --insecure"),
         ("serve --port 99999", 2, "port: "),
         ("serve --host 192.0.2.1", 2, "add --insecure"),
-        ("models --data-dir /proc/none", 1, "/proc/none: "),
+        ("models --data-dir no-such-folder", 1, "no-such-folder: there is no such data folder"),
+        ("train --epochs 1 --data-dir /proc/none", 1, "/proc/none: "),
+        ("models --data-dir rotten", 1, "The database is unavailable"),
+        ("serve --data-dir rotten", 1, "The database is unavailable"),
+        ("serve --data-dir a-file", 1, "a-file: "),
+        ("train --batch-size 1 --epochs 1000000", 2, "training.batch_size: makes 400,000,000 steps"),
     ],
 )
 def test_what_the_user_can_mend_is_said_in_one_clear_line(
-    arguments: str, status: int, said: str, tmp_path: Path
+    arguments: str, status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    (tmp_path / "rotten").mkdir()
+    (tmp_path / "rotten" / "separatrix.db").write_bytes(b"no database at all" * 100)
     done = separatrix(*arguments.split(), data=tmp_path)
     assert done.exit_code == status, done.stderr
     (line,) = done.stderr.strip().splitlines()
@@ -123,6 +132,51 @@ def test_a_csv_that_cannot_be_learnt_from_is_refused_in_one_line(content: bytes,
     assert done.exit_code == 2, done.stderr
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_command_that_only_reads_makes_no_folder(tmp_path: Path) -> None:
+    assert separatrix("models", data=tmp_path / "mistyped").exit_code == 1
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_labels_are_drawn_as_they_are_written(tmp_path: Path) -> None:
+    labels = ("$\\frac$", "_hidden")
+    rows = "".join(f"{x},{y},{labels[x]}\n" for x in (0, 1) for y in range(5))
+    done = separatrix("train", "--csv", "-", "--model", "odd", "--epochs", "5", data=tmp_path, text=rows)
+    assert done.exit_code == 0, done.stderr
+    done = separatrix("boundary", "odd", str(tmp_path / "odd.svg"), data=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "odd.svg").stat().st_size > 1_000
+
+
+def test_standard_input_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "service", "train", "--csv", "-", "--model", "m", "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, input=b"0,\xff\n1,b\n", capture_output=True, env={"LC_ALL": "C"}, check=False)
+    assert done.returncode == 2
+    assert b"is not a CSV file in UTF-8" in done.stderr
+
+
+def test_a_training_that_diverges_in_its_last_step_is_no_success(tmp_path: Path) -> None:
+    rows = "1e30,1e30,a\n-1e30,1e30,b\n"
+    done = separatrix(
+        *[
+            "train",
+            "--csv",
+            "-",
+            "--model",
+            "huge",
+            "--network",
+            "logistic",
+            "--epochs",
+            "1",
+            "--learning-rate",
+            "1000",
+        ],
+        data=tmp_path,
+        text=rows,
+    )
+    assert done.exit_code == 1
+    assert "Failed (diverged)" in done.stderr
 
 
 def test_a_training_that_diverges_says_what_to_try(tmp_path: Path) -> None:

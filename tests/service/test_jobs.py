@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +17,8 @@ from models.datasets import LabelledPoints, from_rows
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from models.training import Epoch
 from service.jobs.local import LocalEngine
-from service.jobs.worker import run_job
-from service.records import JobState
+from service.jobs.worker import run_job, work
+from service.records import Job, JobState
 from service.registry import Registry
 from service.store.files import Files
 from service.store.store import Store
@@ -28,7 +30,10 @@ from tests.serving import running, wait_until
 class Nobody:
     """An engine that brings no worker: the test is the worker."""
 
-    def start(self, job_id: str) -> None:
+    def start(self, job: Job) -> None:
+        pass
+
+    def end_silent_worker(self, job: Job) -> None:
         pass
 
     def close(self) -> None:
@@ -46,7 +51,7 @@ class Place:
 
     def submit(self, epochs: int = 5, data: DatasetSpec | LabelledPoints | None = None, **training: float) -> str:
         spec = TrainingSpec(epochs=epochs, **training)  # type: ignore[arg-type]
-        return self.trainer.submit("m", data or DatasetSpec(), NetworkSpec(), spec, origin="http")
+        return self.trainer.submit("m", data or DatasetSpec(), NetworkSpec(), spec)
 
 
 @pytest.fixture
@@ -83,9 +88,11 @@ def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> No
 
     def cancel_once(epoch: Epoch) -> None:
         if epoch.number == 1:
-            place.trainer.cancel(job_id)
+            place.store.request_cancel(job_id)
 
-    run_job(job_id, store=place.store, files=place.files, on_epoch=cancel_once)
+    job = place.store.claim(job_id)
+    assert job is not None
+    work(job, store=place.store, files=place.files, on_epoch=cancel_once)
     job = place.store.job(job_id)
     assert job.state == JobState.CANCELLED
     assert job.version is None
@@ -100,7 +107,9 @@ def test_a_worker_whose_job_has_gone_to_another_stops_and_publishes_nothing(plac
             let_the_lease_run_out(place.files.database)
             assert place.store.claim(job_id) is not None
 
-    run_job(job_id, store=place.store, files=place.files, on_epoch=lose_it)
+    job = place.store.claim(job_id)
+    assert job is not None
+    work(job, store=place.store, files=place.files, on_epoch=lose_it)
     job = place.store.job(job_id)
     assert (job.state, job.attempt) == (JobState.RUNNING, 2)
     assert place.store.versions_after(0) == []
@@ -150,7 +159,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: 
     trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
     try:
         job_id = place.submit(epochs=1_000_000)
-        engine.start(job_id)
+        engine.start(place.store.job(job_id))
         wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
         (victim,) = training_processes() - others
         os.kill(victim, signal.SIGKILL)
@@ -158,7 +167,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: 
 
         let_the_lease_run_out(place.files.database)
         wait_until(lambda: (trainer.reconcile(), place.store.job(job_id).attempt == 2)[1])
-        trainer.cancel(job_id)
+        place.store.request_cancel(job_id)
         wait_until(lambda: place.store.job(job_id).state == JobState.CANCELLED)
 
         quick = place.submit()
@@ -169,14 +178,61 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: 
     assert training_processes() == others
 
 
+def test_a_worker_that_is_frozen_past_its_lease_is_ended_and_its_job_done_by_another(place: Place) -> None:
+    others = training_processes()
+    engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
+    trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
+    try:
+        job_id = place.submit(epochs=1_000_000)
+        trainer.reconcile()
+        wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
+        (frozen,) = training_processes() - others
+        os.kill(frozen, signal.SIGSTOP)
+        let_the_lease_run_out(place.files.database)
+        wait_until(lambda: (trainer.reconcile(), place.store.job(job_id).attempt == 2)[1])
+        assert frozen not in training_processes()
+    finally:
+        engine.close()
+    assert (place.store.job(job_id).state, place.store.job(job_id).deaths) == (JobState.QUEUED, 1)
+
+
+def test_an_engine_may_be_closed_at_the_very_moment_a_worker_dies(place: Place) -> None:
+    for delay_s in (0.0, 0.002, 0.005, 0.01):
+        others = training_processes()
+        engine = LocalEngine(place.store, place.path, processes=1, log_level="critical")
+        (victim,) = training_processes() - others
+        os.kill(victim, signal.SIGKILL)
+        engine.start(place.store.job(place.submit()))
+        threading.Event().wait(delay_s)
+        engine.close()
+        assert training_processes() == others
+
+
+def test_the_end_of_a_job_is_written_when_the_database_is_back(place: Place) -> None:
+    job = place.store.claim(place.submit(epochs=3))
+    assert job is not None
+    blocker = sqlite3.connect(place.files.database, isolation_level=None, check_same_thread=False)
+    impatient = Store(place.files.database, busy_timeout_s=0.1)
+    released = threading.Timer(1.5, lambda: blocker.execute("ROLLBACK"))
+
+    def lock_it(epoch: Epoch) -> None:
+        if epoch.number == 3:
+            blocker.execute("BEGIN IMMEDIATE")
+            released.start()
+
+    work(job, store=impatient, files=place.files, on_epoch=lock_it)
+    released.join()
+    impatient.close()
+    blocker.close()
+    assert place.store.job(job.id).state == JobState.SUCCEEDED
+
+
 def test_an_engine_that_closes_does_not_wait_for_a_long_epoch_and_its_job_is_put_back(place: Place) -> None:
     engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
     points = np.random.default_rng(0).normal(size=(100_000, 2)).tolist()
     data = from_rows(points, [i % 2 for i in range(100_000)])
-    job_id = place.trainer.submit(
-        "wide", data, NetworkSpec(hidden=(1_024, 1_024)), TrainingSpec(epochs=10), origin="http"
-    )
-    engine.start(job_id)
+    job_id = place.trainer.submit("wide", data, NetworkSpec(hidden=(960,)), TrainingSpec(epochs=10))
+    engine.start(place.store.job(job_id))
     wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
     began = time.monotonic()
     engine.close()

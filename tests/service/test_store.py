@@ -1,11 +1,13 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from models.datasets import from_rows
-from service.errors import JobNotFound, QueueFull
+from service import datasets
+from service.errors import JobNotFound, QueueFull, StoreUnavailable
 from service.records import Job, JobState
 from service.store.files import DamagedData, Files
 from service.store.store import Store
@@ -23,19 +25,21 @@ def store(path: Path) -> Iterator[Store]:
     store.close()
 
 
+EXAMPLE: dict[str, Any] = {
+    "id": "job",
+    "model": "m",
+    "origin": "http",
+    "data": {"dataset": "flower"},
+    "data_digest": "d",
+    "network": {},
+    "training": {"epochs": 10},
+    "recipe": "r",
+    "created_at": 1.0,
+}
+
+
 def add(store: Store, name: str = "job", **more: object) -> str:
-    job = Job(
-        id=name,
-        model="m",
-        origin="http",
-        data={"dataset": "flower"},
-        data_digest="d",
-        network={},
-        training={"epochs": 10},
-        recipe="r",
-        created_at=1.0,
-    )
-    store.add_job(Job(**vars(job) | more), max_queued=100)
+    store.add_job(Job(**EXAMPLE | {"id": name} | more), max_queued=100)
     return name
 
 
@@ -75,16 +79,34 @@ def test_a_queue_takes_no_more_than_its_bound(store: Store) -> None:
     store.add_job(Job(**vars(job) | {"id": "other"}), max_queued=1)
 
 
-def test_first_jobs_are_added_only_where_there_never_was_one(store: Store, tmp_path: Path) -> None:
-    other = Store(tmp_path / "other.db")
-    base = vars(other.job(add(other)))
-    first = [Job(**base | {"id": name, "origin": "starter"}) for name in ("x", "y")]
-    assert not other.add_first_jobs(first)
-    assert other.unended_jobs("starter") == []
-    other.close()
-    assert store.add_first_jobs(first)
-    assert [job.id for job in store.unended_jobs("starter")] == ["x", "y"]
-    assert not store.add_first_jobs(first)
+def test_starters_are_added_where_there_never_was_a_job_and_again_where_they_only_failed(store: Store) -> None:
+    def starters(attempt: int) -> list[Job]:
+        return [Job(**EXAMPLE | {"id": f"{name}{attempt}", "model": name, "origin": "starter"}) for name in "xy"]
+
+    assert [job.id for job in store.add_starters(starters(1))] == ["x1", "y1"]
+    assert store.add_starters(starters(2)) == []
+    for name, code in (("x1", "storage"), ("y1", None)):
+        job = store.claim(name)
+        assert job is not None
+        if code:
+            store.fail(job, code=code, detail="", epoch=0)
+        else:
+            store.publish(job, card_digest="c", epoch=10, metrics=None)
+    assert [job.id for job in store.add_starters(starters(3))] == ["x3"]
+    assert [job.id for job in store.unended_starters()] == ["x3"]
+
+
+def test_starters_are_not_added_to_the_data_of_somebody_who_trains_other_things(store: Store) -> None:
+    add(store)
+    assert store.add_starters([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+
+
+def test_a_job_that_is_added_claimed_never_waits(store: Store) -> None:
+    job = store.add_claimed(Job(**EXAMPLE))
+    assert (job.state, job.attempt) == (JobState.RUNNING, 1)
+    assert store.job(job.id) == job
+    assert store.waiting_jobs(limit=9) == []
+    assert store.heartbeat(job, epoch=1, metrics=None) == JobState.RUNNING
 
 
 def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
@@ -94,7 +116,7 @@ def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
     assert (claimed.state, claimed.attempt) == (JobState.RUNNING, 1)
     assert store.claim("job") is None
     assert store.claim("nobody") is None
-    assert store.claimable_jobs() == []
+    assert (store.waiting_jobs(limit=9), store.silent_jobs(limit=9)) == ([], [])
 
 
 def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_no_more(
@@ -104,10 +126,10 @@ def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_
     silent = store.claim("job")
     assert silent is not None
     let_the_lease_run_out(path)
-    assert store.claimable_jobs() == [("job", 1)]
+    assert store.silent_jobs(limit=9) == [silent]
     second = store.claim("job")
     assert second is not None
-    assert second.attempt == 2
+    assert (second.attempt, second.deaths) == (2, 1)
 
     assert store.heartbeat(silent, epoch=5, metrics=None) is None
     assert store.publish(silent, card_digest="c", epoch=10, metrics=None) is None
@@ -126,7 +148,7 @@ def test_a_heartbeat_keeps_the_lease(store: Store, path: Path) -> None:
     assert job is not None
     let_the_lease_run_out(path)
     store.heartbeat(job, epoch=1, metrics=None)
-    assert store.claimable_jobs() == []
+    assert store.silent_jobs(limit=9) == []
 
 
 def test_a_publication_ends_the_job_and_counts_versions_within_the_model(store: Store) -> None:
@@ -175,8 +197,9 @@ def test_a_job_that_is_put_back_waits_again_and_its_worker_counts_for_no_death(s
         assert job.attempt == attempt
         store.heartbeat(job, epoch=3, metrics={"training_loss": 0.5})
         store.put_back(job)
-        assert store.claimable_jobs() == [("job", 0)]
+        assert [waiting.id for waiting in store.waiting_jobs(limit=9)] == ["job"]
     waiting = store.job("job")
+    assert waiting.deaths == 0
     assert (waiting.state, waiting.epoch, waiting.metrics) == (JobState.QUEUED, 0, None)
 
 
@@ -200,4 +223,25 @@ def test_given_data_that_are_damaged_are_not_trained_on(tmp_path: Path, content:
     kept = tmp_path / "datasets" / f"{points.digest}.npz"
     kept.write_bytes(content if content is not None else (kept.parent / f"{other.digest}.npz").read_bytes())
     with pytest.raises(DamagedData):
-        files.points(points.digest)
+        datasets.load(files, datasets.describe(points), points.digest)
+
+
+def test_a_generator_that_has_changed_since_a_job_was_made_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(DamagedData):
+        datasets.load(Files(tmp_path), {"dataset": "flower"}, "the digest of other points")
+
+
+def test_a_database_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "rotten.db").write_bytes(b"no database at all, but long enough to be taken for one" * 100)
+    (tmp_path / "folder.db").mkdir()
+    for name in ("rotten.db", "folder.db"):
+        with pytest.raises(StoreUnavailable):
+            Store(tmp_path / name)
+
+
+def test_a_data_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "what?mode=ro&a#b%20c"
+    store = Store(Files(folder).database)
+    add(store)
+    store.close()
+    assert (folder / "separatrix.db").exists()

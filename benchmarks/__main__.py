@@ -89,7 +89,7 @@ def tutorial_grid(network: torch.nn.Module, resolution: int) -> list[list[float]
 
 
 def start(data_dir: Path) -> tuple[subprocess.Popen[bytes], httpx.Client, float]:
-    """A server process on a filled data directory, and the seconds until it said that it is ready."""
+    """A server process on a filled data folder, and the seconds until it said that it is ready."""
     port = 8765
     began = time.perf_counter()
     process = subprocess.Popen(

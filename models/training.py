@@ -57,7 +57,7 @@ class Outcome:
     Attributes:
         ending: `finished` all epochs, `stalled` (stopped early), `stopped` when asked to, or `diverged`.
         epochs: the number of passes begun.
-        metrics: of the weights held at the end; None if their loss is not finite.
+        metrics: of the weights held at the end; None if their loss is not finite, or if the training was stopped.
         advice: what to try, when it diverged.
     """
 
@@ -119,6 +119,8 @@ def train(
             if should_stop():
                 ending = "stopped"
                 break
+        if ending == "stopped":
+            return Outcome(ending, number, metrics=None)
         metrics = Metrics(*_measure(network, training), *_measure(network, validation))
         if not metrics.finite:  # the last step went too far, and no pass came after it to find out
             ending = "diverged"

@@ -35,7 +35,7 @@ DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, an
 
 
 def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
-    """The ASGI application. Its lifespan opens the data directory and the training processes, and closes them.
+    """The ASGI application. Its lifespan opens the data folder and the training processes, and closes them.
 
     `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
     requests that wait for a job then wait no longer.
@@ -91,7 +91,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 
 
 async def _keep_house(services: Services) -> None:
-    """Keeps up with what other processes do to the data directory, for as long as the service runs."""
+    """Keeps up with what other processes do to the data folder, for as long as the service runs."""
     while True:
         try:
             await to_thread.run_sync(services.registry.refresh)

@@ -27,7 +27,7 @@ class LoadedVersion:
 
 @dataclass(frozen=True)
 class BrokenVersion:
-    """A version whose checkpoint is damaged; `reason` says how, in one line, without a path."""
+    """A version that cannot be served: its checkpoint is damaged, or cannot be read yet. `reason` holds no path."""
 
     published: PublishedVersion
     reason: str
@@ -48,15 +48,14 @@ class Registry:
         self._files = files
         self._models: Mapping[str, Mapping[int, Version]] = {}
         self._seen_seq = 0
-        self._unread: list[PublishedVersion] = []
+        self._unread: dict[int, PublishedVersion] = {}  # by seq
         self._refreshing = threading.Lock()
 
     def refresh(self) -> None:
         """Loads the versions published since the last call, by whichever process. One small query if there are none."""
         with self._refreshing:
             new = self._store.versions_after(self._seen_seq)
-            tried, self._unread = [*self._unread, *new], []
-            for published in tried:
+            for published in [*self._unread.values(), *new]:
                 versions = {**self._models.get(published.model, {}), published.version: self._load(published)}
                 self._models = {**self._models, published.model: dict(sorted(versions.items()))}
             self._seen_seq = new[-1].seq if new else self._seen_seq
@@ -73,11 +72,14 @@ class Registry:
                 error,
                 folder,
             )
+            self._unread.pop(published.seq, None)
             return BrokenVersion(published, str(error))
         except OSError as error:  # too many open files, say: no damage, and tried again at the next refresh
-            logger.error("version %d of %s cannot be read yet: %s", published.version, published.model, error)
-            self._unread.append(published)
+            if published.seq not in self._unread:
+                logger.error("version %d of %s cannot be read yet: %s", published.version, published.model, error)
+            self._unread[published.seq] = published
             return BrokenVersion(published, f"cannot be read yet ({error.strerror})")
+        self._unread.pop(published.seq, None)
         return LoadedVersion(published, card, plan)
 
     def models(self) -> Mapping[str, Mapping[int, Version]]:
@@ -91,7 +93,7 @@ class Registry:
             ModelNotFound: no version of that model was ever published.
         """
         if model not in self._models:
-            raise ModelNotFound("GET /models lists those that there are.")
+            raise ModelNotFound("GET /models, or separatrix models, lists those that there are.")
         return self._models[model]
 
     def version(self, model: str, number: int) -> Version:
@@ -117,7 +119,7 @@ class Registry:
         if number is not None:
             found = self.version(model, number)
             if isinstance(found, BrokenVersion):
-                raise VersionBroken("Ask for another version; GET /models/{name} says which are served.")
+                raise VersionBroken("Ask for another version; the list of models says which are served.")
             return found
         for version in reversed(list(self.versions(model).values())):
             if isinstance(version, LoadedVersion):

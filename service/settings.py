@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         16 * 2**20,
         ge=1_024,
         le=2**30,
-        description="Largest request body: some 300,000 points of two coordinates as JSON.",
+        description="Largest request body. 100,000 points of two coordinates are 2 to 4 MB of JSON.",
     )
     max_points_per_request: int = Field(
         MAX_POINTS, ge=1, le=MAX_POINTS, description="Most points of one prediction; the answer holds all in memory."

@@ -24,7 +24,7 @@ REPORT_S = 2.0
 
 
 class Starters:
-    """Has the starters trained in an empty data directory; until they are published the service is not ready."""
+    """Has the starters trained in an empty data folder; until they are published the service is not ready."""
 
     def __init__(self, store: Store, registry: Registry, trainer: Trainer) -> None:
         """`begin` does the work."""
@@ -36,7 +36,7 @@ class Starters:
         self._next_report = time.monotonic()
 
     def begin(self) -> None:
-        """Submits the starters if there never was a job in this data directory, or if they have failed before."""
+        """Submits the starters if there never was a job in this data folder, or if they have failed before."""
         flower = DatasetSpec()
         self._trainer.submit_starters(
             {model: (flower, NetworkSpec(kind=kind), resolve_training(kind, {})) for model, kind in STARTERS.items()}
@@ -52,4 +52,4 @@ class Starters:
         elif time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + REPORT_S
             done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in self.pending)
-            logger.info("training the tutorial's networks, once for this data directory: %s", done)
+            logger.info("training the tutorial's networks, once for this data folder: %s", done)

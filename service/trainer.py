@@ -52,7 +52,7 @@ class Trainer:
         return job.id
 
     def submit_starters(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
-        """Puts trainings in the queue, by model name, if there never was a job, or if all of that name failed."""
+        """Puts trainings in the queue, by model name; see `Store.add_starters` for when."""
         starters = [new_job(model, *recipe, origin="starter") for model, recipe in trainings.items()]
         for job in self._store.add_starters(starters):
             self._engine.start(job)
@@ -60,16 +60,10 @@ class Trainer:
     def reconcile(self) -> None:
         """Brings the jobs that wait to the engine, and those whose worker has fallen silent, whoever had them."""
         for job in self._store.silent_jobs(limit=AT_ONCE):
-            self._engine.end_silent_worker(job)
-            if job.deaths + 1 < MAX_DEATHS:
-                self._engine.start(job)
-            elif (claimed := self._store.claim(job.id)) is not None:
-                logger.error("job %s lost its training process %d times and is given up", job.id, claimed.deaths)
-                detail = (
-                    f"Its training process died or fell silent {claimed.deaths} times; the service's log may say why. "
-                    "If memory ran out, try a smaller batch_size or narrower layers."
-                )
-                self._store.fail(claimed, code="worker-died", detail=detail, epoch=job.epoch)
+            # the row first: a worker that could only not write in time keeps its job by writing now
+            if self._store.take_back(job, max_deaths=MAX_DEATHS):
+                logger.error("the worker of job %s is silent; the job is taken from it", job.id)
+                self._engine.end_worker(job)
         for job in self._store.waiting_jobs(limit=AT_ONCE):
             self._engine.start(job)
 

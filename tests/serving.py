@@ -1,4 +1,4 @@
-"""A real server for a test: uvicorn in a thread, on a free port, with a data directory of its own."""
+"""A real server for a test: uvicorn in a thread, on a free port, with a data folder of its own."""
 
 import threading
 import time

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from models.specs import MAX_GRID_CELLS, MAX_RESOLUTION, ResponseKind
 from service import predictor
 from service.api.deps import ServicesDep, look_up
+from service.api.patterns import RESOLUTION_PATTERN
 from service.predictor import GridRequest
 from service.records import NAME_PATTERN
 from service.registry import LoadedVersion
@@ -30,7 +31,7 @@ class GridQuery(BaseModel):
     y_max: FiniteFloat | None = Field(None, description="Upper edge; by default that of the training data, plus 1.")
     resolution: str = Field(
         "200",
-        pattern=r"^[0-9]{1,5}(x[0-9]{1,5})?$",
+        pattern=RESOLUTION_PATTERN,
         description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells.",
     )
     response: ResponseKind | None = Field(

@@ -37,6 +37,7 @@ from service.api.bodies import Body
 from service.api.deps import Services, ServicesDep
 from service.api.downloads import CheckpointFile, checkpoint_download
 from service.api.pages import Page
+from service.api.patterns import JOB_ID_PATTERN
 from service.errors import NothingKept
 from service.records import NAME_PATTERN, Job, JobState
 
@@ -213,7 +214,7 @@ def _links(job: Job) -> dict[str, str]:
     return links
 
 
-JobPath = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", description="A job's id.")]
+JobPath = Annotated[str, Path(pattern=JOB_ID_PATTERN, description="A job's id.")]
 PreferHeader = Annotated[
     str | None,
     Header(description=f"`wait=S`: answer when the job has ended, or after S seconds; at most {MAX_WAIT_S}."),
@@ -244,7 +245,7 @@ def _submit(services: Services, body: TrainRequest) -> str:
 async def list_jobs(
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{24}$", description="`last_id` of the page before.")] = None,
+    after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN, description="`last_id` of the page before.")] = None,
     status: Annotated[JobState | None, Query(description="Only jobs in that state.")] = None,
 ) -> Page[JobView]:
     """The jobs, newest first."""

@@ -14,7 +14,9 @@ from starlette.requests import ClientDisconnect
 
 from models.specs import InvalidInput
 from service import errors
+from service.api.patterns import JOB_ID_PATTERN, RESOLUTION_PATTERN
 from service.errors import ServiceError
+from service.records import NAME_PATTERN, NAME_RULE
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -34,6 +36,13 @@ STATUS: dict[type[ServiceError], int] = {
 
 RETRY_AFTER = {errors.QueueFull: "1", errors.NotReady: "1", errors.StoreUnavailable: "1"}
 """Seconds after which the same request may well succeed."""
+
+PATTERN_RULES = {
+    NAME_PATTERN: NAME_RULE,
+    JOB_ID_PATTERN: "must be the id of a job, 24 hexadecimal digits",
+    RESOLUTION_PATTERN: "must be W or WxH, such as 200 or 320x240",
+}
+"""What each pattern of our schemas asks for, in words."""
 
 MAX_FIELDS = 10
 """Most fields that one answer names: enough to mend a request by, little enough to read."""
@@ -159,5 +168,7 @@ def _path(location: Sequence[int | str]) -> str:
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    """What pydantic says of a field; its messages tell what is allowed and never repeat a value."""
-    return str(error["msg"])
+    """What is wrong with a field. pydantic's messages tell what is allowed and never repeat a value."""
+    if error["type"] == "string_pattern_mismatch":
+        return PATTERN_RULES[error["ctx"]["pattern"]]
+    return "There is no such field." if error["type"] == "extra_forbidden" else str(error["msg"])

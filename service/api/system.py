@@ -39,7 +39,7 @@ async def ready(services: ServicesDep) -> Ready:
         raise NotReady("The service is stopping.")
     if not services.starters.ready:
         done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in services.starters.pending)
-        raise NotReady(f"The tutorial's networks are being trained, once for this data directory: {done}.")
+        raise NotReady(f"The tutorial's networks are being trained, once for this data folder: {done}.")
     models = services.registry.models()
     broken = sum(isinstance(version, BrokenVersion) for versions in models.values() for version in versions.values())
     return Ready(models=len(models), broken_versions=broken)

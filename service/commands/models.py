@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from models.specs import output_count
 from service.commands.workspace import open_workspace
@@ -18,7 +18,7 @@ def run(settings: Settings) -> None:
     if not models:
         print("No models yet. Train one: separatrix train --dataset flower")
         return
-    table = Table("model", "version", "network", "data", "accuracy", "created")
+    table = Table(Column("model", no_wrap=True), "version", "network", "data", "training accuracy", "created (UTC)")
     for name in sorted(models):
         for version in models[name].values():
             table.add_row(*_row(version))
@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
 
 def _row(version: Version) -> list[str]:
     published = version.published
-    created = datetime.fromtimestamp(published.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    created = datetime.fromtimestamp(published.created_at, UTC).strftime("%Y-%m-%d %H:%M")
     if not isinstance(version, LoadedVersion):
         return [published.model, str(published.version), "broken", version.reason, "", created]
     card = version.card

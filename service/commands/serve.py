@@ -1,6 +1,8 @@
 """`separatrix serve`."""
 
 import logging
+import os
+import socket
 from threading import Event
 from types import FrameType
 
@@ -17,6 +19,7 @@ def run(settings: Settings) -> None:
     """Serves until it is told to stop."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
     Store(Files(settings.data_dir).database).close()  # says what is wrong with the folder in one line, uvicorn in fifty
+    _require_free(settings.host, settings.port)
     stopping = Event()
     config = uvicorn.Config(
         create_app(settings, stopping=stopping),
@@ -31,6 +34,20 @@ def run(settings: Settings) -> None:
     # small products are slower on more threads, and a request must not take the cores of its neighbours
     with threadpool_limits(1):
         _Server(config, stopping).run()
+
+
+def _require_free(host: str, port: int) -> None:
+    """Looks whether the address can be had before any work begins; uvicorn itself looks last.
+
+    Raises:
+        OSError: it cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = f"{os.strerror(error.errno)}; choose another with --port" if error.errno else str(error)
+        raise OSError(error.errno, reason, f"{host}:{port}") from None
 
 
 class _Server(uvicorn.Server):

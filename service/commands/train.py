@@ -35,24 +35,20 @@ def run(
     with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
         datasets.keep(workspace.files, points)
         job = workspace.store.add_claimed(job)
-
-        def should_release() -> bool:
-            if interrupted.yes:
-                workspace.store.request_cancel(job.id)
-            return interrupted.yes
-
         with _progress(spec.epochs) as bar:
             work(
                 job,
                 store=workspace.store,
                 files=workspace.files,
-                should_release=should_release,
+                should_release=lambda: interrupted.yes,
                 on_epoch=lambda epoch: bar.update(
                     bar.task_ids[0], completed=epoch.number, loss=epoch.loss, accuracy=epoch.accuracy
                 ),
             )
+        if interrupted.yes:
+            workspace.store.request_cancel(job.id)
         job = workspace.store.job(job.id)
-    _report(job)
+    _report(job, drawable=datasets.points_of(points).features == 2)
 
 
 class _Interrupted:
@@ -87,22 +83,29 @@ def _progress(epochs: int) -> Progress:
     return progress
 
 
-def _report(job: Job) -> None:
+def _say(line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False)  # a command to copy must stay whole
+
+
+def _report(job: Job, *, drawable: bool) -> None:
     if job.state == JobState.SUCCEEDED:
         figures = job.metrics or {}
-        console.print(
-            f"[green]Published {job.model} version {job.version}[/]: "
-            f"{figures['training_accuracy']:.1%} of the training points right, loss {figures['training_loss']:.4f}"
-        )
+        _say(f"[green]Published {job.model} version {job.version}.[/]")
+        if job.epoch < job.epochs:
+            _say(f"Stopped early, after {job.epoch} epochs: the loss had stalled.")
+        _say(f"Training points: {figures['training_accuracy']:.1%} right, loss {figures['training_loss']:.4f}")
         if figures["validation_accuracy"] is not None:
-            console.print(f"{figures['validation_accuracy']:.1%} of the validation points right")
-        console.print(f"See where it draws the line: separatrix boundary {job.model} {job.model}.png")
+            _say(
+                f"Validation points: {figures['validation_accuracy']:.1%} right, loss {figures['validation_loss']:.4f}"
+            )
+        if drawable:
+            _say(f"See where it draws the line: separatrix boundary {job.model} {job.model}.png")
         return
     if job.state == JobState.FAILED and job.problem:
-        console.print(f"[red]Failed ({job.problem['code']}).[/] {job.problem['detail']}")
+        _say(f"[red]Failed ({job.problem['code']}).[/] {job.problem['detail']}")
         raise typer.Exit(1)
-    if not job.state.ended:  # this process slept past its lease, and a service took the job over
-        console.print(f"A service that runs on this data folder has taken the job over; it is {job.id} there.")
+    if job.state == JobState.RUNNING:  # this process slept past its lease, and a service took the job over
+        _say(f"A service that runs on this data folder has taken the job over; it is {job.id} there.")
         raise typer.Exit(1)
-    console.print("Cancelled; nothing was published.")
+    _say("Cancelled; nothing was published.")
     raise typer.Exit(130)

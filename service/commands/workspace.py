@@ -1,4 +1,4 @@
-"""A data directory as the commands use it, no server needed."""
+"""A data folder as the commands use it, no server needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from service.store.store import Store
 
 @dataclass(frozen=True)
 class Workspace:
-    """The lasting parts of a data directory."""
+    """The lasting parts of a data folder."""
 
     store: Store
     files: Files
@@ -21,7 +21,7 @@ class Workspace:
 
 @contextmanager
 def open_workspace(settings: Settings, *, make: bool = False) -> Iterator[Workspace]:
-    """Opens the data directory with every published version loaded.
+    """Opens the data folder with every published version loaded.
 
     Raises:
         OSError: the directory is missing, unless it is to be made.

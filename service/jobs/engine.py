@@ -11,8 +11,8 @@ class JobEngine(Protocol):
     def start(self, job: Job) -> None:
         """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
 
-    def end_silent_worker(self, job: Job) -> None:
-        """Ends the worker that let the lease of this attempt run out, if it is one of this engine's."""
+    def end_worker(self, job: Job) -> None:
+        """Ends the worker that makes this attempt at the job, if it is one of this engine's."""
 
     def close(self) -> None:
         """Ends the workers. Jobs that they run go back to the queue."""

@@ -8,10 +8,12 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from service.errors import StoreUnavailable
 from service.records import Job
 from service.store.files import Files
 from service.store.store import Store
@@ -27,14 +29,17 @@ RETRY_S = 1.0
 NICENESS = 10
 """How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
 
+NOT_YET = -1
+"""The attempt of a worker that was handed a job but has not claimed it."""
+
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the API's threads' locks as they happen to stand
 
 
 class LocalEngine:
     """Hands each job to the next free process.
 
-    Each process has a thread of this one that hands it jobs and starts another process when it dies. A dead process's
-    job is not handed on from here: its lease runs out, and whoever reconciles the queue starts it again.
+    Each process has a thread of this one that hands it jobs, and starts another process when it finds it dead. A dead
+    process's job is not handed on from here: its lease runs out, and whoever reconciles the queue starts it again.
     """
 
     def __init__(self, store: Store, data_dir: Path, *, processes: int, log_level: str) -> None:
@@ -57,13 +62,12 @@ class LocalEngine:
             self._held.add(job.id)
         self._waiting.put(job)
 
-    def end_silent_worker(self, job: Job) -> None:
-        """Kills the process whose attempt it is, if it is one of ours; its thread starts another."""
+    def end_worker(self, job: Job) -> None:
+        """Kills the process that makes this attempt, if it is one of ours; its thread starts another."""
         with self._lock:
             for worker in self._workers:
-                # one that was handed the job after that attempt has yet to make its own
-                if worker.job is not None and worker.job.id == job.id and worker.job.attempt < job.attempt:
-                    logger.error("training process %s is silent over job %s and is killed", worker.pid, job.id)
+                if worker.job is not None and worker.job.id == job.id and worker.attempt == job.attempt:
+                    logger.error("training process %s is killed", worker.pid)
                     worker.kill()
 
     def close(self) -> None:
@@ -74,23 +78,25 @@ class LocalEngine:
                 self._waiting.put(None)
                 worker.stop()
         until = time.monotonic() + STOP_S
-        for thread, worker in zip(self._threads, self._workers, strict=True):
+        for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-            with self._lock:
-                unfinished = worker.job
-            if unfinished is not None:
-                job = self._store.job(unfinished.id)
-                worker.kill()
-                self._store.put_back(job)
-            thread.join()
+        unfinished = [replace(worker.job, attempt=worker.attempt) for worker in self._workers if worker.job]
+        for thread, worker in zip(self._threads, self._workers, strict=True):
+            worker.kill()
             worker.join()
+            thread.join()
+        for job in unfinished:
+            try:
+                self._store.put_back(job)
+            except StoreUnavailable:
+                logger.exception("job %s could not be put back; its lease will run out", job.id)
 
     def _serve(self, worker: "_Worker") -> None:
         while (job := self._waiting.get()) is not None:
             with self._lock:
                 if self._closing.is_set():
                     return
-                worker.job = job
+                worker.job, worker.attempt = job, NOT_YET
             survived = worker.run(job.id)
             with self._lock:
                 worker.job = None
@@ -104,8 +110,8 @@ class LocalEngine:
             with self._lock:  # `close` must see either the old process or the new one
                 if self._closing.is_set():
                     return False
-                logger.error("training process %s died while it had job %s; starting another", worker.pid, job.id)
                 try:
+                    logger.error("training process %s died over job %s; starting another", worker.pid, job.id)
                     worker.start_again()
                     return True
                 except OSError as error:
@@ -114,10 +120,11 @@ class LocalEngine:
 
 
 class _Worker:
-    """One training process, this side of the pipe to it, and the job that it has, if any, as it was handed over."""
+    """One training process, this side of the pipe to it, the job that it was handed, and the attempt that it makes."""
 
     def __init__(self, data_dir: Path, log_level: str) -> None:
         self.job: Job | None = None
+        self.attempt = NOT_YET
         self._arguments = (data_dir, log_level)
         self._process, self._pipe = self._start()
 
@@ -125,7 +132,7 @@ class _Worker:
     def pid(self) -> int | None:
         return self._process.pid
 
-    def _start(self) -> tuple[SpawnProcess, "Connection[str | None, None]"]:
+    def _start(self) -> tuple[SpawnProcess, "Connection[str | None, int | None]"]:
         here, there = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_work, args=(there, *self._arguments), name="separatrix-training", daemon=True)
         process.start()
@@ -142,7 +149,8 @@ class _Worker:
         """Has the process run a job to its end; False if the process died."""
         try:
             self._pipe.send(job_id)
-            self._pipe.recv()
+            while (attempt := self._pipe.recv()) is not None:
+                self.attempt = attempt
         except (EOFError, OSError):
             return False
         return True
@@ -158,13 +166,10 @@ class _Worker:
         self._process.kill()
 
     def join(self) -> None:
-        """Waits for the end of a process that was told to stop, and ends one that did not hear it."""
-        self._process.join(STOP_S)
-        self._process.kill()
         self._process.join()
 
 
-def _work(pipe: "Connection[None, str | None]", data_dir: Path, log_level: str) -> None:
+def _work(pipe: "Connection[int | None, str | None]", data_dir: Path, log_level: str) -> None:
     """What a training process does: job after job, until it is told to stop or the API process is gone.
 
     Anything in the pipe during a job, be it the word to stop or its end, means: put the job back and stop.
@@ -180,7 +185,7 @@ def _work(pipe: "Connection[None, str | None]", data_dir: Path, log_level: str) 
     try:
         while (job_id := pipe.recv()) is not None:
             try:
-                run_job(job_id, store=store, files=files, should_release=pipe.poll)
+                run_job(job_id, store=store, files=files, should_release=pipe.poll, on_claim=pipe.send)
             except Exception:
                 logger.exception("job %s could not be brought to an end; it will be tried again", job_id)
             pipe.send(None)

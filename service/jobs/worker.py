@@ -36,10 +36,21 @@ RETRY_S = 1.0
 """How long to wait before the end of a job is written again, when the database was away."""
 
 
-def run_job(job_id: str, *, store: Store, files: Files, should_release: Callable[[], bool] = lambda: False) -> None:
-    """Takes a job from the queue and works on it; does nothing if it is not to be had."""
+def run_job(
+    job_id: str,
+    *,
+    store: Store,
+    files: Files,
+    should_release: Callable[[], bool] = lambda: False,
+    on_claim: Callable[[int], None] = lambda attempt: None,
+) -> None:
+    """Takes a job from the queue and works on it; does nothing if it is not to be had.
+
+    `on_claim` is told the number of the attempt.
+    """
     job = store.claim(job_id)
     if job is not None:
+        on_claim(job.attempt)
         work(job, store=store, files=files, should_release=should_release)
 
 
@@ -92,10 +103,8 @@ def _train(job: Job, files: Files, *, on_epoch: Callable[[Epoch], None], should_
     except DamagedData as error:
         return _failed(job, "damaged-data", str(error))
     except OSError as error:
-        logger.error("job %s could not be written: %s", job.id, error)
-        return _failed(
-            job, "storage", "The result could not be written to the data directory; the service's log says why."
-        )
+        logger.error("job %s could not read or write its files: %s", job.id, error)
+        return _failed(job, "storage", "The data folder could not be read or written; the service's log says why.")
     except Exception:
         logger.exception("job %s failed by a fault of the service", job.id)
         return _failed(job, "internal", "A fault of the service ended this training; the service's log says which.")

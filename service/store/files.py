@@ -1,4 +1,4 @@
-"""The folders of a data directory: checkpoints and given data. No client's string ever becomes part of a path."""
+"""The folders of a data folder: checkpoints and given data. No client's string ever becomes part of a path."""
 
 import errno
 import io
@@ -16,7 +16,7 @@ class DamagedData(Exception):
 
 
 class Files:
-    """Where things lie under one data directory."""
+    """Where things lie under one data folder."""
 
     def __init__(self, data_dir: Path, *, make: bool = True) -> None:
         """Makes the directory if it is missing, unless `make` is false.
@@ -48,14 +48,19 @@ class Files:
         """The data kept under a digest.
 
         Raises:
-            DamagedData: the file is missing or unreadable. What it holds is for the caller to check.
+            DamagedData: the file is missing or is no such file. What it holds is for the caller to check.
+            OSError: the file cannot be read now.
         """
         try:
             with np.load(self._points_file(digest), allow_pickle=False) as arrays:
                 classes = tuple(json.loads(arrays["classes"].tobytes()))
                 return LabelledPoints(arrays["xy_ND"], arrays["label_N"], classes)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise
+            raise DamagedData("The job's data are missing from the data folder.") from error
         except Exception as error:  # zip, header and array readers raise what they happen to raise
-            raise DamagedData("The job's data cannot be read back from the data directory.") from error
+            raise DamagedData("The job's data cannot be read back from the data folder.") from error
 
     def _points_file(self, digest: str) -> Path:
         return self._data_dir / "datasets" / f"{digest}.npz"

@@ -11,8 +11,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, insert, or_, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ColumnElement, Connection, Row, Update, and_, func, insert, select, update
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import JobNotFound, QueueFull, StoreUnavailable
 from service.records import Job, JobState, PublishedVersion
@@ -34,21 +35,24 @@ class Store:
             StoreUnavailable: as may every method, when the database cannot be reached, written or read.
         """
         with _unavailable():
-            self._engine = create_engine(path, busy_timeout_s=busy_timeout_s)
+            self._writes = create_engine(path, busy_timeout_s=busy_timeout_s)
+            # connections of their own: writers that wait for each other must not keep readers waiting
+            self._reads = create_engine(path, busy_timeout_s=busy_timeout_s).execution_options(**READS_ONLY)
 
     def close(self) -> None:
         """Closes every connection."""
-        self._engine.dispose()
+        self._writes.dispose()
+        self._reads.dispose()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """One transaction, which is on the disk when the block has ended."""
-        with _unavailable(), self._engine.begin() as connection:
+        with _unavailable(), self._writes.begin() as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with _unavailable(), self._engine.execution_options(**READS_ONLY).connect() as connection:
+        with _unavailable(), self._reads.connect() as connection:
             yield connection
 
     # jobs, as those who ask for them see them
@@ -72,7 +76,7 @@ class Store:
         return claimed
 
     def add_starters(self, starters: Sequence[Job]) -> list[Job]:
-        """Puts jobs in the queue: all if there never was a job, else those whose like has only ever failed.
+        """Puts jobs in the queue: all if there never was a job, else those that failed before and have no version yet.
 
         Returns:
             The jobs that were added.
@@ -80,7 +84,12 @@ class Store:
         with self._writing() as connection:
             rows = connection.execute(select(jobs.c.model, jobs.c.origin, jobs.c.state)).all()
             states = {job.model: {row.state for row in rows if row[:2] == (job.model, "starter")} for job in starters}
-            added = [job for job in starters if not rows or states[job.model] == {JobState.FAILED}]
+            published = set(connection.scalars(select(versions.c.model).distinct()))
+            added = [
+                job
+                for job in starters
+                if not rows or (states[job.model] == {JobState.FAILED} and job.model not in published)
+            ]
             if added:
                 connection.execute(insert(jobs), [vars(job) for job in added])
             return added
@@ -154,17 +163,15 @@ class Store:
         return self._oldest(_silent(), limit)
 
     def claim(self, job_id: str) -> Job | None:
-        """Takes a job for a new attempt, or gives None if another worker has it or it has ended."""
+        """Takes a job that waits for a new attempt, or gives None if it does not wait."""
         now = time.time()
         with self._writing() as connection:
             taken = connection.execute(
                 update(jobs)
-                .where(jobs.c.id == job_id, or_(jobs.c.state == JobState.QUEUED, _silent()))
+                .where(jobs.c.id == job_id, jobs.c.state == JobState.QUEUED)
                 .values(
-                    # a job that was to be cancelled when its worker died still is
-                    state=case((jobs.c.state == JobState.CANCELLING, JobState.CANCELLING), else_=JobState.RUNNING),
+                    state=JobState.RUNNING,
                     attempt=jobs.c.attempt + 1,
-                    deaths=jobs.c.deaths + case((_silent(), 1), else_=0),
                     lease_until=now + LEASE_S,
                     started_at=func.coalesce(jobs.c.started_at, now),
                     epoch=0,
@@ -223,6 +230,27 @@ class Store:
         with self._writing() as connection:
             connection.execute(end)
 
+    def take_back(self, job: Job, *, max_deaths: int) -> bool:
+        """Takes a job from its worker if that is still silent; says whether it was.
+
+        The job goes back to the queue, or to its end: if it was to be cancelled, or if `max_deaths` workers have now
+        fallen silent over it.
+        """
+        deaths = job.deaths + 1
+        changes: dict[str, Any] = {"state": JobState.QUEUED, "lease_until": None, "epoch": 0, "metrics": None}
+        if job.state == JobState.CANCELLING:
+            changes = {"state": JobState.CANCELLED, "lease_until": None, "finished_at": time.time()}
+        elif deaths >= max_deaths:
+            detail = (
+                f"Its training process died or fell silent {deaths} times; the service's log may say why. "
+                "If memory ran out, try a smaller batch_size or narrower layers."
+            )
+            changes = {"state": JobState.FAILED, "lease_until": None, "finished_at": time.time()}
+            changes["problem"] = {"code": "worker-died", "detail": detail}
+        with self._writing() as connection:
+            taken = _own(job).where(jobs.c.state == job.state, _silent()).values(deaths=deaths, **changes)
+            return bool(connection.execute(taken).rowcount)
+
     def put_back(self, job: Job) -> None:
         """Gives a job up: to the queue, or to its end if it was to be cancelled. Nothing if it is another's now."""
         with self._writing() as connection:
@@ -244,8 +272,12 @@ def _unavailable() -> Iterator[None]:
     """Turns what the database raises when it cannot do its work into an error of ours."""
     try:
         yield
-    except DBAPIError as error:
-        raise StoreUnavailable(f"It says: {type(error.orig).__name__}.") from error
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise StoreUnavailable("It does not answer, or not in time.") from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:  # its children but those above are faults of ours
+            raise
+        raise StoreUnavailable("Its file is damaged, or is none of a database.") from error
 
 
 def _require_room(connection: Connection, max_queued: int) -> None:

@@ -17,7 +17,7 @@ STARTERS = ["flower-logistic", "flower-module", "flower-sequential", "flower-two
 BUILD_S = 1_800
 """Longest that a build may take: torch alone is 200 MB to download."""
 FIRST_START_S = 300
-"""Longest until a service with an empty data directory is healthy: it trains for half a minute on two cores."""
+"""Longest until a service with an empty data folder is healthy: it trains for half a minute on two cores."""
 LATER_START_S = 60
 
 

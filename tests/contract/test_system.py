@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from service.api.problems import STATUS
+from service.api.problems import PATTERN_RULES, STATUS
 from service.errors import ServiceError
 
 
@@ -50,6 +50,16 @@ def test_the_openapi_document_resolves_and_describes_every_body_and_problem(clie
             problem = operation["responses"]["4XX"]["content"]["application/problem+json"]["schema"]
             assert problem == {"$ref": "#/components/schemas/Problem"}
             assert "422" not in operation["responses"], "FastAPI's own error body is never sent"
+
+
+def test_every_pattern_on_the_wire_has_a_rule_in_words(client: httpx.Client) -> None:
+    def patterns(part: object) -> set[str]:
+        if isinstance(part, dict):
+            own = {part["pattern"]} if isinstance(part.get("pattern"), str) else set()
+            return own.union(*(patterns(value) for value in part.values()))
+        return set().union(*(patterns(value) for value in part)) if isinstance(part, list) else set()
+
+    assert patterns(client.get("/openapi.json").json()) == set(PATTERN_RULES)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])

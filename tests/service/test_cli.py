@@ -36,7 +36,7 @@ def test_a_model_is_trained_asked_drawn_and_listed_without_a_server(tmp_path: Pa
     )
     assert trained.returncode == 0, trained.stderr
     assert "Published flower-sequential version 1" in trained.stderr
-    assert "% of the training points right" in trained.stderr
+    assert "% right, loss 0." in trained.stderr
 
     asked = separatrix_process("predict", "flower-sequential", "--point", "0.5,-0.25", "--point", "-2,1", data=data)
     rows = list(csv.DictReader(io.StringIO(asked.stdout)))

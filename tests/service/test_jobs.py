@@ -33,7 +33,7 @@ class Nobody:
     def start(self, job: Job) -> None:
         pass
 
-    def end_silent_worker(self, job: Job) -> None:
+    def end_worker(self, job: Job) -> None:
         pass
 
     def close(self) -> None:
@@ -41,7 +41,7 @@ class Nobody:
 
 
 class Place:
-    """A data directory with its parts."""
+    """A data folder with its parts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,6 +105,7 @@ def test_a_worker_whose_job_has_gone_to_another_stops_and_publishes_nothing(plac
     def lose_it(epoch: Epoch) -> None:
         if epoch.number == 1:
             let_the_lease_run_out(place.files.database)
+            place.trainer.reconcile()
             assert place.store.claim(job_id) is not None
 
     job = place.store.claim(job_id)
@@ -141,7 +142,7 @@ def test_a_job_that_killed_its_worker_too_often_is_given_up(place: Place) -> Non
     for _ in range(MAX_DEATHS):
         assert place.store.claim(job_id) is not None
         let_the_lease_run_out(place.files.database)
-    place.trainer.reconcile()
+        place.trainer.reconcile()
     job = place.store.job(job_id)
     assert job.state == JobState.FAILED
     assert job.problem is not None

@@ -127,6 +127,9 @@ def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_
     assert silent is not None
     let_the_lease_run_out(path)
     assert store.silent_jobs(limit=9) == [silent]
+    assert store.claim("job") is None, "it is taken from its worker first"
+    assert store.take_back(silent, max_deaths=3)
+    assert not store.take_back(silent, max_deaths=3)
     second = store.claim("job")
     assert second is not None
     assert (second.attempt, second.deaths) == (2, 1)
@@ -180,13 +183,23 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(s
     assert store.job("running").state == JobState.CANCELLED
 
 
-def test_a_job_that_was_to_be_cancelled_when_its_worker_died_still_is(store: Store, path: Path) -> None:
+def test_a_job_that_was_to_be_cancelled_when_its_worker_died_is_cancelled(store: Store, path: Path) -> None:
     store.claim(add(store))
     store.request_cancel("job")
     let_the_lease_run_out(path)
-    claimed = store.claim("job")
-    assert claimed is not None
-    assert claimed.state == JobState.CANCELLING
+    (silent,) = store.silent_jobs(limit=9)
+    assert store.take_back(silent, max_deaths=1)
+    assert store.job("job").state == JobState.CANCELLED
+
+
+def test_a_worker_that_writes_after_all_keeps_its_job(store: Store, path: Path) -> None:
+    job = store.claim(add(store))
+    assert job is not None
+    let_the_lease_run_out(path)
+    (silent,) = store.silent_jobs(limit=9)
+    store.heartbeat(job, epoch=1, metrics=None)
+    assert not store.take_back(silent, max_deaths=3)
+    assert store.job("job").state == JobState.RUNNING
 
 
 def test_a_job_that_is_put_back_waits_again_and_its_worker_counts_for_no_death(store: Store) -> None:

@@ -1,0 +1,4 @@
+"""The patterns of strings that the wire alone has; that of names is in `service.records`."""
+
+JOB_ID_PATTERN = r"^[0-9a-f]{24}$"
+RESOLUTION_PATTERN = r"^[0-9]{1,5}(x[0-9]{1,5})?$"

@@ -80,7 +80,8 @@ class LocalEngine:
         until = time.monotonic() + STOP_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        unfinished = [replace(worker.job, attempt=worker.attempt) for worker in self._workers if worker.job]
+        with self._lock:
+            unfinished = [replace(worker.job, attempt=worker.attempt) for worker in self._workers if worker.job]
         for thread, worker in zip(self._threads, self._workers, strict=True):
             worker.kill()
             worker.join()

@@ -155,7 +155,7 @@ class _Heartbeat:
 
     def __init__(self, store: Store, job: Job) -> None:
         self.epoch: Epoch | None = None
-        self.stop = job.state != JobState.RUNNING
+        self.stop = False
         self._store = store
         self._job = job
         self._done = threading.Event()

@@ -154,15 +154,21 @@ def training_processes() -> set[int]:
     return {pid for pid, one in told.items() if "spawn_main" in " ".join(one["cmdline"])}  # a dead one has no cmdline
 
 
+def run_without_end(place: Place, trainer: Trainer, others: set[int]) -> tuple[str, int]:
+    """A job that runs for ever, and the process that has it, which is none of the others."""
+    job_id = place.submit(epochs=1_000_000)
+    trainer.reconcile()
+    wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
+    (process,) = training_processes() - others
+    return job_id, process
+
+
 def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: Place) -> None:
     others = training_processes()
     engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
     trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
     try:
-        job_id = place.submit(epochs=1_000_000)
-        engine.start(place.store.job(job_id))
-        wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
-        (victim,) = training_processes() - others
+        job_id, victim = run_without_end(place, trainer, others)
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: training_processes() - others - {victim})
 
@@ -184,10 +190,7 @@ def test_a_worker_that_is_frozen_past_its_lease_is_ended_and_its_job_done_by_ano
     engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
     trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
     try:
-        job_id = place.submit(epochs=1_000_000)
-        trainer.reconcile()
-        wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
-        (frozen,) = training_processes() - others
+        job_id, frozen = run_without_end(place, trainer, others)
         os.kill(frozen, signal.SIGSTOP)
         let_the_lease_run_out(place.files.database)
         wait_until(lambda: (trainer.reconcile(), place.store.job(job_id).attempt == 2)[1])

@@ -16,6 +16,7 @@ import safetensors.numpy
 
 from models import specs
 from models.datasets import Label
+from models.layouts import layout
 from models.plans import Plan, plan_of
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 
@@ -42,8 +43,9 @@ class Card:
         data_digest: `LabelledPoints.digest`.
         low, high: the least and greatest value of each coordinate of the data, in data units.
         recipe: `Recipe.digest`.
-        ending, epochs: of `training.Outcome`.
+        ending, epochs, implementation: of `training.Outcome`.
         metrics: of `training.Outcome`, or None.
+        restarts: `training.Restart`s as JSON, all that were trained; the checkpoint is the best of them.
         created_at: ISO 8601, UTC.
         software: versions by name.
         files: SHA-256 (hex) by file name.
@@ -64,6 +66,8 @@ class Card:
     created_at: str
     software: dict[str, str]
     files: dict[str, str]
+    implementation: str = "torch"  # before there was another, cards did not say
+    restarts: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> bytes:
         """The card as it stands in `card.json`, UTF-8."""
@@ -84,7 +88,7 @@ class Card:
                 raise DamagedCheckpoint(f"{CARD_FILE}: not of format {FORMAT}")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
-            for key in ("classes", "low", "high"):
+            for key in fields.keys() & {"classes", "low", "high", "restarts"}:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -111,7 +115,7 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
     arrays = _read_file(folder / ARRAYS_FILE, card.files[ARRAYS_FILE])
     try:
         state = safetensors.numpy.load(arrays)
-        return card, plan_of(card.network, card.features, len(card.classes), state)
+        return card, plan_of(layout(card.network, card.features, len(card.classes)), state)
     except (safetensors.SafetensorError, InvalidInput) as error:
         raise DamagedCheckpoint(f"{ARRAYS_FILE}: {error}") from error
 

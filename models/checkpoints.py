@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from models import atomic
 from models.cards import ARRAYS_FILE, CARD_FILE, NETWORK_FILE, Card, DamagedCheckpoint, digest
 from models.datasets import FloatArray
+from models.layouts import check_shapes, layout
 from models.networks import build
-from models.plans import check_shapes, check_values, layout
+from models.plans import check_values
 from models.specs import InvalidInput, NetworkSpec
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models import plans
+from models import answers
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.plans import Plan
 from models.specs import GridSpec, InvalidInput, ResponseKind
@@ -30,9 +30,9 @@ class Grid:
 
 
 def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int) -> Grid:
-    """A network's response at every cell of a grid, some rows at a time.
+    """A network's response at every cell of a grid. Memory beyond the answer does not grow with H.
 
-    Memory beyond the answer does not grow with H. `class_index` says whose probability or logit; for a network of two
+    `class_index` says whose probability or logit; for a network of two
     classes the logit of class 0 is the negative of that of class 1. It plays no part for labels.
 
     Raises:
@@ -41,29 +41,11 @@ def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index:
     check_plane(plan.features)
     x_W = np.linspace(spec.x_min, spec.x_max, spec.width)
     y_H = np.linspace(spec.y_min, spec.y_max, spec.height)
-    values_HW = np.empty((spec.height, spec.width), dtype=np.int64 if response == "label" else np.float32)
-    rows = max(1, plans.BLOCK // spec.width)
-    for start in range(0, spec.height, rows):
-        x_hW, y_hW = np.meshgrid(x_W, y_H[start : start + rows])
-        xy_N2 = np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32)
-        try:
-            logit_NO = plans.logits(plan, xy_N2)
-        except InvalidInput:
-            raise InvalidInput(
-                "x_max", "this window is too wide for the network: its output overflows float32"
-            ) from None
-        response_N = _respond(logit_NO, response, class_index)
-        values_HW[start : start + rows] = response_N.reshape(x_hW.shape)
+    try:
+        values_HW = answers.responses(plan, x_W, y_H, response=response, class_index=class_index)
+    except InvalidInput:
+        raise InvalidInput("x_max", "this window is too wide for the network: its output overflows float32") from None
     return Grid(x_W, y_H, values_HW)
-
-
-def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
-    if response == "logit":
-        if logit_NO.shape[1] == 1:
-            return logit_NO[:, 0] if class_index == 1 else -logit_NO[:, 0]
-        return logit_NO[:, class_index]
-    prob_NK = plans.probabilities(logit_NO)
-    return plans.predicted(prob_NK) if response == "label" else prob_NK[:, class_index]
 
 
 def padded_window(low: Sequence[float], high: Sequence[float]) -> tuple[float, float, float, float]:

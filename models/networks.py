@@ -1,10 +1,13 @@
 """The tutorial's networks as `nn.Module`s, each with the state-dict keys that the tutorial's own script would save."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from models.layouts import LayerLayout, Layout
 from models.specs import Activation, NetworkSpec, output_count
 
 ACTIVATION_MODULES: dict[Activation, Callable[[], nn.Module]] = {
@@ -109,3 +112,63 @@ def _layers(spec: NetworkSpec, features: int, outputs: int) -> list[nn.Module]:
         layers += [nn.Linear(inputs, width), ACTIVATION_MODULES[spec.activation]()]
         inputs = width
     return [*layers, nn.Linear(inputs, outputs)]
+
+
+def layout_of(network: nn.Module) -> Layout | None:
+    """Where the dense layers of a network lie in its state dict, if that is all it is made of; else None.
+
+    Known are the networks of this module and every plain `nn.Sequential` of `nn.Linear` and activations of ours, the
+    first of them linear, with biases, float32, every parameter trained and none shared.
+    """
+    parameters = list(network.parameters())
+    plain = all(value.requires_grad and value.dtype == torch.float32 for value in parameters)
+    if not plain or len(parameters) != len(network.state_dict()):
+        return None
+    match network:
+        case Logistic():
+            return Layout((_raw_layer("w", "b", network.w, "identity"),), None)
+        case TwoLayer():
+            activation = _activation_of(network.activation)
+            first = activation and _raw_layer("w1", "b1", network.w1, activation)
+            return Layout((first, _raw_layer("w2", "b2", network.w2, "identity")), None) if first else None
+        case Residual():
+            branch, stack = _stack("", [("layer1", network.layer1)]), _stack("layer2.", network.layer2.named_children())
+            return Layout(stack, branch[0]) if stack and branch else None
+    if type(network) not in (nn.Sequential, Named):
+        return None
+    stack = _stack("", network.named_children())
+    return Layout(stack, None) if stack else None
+
+
+def _raw_layer(weight: str, bias: str, parameter: nn.Parameter, activation: Activation) -> LayerLayout:
+    inputs, outputs = parameter.shape
+    return LayerLayout(weight, bias, inputs, outputs, activation, input_major=True)
+
+
+def _stack(prefix: str, children: Iterable[tuple[str, nn.Module]]) -> tuple[LayerLayout, ...] | None:
+    """The layers of a chain of linear modules, with an activation or none behind each; None if it is no such chain."""
+    layers: list[LayerLayout] = []
+    open_for_activation = False
+    for name, child in children:
+        if type(child) is nn.Linear and child.bias is not None:
+            key = f"{prefix}{name}"
+            names = f"{key}.weight", f"{key}.bias"
+            layers.append(LayerLayout(*names, child.in_features, child.out_features, "identity", input_major=False))
+            open_for_activation = True
+            continue
+        activation = _activation_of(child)
+        if activation is None or not open_for_activation:
+            return None
+        layers[-1] = replace(layers[-1], activation=activation)
+        open_for_activation = False
+    fits = all(above.outputs == below.inputs for above, below in pairwise(layers))
+    return tuple(layers) if layers and fits else None
+
+
+def _activation_of(module: nn.Module) -> Activation | None:
+    """The activation that a module computes, settings included."""
+    for name, make in ACTIVATION_MODULES.items():
+        ours = make()
+        if type(module) is type(ours) and module.extra_repr() == ours.extra_repr():
+            return name
+    return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models import specs
 from models.datasets import LabelledPoints, split
-from models.plans import layout
+from models.layouts import layout
 from models.specs import MAX_BATCH_VALUES, MAX_STEPS, MAX_WEIGHTS, MAX_WORK, InvalidInput, NetworkSpec, TrainingSpec
 
 
@@ -27,13 +27,14 @@ class Recipe:
         if self.weights > MAX_WEIGHTS:
             raise InvalidInput("network.hidden", f"makes {self.weights:,} weights, at most {MAX_WEIGHTS:,} are allowed")
         count = len(self.points.xy_ND)
-        work = self.training.epochs * count * self.weights
+        passes = self.training.restarts * self.training.epochs
+        work = passes * count * self.weights
         if work > MAX_WORK:
             raise InvalidInput(
-                "training.epochs", f"epochs x points x weights is {work:,}, at most {MAX_WORK:,} is allowed"
+                "training.epochs", f"restarts x epochs x points x weights is {work:,}, at most {MAX_WORK:,} is allowed"
             )
         batch = min(self.training.batch_size or count, count)
-        steps = self.training.epochs * math.ceil(count / batch)
+        steps = passes * math.ceil(count / batch)
         if steps > MAX_STEPS:
             raise InvalidInput(
                 "training.batch_size", f"makes {steps:,} steps in all, at most {MAX_STEPS:,} are allowed"

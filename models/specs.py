@@ -21,9 +21,10 @@ MAX_HIDDEN_LAYERS = 16
 MAX_WIDTH = 1_024
 MAX_WEIGHTS = 4_000_000  # 16 MB of float32 to a checkpoint
 MAX_EPOCHS = 1_000_000
+MAX_RESTARTS = 1_000
 MAX_LEARNING_RATE = 1_000.0
 MAX_WEIGHT_DECAY = 100.0
-MAX_WORK = 10**13  # epochs x points x weights: some hours of one core
+MAX_WORK = 10**13  # restarts x epochs x points x weights: some hours of one core
 MAX_STEPS = 10**8  # of the optimiser, a fraction of a millisecond each: some hours of one core too
 MAX_BATCH_VALUES = 10**8  # points of a step x values that each has in all layers: torch then needs a few GB
 MAX_ANSWER_WORK = 3 * 10**10  # points x weights of one prediction or grid: about a second of one core
@@ -37,12 +38,15 @@ DatasetName = Literal["flower", "circles", "moons", "xor", "spirals", "gaussians
 NetworkKind = Literal["logistic", "two_layer", "sequential", "module", "residual"]
 Activation = Literal["relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "tanh", "sigmoid", "identity"]
 Optimizer = Literal["sgd", "adam"]
+Implementation = Literal["compiled", "torch"]
+ImplementationChoice = Literal["auto", "compiled", "torch"]
 ResponseKind = Literal["probability", "label", "logit"]
 
 DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+IMPLEMENTATION_CHOICES: tuple[ImplementationChoice, ...] = get_args(ImplementationChoice)
 
 DEFAULT_NOISE: dict[DatasetName, float] = {
     "flower": 0.2,
@@ -154,6 +158,8 @@ class TrainingSpec:
             which training stops; None never stops early.
         min_delta: the least decrease of the watched loss that counts as an improvement.
         seed: of the initial weights, the validation split and the batch order.
+        restarts: how many networks to train, with the seeds `seed`, `seed` + 1, ..., to keep the best of.
+        implementation: `compiled`, `torch`, or `auto` for the faster one that can train the network.
 
     Raises:
         InvalidInput: a value is out of its bounds.
@@ -169,6 +175,8 @@ class TrainingSpec:
     patience: int | None = None
     min_delta: float = 1e-4
     seed: int = 0
+    restarts: int = 1
+    implementation: ImplementationChoice = "auto"
 
     def __post_init__(self) -> None:
         _within("training.epochs", self.epochs, 1, MAX_EPOCHS)
@@ -189,6 +197,8 @@ class TrainingSpec:
             _within("training.patience", self.patience, 1, MAX_EPOCHS)
         _within("training.min_delta", self.min_delta, 0.0, MAX_LEARNING_RATE)
         _within("training.seed", self.seed, 0, MAX_SEED)
+        _within("training.restarts", self.restarts, 1, MAX_RESTARTS)
+        _one_of("training.implementation", self.implementation, IMPLEMENTATION_CHOICES)
 
 
 def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:

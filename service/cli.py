@@ -14,7 +14,16 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from models.specs import Activation, DatasetName, DatasetSpec, InvalidInput, NetworkKind, NetworkSpec, Optimizer
+from models.specs import (
+    Activation,
+    DatasetName,
+    DatasetSpec,
+    ImplementationChoice,
+    InvalidInput,
+    NetworkKind,
+    NetworkSpec,
+    Optimizer,
+)
 from service.errors import ServiceError
 from service.settings import Settings
 
@@ -91,6 +100,10 @@ def train(
     patience: Annotated[int | None, typer.Option(help="Stop after that many epochs without improvement.")] = None,
     min_delta: Annotated[float | None, typer.Option(help="Least improvement that counts (default 0.0001).")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, split and batches (default 0).")] = None,
+    restarts: Annotated[int | None, typer.Option(help="Train from so many seeds, keep the best (default 1).")] = None,
+    implementation: Annotated[
+        ImplementationChoice | None, typer.Option(help="What trains; by default the faster one.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Train a network and publish it as the next version of a model."""
@@ -117,6 +130,8 @@ def train(
                     "patience": patience,
                     "min_delta": min_delta,
                     "seed": seed,
+                    "restarts": restarts,
+                    "implementation": implementation,
                 }.items()
                 if value is not None
             },

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models import grids, plans
+from models import answers, forward, grids
 from models.datasets import FloatArray, IntArray, Label
 from models.grids import Grid
 from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, GridSpec, InvalidInput, ResponseKind
@@ -33,13 +33,13 @@ def predict(version: LoadedVersion, xy_ND: FloatArray) -> Prediction:
         raise InvalidInput("points", f"each point must have {features} coordinates, these have {xy_ND.shape[1]}")
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * version.plan.classes > MAX_ANSWER_VALUES:
         raise InvalidInput("points", "too many at once for a network of this size: send them in several requests")
-    prob_NK = plans.probabilities(plans.logits(version.plan, xy_ND))
-    return Prediction(plans.predicted(prob_NK), prob_NK)
+    prob_NK = answers.probabilities(version.plan, xy_ND)
+    return Prediction(forward.predicted(prob_NK), prob_NK)
 
 
 def work(version: LoadedVersion, points: int) -> int:
     """What answering for that many points costs, in multiplications."""
-    return points * version.plan.weights
+    return points * version.plan.parameters.size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,10 +42,11 @@ class Job:
         state: see `JobState`.
         attempt: how many times a worker took the job; each write of a worker holds only for its own attempt.
         deaths: how many of them fell silent with it, and had the job taken from them.
-        epoch: passes made so far.
+        epoch: passes made so far, by all restarts together.
         metrics: the latest figures of the training; once it has ended, those of the weights that were kept.
         version: the number of the version it published.
         kept: the weights of a failed training are kept with the job.
+        restarts: what came of each restart, once the training has ended: `training.Restart` as JSON.
         problem: `{"code", "detail"}` of a failed job.
     """
 
@@ -64,6 +65,7 @@ class Job:
     metrics: dict[str, float | None] | None = None
     version: int | None = None
     kept: bool = False
+    restarts: list[dict[str, Any]] | None = None
     problem: dict[str, str] | None = None
     created_at: float
     started_at: float | None = None
@@ -71,8 +73,8 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Passes it may make."""
-        return int(self.training["epochs"])
+        """Passes it may make, all restarts together."""
+        return int(self.training["epochs"]) * int(self.training.get("restarts", 1))
 
     @property
     def checkpoint_id(self) -> str:

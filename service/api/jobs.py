@@ -22,12 +22,14 @@ from models.specs import (
     MAX_LEARNING_RATE,
     MAX_NOISE,
     MAX_POINTS,
+    MAX_RESTARTS,
     MAX_SEED,
     MAX_WEIGHT_DECAY,
     MAX_WIDTH,
     Activation,
     DatasetName,
     DatasetSpec,
+    ImplementationChoice,
     NetworkKind,
     NetworkSpec,
     Optimizer,
@@ -127,6 +129,16 @@ class TrainingSettings(Body):
         None, ge=0, le=MAX_LEARNING_RATE, description="Least decrease of the loss that counts; by default 0.0001."
     )
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Of weights, split and batches; by default 0.")
+    restarts: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_RESTARTS,
+        description="Train so many networks, from `seed`, `seed` + 1, ..., on all cores, and keep the one with the "
+        "least validation loss, without validation the least training loss; by default 1.",
+    )
+    implementation: ImplementationChoice | None = Field(
+        None, description="`compiled`, `torch`, or by default `auto`, the faster of the two."
+    )
 
 
 class TrainRequest(Body):
@@ -141,8 +153,8 @@ class TrainRequest(Body):
 class Progress(BaseModel):
     """How far a training is."""
 
-    epoch: int
-    epochs: int = Field(description="At most; a stalled training stops early if it was asked to.")
+    epoch: int = Field(description="Passes made, by all restarts together.")
+    epochs: int = Field(description="At most, all restarts together; a stalled training stops early if asked to.")
     fraction: float
 
 
@@ -151,6 +163,15 @@ class JobProblem(BaseModel):
 
     code: str
     detail: str
+
+
+class RestartView(BaseModel):
+    """One of the networks that a job trained."""
+
+    seed: int
+    ending: str = Field(description="`finished`, `stalled` or `diverged`.")
+    epochs: int = Field(description="Passes made.")
+    metrics: dict[str, float | None] | None
 
 
 class JobView(BaseModel):
@@ -173,6 +194,7 @@ class JobView(BaseModel):
     network: dict[str, Any]
     training: dict[str, Any] = Field(description="Every setting, resolved.")
     recipe: str = Field(description="SHA-256 of data, network and training: equal recipes give equal weights.")
+    restarts: list[RestartView] | None = Field(description="What came of each restart, once all have ended.")
     attempt: int = Field(description="How many times a training process took the job.")
     problem: JobProblem | None = Field(description="Why it failed.")
     links: dict[str, str]
@@ -195,6 +217,7 @@ class JobView(BaseModel):
             network=job.network,
             training=job.training,
             recipe=job.recipe,
+            restarts=[RestartView(**restart) for restart in job.restarts] if job.restarts else None,
             attempt=job.attempt,
             problem=JobProblem(**job.problem) if job.problem else None,
             links=_links(job),

@@ -75,6 +75,8 @@ class VersionCard(BaseModel):
     ending: str = Field(description="`finished` all epochs, or `stalled` and was stopped early.")
     epochs: int = Field(description="Passes made.")
     metrics: dict[str, float | None] | None
+    implementation: str = Field(description="What trained it: `compiled` or `torch`.")
+    restarts: list[dict[str, Any]] = Field(description="All that were trained; this is the best of them.")
     software: dict[str, str]
     files: dict[str, str] = Field(description="SHA-256 by file name.")
 
@@ -136,6 +138,8 @@ def _card(version: LoadedVersion) -> VersionCard:
         ending=card.ending,
         epochs=card.epochs,
         metrics=card.metrics,
+        implementation=card.implementation,
+        restarts=list(card.restarts),
         software=card.software,
         files=card.files,
     )

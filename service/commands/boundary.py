@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from models import plans
+from models import answers, forward
 from models.datasets import LabelledPoints
 from models.specs import InvalidInput
 from service import datasets, predictor
@@ -48,7 +48,7 @@ def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints)
     for k in range(len(classes)):
         xy_N2 = points.xy_ND[points.label_N == k]
         dots.append(axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=colours[k], edgecolors="white", linewidths=0.4))
-    right = (plans.predicted(plans.probabilities(plans.logits(version.plan, points.xy_ND))) == points.label_N).mean()
+    right = (forward.predicted(answers.probabilities(version.plan, points.xy_ND)) == points.label_N).mean()
     published = version.published
     axes.set_title(f"{published.model} version {published.version}: {right:.1%} of {len(points.xy_ND)} points right")
     axes.set_xlabel("x1")

@@ -35,14 +35,14 @@ def run(
     with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
         datasets.keep(workspace.files, points)
         job = workspace.store.add_claimed(job)
-        with _progress(spec.epochs) as bar:
+        with _progress(job.epochs) as bar:
             work(
                 job,
                 store=workspace.store,
                 files=workspace.files,
                 should_release=lambda: interrupted.yes,
-                on_epoch=lambda epoch: bar.update(
-                    bar.task_ids[0], completed=epoch.number, loss=epoch.loss, accuracy=epoch.accuracy
+                on_progress=lambda passes, latest: bar.update(
+                    bar.task_ids[0], completed=passes, loss=latest.loss, accuracy=latest.accuracy
                 ),
             )
         if interrupted.yes:

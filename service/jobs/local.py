@@ -178,11 +178,13 @@ def _work(pipe: "Connection[int | None, str | None]", data_dir: Path, log_level:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
     os.nice(NICENESS)
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     [training] %(message)s")
-    # torch takes seconds to import, and only this process needs it
+    # torch and numba take seconds to import, and only this process needs them
+    from models.compiled import warm_up_training
     from service.jobs.worker import run_job
 
     files = Files(data_dir)
     store = Store(files.database)
+    warm_up_training()
     try:
         while (job_id := pipe.recv()) is not None:
             try:

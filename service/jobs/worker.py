@@ -1,6 +1,7 @@
 """One job from claim to end: the one function that every engine runs."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,16 +11,13 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import torch
-from torch import nn
-
 from models import checkpoints
 from models.cards import Card
 from models.datasets import LabelledPoints
 from models.networks import build
+from models.runs import Epoch, Epochs, Metrics
 from models.specs import NetworkSpec, TrainingSpec
-from models.training import Epoch, Metrics, Outcome, train
+from models.training import Outcome, Trained, train_best
 from service import datasets
 from service.errors import StoreUnavailable
 from service.records import Job, JobState
@@ -60,21 +58,24 @@ def work(
     store: Store,
     files: Files,
     should_release: Callable[[], bool] = lambda: False,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_progress: Callable[[int, Epoch], None] = lambda passes, latest: None,
 ) -> None:
     """Trains a claimed job, publishes the result, and ends the job.
 
     Whatever goes wrong with the job itself ends it as failed, with a problem that says what. `should_release` is asked
     after every step: once it is true the job goes back to the queue, or to its end if it was to be cancelled. If the
-    database is away when the job ends, its end is written when it is back.
+    database is away when the job ends, its end is written when it is back. `on_progress` is told of the passes made, by
+    all restarts together, and the latest of them.
     """
     with _Heartbeat(store, job) as heartbeat:
+        done: dict[int, int] = {}
 
-        def note(epoch: Epoch) -> None:
-            heartbeat.epoch = epoch
-            on_epoch(epoch)
+        def note(restart: int, epochs: Epochs) -> None:
+            done[restart] = epochs.last.number
+            heartbeat.progress = sum(done.values()), epochs.last
+            on_progress(*heartbeat.progress)
 
-        end = _train(job, files, on_epoch=note, should_stop=lambda: heartbeat.stop or should_release())
+        end = _train(job, files, on_epochs=note, should_stop=lambda: heartbeat.stop or should_release())
         while True:
             try:
                 end(store)
@@ -90,16 +91,23 @@ End = Callable[[Store], object]
 """How a job ends: what is yet to be written to the store, which holds only if the job is still this attempt's."""
 
 
-def _train(job: Job, files: Files, *, on_epoch: Callable[[Epoch], None], should_stop: Callable[[], bool]) -> End:
+def _train(job: Job, files: Files, *, on_epochs: Callable[[int, Epochs], None], should_stop: Callable[[], bool]) -> End:
     """Trains and keeps the weights; the checkpoint is on the disk before a row can name it."""
     try:
         points = datasets.load(files, job.data, job.data_digest)
         settings = TrainingSpec(**job.training)
-        network = build(NetworkSpec(**job.network), points.features, len(points.classes), seed=settings.seed)
-        outcome = train(network, points, settings, on_epoch=on_epoch, should_stop=should_stop)
-        if outcome.ending == "stopped":
+        network = NetworkSpec(**job.network)
+        trained = train_best(
+            lambda seed: build(network, points.features, len(points.classes), seed=seed),
+            points,
+            settings,
+            threads=min(settings.restarts, len(os.sched_getaffinity(0))),
+            on_epochs=on_epochs,
+            should_stop=should_stop,
+        )
+        if any(restart.ending == "stopped" for restart in trained.restarts):
             return lambda store: store.put_back(job)
-        return _keep(job, outcome, network, points, files)
+        return _keep(job, trained, points, files)
     except DamagedData as error:
         return _failed(job, "damaged-data", str(error))
     except OSError as error:
@@ -114,19 +122,30 @@ def _failed(job: Job, code: str, detail: str) -> End:
     return lambda store: store.fail(job, code=code, detail=detail, epoch=0)
 
 
-def _keep(job: Job, outcome: Outcome, network: nn.Module, points: LabelledPoints, files: Files) -> End:
+def _keep(job: Job, trained: Trained, points: LabelledPoints, files: Files) -> End:
+    outcome = trained.outcome
     metrics = asdict(outcome.metrics) if outcome.metrics else None
-    card = _card(job, outcome, points, metrics)
-    card_digest = checkpoints.save(files.checkpoint_folder(job.checkpoint_id), network, card)
+    restarts = [asdict(restart) for restart in trained.restarts]
+    passes = sum(restart.epochs for restart in trained.restarts)
+    card = _card(job, outcome, points, metrics, restarts)
+    card_digest = checkpoints.save(files.checkpoint_folder(job.checkpoint_id), trained.network, card)
     detail = outcome.advice
     if detail is None:
-        return lambda store: store.publish(job, card_digest=card_digest, epoch=outcome.epochs, metrics=metrics)
+        return lambda store: store.publish(
+            job, card_digest=card_digest, epoch=passes, metrics=metrics, restarts=restarts
+        )
     return lambda store: store.fail(
-        job, code="diverged", detail=detail, epoch=outcome.epochs, metrics=metrics, kept=True
+        job, code="diverged", detail=detail, epoch=passes, metrics=metrics, restarts=restarts, kept=True
     )
 
 
-def _card(job: Job, outcome: Outcome, points: LabelledPoints, metrics: dict[str, Any] | None) -> Card:
+def _card(
+    job: Job,
+    outcome: Outcome,
+    points: LabelledPoints,
+    metrics: dict[str, Any] | None,
+    restarts: list[dict[str, Any]],
+) -> Card:
     return Card(
         network=NetworkSpec(**job.network),
         features=points.features,
@@ -141,20 +160,22 @@ def _card(job: Job, outcome: Outcome, points: LabelledPoints, metrics: dict[str,
         epochs=outcome.epochs,
         metrics=metrics,
         created_at=datetime.now(UTC).isoformat(),
-        software={"separatrix": version("separatrix"), "torch": torch.__version__, "numpy": np.__version__},
+        software={name: version(name) for name in ("separatrix", "torch", "numpy", "numba")},
         files={},
+        implementation=outcome.implementation,
+        restarts=tuple(restarts),
     )
 
 
 class _Heartbeat:
     """Renews a job's lease and notes its progress from a thread of its own, however long an epoch takes.
 
-    `epoch` is the latest progress, set by the training; `stop` turns true when the job is to be cancelled, or is
-    another worker's now.
+    `progress`, set by the training, is the passes made and the latest of them; `stop` turns true when the job is to be
+    cancelled, or is another worker's now.
     """
 
     def __init__(self, store: Store, job: Job) -> None:
-        self.epoch: Epoch | None = None
+        self.progress: tuple[int, Epoch] | None = None
         self.stop = False
         self._store = store
         self._job = job
@@ -174,10 +195,8 @@ class _Heartbeat:
     def _beat(self) -> None:
         while not self._done.wait(HEARTBEAT_S):
             try:
-                epoch = self.epoch
-                state = self._store.heartbeat(
-                    self._job, epoch=epoch.number if epoch else 0, metrics=_figures(epoch) if epoch else None
-                )
+                passes, latest = self.progress or (0, None)
+                state = self._store.heartbeat(self._job, epoch=passes, metrics=_figures(latest) if latest else None)
             except (
                 Exception
             ):  # the database is away: the lease may lapse, the training goes on until it is known to have

@@ -190,7 +190,15 @@ class Store:
                 return None
             return JobState(connection.execute(select(jobs.c.state).where(jobs.c.id == job.id)).scalar_one())
 
-    def publish(self, job: Job, *, card_digest: str, epoch: int, metrics: dict[str, float | None] | None) -> int | None:
+    def publish(
+        self,
+        job: Job,
+        *,
+        card_digest: str,
+        epoch: int,
+        metrics: dict[str, float | None] | None,
+        restarts: list[dict[str, Any]] | None = None,
+    ) -> int | None:
         """Ends a job as succeeded and makes its checkpoint the next version of its model, both or neither.
 
         Returns:
@@ -200,7 +208,8 @@ class Store:
         with self._writing() as connection:
             latest = connection.scalar(select(func.max(versions.c.version)).where(versions.c.model == job.model))
             version = (latest or 0) + 1
-            end = _ending(job, JobState.SUCCEEDED, now).values(version=version, epoch=epoch, metrics=metrics)
+            end = _ending(job, JobState.SUCCEEDED, now)
+            end = end.values(version=version, epoch=epoch, metrics=metrics, restarts=restarts)
             if not connection.execute(end).rowcount:
                 return None
             row = {
@@ -222,11 +231,13 @@ class Store:
         detail: str,
         epoch: int,
         metrics: dict[str, float | None] | None = None,
+        restarts: list[dict[str, Any]] | None = None,
         kept: bool = False,
     ) -> None:
         """Ends a job as failed, unless it is another's now."""
         end = _ending(job, JobState.FAILED, time.time())
-        end = end.values(problem={"code": code, "detail": detail}, epoch=epoch, metrics=metrics, kept=kept)
+        problem = {"code": code, "detail": detail}
+        end = end.values(problem=problem, epoch=epoch, metrics=metrics, restarts=restarts, kept=kept)
         with self._writing() as connection:
             connection.execute(end)
 

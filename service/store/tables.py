@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     event,
+    inspect,
 )
 from sqlalchemy import create_engine as sqlalchemy_create_engine
 from sqlalchemy.engine import Connection
@@ -43,6 +44,7 @@ jobs = Table(
     Column("metrics", JSON(none_as_null=True)),
     Column("version", Integer),
     Column("kept", Boolean, nullable=False),
+    Column("restarts", JSON(none_as_null=True)),
     Column("problem", JSON(none_as_null=True)),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
@@ -81,7 +83,18 @@ def create_engine(path: Path, *, busy_timeout_s: float) -> Engine:
     event.listen(engine, "begin", _begin_immediate)
     with engine.begin() as connection:
         metadata.create_all(connection)
+        _add_missing_columns(connection)
     return engine
+
+
+def _add_missing_columns(connection: Connection) -> None:
+    """Brings the tables of an earlier version up to date: whatever columns came later may be null."""
+    for table in metadata.sorted_tables:
+        present = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
 
 
 def _configure(connection: SQLiteConnection, _: object, *, busy_timeout_s: float) -> None:

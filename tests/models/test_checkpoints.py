@@ -12,8 +12,8 @@ from torch import nn
 from models import atomic, cards, checkpoints
 from models.cards import ARRAYS_FILE, CARD_FILE, NETWORK_FILE, Card, DamagedCheckpoint
 from models.datasets import generate
+from models.forward import logits
 from models.networks import build
-from models.plans import logits
 from models.specs import NETWORK_KINDS, DatasetSpec, NetworkKind, NetworkSpec, TrainingSpec
 
 FLOWER = generate(DatasetSpec())

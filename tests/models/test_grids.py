@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from models.grids import evaluate, padded_window
+from models.layouts import layout
 from models.networks import build
 from models.plans import Plan, plan_of
 from models.specs import GridSpec, InvalidInput, NetworkSpec
@@ -12,7 +13,7 @@ def made(features: int = 2, classes: int = 2) -> tuple[torch.nn.Module, Plan]:
     spec = NetworkSpec(hidden=(8,))
     network = build(spec, features, classes, seed=4)
     state = {key: value.numpy() for key, value in network.state_dict().items()}
-    return network, plan_of(spec, features, classes, state)
+    return network, plan_of(layout(spec, features, classes), state)
 
 
 def window(width: int, height: int) -> GridSpec:

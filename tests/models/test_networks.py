@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from models.datasets import generate
+from models.layouts import layout
 from models.networks import ACTIVATION_MODULES, build
-from models.plans import layout
 from models.recipes import Recipe
 from models.specs import ACTIVATIONS, NETWORK_KINDS, DatasetSpec, InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
 

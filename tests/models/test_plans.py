@@ -4,8 +4,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.forward import BLOCK, logits, predicted, probabilities
+from models.layouts import layout
 from models.networks import build
-from models.plans import BLOCK, logits, plan_of, predicted, probabilities
+from models.plans import plan_of
 from models.specs import ACTIVATIONS, Activation, InvalidInput, NetworkKind, NetworkSpec
 
 
@@ -37,7 +39,7 @@ def test_a_plan_answers_as_torch_does(
     network = build(spec, features, classes, seed=seed)
     xy = np.random.default_rng(seed).normal(0, 3, (points, features)).astype(np.float32)
 
-    logit = logits(plan_of(spec, features, classes, arrays(network)), xy)
+    logit = logits(plan_of(layout(spec, features, classes), arrays(network)), xy)
     with torch.no_grad():
         expected = network(torch.from_numpy(xy))
 
@@ -51,7 +53,7 @@ def test_a_plan_answers_as_torch_does(
 
 def test_the_answer_does_not_depend_on_how_points_fall_into_blocks() -> None:
     spec = NetworkSpec(hidden=(8, 8))
-    plan = plan_of(spec, 2, 3, arrays(build(spec, 2, 3, seed=0)))
+    plan = plan_of(layout(spec, 2, 3), arrays(build(spec, 2, 3, seed=0)))
     xy = np.random.default_rng(0).normal(size=(2 * BLOCK + 17, 2)).astype(np.float32)
     alone = np.concatenate([logits(plan, xy[i : i + 1]) for i in range(0, len(xy), 97)])
     np.testing.assert_allclose(logits(plan, xy)[::97], alone, rtol=1e-5, atol=1e-6)
@@ -77,7 +79,7 @@ def test_points_that_overflow_float32_inside_the_network_are_refused() -> None:
     spec = NetworkSpec(hidden=(4, 4), activation="identity")
     state = {key: np.full_like(value, 1e6) for key, value in arrays(build(spec, 2, 2, seed=0)).items()}
     with pytest.raises(InvalidInput, match="overflows"):
-        logits(plan_of(spec, 2, 2, state), np.full((1, 2), 1e30, dtype=np.float32))
+        logits(plan_of(layout(spec, 2, 2), state), np.full((1, 2), 1e30, dtype=np.float32))
 
 
 @pytest.mark.parametrize("fault", ["missing", "unknown", "shape", "dtype", "nan"])
@@ -95,4 +97,4 @@ def test_a_state_that_does_not_fit_the_network_makes_no_plan(fault: str) -> None
     else:
         state["0.weight"] = np.full_like(state["0.weight"], np.nan)
     with pytest.raises(InvalidInput, match="state_dict"):
-        plan_of(spec, 2, 2, state)
+        plan_of(layout(spec, 2, 2), state)

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from models.datasets import LabelledPoints, from_rows
+from models.runs import Epoch
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from models.training import Epoch
 from service.jobs.local import LocalEngine
 from service.jobs.worker import run_job, work
 from service.records import Job, JobState
@@ -86,13 +86,17 @@ def test_a_worker_that_is_told_to_leave_puts_the_job_back(place: Place) -> None:
 def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> None:
     job_id = place.submit(epochs=1_000_000)
 
-    def cancel_once(epoch: Epoch) -> None:
-        if epoch.number == 1:
+    asked = False
+
+    def cancel_once(passes: int, latest: Epoch) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
             place.store.request_cancel(job_id)
 
     job = place.store.claim(job_id)
     assert job is not None
-    work(job, store=place.store, files=place.files, on_epoch=cancel_once)
+    work(job, store=place.store, files=place.files, on_progress=cancel_once)
     job = place.store.job(job_id)
     assert job.state == JobState.CANCELLED
     assert job.version is None
@@ -102,15 +106,19 @@ def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> No
 def test_a_worker_whose_job_has_gone_to_another_stops_and_publishes_nothing(place: Place) -> None:
     job_id = place.submit(epochs=1_000_000)
 
-    def lose_it(epoch: Epoch) -> None:
-        if epoch.number == 1:
+    lost = False
+
+    def lose_it(passes: int, latest: Epoch) -> None:
+        nonlocal lost
+        if not lost:
+            lost = True
             let_the_lease_run_out(place.files.database)
             place.trainer.reconcile()
             assert place.store.claim(job_id) is not None
 
     job = place.store.claim(job_id)
     assert job is not None
-    work(job, store=place.store, files=place.files, on_epoch=lose_it)
+    work(job, store=place.store, files=place.files, on_progress=lose_it)
     job = place.store.job(job_id)
     assert (job.state, job.attempt) == (JobState.RUNNING, 2)
     assert place.store.versions_after(0) == []
@@ -219,12 +227,12 @@ def test_the_end_of_a_job_is_written_when_the_database_is_back(place: Place) -> 
     impatient = Store(place.files.database, busy_timeout_s=0.1)
     released = threading.Timer(1.5, lambda: blocker.execute("ROLLBACK"))
 
-    def lock_it(epoch: Epoch) -> None:
-        if epoch.number == 3:
+    def lock_it(passes: int, latest: Epoch) -> None:
+        if passes == 3:
             blocker.execute("BEGIN IMMEDIATE")
             released.start()
 
-    work(job, store=impatient, files=place.files, on_epoch=lock_it)
+    work(job, store=impatient, files=place.files, on_progress=lock_it)
     released.join()
     impatient.close()
     blocker.close()

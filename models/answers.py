@@ -1,0 +1,60 @@
+"""What a plan answers: little by numpy, which needs nothing loaded, much by the compiled kernel."""
+
+import numpy as np
+
+from models import forward
+from models.datasets import DoubleArray, FloatArray, IntArray
+from models.plans import Plan
+from models.specs import ResponseKind
+
+COMPILED_FROM = 5_000_000
+"""Multiplications of an answer from which the kernel makes it: some 20 ms of numpy, or 300,000 cells of the tutorial's
+network. Less is not worth the half second and the 60 MiB that the first compiled answer of a process takes."""
+
+
+def is_compiled(plan: Plan, points: int) -> bool:
+    """Whether the kernel answers for that many points."""
+    return points * plan.parameters.size >= COMPILED_FROM
+
+
+def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
+    """Class probabilities of points, float32 (N, D): float32 (N, K), each row summing to 1.
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    if is_compiled(plan, len(xy_ND)):
+        from models import compiled
+
+        return compiled.probabilities(plan, xy_ND)
+    return forward.probabilities(forward.logits(plan, xy_ND))
+
+
+def responses(
+    plan: Plan, x_W: DoubleArray, y_H: DoubleArray, *, response: ResponseKind, class_index: int
+) -> FloatArray | IntArray:
+    """A response at each point of a grid, of a plan of two features: (H, W), labels int64, all else float32.
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    if is_compiled(plan, len(x_W) * len(y_H)):
+        from models import compiled
+
+        return compiled.responses(plan, x_W, y_H, response=response, class_index=class_index)
+    values_HW = np.empty((len(y_H), len(x_W)), dtype=np.int64 if response == "label" else np.float32)
+    rows = max(1, forward.BLOCK // len(x_W))
+    for start in range(0, len(y_H), rows):
+        x_hW, y_hW = np.meshgrid(x_W, y_H[start : start + rows])
+        logit_NO = forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32))
+        values_HW[start : start + rows] = _respond(logit_NO, response, class_index).reshape(x_hW.shape)
+    return values_HW
+
+
+def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
+    if response == "logit":
+        if logit_NO.shape[1] == 1:
+            return logit_NO[:, 0] if class_index == 1 else -logit_NO[:, 0]
+        return logit_NO[:, class_index]
+    prob_NK = forward.probabilities(logit_NO)
+    return forward.predicted(prob_NK) if response == "label" else prob_NK[:, class_index]

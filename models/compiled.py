@@ -1,0 +1,267 @@
+"""The way into the compiled kernel: plans trained and evaluated by it.
+
+Importing this module loads numba, half a second and some 60 MiB.
+"""
+
+import math
+import time
+from functools import cache
+
+import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  # the BLAS that numba multiplies with, loaded so that it can be told:
+from threadpoolctl import threadpool_limits
+
+from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints
+from models.kernel import answers, steps, structures
+from models.kernel.structures import Memory, Net, Points, Settings, State
+from models.plans import Plan
+from models.runs import Ending, Epochs, Metrics
+from models.specs import Activation, InvalidInput, ResponseKind, TrainingSpec
+
+SLICE_S = 0.02
+"""About how long the kernel goes on before it is asked whether to stop."""
+
+HISTORY = 16_384
+"""Most epochs between two such questions."""
+
+CACHED_VALUES = 2**15
+"""Values of a tape, 128 KiB, that stay near the processor with their derivatives beside them."""
+
+LEAST_BLOCK, MOST_BLOCK = 512, 4_096
+"""Points of a block: fewer make matrix products slow, more gain nothing."""
+
+_CODES: dict[Activation, int] = {
+    "identity": structures.IDENTITY,
+    "relu": structures.RELU,
+    "leaky_relu": structures.LEAKY_RELU,
+    "elu": structures.ELU,
+    "silu": structures.SILU,
+    "gelu": structures.GELU,
+    "softplus": structures.SOFTPLUS,
+    "tanh": structures.TANH,
+    "sigmoid": structures.SIGMOID,
+}
+
+_RESPONSES: dict[ResponseKind, int] = {
+    "logit": structures.LOGIT,
+    "probability": structures.PROBABILITY,
+    "label": structures.LABEL,
+}
+
+_VERDICTS: dict[int, Ending | None] = {
+    structures.GOING_ON: None,
+    structures.STALLED: "stalled",
+    structures.DIVERGED: "diverged",
+}
+
+
+_SMALLEST = Plan((2, 1), ("identity",), has_branch=False, parameters=np.zeros(3, np.float32))
+
+
+class CompiledRun:
+    """A training of a plan's network by the kernel; see `models.runs.Run`. The plan itself stays as it is."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        training: LabelledPoints,
+        validation: LabelledPoints | None,
+        spec: TrainingSpec,
+        *,
+        order_seed: int,
+    ) -> None:
+        """Nothing is trained yet."""
+        self._net = _net(plan)._replace(weights=plan.parameters.copy())
+        self._training = _points(training)
+        self._validation = _points(validation) if validation else _no_points(plan.features)
+        self._epochs = spec.epochs
+        count = len(training.label_N)
+        batch = min(spec.batch_size or count, count)
+        self._batches = math.ceil(count / batch)
+        self._settings = Settings(
+            spec.optimizer == "adam",
+            spec.learning_rate,
+            spec.momentum,
+            spec.weight_decay,
+            batch if spec.batch_size else 0,
+            spec.patience or 0,
+            spec.min_delta,
+        )
+        self._memory = _memory(self._net, count, learns=True)
+        self._state = State(
+            gradient=np.zeros_like(plan.parameters),
+            first=np.zeros_like(plan.parameters),
+            second=np.zeros_like(plan.parameters),
+            starts=np.stack([plan.parameters, plan.parameters]),
+            counts=np.zeros(5, np.int64),
+            sums=np.array([0.0, 0.0, math.inf]),
+        )
+        self._rng = np.random.default_rng(order_seed)
+        self._order_N: IntArray = np.empty(0, np.int64)
+        self._history = np.empty((4, HISTORY))
+        self._steps = 1
+
+    @property
+    def begun(self) -> int:
+        """Epochs begun."""
+        counts = self._state.counts
+        return int(counts[structures.EPOCH]) + int(counts[structures.STEP] > 0)
+
+    @property
+    def weights(self) -> FloatArray:
+        """The parameters as they are now, float32 (P,), a plan's order."""
+        return self._net.weights
+
+    def advance(self) -> tuple[Epochs | None, Ending | None]:
+        """Some steps more, for about `SLICE_S`."""
+        counts = self._state.counts
+        before = int(counts[structures.EPOCH])
+        began = time.perf_counter()
+        verdict = steps.advance(
+            self._net,
+            self._settings,
+            self._training,
+            self._validation,
+            self._memory,
+            self._state,
+            self._history,
+            self._order(),
+            self._slice(),
+        )
+        taken_s = time.perf_counter() - began
+        self._steps = max(1, min(8 * self._steps, int(self._steps * SLICE_S / taken_s)))
+        done = int(counts[structures.EPOCH])
+        ending = _VERDICTS[verdict]
+        if ending is None and done == self._epochs:
+            ending = "finished"
+        return self._epochs_since(before), ending
+
+    def _order(self) -> IntArray:
+        """The order of the points in this epoch, drawn when it begins; empty if each step takes them all."""
+        if self._settings.batch_size and self._state.counts[structures.STEP] == 0:
+            self._order_N = self._rng.permutation(len(self._training.label_N))
+        return self._order_N
+
+    def _slice(self) -> int:
+        """How many steps to take at once: not beyond the last epoch, and in mini-batches not beyond this one."""
+        counts = self._state.counts
+        if self._settings.batch_size:
+            return min(self._steps, self._batches - int(counts[structures.STEP]))
+        return min(self._steps, self._epochs - int(counts[structures.EPOCH]), HISTORY)
+
+    def _epochs_since(self, before: int) -> Epochs | None:
+        done = int(self._state.counts[structures.EPOCH]) - before
+        if done == 0:
+            return None
+        rows = self._history[:, :done].copy()
+        validated = self._validation.label_N.size > 0
+        return Epochs(before + 1, rows[0], rows[1], rows[2] if validated else None, rows[3] if validated else None)
+
+    def measure(self) -> Metrics:
+        """The loss and accuracy of the weights as they are now."""
+        training = steps.measure(self._net, self._training, self._memory)
+        validated = self._validation.label_N.size > 0
+        validation = steps.measure(self._net, self._validation, self._memory) if validated else (None, None)
+        return Metrics(*training, *validation)
+
+    def step_back(self) -> None:
+        """Goes back to the last weights that are known to have a finite loss."""
+        self._net.weights[:] = self._state.starts[self._state.counts[structures.GOOD]]
+
+
+def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
+    """Class probabilities of points, float32 (N, D): float32 (N, K).
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    net = _net(plan)
+    prob_NK = np.empty((len(xy_ND), plan.classes), np.float32)
+    memory = _memory(net, len(xy_ND), learns=False)
+    if not answers.probabilities(net, np.ascontiguousarray(xy_ND), memory, prob_NK):
+        raise InvalidInput("points", "too large for this network: its output overflows float32")
+    return prob_NK
+
+
+def responses(
+    plan: Plan, x_W: DoubleArray, y_H: DoubleArray, *, response: ResponseKind, class_index: int
+) -> FloatArray | IntArray:
+    """A response at each point of a grid, of a plan of two features: (H, W), labels int64, all else float32.
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    net = _net(plan)
+    values_HW = np.empty((len(y_H), len(x_W)), np.float32)
+    memory = _memory(net, len(x_W), learns=False)
+    x_W, y_H = x_W.astype(np.float32), y_H.astype(np.float32)
+    if not answers.grid(net, x_W, y_H, memory, _RESPONSES[response], class_index, values_HW):
+        raise InvalidInput("points", "too large for this network: its output overflows float32")
+    return values_HW.astype(np.int64) if response == "label" else values_HW
+
+
+def warm_up_training() -> None:
+    """Has the kernel's training part loaded, or compiled if this machine has not done so yet."""
+    points = LabelledPoints(np.zeros((2, 2), np.float32), np.array([0, 1]), (0, 1))
+    run = CompiledRun(_SMALLEST, points, None, TrainingSpec(epochs=1), order_seed=0)
+    run.advance()
+    run.measure()
+
+
+def warm_up_answers() -> None:
+    """The same for its answers."""
+    probabilities(_SMALLEST, np.zeros((1, 2), np.float32))
+    responses(_SMALLEST, np.zeros(1), np.zeros(1), response="logit", class_index=1)
+
+
+def _net(plan: Plan) -> Net:
+    _one_blas_thread()
+    codes = np.array([_CODES[activation] for activation in plan.activations], np.int64)
+    return Net(np.array(plan.widths, np.int64), codes, plan.has_branch, plan.parameters)
+
+
+@cache
+def _one_blas_thread() -> None:
+    """For the whole process: BLAS would sum in another order with more threads, and be slower for small work."""
+    threadpool_limits(1, user_api="blas")
+
+
+def _points(points: LabelledPoints) -> Points:
+    return Points(np.ascontiguousarray(points.xy_ND.T), points.label_N.astype(np.float32))
+
+
+def _no_points(features: int) -> Points:
+    return Points(np.empty((features, 0), np.float32), np.empty(0, np.float32))
+
+
+def _memory(net: Net, points: int, *, learns: bool) -> Memory:
+    """Room for `points` at most at a time; without derivatives if it is not for learning."""
+    rows = int((net.widths + 1).sum()) - 1 + structures.SPARE_ROWS
+    block = min(max(CACHED_VALUES // rows, LEAST_BLOCK), MOST_BLOCK, max(points, 1))
+    tape, backs = _apart(rows * block)
+    has_slopes = np.isin(net.codes, (structures.SILU, structures.GELU)).any()
+    nothing = np.empty(0, np.float32)
+    return Memory(
+        tape,
+        backs if learns else nothing,
+        np.empty(rows * block, np.float32) if has_slopes else nothing,
+        np.empty(net.weights.size, np.float32) if learns else nothing,
+        block,
+    )
+
+
+def _apart(size: int) -> tuple[FloatArray, FloatArray]:
+    """Two vectors half a memory page (1,024 numbers) apart, modulo a page.
+
+    At the same place in their pages, a write to one would hold up reads of the other: an eighth of the time, measured.
+    """
+    page, half = 1_024, 512
+    second = -(-size // page) * page + half
+    both = np.empty(second + size, np.float32)
+    return both[:size], both[second:]
+
+
+if __name__ == "__main__":
+    print("compiling the kernel, unless this machine has it: half a minute, once")
+    warm_up_training()
+    warm_up_answers()

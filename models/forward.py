@@ -1,0 +1,91 @@
+"""A plan's forward pass in numpy: enough for small answers, and nothing to load first.
+
+`models.compiled` does the same for large ones.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from models.datasets import FloatArray, IntArray
+from models.plans import Plan
+from models.specs import Activation, InvalidInput
+
+BLOCK = 4_096
+"""Points per block of a forward pass: the activations of a narrow layer then stay in the processor's cache."""
+
+
+def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
+    """The network's output for each point: float32 (N, O), finite. Memory beyond the answer does not grow with N.
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    out_NO = np.empty((len(xy_ND), plan.widths[-1]), dtype=np.float32)
+    for start in range(0, len(xy_ND), BLOCK):
+        block = slice(start, start + BLOCK)
+        # Points run along the second axis, so that every operation walks contiguous memory.
+        with np.errstate(over="ignore", invalid="ignore"):  # answered for below
+            out_NO[block] = _forward(plan, np.ascontiguousarray(xy_ND[block].T)).T
+    if not np.isfinite(out_NO).all():
+        raise InvalidInput("points", "too large for this network: its output overflows float32")
+    return out_NO
+
+
+def _forward(plan: Plan, x_DN: FloatArray) -> FloatArray:
+    stack = plan.layers[: len(plan.activations)]
+    a_IN = x_DN
+    for layer in stack:
+        a_IN = _ACTIVATIONS[layer.activation](layer.weight_OI @ a_IN + layer.bias_O1)
+    if plan.has_branch:
+        branch = plan.layers[-1]
+        a_IN = a_IN + branch.weight_OI @ x_DN + branch.bias_O1
+    return a_IN
+
+
+def probabilities(logit_NO: FloatArray) -> FloatArray:
+    """Class probabilities from logits: float32 (N, K), each row summing to 1. Sigmoid for one logit, else softmax."""
+    if logit_NO.shape[1] == 1:
+        # each side from its own exponential: 1 - p would lose the small probabilities
+        return np.concatenate([_sigmoid(-logit_NO), _sigmoid(logit_NO)], axis=1)
+    with np.errstate(over="ignore"):  # a difference that overflows has a probability of 0 all the same
+        exp_NK = np.exp(logit_NO - logit_NO.max(axis=1, keepdims=True))
+    prob_NK: FloatArray = exp_NK / exp_NK.sum(axis=1, keepdims=True)
+    return prob_NK
+
+
+def predicted(prob_NK: FloatArray) -> IntArray:
+    """The index of the most probable class of each point, the first of equals: int64 (N,)."""
+    best_N: IntArray = prob_NK.argmax(axis=1)
+    return best_N
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    with np.errstate(over="ignore"):  # exp overflows to infinity below -88, where the answer is 0 in float32
+        y: FloatArray = np.float32(1) / (np.float32(1) + np.exp(-x))
+    return y
+
+
+def _silu(x: FloatArray) -> FloatArray:
+    return x * _sigmoid(x)
+
+
+def _gelu(x: FloatArray) -> FloatArray:
+    """The tanh form, Hendrycks and Gimpel 2016, equation 2; torch's ``nn.GELU(approximate="tanh")``."""
+    scale = np.float32(np.sqrt(2 / np.pi))
+    y: FloatArray = np.float32(0.5) * x * (1 + np.tanh(scale * (x + np.float32(0.044715) * x * x * x)))
+    return y
+
+
+_ACTIVATIONS: dict[Activation, Callable[[FloatArray], Any]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.maximum(x, np.float32(0.01) * x),
+    "elu": lambda x: np.maximum(x, np.expm1(np.minimum(x, 0))),
+    "silu": _silu,
+    "gelu": _gelu,
+    "softplus": lambda x: np.logaddexp(x, np.float32(0)),
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "identity": lambda x: x,
+}

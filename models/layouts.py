@@ -1,0 +1,94 @@
+"""How a network of dense layers lies in its state dict: the names, shapes and activations of its layers.
+
+Every network of ours is a stack of dense layers, to which `residual` adds a linear branch from input to output.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.specs import Activation, InvalidInput, NetworkSpec, output_count
+
+
+@dataclass(frozen=True)
+class LayerLayout:
+    """Where a dense layer lies in a state dict: its keys, its sizes, and which way round its weight is stored."""
+
+    weight: str
+    bias: str
+    inputs: int
+    outputs: int
+    activation: Activation
+    input_major: (
+        bool  # weight of shape (inputs, outputs), as the tutorial's raw parameters; else torch's (outputs, inputs)
+    )
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape by state-dict key."""
+        weight = (self.inputs, self.outputs) if self.input_major else (self.outputs, self.inputs)
+        return {self.weight: weight, self.bias: (self.outputs,)}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The dense layers of a network, first to last, and the linear branch beside them, if it has one."""
+
+    stack: tuple[LayerLayout, ...]
+    branch: LayerLayout | None
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape by state-dict key, of the whole network, in the order of the network's own state dict."""
+        layers = (*([self.branch] if self.branch else []), *self.stack)
+        return {key: shape for layer in layers for key, shape in layer.shapes.items()}
+
+    @property
+    def weights(self) -> int:
+        """How many numbers the network is made of, biases included."""
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+
+def layout(spec: NetworkSpec, features: int, classes: int) -> Layout:
+    """The state-dict keys and shapes of a network of that kind for points of `features` coordinates."""
+    sizes = (features, *spec.widths, output_count(classes))
+    last = len(sizes) - 2
+    names = [_key_names(spec, i) for i in range(last + 1)]
+    stack = tuple(
+        LayerLayout(
+            *names[i],
+            inputs=sizes[i],
+            outputs=sizes[i + 1],
+            activation="identity" if i == last else spec.activation,
+            input_major=spec.kind in ("logistic", "two_layer"),
+        )
+        for i in range(last + 1)
+    )
+    if spec.kind != "residual":
+        return Layout(stack, None)
+    branch = LayerLayout("layer1.weight", "layer1.bias", sizes[0], sizes[-1], "identity", input_major=False)
+    return Layout(stack, branch)
+
+
+def _key_names(spec: NetworkSpec, i: int) -> tuple[str, str]:
+    """The state-dict keys of the i-th dense layer; activations count as layers where torch counts them."""
+    if spec.kind == "logistic":
+        return "w", "b"
+    if spec.kind == "two_layer":
+        return f"w{i + 1}", f"b{i + 1}"
+    prefix = {"sequential": f"{2 * i}", "module": f"layer{2 * i + 1}", "residual": f"layer2.{2 * i}"}[spec.kind]
+    return f"{prefix}.weight", f"{prefix}.bias"
+
+
+def check_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
+    """Holds the keys and shapes of a state dict against those that a network has.
+
+    Raises:
+        InvalidInput: a key is missing or unknown, or a shape differs.
+    """
+    if set(given) != set(expected):
+        raise InvalidInput("state_dict", f"must have the keys {', '.join(expected)}")
+    for key, shape in expected.items():
+        if given[key] != shape:
+            raise InvalidInput(f"state_dict.{key}", f"must be of shape {shape}")

@@ -116,6 +116,7 @@ class CompiledRun:
         """Some steps more, for about `SLICE_S`."""
         counts = self._state.counts
         before = int(counts[structures.EPOCH])
+        order_N, some = self._order(), self._slice()
         began = time.perf_counter()
         verdict = steps.advance(
             self._net,
@@ -125,11 +126,11 @@ class CompiledRun:
             self._memory,
             self._state,
             self._history,
-            self._order(),
-            self._slice(),
+            order_N,
+            some,
         )
         taken_s = time.perf_counter() - began
-        self._steps = max(1, min(8 * self._steps, int(self._steps * SLICE_S / taken_s)))
+        self._steps = max(1, min(8 * some, int(some * SLICE_S / taken_s)))
         done = int(counts[structures.EPOCH])
         ending = _VERDICTS[verdict]
         if ending is None and done == self._epochs:

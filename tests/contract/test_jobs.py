@@ -143,7 +143,7 @@ def busy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def busy(busy_dir: Path) -> Iterator[httpx.Client]:
     """A service whose one training process has a job without end, and whose queue takes two."""
     with running(busy_dir, max_queued_jobs=2) as client:
-        path = submit(client, training={"epochs": 1_000_000}).headers["location"]
+        path = submit(client, training={"epochs": 1_000_000}, network={"hidden": [64, 64]}).headers["location"]
         wait_until(lambda: client.get(path).json()["status"] == "running")
         yield client
 
@@ -186,6 +186,8 @@ def test_only_model_and_data_are_required_and_the_rest_is_the_tutorials(busy: ht
         "patience": None,
         "min_delta": 0.0001,
         "seed": 0,
+        "restarts": 1,
+        "implementation": "auto",
     }
 
 

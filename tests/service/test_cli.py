@@ -191,7 +191,18 @@ def test_a_training_that_diverges_says_what_to_try(tmp_path: Path) -> None:
 
 def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "train", "--epochs", "1000000", "--data-dir", str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "service",
+            "train",
+            "--epochs",
+            "1000000",
+            "--hidden",
+            "64,64",
+            "--data-dir",
+            str(tmp_path),
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )

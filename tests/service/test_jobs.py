@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -49,9 +50,18 @@ class Place:
         self.store = Store(self.files.database)
         self.trainer = Trainer(self.store, self.files, Nobody(), max_queued_jobs=100)
 
-    def submit(self, epochs: int = 5, data: DatasetSpec | LabelledPoints | None = None, **training: float) -> str:
+    def submit(
+        self,
+        epochs: int = 5,
+        data: DatasetSpec | LabelledPoints | None = None,
+        hidden: tuple[int, ...] = (4,),
+        **training: float,
+    ) -> str:
         spec = TrainingSpec(epochs=epochs, **training)  # type: ignore[arg-type]
-        return self.trainer.submit("m", data or DatasetSpec(), NetworkSpec(), spec)
+        return self.trainer.submit("m", data or DatasetSpec(), NetworkSpec(hidden=hidden), spec)
+
+
+WITHOUT_END: dict[str, Any] = {"epochs": 1_000_000, "hidden": (64, 64)}  # some minutes
 
 
 @pytest.fixture
@@ -78,13 +88,13 @@ def test_a_job_that_another_worker_has_is_left_alone(place: Place) -> None:
 
 
 def test_a_worker_that_is_told_to_leave_puts_the_job_back(place: Place) -> None:
-    job_id = place.submit(epochs=1_000_000)
+    job_id = place.submit(**WITHOUT_END)
     run_job(job_id, store=place.store, files=place.files, should_release=lambda: True)
     assert place.store.job(job_id).state == JobState.QUEUED
 
 
 def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> None:
-    job_id = place.submit(epochs=1_000_000)
+    job_id = place.submit(**WITHOUT_END)
 
     asked = False
 
@@ -104,7 +114,7 @@ def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> No
 
 
 def test_a_worker_whose_job_has_gone_to_another_stops_and_publishes_nothing(place: Place) -> None:
-    job_id = place.submit(epochs=1_000_000)
+    job_id = place.submit(**WITHOUT_END)
 
     lost = False
 
@@ -164,7 +174,7 @@ def training_processes() -> set[int]:
 
 def run_without_end(place: Place, trainer: Trainer, others: set[int]) -> tuple[str, int]:
     """A job that runs for ever, and the process that has it, which is none of the others."""
-    job_id = place.submit(epochs=1_000_000)
+    job_id = place.submit(**WITHOUT_END)
     trainer.reconcile()
     wait_until(lambda: place.store.job(job_id).state == JobState.RUNNING)
     (process,) = training_processes() - others

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from models.compiled import CompiledRun
+from models.costs import faster
 from models.datasets import LabelledPoints, split
+from models.layouts import Layout
 from models.networks import layout_of
 from models.plans import plan_of, state_of
 from models.reference import TorchRun
@@ -64,11 +66,10 @@ def train(
         InvalidInput: the compiled implementation was asked for, and the network is not one that it knows.
     """
     kept, held_out = split(points, fraction=spec.validation_fraction, seed=spec.seed)
-    layout = layout_of(network)
-    fits = layout is not None and layout.stack[-1].outputs == output_count(len(points.classes))
-    if layout is None or not fits or spec.implementation == "torch":
-        if spec.implementation == "compiled":
-            raise InvalidInput("training.implementation", "only torch can train this network")
+    layout = _compilable(network, points)
+    if spec.implementation == "compiled" and layout is None:
+        raise InvalidInput("training.implementation", "only torch can train this network")
+    if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
         reference = TorchRun(network, kept, held_out, spec, order_seed=_seed(spec, restart))
         return _run(reference, "torch", spec, on_epochs, should_stop)
     plan = plan_of(layout, {key: value.numpy() for key, value in network.state_dict().items()})
@@ -77,6 +78,19 @@ def train(
     state = state_of(layout, replace(plan, parameters=run.weights))
     network.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()})
     return outcome
+
+
+def _compilable(network: nn.Module, points: LabelledPoints) -> Layout | None:
+    """The layout of a network that the kernel can train on these points; None if it cannot."""
+    layout = layout_of(network)
+    fits = layout is not None and layout.stack[-1].outputs == output_count(len(points.classes))
+    return layout if fits else None
+
+
+def _choice(layout: Layout, count: int, spec: TrainingSpec) -> Implementation:
+    if spec.implementation == "auto":
+        return faster(layout, min(spec.batch_size or count, count))
+    return spec.implementation
 
 
 def _seed(spec: TrainingSpec, restart: int) -> int:

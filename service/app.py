@@ -11,6 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 
 from service.api import datasets, grids, jobs, openapi, predictions, problems, registry, system
+from service.api.bell import Bell
 from service.api.deps import Services
 from service.jobs.local import LocalEngine
 from service.registry import Registry
@@ -45,8 +46,13 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         files = Files(settings.data_dir)
         store = Store(files.database)
+        bell = Bell()
         engine = LocalEngine(
-            store, settings.data_dir, processes=settings.training_processes, log_level=settings.log_level
+            store,
+            settings.data_dir,
+            processes=settings.training_processes,
+            log_level=settings.log_level,
+            on_end=bell.ring,
         )
         versions = Registry(store, files)
         trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
@@ -61,6 +67,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
             stopping or Event(),
             CapacityLimiter(HEAVY_ANSWERS),
             CapacityLimiter(WAITING_REQUESTS),
+            bell,
         )
         if settings.starters:
             starters.begin()

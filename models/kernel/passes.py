@@ -93,8 +93,11 @@ def forward(widths, codes, branch, weights, tape, slopes, placed):
 
 
 @loop
-def _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits):
-    """Adds the gradient of the loss, whose derivatives by the logits stand in `backs`."""
+def _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, is_first):
+    """Adds the gradient of the loss, whose derivatives by the logits stand in `backs`.
+
+    `is_first`: the gradient is zero so far, and products may be written in the place of added.
+    """
     z = logits
     last = codes.size - 1
     w = 0
@@ -112,9 +115,11 @@ def _backward(widths, codes, branch, weights, tape, backs, slopes, product, grad
         w -= size
         if outputs * inputs >= BLAS_FROM:
             back = backs[z : z + outputs]
-            np.dot(back, tape[a:z].T, product[:size].reshape(outputs, inputs + 1))
-            for i in range(size):
-                gradient[w + i] += product[i]
+            target = gradient[w : w + size] if is_first else product[:size]
+            np.dot(back, tape[a:z].T, target.reshape(outputs, inputs + 1))
+            if not is_first:
+                for i in range(size):
+                    gradient[w + i] += product[i]
             if layer > 0:
                 np.dot(weights[w : w + size].reshape(outputs, inputs + 1).T, back, backs[a:z])
         else:
@@ -223,5 +228,5 @@ def run_pass(widths, codes, branch, weights, points, order_N, memory, gradient, 
         loss_sum += loss
         right_sum += right
         if gradient.size:
-            _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits)
+            _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, start == 0)
     return loss_sum, right_sum

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar, cast
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 
+from service.api.bell import Bell
 from service.errors import ModelNotFound, VersionNotFound
 from service.records import NAME_PATTERN
 from service.registry import Registry
@@ -28,6 +29,7 @@ class Services:
         stopping: set once the service is told to stop.
         heavy: of the threads in which large answers are made, so that they leave the others to small work.
         waits: of the requests that wait for a job at a time.
+        bell: rings when a job may have ended.
     """
 
     settings: Settings
@@ -39,6 +41,7 @@ class Services:
     stopping: Event
     heavy: CapacityLimiter
     waits: CapacityLimiter
+    bell: Bell
 
 
 def _services(request: Request) -> Services:

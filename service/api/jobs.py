@@ -48,8 +48,8 @@ router = APIRouter(tags=["training"])
 MAX_WAIT_S = 60
 """Longest that `Prefer: wait` holds a request; proxies tend to cut longer ones."""
 
-FIRST_LOOK_S, LAST_LOOK_S = 0.005, 0.25
-"""How soon, and at least how often, a waiting request looks at its job's row."""
+LOOK_S = 0.25
+"""How often a waiting request looks at its row unrung: for jobs of other processes, and for clients that have gone."""
 
 
 class GeneratedData(Body):
@@ -315,15 +315,15 @@ async def _look(services: Services, job_id: str, prefer: str | None, request: Re
 async def _wait(services: Services, job_id: str, request: Request, wait_s: int) -> Job:
     """The job when it has ended, or the time is up, or the service stops, or the client has gone."""
     until = time.monotonic() + wait_s
-    pause_s = FIRST_LOOK_S
     while True:
+        ring = services.bell.next
         job = await to_thread.run_sync(services.store.job, job_id)
         if job.state.ended or time.monotonic() >= until or services.stopping.is_set():
             return job
         if await request.is_disconnected():
             return job
-        await anyio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LAST_LOOK_S)
+        with anyio.move_on_after(min(LOOK_S, until - time.monotonic())):
+            await ring.wait()
 
 
 def _wait_s(prefer: str | None) -> int | None:

@@ -7,6 +7,7 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -42,9 +43,15 @@ class LocalEngine:
     process's job is not handed on from here: its lease runs out, and whoever reconciles the queue starts it again.
     """
 
-    def __init__(self, store: Store, data_dir: Path, *, processes: int, log_level: str) -> None:
-        """Starts the processes; they are warm a second or two later, and jobs wait for them until then."""
+    def __init__(
+        self, store: Store, data_dir: Path, *, processes: int, log_level: str, on_end: Callable[[], object]
+    ) -> None:
+        """Starts the processes; they are warm a second or two later, and jobs wait for them until then.
+
+        `on_end` is called when a process is done with a job, from a thread of the engine: a hint to look at the rows.
+        """
         self._store = store
+        self._on_end = on_end
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._held: set[str] = set()
         self._closing = threading.Event()
@@ -102,6 +109,7 @@ class LocalEngine:
             with self._lock:
                 worker.job = None
                 self._held.discard(job.id)
+            self._on_end()
             if not survived and not self._replace(worker, job):
                 return
 

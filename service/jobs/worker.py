@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
@@ -160,11 +161,17 @@ def _card(
         epochs=outcome.epochs,
         metrics=metrics,
         created_at=datetime.now(UTC).isoformat(),
-        software={name: version(name) for name in ("separatrix", "torch", "numpy", "numba")},
+        software=_software(),
         files={},
         implementation=outcome.implementation,
         restarts=tuple(restarts),
     )
+
+
+@cache
+def _software() -> dict[str, str]:
+    """Versions by name; they are read from files, which takes some milliseconds."""
+    return {name: version(name) for name in ("separatrix", "torch", "numpy", "numba")}
 
 
 class _Heartbeat:

@@ -183,7 +183,7 @@ def run_without_end(place: Place, trainer: Trainer, others: set[int]) -> tuple[s
 
 def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: Place) -> None:
     others = training_processes()
-    engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
+    engine = LocalEngine(place.store, place.path, processes=1, log_level="error", on_end=lambda: None)
     trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
     try:
         job_id, victim = run_without_end(place, trainer, others)
@@ -205,7 +205,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_done_by_another(place: 
 
 def test_a_worker_that_is_frozen_past_its_lease_is_ended_and_its_job_done_by_another(place: Place) -> None:
     others = training_processes()
-    engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
+    engine = LocalEngine(place.store, place.path, processes=1, log_level="error", on_end=lambda: None)
     trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
     try:
         job_id, frozen = run_without_end(place, trainer, others)
@@ -221,7 +221,7 @@ def test_a_worker_that_is_frozen_past_its_lease_is_ended_and_its_job_done_by_ano
 def test_an_engine_may_be_closed_at_the_very_moment_a_worker_dies(place: Place) -> None:
     for delay_s in (0.0, 0.002, 0.005, 0.01):
         others = training_processes()
-        engine = LocalEngine(place.store, place.path, processes=1, log_level="critical")
+        engine = LocalEngine(place.store, place.path, processes=1, log_level="critical", on_end=lambda: None)
         (victim,) = training_processes() - others
         os.kill(victim, signal.SIGKILL)
         engine.start(place.store.job(place.submit()))
@@ -250,7 +250,7 @@ def test_the_end_of_a_job_is_written_when_the_database_is_back(place: Place) -> 
 
 
 def test_an_engine_that_closes_does_not_wait_for_a_long_epoch_and_its_job_is_put_back(place: Place) -> None:
-    engine = LocalEngine(place.store, place.path, processes=1, log_level="error")
+    engine = LocalEngine(place.store, place.path, processes=1, log_level="error", on_end=lambda: None)
     points = np.random.default_rng(0).normal(size=(100_000, 2)).tolist()
     data = from_rows(points, [i % 2 for i in range(100_000)])
     job_id = place.trainer.submit("wide", data, NetworkSpec(hidden=(960,)), TrainingSpec(epochs=10))

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from torch import nn
+
+from models.costs import faster
+from models.datasets import LabelledPoints, generate
+from models.layouts import layout
+from models.networks import build
+from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
+from models.training import train
+
+
+def test_the_kernel_trains_the_tutorials_networks_and_wide_ones() -> None:
+    for spec in (
+        NetworkSpec(),
+        NetworkSpec(kind="logistic"),
+        NetworkSpec(hidden=(512, 512)),
+        NetworkSpec(kind="residual"),
+    ):
+        for points in (1, 400, 100_000):
+            assert faster(layout(spec, 2, 2), points) == "compiled"
+    outcome = train(build(NetworkSpec(), 2, 2, seed=0), generate(DatasetSpec()), TrainingSpec(epochs=2))
+    assert outcome.implementation == "compiled"
+
+
+def test_torch_trains_a_network_whose_branch_is_wide_unless_told_otherwise() -> None:
+    spec = NetworkSpec(kind="residual", hidden=(4,))
+    assert faster(layout(spec, 1_000, 100), 400) == "torch"
+    rng = np.random.default_rng(0)
+    points = LabelledPoints(rng.normal(size=(400, 1_000)).astype(np.float32), np.arange(400) % 100, tuple(range(100)))
+    told = {}
+    for choice in ("auto", "compiled", "torch"):
+        network = build(spec, 1_000, 100, seed=0)
+        told[choice] = train(network, points, TrainingSpec(epochs=2, learning_rate=0.1, implementation=choice))
+    assert [outcome.implementation for outcome in told.values()] == ["torch", "compiled", "torch"]
+    assert told["compiled"].metrics is not None
+    assert told["torch"].metrics is not None
+    assert told["compiled"].metrics.training_loss == pytest.approx(told["torch"].metrics.training_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.0), nn.Linear(4, 1)),
+        nn.Sequential(nn.Linear(2, 4, bias=False), nn.Tanh(), nn.Linear(4, 1)),
+        nn.Sequential(nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 1)),
+        nn.Sequential(nn.Linear(2, 4), nn.LeakyReLU(0.3), nn.Linear(4, 1)),
+        nn.Sequential(nn.Tanh(), nn.Linear(2, 1)),
+        nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Tanh(), nn.Linear(4, 1)),
+        nn.Sequential(nn.Linear(2, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 1))),
+    ],
+    ids=str,
+)
+def test_torch_trains_what_the_kernel_does_not_know_and_the_kernel_refuses_it(network: nn.Module) -> None:
+    flower = generate(DatasetSpec())
+    assert train(network, flower, TrainingSpec(epochs=2)).implementation == "torch"
+    with pytest.raises(InvalidInput) as refused:
+        train(network, flower, TrainingSpec(epochs=2, implementation="compiled"))
+    assert refused.value.field == "training.implementation"
+
+
+def test_a_frozen_or_a_shared_layer_is_left_to_torch() -> None:
+    shared = nn.Linear(4, 4)
+    frozen = nn.Linear(2, 4)
+    frozen.weight.requires_grad = False
+    flower = generate(DatasetSpec())
+    for network in (
+        nn.Sequential(nn.Linear(2, 4), shared, nn.Tanh(), shared, nn.Linear(4, 1)),
+        nn.Sequential(frozen, nn.Tanh(), nn.Linear(4, 1)),
+    ):
+        before = frozen.weight.clone()
+        assert train(network, flower, TrainingSpec(epochs=2)).implementation == "torch"
+        assert (frozen.weight == before).all()

@@ -26,6 +26,8 @@ COPY README.md LICENSE ./
 COPY models models
 COPY service service
 RUN pip install --no-deps .
+# Away from /src, so that it is the installed kernel whose machine code is kept, beside it.
+RUN cd / && python -m models.compiled
 
 
 FROM python:3.11-slim-bookworm
@@ -35,11 +37,14 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin separatrix \
     && install --directory --owner separatrix --group separatrix /data
 COPY --from=builder /opt/venv /opt/venv
 
+# NUMBA_CACHE_DIR: the machine code of the training kernel is taken there from the image. Should this processor be of
+# another kind than the one the image was built on, the kernel is compiled at the first start, half a minute, and kept.
 # SEPARATRIX_INSECURE: within a container the service must listen on all addresses; the published port decides who
 # reaches it. HOME: the one place for caches where the root file system is read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
+    NUMBA_CACHE_DIR=/data/cache \
     SEPARATRIX_DATA_DIR=/data \
     SEPARATRIX_HOST=0.0.0.0 \
     SEPARATRIX_PORT=8000 \
@@ -50,8 +55,8 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 
-# Healthy means ready: whoever waits for it wants to send requests. The first start trains for half a minute, on a slow
-# machine for several; failures count only after that, and the first success ends the wait. A proxy is never asked.
+# Healthy means ready: whoever waits for it wants to send requests. The first start may have to compile, on a slow machine
+# for some minutes; failures count only after that, and the first success ends the wait. A proxy is never asked.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=5m --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['SEPARATRIX_PORT'] + '/health/ready', timeout=4)"]
 

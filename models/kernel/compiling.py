@@ -1,6 +1,8 @@
 """How the kernel is compiled, and where its machine code is kept."""
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -51,15 +53,34 @@ class _OfAllSources:
         return SOURCES
 
 
-class CacheFolder(_OfAllSources, caching.UserProvidedCacheLocator):
-    """Where NUMBA_CACHE_DIR says, if it does."""
-
-
 class BesideTheCode(_OfAllSources, caching.InTreeCacheLocator):
     """In `__pycache__`, if that can be written."""
 
 
-class UsersCache(_OfAllSources, caching.UserWideCacheLocator):
+class _Elsewhere(_OfAllSources):
+    """A folder for this version of the kernel, which begins with what was compiled beside the code, if anything was.
+
+    So an image whose code is read-only brings its machine code along, and where that fits the processor, none compiles.
+    """
+
+    def get_cache_path(self) -> str:
+        return str(Path(super().get_cache_path()) / SOURCES.hex()[:16])  # type: ignore[misc]
+
+    def ensure_cache_path(self) -> None:
+        super().ensure_cache_path()  # type: ignore[misc]
+        here = Path(self.get_cache_path())
+        for file in (Path(__file__).parent / "__pycache__").glob("*.nb[ci]"):
+            if not (here / file.name).exists():
+                own = here / f"{file.name}.{os.getpid()}"
+                shutil.copyfile(file, own)
+                own.replace(here / file.name)
+
+
+class CacheFolder(_Elsewhere, caching.UserProvidedCacheLocator):
+    """Where NUMBA_CACHE_DIR says, if it does."""
+
+
+class UsersCache(_Elsewhere, caching.UserWideCacheLocator):
     """In the user's cache folder, else."""
 
 

@@ -17,7 +17,7 @@ STARTERS = ["flower-logistic", "flower-module", "flower-sequential", "flower-two
 BUILD_S = 1_800
 """Longest that a build may take: torch alone is 200 MB to download."""
 FIRST_START_S = 300
-"""Longest until a service with an empty data folder is healthy: it trains for half a minute on two cores."""
+"""Longest until a service with an empty data folder is healthy: it trains, after it compiled if it had to."""
 LATER_START_S = 60
 
 
@@ -146,6 +146,17 @@ def test_process_is_not_root_and_has_no_capability(api: Container) -> None:
 
     assert status["Uid"].split() == ["10001"] * 4
     assert int(status["CapEff"], 16) == 0
+
+
+def test_the_kernel_came_compiled_with_the_image(api: Container) -> None:
+    program = (
+        "from models.compiled import warm_up_answers, warm_up_training\n"
+        "from models.kernel import answers, steps\n"
+        "warm_up_training(), warm_up_answers()\n"
+        "for entry in (steps.advance, steps.measure, answers.probabilities, answers.grid):\n"
+        "    assert entry.stats.cache_hits and not entry.stats.cache_misses, entry"
+    )
+    api.run("python", "-c", program)
 
 
 def test_down_and_up_keeps_the_models_and_trains_nothing_again(api: Container, project: Project) -> None:

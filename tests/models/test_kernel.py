@@ -1,5 +1,6 @@
 """The compiled kernel beside torch: its functions, its gradients, its loss curves, its answers."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -311,23 +312,43 @@ def test_the_same_recipe_gives_the_same_bits_whatever_runs_beside_it() -> None:
         assert set(pool.map(run, networks)) == {alone}
 
 
-def test_a_change_of_any_file_of_the_kernel_has_it_compiled_anew(tmp_path: Path) -> None:
+def copied(tmp_path: Path) -> Path:
     import models
 
     shutil.copytree(Path(models.__file__).parent, tmp_path / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "models" / "kernel"
+
+
+def stamp_and_place(tmp_path: Path, **environment: str) -> tuple[str, Path]:
+    """What the cache of a copy of the kernel is known by, and where it is."""
     program = (
         "from models.kernel import steps, compiling\n"
-        "print(steps.advance._cache._impl.locator.get_source_stamp().hex(), compiling.SOURCES.hex(),"
-        " steps.advance._cache.cache_path)"
+        "print(steps.advance._cache._impl.locator.get_source_stamp().hex(), steps.advance._cache.cache_path)"
     )
+    command = [sys.executable, "-c", program]
+    given = {"PATH": os.environ["PATH"], **environment}
+    done = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=True)
+    stamp, place = done.stdout.split()
+    return stamp, Path(place)
 
-    def look() -> list[str]:
-        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-        return done.stdout.split()
 
-    stamp, sources, place = look()
-    assert stamp == sources
-    assert place.startswith(str(tmp_path)), "it is kept beside the code where that can be written"
-    with (tmp_path / "models" / "kernel" / "functions.py").open("a") as file:
+def test_a_change_of_any_file_of_the_kernel_has_it_compiled_anew(tmp_path: Path) -> None:
+    kernel = copied(tmp_path)
+    stamp, place = stamp_and_place(tmp_path)
+    assert place == kernel / "__pycache__", "it is kept beside the code where that can be written"
+    with (kernel / "functions.py").open("a") as file:
         file.write("\n# changed\n")
-    assert look()[0] != stamp
+    assert stamp_and_place(tmp_path)[0] != stamp
+
+
+def test_a_cache_elsewhere_begins_with_what_was_compiled_beside_the_code(tmp_path: Path) -> None:
+    kernel = copied(tmp_path)
+    (kernel / "__pycache__").mkdir()
+    (kernel / "__pycache__" / "steps.advance-1.py311.nbi").write_bytes(b"as shipped")
+    _, place = stamp_and_place(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert place.is_relative_to(tmp_path / "cache")
+    assert [file.name for file in place.iterdir()] == ["steps.advance-1.py311.nbi"]
+    assert (place / "steps.advance-1.py311.nbi").read_bytes() == b"as shipped"
+    (place / "steps.advance-1.py311.nbi").write_bytes(b"as compiled here")
+    stamp_and_place(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert (place / "steps.advance-1.py311.nbi").read_bytes() == b"as compiled here"

@@ -23,6 +23,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install -e '.[dev]'
 	touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed-dev
+	$(PIP) install -e '.[bench]'
+	touch $@
+
 setup: $(VENV)/installed-dev  ## install everything, for development too
 
 serve: $(VENV)/installed  ## run the service on http://127.0.0.1:8000
@@ -37,7 +41,7 @@ check: $(VENV)/installed-dev  ## lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-dev  ## side-by-side speed tables
+bench: $(VENV)/installed-bench  ## side-by-side speed tables
 	$(BIN)/python -m benchmarks
 
 test-container: $(VENV)/installed-dev  ## build the image and try it; needs Docker

@@ -2,14 +2,19 @@
 
 Glossary
     network     a torch ``nn.Module``, as trained.
-    plan        the same network as plain float32 arrays: what answers predictions, without torch.
+    layout      where the layers of a network lie in its state dict.
+    plan        the same network as one vector of float32 numbers: what answers predictions, without torch.
+    kernel      compiled loops that train a plan and answer for it.
+    reference   the same by plain torch.
     checkpoint  a network's ``state_dict`` on disk, beside a card that says how it came to be.
     logit       a network's raw output. One per point for two classes (the log odds of the second), else one per class.
 
 Dimension letters, at the end of array names
     N  points            D  features of a point      K  classes           O  outputs of a network (1, or K)
+    P  numbers that a network is made of             E  epochs
     H  rows of a grid, along y                       W  columns of a grid, along x
 
-``xy_ND`` is thus a float32 array of shape (N, D). Modules that import torch: ``networks``, ``training`` and
-``checkpoints``; the others need numpy alone, so that a serving process stays small and starts fast.
+``xy_ND`` is thus a float32 array of shape (N, D). Modules that import torch: ``networks``, ``reference``,
+``training`` and ``checkpoints``; numba: ``kernel`` and ``compiled``. The others need numpy alone, so that a serving
+process stays small and starts fast.
 """

@@ -23,6 +23,12 @@ BLAS_S = 0.08e-9
 LOOPS_S = 0.16e-9
 """The same three in the kernel's loops."""
 
+TORCH_VALUE_S = 4e-9
+"""For each point and output of a layer, the activation and its derivative by torch; more where they leave the cache."""
+
+COMPILED_VALUE_S = 1e-9
+"""The same in the kernel."""
+
 
 def faster(layout: Layout, points: int) -> Implementation:
     """The implementation that makes a step on that many points in less time."""
@@ -35,9 +41,15 @@ def _compiled_s(layout: Layout, points: int) -> float:
     if layout.branch:
         in_loops.append(layout.branch.inputs * layout.branch.outputs)
     by_blas = sum(weights for weights in stack if weights >= BLAS_FROM)
-    return COMPILED_STEP_S + points * (LOOPS_S * sum(in_loops) + BLAS_S * by_blas)
+    point_s = LOOPS_S * sum(in_loops) + BLAS_S * by_blas + COMPILED_VALUE_S * _values(layout)
+    return COMPILED_STEP_S + points * point_s
 
 
 def _torch_s(layout: Layout, points: int) -> float:
     layers = len(layout.stack) + (layout.branch is not None)
-    return TORCH_STEP_S + TORCH_LAYER_S * layers + points * BLAS_S * layout.weights
+    point_s = BLAS_S * layout.weights + TORCH_VALUE_S * _values(layout)
+    return TORCH_STEP_S + TORCH_LAYER_S * layers + points * point_s
+
+
+def _values(layout: Layout) -> int:
+    return sum(layer.outputs for layer in layout.stack)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from service.api.jobs import TrainingSettings
 from service.api.problems import STATUS
 from service.cli import app
 from service.settings import Settings
@@ -32,6 +33,13 @@ def test_every_route_is_documented_and_every_documented_route_is_there(client: h
     documented = set(re.findall(r"^\| `(GET|POST) (\S+)` \|", API, re.MULTILINE))
     paths = client.get("/openapi.json").json()["paths"]
     assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+def test_every_setting_of_a_training_is_documented() -> None:
+    documented = re.findall(
+        r"^\| `(\w+)` \| .* \| .* \|$", API.partition("## Training settings")[2].partition("## ")[0], re.MULTILINE
+    )
+    assert documented == list(TrainingSettings.model_fields)
 
 
 def test_every_code_of_a_problem_is_documented_with_its_status() -> None:

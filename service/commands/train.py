@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.runs import Metrics
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_training
 from service import datasets
 from service.commands.tables import read_labelled
@@ -87,12 +88,24 @@ def _say(line: str) -> None:
     console.print(line, soft_wrap=True, highlight=False)  # a command to copy must stay whole
 
 
+def _best_of(job: Job) -> str:
+    restarts = job.restarts or []
+    seed = next(restart["seed"] for restart in restarts if restart["metrics"] == job.metrics)
+    finite = [Metrics(**restart["metrics"]).decisive_loss for restart in restarts if restart["metrics"]]
+    return (
+        f"The best of {len(restarts)} restarts is that of seed {seed}; "
+        f"their losses lie between {min(finite):.4f} and {max(finite):.4f}."
+    )
+
+
 def _report(job: Job, *, drawable: bool) -> None:
     if job.state == JobState.SUCCEEDED:
         figures = job.metrics or {}
         _say(f"[green]Published {job.model} version {job.version}.[/]")
         if job.epoch < job.epochs:
-            _say(f"Stopped early, after {job.epoch} epochs: the loss had stalled.")
+            _say(f"Stopped early, after {job.epoch} of {job.epochs} epochs: the loss had stalled.")
+        if len(job.restarts or []) > 1:
+            _say(_best_of(job))
         _say(f"Training points: {figures['training_accuracy']:.1%} right, loss {figures['training_loss']:.4f}")
         if figures["validation_accuracy"] is not None:
             _say(

@@ -80,6 +80,29 @@ def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(client: 
     assert states[0]["network.safetensors"] == states[1]["network.safetensors"] != states[2]["network.safetensors"]
 
 
+def test_restarts_are_all_reported_and_the_best_is_published(client: httpx.Client) -> None:
+    settings = {"epochs": 200, "restarts": 6, "seed": 3, "validation_fraction": 0.25}
+    job = train(client, "lucky", training=settings)
+    assert job["progress"] == {"epoch": 1_200, "epochs": 1_200, "fraction": 1.0}
+    assert [restart["seed"] for restart in job["restarts"]] == [3, 4, 5, 6, 7, 8]
+    losses = [restart["metrics"]["validation_loss"] for restart in job["restarts"]]
+    assert len(set(losses)) == 6
+    assert job["metrics"]["validation_loss"] == min(losses)
+    card = client.get(job["links"]["version"]).json()["card"]
+    assert card["restarts"] == job["restarts"]
+    assert card["metrics"] == job["metrics"]
+
+
+def test_the_card_says_which_implementation_trained_and_both_come_to_the_same(client: httpx.Client) -> None:
+    losses = {}
+    for asked, ran in {"auto": "compiled", "compiled": "compiled", "torch": "torch"}.items():
+        job = train(client, "either", training={"epochs": 100, "learning_rate": 0.3, "implementation": asked})
+        card = client.get(job["links"]["version"]).json()["card"]
+        assert card["implementation"] == ran
+        losses[asked] = job["metrics"]["training_loss"]
+    assert losses["auto"] == losses["compiled"] == pytest.approx(losses["torch"], rel=1e-4)
+
+
 def test_validation_and_early_stopping_are_reported(client: httpx.Client) -> None:
     settings = {"epochs": 5_000, "validation_fraction": 0.2, "patience": 5, "min_delta": 0.05}
     job = train(client, "stalled", training=settings, network={"kind": "logistic"})
@@ -246,6 +269,10 @@ def test_a_full_queue_asks_to_try_again(busy: httpx.Client) -> None:
         ({"network": {"hidden": [1024] * 16}}, "network.hidden"),
         ({"network": {"activation": "step"}}, "network.activation"),
         ({"training": {"epochs": 0}}, "training.epochs"),
+        ({"training": {"restarts": 0}}, "training.restarts"),
+        ({"training": {"restarts": 1_001}}, "training.restarts"),
+        ({"training": {"restarts": 1_000, "epochs": 10**6, "batch_size": 100}}, "training.batch_size"),
+        ({"training": {"implementation": "fast"}}, "training.implementation"),
         ({"training": {"epochs": 10**9}}, "training.epochs"),
         ({"training": {"epochs": "10"}}, "training.epochs"),
         ({"training": {"epochs": True}}, "training.epochs"),

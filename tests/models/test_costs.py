@@ -6,21 +6,21 @@ from models.costs import faster
 from models.datasets import LabelledPoints, generate
 from models.layouts import layout
 from models.networks import build
-from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
+from models.specs import NETWORK_KINDS, DatasetSpec, InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
 from models.training import train
 
 
-def test_the_kernel_trains_the_tutorials_networks_and_wide_ones() -> None:
-    for spec in (
-        NetworkSpec(),
-        NetworkSpec(kind="logistic"),
-        NetworkSpec(hidden=(512, 512)),
-        NetworkSpec(kind="residual"),
-    ):
-        for points in (1, 400, 100_000):
-            assert faster(layout(spec, 2, 2), points) == "compiled"
-    outcome = train(build(NetworkSpec(), 2, 2, seed=0), generate(DatasetSpec()), TrainingSpec(epochs=2))
-    assert outcome.implementation == "compiled"
+@pytest.mark.parametrize("points", [1, 400, 100_000])
+@pytest.mark.parametrize("kind", ["sequential", "residual"])
+def test_the_kernel_trains_every_stack_from_narrow_to_wide(kind: NetworkKind, points: int) -> None:
+    for hidden in ((), (4,), (8, 8), (32, 32), (128, 128), (512, 512), (1_024, 1_024, 1_024), (16,) * 16):
+        assert faster(layout(NetworkSpec(kind=kind, hidden=hidden), 2, 2), points) == "compiled"
+
+
+def test_the_kernel_trains_the_tutorials_networks() -> None:
+    for kind in NETWORK_KINDS:
+        outcome = train(build(NetworkSpec(kind=kind), 2, 2, seed=0), generate(DatasetSpec()), TrainingSpec(epochs=2))
+        assert outcome.implementation == "compiled"
 
 
 def test_torch_trains_a_network_whose_branch_is_wide_unless_told_otherwise() -> None:

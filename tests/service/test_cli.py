@@ -1,6 +1,7 @@
 import csv
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,17 @@ def separatrix_process(*arguments: str, data: Path) -> subprocess.CompletedProce
     environment = {**os.environ, "SEPARATRIX_DATA_DIR": str(data), "COLUMNS": "160"}
     command = [sys.executable, "-m", "service", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_restarts_are_summed_up(tmp_path: Path) -> None:
+    done = separatrix("train", "--epochs", "50", "--restarts", "4", "--seed", "2", data=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    found = re.search(
+        r"The best of 4 restarts is that of seed ([2-5]); their losses lie between (0\.\d+) and (0\.\d+)\.", done.stderr
+    )
+    assert found, done.stderr
+    assert f"loss {found[2]}" in done.stderr
+    assert float(found[2]) < float(found[3])
 
 
 def test_a_model_is_trained_asked_drawn_and_listed_without_a_server(tmp_path: Path) -> None:

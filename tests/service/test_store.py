@@ -51,6 +51,21 @@ def let_the_lease_run_out(path: Path) -> None:
     engine.dispose()
 
 
+def test_a_data_folder_from_before_restarts_were_reported_is_brought_up_to_date(store: Store, path: Path) -> None:
+    add(store, "old")
+    store.close()
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE jobs DROP COLUMN restarts"))
+    engine.dispose()
+    for _ in range(2):
+        later = Store(path)
+        assert later.job("old").restarts is None
+        add(later, f"new-{_}", restarts=[{"seed": 1}])
+        assert later.job(f"new-{_}").restarts == [{"seed": 1}]
+        later.close()
+
+
 def test_a_job_is_read_back_as_it_was_added(store: Store) -> None:
     add(store, "a", metrics={"x": None}, problem={"code": "c", "detail": "d"})
     job = store.job("a")

@@ -1,0 +1,108 @@
+"""The service as its clients see it."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import torch
+
+from benchmarks.tables import Row, console, table
+from benchmarks.training import EagerTorch
+from models.networks import build
+from models.specs import DatasetSpec, NetworkSpec
+from service.commands import train as train_command
+from service.settings import Settings
+
+
+def tutorial_grid(network: torch.nn.Module, resolution: int) -> list[list[float]]:
+    """The tutorial's mesh, through torch, as the lists that a JSON answer would need."""
+    xx, yy = np.meshgrid(np.linspace(-5, 5, resolution), np.linspace(-5, 5, resolution))
+    with torch.no_grad():
+        mesh = torch.from_numpy(np.c_[xx.ravel(), yy.ravel()]).float()
+        values: list[list[float]] = torch.sigmoid(network(mesh)).reshape(xx.shape).tolist()
+    return values
+
+
+def start(data_dir: Path) -> tuple[subprocess.Popen[bytes], httpx.Client, float]:
+    """A server process on a filled data folder, and the seconds until it said that it is ready."""
+    port = 8765
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)],
+        stderr=subprocess.DEVNULL,
+    )
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+    while time.perf_counter() - began < 60:
+        try:
+            if client.get("/health/ready").status_code == 200:
+                break
+        except httpx.TransportError:
+            time.sleep(0.005)
+    return process, client, time.perf_counter() - began
+
+
+def whole_job(client: httpx.Client, hidden: tuple[int, ...]) -> None:
+    """10,000 epochs on the tutorial's points, from `POST /train` to its answer, beside the tutorial's own loop."""
+    body = {"model": "whole", "data": {"dataset": "flower"}, "network": {"hidden": hidden}}
+
+    def train() -> None:
+        answer = client.post("/train", json=body, headers={"Prefer": "wait=60"}).json()
+        assert answer["status"] == "succeeded", answer
+
+    eager = EagerTorch(hidden, 400)
+    table(
+        f"10,000 epochs of {'-'.join(map(str, (2, *hidden, 1)))} on 400 points, per epoch",
+        {
+            "the tutorial's loop, from 300 epochs": Row(lambda: eager.epochs(300), 300),
+            "POST /train, Prefer: wait": Row(train, 10_000),
+        },
+    )
+
+
+def main() -> None:
+    """A server process: its start, its memory, its answers, and whole trainings by it."""
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder)
+        train_command.run(
+            Settings(data_dir=data_dir),
+            model="plane",
+            data=DatasetSpec(),
+            network=NetworkSpec(),
+            training={"epochs": 500},
+        )
+        process, client, ready_s = start(data_dir)
+        try:
+            resident = psutil.Process(process.pid).memory_info().rss / 2**20
+            console.print(f"serving process: ready {ready_s:.2f} s after its start, {resident:.0f} MiB resident\n")
+            point = {"model": "plane", "points": [[0.5, -0.25]]}
+            many = {"model": "plane", "points": np.random.default_rng(0).uniform(-5, 5, (1_000, 2)).tolist()}
+            table(
+                "one request over one connection, the client's own time included",
+                {
+                    "GET /health/live": Row(lambda: [client.get("/health/live") for _ in range(50)], 50),
+                    "POST /predict, 1 point": Row(lambda: [client.post("/predict", json=point) for _ in range(50)], 50),
+                    "POST /predict, 1,000 points": Row(
+                        lambda: [client.post("/predict", json=many) for _ in range(50)], 50
+                    ),
+                },
+            )
+            network = build(NetworkSpec(), 2, 2, seed=0)
+            table(
+                "boundary grid, 200 x 200",
+                {
+                    "the tutorial's mesh through torch, to lists": Row(lambda: tutorial_grid(network, 200)),
+                    "GET /boundary-grid, JSON over HTTP": Row(
+                        lambda: client.get("/boundary-grid?model=plane&resolution=200")
+                    ),
+                },
+            )
+            for hidden in ((4,), (8, 8), (32, 32)):
+                whole_job(client, hidden)
+        finally:
+            process.terminate()
+            process.wait()

@@ -1,0 +1,220 @@
+"""Training beside others: the tutorial's loop, torch.compile, scikit-learn, JAX, and the machine's own arithmetic."""
+
+import importlib.util
+import os
+import statistics
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.tables import Row, console, medians, table
+from models.compiled import CompiledRun
+from models.datasets import LabelledPoints, generate
+from models.networks import build, layout_of
+from models.plans import plan_of
+from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from models.training import train, train_best
+
+RATE = 0.5
+
+
+class EagerTorch:
+    """The tutorial's loop: a network of linear layers and tanh, full batch, plain SGD, eager."""
+
+    def __init__(self, hidden: tuple[int, ...], n: int) -> None:
+        """`n` points of the flower."""
+        points = generate(DatasetSpec(n=n))
+        self.x = torch.from_numpy(points.xy_ND)
+        self.y = torch.from_numpy(points.label_N).float().reshape(-1, 1)
+        self.network = build(NetworkSpec(hidden=hidden), 2, 2, seed=0)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), RATE)
+        self.criterion = nn.BCEWithLogitsLoss()
+
+    def epochs(self, count: int) -> None:
+        for _ in range(count):
+            loss = self.criterion(self.network(self.x), self.y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+
+
+class CompiledTorch:
+    """The same step, gradient and update in one function, by torch.compile."""
+
+    def __init__(self, hidden: tuple[int, ...], n: int) -> None:
+        """Compiles when it is first run: a minute."""
+        eager = EagerTorch(hidden, n)
+        network = build(NetworkSpec(hidden=hidden), 2, 2, seed=0)
+        self.weights = {name: value.detach() for name, value in network.named_parameters()}
+
+        def loss(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+            return eager.criterion(torch.func.functional_call(network, weights, (eager.x,)), eager.y)
+
+        def step(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            gradient = torch.func.grad(loss)(weights)
+            return {name: value - RATE * gradient[name] for name, value in weights.items()}
+
+        self.step = torch.compile(step)
+
+    def epochs(self, count: int) -> None:
+        weights = self.weights
+        for _ in range(count):
+            weights = self.step(weights)
+
+
+class ScikitLearn:
+    """MLPClassifier with the same layers, rate and batch."""
+
+    def __init__(self, hidden: tuple[int, ...], n: int) -> None:
+        """`n` points of the flower."""
+        self.hidden, self.points = hidden, generate(DatasetSpec(n=n))
+
+    def epochs(self, count: int) -> None:
+        from sklearn.neural_network import MLPClassifier
+
+        classifier = MLPClassifier(
+            self.hidden, activation="tanh", solver="sgd", alpha=0.0, batch_size=len(self.points.label_N),
+            learning_rate_init=RATE, momentum=0.0, max_iter=count, tol=0.0, n_iter_no_change=count, shuffle=False,
+            random_state=0,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has not converged
+            classifier.fit(self.points.xy_ND, self.points.label_N)
+
+
+class Jax:
+    """The same loss by jax.grad, all epochs in one jitted scan; compiling is not counted."""
+
+    def __init__(self, hidden: tuple[int, ...], n: int) -> None:
+        """`n` points of the flower."""
+        import jax
+        import jax.numpy as jnp
+
+        points = generate(DatasetSpec(n=n))
+        x_N2, y_N = jnp.asarray(points.xy_ND), jnp.asarray(points.label_N, jnp.float32)
+        rng = np.random.default_rng(0)
+        sizes = (2, *hidden, 1)
+        self.weights = [
+            (jnp.asarray(rng.normal(0, 0.5, (o, i)), jnp.float32), jnp.zeros(o)) for i, o in pairwise(sizes)
+        ]
+
+        def loss(weights):  # type: ignore[no-untyped-def]
+            a = x_N2
+            for w, b in weights[:-1]:
+                a = jnp.tanh(a @ w.T + b)
+            w, b = weights[-1]
+            z = (a @ w.T + b)[:, 0]
+            return (jnp.maximum(z, 0) - z * y_N + jnp.log1p(jnp.exp(-jnp.abs(z)))).mean()
+
+        def step(weights, _):  # type: ignore[no-untyped-def]
+            value, gradient = jax.value_and_grad(loss)(weights)
+            return jax.tree.map(lambda w, g: w - RATE * g, weights, gradient), value
+
+        def run(weights, count):  # type: ignore[no-untyped-def]
+            return jax.lax.scan(step, weights, length=count)
+
+        self.run = jax.jit(run, static_argnums=1)
+
+    def epochs(self, count: int) -> None:
+        self.run(self.weights, count)[1].block_until_ready()
+
+
+class Ours:
+    """`models.training.train`, with all that it reports and checks in every epoch."""
+
+    def __init__(self, hidden: tuple[int, ...], n: int) -> None:
+        """`n` points of the flower."""
+        self.hidden, self.points = hidden, generate(DatasetSpec(n=n))
+
+    def epochs(self, count: int) -> None:
+        network = build(NetworkSpec(hidden=self.hidden), 2, 2, seed=0)
+        train(network, self.points, TrainingSpec(epochs=count, learning_rate=RATE))
+
+
+SIZES: list[tuple[tuple[int, ...], int, int, int]] = [
+    # hidden layers, points, epochs that a peer is measured over, and ours
+    ((4,), 400, 200, 10_000),
+    ((8, 8), 400, 200, 3_000),
+    ((32, 32), 400, 100, 300),
+    ((128, 128), 400, 30, 60),
+    ((512, 512), 400, 5, 8),
+    ((4,), 100_000, 10, 60),
+    ((32, 32), 100_000, 2, 4),
+]
+
+
+def main() -> None:
+    """Prints a table for each size, then restarts over the cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    os.sched_setaffinity(0, cores[:1])  # one core for everybody, whatever threads they start
+    torch.set_num_threads(1)
+    peers: dict[str, type[EagerTorch | ScikitLearn | Jax]] = {"the tutorial's loop, eager torch": EagerTorch}
+    if importlib.util.find_spec("sklearn"):
+        peers["scikit-learn MLPClassifier"] = ScikitLearn
+    if importlib.util.find_spec("jax"):
+        peers["JAX, jit and scan"] = Jax
+    for hidden, n, theirs, ours in SIZES:
+        rows = {}
+        for name, peer in peers.items():
+            rows[name] = Row(_run(peer(hidden, n), theirs), theirs)
+        if hidden == (4,) and n == 400:
+            rows["torch.compile"] = Row(_run(CompiledTorch(hidden, n), theirs), theirs)
+        rows["models.training"] = Row(_run(Ours(hidden, n), ours), ours)
+        table(f"training {'-'.join(map(str, (2, *hidden, 1)))} on {n:,} points, per epoch, one core", rows)
+    os.sched_setaffinity(0, cores)
+    restarts(len(cores))
+
+
+def _run(one: EagerTorch | CompiledTorch | ScikitLearn | Jax | Ours, count: int) -> Callable[[], object]:
+    return lambda: one.epochs(count)
+
+
+def restarts(cores: int) -> None:
+    """Restarts on one thread and on all, beside what the machine's cores do of plain arithmetic together."""
+    points = generate(DatasetSpec())
+    spec = TrainingSpec(restarts=64)
+
+    def run(threads: int) -> Callable[[], object]:
+        return lambda: train_best(lambda seed: build(NetworkSpec(), 2, 2, seed=seed), points, spec, threads=threads)
+
+    table(
+        "64 restarts of 2-4-1, 10,000 epochs each",
+        {"one thread": Row(run(1)), f"{cores} threads": Row(run(cores))},
+    )
+    console.print(f"{cores} processes that share nothing train {_together(cores):.2f} times what one does\n")
+
+
+def _one_run() -> CompiledRun:
+    network = build(NetworkSpec(), 2, 2, seed=0)
+    layout = layout_of(network)
+    assert layout is not None
+    points: LabelledPoints = generate(DatasetSpec())
+    plan = plan_of(layout, {key: value.numpy() for key, value in network.state_dict().items()})
+    return CompiledRun(plan, points, None, TrainingSpec(epochs=10_000), order_seed=0)
+
+
+def _spin(_: int) -> float:
+    """Trains for a while, in a process of its own; the seconds it took."""
+    found = medians("", {"": Row(_whole)}, repetitions=8)
+    return statistics.median(found.values())
+
+
+def _whole() -> None:
+    run = _one_run()
+    while run.advance()[1] is None:
+        pass
+
+
+def _together(cores: int) -> float:
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        pool.map(_spin, range(cores), chunksize=1)  # warm
+        alone = pool.apply(_spin, (0,))
+        together = max(pool.map(_spin, range(cores), chunksize=1))
+    return cores * alone / together

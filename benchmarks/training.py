@@ -128,11 +128,10 @@ class Ours:
 
     def __init__(self, hidden: tuple[int, ...], n: int) -> None:
         """`n` points of the flower."""
-        self.hidden, self.points = hidden, generate(DatasetSpec(n=n))
+        self.network, self.points = build(NetworkSpec(hidden=hidden), 2, 2, seed=0), generate(DatasetSpec(n=n))
 
     def epochs(self, count: int) -> None:
-        network = build(NetworkSpec(hidden=self.hidden), 2, 2, seed=0)
-        train(network, self.points, TrainingSpec(epochs=count, learning_rate=RATE))
+        train(self.network, self.points, TrainingSpec(epochs=count, learning_rate=RATE))
 
 
 SIZES: list[tuple[tuple[int, ...], int, int, int]] = [

@@ -24,6 +24,9 @@ SLICE_S = 0.02
 HISTORY = 16_384
 """Most epochs between two such questions."""
 
+DRAWN = 2**18
+"""About how many indices of points, 2 MiB, are drawn ahead for mini-batches."""
+
 CACHED_VALUES = 2**15
 """Values of a tape, 128 KiB, that stay near the processor with their derivatives beside them."""
 
@@ -70,7 +73,8 @@ class CompiledRun:
         *,
         order_seed: int,
     ) -> None:
-        """Nothing is trained yet."""
+        """Nothing is trained yet. The kernel checks no index: what does not fit must not come to it."""
+        assert training.features == plan.features
         self._net = _net(plan)._replace(weights=plan.parameters.copy())
         self._training = _points(training)
         self._validation = _points(validation) if validation else _no_points(plan.features)
@@ -80,12 +84,12 @@ class CompiledRun:
         self._batches = math.ceil(count / batch)
         self._settings = Settings(
             spec.optimizer == "adam",
-            spec.learning_rate,
-            spec.momentum,
-            spec.weight_decay,
+            float(spec.learning_rate),  # for a whole number numba would compile everything once more
+            float(spec.momentum),
+            float(spec.weight_decay),
             batch if spec.batch_size else 0,
             spec.patience or 0,
-            spec.min_delta,
+            float(spec.min_delta),
         )
         self._memory = _memory(self._net, count, learns=True)
         self._state = State(
@@ -97,7 +101,8 @@ class CompiledRun:
             sums=np.array([0.0, 0.0, math.inf]),
         )
         self._rng = np.random.default_rng(order_seed)
-        self._order_N: IntArray = np.empty(0, np.int64)
+        self._drawn: list[IntArray] = []  # the orders of this epoch and of some that follow
+        self._most_drawn = max(1, DRAWN // count) if spec.batch_size else HISTORY
         self._history = np.empty((4, HISTORY))
         self._steps = 1
 
@@ -116,7 +121,8 @@ class CompiledRun:
         """Some steps more, for about `SLICE_S`."""
         counts = self._state.counts
         before = int(counts[structures.EPOCH])
-        order_N, some = self._order(), self._slice()
+        some = self._slice()
+        order_EN = self._orders(some)
         began = time.perf_counter()
         verdict = steps.advance(
             self._net,
@@ -126,29 +132,33 @@ class CompiledRun:
             self._memory,
             self._state,
             self._history,
-            order_N,
+            order_EN,
             some,
         )
         taken_s = time.perf_counter() - began
-        self._steps = max(1, min(8 * some, int(some * SLICE_S / taken_s)))
+        self._steps = max(1, min(8 * self._steps, int(some * SLICE_S / taken_s)))
         done = int(counts[structures.EPOCH])
+        del self._drawn[: done - before]
         ending = _VERDICTS[verdict]
         if ending is None and done == self._epochs:
             ending = "finished"
         return self._epochs_since(before), ending
 
-    def _order(self) -> IntArray:
-        """The order of the points in this epoch, drawn when it begins; empty if each step takes them all."""
-        if self._settings.batch_size and self._state.counts[structures.STEP] == 0:
-            self._order_N = self._rng.permutation(len(self._training.label_N))
-        return self._order_N
-
     def _slice(self) -> int:
-        """How many steps to take at once: not beyond the last epoch, and in mini-batches not beyond this one."""
+        """How many steps to take at once: not beyond the last epoch, nor what there is room to note and to draw for."""
         counts = self._state.counts
-        if self._settings.batch_size:
-            return min(self._steps, self._batches - int(counts[structures.STEP]))
-        return min(self._steps, self._epochs - int(counts[structures.EPOCH]), HISTORY)
+        epochs = min(self._epochs - int(counts[structures.EPOCH]), HISTORY, self._most_drawn)
+        return min(self._steps, epochs * self._batches - int(counts[structures.STEP]))
+
+    def _orders(self, some: int) -> IntArray:
+        """The order of the points in each epoch that the next steps reach, (E, N); empty if a step takes them all."""
+        if not self._settings.batch_size:
+            return np.empty((0, 0), np.int64)
+        count = len(self._training.label_N)
+        epochs = -(-(int(self._state.counts[structures.STEP]) + some) // self._batches)
+        while len(self._drawn) < epochs:
+            self._drawn.append(self._rng.permutation(count))
+        return np.stack(self._drawn[:epochs])
 
     def _epochs_since(self, before: int) -> Epochs | None:
         done = int(self._state.counts[structures.EPOCH]) - before

@@ -1,6 +1,6 @@
 """The tutorial's networks as `nn.Module`s, each with the state-dict keys that the tutorial's own script would save."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -63,7 +63,8 @@ class Named(nn.Module):
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """Logits (N, O)."""
-        for layer in self.children():
+        for layer in self._modules.values():
+            assert layer is not None
             x_ND = layer(x_ND)
         return x_ND
 
@@ -124,20 +125,31 @@ def layout_of(network: nn.Module) -> Layout | None:
     plain = all(value.requires_grad and value.dtype == torch.float32 for value in parameters)
     if not plain or len(parameters) != len(network.state_dict()):
         return None
-    match network:
-        case Logistic():
-            return Layout((_raw_layer("w", "b", network.w, "identity"),), None)
-        case TwoLayer():
-            activation = _activation_of(network.activation)
-            first = activation and _raw_layer("w1", "b1", network.w1, activation)
-            return Layout((first, _raw_layer("w2", "b2", network.w2, "identity")), None) if first else None
-        case Residual():
-            branch, stack = _stack("", [("layer1", network.layer1)]), _stack("layer2.", network.layer2.named_children())
-            return Layout(stack, branch[0]) if stack and branch else None
-    if type(network) not in (nn.Sequential, Named):
+    # subclasses may compute something else
+    if type(network) is Logistic:
+        return Layout((_raw_layer("w", "b", network.w, "identity"),), None)
+    if type(network) is TwoLayer:
+        activation = _activation_of(network.activation)
+        first = activation and _raw_layer("w1", "b1", network.w1, activation)
+        return Layout((first, _raw_layer("w2", "b2", network.w2, "identity")), None) if first else None
+    if type(network) is Residual:
+        return _residual(network)
+    if type(network) in (nn.Sequential, Named):
+        stack = _stack("", network._modules)
+        return Layout(stack, None) if stack else None
+    return None
+
+
+def _residual(network: Residual) -> Layout | None:
+    if type(network.layer2) is not nn.Sequential:
         return None
-    stack = _stack("", network.named_children())
-    return Layout(stack, None) if stack else None
+    branch, stack = _stack("", {"layer1": network.layer1}), _stack("layer2.", network.layer2._modules)
+    if not branch or not stack:
+        return None
+    ends = stack[0].inputs, stack[-1].outputs
+    # an activation at the end of the stack would come before the sum
+    fits = ends == (branch[0].inputs, branch[0].outputs) and stack[-1].activation == "identity"
+    return Layout(stack, branch[0]) if fits else None
 
 
 def _raw_layer(weight: str, bias: str, parameter: nn.Parameter, activation: Activation) -> LayerLayout:
@@ -145,18 +157,18 @@ def _raw_layer(weight: str, bias: str, parameter: nn.Parameter, activation: Acti
     return LayerLayout(weight, bias, inputs, outputs, activation, input_major=True)
 
 
-def _stack(prefix: str, children: Iterable[tuple[str, nn.Module]]) -> tuple[LayerLayout, ...] | None:
+def _stack(prefix: str, modules: Mapping[str, nn.Module | None]) -> tuple[LayerLayout, ...] | None:
     """The layers of a chain of linear modules, with an activation or none behind each; None if it is no such chain."""
     layers: list[LayerLayout] = []
     open_for_activation = False
-    for name, child in children:
+    for name, child in modules.items():
         if type(child) is nn.Linear and child.bias is not None:
             key = f"{prefix}{name}"
             names = f"{key}.weight", f"{key}.bias"
             layers.append(LayerLayout(*names, child.in_features, child.out_features, "identity", input_major=False))
             open_for_activation = True
             continue
-        activation = _activation_of(child)
+        activation = _activation_of(child) if child else None
         if activation is None or not open_for_activation:
             return None
         layers[-1] = replace(layers[-1], activation=activation)
@@ -167,8 +179,7 @@ def _stack(prefix: str, children: Iterable[tuple[str, nn.Module]]) -> tuple[Laye
 
 def _activation_of(module: nn.Module) -> Activation | None:
     """The activation that a module computes, settings included."""
-    for name, make in ACTIVATION_MODULES.items():
-        ours = make()
-        if type(module) is type(ours) and module.extra_repr() == ours.extra_repr():
-            return name
-    return None
+    return _KNOWN.get((type(module), module.extra_repr()))
+
+
+_KNOWN = {(type(make()), make().extra_repr()): name for name, make in ACTIVATION_MODULES.items()}

@@ -39,8 +39,7 @@ class Recipe:
             raise InvalidInput(
                 "training.batch_size", f"makes {steps:,} steps in all, at most {MAX_STEPS:,} are allowed"
             )
-        values = batch * (self.features + sum(self.network.widths) + len(self.points.classes))
-        if values > MAX_BATCH_VALUES:
+        if self.batch_values > MAX_BATCH_VALUES:
             raise InvalidInput("training.batch_size", f"must be less: {batch:,} points of these layers fill the memory")
         split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
 
@@ -48,6 +47,13 @@ class Recipe:
     def features(self) -> int:
         """Coordinates of a point."""
         return self.points.features
+
+    @property
+    def batch_values(self) -> int:
+        """Values that the points of a step have in all layers."""
+        count = len(self.points.xy_ND)
+        batch = min(self.training.batch_size or count, count)
+        return batch * (self.features + sum(self.network.widths) + len(self.points.classes))
 
     @property
     def weights(self) -> int:

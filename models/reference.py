@@ -18,7 +18,10 @@ Batch = tuple[Tensor, Tensor]
 
 
 class TorchRun:
-    """A training of a network in place; see `models.runs.Run`. Each `advance` is one step of the optimiser."""
+    """A training of a network in place; see `models.runs.Run`. Each `advance` is one step of the optimiser.
+
+    To be run within `one_thread`.
+    """
 
     def __init__(
         self,
@@ -48,10 +51,9 @@ class TorchRun:
         """One step more."""
         if self._steps_left == 0:
             self._begin_epoch()
-        with _one_thread():
-            self._step(*next(self._batches))
-            self._steps_left -= 1
-            return self._end_epoch() if self._steps_left == 0 else (None, None)
+        self._step(*next(self._batches))
+        self._steps_left -= 1
+        return self._end_epoch() if self._steps_left == 0 else (None, None)
 
     def _begin_epoch(self) -> None:
         self.begun += 1
@@ -85,8 +87,7 @@ class TorchRun:
 
     def measure(self) -> Metrics:
         """The loss and accuracy of the weights as they are now."""
-        with _one_thread():
-            return Metrics(*_measure(self._network, self._training), *_measure(self._network, self._validation))
+        return Metrics(*_measure(self._network, self._training), *_measure(self._network, self._validation))
 
     def step_back(self) -> None:
         """Goes back to the last weights that are known to have a finite loss."""
@@ -172,7 +173,7 @@ def _weights(parameters: list[nn.Parameter]) -> Tensor:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One thread of torch: more make small work slower, many times so on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

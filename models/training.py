@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import Lock
+from functools import partial
+from threading import Event, Lock
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from models.datasets import LabelledPoints, split
 from models.layouts import Layout
 from models.networks import layout_of
 from models.plans import plan_of, state_of
-from models.reference import TorchRun
+from models.reference import TorchRun, one_thread
 from models.runs import Ending, Epochs, Metrics, Run
 from models.specs import MAX_SEED, Implementation, InvalidInput, TrainingSpec, output_count
 
@@ -60,7 +61,7 @@ def train(
         spec: how; its `restarts` are for `train_best`.
         restart: which of the restarts this is. It decides the order of mini-batches, not which points are held out.
         on_epochs: called with the passes that are done, some thousands at a time if they are that fast.
-        should_stop: asked every few milliseconds, or after a step that takes longer.
+        should_stop: asked before it begins and then every few milliseconds, or after a step that takes longer.
 
     Raises:
         InvalidInput: the compiled implementation was asked for, and the network is not one that it knows.
@@ -70,8 +71,9 @@ def train(
     if spec.implementation == "compiled" and layout is None:
         raise InvalidInput("training.implementation", "only torch can train this network")
     if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
-        reference = TorchRun(network, kept, held_out, spec, order_seed=_seed(spec, restart))
-        return _run(reference, "torch", spec, on_epochs, should_stop)
+        with one_thread():
+            reference = TorchRun(network, kept, held_out, spec, order_seed=_seed(spec, restart))
+            return _run(reference, "torch", spec, on_epochs, should_stop)
     plan = plan_of(layout, {key: value.numpy() for key, value in network.state_dict().items()})
     run = CompiledRun(plan, kept, held_out, spec, order_seed=_seed(spec, restart))
     outcome = _run(run, "compiled", spec, on_epochs, should_stop)
@@ -83,8 +85,10 @@ def train(
 def _compilable(network: nn.Module, points: LabelledPoints) -> Layout | None:
     """The layout of a network that the kernel can train on these points; None if it cannot."""
     layout = layout_of(network)
-    fits = layout is not None and layout.stack[-1].outputs == output_count(len(points.classes))
-    return layout if fits else None
+    if layout is None or not all(parameter.isfinite().all() for parameter in network.parameters()):
+        return None
+    ends = layout.stack[0].inputs, layout.stack[-1].outputs
+    return layout if ends == (points.features, output_count(len(points.classes))) else None
 
 
 def _choice(layout: Layout, count: int, spec: TrainingSpec) -> Implementation:
@@ -106,11 +110,11 @@ def _run(
 ) -> Outcome:
     ending: Ending | None = None
     while ending is None:
+        if should_stop():
+            return Outcome("stopped", run.begun, None, implementation)
         epochs, ending = run.advance()
         if epochs is not None:
             on_epochs(epochs)
-        if ending is None and should_stop():
-            return Outcome("stopped", run.begun, None, implementation)
     metrics = run.measure()
     if ending == "diverged" or not metrics.finite:  # else the last step went too far, and no pass came to find it out
         ending = "diverged"
@@ -142,11 +146,18 @@ class Restart:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The best of several trainings, and what came of each, in the order of their seeds."""
+class Best:
+    """The network of the best of several trainings, and how that ended."""
 
     network: nn.Module
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of several trainings: the best, None if they were stopped, and all in the order of their seeds."""
+
+    best: Best | None
     restarts: tuple[Restart, ...]
 
 
@@ -176,30 +187,47 @@ def train_best(
         InvalidInput: see `train`.
     """
     one_at_a_time = Lock()  # for what is called back, and for building: torch has one random generator for all threads
+    stopped = Event()
     best: list[tuple[tuple[bool, float, int], nn.Module, Outcome]] = []
+
+    def note(restart: int, epochs: Epochs) -> None:
+        with one_at_a_time:
+            on_epochs(restart, epochs)
+
+    def ask() -> bool:
+        with one_at_a_time:
+            if not stopped.is_set() and should_stop():
+                stopped.set()
+        return stopped.is_set()
 
     def run(restart: int) -> Restart:
         seed = _seed(spec, restart)
+        if ask():
+            return Restart(seed, "stopped", 0, None)
         with one_at_a_time:
             network = build(seed)
-
-        def note(epochs: Epochs) -> None:
-            with one_at_a_time:
-                on_epochs(restart, epochs)
-
-        def ask() -> bool:
-            with one_at_a_time:
-                return should_stop()
-
-        outcome = train(network, points, spec, restart=restart, on_epochs=note, should_stop=ask)
+        outcome = train(network, points, spec, restart=restart, on_epochs=partial(note, restart), should_stop=ask)
         with one_at_a_time:  # only the best is kept: a thousand networks would fill the memory
             best[:] = [min([*best, (_rank(outcome, restart), network, outcome)], key=lambda one: one[0])]
         return Restart(seed, outcome.ending, outcome.epochs, outcome.metrics)
 
-    with ThreadPoolExecutor(threads) as pool:
-        restarts = tuple(pool.map(run, range(spec.restarts)))
+    with one_thread():
+        restarts = _on_threads(run, spec.restarts, threads, stopped)
+    if stopped.is_set():
+        return Trained(None, restarts)
     _, network, outcome = best[0]
-    return Trained(network, outcome, restarts)
+    return Trained(Best(network, outcome), restarts)
+
+
+def _on_threads(run: Callable[[int], Restart], restarts: int, threads: int, stopped: Event) -> tuple[Restart, ...]:
+    if min(threads, restarts) == 1:  # in this thread, which can be interrupted
+        return tuple(map(run, range(restarts)))
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            return tuple(pool.map(run, range(restarts)))
+        except BaseException:
+            stopped.set()
+            raise
 
 
 def _rank(outcome: Outcome, restart: int) -> tuple[bool, float, int]:

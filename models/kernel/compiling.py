@@ -34,9 +34,15 @@ def entry(function: _Function) -> _Function:
     before = settings["CACHE_LOCATOR_CLASSES"]
     settings["CACHE_LOCATOR_CLASSES"] = ",".join(f"{__name__}.{place.__name__}" for place in _PLACES)
     try:
-        return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)(function))
+        return _entry(function, cache=True)
+    except RuntimeError:  # no place can be written: a user without a home, whose every process compiles
+        return _entry(function, cache=False)
     finally:
         settings["CACHE_LOCATOR_CLASSES"] = before
+
+
+def _entry(function: _Function, *, cache: bool) -> _Function:
+    return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=cache)(function))
 
 
 def _sources() -> bytes:

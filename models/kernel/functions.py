@@ -18,7 +18,7 @@ I = np.int32  # noqa: E741  # beside F
 @inline
 def _exp_parts(x):
     """For x <= 0 and x = k ln 2 + r with |r| <= ln(2) / 2: e^r - 1, and 2^k."""
-    x = x if not x < F(-88.1) else F(-88.1)
+    x = F(-88.1) if x < F(-88.1) else x
     k = np.floor(x * F(1.44269504) + F(0.5))
     r = (x - k * F(0.693359375)) + k * F(2.12194440e-4)  # ln 2 in two parts, the first of few bits
     p = F(0.00138146128)
@@ -64,14 +64,14 @@ def log_above_one(x):
     bits = F(x).view(np.int32)
     k = F((bits >> I(23)) - I(127))
     fraction = I((bits & I(0x7FFFFF)) | I(0x3F800000)).view(np.float32)  # x / 2^k, in [1, 2)
-    return k * F(0.693147181) + log1p_unit(fraction - F(1))
+    return k * F(0.693147181) + log1p_unit(fraction - F(1)) + F(0) * x  # the bits of a NaN would make a number
 
 
 @inline
 def tanh(x):
     """The hyperbolic tangent, x P(x^2) / Q(x^2) with P and Q of degree 4: error below 4e-7, on average (rms) 7e-8."""
-    x = x if not x < F(-9) else F(-9)
-    x = x if not x > F(9) else F(9)
+    x = F(-9) if x < F(-9) else x
+    x = F(9) if x > F(9) else x
     u = x * x
     p = F(1.33546498e-08)
     p = p * u + F(2.06090754e-05)
@@ -91,32 +91,32 @@ def sigmoid(x):
     """1 / (1 + e^-x): relative error below 4e-7, far from 0 too."""
     e = exp_negative(-abs(x))
     inverse = F(1) / (F(1) + e)
-    return inverse if not x < F(0) else e * inverse
+    return e * inverse if x < F(0) else inverse
 
 
 @inline
 def relu(x):
     """max(x, 0)."""
-    return x if not x < F(0) else F(0)
+    return F(0) if x < F(0) else x
 
 
 @inline
 def leaky_relu(x):
     """X, or a hundredth of it below 0."""
-    return x if not x < F(0) else F(0.01) * x
+    return F(0.01) * x if x < F(0) else x
 
 
 @inline
 def elu(x):
     """X, or e^x - 1 below 0."""
-    below = expm1_negative(x if not x > F(0) else F(0))
+    below = expm1_negative(F(0) if x > F(0) else x)
     return x if x > F(0) else below
 
 
 @inline
 def softplus(x):
     """log(1 + e^x)."""
-    return (x if not x < F(0) else F(0)) + log1p_unit(exp_negative(-abs(x)))
+    return (F(0) if x < F(0) else x) + log1p_unit(exp_negative(-abs(x)))
 
 
 @inline

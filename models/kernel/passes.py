@@ -12,8 +12,9 @@ from models.kernel.layers import (
     combine,
     correlate,
     deactivate,
+    spread_to_tanh,
 )
-from models.kernel.structures import BLAS_FROM, SPARE_ROWS
+from models.kernel.structures import BLAS_FROM, SPARE_ROWS, TANH
 
 i8 = np.int64
 b1 = np.bool_
@@ -103,12 +104,15 @@ def _backward(widths, codes, branch, weights, tape, backs, slopes, product, grad
     w = 0
     for layer in range(last + 1):
         w += widths[layer + 1] * (widths[layer] + 1)
+    deactivated = False
     for layer in range(last, -1, -1):
         inputs = widths[layer]
         outputs = widths[layer + 1]
         a = z - inputs - 1
         size = outputs * (inputs + 1)
-        deactivate(codes[layer], backs, tape, slopes, z, outputs)
+        if not deactivated:
+            deactivate(codes[layer], backs, tape, slopes, z, outputs)
+        deactivated = False
         if layer == last and branch:
             features = widths[0]
             correlate(gradient, w, backs, z, outputs, tape, i8(0), features + 1)
@@ -124,7 +128,10 @@ def _backward(widths, codes, branch, weights, tape, backs, slopes, product, grad
                 np.dot(weights[w : w + size].reshape(outputs, inputs + 1).T, back, backs[a:z])
         else:
             correlate(gradient, w, backs, z, outputs, tape, a, inputs + 1)
-            if layer > 0:
+            if layer > 0 and outputs == 1 and codes[layer - 1] == TANH:
+                spread_to_tanh(backs, a, inputs, weights, w, z, tape)
+                deactivated = True
+            elif layer > 0:
                 combine(i8(FROM_ZERO), backs, a, inputs, weights, w, i8(1), inputs + 1, backs, z, outputs)
         z = a
 
@@ -139,7 +146,7 @@ def _binary_loss(tape, backs, logits, scale):
         e = exp_negative(-abs(x))
         tape[small, k] = e
         inverse = F(1) / (F(1) + e)
-        backs[logits, k] = ((inverse if not x < F(0) else e * inverse) - tape[labels, k]) * scale
+        backs[logits, k] = ((e * inverse if x < F(0) else inverse) - tape[labels, k]) * scale
     loss = F(0)
     wrong = F(0)
     for k in range(tape.shape[1]):
@@ -203,13 +210,23 @@ def _loss(outputs, tape, backs, logits, scale):
 
 
 @loop
-def run_pass(widths, codes, branch, weights, points, order_N, memory, gradient, first, count, resident):
-    """The loss of `count` points and how many are right, as sums; adds the gradient of the mean loss to `gradient`.
+def learn(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, count, is_first):
+    """The loss of the points that stand in a tape and how many are right, as sums; adds to an unempty `gradient`.
 
-    The points are those from `first` on, in the order given, or as they stand if `order_N` is empty. An empty
-    `gradient` asks for none.
+    The gradient is that of the mean loss of `count` points. `is_first`: it is zero so far.
+    """
+    forward(widths, codes, branch, weights, tape, slopes, b1(False))
+    loss, right = _loss(widths[-1], tape, backs, logits, F(1) / F(count))
+    if gradient.size:
+        _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, is_first)
+    return loss, right
 
-    `resident`: these points stand in the tape already, from the pass before.
+
+@loop
+def run_pass(widths, codes, branch, weights, points, order_N, memory, gradient, first, count):
+    """The same for `count` points, block after block.
+
+    They are those from `first` on, in the order given, or as they stand if `order_N` is empty.
     """
     xy_DN, label_N = points
     tapes, all_backs, all_slopes, product, block = memory
@@ -221,12 +238,10 @@ def run_pass(widths, codes, branch, weights, points, order_N, memory, gradient, 
         tape = view(tapes, rows, n)
         backs = view(all_backs, rows, n)
         slopes = view(all_slopes, rows, n) if all_slopes.size else tape
-        if not resident:
-            _load(widths, tape, xy_DN, label_N, order_N, first + start)
-        forward(widths, codes, branch, weights, tape, slopes, b1(False))
-        loss, right = _loss(widths[-1], tape, backs, logits, F(1) / F(count))
+        _load(widths, tape, xy_DN, label_N, order_N, first + start)
+        loss, right = learn(
+            widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, count, start == 0
+        )
         loss_sum += loss
         right_sum += right
-        if gradient.size:
-            _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, start == 0)
     return loss_sum, right_sum

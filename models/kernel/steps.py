@@ -4,7 +4,7 @@ import numpy as np
 
 from models.kernel.compiling import entry, loop
 from models.kernel.functions import F
-from models.kernel.passes import b1, i8, run_pass
+from models.kernel.passes import b1, i8, learn, run_pass, tape_rows, view
 from models.kernel.structures import (
     ADAM_STEPS,
     BEST,
@@ -73,14 +73,24 @@ def _stalled(watched, settings, counts, sums):
     return settings.patience > 0 and counts[SINCE] >= settings.patience
 
 
+@loop
+def _only_block(widths, memory, n):
+    """The tape of n points and what goes with it."""
+    tapes, all_backs, all_slopes, product, _ = memory
+    rows, logits = tape_rows(widths)
+    tape = view(tapes, rows, n)
+    slopes = view(all_slopes, rows, n) if all_slopes.size else tape
+    return tape, view(all_backs, rows, n), slopes, product, logits
+
+
 @entry
-def advance(net, settings, training, validation, memory, state, history, order_N, steps):
+def advance(net, settings, training, validation, memory, state, history, order_EN, steps):
     """Some steps more, fewer if the training ends; says whether it does.
 
     Epochs that end meanwhile are written into the columns of `history`, float64 (4, steps): loss, right answers, and
-    those of the validation points. `order_N` (int64) is the order of the points in the current epoch, empty for all at
-    once; with it, the steps must not go beyond that epoch. `state.starts[state.counts[GOOD]]` are the last weights that
-    are known to have a finite loss.
+    those of the validation points. `order_EN` (int64) is the order of the points in this epoch and in each of the next
+    that the steps reach; empty if each step takes all points. The last weights that are known to have a finite loss are
+    `state.starts[state.counts[GOOD]]`.
     """
     widths, codes, branch, weights = net
     gradient, first, second, starts, counts, sums = state
@@ -89,6 +99,7 @@ def advance(net, settings, training, validation, memory, state, history, order_N
     held_out = validation.label_N.size
     batch = settings.batch_size if settings.batch_size > 0 else count
     stays = batch >= count and count <= memory.block and held_out == 0
+    tape, backs, slopes, product, logits = _only_block(widths, memory, count if stays else i8(0))
     place = 0
     for step in range(steps):
         if counts[STEP] == 0:
@@ -99,10 +110,13 @@ def advance(net, settings, training, validation, memory, state, history, order_N
         size = min(batch, count - done)
         for w in range(weights.size):
             gradient[w] = F(0)
-        resident = stays and step > 0
-        loss, right = run_pass(
-            widths, codes, branch, weights, training, order_N, memory, gradient, done, size, resident
-        )
+        if stays and step > 0:  # the points stand in the tape already
+            loss, right = learn(
+                widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, count, b1(True)
+            )
+        else:
+            order_N = order_EN[place] if order_EN.size else codes[:0]
+            loss, right = run_pass(widths, codes, branch, weights, training, order_N, memory, gradient, done, size)
         sums[LOSS] += loss
         sums[RIGHT] += right
         _move(weights, gradient, first, second, counts, settings)
@@ -119,7 +133,7 @@ def advance(net, settings, training, validation, memory, state, history, order_N
         history[1, place] = sums[RIGHT] / count
         if held_out:
             loss, right = run_pass(
-                widths, codes, branch, weights, validation, order_N[:0], memory, nothing, i8(0), held_out, b1(False)
+                widths, codes, branch, weights, validation, codes[:0], memory, nothing, i8(0), held_out
             )
             history[2, place] = watched = loss / held_out
             history[3, place] = right / held_out
@@ -134,7 +148,5 @@ def measure(net, points, memory):
     """The mean loss of some points, and the share of right answers."""
     widths, codes, branch, weights = net
     count = points.label_N.size
-    loss, right = run_pass(
-        widths, codes, branch, weights, points, codes[:0], memory, weights[:0], i8(0), count, b1(False)
-    )
+    loss, right = run_pass(widths, codes, branch, weights, points, codes[:0], memory, weights[:0], i8(0), count)
     return loss / count, right / count

@@ -102,7 +102,7 @@ def _report(job: Job, *, drawable: bool) -> None:
     if job.state == JobState.SUCCEEDED:
         figures = job.metrics or {}
         _say(f"[green]Published {job.model} version {job.version}.[/]")
-        if job.epoch < job.epochs:
+        if any(restart["ending"] == "stalled" for restart in job.restarts or []):
             _say(f"Stopped early, after {job.epoch} of {job.epochs} epochs: the loss had stalled.")
         if len(job.restarts or []) > 1:
             _say(_best_of(job))

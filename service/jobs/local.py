@@ -187,12 +187,14 @@ def _work(pipe: "Connection[int | None, str | None]", data_dir: Path, log_level:
     os.nice(NICENESS)
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     [training] %(message)s")
     # torch and numba take seconds to import, and only this process needs them
-    from models.compiled import warm_up_training
+    from models.compiled import warm_up_answers, warm_up_training
     from service.jobs.worker import run_job
 
     files = Files(data_dir)
     store = Store(files.database)
     warm_up_training()
+    # for the serving process, which would else compile when first asked for something large
+    threading.Thread(target=warm_up_answers, daemon=True).start()
     try:
         while (job_id := pipe.recv()) is not None:
             try:

@@ -16,9 +16,10 @@ from models import checkpoints
 from models.cards import Card
 from models.datasets import LabelledPoints
 from models.networks import build
+from models.recipes import Recipe
 from models.runs import Epoch, Epochs, Metrics
-from models.specs import NetworkSpec, TrainingSpec
-from models.training import Outcome, Trained, train_best
+from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
+from models.training import Best, Outcome, Restart, train_best
 from service import datasets
 from service.errors import StoreUnavailable
 from service.records import Job, JobState
@@ -102,13 +103,13 @@ def _train(job: Job, files: Files, *, on_epochs: Callable[[int, Epochs], None], 
             lambda seed: build(network, points.features, len(points.classes), seed=seed),
             points,
             settings,
-            threads=min(settings.restarts, len(os.sched_getaffinity(0))),
+            threads=_threads(Recipe(points, network, settings)),
             on_epochs=on_epochs,
             should_stop=should_stop,
         )
-        if any(restart.ending == "stopped" for restart in trained.restarts):
+        if trained.best is None:
             return lambda store: store.put_back(job)
-        return _keep(job, trained, points, files)
+        return _keep(job, trained.best, trained.restarts, points, files)
     except DamagedData as error:
         return _failed(job, "damaged-data", str(error))
     except OSError as error:
@@ -123,13 +124,18 @@ def _failed(job: Job, code: str, detail: str) -> End:
     return lambda store: store.fail(job, code=code, detail=detail, epoch=0)
 
 
-def _keep(job: Job, trained: Trained, points: LabelledPoints, files: Files) -> End:
-    outcome = trained.outcome
+def _threads(recipe: Recipe) -> int:
+    """How many restarts to train at a time: one a core, and no more than there is memory for."""
+    return min(recipe.training.restarts, len(os.sched_getaffinity(0)), MAX_BATCH_VALUES // recipe.batch_values)
+
+
+def _keep(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: LabelledPoints, files: Files) -> End:
+    outcome = best.outcome
     metrics = asdict(outcome.metrics) if outcome.metrics else None
-    restarts = [asdict(restart) for restart in trained.restarts]
-    passes = sum(restart.epochs for restart in trained.restarts)
+    restarts = [asdict(restart) for restart in all_restarts]
+    passes = sum(restart.epochs for restart in all_restarts)
     card = _card(job, outcome, points, metrics, restarts)
-    card_digest = checkpoints.save(files.checkpoint_folder(job.checkpoint_id), trained.network, card)
+    card_digest = checkpoints.save(files.checkpoint_folder(job.checkpoint_id), best.network, card)
     detail = outcome.advice
     if detail is None:
         return lambda store: store.publish(

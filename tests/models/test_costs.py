@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from models.costs import faster
 from models.datasets import LabelledPoints, generate
 from models.layouts import layout
-from models.networks import build
+from models.networks import Logistic, Residual, build
 from models.specs import NETWORK_KINDS, DatasetSpec, InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
 from models.training import train
 
@@ -57,6 +58,46 @@ def test_torch_trains_what_the_kernel_does_not_know_and_the_kernel_refuses_it(ne
     with pytest.raises(InvalidInput) as refused:
         train(network, flower, TrainingSpec(epochs=2, implementation="compiled"))
     assert refused.value.field == "training.implementation"
+
+
+class Wavy(Logistic):
+    """What the kernel would take for a plain logistic network, if it did not look closely."""
+
+    def forward(self, x_ND: torch.Tensor) -> torch.Tensor:
+        return super().forward(x_ND) + torch.sin(x_ND[:, :1])
+
+
+def test_what_only_looks_like_a_network_of_ours_is_left_to_torch() -> None:
+    flower = generate(DatasetSpec())
+    uneven = Residual(nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3)))
+    three = generate(DatasetSpec(dataset="gaussians", classes=3, n=60))
+    ending_in_tanh = Residual(nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1), nn.Tanh()))
+    for network, points in ((Wavy(2, 1), flower), (uneven, three), (ending_in_tanh, flower)):
+        assert train(network, points, TrainingSpec(epochs=2)).implementation == "torch"
+
+
+def test_an_activation_that_is_used_twice_is_seen_twice() -> None:
+    flower = generate(DatasetSpec())
+    relu = nn.ReLU()
+    network = nn.Sequential(nn.Linear(2, 4), relu, nn.Linear(4, 4), relu, nn.Linear(4, 1))
+    outcome = train(network, flower, TrainingSpec(epochs=50, learning_rate=0.1))
+    assert outcome.implementation == "compiled"
+    assert outcome.metrics is not None
+    logit_N = network(torch.from_numpy(flower.xy_ND))[:, 0]
+    loss = nn.functional.binary_cross_entropy_with_logits(logit_N, torch.from_numpy(flower.label_N).float())
+    assert outcome.metrics.training_loss == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_points_that_do_not_fit_the_network_never_reach_the_kernel() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        train(nn.Sequential(nn.Linear(5, 1)), generate(DatasetSpec()), TrainingSpec(epochs=2))
+
+
+def test_weights_that_are_no_numbers_diverge_whatever_trains() -> None:
+    network = build(NetworkSpec(), 2, 2, seed=0)
+    with torch.no_grad():
+        next(network.parameters())[0, 0] = float("nan")
+    assert train(network, generate(DatasetSpec()), TrainingSpec(epochs=2)).ending == "diverged"
 
 
 def test_a_frozen_or_a_shared_layer_is_left_to_torch() -> None:

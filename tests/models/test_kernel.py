@@ -83,6 +83,43 @@ def test_a_functions_error_is_as_its_docstring_says(
     np.testing.assert_allclose(y_N, exact(arguments.astype(float)), rtol=relative, atol=absolute)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        functions.exp_negative, functions.expm1_negative, functions.log1p_unit, functions.log_above_one, functions.tanh,
+        functions.sigmoid, functions.relu, functions.leaky_relu, functions.elu, functions.softplus, functions.gelu_gate,
+    ],
+)  # fmt: skip
+def test_what_is_no_number_stays_none(function: Callable[[Any], Any]) -> None:
+    @numba.njit
+    def everywhere(x_N: np.ndarray, y_N: np.ndarray) -> None:
+        for i in range(x_N.size):
+            y_N[i] = function(x_N[i])
+
+    x_N = np.full(20, np.nan, np.float32) * np.where(np.arange(20) % 2, 1, -1).astype(np.float32)
+    y_N = np.zeros_like(x_N)
+    everywhere(x_N, y_N)
+    assert np.isnan(y_N).all()
+
+
+def test_mini_batches_are_trained_many_epochs_at_a_time_in_the_order_of_the_seed() -> None:
+    where = plan(build(NetworkSpec(), 2, 2, seed=0))
+    spec = TrainingSpec(epochs=500, batch_size=64, learning_rate=0.1)
+    run = CompiledRun(where, FLOWER, None, spec, order_seed=4)
+    told = []
+    ending = None
+    while ending is None:
+        epochs, ending = run.advance()
+        told.append(len(epochs) if epochs else 0)
+    assert sum(told) == 500
+    assert max(told) > 20
+    one_by_one, ending = CompiledRun(where, FLOWER, None, spec, order_seed=4), None
+    while ending is None:
+        one_by_one._steps = 1  # the least there is
+        _, ending = one_by_one.advance()
+    assert run.weights.tobytes() == one_by_one.weights.tobytes()
+
+
 networks = {
     "kind": st.sampled_from(NETWORK_KINDS),
     "hidden": st.lists(st.integers(1, 12), max_size=4),

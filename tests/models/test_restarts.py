@@ -38,7 +38,7 @@ def test_the_best_of_several_seeds_is_kept_and_all_are_reported(
         losses.append(restart.metrics.training_loss if validation is None else validation)
     assert len(set(losses)) == 5
     winner = trained.restarts[int(np.argmin(losses))]
-    assert trained.outcome.metrics == winner.metrics
+    assert trained.best.outcome.metrics == winner.metrics
 
 
 def test_each_restart_is_what_its_seed_alone_would_have_made() -> None:
@@ -46,15 +46,15 @@ def test_each_restart_is_what_its_seed_alone_would_have_made() -> None:
     for restart in trained.restarts:
         network = build(NetworkSpec(), 2, 2, seed=restart.seed)
         assert train(network, FLOWER, TrainingSpec(epochs=300, seed=restart.seed)).metrics == restart.metrics
-        if restart.metrics == trained.outcome.metrics:
-            assert bits(network) == bits(trained.network)
+        if restart.metrics == trained.best.outcome.metrics:
+            assert bits(network) == bits(trained.best.network)
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
     settings = {"batch_size": 100, "validation_fraction": 0.2, "epochs": 20}
     one, three = best(1, **settings), best(3, **settings)
     assert one.restarts == three.restarts
-    assert bits(one.network) == bits(three.network)
+    assert bits(one.best.network) == bits(three.best.network)
 
 
 def test_a_restart_that_diverged_is_kept_only_if_all_did() -> None:
@@ -69,12 +69,12 @@ def test_a_restart_that_diverged_is_kept_only_if_all_did() -> None:
 
     trained = train_best(one_of_them_is_lost, FLOWER, spec, threads=2)
     assert [restart.ending for restart in trained.restarts] == ["diverged", "finished", "finished"]
-    assert trained.outcome.ending == "finished"
+    assert trained.best.outcome.ending == "finished"
     wild = TrainingSpec(epochs=500, restarts=2, learning_rate=1_000.0)
     network = NetworkSpec(hidden=(4, 4), activation="identity")
     lost = train_best(lambda seed: build(network, 2, 2, seed=seed), FLOWER, wild, threads=2)
-    assert lost.outcome.ending == "diverged"
-    assert lost.outcome.advice is not None
+    assert lost.best.outcome.ending == "diverged"
+    assert lost.best.outcome.advice is not None
 
 
 def test_all_are_told_of_and_all_stop_when_asked_to() -> None:
@@ -93,7 +93,23 @@ def test_all_are_told_of_and_all_stop_when_asked_to() -> None:
         should_stop=lambda: len(seen) >= 2,
     )
     assert {restart.ending for restart in trained.restarts} == {"stopped"}
+    assert trained.best is None
     assert len(seen) >= 2
+
+
+def test_those_that_have_not_begun_do_not_begin_once_all_are_to_stop() -> None:
+    built = []
+
+    def build_one(seed: int) -> nn.Module:
+        built.append(seed)
+        return build(NetworkSpec(), 2, 2, seed=seed)
+
+    spec = TrainingSpec(epochs=1, restarts=50)
+    trained = train_best(build_one, FLOWER, spec, threads=2, should_stop=lambda: len(built) >= 3)
+    assert trained.best is None
+    assert len(trained.restarts) == 50
+    assert len(built) <= 5
+    assert trained.restarts[-1].ending == "stopped"
 
 
 def test_their_number_is_bounded() -> None:

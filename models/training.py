@@ -179,7 +179,8 @@ def train_best(
         build: a new network from a seed.
         points: what to learn; all restarts hold out the same.
         spec: how.
-        threads: most that train at a time, worth as many as there are cores: the compiled kernel needs no interpreter.
+        threads: most that train at a time. The compiled kernel needs no interpreter: as many as there are cores are worth
+            it, but for small mini-batches, whose order is drawn by the interpreter.
         on_epochs: called with the number of a restart and its passes, see `train`; from one thread at a time.
         should_stop: see `train`; from one thread at a time too.
 

@@ -179,15 +179,15 @@ def train_best(
         build: a new network from a seed.
         points: what to learn; all restarts hold out the same.
         spec: how.
-        threads: most that train at a time. The compiled kernel needs no interpreter: as many as there are cores are worth
-            it, but for small mini-batches, whose order is drawn by the interpreter.
+        threads: most that train at a time. The compiled kernel needs no interpreter, so that as many as there are cores
+            are worth it, but for small mini-batches, whose order the interpreter draws.
         on_epochs: called with the number of a restart and its passes, see `train`; from one thread at a time.
         should_stop: see `train`; from one thread at a time too.
 
     Raises:
         InvalidInput: see `train`.
     """
-    one_at_a_time = Lock()  # for what is called back, and for building: torch has one random generator for all threads
+    one_at_a_time = Lock()  # for what is called back, and for building: torch has one random generator for all
     stopped = Event()
     best: list[tuple[tuple[bool, float, int], nn.Module, Outcome]] = []
 

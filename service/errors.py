@@ -83,3 +83,10 @@ class UnsupportedMediaType(ServiceError):
 
     code = "unsupported-media-type"
     title = "The request body is of another type"
+
+
+class NotAcceptable(ServiceError):
+    """The client takes none of the formats that the answer comes in."""
+
+    code = "not-acceptable"
+    title = "No such format"

@@ -1,5 +1,6 @@
 """JSON bodies, read strictly: no NaN, no unknown fields, numbers that are numbers."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -40,33 +41,41 @@ async def read(request: Request, schema: type[AnyBody], *, max_bytes: int) -> An
         InvalidInput: it holds more values than any request may.
         BodyTooLarge: it is longer than `max_bytes`.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if media_type(request) != "application/json":
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    content = await _content(request, max_bytes)
+    text = await content(request, max_bytes)
     for mark, (name, most) in MAX_MARKS.items():
-        if content.count(mark) > most:
+        if text.count(mark) > most:
             raise InvalidInput("body", f"at most {most:,} {name}: send less at once")
     try:
-        return schema.model_validate_json(content)
+        return schema.model_validate_json(text)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 
 
-async def _content(request: Request, max_bytes: int) -> bytes:
-    """The body's bytes, of which no more than `max_bytes` and one chunk are read."""
+def media_type(request: Request) -> str:
+    """What the body is declared to be, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def content(request: Request, max_bytes: int) -> bytes:
+    """The body's bytes, of which no more than `max_bytes` and one chunk are read.
+
+    Raises:
+        BodyTooLarge: there are more.
+    """
     too_large = BodyTooLarge(f"At most {max_bytes:,} bytes are read; send the points in several requests.")
     if int(request.headers.get("content-length", "0")) > max_bytes:  # the server has seen to it that it is a number
         raise too_large
-    content = bytearray()
+    body = bytearray()
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > max_bytes:
+        body += chunk
+        if len(body) > max_bytes:
             raise too_large
-    return bytes(content)
+    return bytes(body)
 
 
-def documented(schema: type[Body]) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads such a body."""
+def documented(schema: type[Body], *, also: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads such a body, or one of the media types `also`."""
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}, **(also or {})}}}

@@ -1,21 +1,27 @@
 """`GET /boundary-grid`."""
 
+from importlib.metadata import version as version_of
 from typing import Annotated
 
 import orjson
 from anyio import to_thread
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from models.specs import MAX_GRID_CELLS, MAX_RESOLUTION, ResponseKind
 from service import predictor
+from service.api import caching, formats, npy
 from service.api.deps import ServicesDep, look_up
+from service.api.formats import Format
 from service.api.patterns import RESOLUTION_PATTERN
 from service.predictor import GridRequest
 from service.records import NAME_PATTERN
 from service.registry import LoadedVersion
 
 router = APIRouter(tags=["boundary"])
+
+SOFTWARE = version_of("separatrix")
+"""Part of every entity tag: another release may round otherwise."""
 
 
 class GridQuery(BaseModel):
@@ -43,6 +49,8 @@ class GridQuery(BaseModel):
         max_length=64,
         description="Whose probability or logit; by default the second of two classes.",
     )
+
+    format: Format | None = Field(None, description="`json` or `npy`; by default what `Accept` prefers, else JSON.")
 
     def request(self) -> GridRequest:
         """The same, as the predictor takes it."""
@@ -77,14 +85,47 @@ class GridResponse(BaseModel):
     values: list[list[float]] = Field(description="(H, W) probabilities or logits; for labels, indices into `classes`.")
 
 
-@router.get("/boundary-grid", response_model=GridResponse)
-async def boundary_grid(query: Annotated[GridQuery, Query()], services: ServicesDep) -> Response:
+@router.get(
+    "/boundary-grid",
+    response_model=GridResponse,
+    responses={
+        200: {"content": {npy.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}},
+        304: {"description": "The client has this answer: its `If-None-Match` names the `ETag`."},
+    },
+)
+async def boundary_grid(
+    query: Annotated[GridQuery, Query()],
+    services: ServicesDep,
+    request: Request,
+    accept: Annotated[str | None, Header()] = None,
+) -> Response:
     """A model's answer at every cell of a regular grid: its decision boundary as a map."""
+    form = formats.chosen(accept, query.format)
     version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
-    return await to_thread.run_sync(_answer, version, query.request(), limiter=services.heavy)
+    asked = query.model_dump(exclude={"model", "version", "format"})
+    published = version.published
+    tag = caching.entity_tag(SOFTWARE, published.model, published.version, published.card_digest, asked, form)
+    headers = {
+        "ETag": tag,
+        "Cache-Control": caching.REVALIDATE if query.version is None else caching.FOR_EVER,
+        "Vary": "Accept",
+    }
+    if caching.is_known(tag, request.headers):
+        return Response(status_code=304, headers=headers)
+    answer = _npy if form == "npy" else _json
+    response = await to_thread.run_sync(answer, version, query.request(), limiter=services.heavy)
+    response.headers.update(headers)
+    return response
 
 
-def _answer(version: LoadedVersion, request: GridRequest) -> Response:
+def _npy(version: LoadedVersion, request: GridRequest) -> Response:
+    grid = predictor.boundary_grid(version, request).grid
+    window = (grid.x_W[0], grid.x_W[-1], grid.y_H[0], grid.y_H[-1])
+    headers = npy.headers(version) | {"Separatrix-Window": ",".join(repr(float(edge)) for edge in window)}
+    return Response(npy.encode(grid.values_HW), media_type=npy.MEDIA_TYPE, headers=headers)
+
+
+def _json(version: LoadedVersion, request: GridRequest) -> Response:
     boundary = predictor.boundary_grid(version, request)
     grid = boundary.grid
     content = orjson.dumps(

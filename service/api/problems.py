@@ -32,6 +32,7 @@ STATUS: dict[type[ServiceError], int] = {
     errors.StoreUnavailable: 503,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
+    errors.NotAcceptable: 406,
 }
 
 RETRY_AFTER = {errors.QueueFull: "1", errors.NotReady: "1", errors.StoreUnavailable: "1"}

@@ -1,0 +1,52 @@
+"""In which format to answer: by the query's `format`, else by the `Accept` header (RFC 9110, 12.5.1), else JSON."""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from service.api import npy
+from service.errors import NotAcceptable
+
+Format = Literal["json", "npy"]
+
+MEDIA_TYPES: Mapping[Format, str] = {"json": "application/json", "npy": npy.MEDIA_TYPE}
+
+MAX_RANGES = 50
+"""Most media ranges of a header that are looked at."""
+
+
+def chosen(accept: str | None, asked: Format | None = None) -> Format:
+    """The format to answer in: of those that the client likes best, the first of ours.
+
+    Raises:
+        NotAcceptable: the client takes none of ours.
+    """
+    if asked is not None:
+        return asked
+    liked: dict[Format, float] = dict.fromkeys(MEDIA_TYPES, 0.0)
+    specific: dict[Format, int] = dict.fromkeys(MEDIA_TYPES, -1)
+    for part in (accept or "*/*").split(",")[:MAX_RANGES]:
+        media_range, _, parameters = part.strip().lower().partition(";")
+        quality = _quality(parameters)
+        for name, media_type in MEDIA_TYPES.items():
+            how = _specificity(media_range.strip(), media_type)
+            if how > specific[name]:
+                specific[name], liked[name] = how, quality
+    best = max(liked, key=lambda name: liked[name])
+    if liked[best] == 0:
+        raise NotAcceptable(f"The answer comes as {' or '.join(MEDIA_TYPES.values())}.")
+    return best
+
+
+def _quality(parameters: str) -> float:
+    found = re.search(r"(?:^|;)\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", parameters)
+    return min(float(found[1]), 1.0) if found else 1.0
+
+
+def _specificity(media_range: str, media_type: str) -> int:
+    """How closely a range names a type: 2 by name, 1 by its main type, 0 as anything, -1 not at all."""
+    if media_range == media_type:
+        return 2
+    if media_range == f"{media_type.partition('/')[0]}/*":
+        return 1
+    return 0 if media_range == "*/*" else -1

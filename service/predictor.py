@@ -65,11 +65,11 @@ class GridRequest:
 
 @dataclass(frozen=True)
 class BoundaryGrid:
-    """A grid and what its values are: `class_label` is whose probability or logit, None for labels."""
+    """A grid and what its values are: `class_index` is whose probability or logit, None for labels."""
 
     grid: Grid
     response: ResponseKind
-    class_label: Label | None
+    class_index: int | None
 
 
 def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
@@ -92,7 +92,7 @@ def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
     if work(version, spec.width * spec.height) > MAX_ANSWER_WORK:
         raise InvalidInput("resolution", "too many cells for a network of this size")
     grid = grids.evaluate(version.plan, spec, response=response, class_index=k)
-    return BoundaryGrid(grid, response, None if response == "label" else classes[k])
+    return BoundaryGrid(grid, response, None if response == "label" else k)
 
 
 def _class_index(classes: tuple[Label, ...], name: str | None, response: ResponseKind) -> int:

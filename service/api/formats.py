@@ -1,40 +1,40 @@
 """In which format to answer: by the query's `format`, else by the `Accept` header (RFC 9110, 12.5.1), else JSON."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from service.api import npy
+from service.api import npy, png
 from service.errors import NotAcceptable
 
-Format = Literal["json", "npy"]
+Format = Literal["json", "npy", "png"]
 
-MEDIA_TYPES: Mapping[Format, str] = {"json": "application/json", "npy": npy.MEDIA_TYPE}
+MEDIA_TYPES: Mapping[Format, str] = {"json": "application/json", "npy": npy.MEDIA_TYPE, "png": png.MEDIA_TYPE}
 
 MAX_RANGES = 50
 """Most media ranges of a header that are looked at."""
 
 
-def chosen(accept: str | None, asked: Format | None = None) -> Format:
-    """The format to answer in: of those that the client likes best, the first of ours.
+def chosen(offered: Sequence[Format], accept: str | None, asked: Format | None = None) -> Format:
+    """The format to answer in: of those that the client likes best, the first of those offered.
 
     Raises:
         NotAcceptable: the client takes none of ours.
     """
     if asked is not None:
         return asked
-    liked: dict[Format, float] = dict.fromkeys(MEDIA_TYPES, 0.0)
-    specific: dict[Format, int] = dict.fromkeys(MEDIA_TYPES, -1)
+    liked: dict[Format, float] = dict.fromkeys(offered, 0.0)
+    specific: dict[Format, int] = dict.fromkeys(offered, -1)
     for part in (accept or "*/*").split(",")[:MAX_RANGES]:
         media_range, _, parameters = part.strip().lower().partition(";")
         quality = _quality(parameters)
-        for name, media_type in MEDIA_TYPES.items():
-            how = _specificity(media_range.strip(), media_type)
+        for name in offered:
+            how = _specificity(media_range.strip(), MEDIA_TYPES[name])
             if how > specific[name]:
                 specific[name], liked[name] = how, quality
     best = max(liked, key=lambda name: liked[name])
     if liked[best] == 0:
-        raise NotAcceptable(f"The answer comes as {' or '.join(MEDIA_TYPES.values())}.")
+        raise NotAcceptable(f"The answer comes as {' or '.join(MEDIA_TYPES[name] for name in offered)}.")
     return best
 
 

@@ -8,9 +8,11 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from models import colours
+from models.grids import Grid
 from models.specs import MAX_GRID_CELLS, MAX_RESOLUTION, ResponseKind
 from service import predictor
-from service.api import caching, formats, npy
+from service.api import caching, formats, npy, png
 from service.api.deps import ServicesDep, look_up
 from service.api.formats import Format
 from service.api.patterns import RESOLUTION_PATTERN
@@ -22,6 +24,8 @@ router = APIRouter(tags=["boundary"])
 
 SOFTWARE = version_of("separatrix")
 """Part of every entity tag: another release may round otherwise."""
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class GridQuery(BaseModel):
@@ -50,7 +54,9 @@ class GridQuery(BaseModel):
         description="Whose probability or logit; by default the second of two classes.",
     )
 
-    format: Format | None = Field(None, description="`json` or `npy`; by default what `Accept` prefers, else JSON.")
+    format: Format | None = Field(
+        None, description="`json`, `npy` or `png`; by default what `Accept` prefers, else JSON."
+    )
 
     def request(self) -> GridRequest:
         """The same, as the predictor takes it."""
@@ -82,6 +88,7 @@ class GridResponse(BaseModel):
         alias="class", description="Whose probability or logit the values are; null for labels."
     )
     classes: list[int] | list[str] = Field(description="The K classes, as they were called in the training data.")
+    colours: list[str] = Field(description="The colour of each class in pictures, `#rrggbb`.")
     values: list[list[float]] = Field(description="(H, W) probabilities or logits; for labels, indices into `classes`.")
 
 
@@ -89,7 +96,7 @@ class GridResponse(BaseModel):
     "/boundary-grid",
     response_model=GridResponse,
     responses={
-        200: {"content": {npy.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}},
+        200: {"content": {npy.MEDIA_TYPE: BINARY, png.MEDIA_TYPE: BINARY}},
         304: {"description": "The client has this answer: its `If-None-Match` names the `ETag`."},
     },
 )
@@ -100,7 +107,7 @@ async def boundary_grid(
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A model's answer at every cell of a regular grid: its decision boundary as a map."""
-    form = formats.chosen(accept, query.format)
+    form = formats.chosen(("json", "npy", "png"), accept, query.format)
     version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
     asked = query.model_dump(exclude={"model", "version", "format"})
     published = version.published
@@ -112,22 +119,31 @@ async def boundary_grid(
     }
     if caching.is_known(tag, request.headers):
         return Response(status_code=304, headers=headers)
-    answer = _npy if form == "npy" else _json
-    response = await to_thread.run_sync(answer, version, query.request(), limiter=services.heavy)
+    response = await to_thread.run_sync(_ANSWERS[form], version, query.request(), limiter=services.heavy)
     response.headers.update(headers)
     return response
 
 
 def _npy(version: LoadedVersion, request: GridRequest) -> Response:
     grid = predictor.boundary_grid(version, request).grid
+    return Response(npy.encode(grid.values_HW), media_type=npy.MEDIA_TYPE, headers=_headers(version, grid))
+
+
+def _png(version: LoadedVersion, request: GridRequest) -> Response:
+    boundary = predictor.boundary_grid(version, request)
+    content = png.encode(boundary, len(version.card.classes), boundary.class_index)
+    return Response(content, media_type=png.MEDIA_TYPE, headers=_headers(version, boundary.grid))
+
+
+def _headers(version: LoadedVersion, grid: Grid) -> dict[str, str]:
+    """What neither an array nor a picture can say: who answered, and for which window."""
     window = (grid.x_W[0], grid.x_W[-1], grid.y_H[0], grid.y_H[-1])
-    headers = npy.headers(version) | {"Separatrix-Window": ",".join(repr(float(edge)) for edge in window)}
-    return Response(npy.encode(grid.values_HW), media_type=npy.MEDIA_TYPE, headers=headers)
+    return npy.headers(version) | {"Separatrix-Window": ",".join(repr(float(edge)) for edge in window)}
 
 
 def _json(version: LoadedVersion, request: GridRequest) -> Response:
     boundary = predictor.boundary_grid(version, request)
-    grid = boundary.grid
+    grid, classes = boundary.grid, version.card.classes
     content = orjson.dumps(
         {
             "model": version.published.model,
@@ -136,10 +152,14 @@ def _json(version: LoadedVersion, request: GridRequest) -> Response:
             "y": grid.y_H,
             "shape": grid.values_HW.shape,
             "response": boundary.response,
-            "class": boundary.class_label,
-            "classes": version.card.classes,
+            "class": None if boundary.class_index is None else classes[boundary.class_index],
+            "classes": classes,
+            "colours": colours.hexadecimal(colours.of_classes(len(classes))),
             "values": grid.values_HW,
         },
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
     return Response(content, media_type="application/json")
+
+
+_ANSWERS = {"json": _json, "npy": _npy, "png": _png}

@@ -77,7 +77,7 @@ async def predict(
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The class of each point, and the probability of every class."""
-    form = formats.chosen(accept)
+    form = formats.chosen(("json", "npy"), accept)
     asked = await _asked(request, services, query)
     version = await look_up(services.registry, lambda: services.registry.resolve(asked.model, asked.version))
     answer = _npy if form == "npy" else _json

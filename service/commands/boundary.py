@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 
-from models import answers, forward
+from models import answers, colours, forward
 from models.datasets import LabelledPoints
 from models.specs import InvalidInput
 from service import datasets, predictor
@@ -17,8 +16,6 @@ from service.settings import Settings
 FORMATS = (".png", ".svg", ".pdf", ".jpg")
 INCHES = 6.0
 DOTS_PER_INCH = 120
-FIRST_COLOURS = ("#c8372d", "#2f6fb3")
-"""Red and blue, as in the tutorial; further classes take colours of matplotlib's `tab20`."""
 
 
 def run(settings: Settings, *, model: str, version: int | None, out: Path, resolution: int) -> None:
@@ -38,16 +35,18 @@ def run(settings: Settings, *, model: str, version: int | None, out: Path, resol
 def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints) -> Figure:
     """The tutorial's picture: the region of each class, the points over it, and how many of them lie in their own."""
     classes = version.card.classes
-    colours = _colours(len(classes))
+    of_classes = colours.hexadecimal(colours.of_classes(len(classes)))
     figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     grid = boundary.grid
     levels = [k - 0.5 for k in range(len(classes) + 1)]
-    axes.contourf(grid.x_W, grid.y_H, grid.values_HW, levels=levels, colors=colours, alpha=0.35)
+    axes.contourf(grid.x_W, grid.y_H, grid.values_HW, levels=levels, colors=of_classes, alpha=0.35)
     dots = []
     for k in range(len(classes)):
         xy_N2 = points.xy_ND[points.label_N == k]
-        dots.append(axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=colours[k], edgecolors="white", linewidths=0.4))
+        dots.append(
+            axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=of_classes[k], edgecolors="white", linewidths=0.4)
+        )
     right = (forward.predicted(answers.probabilities(version.plan, points.xy_ND)) == points.label_N).mean()
     published = version.published
     axes.set_title(f"{published.model} version {published.version}: {right:.1%} of {len(points.xy_ND)} points right")
@@ -57,9 +56,3 @@ def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a label may hold a $
     return figure
-
-
-def _colours(classes: int) -> list[str]:
-    more = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]  # a ListedColormap
-    rest = [matplotlib.colors.to_hex(more[k % len(more)]) for k in range(4, classes + 2)]
-    return [*FIRST_COLOURS, *rest][:classes]

@@ -173,7 +173,7 @@ def test_the_answer_comes_in_the_format_that_the_client_likes_best(
     assert answer.headers["content-type"] == expected
 
 
-@pytest.mark.parametrize("accept", ["text/html", f"{NPY};q=0, application/json;q=0", "image/png"])
+@pytest.mark.parametrize("accept", ["text/html", f"{NPY};q=0, application/json;q=0, image/png;q=0", "image/bmp"])
 def test_a_format_that_there_is_not_is_refused(client: httpx.Client, accept: str) -> None:
     assert_problem(grid(client, accept), 406, "not-acceptable")
     answer = client.post("/predict", json={"model": "plane", "points": [[0, 0]]}, headers={"Accept": accept})

@@ -14,7 +14,7 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 
 def test_a_grid_has_its_axes_its_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
-    assert set(body) == {"model", "version", "x", "y", "shape", "response", "class", "classes", "values"}
+    assert set(body) == {"model", "version", "x", "y", "shape", "response", "class", "classes", "colours", "values"}
     assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")
     assert body["classes"] == ["red", "blue"]
     assert body["shape"] == [8, 12]

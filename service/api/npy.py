@@ -70,7 +70,15 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]
         shape, fortran_order, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
     except InvalidInput:
         raise
-    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, tokenize.TokenError) as error:
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+        tokenize.TokenError,
+    ) as error:
         raise InvalidInput("body", "must be an .npy file, as numpy.save writes it") from error
     if any(type(length) is not int or length < 0 for length in shape):
         raise InvalidInput("body", "must be of shape (N, D), a point a row")

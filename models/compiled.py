@@ -107,6 +107,10 @@ class CompiledRun:
         self._steps = 1
 
     @property
+    def _validates(self) -> bool:
+        return self._validation.label_N.size > 0
+
+    @property
     def begun(self) -> int:
         """Epochs begun."""
         counts = self._state.counts
@@ -164,15 +168,13 @@ class CompiledRun:
         done = int(self._state.counts[structures.EPOCH]) - before
         if done == 0:
             return None
-        rows = self._history[:, :done].copy()
-        validated = self._validation.label_N.size > 0
-        return Epochs(before + 1, rows[0], rows[1], rows[2] if validated else None, rows[3] if validated else None)
+        loss_E, accuracy_E, *validation = self._history[: 4 if self._validates else 2, :done].copy()
+        return Epochs(before + 1, loss_E, accuracy_E, *(validation or (None, None)))
 
     def measure(self) -> Metrics:
         """The loss and accuracy of the weights as they are now."""
         training = steps.measure(self._net, self._training, self._memory)
-        validated = self._validation.label_N.size > 0
-        validation = steps.measure(self._net, self._validation, self._memory) if validated else (None, None)
+        validation = steps.measure(self._net, self._validation, self._memory) if self._validates else (None, None)
         return Metrics(*training, *validation)
 
     def step_back(self) -> None:
@@ -249,12 +251,12 @@ def _memory(net: Net, points: int, *, learns: bool) -> Memory:
     """Room for `points` at most at a time; without derivatives if it is not for learning."""
     rows = int((net.widths + 1).sum()) - 1 + structures.SPARE_ROWS
     block = min(max(CACHED_VALUES // rows, LEAST_BLOCK), MOST_BLOCK, max(points, 1))
-    tape, backs = _apart(rows * block)
-    has_slopes = np.isin(net.codes, (structures.SILU, structures.GELU)).any()
     nothing = np.empty(0, np.float32)
+    tape, backs = _apart(rows * block) if learns else (np.empty(rows * block, np.float32), nothing)
+    has_slopes = np.isin(net.codes, (structures.SILU, structures.GELU)).any()
     return Memory(
         tape,
-        backs if learns else nothing,
+        backs,
         np.empty(rows * block, np.float32) if has_slopes else nothing,
         np.empty(net.weights.size, np.float32) if learns else nothing,
         block,

@@ -39,7 +39,7 @@ class Recipe:
             raise InvalidInput(
                 "training.batch_size", f"makes {steps:,} steps in all, at most {MAX_STEPS:,} are allowed"
             )
-        if self.batch_values > MAX_BATCH_VALUES:
+        if batch_values(self.points, self.network, self.training) > MAX_BATCH_VALUES:
             raise InvalidInput("training.batch_size", f"must be less: {batch:,} points of these layers fill the memory")
         split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
 
@@ -47,13 +47,6 @@ class Recipe:
     def features(self) -> int:
         """Coordinates of a point."""
         return self.points.features
-
-    @property
-    def batch_values(self) -> int:
-        """Values that the points of a step have in all layers."""
-        count = len(self.points.xy_ND)
-        batch = min(self.training.batch_size or count, count)
-        return batch * (self.features + sum(self.network.widths) + len(self.points.classes))
 
     @property
     def weights(self) -> int:
@@ -65,3 +58,10 @@ class Recipe:
         """SHA-256 (hex) of data, network and training settings, the seed among them."""
         parts = [self.points.digest, specs.asdict(self.network), specs.asdict(self.training)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def batch_values(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
+    """Values that the points of a step have in all layers."""
+    count = len(points.xy_ND)
+    batch = min(training.batch_size or count, count)
+    return batch * (points.features + sum(network.widths) + len(points.classes))

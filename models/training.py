@@ -45,7 +45,6 @@ def train(
     points: LabelledPoints,
     spec: TrainingSpec,
     *,
-    restart: int = 0,
     on_epochs: Callable[[Epochs], object] = lambda epochs: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -59,15 +58,30 @@ def train(
         network: takes float32 (N, D), gives logits (N, O).
         points: what to learn.
         spec: how; its `restarts` are for `train_best`.
-        restart: which of the restarts this is. It decides the order of mini-batches, not which points are held out.
         on_epochs: called with the passes that are done, some thousands at a time if they are that fast.
         should_stop: asked before it begins and then every few milliseconds, or after a step that takes longer.
 
     Raises:
         InvalidInput: the compiled implementation was asked for, and the network is not one that it knows.
     """
-    kept, held_out = split(points, fraction=spec.validation_fraction, seed=spec.seed)
-    layout = _compilable(network, points)
+    return _train(network, _parts(points, spec), spec, 0, on_epochs, should_stop)
+
+
+def _parts(points: LabelledPoints, spec: TrainingSpec) -> tuple[LabelledPoints, LabelledPoints | None]:
+    return split(points, fraction=spec.validation_fraction, seed=spec.seed)
+
+
+def _train(
+    network: nn.Module,
+    parts: tuple[LabelledPoints, LabelledPoints | None],
+    spec: TrainingSpec,
+    restart: int,
+    on_epochs: Callable[[Epochs], object],
+    should_stop: Callable[[], bool],
+) -> Outcome:
+    """One of the restarts. Which it is decides the order of mini-batches, not which points are held out."""
+    kept, held_out = parts
+    layout = _compilable(network, kept)
     if spec.implementation == "compiled" and layout is None:
         raise InvalidInput("training.implementation", "only torch can train this network")
     if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
@@ -187,6 +201,7 @@ def train_best(
     Raises:
         InvalidInput: see `train`.
     """
+    parts = _parts(points, spec)
     one_at_a_time = Lock()  # for what is called back, and for building: torch has one random generator for all
     stopped = Event()
     best: list[tuple[tuple[bool, float, int], nn.Module, Outcome]] = []
@@ -207,7 +222,7 @@ def train_best(
             return Restart(seed, "stopped", 0, None)
         with one_at_a_time:
             network = build(seed)
-        outcome = train(network, points, spec, restart=restart, on_epochs=partial(note, restart), should_stop=ask)
+        outcome = _train(network, parts, spec, restart, partial(note, restart), ask)
         with one_at_a_time:  # only the best is kept: a thousand networks would fill the memory
             best[:] = [min([*best, (_rank(outcome, restart), network, outcome)], key=lambda one: one[0])]
         return Restart(seed, outcome.ending, outcome.epochs, outcome.metrics)

@@ -11,6 +11,9 @@ Format = Literal["json", "npy", "png"]
 
 MEDIA_TYPES: Mapping[Format, str] = {"json": "application/json", "npy": npy.MEDIA_TYPE, "png": png.MEDIA_TYPE}
 
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+"""What the OpenAPI document says of a body that is no text."""
+
 MAX_RANGES = 50
 """Most media ranges of a header that are looked at."""
 

@@ -1,6 +1,5 @@
 """`GET /boundary-grid`."""
 
-from importlib.metadata import version as version_of
 from typing import Annotated
 
 import orjson
@@ -21,11 +20,6 @@ from service.records import NAME_PATTERN
 from service.registry import LoadedVersion
 
 router = APIRouter(tags=["boundary"])
-
-SOFTWARE = version_of("separatrix")
-"""Part of every entity tag: another release may round otherwise."""
-
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class GridQuery(BaseModel):
@@ -96,7 +90,7 @@ class GridResponse(BaseModel):
     "/boundary-grid",
     response_model=GridResponse,
     responses={
-        200: {"content": {npy.MEDIA_TYPE: BINARY, png.MEDIA_TYPE: BINARY}},
+        200: {"content": {npy.MEDIA_TYPE: formats.BINARY, png.MEDIA_TYPE: formats.BINARY}},
         304: {"description": "The client has this answer: its `If-None-Match` names the `ETag`."},
     },
 )
@@ -111,7 +105,8 @@ async def boundary_grid(
     version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
     asked = query.model_dump(exclude={"model", "version", "format"})
     published = version.published
-    tag = caching.entity_tag(SOFTWARE, published.model, published.version, published.card_digest, asked, form)
+    release = request.app.version  # another may round otherwise
+    tag = caching.entity_tag(release, published.model, published.version, published.card_digest, asked, form)
     headers = {
         "ETag": tag,
         "Cache-Control": caching.REVALIDATE if query.version is None else caching.FOR_EVER,

@@ -61,14 +61,11 @@ class ArrayQuery(BaseModel):
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="The same; the latest, if not given.")
 
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-
-
 @router.post(
     "/predict",
     response_model=PredictResponse,
-    openapi_extra=bodies.documented(PredictRequest, also={npy.MEDIA_TYPE: BINARY}),
-    responses={200: {"content": {npy.MEDIA_TYPE: BINARY}}},
+    openapi_extra=bodies.documented(PredictRequest, also={npy.MEDIA_TYPE: formats.BINARY}),
+    responses={200: {"content": {npy.MEDIA_TYPE: formats.BINARY}}},
 )
 async def predict(
     request: Request,

@@ -16,7 +16,7 @@ from models import checkpoints
 from models.cards import Card
 from models.datasets import LabelledPoints
 from models.networks import build
-from models.recipes import Recipe
+from models.recipes import batch_values
 from models.runs import Epoch, Epochs, Metrics
 from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
 from models.training import Best, Outcome, Restart, train_best
@@ -103,7 +103,7 @@ def _train(job: Job, files: Files, *, on_epochs: Callable[[int, Epochs], None], 
             lambda seed: build(network, points.features, len(points.classes), seed=seed),
             points,
             settings,
-            threads=_threads(Recipe(points, network, settings)),
+            threads=_threads(points, network, settings),
             on_epochs=on_epochs,
             should_stop=should_stop,
         )
@@ -124,9 +124,10 @@ def _failed(job: Job, code: str, detail: str) -> End:
     return lambda store: store.fail(job, code=code, detail=detail, epoch=0)
 
 
-def _threads(recipe: Recipe) -> int:
+def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
     """How many restarts to train at a time: one a core, and no more than there is memory for."""
-    return min(recipe.training.restarts, len(os.sched_getaffinity(0)), MAX_BATCH_VALUES // recipe.batch_values)
+    room = MAX_BATCH_VALUES // batch_values(points, network, training)
+    return min(training.restarts, len(os.sched_getaffinity(0)), room)
 
 
 def _keep(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: LabelledPoints, files: Files) -> End:

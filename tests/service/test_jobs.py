@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,17 @@ class Place:
         return self.trainer.submit("m", data or DatasetSpec(), NetworkSpec(hidden=hidden), spec)
 
 
+def once(act: Callable[[], object]) -> Callable[[int, Epoch], None]:
+    """Acts at the first news of a training, and never again."""
+    acts = [act]
+
+    def note(passes: int, latest: Epoch) -> None:
+        if acts:
+            acts.pop()()
+
+    return note
+
+
 WITHOUT_END: dict[str, Any] = {"epochs": 1_000_000, "hidden": (64, 64)}  # some minutes
 
 
@@ -96,17 +107,9 @@ def test_a_worker_that_is_told_to_leave_puts_the_job_back(place: Place) -> None:
 def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> None:
     job_id = place.submit(**WITHOUT_END)
 
-    asked = False
-
-    def cancel_once(passes: int, latest: Epoch) -> None:
-        nonlocal asked
-        if not asked:
-            asked = True
-            place.store.request_cancel(job_id)
-
     job = place.store.claim(job_id)
     assert job is not None
-    work(job, store=place.store, files=place.files, on_progress=cancel_once)
+    work(job, store=place.store, files=place.files, on_progress=once(lambda: place.store.request_cancel(job_id)))
     job = place.store.job(job_id)
     assert job.state == JobState.CANCELLED
     assert job.version is None
@@ -116,19 +119,14 @@ def test_a_cancelled_job_stops_in_the_middle_of_its_training(place: Place) -> No
 def test_a_worker_whose_job_has_gone_to_another_stops_and_publishes_nothing(place: Place) -> None:
     job_id = place.submit(**WITHOUT_END)
 
-    lost = False
-
-    def lose_it(passes: int, latest: Epoch) -> None:
-        nonlocal lost
-        if not lost:
-            lost = True
-            let_the_lease_run_out(place.files.database)
-            place.trainer.reconcile()
-            assert place.store.claim(job_id) is not None
+    def lose_it() -> None:
+        let_the_lease_run_out(place.files.database)
+        place.trainer.reconcile()
+        assert place.store.claim(job_id) is not None
 
     job = place.store.claim(job_id)
     assert job is not None
-    work(job, store=place.store, files=place.files, on_progress=lose_it)
+    work(job, store=place.store, files=place.files, on_progress=once(lose_it))
     job = place.store.job(job_id)
     assert (job.state, job.attempt) == (JobState.RUNNING, 2)
     assert place.store.versions_after(0) == []

@@ -1,11 +1,13 @@
 """What a plan answers: little by numpy, which needs nothing loaded, much by the compiled kernel."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from models import forward
-from models.datasets import DoubleArray, FloatArray, IntArray
+from models import forward, plain
+from models.datasets import DoubleArray, FloatArray, IntArray, points_array
 from models.plans import Plan
-from models.specs import ResponseKind
+from models.specs import InvalidInput, ResponseKind
 
 COMPILED_FROM = 5_000_000
 """Multiplications of an answer from which the kernel makes it: some 20 ms of numpy, or 300,000 cells of the tutorial's
@@ -17,17 +19,47 @@ def is_compiled(plan: Plan, points: int) -> bool:
     return points * plan.parameters.size >= COMPILED_FROM
 
 
+def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
+    """The network's output for points, float32 (N, D): float32 (N, O).
+
+    Raises:
+        InvalidInput: points of another number of coordinates, or the output of one overflows float32.
+    """
+    _check_features(plan, xy_ND)
+    return forward.logits(plan, xy_ND)
+
+
+def probabilities_of_rows(plan: Plan, rows: Sequence[Sequence[float]]) -> FloatArray:
+    """The same as `probabilities` for N points as lists of D finite numbers, which spares a few points the array.
+
+    Raises:
+        InvalidInput: the rows are of unequal length, a number is out of bounds, or an output overflows float32.
+    """
+    if len(rows) * plan.parameters.size <= plain.MOST_WORK:
+        found = plain.probabilities(plan, rows)
+        if found is not None:
+            return np.array(found, np.float32)
+    return probabilities(plan, points_array(rows))
+
+
 def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     """Class probabilities of points, float32 (N, D): float32 (N, K), each row summing to 1.
 
     Raises:
-        InvalidInput: the output of a point overflows float32.
+        InvalidInput: points of another number of coordinates, or the output of one overflows float32.
     """
+    _check_features(plan, xy_ND)
     if is_compiled(plan, len(xy_ND)):
         from models import compiled
 
         return compiled.probabilities(plan, xy_ND)
     return forward.probabilities(forward.logits(plan, xy_ND))
+
+
+def _check_features(plan: Plan, xy_ND: FloatArray) -> None:
+    given, wanted = xy_ND.shape[1], plan.features
+    if given != wanted:
+        raise InvalidInput("points", f"each point must have {wanted} coordinates, these have {given}")
 
 
 def responses(

@@ -125,14 +125,23 @@ def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> F
         wide_ND = np.array(rows, dtype=np.float64)
     except ValueError:
         raise _ragged(rows, field) from None
+    return bounded(wide_ND, field=field)
+
+
+def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> FloatArray:
+    """Points as float32, C order, once each number of them is known to be within bounds.
+
+    Raises:
+        InvalidInput: one is not.
+    """
     # not (<=) rather than (>): NaN compares false both ways
-    outside_ND = ~(np.abs(wide_ND) <= MAX_COORDINATE)
+    outside_ND = ~(np.abs(xy_ND) <= MAX_COORDINATE)
     if outside_ND.any():
         row, column = np.argwhere(outside_ND)[0]
         raise InvalidInput(
             f"{field}.{row}.{column}", f"must be a number between -{MAX_COORDINATE} and {MAX_COORDINATE}"
         )
-    return wide_ND.astype(np.float32)
+    return np.ascontiguousarray(xy_ND, dtype=np.float32)
 
 
 def split(points: LabelledPoints, *, fraction: float, seed: int) -> tuple[LabelledPoints, LabelledPoints | None]:

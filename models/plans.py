@@ -62,6 +62,13 @@ class Plan:
             start = end
         return tuple(layers)
 
+    @cached_property
+    def rows(self) -> tuple[tuple[tuple[list[float], float], ...], ...]:
+        """The same in Python's own numbers: of each layer, for each output the weights of its inputs and its bias."""
+        return tuple(
+            tuple(zip(layer.weight_OI.tolist(), layer.bias_O1[:, 0].tolist(), strict=True)) for layer in self.layers
+        )
+
 
 def plan_of(layout: Layout, state: Mapping[str, FloatArray]) -> Plan:
     """The plan of a network from its state dict as arrays.

@@ -10,9 +10,12 @@ from threading import Event
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 
-from service.api import datasets, grids, jobs, openapi, predictions, problems, registry, system
+from service.api import datasets, grids, jobs, metrics, openapi, predictions, problems, registry, system
 from service.api.bell import Bell
 from service.api.deps import Services
+from service.api.edge import Edge
+from service.api.metrics import Metrics
+from service.api.predictions import Predict
 from service.jobs.local import LocalEngine
 from service.registry import Registry
 from service.settings import Settings
@@ -35,12 +38,13 @@ WAITING_REQUESTS = 100
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
 
 
-def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
+def create_app(settings: Settings, *, stopping: Event | None = None) -> Edge:
     """The ASGI application. Its lifespan opens the data folder and the training processes, and closes them.
 
     `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
     requests that wait for a job then wait no longer.
     """
+    figures = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,6 +72,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
             CapacityLimiter(HEAVY_ANSWERS),
             CapacityLimiter(WAITING_REQUESTS),
             bell,
+            figures,
         )
         if settings.starters:
             starters.begin()
@@ -91,10 +96,10 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
         responses=problems.RESPONSES,
     )
     problems.install(app)
-    for router in (predictions, grids, jobs, registry, datasets, system):
+    for router in (predictions, grids, jobs, registry, datasets, system, metrics):
         app.include_router(router.router)
     openapi.install(app)
-    return app
+    return Edge(app, {("POST", "/predict"): Predict(app)}, figures)
 
 
 async def _keep_house(services: Services) -> None:

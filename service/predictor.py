@@ -1,12 +1,28 @@
 """Answers for published versions: classes of points, and boundary grids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from models import answers, forward, grids
-from models.datasets import FloatArray, IntArray, Label
+from models.datasets import FloatArray, IntArray, Label, points_array
 from models.grids import Grid
 from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, GridSpec, InvalidInput, ResponseKind
 from service.registry import LoadedVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionRequest:
+    """What somebody wants to know of some points.
+
+    Attributes:
+        threshold: of two classes, the probability of the second above which a point is given its label; None is 0.5.
+        logits: whether the network's output itself is wanted.
+    """
+
+    threshold: float | None = None
+    logits: bool = False
 
 
 @dataclass(frozen=True)
@@ -14,27 +30,57 @@ class Prediction:
     """The classes of some points.
 
     Attributes:
-        best_N: int64 (N,), the index of each point's most probable class.
+        best_N: int64 (N,), the index of each point's class: the most probable, or what the threshold says.
         prob_NK: float32 (N, K), each row summing to 1.
+        logit_NO: float32 (N, O), the network's output, O = 1 for two classes; None if it was not wanted.
     """
 
     best_N: IntArray
     prob_NK: FloatArray
+    logit_NO: FloatArray | None
+
+    @property
+    def margins(self) -> FloatArray:
+        """Float32 (N,): how much more probable each point's class is than the likeliest other.
+
+        Negative where a threshold overrules the more probable class.
+        """
+        own_N1 = np.take_along_axis(self.prob_NK, self.best_N[:, None], axis=1)
+        others_NK = self.prob_NK.copy()
+        np.put_along_axis(others_NK, self.best_N[:, None], -np.inf, axis=1)
+        margin_N: FloatArray = own_N1[:, 0] - others_NK.max(axis=1)
+        return margin_N
 
 
-def predict(version: LoadedVersion, xy_ND: FloatArray) -> Prediction:
-    """The class of each point, float32 (N, D).
+Points = FloatArray | Sequence[Sequence[float]]
+"""N points of D coordinates: float32 (N, D), or N lists of finite numbers."""
+
+_DEFAULT = PredictionRequest()
+
+
+def predict(version: LoadedVersion, points: Points, request: PredictionRequest = _DEFAULT) -> Prediction:
+    """The class of each point.
 
     Raises:
-        InvalidInput: the points have another number of coordinates, or are too large for the network.
+        InvalidInput: the points have another number of coordinates, are too many or too large for the network, or
+            a threshold is given though there are more than two classes.
     """
-    features = version.plan.features
-    if xy_ND.shape[1] != features:
-        raise InvalidInput("points", f"each point must have {features} coordinates, these have {xy_ND.shape[1]}")
-    if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * version.plan.classes > MAX_ANSWER_VALUES:
+    plan = version.plan
+    if work(version, len(points)) > MAX_ANSWER_WORK or len(points) * plan.classes > MAX_ANSWER_VALUES:
         raise InvalidInput("points", "too many at once for a network of this size: send them in several requests")
-    prob_NK = answers.probabilities(version.plan, xy_ND)
-    return Prediction(forward.predicted(prob_NK), prob_NK)
+    if request.threshold is not None and plan.classes > 2:
+        raise InvalidInput("threshold", f"is for models of two classes, this one has {plan.classes}")
+    logit_NO = None
+    if request.logits:
+        logit_NO = answers.logits(plan, points if isinstance(points, np.ndarray) else points_array(points))
+        prob_NK = forward.probabilities(logit_NO)
+    elif isinstance(points, np.ndarray):
+        prob_NK = answers.probabilities(plan, points)
+    else:
+        prob_NK = answers.probabilities_of_rows(plan, points)
+    if request.threshold is None:
+        return Prediction(forward.predicted(prob_NK), prob_NK, logit_NO)
+    return Prediction((prob_NK[:, 1] > np.float32(request.threshold)).astype(np.int64), prob_NK, logit_NO)
 
 
 def work(version: LoadedVersion, points: int) -> int:

@@ -16,9 +16,9 @@ from service.store.store import Store
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedVersion:
-    """A version with what is needed to answer for it."""
+    """A version with what is needed to answer for it. Loaded once, it is equal to itself alone."""
 
     published: PublishedVersion
     card: Card

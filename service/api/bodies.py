@@ -1,11 +1,14 @@
-"""JSON bodies, read strictly: no NaN, no unknown fields, numbers that are numbers."""
+"""Bodies of requests, read strictly: no more than allowed, no NaN, no unknown fields, numbers that are numbers."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from fastapi import Request
+from anyio import to_thread
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from models.specs import MAX_POINTS, InvalidInput
 from service.errors import BodyTooLarge, UnsupportedMediaType
@@ -22,6 +25,11 @@ Parsing holds the interpreter, for less than a second at these bounds. With no b
 seconds, and gigabytes.
 """
 
+JSON = "application/json"
+
+Headers = Mapping[bytes, bytes]
+"""Of a request, by name in lower case."""
+
 
 class Body(BaseModel):
     """Base of the schemas of request bodies."""
@@ -32,8 +40,8 @@ class Body(BaseModel):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-async def read(request: Request, schema: type[AnyBody], *, max_bytes: int) -> AnyBody:
-    """The request's body as `schema`.
+async def read(headers: Headers, receive: Receive, schema: type[AnyBody], *, max_bytes: int) -> AnyBody:
+    """The request's body, JSON, as `schema`.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON.
@@ -41,41 +49,98 @@ async def read(request: Request, schema: type[AnyBody], *, max_bytes: int) -> An
         InvalidInput: it holds more values than any request may.
         BodyTooLarge: it is longer than `max_bytes`.
     """
-    if media_type(request) != "application/json":
+    if media_type(headers) != JSON:
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    text = await content(request, max_bytes)
+    return validated(await content(headers, receive, max_bytes), schema)
+
+
+def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
+    """JSON as `schema`.
+
+    Raises:
+        RequestValidationError: it is not JSON, or not of that schema.
+        InvalidInput: it holds more values than any request may.
+    """
     for mark, (name, most) in MAX_MARKS.items():
         if text.count(mark) > most:
             raise InvalidInput("body", f"at most {most:,} {name}: send less at once")
     try:
         return schema.model_validate_json(text)
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
+        raise invalid(error) from None
 
 
-def media_type(request: Request) -> str:
+def invalid(error: ValidationError) -> RequestValidationError:
+    """The error of a schema as one that `problems` answers, without what the client sent."""
+    return RequestValidationError(error.errors(include_url=False, include_input=False))
+
+
+def headers_of(scope: Scope) -> Headers:
+    """A request's headers by name."""
+    return dict(scope["headers"])
+
+
+def header(headers: Headers, name: bytes) -> str:
+    """The value of a header, by its name in lower case; empty if the request has none."""
+    return headers.get(name, b"").decode("latin-1")
+
+
+def media_type(headers: Headers) -> str:
     """What the body is declared to be, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return header(headers, b"content-type").partition(";")[0].strip().lower()
 
 
-async def content(request: Request, max_bytes: int) -> bytes:
-    """The body's bytes, of which no more than `max_bytes` and one chunk are read.
+async def content(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+    """The body's bytes, of which no more than `max_bytes` and one chunk are read, or unpacked from gzip.
 
     Raises:
         BodyTooLarge: there are more.
+        UnsupportedMediaType: it is packed in another way.
+        InvalidInput: it is declared as gzip, and is not.
     """
-    too_large = BodyTooLarge(f"At most {max_bytes:,} bytes are read; send the points in several requests.")
-    if int(request.headers.get("content-length", "0")) > max_bytes:  # the server has seen to it that it is a number
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large
-    return bytes(body)
+    encoding = header(headers, b"content-encoding").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise UnsupportedMediaType("Send the body as it is, or with Content-Encoding: gzip.")
+    body = await _received(headers, receive, max_bytes)
+    if encoding in ("", "identity"):
+        return body
+    return await to_thread.run_sync(_unpacked, body, max_bytes)
+
+
+async def _received(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+    if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has seen to it that it is a number
+        raise _too_large(max_bytes)
+    parts, length, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message["body"])
+        length += len(message["body"])
+        if length > max_bytes:
+            raise _too_large(max_bytes)
+        more = message["more_body"]
+    return b"".join(parts)
+
+
+def _unpacked(body: bytes, max_bytes: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # gzip's own header, no other
+    try:
+        unpacked = unpacker.decompress(body, max_bytes + 1)
+    except zlib.error:
+        raise InvalidInput("body", "must be gzip, as its Content-Encoding says") from None
+    if len(unpacked) > max_bytes:
+        raise _too_large(max_bytes)
+    if not unpacker.eof or unpacker.unused_data:
+        raise InvalidInput("body", "must be one whole gzip stream, and nothing after it")
+    return unpacked
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"At most {max_bytes:,} bytes are read; send the points in several requests.")
 
 
 def documented(schema: type[Body], *, also: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads such a body, or one of the media types `also`."""
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}, **(also or {})}}}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": reference}, **(also or {})}}}

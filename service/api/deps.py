@@ -9,6 +9,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 
 from service.api.bell import Bell
+from service.api.metrics import Metrics
 from service.errors import ModelNotFound, VersionNotFound
 from service.records import NAME_PATTERN
 from service.registry import Registry
@@ -42,6 +43,7 @@ class Services:
     heavy: CapacityLimiter
     waits: CapacityLimiter
     bell: Bell
+    metrics: Metrics
 
 
 def _services(request: Request) -> Services:

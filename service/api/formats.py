@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
-from service.api import npy, png
+from service.api import arrow, npy, png
 from service.errors import NotAcceptable
 
-Format = Literal["json", "npy", "png"]
+Format = Literal["json", "npy", "arrow", "png"]
 
-MEDIA_TYPES: Mapping[Format, str] = {"json": "application/json", "npy": npy.MEDIA_TYPE, "png": png.MEDIA_TYPE}
+MEDIA_TYPES: Mapping[Format, str] = {
+    "json": "application/json",
+    "npy": npy.MEDIA_TYPE,
+    "arrow": arrow.MEDIA_TYPE,
+    "png": png.MEDIA_TYPE,
+}
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 """What the OpenAPI document says of a body that is no text."""
@@ -26,9 +32,14 @@ def chosen(offered: Sequence[Format], accept: str | None, asked: Format | None =
     """
     if asked is not None:
         return asked
+    return _best(tuple(offered), accept) if accept else offered[0]
+
+
+@lru_cache(maxsize=100)
+def _best(offered: tuple[Format, ...], accept: str) -> Format:
     liked: dict[Format, float] = dict.fromkeys(offered, 0.0)
     specific: dict[Format, int] = dict.fromkeys(offered, -1)
-    for part in (accept or "*/*").split(",")[:MAX_RANGES]:
+    for part in accept.split(",")[:MAX_RANGES]:
         media_range, _, parameters = part.strip().lower().partition(";")
         quality = _quality(parameters)
         for name in offered:

@@ -1,6 +1,6 @@
 """`GET /boundary-grid`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 from anyio import to_thread
@@ -13,7 +13,6 @@ from models.specs import MAX_GRID_CELLS, MAX_RESOLUTION, ResponseKind
 from service import predictor
 from service.api import caching, formats, npy, png
 from service.api.deps import ServicesDep, look_up
-from service.api.formats import Format
 from service.api.patterns import RESOLUTION_PATTERN
 from service.predictor import GridRequest
 from service.records import NAME_PATTERN
@@ -48,7 +47,7 @@ class GridQuery(BaseModel):
         description="Whose probability or logit; by default the second of two classes.",
     )
 
-    format: Format | None = Field(
+    format: Literal["json", "npy", "png"] | None = Field(
         None, description="`json`, `npy` or `png`; by default what `Accept` prefers, else JSON."
     )
 

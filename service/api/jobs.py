@@ -247,7 +247,8 @@ PreferHeader = Annotated[
 @router.post("/train", status_code=202, response_model=JobView, openapi_extra=bodies.documented(TrainRequest))
 async def train(request: Request, response: Response, services: ServicesDep, prefer: PreferHeader = None) -> JobView:
     """Puts a training in the queue. Once this has answered, the job is not lost, whatever goes down."""
-    body = await bodies.read(request, TrainRequest, max_bytes=services.settings.max_body_bytes)
+    headers = bodies.headers_of(request.scope)
+    body = await bodies.read(headers, request.receive, TrainRequest, max_bytes=services.settings.max_body_bytes)
     job_id = await to_thread.run_sync(_submit, services, body)
     job = await _look(services, job_id, prefer, request, response)
     response.headers["Location"] = f"/jobs/{job_id}"

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from models.datasets import FloatArray
+from models.datasets import FloatArray, bounded
 from models.specs import MAX_FEATURES, InvalidInput
 from service.registry import LoadedVersion
 
@@ -38,7 +38,7 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
     The header is held against the length of the body before anything is made of it.
 
     Raises:
-        InvalidInput: it is no such file, or holds something other than N points, or a number that float32 has not.
+        InvalidInput: it is no such file, or holds something other than N points, or a number that is out of bounds.
     """
     shape, fortran_order, dtype, start = _header(content)
     if dtype not in (np.dtype("<f4"), np.dtype("<f8"), np.dtype(">f4"), np.dtype(">f8")):
@@ -50,13 +50,7 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
     if len(content) - start != shape[0] * shape[1] * dtype.itemsize:
         raise InvalidInput("body", "has not the length that its header says")
     flat = np.frombuffer(content, dtype, offset=start)
-    xy_ND = flat.reshape(shape, order="F" if fortran_order else "C")
-    with np.errstate(over="ignore"):  # answered for below
-        points = np.ascontiguousarray(xy_ND, dtype=np.float32)
-    if not np.isfinite(points).all():
-        row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
-        raise InvalidInput(f"points.{row}", "must be finite numbers that float32 can hold")
-    return points
+    return bounded(flat.reshape(shape, order="F" if fortran_order else "C"))
 
 
 def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:

@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from service.api.jobs import TrainRequest
-from service.api.predictions import PredictRequest
+from service.api.prediction_requests import PredictRequest
 from service.api.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"

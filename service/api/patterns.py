@@ -2,3 +2,4 @@
 
 JOB_ID_PATTERN = r"^[0-9a-f]{24}$"
 RESOLUTION_PATTERN = r"^[0-9]{1,5}(x[0-9]{1,5})?$"
+PARTS_PATTERN = r"^(labels|probabilities|logits)(,(labels|probabilities|logits)){0,2}$"

@@ -1,7 +1,7 @@
 """Errors as HTTP: one body for all (RFC 9457, with an `error` string beside), and one table of statuses."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from models.specs import InvalidInput
 from service import errors
-from service.api.patterns import JOB_ID_PATTERN, RESOLUTION_PATTERN
+from service.api.patterns import JOB_ID_PATTERN, PARTS_PATTERN, RESOLUTION_PATTERN
 from service.errors import ServiceError
 from service.records import NAME_PATTERN, NAME_RULE
 
@@ -41,6 +41,7 @@ RETRY_AFTER = {errors.QueueFull: "1", errors.NotReady: "1", errors.StoreUnavaila
 PATTERN_RULES = {
     NAME_PATTERN: NAME_RULE,
     JOB_ID_PATTERN: "must be the id of a job, 24 hexadecimal digits",
+    PARTS_PATTERN: "must be some of labels, probabilities and logits, with commas between",
     RESOLUTION_PATTERN: "must be W or WxH, such as 200 or 320x240",
 }
 """What each pattern of our schemas asks for, in words."""
@@ -114,27 +115,33 @@ def problem(
 
 def install(app: FastAPI) -> None:
     """Has the app answer every error with a problem."""
-    app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(InvalidInput, _invalid_input)
-    app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(ClientDisconnect, _hung_up)
-    app.add_exception_handler(Exception, _fault)
+
+    async def handle(_: Request, error: Exception) -> Response:
+        return response(error)
+
+    for kind in (*_ANSWERS, Exception):
+        app.add_exception_handler(kind, handle)
 
 
-async def _service_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
+def response(error: Exception) -> Response:
+    """What a request that ended in this error is answered."""
+    for kind, answer in _ANSWERS.items():
+        if isinstance(error, kind):
+            return answer(error)
+    detail = "This is a fault of the service, and its log says more."
+    return problem(500, "internal", "Something went wrong", detail)
+
+
+def _service_error(error: ServiceError) -> Response:
     headers = {"Retry-After": RETRY_AFTER[type(error)]} if type(error) in RETRY_AFTER else None
     return problem(STATUS[type(error)], error.code, error.title, str(error), headers=headers)
 
 
-async def _invalid_input(_: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidInput)
+def _invalid_input(error: InvalidInput) -> Response:
     return _invalid([FieldProblem(field=error.field, detail=error.reason)])
 
 
-async def _invalid_request(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+def _invalid_request(error: RequestValidationError) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
         return problem(400, "malformed-json", "The request body is not JSON", _sentence(found[0]))
@@ -146,20 +153,23 @@ def _invalid(fields: list[FieldProblem]) -> Response:
     return problem(422, "invalid-input", "The request cannot be done as asked", detail, fields=fields)
 
 
-async def _http_exception(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _http_exception(error: HTTPException) -> Response:
     code, title = _HTTP_CODES.get(error.status_code, ("refused", "The request was refused"))
     return problem(error.status_code, code, title, "GET /docs shows what there is.", headers=error.headers)
 
 
-async def _hung_up(_: Request, __: Exception) -> Response:
+def _hung_up(_: ClientDisconnect) -> Response:
     """For nobody: the client went away before its request was whole."""
     return Response(status_code=400)
 
 
-async def _fault(_: Request, __: Exception) -> Response:
-    detail = "This is a fault of the service, and its log says more."
-    return problem(500, "internal", "Something went wrong", detail)
+_ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
+    ServiceError: _service_error,
+    InvalidInput: _invalid_input,
+    RequestValidationError: _invalid_request,
+    HTTPException: _http_exception,
+    ClientDisconnect: _hung_up,
+}
 
 
 def _path(location: Sequence[int | str]) -> str:

@@ -1,0 +1,134 @@
+"""The answers of `POST /predict`, in whichever form is asked for."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from pydantic import BaseModel, Field
+
+from models.datasets import FloatArray, IntArray
+from models.specs import InvalidInput
+from service.api import arrow, bodies, npy
+from service.api.edge import Answer
+from service.api.formats import Format
+from service.api.prediction_requests import Asked, Part
+from service.predictor import Prediction
+from service.registry import LoadedVersion
+
+DEFAULT_PARTS: tuple[Part, ...] = ("labels", "probabilities")
+
+CHUNK = 4_096
+"""Rows that are written at a time: a fraction of a millisecond, after which other threads may take their turn."""
+
+
+class PredictResponse(BaseModel):
+    """The class of each point."""
+
+    model: str
+    version: int = Field(description="The version that answered.")
+    classes: list[int] | list[str] = Field(description="The K classes, as they were called in the training data.")
+    labels: list[int] | list[str] | None = Field(None, description="The class of each of the N points.")
+    probabilities: list[list[float]] | None = Field(
+        None, description="(N, K), in the order of `classes`; each row sums to 1."
+    )
+    logits: list[list[float]] | None = Field(
+        None, description="(N, K), if asked for; (N, 1) for two classes, that of the second."
+    )
+    margins: list[float] | None = Field(
+        None, description="(N,), if asked for: the probability of the label less that of the likeliest other class."
+    )
+
+
+def encode(form: Format, version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
+    """The answer in one of the forms.
+
+    Raises:
+        InvalidInput: that form has no room for what is asked.
+    """
+    return _ENCODERS[form](version, asked, prediction)
+
+
+class _Wording(NamedTuple):
+    """What is the same in all answers of a version: how they begin, and each label with a comma behind it."""
+
+    beginning: bytes
+    labels_K: npt.NDArray[np.bytes_]
+
+
+@lru_cache(maxsize=1_000)
+def _wording(version: LoadedVersion) -> _Wording:
+    published, classes = version.published, version.card.classes
+    beginning = orjson.dumps({"model": published.model, "version": published.version, "classes": classes})
+    labels = [orjson.dumps(label) + b"," for label in classes]
+    width = max(map(len, labels))
+    return _Wording(beginning[:-1], np.array([label.ljust(width) for label in labels]))  # JSON takes blanks anywhere
+
+
+def _json(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
+    wording = _wording(version)
+    pieces = [wording.beginning]
+    for part in asked.parts or DEFAULT_PARTS:
+        pieces.append(b',"%s":' % part.encode())
+        pieces.append(_PARTS[part](wording, prediction))
+    if asked.margin:
+        pieces += [b',"margins":', _numbers(prediction.margins)]
+    pieces.append(b"}")
+    return _answer(bodies.JSON, b"".join(pieces))
+
+
+def _labels(wording: _Wording, prediction: Prediction) -> bytes:
+    return b"[" + wording.labels_K[prediction.best_N].tobytes().rstrip(b" ,") + b"]"
+
+
+def _numbers(array: FloatArray | None) -> bytes:
+    assert array is not None
+    if len(array) <= CHUNK:
+        return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+    chunks = [array[start : start + CHUNK] for start in range(0, len(array), CHUNK)]
+    return b"[" + b",".join(orjson.dumps(chunk, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for chunk in chunks) + b"]"
+
+
+_PARTS: dict[Part, Callable[[_Wording, Prediction], bytes]] = {
+    "labels": _labels,
+    "probabilities": lambda _, prediction: _numbers(prediction.prob_NK),
+    "logits": lambda _, prediction: _numbers(prediction.logit_NO),
+}
+
+
+def _npy(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
+    if asked.margin:
+        raise InvalidInput("margin", "is not for an .npy, which holds one array; ask for JSON or Arrow")
+    parts = asked.parts or ("probabilities",)
+    if len(parts) > 1:
+        raise InvalidInput("return", "must be one of labels, probabilities and logits, since an .npy holds one array")
+    return _answer(npy.MEDIA_TYPE, npy.encode(_array(parts[0], prediction)), version)
+
+
+def _arrow(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
+    columns: dict[str, FloatArray | IntArray] = {
+        part: _array(part, prediction) for part in asked.parts or DEFAULT_PARTS
+    }
+    if asked.margin:
+        columns["margins"] = prediction.margins
+    return _answer(arrow.MEDIA_TYPE, arrow.encode(version, columns), version)
+
+
+def _array(part: Part, prediction: Prediction) -> FloatArray | IntArray:
+    if part == "labels":
+        return prediction.best_N
+    array = prediction.prob_NK if part == "probabilities" else prediction.logit_NO
+    assert array is not None  # logits that were asked for were made
+    return array
+
+
+def _answer(media_type: str, body: bytes, version: LoadedVersion | None = None) -> Answer:
+    headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+    if version is not None:
+        headers += [(name.lower().encode(), value.encode()) for name, value in npy.headers(version).items()]
+    return Answer(200, tuple(headers), body)
+
+
+_ENCODERS = {"json": _json, "npy": _npy, "arrow": _arrow}

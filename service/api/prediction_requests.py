@@ -1,0 +1,153 @@
+"""What `POST /predict` is asked, in whichever form it comes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError
+
+from models.datasets import FloatArray
+from models.specs import MAX_FEATURES, InvalidInput
+from service.api import arrow, bodies, json_points, npy
+from service.api.bodies import Body
+from service.api.patterns import PARTS_PATTERN
+from service.errors import UnsupportedMediaType
+from service.predictor import Points, PredictionRequest
+from service.records import NAME_PATTERN
+
+Part = Literal["labels", "probabilities", "logits"]
+
+Row = Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]
+Rows = Annotated[list[Row], FailFast(), Field(min_length=1)]
+Threshold = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        lt=1,
+        description="Of two classes, the probability of the second above which a point gets its label; else 0.5.",
+    ),
+]
+Margin = Annotated[
+    bool, Field(description="Also how much more probable each point's class is than the likeliest other: `margins`.")
+]
+
+
+class PredictFields(Body):
+    """Who is to answer, and what."""
+
+    model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The latest, if not given.")
+    threshold: Threshold = None
+    parts: list[Part] | None = Field(
+        None,
+        alias="return",
+        min_length=1,
+        max_length=3,
+        description="What to answer for each point; labels and probabilities if not given.",
+    )
+    margin: Margin = False
+
+
+class PredictRequest(PredictFields):
+    """Points to put on one side of the line or the other."""
+
+    points: Rows = Field(
+        description="N points of as many coordinates as the model was trained on; computed in float32.",
+        examples=[[[0.5, -0.25], [2.0, 1.0]]],
+    )
+
+
+class ArrayQuery(BaseModel):
+    """The same for a body that is an array, and has no room for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(None, pattern=NAME_PATTERN, description="For a body that is no JSON, and needed there.")
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The same; the latest, if not given.")
+    threshold: Threshold = None
+    parts: str | None = Field(
+        None,
+        alias="return",
+        pattern=PARTS_PATTERN,
+        description="What to answer for each point, with commas between; an `.npy` holds one of them.",
+    )
+    margin: Margin = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request.
+
+    Attributes:
+        parts: what to answer for each point; None leaves it to the form of the answer.
+        margin: whether the margins are wanted too.
+    """
+
+    model: str
+    version: int | None
+    points: Points
+    prediction: PredictionRequest
+    parts: tuple[Part, ...] | None
+    margin: bool
+
+
+def read(media_type: str, body: bytes, query: bytes, *, max_points: int) -> Asked:
+    """The request that a body and a query make.
+
+    Raises:
+        UnsupportedMediaType: it is a body of another kind.
+        RequestValidationError, InvalidInput: something in it is not as it should be.
+    """
+    reader = _READERS.get(media_type)
+    if reader is None:
+        raise UnsupportedMediaType(f"Send the points with one of Content-Type: {', '.join(_READERS)}.")
+    return reader(body, query, max_points)
+
+
+def _json(body: bytes, query: bytes, max_points: int) -> Asked:
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        raise InvalidInput(name, "belongs into the body, when that is JSON")
+    fields, points = _fields_and_points(body)
+    if len(points) > max_points:
+        raise InvalidInput("points", f"at most {max_points:,} points in one request")
+    return _asked(fields.model, fields.version, points, fields.threshold, fields.parts, fields.margin)
+
+
+def _fields_and_points(body: bytes) -> tuple[PredictFields, Points]:
+    if len(body) >= json_points.WORTHWHILE_BYTES:
+        found = json_points.read(body)
+        if found is not None:
+            try:
+                return PredictFields.model_validate(found[0]), found[1]
+            except ValidationError as error:
+                raise bodies.invalid(error) from None
+    request = bodies.validated(body, PredictRequest)
+    return request, request.points
+
+
+def _array(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], Asked]:
+    def reader(body: bytes, query: bytes, max_points: int) -> Asked:
+        try:
+            asked = ArrayQuery.model_validate(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
+        except ValidationError as error:
+            raise bodies.invalid(error) from None
+        if asked.model is None:
+            raise InvalidInput("model", "must be given as ?model= when the body is an array")
+        parts = asked.parts.split(",") if asked.parts else None
+        points = decode(body, max_points=max_points)
+        return _asked(asked.model, asked.version, points, asked.threshold, parts, asked.margin)
+
+    return reader
+
+
+def _asked(model: str, version: int | None, points: Points, threshold: float | None, parts: Any, margin: bool) -> Asked:
+    prediction = PredictionRequest(threshold=threshold, logits=parts is not None and "logits" in parts)
+    return Asked(model, version, points, prediction, tuple(parts) if parts else None, margin)
+
+
+_READERS: dict[str, Callable[[bytes, bytes, int], Asked]] = {
+    bodies.JSON: _json,
+    npy.MEDIA_TYPE: _array(npy.decode_points),
+    arrow.MEDIA_TYPE: _array(arrow.decode_points),
+}

@@ -1,11 +1,9 @@
 """What a plan answers: little by numpy, which needs nothing loaded, much by the compiled kernel."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from models import forward, plain
-from models.datasets import DoubleArray, FloatArray, IntArray, points_array
+from models import forward
+from models.datasets import DoubleArray, FloatArray, IntArray
 from models.plans import Plan
 from models.specs import InvalidInput, ResponseKind
 
@@ -27,19 +25,6 @@ def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     """
     _check_features(plan, xy_ND)
     return forward.logits(plan, xy_ND)
-
-
-def probabilities_of_rows(plan: Plan, rows: Sequence[Sequence[float]]) -> FloatArray:
-    """The same as `probabilities` for N points as lists of D finite numbers, which spares a few points the array.
-
-    Raises:
-        InvalidInput: the rows are of unequal length, a number is out of bounds, or an output overflows float32.
-    """
-    if len(rows) * plan.parameters.size <= plain.MOST_WORK:
-        found = plain.probabilities(plan, rows)
-        if found is not None:
-            return np.array(found, np.float32)
-    return probabilities(plan, points_array(rows))
 
 
 def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:

@@ -48,15 +48,27 @@ def probabilities(logit_NO: FloatArray) -> FloatArray:
     """Class probabilities from logits: float32 (N, K), each row summing to 1. Sigmoid for one logit, else softmax."""
     if logit_NO.shape[1] == 1:
         # each side from its own exponential: 1 - p would lose the small probabilities
-        return np.concatenate([_sigmoid(-logit_NO), _sigmoid(logit_NO)], axis=1)
+        return np.reciprocal(_one_and_exponentials(logit_NO))
     with np.errstate(over="ignore"):  # a difference that overflows has a probability of 0 all the same
         exp_NK = np.exp(logit_NO - logit_NO.max(axis=1, keepdims=True))
     prob_NK: FloatArray = exp_NK / exp_NK.sum(axis=1, keepdims=True)
     return prob_NK
 
 
+def _one_and_exponentials(logit_N1: FloatArray) -> FloatArray:
+    sum_N2 = np.empty((len(logit_N1), 2), np.float32)
+    sum_N2[:, :1] = logit_N1
+    np.negative(logit_N1, out=sum_N2[:, 1:])
+    with np.errstate(over="ignore"):  # infinite beyond 88, where the probability is 0 in float32
+        np.exp(sum_N2, out=sum_N2)
+    sum_N2 += 1
+    return sum_N2
+
+
 def predicted(prob_NK: FloatArray) -> IntArray:
     """The index of the most probable class of each point, the first of equals: int64 (N,)."""
+    if prob_NK.shape[1] == 2:  # a fraction of what argmax takes for rows so short
+        return (prob_NK[:, 1] > prob_NK[:, 0]).astype(np.int64)
     best_N: IntArray = prob_NK.argmax(axis=1)
     return best_N
 

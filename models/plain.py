@@ -1,14 +1,17 @@
-"""A plan's answer for a handful of points, in plain Python: there a call of numpy costs more than its arithmetic.
+"""A small plan as one Python function, for a few points: there a single call of numpy costs more than the arithmetic.
 
-`models.forward` does the same for more.
+`models.forward` does the same for any plan and any number of points.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from operator import mul
+from functools import lru_cache
 
-from models.plans import Plan
+from models.plans import Dense, Plan
 from models.specs import Activation
+
+MOST_WEIGHTS = 100
+"""Of a plan that is written out."""
 
 MOST_WORK = 200
 """Multiplications, points times weights, up to which this is the faster way."""
@@ -16,35 +19,31 @@ MOST_WORK = 200
 CALM = 1e6
 """Largest sum of coordinates or logits that is answered for. Beyond, float32 may overflow: numpy is to judge."""
 
+Function = Callable[..., tuple[float, ...]]
+"""From the D coordinates of a point to its O logits, in double precision."""
+
 
 def probabilities(plan: Plan, points: Sequence[Sequence[float]]) -> list[list[float]] | None:
-    """Class probabilities of N points of D coordinates each: N lists of K numbers that sum to 1.
+    """Class probabilities of N points of D finite coordinates each: N lists of K numbers that sum to 1.
 
-    None if it is not for this module to say: points that do not fit the plan, or numbers that are very large.
+    None if it is not for this module to say: a larger plan, more points, points that do not fit the plan, or numbers
+    that are very large.
     """
-    features = plan.features
+    function = _function(plan)
+    if function is None or len(points) * plan.parameters.size > MOST_WORK:
+        return None
     answer = []
     try:
         for x_D in points:
-            if len(x_D) != features or sum(map(abs, x_D)) > CALM:
+            if not sum(map(abs, x_D)) <= CALM:
                 return None
-            logit_O = _logits(plan, x_D)
+            logit_O = function(*x_D)
             if not sum(map(abs, logit_O)) <= CALM:  # nor is a NaN
                 return None
-            answer.append(_of_two(logit_O[0]) if len(logit_O) == 1 else _softmax(logit_O))
-    except OverflowError:  # an exponential that no double holds
+            answer.append(_of_two(*logit_O) if len(logit_O) == 1 else _softmax(logit_O))
+    except (TypeError, OverflowError):  # another number of coordinates; an exponential that no double holds
         return None
     return answer
-
-
-def _logits(plan: Plan, x_D: Sequence[float]) -> list[float]:
-    a_I = list(x_D)
-    for rows, name in zip(plan.rows, plan.activations, strict=False):  # the branch, behind them, has none
-        z_O = [sum(map(mul, weight_I, a_I), bias) for weight_I, bias in rows]
-        a_I = z_O if name == "identity" else list(map(_ACTIVATIONS[name], z_O))
-    if not plan.has_branch:
-        return a_I
-    return [a + sum(map(mul, weight_D, x_D), bias) for a, (weight_D, bias) in zip(a_I, plan.rows[-1], strict=True)]
 
 
 def _of_two(logit: float) -> list[float]:
@@ -54,11 +53,39 @@ def _of_two(logit: float) -> list[float]:
     return [less, more] if logit > 0 else [more, less]
 
 
-def _softmax(logit_K: list[float]) -> list[float]:
+def _softmax(logit_K: Sequence[float]) -> list[float]:
     greatest = max(logit_K)
     exp_K = [math.exp(z - greatest) for z in logit_K]
     total = sum(exp_K)
     return [e / total for e in exp_K]
+
+
+@lru_cache(maxsize=1_000)
+def _function(plan: Plan) -> Function | None:
+    """The plan written out, a line a neuron, unless it is large. The text is made of numbers and of names of ours."""
+    if plan.parameters.size > MOST_WEIGHTS:
+        return None
+    inputs = [f"x{d}" for d in range(plan.features)]
+    lines = [f"def logits({', '.join(inputs)}):"]
+    values = inputs
+    for i, (layer, activation) in enumerate(zip(plan.layers, plan.activations, strict=False)):
+        outputs = [f"a{i}_{o}" for o in range(len(layer.bias_O1))]
+        for name, term in zip(outputs, _sums(layer, values), strict=True):
+            lines.append(f"    {name} = {term if activation == 'identity' else f'{activation}({term})'}")
+        values = outputs
+    if plan.has_branch:
+        values = [f"{a} + {term}" for a, term in zip(values, _sums(plan.layers[-1], inputs), strict=True)]
+    lines.append(f"    return ({', '.join(values)},)")
+    names: dict[str, Function] = {}
+    exec("\n".join(lines), {str(name): f for name, f in _ACTIVATIONS.items()}, names)
+    return names["logits"]
+
+
+def _sums(layer: Dense, values: list[str]) -> list[str]:
+    return [
+        " + ".join([repr(bias), *(f"{weight!r} * {value}" for weight, value in zip(weight_I, values, strict=True))])
+        for weight_I, bias in zip(layer.weight_OI.tolist(), layer.bias_O1[:, 0].tolist(), strict=True)
+    ]
 
 
 def _sigmoid(z: float) -> float:
@@ -80,3 +107,4 @@ _ACTIVATIONS: dict[Activation, Callable[[float], float]] = {
     "tanh": math.tanh,
     "sigmoid": _sigmoid,
 }
+"""What the text calls; the identity is not written."""

@@ -20,9 +20,11 @@ class Dense:
     activation: Activation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A stack of dense layers and perhaps a linear branch beside it. Immutable, safe to share between threads.
+
+    Equal to itself alone, and so a key of what is made from it once.
 
     Attributes:
         widths: of the input, the hidden layers and the output.
@@ -61,13 +63,6 @@ class Plan:
             layers.append(Dense(matrix_OI1[:, :-1], matrix_OI1[:, -1:], activation))
             start = end
         return tuple(layers)
-
-    @cached_property
-    def rows(self) -> tuple[tuple[tuple[list[float], float], ...], ...]:
-        """The same in Python's own numbers: of each layer, for each output the weights of its inputs and its bias."""
-        return tuple(
-            tuple(zip(layer.weight_OI.tolist(), layer.bias_O1[:, 0].tolist(), strict=True)) for layer in self.layers
-        )
 
 
 def plan_of(layout: Layout, state: Mapping[str, FloatArray]) -> Plan:

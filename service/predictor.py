@@ -1,12 +1,11 @@
 """Answers for published versions: classes of points, and boundary grids."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from models import answers, forward, grids
-from models.datasets import FloatArray, IntArray, Label, points_array
+from models.datasets import FloatArray, IntArray, Label
 from models.grids import Grid
 from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, GridSpec, InvalidInput, ResponseKind
 from service.registry import LoadedVersion
@@ -52,32 +51,27 @@ class Prediction:
         return margin_N
 
 
-Points = FloatArray | Sequence[Sequence[float]]
-"""N points of D coordinates: float32 (N, D), or N lists of finite numbers."""
-
 _DEFAULT = PredictionRequest()
 
 
-def predict(version: LoadedVersion, points: Points, request: PredictionRequest = _DEFAULT) -> Prediction:
-    """The class of each point.
+def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionRequest = _DEFAULT) -> Prediction:
+    """The class of each point, float32 (N, D).
 
     Raises:
         InvalidInput: the points have another number of coordinates, are too many or too large for the network, or
             a threshold is given though there are more than two classes.
     """
     plan = version.plan
-    if work(version, len(points)) > MAX_ANSWER_WORK or len(points) * plan.classes > MAX_ANSWER_VALUES:
+    if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
         raise InvalidInput("points", "too many at once for a network of this size: send them in several requests")
     if request.threshold is not None and plan.classes > 2:
         raise InvalidInput("threshold", f"is for models of two classes, this one has {plan.classes}")
     logit_NO = None
     if request.logits:
-        logit_NO = answers.logits(plan, points if isinstance(points, np.ndarray) else points_array(points))
+        logit_NO = answers.logits(plan, xy_ND)
         prob_NK = forward.probabilities(logit_NO)
-    elif isinstance(points, np.ndarray):
-        prob_NK = answers.probabilities(plan, points)
     else:
-        prob_NK = answers.probabilities_of_rows(plan, points)
+        prob_NK = answers.probabilities(plan, xy_ND)
     if request.threshold is None:
         return Prediction(forward.predicted(prob_NK), prob_NK, logit_NO)
     return Prediction((prob_NK[:, 1] > np.float32(request.threshold)).astype(np.int64), prob_NK, logit_NO)

@@ -47,6 +47,7 @@ class Registry:
         self._store = store
         self._files = files
         self._models: Mapping[str, Mapping[int, Version]] = {}
+        self._loaded: Mapping[tuple[str, int | None], LoadedVersion] = {}
         self._seen_seq = 0
         self._unread: dict[int, PublishedVersion] = {}  # by seq
         self._refreshing = threading.Lock()
@@ -55,9 +56,12 @@ class Registry:
         """Loads the versions published since the last call, by whichever process. One small query if there are none."""
         with self._refreshing:
             new = self._store.versions_after(self._seen_seq)
-            for published in [*self._unread.values(), *new]:
+            unread = [*self._unread.values(), *new]
+            for published in unread:
                 versions = {**self._models.get(published.model, {}), published.version: self._load(published)}
                 self._models = {**self._models, published.model: dict(sorted(versions.items()))}
+            if unread:
+                self._loaded = _loaded(self._models)
             self._seen_seq = new[-1].seq if new else self._seen_seq
 
     def _load(self, published: PublishedVersion) -> Version:
@@ -108,6 +112,10 @@ class Registry:
             raise VersionNotFound(f"The latest version of this model is {max(versions)}.")
         return versions[number]
 
+    def loaded(self, model: str, number: int | None) -> LoadedVersion | None:
+        """What `resolve` finds; None where it raises, or has yet to look for what another process published."""
+        return self._loaded.get((model, number))
+
     def resolve(self, model: str, number: int | None) -> LoadedVersion:
         """The version that is to answer: the one of that number, or the latest that is not broken.
 
@@ -121,7 +129,18 @@ class Registry:
             if isinstance(found, BrokenVersion):
                 raise VersionBroken("Ask for another version; the list of models says which are served.")
             return found
-        for version in reversed(list(self.versions(model).values())):
-            if isinstance(version, LoadedVersion):
-                return version
+        self.versions(model)
+        latest = self.loaded(model, None)
+        if latest is not None:
+            return latest
         raise VersionBroken("Every version of this model is damaged.")
+
+
+def _loaded(models: Mapping[str, Mapping[int, Version]]) -> dict[tuple[str, int | None], LoadedVersion]:
+    """Every version that can be served by model and number, and the latest of each model by None."""
+    found: dict[tuple[str, int | None], LoadedVersion] = {}
+    for model, versions in models.items():
+        for number, version in versions.items():
+            if isinstance(version, LoadedVersion):
+                found[model, number] = found[model, None] = version
+    return found

@@ -43,7 +43,10 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
 def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[Any, Any]]:
     """The points of each batch, (n, D). No batch is unpacked before its header says that it is small enough."""
     reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(content))
-    schema = pa.ipc.read_schema(reader.read_next_message())
+    first = next(iter(reader), None)
+    if first is None:
+        raise EOFError
+    schema = pa.ipc.read_schema(first)
     _check_columns(pa, schema)
     left = max_points
     for message in reader:

@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from models.specs import MAX_POINTS, InvalidInput
 from service.errors import BodyTooLarge, UnsupportedMediaType
@@ -98,29 +98,33 @@ async def content(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
         UnsupportedMediaType: it is packed in another way.
         InvalidInput: it is declared as gzip, and is not.
     """
-    encoding = header(headers, b"content-encoding").strip().lower()
+    encoding = header(headers, b"content-encoding").strip().lower() if b"content-encoding" in headers else ""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType("Send the body as it is, or with Content-Encoding: gzip.")
-    body = await _received(headers, receive, max_bytes)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", True) or len(body) > max_bytes:
+        body = await _rest(headers, receive, message, max_bytes)
     if encoding in ("", "identity"):
         return body
     return await to_thread.run_sync(_unpacked, body, max_bytes)
 
 
-async def _received(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+async def _rest(headers: Headers, receive: Receive, message: Message, max_bytes: int) -> bytes:
+    """The whole body, of which `message` is the beginning."""
     if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has seen to it that it is a number
         raise _too_large(max_bytes)
-    parts, length, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+    parts: list[bytes] = []
+    length = 0
+    while message["type"] != "http.disconnect":
         parts.append(message["body"])
         length += len(message["body"])
         if length > max_bytes:
             raise _too_large(max_bytes)
-        more = message["more_body"]
-    return b"".join(parts)
+        if not message["more_body"]:
+            return b"".join(parts)
+        message = await receive()
+    raise ClientDisconnect
 
 
 def _unpacked(body: bytes, max_bytes: int) -> bytes:

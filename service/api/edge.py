@@ -7,15 +7,15 @@ second is answered before it.
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api import bodies, problems
+from service.api import problems
 from service.api.bodies import Headers
 from service.api.metrics import Metrics
 
@@ -29,8 +29,13 @@ class Answer(NamedTuple):
     """A whole response."""
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+
+    @classmethod
+    def of(cls, media_type: bytes, body: bytes, *more: tuple[bytes, bytes]) -> Self:
+        """A whole one of that kind, with further headers."""
+        return cls(200, [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *more], body)
 
 
 Endpoint = Callable[[Scope, Headers, Receive], Awaitable[Answer | None]]
@@ -53,8 +58,24 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        headers = bodies.headers_of(scope)
+        headers = dict(scope["headers"])
         request_id = self._request_id(headers)
+        endpoint = self._shortcuts.get((scope["method"], scope["path"]))
+        try:
+            answer = await endpoint(scope, headers, receive) if endpoint else None
+        except Exception as error:
+            answer = _refusal(error, request_id)
+        if answer is None:
+            status = await self._pass_on(scope, receive, send, request_id)
+        else:
+            status, fields, body = answer
+            fields = [*fields, (b"x-request-id", request_id)]
+            await send({"type": "http.response.start", "status": status, "headers": fields})
+            await send({"type": "http.response.body", "body": body})
+        self._metrics.observe(scope, status, perf_counter() - began)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> int:
+        """Has the app answer; gives the status that it answered with."""
         status = 500
 
         async def send_with_id(message: Message) -> None:
@@ -65,18 +86,10 @@ class Edge:
             await send(message)
 
         try:
-            endpoint = self._shortcuts.get((scope["method"], scope["path"]))
-            answer = await _answer(endpoint, scope, headers, receive, request_id) if endpoint else None
-            if answer is None:
-                await self._app(scope, receive, send_with_id)
-            else:
-                await send_with_id({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-                await send({"type": "http.response.body", "body": answer.body})
+            await self._app(scope, receive, send_with_id)
         except Exception:
-            logger.error("request %s failed:", request_id.decode())  # the server logs how
-            raise
-        finally:
-            self._metrics.observe(scope, status, perf_counter() - began)
+            logger.exception("request %s failed", request_id.decode())  # the app has answered with 500
+        return status
 
     def _request_id(self, headers: Headers) -> bytes:
         given = headers.get(b"x-request-id")
@@ -85,13 +98,8 @@ class Edge:
         return b"%s-%x" % (self._prefix, next(self._numbers))
 
 
-async def _answer(
-    endpoint: Endpoint, scope: Scope, headers: Headers, receive: Receive, request_id: bytes
-) -> Answer | None:
-    try:
-        return await endpoint(scope, headers, receive)
-    except Exception as error:
-        response = problems.response(error)
-        if response.status_code == 500:
-            logger.exception("request %s failed", request_id.decode())
-        return Answer(response.status_code, tuple(response.raw_headers), bytes(response.body))
+def _refusal(error: Exception, request_id: bytes) -> Answer:
+    response = problems.response(error)
+    if response.status_code == 500:
+        logger.error("request %s failed", request_id.decode(), exc_info=error)
+    return Answer(response.status_code, response.raw_headers, bytes(response.body))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from models.datasets import FloatArray, IntArray
 from models.specs import InvalidInput
-from service.api import arrow, bodies, npy
+from service.api import arrow, npy
 from service.api.edge import Answer
 from service.api.formats import Format
 from service.api.prediction_requests import Asked, Part
@@ -76,7 +76,7 @@ def _json(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answe
     if asked.margin:
         pieces += [b',"margins":', _numbers(prediction.margins)]
     pieces.append(b"}")
-    return _answer(bodies.JSON, b"".join(pieces))
+    return Answer.of(b"application/json", b"".join(pieces))
 
 
 def _labels(wording: _Wording, prediction: Prediction) -> bytes:
@@ -104,7 +104,7 @@ def _npy(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer
     parts = asked.parts or ("probabilities",)
     if len(parts) > 1:
         raise InvalidInput("return", "must be one of labels, probabilities and logits, since an .npy holds one array")
-    return _answer(npy.MEDIA_TYPE, npy.encode(_array(parts[0], prediction)), version)
+    return Answer.of(npy.MEDIA_TYPE.encode(), npy.encode(_array(parts[0], prediction)), *_about(version))
 
 
 def _arrow(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
@@ -113,7 +113,7 @@ def _arrow(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answ
     }
     if asked.margin:
         columns["margins"] = prediction.margins
-    return _answer(arrow.MEDIA_TYPE, arrow.encode(version, columns), version)
+    return Answer.of(arrow.MEDIA_TYPE.encode(), arrow.encode(version, columns), *_about(version))
 
 
 def _array(part: Part, prediction: Prediction) -> FloatArray | IntArray:
@@ -124,11 +124,8 @@ def _array(part: Part, prediction: Prediction) -> FloatArray | IntArray:
     return array
 
 
-def _answer(media_type: str, body: bytes, version: LoadedVersion | None = None) -> Answer:
-    headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    if version is not None:
-        headers += [(name.lower().encode(), value.encode()) for name, value in npy.headers(version).items()]
-    return Answer(200, tuple(headers), body)
+def _about(version: LoadedVersion) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in npy.headers(version).items()]
 
 
 _ENCODERS = {"json": _json, "npy": _npy, "arrow": _arrow}

@@ -7,13 +7,13 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError
 
-from models.datasets import FloatArray
+from models.datasets import FloatArray, points_array
 from models.specs import MAX_FEATURES, InvalidInput
 from service.api import arrow, bodies, json_points, npy
 from service.api.bodies import Body
 from service.api.patterns import PARTS_PATTERN
 from service.errors import UnsupportedMediaType
-from service.predictor import Points, PredictionRequest
+from service.predictor import PredictionRequest
 from service.records import NAME_PATTERN
 
 Part = Literal["labels", "probabilities", "logits"]
@@ -86,7 +86,7 @@ class Asked:
 
     model: str
     version: int | None
-    points: Points
+    points: FloatArray
     prediction: PredictionRequest
     parts: tuple[Part, ...] | None
     margin: bool
@@ -106,15 +106,16 @@ def read(media_type: str, body: bytes, query: bytes, *, max_points: int) -> Aske
 
 
 def _json(body: bytes, query: bytes, max_points: int) -> Asked:
-    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ():
         raise InvalidInput(name, "belongs into the body, when that is JSON")
     fields, points = _fields_and_points(body)
     if len(points) > max_points:
         raise InvalidInput("points", f"at most {max_points:,} points in one request")
+    points = points_array(points) if isinstance(points, list) else points
     return _asked(fields.model, fields.version, points, fields.threshold, fields.parts, fields.margin)
 
 
-def _fields_and_points(body: bytes) -> tuple[PredictFields, Points]:
+def _fields_and_points(body: bytes) -> tuple[PredictFields, FloatArray | list[list[float]]]:
     if len(body) >= json_points.WORTHWHILE_BYTES:
         found = json_points.read(body)
         if found is not None:
@@ -141,7 +142,9 @@ def _array(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], A
     return reader
 
 
-def _asked(model: str, version: int | None, points: Points, threshold: float | None, parts: Any, margin: bool) -> Asked:
+def _asked(
+    model: str, version: int | None, points: FloatArray, threshold: float | None, parts: Any, margin: bool
+) -> Asked:
     prediction = PredictionRequest(threshold=threshold, logits=parts is not None and "logits" in parts)
     return Asked(model, version, points, prediction, tuple(parts) if parts else None, margin)
 

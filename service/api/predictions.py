@@ -1,6 +1,6 @@
 """`POST /predict`: from the body's bytes to the answer's, with nothing between them and the server but the edge."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from starlette.types import Receive, Scope
 
 from service import predictor
-from service.api import arrow, bodies, formats, npy, prediction_answers, prediction_requests
+from service.api import arrow, bodies, brief, formats, npy, prediction_answers, prediction_requests
 from service.api.bodies import Headers
 from service.api.deps import Services, look_up
 from service.api.edge import Answer
@@ -42,28 +42,41 @@ class Predict:
             ServiceError, InvalidInput, RequestValidationError: what `problems` has answers for.
         """
         services: Services = self._state.services
-        form = formats.chosen(("json", "npy", "arrow"), bodies.header(headers, b"accept"))
-        asked = await _asked(services, scope, headers, receive)
-        registry = services.registry
-        version = await look_up(registry, lambda: registry.resolve(asked.model, asked.version))
-        services.metrics.points.inc(len(asked.points))
-        values = len(asked.points) * (version.plan.features + version.plan.classes)
-        if predictor.work(version, len(asked.points)) + 10 * values > LARGE_WORK:
-            return await to_thread.run_sync(_answer, form, version, asked, limiter=services.heavy)
-        return _answer(form, version, asked)
+        form, media_type = _forms(headers.get(b"content-type", b""), headers.get(b"accept", b""))
+        body = await bodies.content(headers, receive, services.settings.max_body_bytes)
+        query = scope["query_string"]
+        if len(body) <= brief.MOST_BYTES and form == "json" and media_type == bodies.JSON and not query:
+            found = brief.answer(services, body)
+            if found is not None:
+                return found
+        return await _answer(services, form, await _asked(services, media_type, body, query))
 
 
-async def _asked(services: Services, scope: Scope, headers: Headers, receive: Receive) -> Asked:
-    limits = services.settings
-    body = await bodies.content(headers, receive, limits.max_body_bytes)
-    read = partial(prediction_requests.read, max_points=limits.max_points_per_request)
-    arguments = bodies.media_type(headers), body, scope["query_string"]
+@lru_cache(maxsize=100)
+def _forms(content_type: bytes, accept: bytes) -> tuple[Format, str]:
+    """In which format to answer, and in which the points are."""
+    form = formats.chosen(("json", "npy", "arrow"), accept.decode("latin-1"))
+    return form, bodies.media_type({b"content-type": content_type})
+
+
+async def _asked(services: Services, media_type: str, body: bytes, query: bytes) -> Asked:
+    read = partial(prediction_requests.read, max_points=services.settings.max_points_per_request)
     if len(body) > LARGE_BYTES:
-        return await to_thread.run_sync(read, *arguments, limiter=services.heavy)
-    return read(*arguments)
+        return await to_thread.run_sync(read, media_type, body, query, limiter=services.heavy)
+    return read(media_type, body, query)
 
 
-def _answer(form: Format, version: LoadedVersion, asked: Asked) -> Answer:
+async def _answer(services: Services, form: Format, asked: Asked) -> Answer:
+    registry, count = services.registry, len(asked.points)
+    version = await look_up(registry, lambda: registry.resolve(asked.model, asked.version))
+    services.metrics.points += count
+    values = count * (version.plan.features + version.plan.classes)
+    if predictor.work(version, count) + 10 * values > LARGE_WORK:
+        return await to_thread.run_sync(_predict, form, version, asked, limiter=services.heavy)
+    return _predict(form, version, asked)
+
+
+def _predict(form: Format, version: LoadedVersion, asked: Asked) -> Answer:
     return prediction_answers.encode(form, version, asked, predictor.predict(version, asked.points, asked.prediction))
 
 

@@ -30,6 +30,7 @@ def run(settings: Settings) -> None:
         http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         server_header=False,
+        proxy_headers=False,  # nobody asks where a request came from, and to find out costs a tenth of a small one
     )
     # small products are slower on more threads, and a request must not take the cores of its neighbours
     with threadpool_limits(1):

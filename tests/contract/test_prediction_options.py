@@ -1,0 +1,334 @@
+"""What else `/predict` can be asked: parts, thresholds, margins, packed bodies and Arrow."""
+
+import gzip
+import io
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+
+from tests.contract.problems import assert_problem
+
+ARROW = "application/vnd.apache.arrow.stream"
+NPY = "application/x-npy"
+JSON = {"Content-Type": "application/json"}
+POINTS = np.random.default_rng(5).uniform(-4, 4, (300, 2))
+
+
+def predict(client: httpx.Client, *, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
+    return client.post("/predict", json={"model": "plane", "points": POINTS.tolist()} | body, headers=headers)
+
+
+def test_the_parts_that_are_asked_for_are_answered_and_no_others(client: httpx.Client) -> None:
+    everything = predict(client, **{"return": ["labels", "probabilities", "logits"]}).json()
+    for part in ("labels", "probabilities", "logits"):
+        alone = predict(client, **{"return": [part]}).json()
+        assert set(alone) == {"model", "version", "classes", part}
+        assert alone[part] == everything[part]
+    by_default = predict(client).json()
+    assert set(by_default) == {"model", "version", "classes", "labels", "probabilities"}
+
+
+def test_the_logistic_function_of_the_logit_is_the_probability_of_the_second_class(client: httpx.Client) -> None:
+    body = predict(client, **{"return": ["probabilities", "logits"]}).json()
+    logits = np.array(body["logits"])
+    assert logits.shape == (300, 1)
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, 0])), np.array(body["probabilities"])[:, 1], atol=1e-6)
+
+
+def test_the_softmax_of_the_logits_are_the_probabilities_of_more_classes(client: httpx.Client) -> None:
+    body = predict(client, model="trio", **{"return": ["probabilities", "logits"]}).json()
+    exponentials = np.exp(np.array(body["logits"]))
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(body["probabilities"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.001, 0.25, 0.5, 0.9])
+def test_a_threshold_decides_from_which_probability_the_second_class_is_given(
+    client: httpx.Client, threshold: float
+) -> None:
+    body = predict(client, threshold=threshold).json()
+    expected = [body["classes"][p > threshold] for _, p in body["probabilities"]]
+    assert body["labels"] == expected
+    one = predict(client, threshold=threshold, points=POINTS[:1].tolist()).json()
+    assert one["labels"] == expected[:1]
+
+
+def test_a_margin_is_how_much_likelier_the_label_is_than_any_other(client: httpx.Client) -> None:
+    for model in ("plane", "trio"):
+        body = predict(client, model=model, margin=True).json()
+        likeliest = np.sort(np.array(body["probabilities"]), axis=1)
+        np.testing.assert_allclose(body["margins"], likeliest[:, -1] - likeliest[:, -2], atol=1e-6)
+    overruled = predict(client, margin=True, threshold=0.999999).json()
+    red, blue = np.array(overruled["probabilities"]).T
+    np.testing.assert_allclose(overruled["margins"], np.where(blue > 0.999999, blue - red, red - blue), atol=1e-6)
+    assert min(overruled["margins"]) < 0
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"threshold": 0}, "threshold"),
+        ({"threshold": 1}, "threshold"),
+        ({"threshold": "0.5"}, "threshold"),
+        ({"threshold": True}, "threshold"),
+        ({"threshold": 0.5, "model": "trio"}, "threshold"),
+        ({"return": []}, "return"),
+        ({"return": ["labels"] * 4}, "return"),
+        ({"return": ["colours"]}, "return.0"),
+        ({"return": "labels"}, "return"),
+        ({"margin": 1}, "margin"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 300])
+def test_an_option_that_cannot_be_met_is_told_which_and_why(
+    client: httpx.Client, change: dict[str, Any], field: str, count: int
+) -> None:
+    points = POINTS[:count].tolist()
+    assert_problem(predict(client, points=points, **change), 422, "invalid-input", field=field)
+
+
+def test_a_point_alone_is_answered_as_in_company_and_with_all_else_that_may_be_asked(client: httpx.Client) -> None:
+    many = predict(client, margin=True).json()
+    for i in range(20):
+        alone = predict(client, points=POINTS[i : i + 1].tolist()).json()
+        assert alone["labels"] == many["labels"][i : i + 1]
+        np.testing.assert_allclose(alone["probabilities"][0], many["probabilities"][i], atol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["labels", "probabilities", "logits"])
+def test_an_array_holds_the_part_that_is_asked_for(client: httpx.Client, part: str) -> None:
+    as_json = predict(client, **{"return": [part]}).json()
+    array = np.load(io.BytesIO(predict(client, headers={"Accept": NPY}, **{"return": [part]}).content))
+    if part == "labels":
+        assert array.dtype == np.int64
+        assert [as_json["classes"][k] for k in array] == as_json["labels"]
+    else:
+        np.testing.assert_array_equal(array, np.array(as_json[part], np.float32))
+
+
+def test_an_array_has_no_room_for_more_than_one_part(client: httpx.Client) -> None:
+    two = predict(client, headers={"Accept": NPY}, **{"return": ["labels", "logits"]})
+    assert_problem(two, 422, "invalid-input", field="return")
+    margin = predict(client, headers={"Accept": NPY}, margin=True)
+    assert_problem(margin, 422, "invalid-input", field="margin")
+
+
+def test_with_an_array_the_options_stand_in_the_query(client: httpx.Client) -> None:
+    file = io.BytesIO()
+    np.save(file, POINTS)
+
+    def post(**query: Any) -> httpx.Response:
+        headers = {"Content-Type": NPY, "Accept": "application/json"}
+        return client.post("/predict", content=file.getvalue(), params={"model": "plane"} | query, headers=headers)
+
+    options = {"return": "labels,logits", "threshold": 0.9, "margin": "true"}
+    as_json = predict(client, **{"return": ["labels", "logits"], "threshold": 0.9, "margin": True})
+    assert post(**options).json() == as_json.json()
+    for name, value in {"return": "labels;logits", "threshold": "much", "margin": "perhaps", "version": "x"}.items():
+        assert_problem(post(**{name: value}), 422, "invalid-input", field=name)
+
+
+# ---- packed bodies
+
+
+@pytest.mark.parametrize("size", [1, 300])
+def test_a_packed_body_is_answered_as_the_same_unpacked(client: httpx.Client, size: int) -> None:
+    body = orjson.dumps({"model": "plane", "points": POINTS[:size].tolist()})
+    packed = client.post("/predict", content=gzip.compress(body), headers=JSON | {"Content-Encoding": "gzip"})
+    assert packed.status_code == 200, packed.text
+    assert packed.json() == client.post("/predict", content=body, headers=JSON).json()
+
+
+def bomb(size: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join([packer.compress(b" " * 2**20) for _ in range(size)] + [packer.flush()])
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"no gzip at all", 422, "invalid-input"),
+        (b"", 422, "invalid-input"),
+        (gzip.compress(b'{"model": "plane", "points": [[0, 0]]}')[:-6], 422, "invalid-input"),
+        (gzip.compress(b'{"model": "plane", "points": [[0, 0]]}') + b"more", 422, "invalid-input"),
+        (zlib.compress(b'{"model": "plane", "points": [[0, 0]]}'), 422, "invalid-input"),
+        (bomb(64), 413, "body-too-large"),
+    ],
+    ids=["no gzip", "empty", "truncated", "more behind it", "zlib", "bomb"],
+)
+def test_a_body_that_is_not_packed_as_it_says_or_unpacks_to_too_much_is_refused(
+    client: httpx.Client, content: bytes, status: int, code: str
+) -> None:
+    headers = JSON | {"Content-Encoding": "gzip"}
+    assert_problem(client.post("/predict", content=content, headers=headers), status, code)
+    assert_problem(client.post("/train", content=content, headers=headers), status, code)
+
+
+def test_a_body_packed_in_another_way_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/predict", content=b"?", headers=JSON | {"Content-Encoding": "br"})
+    assert_problem(answer, 415, "unsupported-media-type")
+
+
+# ---- Arrow
+
+
+def stream(*batches: pa.RecordBatch, **options: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batches[0].schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def columns(xy_ND: np.ndarray, kind: pa.DataType | None = None) -> pa.RecordBatch:
+    kind = kind or pa.float64()
+    return pa.record_batch({f"x{d}": pa.array(xy_ND[:, d]).cast(kind) for d in range(xy_ND.shape[1])})
+
+
+def lists(xy_ND: np.ndarray) -> pa.RecordBatch:
+    return pa.record_batch({"points": pa.FixedSizeListArray.from_arrays(pa.array(xy_ND.ravel()), xy_ND.shape[1])})
+
+
+def post_arrow(client: httpx.Client, content: bytes, accept: str = "application/json", **query: Any) -> httpx.Response:
+    headers = {"Content-Type": ARROW, "Accept": accept}
+    return client.post("/predict", content=content, params={"model": "plane"} | query, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        stream(columns(POINTS)),
+        stream(lists(POINTS)),
+        stream(columns(POINTS[:100]), columns(POINTS[100:])),
+        stream(lists(POINTS).slice(0, 7), lists(POINTS).slice(7)),
+    ],
+    ids=["columns", "lists", "two batches", "slices"],
+)
+def test_an_arrow_stream_is_answered_as_the_same_points_in_json(client: httpx.Client, content: bytes) -> None:
+    answer = post_arrow(client, content)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == predict(client).json()
+
+
+def test_single_precision_in_arrow_is_taken_too(client: httpx.Client) -> None:
+    single = post_arrow(client, stream(columns(POINTS.astype(np.float32), pa.float32())))
+    np.testing.assert_allclose(single.json()["probabilities"], predict(client).json()["probabilities"], atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["plane", "trio"])
+def test_an_answer_in_arrow_has_the_columns_of_the_json(client: httpx.Client, model: str) -> None:
+    asked = {"model": model, "return": ["labels", "probabilities", "logits"], "margin": True}
+    as_json = predict(client, **asked).json()
+    answer = predict(client, headers={"Accept": ARROW}, **asked)
+    assert answer.headers["content-type"] == ARROW
+    assert answer.headers["separatrix-version"] == "1"
+    table = pa.ipc.open_stream(answer.content).read_all()
+    assert table.column_names == ["labels", "probabilities", "logits", "margins"]
+    assert table["labels"].to_pylist() == as_json["labels"]
+    for name in ("probabilities", "logits", "margins"):
+        np.testing.assert_array_equal(np.array(table[name].to_pylist(), np.float32), np.array(as_json[name], "f4"))
+    about = orjson.loads(table.schema.metadata[b"separatrix"])
+    assert about == {key: as_json[key] for key in ("model", "version", "classes")}
+
+
+def with_null(xy_ND: np.ndarray) -> pa.RecordBatch:
+    return pa.record_batch({"x": pa.array([None, *xy_ND[1:, 0]]), "y": pa.array(xy_ND[:, 1])})
+
+
+def mutated(at: int, byte: int) -> bytes:
+    content = bytearray(stream(columns(POINTS[:8])))
+    content[at % len(content)] = byte
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (b"", "body"),
+        (b"\xff\xff\xff\xff", "body"),
+        (b"ARROW1\x00\x00", "body"),
+        (b"\xff\xff\xff\xff\xff\xff\xff\x7f" * 4, "body"),
+        (stream(columns(POINTS))[:500], "body"),
+        (stream(columns(POINTS), compression="zstd"), "body"),
+        (stream(lists(POINTS), compression="lz4"), "body"),
+        (stream(columns(np.round(POINTS), pa.int64())), "body"),
+        (stream(columns(POINTS, pa.float16())), "body"),
+        (stream(pa.record_batch({"x": pa.array(["a", "b"])})), "body"),
+        (stream(pa.record_batch({"x": pa.array([[1.0, 2.0]])})), "body"),
+        (stream(pa.record_batch({"x": pa.array(["a", "b"]).dictionary_encode()})), "body"),
+        (stream(with_null(POINTS)), "body"),
+        (stream(columns(POINTS[:0])), "points"),
+        (stream(columns(np.zeros((100_001, 2)))), "points"),
+        (stream(*[columns(np.zeros((60_000, 2)))] * 2), "points"),
+        (stream(columns(np.zeros((5, 3)))), "points"),
+        (stream(columns(np.array([[0, 0], [math.nan, 0]]))), "points.1.0"),
+        (stream(columns(np.array([[0, 1e39], [0, 0]]))), "points.0.1"),
+    ],
+)
+def test_what_is_no_arrow_stream_of_points_is_refused_with_what_is_wanted(
+    client: httpx.Client, content: bytes, field: str
+) -> None:
+    assert_problem(post_arrow(client, content), 422, "invalid-input", field=field)
+
+
+def test_a_damaged_arrow_stream_is_answered_or_refused_and_never_a_fault(client: httpx.Client) -> None:
+    random = np.random.default_rng(6)
+    length = len(stream(columns(POINTS[:8])))
+    for at, byte in zip(random.integers(0, length, 300), random.integers(0, 256, 300), strict=True):
+        assert post_arrow(client, mutated(int(at), int(byte))).status_code in (200, 422)
+
+
+# ---- ids and figures
+
+
+def test_every_answer_has_an_id_and_a_clients_own_is_kept(client: httpx.Client) -> None:
+    requests: list[Callable[..., httpx.Response]] = [
+        lambda **options: client.get("/health/live", **options),
+        lambda **options: client.get("/no/such/path", **options),
+        lambda **options: client.post("/predict", json={"model": "plane", "points": [[0, 0]]}, **options),
+        lambda **options: client.post("/predict", json={"model": "nobody", "points": [[0, 0]]}, **options),
+    ]
+    ids = [request().headers["x-request-id"] for request in requests for _ in range(3)]
+    assert len(set(ids)) == len(ids)
+    for request in requests:
+        assert request(headers={"X-Request-ID": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
+        for bad in ("", "x" * 65, "a b", "a\tb", "<script>"):
+            assert request(headers={"X-Request-ID": bad}).headers["x-request-id"] not in ("", bad)
+
+
+def figures(client: httpx.Client) -> dict[str, float]:
+    lines = client.get("/metrics").text.splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_requests_and_points_are_counted_by_route_and_status(client: httpx.Client) -> None:
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    before = figures(client)
+    predict(client)
+    predict(client, points=[[0, 0]])
+    predict(client, model="nobody")
+    client.get("/models/plane")
+    client.get("/models/nobody")
+    client.get("/no/such/path")
+    after = figures(client)
+
+    def gained(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    count = 'separatrix_request_duration_seconds_count{method="%s",route="%s",status="%d"}'
+    assert gained("separatrix_points_total") == 301
+    assert gained(count % ("POST", "/predict", 200)) == 2
+    assert gained(count % ("POST", "/predict", 404)) == 1
+    assert gained(count % ("GET", "/models/{name}", 200)) == 1
+    assert gained(count % ("GET", "/models/{name}", 404)) == 1
+    assert gained(count % ("GET", "unmatched", 404)) == 1
+    whole = count.replace("_count{", "_bucket{").replace("{", '{le="+Inf",') % ("POST", "/predict", 200)
+    assert after[whole] == after[count % ("POST", "/predict", 200)]

@@ -275,7 +275,7 @@ def _slopes(activation: Activation) -> tuple[DoubleArray, ...]:
 def _turns(activation: Activation) -> Callable[[Any], tuple[Any, Any]]:
     """Where silu or gelu has a slope, to within a step of the table.
 
-    There f(x) - s x is level, so that it errs by |f''| / 2 of the step's square, by 4e-7 at most. As f(x) - f(-x) = x, a
+    There f(x) - s x is level, so that it errs by |f''| / 2 of the step's square, 4e-7 at most. f(x) - f(-x) = x, so a
     slope above 1 is found where 1 minus it is found, on the other side.
     """
 

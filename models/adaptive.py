@@ -23,8 +23,11 @@ OPEN = 255
 LEAF = 8
 """Cells along an edge of the smallest block."""
 
-FIRST_BLOCKS = 64
+FIRST_BLOCKS = 16
 """About how many blocks there are along the longer edge of the grid at first."""
+
+WORTH = 0.01
+"""Share of the blocks twice as large that must be proven for the smallest ones, most of all, to be tried."""
 
 CELLS = 2**18
 """Cells computed at once: their points and probabilities then take some MiB."""
@@ -67,8 +70,9 @@ def labels(plan: Plan, x_W: DoubleArray, y_H: DoubleArray, *, level: float = 0.0
         work.enclose(len(row_M))
         low_M2 = np.column_stack([x_W[column_M * size], y_H[row_M * size]])
         high_M2 = np.column_stack([_last(x_W, column_M, size), _last(y_H, row_M, size)])
-        label_hw[row_M, column_M] = certain(plan, low_M2, high_M2, level=level).astype(np.uint8)  # `OPEN` from -1
-        if size == LEAF:
+        label_M = certain(plan, low_M2, high_M2, level=level)
+        label_hw[row_M, column_M] = label_M.astype(np.uint8)  # -1 becomes `OPEN`
+        if size == LEAF or (size == 2 * LEAF and (label_M >= 0).sum() < WORTH * len(label_M)):
             break
         size //= 2
         label_hw = _magnified(label_hw, 2, _blocks(y_H, size), _blocks(x_W, size))
@@ -90,7 +94,8 @@ class _Work:
 
     def __init__(self, plan: Plan) -> None:
         self._weights = plan.parameters.size
-        self._products = plan.features + 2  # for each weight: the centre, the reaches and the radius of a block
+        # for each weight those of a block's centre, reaches and radius; one in float64 takes as long as two
+        self._products = 2 * (plan.features + 2)
         self.evaluated = 0
         self.enclosed = 0
 

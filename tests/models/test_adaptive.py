@@ -114,10 +114,10 @@ def test_a_hundred_classes_have_a_hundred_labels() -> None:
     k = np.arange(100)
     parameters = np.column_stack([k, 0 * k, -(k**2) / 2]).astype(np.float32).ravel()
     plan = Plan((2, 100), ("identity",), has_branch=False, parameters=parameters)
-    x_W = np.linspace(-0.43, 99.27, 998)
+    x_W = np.linspace(-0.43, 99.27, 4_986)
     found = labels(plan, x_W, np.linspace(0, 1, 300))
     assert (found.values_HW == np.rint(x_W)).all()
-    assert found.evaluated < 0.95 * found.values_HW.size
+    assert found.evaluated < 0.25 * found.values_HW.size
 
 
 def test_two_cells_are_a_grid(flower: Plan) -> None:

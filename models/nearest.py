@@ -1,0 +1,211 @@
+"""The nearest point at which a network changes its label, with a proof of how near another could be.
+
+Branch and bound on boxes around each point, level by level, for all points at once. In a box, the lead of the point's own
+class over each rival is enclosed by a line and a radius (`models.enclosures`): the label can change only where that line
+is below the radius, which is on one side of a straight line, so that its distance bounds from below how near a change can
+be. Boxes whose bound is beyond what has been found are dropped, the others split. The same line proposes where to look
+for a change; from what is found, bisection comes back towards the point. Since radii shrink with the square of a box,
+the two bounds meet after a few levels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.datasets import DoubleArray, IntArray
+from models.enclosures import enclose, labels_at
+from models.plans import Plan
+from models.specs import MAX_ANSWER_WORK, InvalidInput
+
+TOLERANCE = 1e-4
+"""The search for a point ends when the distance found is proven to be at most this share greater than the least."""
+
+MAX_BOXES = 2_000
+"""Boxes enclosed for one point, a level of them more at most: what needs more ends with the bounds it has."""
+
+POINTS = 1_000
+"""Points searched for at once, so that memory does not grow with their number."""
+
+FEW_BOXES = 256
+"""Boxes below which each is split into 16 in the place of four: their number then costs less than another level."""
+
+BISECTIONS = 20
+"""Halvings of the way from a point to a change: to a millionth of it."""
+
+ROUNDING = 3.0
+"""A box is split no more when its radius is at most this many times that of the point itself, which is float32's."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """What was found for each point.
+
+    Attributes:
+        xy_N2: float64 (N, 2), a point with another label than the point's own, as the network computes it: its
+            coordinates are float32 numbers. NaN where none was found.
+        distance_N: float64 (N,), the Euclidean distance to it, at most the radius; infinite where none was found.
+        bound_N: float64 (N,): nearer than this, the label is proven not to change. At most the radius.
+    """
+
+    xy_N2: DoubleArray
+    distance_N: DoubleArray
+    bound_N: DoubleArray
+
+
+def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float) -> Nearest:
+    """The nearest change of label within `radius` of points, data units, of a plan of two features.
+
+    With one output, class 1 is where the logit is greater than `level`, which is within 80 of 0; with several, the
+    greatest decides alone. The distance found and its bound are `TOLERANCE` apart, or as far as float32's rounding of
+    the logits makes the boundary uncertain; farther only where `MAX_BOXES`, or `MAX_ANSWER_WORK` multiplications for
+    all points together, did not suffice. The network changes its label somewhere on the last millionth of the way to
+    the point that is returned.
+
+    Raises:
+        InvalidInput: the network's output overflows float32 within the radius.
+    """
+    allowed = MAX_ANSWER_WORK // (2 * (plan.features + 2) * plan.parameters.size)
+    searches = []
+    for start in range(0, max(1, len(xy_N2)), POINTS):
+        search = _Search(plan, xy_N2[start : start + POINTS], level, radius)
+        search.run(allowed)
+        allowed -= int(search.boxes_N.sum())
+        searches.append(search)
+    return Nearest(
+        np.concatenate([search.found_N2 for search in searches]),
+        np.concatenate([search.distance_N for search in searches]),
+        np.concatenate([np.minimum(search.limit_N, search.left_N) for search in searches]),
+    )
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """Squares of one size: the point that each belongs to, their middles, and how near a change in each may be."""
+
+    owner_M: IntArray
+    mid_M2: DoubleArray
+    bound_M: DoubleArray
+
+    def __len__(self) -> int:
+        return len(self.owner_M)
+
+    def where(self, chosen_M: npt.NDArray[np.bool_]) -> "_Boxes":
+        return _Boxes(self.owner_M[chosen_M], self.mid_M2[chosen_M], self.bound_M[chosen_M])
+
+
+class _Search:
+    """The search around some points.
+
+    Attributes:
+        found_N2, distance_N: the nearest change found so far.
+        left_N: the least bound of the boxes that were left as they are.
+        boxes_N: boxes enclosed.
+    """
+
+    def __init__(self, plan: Plan, xy_N2: DoubleArray, level: float, radius: float) -> None:
+        self._plan, self._xy_N2, self._level, self._radius = plan, xy_N2, level, radius
+        self._label_N = self._labels(xy_N2)
+        count = len(xy_N2)
+        self.found_N2 = np.full((count, 2), np.nan)
+        self.distance_N = np.full(count, np.inf)
+        self.left_N = np.full(count, np.inf)
+        self.boxes_N = np.zeros(count, np.int64)
+        self._rounding_N = ROUNDING * enclose(plan, xy_N2, xy_N2).margin(self._label_N, level)[2].max(axis=0)
+
+    @property
+    def limit_N(self) -> DoubleArray:
+        """What lies beyond is of no interest."""
+        limit_N: DoubleArray = np.minimum(self.distance_N * (1 - TOLERANCE), self._radius)
+        return limit_N
+
+    def run(self, allowed: int) -> None:
+        """Level after level, until no box is open, or `allowed` are enclosed."""
+        half = self._radius
+        boxes = _Boxes(np.arange(len(self._xy_N2)), self._xy_N2, np.zeros(len(self._xy_N2)))
+        while len(boxes):
+            parts = 4 if len(boxes) < FEW_BOXES else 2
+            half /= parts
+            boxes = self._near(self._split(boxes, half, parts))
+            too_many_M = self.boxes_N[boxes.owner_M] >= MAX_BOXES
+            if self.boxes_N.sum() + len(boxes) > allowed:
+                too_many_M[:] = True
+            self._leave(boxes.where(too_many_M))
+            boxes = boxes.where(~too_many_M)
+            self.boxes_N += np.bincount(boxes.owner_M, minlength=len(self.boxes_N))
+            boxes, is_rounding_M = self._enclosed(boxes, half)
+            self._leave(boxes.where(is_rounding_M))
+            boxes = self._near(boxes.where(~is_rounding_M))
+
+    def _split(self, boxes: _Boxes, half: float, parts: int) -> _Boxes:
+        step = half * (2 * np.arange(parts) + 1 - parts)
+        steps = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
+        owner_M = np.repeat(boxes.owner_M, len(steps))
+        mid_M2 = (boxes.mid_M2[:, None] + steps).reshape(-1, 2)
+        gap_M2 = np.maximum(np.abs(mid_M2 - self._xy_N2[owner_M]) - half, 0)
+        return _Boxes(owner_M, mid_M2, np.maximum(np.repeat(boxes.bound_M, len(steps)), np.hypot(*gap_M2.T)))
+
+    def _near(self, boxes: _Boxes) -> _Boxes:
+        return boxes.where(boxes.bound_M < self.limit_N[boxes.owner_M])
+
+    def _leave(self, boxes: _Boxes) -> None:
+        np.minimum.at(self.left_N, boxes.owner_M, boxes.bound_M)
+
+    def _enclosed(self, boxes: _Boxes, half: float) -> tuple[_Boxes, npt.NDArray[np.bool_]]:
+        """The boxes with better bounds, and which of them are as well known as they can be; looks for changes."""
+        enclosure = enclose(self._plan, boxes.mid_M2 - half, boxes.mid_M2 + half)
+        xy_2M = self._xy_N2[boxes.owner_M].T
+        with np.errstate(all="ignore"):  # what is not known is not a number
+            lead_RM, reach_R2M, radius_RM = enclosure.margin(self._label_N[boxes.owner_M], self._level)
+            slope_R2M = reach_R2M / enclosure.half_DM
+            steepness_RM = np.hypot(slope_R2M[:, 0], slope_R2M[:, 1])
+            here_RM = lead_RM + (slope_R2M * (xy_2M - enclosure.mid_DM)).sum(axis=1)
+            bound_RM = np.where(here_RM > radius_RM, (here_RM - radius_RM) / steepness_RM, 0)
+            bound_RM[lead_RM > np.abs(reach_R2M).sum(axis=1) + radius_RM] = np.inf
+            # the rival that may be nearest, and where the line is so far below 0 that it has certainly won
+            nearest_M, each_M = bound_RM.argmin(axis=0), np.arange(len(boxes))
+            way_M = (here_RM + radius_RM)[nearest_M, each_M] / steepness_RM[nearest_M, each_M] ** 2
+            aim_M2 = (xy_2M - slope_R2M[nearest_M, :, each_M].T * way_M).T
+        aim_M2 = np.where(np.isfinite(aim_M2), aim_M2, boxes.mid_M2)
+        self._look(boxes.owner_M, np.clip(aim_M2, boxes.mid_M2 - half, boxes.mid_M2 + half))
+        self._look(boxes.owner_M, boxes.mid_M2)
+        bound_M = np.maximum(boxes.bound_M, bound_RM.min(axis=0) * (1 - 1e-9))  # float64 rounds, too
+        is_rounding_M = radius_RM[nearest_M, each_M] <= self._rounding_N[boxes.owner_M]
+        return _Boxes(boxes.owner_M, boxes.mid_M2, bound_M), is_rounding_M
+
+    def _look(self, owner_M: IntArray, aim_M2: DoubleArray) -> None:
+        """Looks for a change at points, or on the way to them where it would be nearer than what was found."""
+        start_M2 = self._xy_N2[owner_M]
+        away_M = np.hypot(*(aim_M2 - start_M2).T)
+        nearer_M = np.minimum(1, self.limit_N[owner_M] / np.maximum(away_M, 1e-300))
+        aim_M2 = start_M2 + nearer_M[:, None] * (aim_M2 - start_M2)
+        changed_M = self._labels(aim_M2) != self._label_N[owner_M]
+        owner_M, aim_M2, away_M = owner_M[changed_M], aim_M2[changed_M], (away_M * nearer_M)[changed_M]
+        first = np.lexsort([away_M, owner_M])
+        owner_n, at = np.unique(owner_M[first], return_index=True)
+        if len(owner_n):
+            self._bisect(owner_n, aim_M2[first[at]])
+
+    def _bisect(self, owner_n: IntArray, aim_n2: DoubleArray) -> None:
+        """From points with another label back towards the points they belong to."""
+        start_n2 = self._xy_N2[owner_n]
+        low_n, high_n = np.zeros(len(owner_n)), np.ones(len(owner_n))
+        for _ in range(BISECTIONS):
+            middle_n = (low_n + high_n) / 2
+            changed_n = self._labels(start_n2 + middle_n[:, None] * (aim_n2 - start_n2)) != self._label_N[owner_n]
+            low_n, high_n = np.where(changed_n, low_n, middle_n), np.where(changed_n, middle_n, high_n)
+        found_n2 = _cast(start_n2 + high_n[:, None] * (aim_n2 - start_n2))
+        distance_n = np.hypot(*(found_n2 - start_n2).T)
+        better_n = distance_n < np.minimum(self.distance_N[owner_n], np.nextafter(self._radius, np.inf))
+        self.found_N2[owner_n[better_n]] = found_n2[better_n]
+        self.distance_N[owner_n[better_n]] = distance_n[better_n]
+
+    def _labels(self, xy_M2: DoubleArray) -> IntArray:
+        try:
+            return labels_at(self._plan, xy_M2.astype(np.float32), level=self._level)
+        except InvalidInput:
+            raise InvalidInput("radius", "too wide for the network: its output overflows float32") from None
+
+
+def _cast(xy_M2: DoubleArray) -> DoubleArray:
+    return xy_M2.astype(np.float32).astype(np.float64)

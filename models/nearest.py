@@ -1,11 +1,11 @@
 """The nearest point at which a network changes its label, with a proof of how near another could be.
 
-Branch and bound on boxes around each point, level by level, for all points at once. In a box, the lead of the point's own
-class over each rival is enclosed by a line and a radius (`models.enclosures`): the label can change only where that line
-is below the radius, which is on one side of a straight line, so that its distance bounds from below how near a change can
-be. Boxes whose bound is beyond what has been found are dropped, the others split. The same line proposes where to look
-for a change; from what is found, bisection comes back towards the point. Since radii shrink with the square of a box,
-the two bounds meet after a few levels.
+Branch and bound on boxes around each point, level by level, for all points at once. In a box, the lead of the point's
+own class over each rival is enclosed by a linear function and a radius (`models.enclosures`): the label can change only
+where the function is below the radius, in a half-plane, whose distance is a bound from below. Boxes whose bound is
+beyond what has been found are dropped, the others split. The same function tells where to look for a change, and from
+what is found, the way back to the point is cut down. Since radii shrink with the square of a box, the two bounds meet
+after a few levels.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,23 @@ from models.specs import MAX_ANSWER_WORK, InvalidInput
 TOLERANCE = 1e-4
 """The search for a point ends when the distance found is proven to be at most this share greater than the least."""
 
-MAX_BOXES = 2_000
-"""Boxes enclosed for one point, a level of them more at most: what needs more ends with the bounds it has."""
+MAX_BOXES = 3_000
+"""Boxes enclosed for one point at most: a search that would need more ends with the bounds it has."""
 
-POINTS = 1_000
-"""Points searched for at once, so that memory does not grow with their number."""
+POINTS = 256
+"""Points searched for at once, fewer of many classes: so memory does not grow with their number."""
+
+SPOKES = 16
+"""Directions in which, and distances at which, changes are looked for at first: the boxes need not reach beyond."""
 
 FEW_BOXES = 256
 """Boxes below which each is split into 16 in the place of four: their number then costs less than another level."""
 
-BISECTIONS = 20
-"""Halvings of the way from a point to a change: to a millionth of it."""
+SECTIONS, ROUNDS = 16, 5
+"""The way from a point to a change is cut into so many parts, so many times, each time to go on with the first part at
+whose end the label has changed: to a millionth of it."""
 
-ROUNDING = 3.0
+ROUNDING = 2.0
 """A box is split no more when its radius is at most this many times that of the point itself, which is float32's."""
 
 
@@ -42,8 +46,9 @@ class Nearest:
     """What was found for each point.
 
     Attributes:
-        xy_N2: float64 (N, 2), a point with another label than the point's own, as the network computes it: its
-            coordinates are float32 numbers. NaN where none was found.
+        xy_N2: float64 (N, 2), a point whose label was computed to be another than the point's own; its coordinates are
+            float32 numbers. So near to the boundary, a sum in another order may answer otherwise, but the point's own
+            label is never proven there. NaN where none was found.
         distance_N: float64 (N,), the Euclidean distance to it, at most the radius; infinite where none was found.
         bound_N: float64 (N,): nearer than this, the label is proven not to change. At most the radius.
     """
@@ -59,23 +64,23 @@ def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float
     With one output, class 1 is where the logit is greater than `level`, which is within 80 of 0; with several, the
     greatest decides alone. The distance found and its bound are `TOLERANCE` apart, or as far as float32's rounding of
     the logits makes the boundary uncertain; farther only where `MAX_BOXES`, or `MAX_ANSWER_WORK` multiplications for
-    all points together, did not suffice. The network changes its label somewhere on the last millionth of the way to
-    the point that is returned.
+    all points together, did not suffice. What is returned lies just behind a change, as seen from the point.
 
     Raises:
         InvalidInput: the network's output overflows float32 within the radius.
     """
     allowed = MAX_ANSWER_WORK // (2 * (plan.features + 2) * plan.parameters.size)
     searches = []
-    for start in range(0, max(1, len(xy_N2)), POINTS):
-        search = _Search(plan, xy_N2[start : start + POINTS], level, radius)
+    step = max(8, POINTS // plan.widths[-1])
+    for start in range(0, max(1, len(xy_N2)), step):
+        search = _Search(plan, xy_N2[start : start + step], level, radius)
         search.run(allowed)
         allowed -= int(search.boxes_N.sum())
         searches.append(search)
     return Nearest(
         np.concatenate([search.found_N2 for search in searches]),
         np.concatenate([search.distance_N for search in searches]),
-        np.concatenate([np.minimum(search.limit_N, search.left_N) for search in searches]),
+        np.concatenate([np.minimum(search.limit(), search.left_N) for search in searches]),
     )
 
 
@@ -112,48 +117,51 @@ class _Search:
         self.left_N = np.full(count, np.inf)
         self.boxes_N = np.zeros(count, np.int64)
         self._rounding_N = ROUNDING * enclose(plan, xy_N2, xy_N2).margin(self._label_N, level)[2].max(axis=0)
+        self._look_around()
+        self._half_N = np.minimum(self.distance_N, radius)
 
-    @property
-    def limit_N(self) -> DoubleArray:
-        """What lies beyond is of no interest."""
+    def limit(self) -> DoubleArray:
+        """How near a change must be to be of interest: (N,)."""
         limit_N: DoubleArray = np.minimum(self.distance_N * (1 - TOLERANCE), self._radius)
         return limit_N
 
     def run(self, allowed: int) -> None:
         """Level after level, until no box is open, or `allowed` are enclosed."""
-        half = self._radius
+        scale = 1.0
         boxes = _Boxes(np.arange(len(self._xy_N2)), self._xy_N2, np.zeros(len(self._xy_N2)))
         while len(boxes):
             parts = 4 if len(boxes) < FEW_BOXES else 2
-            half /= parts
-            boxes = self._near(self._split(boxes, half, parts))
-            too_many_M = self.boxes_N[boxes.owner_M] >= MAX_BOXES
-            if self.boxes_N.sum() + len(boxes) > allowed:
-                too_many_M[:] = True
+            scale /= parts
+            boxes = self._near(self._split(boxes, scale, parts))
+            boxes_N = self.boxes_N + np.bincount(boxes.owner_M, minlength=len(self.boxes_N))
+            too_many_M = (boxes_N > MAX_BOXES)[boxes.owner_M] | (boxes_N.sum() > allowed)
             self._leave(boxes.where(too_many_M))
             boxes = boxes.where(~too_many_M)
             self.boxes_N += np.bincount(boxes.owner_M, minlength=len(self.boxes_N))
-            boxes, is_rounding_M = self._enclosed(boxes, half)
+            boxes, is_rounding_M = self._enclosed(boxes, scale)
             self._leave(boxes.where(is_rounding_M))
             boxes = self._near(boxes.where(~is_rounding_M))
 
-    def _split(self, boxes: _Boxes, half: float, parts: int) -> _Boxes:
-        step = half * (2 * np.arange(parts) + 1 - parts)
+    def _split(self, boxes: _Boxes, scale: float, parts: int) -> _Boxes:
+        step = 2 * np.arange(parts) + 1 - parts
         steps = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
         owner_M = np.repeat(boxes.owner_M, len(steps))
-        mid_M2 = (boxes.mid_M2[:, None] + steps).reshape(-1, 2)
-        gap_M2 = np.maximum(np.abs(mid_M2 - self._xy_N2[owner_M]) - half, 0)
+        half_M1 = scale * self._half_N[owner_M, None]
+        mid_M2 = np.repeat(boxes.mid_M2, len(steps), axis=0) + np.tile(steps, (len(boxes), 1)) * half_M1
+        gap_M2 = np.maximum(np.abs(mid_M2 - self._xy_N2[owner_M]) - half_M1, 0)
         return _Boxes(owner_M, mid_M2, np.maximum(np.repeat(boxes.bound_M, len(steps)), np.hypot(*gap_M2.T)))
 
     def _near(self, boxes: _Boxes) -> _Boxes:
-        return boxes.where(boxes.bound_M < self.limit_N[boxes.owner_M])
+        return boxes.where(boxes.bound_M < self.limit()[boxes.owner_M])
 
     def _leave(self, boxes: _Boxes) -> None:
         np.minimum.at(self.left_N, boxes.owner_M, boxes.bound_M)
 
-    def _enclosed(self, boxes: _Boxes, half: float) -> tuple[_Boxes, npt.NDArray[np.bool_]]:
+    def _enclosed(self, boxes: _Boxes, scale: float) -> tuple[_Boxes, npt.NDArray[np.bool_]]:
         """The boxes with better bounds, and which of them are as well known as they can be; looks for changes."""
-        enclosure = enclose(self._plan, boxes.mid_M2 - half, boxes.mid_M2 + half)
+        half_M1 = scale * self._half_N[boxes.owner_M, None]
+        low_M2, high_M2 = boxes.mid_M2 - half_M1, boxes.mid_M2 + half_M1
+        enclosure = enclose(self._plan, low_M2, high_M2)
         xy_2M = self._xy_N2[boxes.owner_M].T
         with np.errstate(all="ignore"):  # what is not known is not a number
             lead_RM, reach_R2M, radius_RM = enclosure.margin(self._label_N[boxes.owner_M], self._level)
@@ -167,34 +175,47 @@ class _Search:
             way_M = (here_RM + radius_RM)[nearest_M, each_M] / steepness_RM[nearest_M, each_M] ** 2
             aim_M2 = (xy_2M - slope_R2M[nearest_M, :, each_M].T * way_M).T
         aim_M2 = np.where(np.isfinite(aim_M2), aim_M2, boxes.mid_M2)
-        self._look(boxes.owner_M, np.clip(aim_M2, boxes.mid_M2 - half, boxes.mid_M2 + half))
-        self._look(boxes.owner_M, boxes.mid_M2)
         bound_M = np.maximum(boxes.bound_M, bound_RM.min(axis=0) * (1 - 1e-9))  # float64 rounds, too
-        is_rounding_M = radius_RM[nearest_M, each_M] <= self._rounding_N[boxes.owner_M]
+        # beside the box, a foot of the perpendicular says little of how near the box itself comes
+        is_inside_M = (np.abs(aim_M2 - boxes.mid_M2) <= half_M1).all(axis=1)
+        is_rounding_M = is_inside_M & (radius_RM[nearest_M, each_M] <= self._rounding_N[boxes.owner_M])
+        aim_M2 = np.concatenate([np.clip(aim_M2, low_M2, high_M2), boxes.mid_M2])
+        self._look(np.tile(boxes.owner_M, 2), aim_M2)
         return _Boxes(boxes.owner_M, boxes.mid_M2, bound_M), is_rounding_M
+
+    def _look_around(self) -> None:
+        angle_S = 2 * np.pi / SPOKES * np.arange(SPOKES)
+        away_S = self._radius * (np.arange(1, SPOKES + 1) / SPOKES) ** 2
+        ring_S2 = np.column_stack([np.cos(angle_S), np.sin(angle_S)])
+        steps = (away_S[:, None, None] * ring_S2).reshape(-1, 2)
+        owner_M = np.repeat(np.arange(len(self._xy_N2)), len(steps))
+        self._look(owner_M, (self._xy_N2[:, None] + steps).reshape(-1, 2))
 
     def _look(self, owner_M: IntArray, aim_M2: DoubleArray) -> None:
         """Looks for a change at points, or on the way to them where it would be nearer than what was found."""
         start_M2 = self._xy_N2[owner_M]
         away_M = np.hypot(*(aim_M2 - start_M2).T)
-        nearer_M = np.minimum(1, self.limit_N[owner_M] / np.maximum(away_M, 1e-300))
+        nearer_M = np.minimum(1, self.limit()[owner_M] / np.maximum(away_M, 1e-300))
         aim_M2 = start_M2 + nearer_M[:, None] * (aim_M2 - start_M2)
         changed_M = self._labels(aim_M2) != self._label_N[owner_M]
         owner_M, aim_M2, away_M = owner_M[changed_M], aim_M2[changed_M], (away_M * nearer_M)[changed_M]
         first = np.lexsort([away_M, owner_M])
         owner_n, at = np.unique(owner_M[first], return_index=True)
         if len(owner_n):
-            self._bisect(owner_n, aim_M2[first[at]])
+            self._come_back(owner_n, aim_M2[first[at]])
 
-    def _bisect(self, owner_n: IntArray, aim_n2: DoubleArray) -> None:
-        """From points with another label back towards the points they belong to."""
-        start_n2 = self._xy_N2[owner_n]
+    def _come_back(self, owner_n: IntArray, aim_n2: DoubleArray) -> None:
+        """From points with another label towards the points they belong to, as far as the label stays changed."""
+        start_n2, way_n2 = self._xy_N2[owner_n], aim_n2 - self._xy_N2[owner_n]
         low_n, high_n = np.zeros(len(owner_n)), np.ones(len(owner_n))
-        for _ in range(BISECTIONS):
-            middle_n = (low_n + high_n) / 2
-            changed_n = self._labels(start_n2 + middle_n[:, None] * (aim_n2 - start_n2)) != self._label_N[owner_n]
-            low_n, high_n = np.where(changed_n, low_n, middle_n), np.where(changed_n, middle_n, high_n)
-        found_n2 = _cast(start_n2 + high_n[:, None] * (aim_n2 - start_n2))
+        for _ in range(ROUNDS):
+            share_nS = np.linspace(low_n, high_n, SECTIONS + 1, axis=1)
+            label_nS = self._labels((start_n2[:, None] + share_nS[:, 1:-1, None] * way_n2[:, None]).reshape(-1, 2))
+            changed_nS = label_nS.reshape(-1, SECTIONS - 1) != self._label_N[owner_n, None]
+            first_n = np.where(changed_nS.any(axis=1), changed_nS.argmax(axis=1) + 1, SECTIONS)
+            each_n = np.arange(len(owner_n))
+            low_n, high_n = share_nS[each_n, first_n - 1], share_nS[each_n, first_n]
+        found_n2 = _cast(start_n2 + high_n[:, None] * way_n2)
         distance_n = np.hypot(*(found_n2 - start_n2).T)
         better_n = distance_n < np.minimum(self.distance_N[owner_n], np.nextafter(self._radius, np.inf))
         self.found_N2[owner_n[better_n]] = found_n2[better_n]

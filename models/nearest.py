@@ -165,23 +165,21 @@ class _Search:
         xy_2M = self._xy_N2[boxes.owner_M].T
         with np.errstate(all="ignore"):  # what is not known is not a number
             lead_RM, reach_R2M, radius_RM = enclosure.margin(self._label_N[boxes.owner_M], self._level)
-            slope_R2M = reach_R2M / enclosure.half_DM
-            steepness_RM = np.hypot(slope_R2M[:, 0], slope_R2M[:, 1])
+            slope_R2M = np.nan_to_num(reach_R2M / enclosure.half_DM)
             here_RM = lead_RM + (slope_R2M * (xy_2M - enclosure.mid_DM)).sum(axis=1)
-            bound_RM = np.where(here_RM > radius_RM, (here_RM - radius_RM) / steepness_RM, 0)
-            bound_RM[lead_RM > np.abs(reach_R2M).sum(axis=1) + radius_RM] = np.inf
-            # the rival that may be nearest, and where the line is so far below 0 that it has certainly won
-            nearest_M, each_M = bound_RM.argmin(axis=0), np.arange(len(boxes))
-            way_M = (here_RM + radius_RM)[nearest_M, each_M] / steepness_RM[nearest_M, each_M] ** 2
-            aim_M2 = (xy_2M - slope_R2M[nearest_M, :, each_M].T * way_M).T
-        aim_M2 = np.where(np.isfinite(aim_M2), aim_M2, boxes.mid_M2)
-        bound_M = np.maximum(boxes.bound_M, bound_RM.min(axis=0) * (1 - 1e-9))  # float64 rounds, too
-        # beside the box, a foot of the perpendicular says little of how near the box itself comes
-        is_inside_M = (np.abs(aim_M2 - boxes.mid_M2) <= half_M1).all(axis=1)
-        is_rounding_M = is_inside_M & (radius_RM[nearest_M, each_M] <= self._rounding_N[boxes.owner_M])
-        aim_M2 = np.concatenate([np.clip(aim_M2, low_M2, high_M2), boxes.mid_M2])
-        self._look(np.tile(boxes.owner_M, 2), aim_M2)
-        return _Boxes(boxes.owner_M, boxes.mid_M2, bound_M), is_rounding_M
+            over_RM = np.nan_to_num(here_RM - radius_RM, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+            foot_R2M, is_none_RM = _feet(xy_2M, low_M2.T, high_M2.T, slope_R2M, over_RM)
+            away_RM = np.nan_to_num(np.hypot(*np.moveaxis(foot_R2M - xy_2M, 1, 0)), nan=0.0)
+            away_RM[is_none_RM] = np.inf
+            # the rival that may be nearest, and where it has certainly won
+            nearest_M, each_M = away_RM.argmin(axis=0), np.arange(len(boxes))
+            slope_M2, radius_M = slope_R2M[nearest_M, :, each_M], radius_RM[nearest_M, each_M]
+            way_M2 = slope_M2 * (2 * radius_M / (slope_M2**2).sum(axis=1))[:, None]
+            aim_M2 = foot_R2M[nearest_M, :, each_M] - way_M2
+        aim_M2 = np.clip(np.where(np.isfinite(aim_M2), aim_M2, boxes.mid_M2), low_M2, high_M2)
+        self._look(np.tile(boxes.owner_M, 2), np.concatenate([aim_M2, boxes.mid_M2]))
+        bound_M = np.maximum(boxes.bound_M, away_RM.min(axis=0) * (1 - 1e-9))  # float64 rounds, too
+        return _Boxes(boxes.owner_M, boxes.mid_M2, bound_M), radius_M <= self._rounding_N[boxes.owner_M]
 
     def _look_around(self) -> None:
         angle_S = 2 * np.pi / SPOKES * np.arange(SPOKES)
@@ -226,6 +224,30 @@ class _Search:
             return labels_at(self._plan, xy_M2.astype(np.float32), level=self._level)
         except InvalidInput:
             raise InvalidInput("radius", "too wide for the network: its output overflows float32") from None
+
+
+def _feet(
+    xy_2M: DoubleArray, low_2M: DoubleArray, high_2M: DoubleArray, slope_R2M: DoubleArray, over_RM: DoubleArray
+) -> tuple[DoubleArray, npt.NDArray[np.bool_]]:
+    """The point x of a box nearest to xy with slope . (xy - x) >= over: (R, 2, M), and where there is none: (R, M).
+
+    It is xy - t slope, clipped to the box, for the least t >= 0 that will do (the conditions of Karush, Kuhn and
+    Tucker). What it comes down by grows with t, linearly between the places where the clipping of a coordinate changes.
+    """
+    bends = [np.zeros_like(over_RM)]
+    bends += [(xy_2M[d] - edge_2M[d]) / slope_R2M[:, d] for d in range(2) for edge_2M in (low_2M, high_2M)]
+    t_BRM = np.sort(np.where(np.isfinite(bends), np.maximum(bends, 0), 0), axis=0)
+
+    def clipped(t: DoubleArray) -> DoubleArray:
+        return np.clip(xy_2M - t[..., None, :] * slope_R2M, low_2M, high_2M)
+
+    down_BRM = (slope_R2M * (xy_2M - clipped(t_BRM))).sum(axis=-2)
+    is_short_BRM = down_BRM < over_RM
+    k_RM = np.clip(is_short_BRM.sum(axis=0), 1, len(t_BRM) - 1)[None]
+    t_0, t_1 = (np.take_along_axis(t_BRM, k, axis=0)[0] for k in (k_RM - 1, k_RM))
+    down_0, down_1 = (np.take_along_axis(down_BRM, k, axis=0)[0] for k in (k_RM - 1, k_RM))
+    t_RM = np.where(is_short_BRM[0], t_0 + (over_RM - down_0) / (down_1 - down_0) * (t_1 - t_0), 0)
+    return clipped(t_RM), is_short_BRM[-1]
 
 
 def _cast(xy_M2: DoubleArray) -> DoubleArray:

@@ -5,16 +5,14 @@ effective robustness certification"). Every value in the network is held, on a b
 
     centre + the sum over coordinates d of reach_d t_d, plus or minus radius,   t_d = (x_d - mid_d) / half_d in [-1, 1]
 
-A dense layer maps centres and reaches exactly, radii by the absolute weights. An activation f on [l, u] becomes a line
-with the slope s of its chord; its radius is half the range of f(x) - s x, which the ends of [l, u] and the places where
-f' = s decide. Where f' is continuous, the error of interpolation is at most max |f''| (u - l)^2 / 8: halving a box
-quarters the radius.
+A dense layer maps centres and reaches exactly, radii by the absolute weights; an activation becomes a line and a radius
+(`models.relaxations`).
 
 What is enclosed is the answer *as computed*, in float32, by `models.forward` or the kernel:
     - a point is enclosed with what it becomes when it is cast to float32;
     - a sum of n products in any order errs by gamma_n = n u / (1 - n u) of the sum of their sizes, u = 2^-24 (Higham,
       Accuracy and Stability of Numerical Algorithms, 2002, section 3.1);
-    - activations are approximations, see `ACTIVATION_ERRORS`.
+    - activations are approximations, see `models.relaxations.ERRORS`.
 
 float64, in which all this is reckoned, adds a billionth of that, which the constants leave room for. Where float32 may
 overflow, nothing is proven.
@@ -22,9 +20,8 @@ overflow, nothing is proven.
 Dimension letters beyond those of `models`: M boxes, I values of a layer, S a centre and its reaches (1 + D).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,22 +29,8 @@ import numpy as np
 from models import answers, forward
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.plans import Dense, Plan
+from models.relaxations import DOUBLE, line
 from models.specs import Activation
-
-ACTIVATION_ERRORS: dict[Activation, tuple[float, float]] = {
-    "identity": (0.0, 0.0),
-    "relu": (0.0, 0.0),
-    "leaky_relu": (1e-6, 0.0),
-    "elu": (1e-6, 1e-36),
-    "silu": (1e-6, 1e-6),
-    "gelu": (2e-6, 2e-6),
-    "softplus": (1e-6, 1e-36),
-    "tanh": (0.0, 1e-6),
-    "sigmoid": (1e-6, 1e-36),
-}
-"""How far an activation computed in float32 may be from the exact one: a share of its greatest size on the box, and a
-constant. About twice what `models.kernel.functions` states and numpy does; those of silu and gelu hold the error of
-`_turns` too, 4e-7."""
 
 DECISION_SLACK = 2e-6
 """How far logits must be apart, or from the level, for a label taken from float32 probabilities to be sure: these have
@@ -62,7 +45,6 @@ LEAST_BOXES = 128
 _UNIT = 2.0**-24 * (1 + 1e-6)
 _TINY = 1e-37  # a product that underflows float32 loses less
 _SAFE = 1e38  # sums up to here do not overflow float32
-_DOUBLE = 1e-14  # generous for a handful of float64 operations
 
 
 @dataclass(frozen=True)
@@ -82,7 +64,7 @@ class Enclosure:
     reach_ODM: DoubleArray
     radius_OM: DoubleArray
 
-    def margin(self, k: int | IntArray, level: float) -> "tuple[DoubleArray, DoubleArray, DoubleArray]":
+    def margin(self, k: int | IntArray, level: float) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
         """By how much class k leads each other class: centres (R, M), reaches (R, D, M) and radii (R, M) of R rivals.
 
         `k` may differ from box to box (M,). With one output the only rival is the other class, and the lead is the
@@ -95,20 +77,13 @@ class Enclosure:
         boxes = np.arange(len(at))
         centre_OM = self.centre_OM[at, boxes] - self.centre_OM
         centre_OM[at, boxes] = np.inf
-        # one class's row behind fancy indices: (M, D)
         reach_ODM = self.reach_ODM[at, :, boxes].T - self.reach_ODM
         return centre_OM, reach_ODM, self.radius_OM[at, boxes] + self.radius_OM + DECISION_SLACK
 
 
 def enclose(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Enclosure:
     """The outputs on boxes from `low_MD` to `high_MD`, data units. About (D + 2) P multiplications for each box."""
-    widest = max(plan.widths) * (1 + plan.features)
-    step = max(LEAST_BOXES, BLOCK_VALUES // widest)
-    with np.errstate(all="ignore"):  # what overflows, or is not a number, proves nothing
-        blocks = [
-            _enclose(plan, low_MD[start : start + step].T, high_MD[start : start + step].T)
-            for start in range(0, max(1, len(low_MD)), step)
-        ]
+    blocks = list(_in_blocks(plan, low_MD, high_MD))
     if len(blocks) == 1:
         return blocks[0]
     return Enclosure(*(np.concatenate([vars(part)[name] for part in blocks], axis=-1) for name in vars(blocks[0])))
@@ -118,8 +93,12 @@ def certain(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray, *, level: flo
     """The index of the class that every point of a box is proven to get as its label, or -1: int64 (M,).
 
     With one output, class 1 is where the logit is greater than `level`; with several, the greatest decides alone.
+    Memory beyond the answer does not grow with M.
     """
-    enclosure = enclose(plan, low_MD, high_MD)
+    return np.concatenate([_decided(enclosure, level) for enclosure in _in_blocks(plan, low_MD, high_MD)])
+
+
+def _decided(enclosure: Enclosure, level: float) -> IntArray:
     centre_OM = enclosure.centre_OM
     best_M = (centre_OM[0] > level).astype(np.int64) if len(centre_OM) == 1 else centre_OM.argmax(axis=0)
     with np.errstate(all="ignore"):
@@ -147,6 +126,15 @@ def labels_at(plan: Plan, xy_ND: FloatArray, *, level: float = 0.0) -> IntArray:
     return label_N
 
 
+def _in_blocks(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Iterator[Enclosure]:
+    widest = max(plan.widths) * (1 + plan.features)
+    step = max(LEAST_BOXES, BLOCK_VALUES // widest)
+    for start in range(0, max(1, len(low_MD)), step):
+        with np.errstate(all="ignore"):  # what overflows, or is not a number, proves nothing
+            enclosure = _enclose(plan, low_MD[start : start + step].T, high_MD[start : start + step].T)
+        yield enclosure
+
+
 @dataclass(frozen=True)
 class _Form:
     """Values of a layer on M boxes: `line_ISM` has their centres and, behind them, their reaches along each axis."""
@@ -164,7 +152,7 @@ def _enclose(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> Enclosure
     low_DM = np.minimum(low_DM, low_DM.astype(np.float32))
     high_DM = np.maximum(high_DM, high_DM.astype(np.float32))
     mid_DM = low_DM / 2 + high_DM / 2
-    half_DM = np.maximum(high_DM - mid_DM, mid_DM - low_DM) * (1 + _DOUBLE)
+    half_DM = np.maximum(high_DM - mid_DM, mid_DM - low_DM) * (1 + DOUBLE)
     axes = range(plan.features)
     line_DSM = np.zeros((plan.features, 1 + plan.features, mid_DM.shape[1]))
     line_DSM[:, 0] = mid_DM
@@ -202,102 +190,10 @@ def _sum(into: list[tuple[Dense, _Form]]) -> tuple[_Form, Any]:
 
 
 def _activate(form: _Form, activation: Activation) -> _Form:
-    """An activation by the line that errs least among those with the slope of its chord."""
     if activation == "identity":
         return form
-    function, turns = _ACTIVATIONS[activation]
     centre_IM, spread_IM = form.line_ISM[:, 0], form.spread
-    low_IM, high_IM = centre_IM - spread_IM, centre_IM + spread_IM
-    at_low_IM, at_high_IM = function(low_IM), function(high_IM)
-    slope_IM = np.where(high_IM > low_IM, (at_high_IM - at_low_IM) / (high_IM - low_IM), 0.0)
-    rest_IM = at_low_IM - slope_IM * low_IM
-    least_IM = greatest_IM = rest_IM
-    for rest_IM in [at_high_IM - slope_IM * high_IM] + [
-        function(turn_IM) - slope_IM * turn_IM
-        for turn_IM in (np.clip(turn, low_IM, high_IM) for turn in turns(slope_IM))
-    ]:
-        least_IM, greatest_IM = np.minimum(least_IM, rest_IM), np.maximum(greatest_IM, rest_IM)
-    size_IM = np.maximum(np.abs(at_low_IM), np.abs(at_high_IM))
-    share, constant = ACTIVATION_ERRORS[activation]
-    error_IM = (share + _DOUBLE) * size_IM + constant + _DOUBLE * np.abs(slope_IM) * (np.abs(centre_IM) + spread_IM)
+    slope_IM, offset_IM, radius_IM = line(activation, centre_IM - spread_IM, centre_IM + spread_IM)
     line_ISM = slope_IM[:, None] * form.line_ISM
-    line_ISM[:, 0] += (least_IM + greatest_IM) / 2
-    return _Form(line_ISM, np.abs(slope_IM) * form.radius_IM + (greatest_IM - least_IM) / 2 + error_IM)
-
-
-def _sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
-
-
-def _gelu_gate(x: Any) -> Any:
-    """As in `models.kernel.functions`."""
-    return _sigmoid(2 * _GELU * (x + 0.044715 * x * x * x))
-
-
-_GELU = np.sqrt(2 / np.pi)
-_LEAK = float(np.float32(0.01))
-
-
-def _proper(share: Any) -> Any:
-    """Between 0 and 1, where a rounding has left it at one of them or beyond."""
-    return np.clip(share, 1e-300, 1 - 2.0**-53)
-
-
-def _logit(y: Any) -> Any:
-    return np.log(y / (1 - y))
-
-
-def _sigmoid_turns(slope: Any) -> tuple[Any, Any]:
-    """Where y (1 - y) is the slope; the smaller y without cancellation."""
-    slope = _proper(slope)
-    turn = _logit(2 * slope / (1 + np.sqrt(np.maximum(1 - 4 * slope, 0))))
-    return turn, -turn
-
-
-def _tanh_turns(slope: Any) -> tuple[Any, Any]:
-    """Where 1 - y^2 is the slope."""
-    turn = np.arctanh(np.sqrt(np.clip(1 - slope, 0, 1)))
-    return turn, -turn
-
-
-STEP = 1 / 1024
-"""Between the arguments at which the slopes of silu and gelu are tabled."""
-
-
-@cache
-def _slopes(activation: Activation) -> tuple[DoubleArray, ...]:
-    """Slopes of silu or gelu and their arguments, both ascending where it is convex; below, where it is not."""
-    x = np.arange(-20, 20 + STEP, STEP)
-    gate = _sigmoid(x) if activation == "silu" else _gelu_gate(x)
-    inner = 1.0 if activation == "silu" else 2 * _GELU * (1 + 3 * 0.044715 * x * x)
-    slope = gate + x * gate * (1 - gate) * inner
-    first, last = slope.argmin(), slope.argmax()
-    return slope[first : last + 1], x[first : last + 1], slope[: first + 1][::-1], x[: first + 1][::-1]
-
-
-def _turns(activation: Activation) -> Callable[[Any], tuple[Any, Any]]:
-    """Where silu or gelu has a slope, to within a step of the table.
-
-    There f(x) - s x is level, so that it errs by |f''| / 2 of the step's square, 4e-7 at most. f(x) - f(-x) = x, so a
-    slope above 1 is found where 1 minus it is found, on the other side.
-    """
-
-    def turns(slope: Any) -> tuple[Any, Any]:
-        slope_C, x_C, below_B, x_B = _slopes(activation)
-        outer = np.interp(np.minimum(slope, 1 - slope), below_B, x_B)
-        return np.interp(slope, slope_C, x_C), np.where(slope > 0.5, -outer, outer)
-
-    return turns
-
-
-_ACTIVATIONS: dict[Activation, tuple[Callable[[Any], Any], Callable[[Any], tuple[Any, ...]]]] = {
-    "relu": (lambda x: np.maximum(x, 0), lambda slope: (0.0,)),
-    "leaky_relu": (lambda x: np.maximum(x, _LEAK * x), lambda slope: (0.0,)),
-    "elu": (lambda x: np.maximum(x, np.expm1(np.minimum(x, 0))), lambda slope: (np.log(_proper(slope)),)),
-    "silu": (lambda x: x * _sigmoid(x), _turns("silu")),
-    "gelu": (lambda x: x * _gelu_gate(x), _turns("gelu")),
-    "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), lambda slope: (_logit(_proper(slope)),)),
-    "tanh": (np.tanh, _tanh_turns),
-    "sigmoid": (_sigmoid, _sigmoid_turns),
-}
-"""Each activation, and the places where its slope is a given one, or where it has a kink."""
+    line_ISM[:, 0] += offset_IM
+    return _Form(line_ISM, np.abs(slope_IM) * form.radius_IM + radius_IM)

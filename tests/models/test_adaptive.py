@@ -38,7 +38,7 @@ def is_open_to_rounding(plan: Plan, xy_N2: np.ndarray, level: float) -> np.ndarr
     return apart_N <= 2 * error_N + DECISION_SLACK
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     hidden=st.lists(st.integers(1, 24), max_size=3),
     outputs=st.sampled_from([1, 1, 2, 3, 4, 5]),

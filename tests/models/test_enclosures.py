@@ -69,7 +69,7 @@ plans = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(plan=plans, size=st.sampled_from([0.0, 1e-7, 1e-3, 0.3, 10.0, 1e6]), seed=st.integers(0, 2**32 - 1))
 def test_no_answer_of_a_box_lies_outside_its_enclosure_nor_gets_another_label(
     plan: Plan, size: float, seed: int

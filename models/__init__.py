@@ -7,6 +7,7 @@ Glossary
     kernel      compiled loops that train a plan and answer for it.
     reference   the same by plain torch.
     checkpoint  a network's ``state_dict`` on disk, beside a card that says how it came to be.
+    enclosure   what a network's outputs lie within on a whole box of points, by proof.
     logit       a network's raw output. One per point for two classes (the log odds of the second), else one per class.
 
 Dimension letters, at the end of array names

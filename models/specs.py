@@ -29,6 +29,7 @@ MAX_STEPS = 10**8  # of the optimiser, a fraction of a millisecond each: some ho
 MAX_BATCH_VALUES = 10**8  # points of a step x values that each has in all layers: torch then needs a few GB
 MAX_ANSWER_WORK = 3 * 10**10  # points x weights of one prediction or grid: about a second of one core
 MAX_ANSWER_VALUES = 4_000_000  # points x classes of one prediction: some 50 MB of JSON
+MAX_NEAREST_POINTS = 1_000  # whose nearest change of label is searched for: a millisecond or two each
 MAX_RESOLUTION = 4_096  # columns, or rows, of a grid
 MAX_GRID_CELLS = 1_048_576  # 1024 x 1024
 MAX_COORDINATE = 1e30  # of a point: keeps the sums of float32 arithmetic finite

@@ -1,13 +1,16 @@
 """Answers for published versions: classes of points, and boundary grids."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from models import answers, forward, grids
+from models import nearest as nearest_change
 from models.datasets import FloatArray, IntArray, Label
 from models.grids import Grid
-from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, GridSpec, InvalidInput, ResponseKind
+from models.nearest import Nearest
+from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, MAX_NEAREST_POINTS, GridSpec, InvalidInput, ResponseKind
 from service.registry import LoadedVersion
 
 
@@ -18,10 +21,17 @@ class PredictionRequest:
     Attributes:
         threshold: of two classes, the probability of the second above which a point is given its label; None is 0.5.
         logits: whether the network's output itself is wanted.
+        nearest: whether the nearest point of another label is wanted, of points in the plane.
     """
 
     threshold: float | None = None
     logits: bool = False
+    nearest: bool = False
+
+    @property
+    def level(self) -> float:
+        """The threshold as a logit."""
+        return 0.0 if self.threshold is None else math.log(self.threshold / (1 - self.threshold))
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,13 @@ class Prediction:
         best_N: int64 (N,), the index of each point's class: the most probable, or what the threshold says.
         prob_NK: float32 (N, K), each row summing to 1.
         logit_NO: float32 (N, O), the network's output, O = 1 for two classes; None if it was not wanted.
+        nearest: the nearest points of another label; None if they were not wanted.
     """
 
     best_N: IntArray
     prob_NK: FloatArray
     logit_NO: FloatArray | None
+    nearest: Nearest | None
 
     @property
     def margins(self) -> FloatArray:
@@ -59,13 +71,14 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
 
     Raises:
         InvalidInput: the points have another number of coordinates, are too many or too large for the network, or
-            a threshold is given though there are more than two classes.
+            a threshold or the nearest points are wanted of a model that has none.
     """
     plan = version.plan
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
         raise InvalidInput("points", "too many at once for a network of this size: send them in several requests")
     if request.threshold is not None and plan.classes > 2:
         raise InvalidInput("threshold", f"is for models of two classes, this one has {plan.classes}")
+    nearest = _nearest(version, xy_ND, request.level) if request.nearest else None
     logit_NO = None
     if request.logits:
         logit_NO = answers.logits(plan, xy_ND)
@@ -73,8 +86,19 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
     else:
         prob_NK = answers.probabilities(plan, xy_ND)
     if request.threshold is None:
-        return Prediction(forward.predicted(prob_NK), prob_NK, logit_NO)
-    return Prediction((prob_NK[:, 1] > np.float32(request.threshold)).astype(np.int64), prob_NK, logit_NO)
+        return Prediction(forward.predicted(prob_NK), prob_NK, logit_NO, nearest)
+    return Prediction((prob_NK[:, 1] > np.float32(request.threshold)).astype(np.int64), prob_NK, logit_NO, nearest)
+
+
+def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:
+    """Looked for as far as the window of the version's grids is wide, from corner to corner."""
+    if version.plan.features != 2:
+        raise InvalidInput("nearest", f"is for points in the plane, this model's have {version.plan.features} features")
+    if len(xy_ND) > MAX_NEAREST_POINTS:
+        raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points at once: each takes a search")
+    x_min, x_max, y_min, y_max = grids.padded_window(version.card.low, version.card.high)
+    radius = math.hypot(x_max - x_min, y_max - y_min)
+    return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
 
 
 def work(version: LoadedVersion, points: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets import FloatArray, IntArray, bounded
+from models.datasets import DoubleArray, FloatArray, IntArray, bounded
 from models.specs import MAX_FEATURES, InvalidInput
 from service.errors import UnsupportedMediaType
 from service.registry import LoadedVersion
@@ -100,7 +100,7 @@ def _record_batch(metadata: bytes) -> tuple[int, bool]:
     return rows, header.Offset(_COMPRESSION) != 0
 
 
-def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | IntArray]) -> bytes:
+def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArray | IntArray]) -> bytes:
     """A stream of one batch: (N,) columns as they are, (N, C) ones as lists of C; `labels` as the labels themselves.
 
     Raises:

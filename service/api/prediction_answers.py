@@ -1,5 +1,6 @@
 """The answers of `POST /predict`, in whichever form is asked for."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,7 +10,8 @@ import numpy.typing as npt
 import orjson
 from pydantic import BaseModel, Field
 
-from models.datasets import FloatArray, IntArray
+from models.datasets import DoubleArray, FloatArray, IntArray
+from models.nearest import Nearest
 from models.specs import InvalidInput
 from service.api import arrow, npy
 from service.api.edge import Answer
@@ -22,6 +24,17 @@ DEFAULT_PARTS: tuple[Part, ...] = ("labels", "probabilities")
 
 CHUNK = 4_096
 """Rows that are written at a time: a fraction of a millisecond, after which other threads may take their turn."""
+
+
+class NearestChange(BaseModel):
+    """Where the label of a point changes."""
+
+    point: list[float] | None = Field(
+        description="The nearest that was found of another label; null if there is none as far as the diagonal of the "
+        "window of the model's boundary grid."
+    )
+    distance: float | None = Field(description="To that point, in data units.")
+    at_least: float = Field(description="Nearer than this, the label is proven not to change.")
 
 
 class PredictResponse(BaseModel):
@@ -40,6 +53,7 @@ class PredictResponse(BaseModel):
     margins: list[float] | None = Field(
         None, description="(N,), if asked for: the probability of the label less that of the likeliest other class."
     )
+    nearest: list[NearestChange] | None = Field(None, description="(N,), if asked for: where each label changes.")
 
 
 def encode(form: Format, version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
@@ -75,12 +89,24 @@ def _json(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answe
         pieces.append(_PARTS[part](wording, prediction))
     if asked.margin:
         pieces += [b',"margins":', _numbers(prediction.margins)]
+    if prediction.nearest is not None:
+        pieces += [b',"nearest":', _nearest(prediction.nearest)]
     pieces.append(b"}")
     return Answer.of(b"application/json", b"".join(pieces))
 
 
 def _labels(wording: _Wording, prediction: Prediction) -> bytes:
     return b"[" + wording.labels_K[prediction.best_N].tobytes().rstrip(b" ,") + b"]"
+
+
+def _nearest(nearest: Nearest) -> bytes:
+    found = zip(nearest.xy_N2.tolist(), nearest.distance_N.tolist(), nearest.bound_N.tolist(), strict=True)
+    return orjson.dumps(
+        [
+            {"point": point if distance < math.inf else None, "distance": distance, "at_least": bound}
+            for point, distance, bound in found
+        ]
+    )
 
 
 def _numbers(array: FloatArray | None) -> bytes:
@@ -99,8 +125,9 @@ _PARTS: dict[Part, Callable[[_Wording, Prediction], bytes]] = {
 
 
 def _npy(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
-    if asked.margin:
-        raise InvalidInput("margin", "is not for an .npy, which holds one array; ask for JSON or Arrow")
+    for name, is_asked in (("margin", asked.margin), ("nearest", asked.prediction.nearest)):
+        if is_asked:
+            raise InvalidInput(name, "is not for an .npy, which holds one array; ask for JSON or Arrow")
     parts = asked.parts or ("probabilities",)
     if len(parts) > 1:
         raise InvalidInput("return", "must be one of labels, probabilities and logits, since an .npy holds one array")
@@ -108,11 +135,14 @@ def _npy(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer
 
 
 def _arrow(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answer:
-    columns: dict[str, FloatArray | IntArray] = {
+    columns: dict[str, FloatArray | DoubleArray | IntArray] = {
         part: _array(part, prediction) for part in asked.parts or DEFAULT_PARTS
     }
     if asked.margin:
         columns["margins"] = prediction.margins
+    if prediction.nearest is not None:
+        nearest = prediction.nearest
+        columns |= {"nearest": nearest.xy_N2, "distance": nearest.distance_N, "at_least": nearest.bound_N}
     return Answer.of(arrow.MEDIA_TYPE.encode(), arrow.encode(version, columns), *_about(version))
 
 

@@ -1,8 +1,8 @@
 """What `POST /predict` is asked, in whichever form it comes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError
@@ -23,13 +23,21 @@ Rows = Annotated[list[Row], FailFast(), Field(min_length=1)]
 Threshold = Annotated[
     float | None,
     Field(
-        gt=0,
-        lt=1,
+        ge=1e-6,
+        le=1 - 1e-6,
         description="Of two classes, the probability of the second above which a point gets its label; else 0.5.",
     ),
 ]
 Margin = Annotated[
     bool, Field(description="Also how much more probable each point's class is than the likeliest other: `margins`.")
+]
+
+Nearest = Annotated[
+    bool,
+    Field(
+        description="Of points in the plane, at most 1,000, also `nearest`: for each the nearest point that is given "
+        "another label, its distance, and a distance within which there is proven to be none."
+    ),
 ]
 
 
@@ -47,6 +55,7 @@ class PredictFields(Body):
         description="What to answer for each point; labels and probabilities if not given.",
     )
     margin: Margin = False
+    nearest: Nearest = False
 
 
 class PredictRequest(PredictFields):
@@ -73,6 +82,7 @@ class ArrayQuery(BaseModel):
         description="What to answer for each point, with commas between; an `.npy` holds one of them.",
     )
     margin: Margin = False
+    nearest: Nearest = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ def _json(body: bytes, query: bytes, max_points: int) -> Asked:
     if len(points) > max_points:
         raise InvalidInput("points", f"at most {max_points:,} points in one request")
     points = points_array(points) if isinstance(points, list) else points
-    return _asked(fields.model, fields.version, points, fields.threshold, fields.parts, fields.margin)
+    return _asked(fields, fields.model, points, fields.parts)
 
 
 def _fields_and_points(body: bytes) -> tuple[PredictFields, FloatArray | list[list[float]]]:
@@ -137,16 +147,17 @@ def _array(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], A
             raise InvalidInput("model", "must be given as ?model= when the body is an array")
         parts = asked.parts.split(",") if asked.parts else None
         points = decode(body, max_points=max_points)
-        return _asked(asked.model, asked.version, points, asked.threshold, parts, asked.margin)
+        return _asked(asked, asked.model, points, parts)
 
     return reader
 
 
-def _asked(
-    model: str, version: int | None, points: FloatArray, threshold: float | None, parts: Any, margin: bool
-) -> Asked:
-    prediction = PredictionRequest(threshold=threshold, logits=parts is not None and "logits" in parts)
-    return Asked(model, version, points, prediction, tuple(parts) if parts else None, margin)
+def _asked(fields: PredictFields | ArrayQuery, model: str, points: FloatArray, parts: Sequence[str] | None) -> Asked:
+    prediction = PredictionRequest(
+        threshold=fields.threshold, logits=parts is not None and "logits" in parts, nearest=fields.nearest
+    )
+    chosen = cast(tuple[Part, ...], tuple(parts)) if parts else None
+    return Asked(model, fields.version, points, prediction, chosen, fields.margin)
 
 
 _READERS: dict[str, Callable[[bytes, bytes, int], Asked]] = {

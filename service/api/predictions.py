@@ -71,7 +71,7 @@ async def _answer(services: Services, form: Format, asked: Asked) -> Answer:
     version = await look_up(registry, lambda: registry.resolve(asked.model, asked.version))
     services.metrics.points += count
     values = count * (version.plan.features + version.plan.classes)
-    if predictor.work(version, count) + 10 * values > LARGE_WORK:
+    if predictor.work(version, count) + 10 * values > LARGE_WORK or asked.prediction.nearest:
         return await to_thread.run_sync(_predict, form, version, asked, limiter=services.heavy)
     return _predict(form, version, asked)
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from tests.contract.problems import assert_problem
+from tests.serving import train
 
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
@@ -71,9 +72,41 @@ def test_a_margin_is_how_much_likelier_the_label_is_than_any_other(client: httpx
     assert min(overruled["margins"]) < 0
 
 
+@pytest.mark.parametrize("options", [{}, {"threshold": 0.8}, {"model": "trio"}])
+def test_the_nearest_change_has_another_label_and_nothing_nearer_has(
+    client: httpx.Client, options: dict[str, Any]
+) -> None:
+    points = POINTS[:40]
+    body = predict(client, points=points.tolist(), nearest=True, **options).json()
+    found = body["nearest"]
+    assert len(found) == 40
+    for point, label, change in zip(points, body["labels"], found, strict=True):
+        away = np.array(change["point"]) - point
+        assert change["distance"] == pytest.approx(np.hypot(*away), abs=1e-5)
+        assert change["at_least"] <= change["distance"] * (1 + 1e-6)
+        angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+        near = point + 0.999 * change["at_least"] * np.column_stack([np.cos(angles), np.sin(angles)])
+        # a hair beyond the point that was found, so that float32 has something to go by
+        there = predict(client, points=[*near.tolist(), (point + 1.001 * away).tolist()], **options).json()["labels"]
+        assert set(there[:-1]) == {label}
+        assert there[-1] != label
+    assert np.median([1 - change["at_least"] / change["distance"] for change in found]) < 1e-3
+
+
+def test_a_network_that_never_changes_its_label_has_no_nearest_change(client: httpx.Client) -> None:
+    data = {"points": [[0, 0], [1, 1], [0, 1]], "labels": ["a", "a", "b"]}
+    train(client, "settled", data=data, network={"kind": "logistic"}, training={"epochs": 1, "learning_rate": 1e-9})
+    body = predict(client, model="settled", points=[[0, 0]], nearest=True, threshold=0.999999).json()
+    assert body["nearest"][0]["point"] is None
+    assert body["nearest"][0]["distance"] is None
+    assert body["nearest"][0]["at_least"] > 0
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
+        ({"nearest": True, "model": "line", "points": [[0]]}, "nearest"),
+        ({"nearest": True, "points": [[0, 0]] * 1_001}, "nearest"),
         ({"threshold": 0}, "threshold"),
         ({"threshold": 1}, "threshold"),
         ({"threshold": "0.5"}, "threshold"),
@@ -91,7 +124,8 @@ def test_an_option_that_cannot_be_met_is_told_which_and_why(
     client: httpx.Client, change: dict[str, Any], field: str, count: int
 ) -> None:
     points = POINTS[:count].tolist()
-    assert_problem(predict(client, points=points, **change), 422, "invalid-input", field=field)
+    asked = {"points": points} | change
+    assert_problem(predict(client, **asked), 422, "invalid-input", field=field)
 
 
 def test_a_point_alone_is_answered_as_in_company_and_with_all_else_that_may_be_asked(client: httpx.Client) -> None:
@@ -116,8 +150,9 @@ def test_an_array_holds_the_part_that_is_asked_for(client: httpx.Client, part: s
 def test_an_array_has_no_room_for_more_than_one_part(client: httpx.Client) -> None:
     two = predict(client, headers={"Accept": NPY}, **{"return": ["labels", "logits"]})
     assert_problem(two, 422, "invalid-input", field="return")
-    margin = predict(client, headers={"Accept": NPY}, margin=True)
-    assert_problem(margin, 422, "invalid-input", field="margin")
+    for name in ("margin", "nearest"):
+        answer = predict(client, headers={"Accept": NPY}, **{name: True})
+        assert_problem(answer, 422, "invalid-input", field=name)
 
 
 def test_with_an_array_the_options_stand_in_the_query(client: httpx.Client) -> None:
@@ -224,18 +259,32 @@ def test_single_precision_in_arrow_is_taken_too(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
 def test_an_answer_in_arrow_has_the_columns_of_the_json(client: httpx.Client, model: str) -> None:
-    asked = {"model": model, "return": ["labels", "probabilities", "logits"], "margin": True}
+    asked = {"model": model, "return": ["labels", "probabilities", "logits"], "margin": True, "nearest": True}
     as_json = predict(client, **asked).json()
     answer = predict(client, headers={"Accept": ARROW}, **asked)
     assert answer.headers["content-type"] == ARROW
     assert answer.headers["separatrix-version"] == "1"
     table = pa.ipc.open_stream(answer.content).read_all()
-    assert table.column_names == ["labels", "probabilities", "logits", "margins"]
+    assert table.column_names == [
+        "labels",
+        "probabilities",
+        "logits",
+        "margins",
+        "nearest",
+        "distance",
+        "at_least",
+    ]
     assert table["labels"].to_pylist() == as_json["labels"]
     for name in ("probabilities", "logits", "margins"):
         np.testing.assert_array_equal(np.array(table[name].to_pylist(), np.float32), np.array(as_json[name], "f4"))
+    changes = [{"point": xy, "distance": d, "at_least": b} for xy, d, b in zip(*nearest(table), strict=True)]
+    assert changes == as_json["nearest"]
     about = orjson.loads(table.schema.metadata[b"separatrix"])
     assert about == {key: as_json[key] for key in ("model", "version", "classes")}
+
+
+def nearest(table: pa.Table) -> list[list[Any]]:
+    return [table[name].to_pylist() for name in ("nearest", "distance", "at_least")]
 
 
 def with_null(xy_ND: np.ndarray) -> pa.RecordBatch:

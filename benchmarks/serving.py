@@ -1,16 +1,20 @@
 """The service as its clients see it."""
 
+import io
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 
 import httpx
 import numpy as np
 import psutil
 import torch
+from matplotlib.figure import Figure
 
+from benchmarks import load
 from benchmarks.tables import Row, console, table
 from benchmarks.training import EagerTorch
 from models.networks import build
@@ -26,6 +30,20 @@ def tutorial_grid(network: torch.nn.Module, resolution: int) -> list[list[float]
         mesh = torch.from_numpy(np.c_[xx.ravel(), yy.ravel()]).float()
         values: list[list[float]] = torch.sigmoid(network(mesh)).reshape(xx.shape).tolist()
     return values
+
+
+def tutorial_picture(network: torch.nn.Module, resolution: int) -> bytes:
+    """The tutorial's picture: mesh, network, contourf, savefig, at as many pixels."""
+    xx, yy = np.meshgrid(np.linspace(-5, 5, resolution), np.linspace(-5, 5, resolution))
+    with torch.no_grad():
+        mesh = torch.from_numpy(np.c_[xx.ravel(), yy.ravel()]).float()
+        values = torch.sigmoid(network(mesh)).reshape(xx.shape).numpy()
+    figure = Figure(figsize=(resolution / 100, resolution / 100), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.contourf(xx, yy, values, cmap="RdBu")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def start(data_dir: Path) -> tuple[subprocess.Popen[bytes], httpx.Client, float]:
@@ -101,8 +119,27 @@ def main() -> None:
                     ),
                 },
             )
+            numbers = count()
+
+            def grid(form: str) -> None:
+                """A window that nobody has asked for before."""
+                query = {"model": "plane", "resolution": 1_000, "x_min": -5 - 1e-6 * next(numbers), "format": form}
+                assert client.get("/boundary-grid", params=query).status_code == 200
+
+            table(
+                "boundary grid, 1000 x 1000",
+                {
+                    "the tutorial's mesh through torch, contourf, savefig": Row(
+                        lambda: tutorial_picture(network, 1_000)
+                    ),
+                    "GET /boundary-grid, PNG over HTTP": Row(lambda: grid("png")),
+                    "GET /boundary-grid, .npy over HTTP": Row(lambda: grid("npy")),
+                    "GET /boundary-grid, JSON over HTTP": Row(lambda: grid("json")),
+                },
+            )
             for hidden in ((4,), (8, 8), (32, 32)):
                 whole_job(client, hidden)
         finally:
             process.terminate()
             process.wait()
+        load.main(data_dir)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,16 +40,23 @@ class Prediction:
     """The classes of some points.
 
     Attributes:
-        best_N: int64 (N,), the index of each point's class: the most probable, or what the threshold says.
         prob_NK: float32 (N, K), each row summing to 1.
+        threshold: of the request.
         logit_NO: float32 (N, O), the network's output, O = 1 for two classes; None if it was not wanted.
         nearest: the nearest points of another label; None if they were not wanted.
     """
 
-    best_N: IntArray
     prob_NK: FloatArray
+    threshold: float | None
     logit_NO: FloatArray | None
     nearest: Nearest | None
+
+    @cached_property
+    def best_N(self) -> IntArray:  # noqa: N802
+        """Int64 (N,): the index of each point's class, the most probable or what the threshold says."""
+        if self.threshold is None:
+            return forward.predicted(self.prob_NK)
+        return (self.prob_NK[:, 1] > np.float32(self.threshold)).astype(np.int64)
 
     @property
     def margins(self) -> FloatArray:
@@ -85,9 +93,7 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
         prob_NK = forward.probabilities(logit_NO)
     else:
         prob_NK = answers.probabilities(plan, xy_ND)
-    if request.threshold is None:
-        return Prediction(forward.predicted(prob_NK), prob_NK, logit_NO, nearest)
-    return Prediction((prob_NK[:, 1] > np.float32(request.threshold)).astype(np.int64), prob_NK, logit_NO, nearest)
+    return Prediction(prob_NK, request.threshold, logit_NO, nearest)
 
 
 def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:

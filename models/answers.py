@@ -8,8 +8,8 @@ from models.plans import Plan
 from models.specs import InvalidInput, ResponseKind
 
 COMPILED_FROM = 1_500_000
-"""Multiplications of an answer from which the kernel makes it, in half the time of numpy: 90,000 points of the tutorial's
-network. Less is not worth the half second and the 60 MiB that the first compiled answer of a process takes."""
+"""Multiplications of an answer from which the kernel makes it, in half the time of numpy: 90,000 points of the
+tutorial's network. Less is not worth the half second and the 60 MiB that a process's first compiled answer takes."""
 
 
 def is_compiled(plan: Plan, points: int) -> bool:

@@ -52,14 +52,14 @@ class Prediction:
     nearest: Nearest | None
 
     @cached_property
-    def best_N(self) -> IntArray:  # noqa: N802
+    def best_N(self) -> IntArray:
         """Int64 (N,): the index of each point's class, the most probable or what the threshold says."""
         if self.threshold is None:
             return forward.predicted(self.prob_NK)
         return (self.prob_NK[:, 1] > np.float32(self.threshold)).astype(np.int64)
 
     @property
-    def margins(self) -> FloatArray:
+    def margin_N(self) -> FloatArray:
         """Float32 (N,): how much more probable each point's class is than the likeliest other.
 
         Negative where a threshold overrules the more probable class.

@@ -88,7 +88,7 @@ def _json(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answe
         pieces.append(b',"%s":' % part.encode())
         pieces.append(_PARTS[part](wording, prediction))
     if asked.margin:
-        pieces += [b',"margins":', _numbers(prediction.margins)]
+        pieces += [b',"margins":', _numbers(prediction.margin_N)]
     if prediction.nearest is not None:
         pieces += [b',"nearest":', _nearest(prediction.nearest)]
     pieces.append(b"}")
@@ -139,7 +139,7 @@ def _arrow(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answ
         part: _array(part, prediction) for part in asked.parts or DEFAULT_PARTS
     }
     if asked.margin:
-        columns["margins"] = prediction.margins
+        columns["margins"] = prediction.margin_N
     if prediction.nearest is not None:
         nearest = prediction.nearest
         columns |= {"nearest": nearest.xy_N2, "distance": nearest.distance_N, "at_least": nearest.bound_N}

@@ -51,7 +51,7 @@ async def read(headers: Headers, receive: Receive, schema: type[AnyBody], *, max
     """
     if media_type(headers) != JSON:
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    return validated(await content(headers, receive, max_bytes), schema)
+    return validated(await content(headers, await receive(), receive, max_bytes), schema)
 
 
 def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
@@ -90,8 +90,10 @@ def media_type(headers: Headers) -> str:
     return header(headers, b"content-type").partition(";")[0].strip().lower()
 
 
-async def content(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
-    """The body's bytes, of which no more than `max_bytes` and one chunk are read, or unpacked from gzip.
+async def content(headers: Headers, message: Message, receive: Receive, max_bytes: int) -> bytes:
+    """The body's bytes: those of `message` and what follows it, unpacked if it is gzip.
+
+    No more than `max_bytes` and one chunk are read, or unpacked.
 
     Raises:
         BodyTooLarge: there are more.
@@ -101,7 +103,6 @@ async def content(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
     encoding = header(headers, b"content-encoding").strip().lower() if b"content-encoding" in headers else ""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType("Send the body as it is, or with Content-Encoding: gzip.")
-    message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", True) or len(body) > max_bytes:
         body = await _rest(headers, receive, message, max_bytes)

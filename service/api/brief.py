@@ -28,6 +28,8 @@ MOST_BYTES = 2_000
 
 def answer(services: Services, body: bytes) -> Answer | None:
     """The answer, or None if the body is no such question, or its model is not known."""
+    if len(body) > MOST_BYTES:
+        return None
     try:
         question = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -42,21 +42,25 @@ class Predict:
             ServiceError, InvalidInput, RequestValidationError: what `problems` has answers for.
         """
         services: Services = self._state.services
-        form, media_type = _forms(headers.get(b"content-type", b""), headers.get(b"accept", b""))
-        body = await bodies.content(headers, receive, services.settings.max_body_bytes)
+        form, media_type, is_packed = _forms(*map(headers.get, _DECISIVE))
         query = scope["query_string"]
-        if len(body) <= brief.MOST_BYTES and form == "json" and media_type == bodies.JSON and not query:
-            found = brief.answer(services, body)
-            if found is not None:
-                return found
+        message = await receive()
+        if form == "json" and media_type == bodies.JSON and not (is_packed or query or message.get("more_body", True)):
+            answer = brief.answer(services, message["body"])
+            if answer is not None:
+                return answer
+        body = await bodies.content(headers, message, receive, services.settings.max_body_bytes)
         return await _answer(services, form, await _asked(services, media_type, body, query))
 
 
+_DECISIVE = (b"content-type", b"accept", b"content-encoding")
+
+
 @lru_cache(maxsize=100)
-def _forms(content_type: bytes, accept: bytes) -> tuple[Format, str]:
-    """In which format to answer, and in which the points are."""
-    form = formats.chosen(("json", "npy", "arrow"), accept.decode("latin-1"))
-    return form, bodies.media_type({b"content-type": content_type})
+def _forms(content_type: bytes | None, accept: bytes | None, encoding: bytes | None) -> tuple[Format, str, bool]:
+    """In which format to answer, in which the points are, and whether they are packed."""
+    form = formats.chosen(("json", "npy", "arrow"), (accept or b"").decode("latin-1"))
+    return form, bodies.media_type({b"content-type": content_type or b""}), encoding is not None
 
 
 async def _asked(services: Services, media_type: str, body: bytes, query: bytes) -> Asked:

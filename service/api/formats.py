@@ -4,12 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from service.api import npy, png
+from models.specs import InvalidInput
+from service.api import geojson, npy, png
 from service.errors import NotAcceptable
 
-Format = Literal["json", "npy", "png"]
+Format = Literal["json", "npy", "png", "geojson"]
 
-MEDIA_TYPES: Mapping[Format, str] = {"json": "application/json", "npy": npy.MEDIA_TYPE, "png": png.MEDIA_TYPE}
+MEDIA_TYPES: Mapping[Format, str] = {
+    "json": "application/json",
+    "npy": npy.MEDIA_TYPE,
+    "png": png.MEDIA_TYPE,
+    "geojson": geojson.MEDIA_TYPE,
+}
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 """What the OpenAPI document says of a body that is no text."""
@@ -23,8 +29,11 @@ def chosen(offered: Sequence[Format], accept: str | None, asked: Format | None =
 
     Raises:
         NotAcceptable: the client takes none of ours.
+        InvalidInput: the format asked for is none of those offered.
     """
     if asked is not None:
+        if asked not in offered:
+            raise InvalidInput("format", f"this comes as {' or '.join(offered)} alone")
         return asked
     liked: dict[Format, float] = dict.fromkeys(offered, 0.0)
     specific: dict[Format, int] = dict.fromkeys(offered, -1)

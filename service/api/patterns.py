@@ -1,4 +1,6 @@
 """The patterns of strings that the wire alone has; that of names is in `service.records`."""
 
 JOB_ID_PATTERN = r"^[0-9a-f]{24}$"
+AXES_PATTERN = r"^[0-9]{1,4}(,[0-9]{1,4})?$"
+UNIT_PATTERN = r"^[0-9]{1,4}\.[0-9]{1,4}$"
 RESOLUTION_PATTERN = r"^[0-9]{1,5}(x[0-9]{1,5})?$"

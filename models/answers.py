@@ -1,5 +1,7 @@
 """What a plan answers: little by numpy, which needs nothing loaded, much by the compiled kernel."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from models import forward
@@ -60,12 +62,34 @@ def responses(
 
         return compiled.responses(plan, x_W, y_H, response=response, class_index=class_index)
     values_HW = np.empty((len(y_H), len(x_W)), dtype=np.int64 if response == "label" else np.float32)
-    rows = max(1, forward.BLOCK // len(x_W))
-    for start in range(0, len(y_H), rows):
-        x_hW, y_hW = np.meshgrid(x_W, y_H[start : start + rows])
-        logit_NO = forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32))
-        values_HW[start : start + rows] = _respond(logit_NO, response, class_index).reshape(x_hW.shape)
+    for rows, logit_NO in _by_rows(plan, x_W, y_H):
+        values_HW[rows] = _respond(logit_NO, response, class_index).reshape(-1, len(x_W))
     return values_HW
+
+
+def outputs(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> FloatArray:
+    """Every output at each point of a grid, of a plan of two features: float32 (O, H, W).
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    if is_compiled(plan, len(x_W) * len(y_H)):
+        from models import compiled
+
+        return compiled.outputs(plan, x_W, y_H)
+    values_OHW = np.empty((plan.widths[-1], len(y_H), len(x_W)), dtype=np.float32)
+    for rows, logit_NO in _by_rows(plan, x_W, y_H):
+        values_OHW[:, rows] = logit_NO.T.reshape(len(values_OHW), -1, len(x_W))
+    return values_OHW
+
+
+def _by_rows(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> Iterator[tuple[slice, FloatArray]]:
+    """The logits of some rows of a grid after the other, float32 (rows x W, O), about a block of points at a time."""
+    some = max(1, forward.BLOCK // len(x_W))
+    for start in range(0, len(y_H), some):
+        rows = slice(start, start + some)
+        x_hW, y_hW = np.meshgrid(x_W, y_H[rows])
+        yield rows, forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32))
 
 
 def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
@@ -73,5 +97,7 @@ def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> 
         if logit_NO.shape[1] == 1:
             return logit_NO[:, 0] if class_index == 1 else -logit_NO[:, 0]
         return logit_NO[:, class_index]
+    if response == "entropy":
+        return forward.entropy(logit_NO)
     prob_NK = forward.probabilities(logit_NO)
     return forward.predicted(prob_NK) if response == "label" else prob_NK[:, class_index]

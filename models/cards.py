@@ -42,6 +42,7 @@ class Card:
         data: the data set's specification, or `{"points": N, "features": D}` for points that somebody gave.
         data_digest: `LabelledPoints.digest`.
         low, high: the least and greatest value of each coordinate of the data, in data units.
+        median: of each coordinate of the data; empty in cards that were written before there was one.
         recipe: `Recipe.digest`.
         ending, epochs, implementation: of `training.Outcome`.
         metrics: of `training.Outcome`, or None.
@@ -68,6 +69,12 @@ class Card:
     files: dict[str, str]
     implementation: str = "torch"  # before there was another, cards did not say
     restarts: tuple[dict[str, Any], ...] = ()
+    median: tuple[float, ...] = ()
+
+    @property
+    def middle(self) -> tuple[float, ...]:
+        """A typical value of each coordinate: its median, if the card has it, else the middle of its range."""
+        return self.median or tuple(low / 2 + high / 2 for low, high in zip(self.low, self.high, strict=True))
 
     def to_json(self) -> bytes:
         """The card as it stands in `card.json`, UTF-8."""
@@ -88,7 +95,7 @@ class Card:
                 raise DamagedCheckpoint(f"{CARD_FILE}: not of format {FORMAT}")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
-            for key in fields.keys() & {"classes", "low", "high", "restarts"}:
+            for key in fields.keys() & {"classes", "low", "high", "median", "restarts"}:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

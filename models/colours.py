@@ -20,6 +20,12 @@ GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 LIGHTNESS, CHROMA = 0.65, 0.12
 """Of further classes, in Oklab: about as light and as vivid as the tutorial's."""
 
+DARK = (0x5B, 0x2E, 0x8C)
+"""Where all classes are equally probable: the dark end of a scale of entropy, a violet."""
+
+OTHERS = (0x5E, 0x5E, 0x5E)
+"""A grey for all other classes together, on a scale of one class's logit."""
+
 PALE = 0.97
 """Lightness of the middle of a scale, where neither side is likelier."""
 
@@ -55,6 +61,17 @@ def scale(low: Colours | None, high: Colours, *, steps: int) -> Colours:
     places = np.linspace(0, len(knots) - 1, steps)
     columns = [np.interp(places, np.arange(len(knots)), column) for column in np.transpose(knots)]
     return _rgb(np.column_stack(columns))
+
+
+def veil(low: Colours | None, high: Colours, *, steps: int) -> tuple[Colours, DoubleArray]:
+    """`scale` for what lies under it to show through: the end's colour alone, and opacities (steps,) from 0 to 1.
+
+    They are 0 where the scale has its grey and rise evenly to 1 at its ends.
+    """
+    if low is None:
+        return np.tile(high, (steps, 1)), np.linspace(0, 1, steps)
+    places = np.linspace(-1, 1, steps)
+    return np.where(places[:, None] < 0, low, high), np.abs(places)
 
 
 def hexadecimal(colours: Colours) -> list[str]:

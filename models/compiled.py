@@ -49,6 +49,7 @@ _RESPONSES: dict[ResponseKind, int] = {
     "logit": structures.LOGIT,
     "probability": structures.PROBABILITY,
     "label": structures.LABEL,
+    "entropy": structures.ENTROPY,
 }
 
 _VERDICTS: dict[int, Ending | None] = {
@@ -204,13 +205,29 @@ def responses(
     Raises:
         InvalidInput: the output of a point overflows float32.
     """
+    values_HW: FloatArray = _grid(plan, x_W, y_H, _RESPONSES[response], class_index, channels=1)[0]
+    return values_HW.astype(np.int64) if response == "label" else values_HW
+
+
+def outputs(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> FloatArray:
+    """Every output at each point of a grid, of a plan of two features: float32 (O, H, W).
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    return _grid(plan, x_W, y_H, structures.OUTPUTS, 0, channels=plan.widths[-1])
+
+
+def _grid(
+    plan: Plan, x_W: DoubleArray, y_H: DoubleArray, response: int, class_index: int, *, channels: int
+) -> FloatArray:
     net = _net(plan)
-    values_HW = np.empty((len(y_H), len(x_W)), np.float32)
+    values_CHW = np.empty((channels, len(y_H), len(x_W)), np.float32)
     memory = _memory(net, len(x_W), learns=False)
     x_W, y_H = x_W.astype(np.float32), y_H.astype(np.float32)
-    if not answers.grid(net, x_W, y_H, memory, _RESPONSES[response], class_index, values_HW):
+    if not answers.grid(net, x_W, y_H, memory, response, class_index, values_CHW):
         raise InvalidInput("points", "too large for this network: its output overflows float32")
-    return values_HW.astype(np.int64) if response == "label" else values_HW
+    return values_CHW
 
 
 def warm_up_training() -> None:

@@ -12,6 +12,9 @@ from models.datasets import FloatArray, IntArray
 from models.plans import Plan
 from models.specs import Activation, InvalidInput
 
+_LEAST_EXPONENT = np.float32(-88)
+"""Below it float32 has no more than a rest of e^x."""
+
 BLOCK = 4_096
 """Points per block of a forward pass: the activations of a narrow layer then stay in the processor's cache."""
 
@@ -55,14 +58,26 @@ def probabilities(logit_NO: FloatArray) -> FloatArray:
     return prob_NK
 
 
-def _one_and_exponentials(logit_N1: FloatArray) -> FloatArray:
-    sum_N2 = np.empty((len(logit_N1), 2), np.float32)
-    sum_N2[:, :1] = logit_N1
-    np.negative(logit_N1, out=sum_N2[:, 1:])
-    with np.errstate(over="ignore"):  # infinite beyond 88, where the probability is 0 in float32
-        np.exp(sum_N2, out=sum_N2)
-    sum_N2 += 1
-    return sum_N2
+def entropy(logit_NO: FloatArray) -> FloatArray:
+    """How unsure the class probabilities are, in bits: float32 (N,), from 0 to log2 K.
+
+    All terms are positive, so that nothing cancels. Of two classes, from the logit z, it is log(1 + e^-|z|) +
+    |z| sigmoid(-|z|) nats; of more, log S - sum of p d, with d <= 0 what a logit lacks to the greatest and S the sum of
+    e^d.
+    """
+    if logit_NO.shape[1] == 1:
+        z_N = np.abs(logit_NO[:, 0])
+        exp_N = np.exp(-z_N)
+        nats_N = np.log1p(exp_N) + z_N * (exp_N / (1 + exp_N))
+    else:
+        with np.errstate(over="ignore"):
+            below_NO = logit_NO - logit_NO.max(axis=1, keepdims=True)
+        below_NO = np.maximum(below_NO, _LEAST_EXPONENT)  # 0 times what overflows would be no number
+        exp_NO = np.exp(below_NO)
+        sum_N = exp_NO.sum(axis=1)
+        nats_N = np.log(sum_N) - (exp_NO * below_NO).sum(axis=1) / sum_N
+    bits_N: FloatArray = nats_N * np.float32(1 / np.log(2))
+    return bits_N
 
 
 def predicted(prob_NK: FloatArray) -> IntArray:
@@ -71,6 +86,16 @@ def predicted(prob_NK: FloatArray) -> IntArray:
         return (prob_NK[:, 1] > prob_NK[:, 0]).astype(np.int64)
     best_N: IntArray = prob_NK.argmax(axis=1)
     return best_N
+
+
+def _one_and_exponentials(logit_N1: FloatArray) -> FloatArray:
+    sum_N2 = np.empty((len(logit_N1), 2), np.float32)
+    sum_N2[:, :1] = logit_N1
+    np.negative(logit_N1, out=sum_N2[:, 1:])
+    with np.errstate(over="ignore"):  # infinite beyond 88, where the probability is 0 in float32
+        np.exp(sum_N2, out=sum_N2)
+    sum_N2 += 1
+    return sum_N2
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:

@@ -1,11 +1,12 @@
-"""The decision boundary as a map: a network's answer on a regular grid of the plane."""
+"""The decision boundary as a map: a network's answer on a regular grid of the plane, or along a line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from models import answers
+from models import answers, slices
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.plans import Plan
 from models.specs import GridSpec, InvalidInput, ResponseKind
@@ -16,53 +17,95 @@ PADDING = 1.0
 
 @dataclass(frozen=True)
 class Grid:
-    """A response on a grid.
+    """A response on a grid, or on a curve, which has no ordinates and whose values are (W,).
 
     Attributes:
         x_W: float64 (W,), the abscissa of each column, ascending.
-        y_H: float64 (H,), the ordinate of each row, ascending: row 0 lies at `y_min`.
-        values_HW: float32 for probabilities and logits, int64 for labels (the index of the most probable class).
+        y_H: float64 (H,), the ordinate of each row, ascending: row 0 lies at `y_min`. None of a curve.
+        values_HW: float32 for probabilities, logits and bits of entropy, int64 for labels (the index of the most
+            probable class).
     """
 
     x_W: DoubleArray
-    y_H: DoubleArray
+    y_H: DoubleArray | None
     values_HW: FloatArray | IntArray
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """All outputs on a grid, or on a curve, where they are (O, W): float32 `values_OHW`; for the rest see `Grid`."""
+
+    x_W: DoubleArray
+    y_H: DoubleArray | None
+    values_OHW: FloatArray
 
 
 def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int) -> Grid:
     """A network's response at every cell of a grid. Memory beyond the answer does not grow with H.
 
-    `class_index` says whose probability or logit; for a network of two
-    classes the logit of class 0 is the negative of that of class 1. It plays no part for labels.
+    `class_index` says whose probability or logit; for a network of two classes, or with one output of another kind, the
+    logit of class 0 is the negative of that of class 1. It plays no part for labels and entropies.
 
     Raises:
-        InvalidInput: the network does not take points of two coordinates, or overflows float32 in that window.
+        InvalidInput: the network's points have not two coordinates, for a curve one (see `models.slices`), or it
+            overflows float32 in that window.
     """
-    check_plane(plan.features)
+    check_features(plan.features, spec)
+    x_W, y_H = _places(spec)
+    with _names_the_window():
+        if y_H is None:
+            on_line = slices.widened(plan)
+            return Grid(x_W, None, answers.responses(on_line, x_W, _ONE, response=response, class_index=class_index)[0])
+        return Grid(x_W, y_H, answers.responses(plan, x_W, y_H, response=response, class_index=class_index))
+
+
+def outputs(plan: Plan, spec: GridSpec) -> Outputs:
+    """Every output of a network at every cell of a grid.
+
+    Raises:
+        InvalidInput: see `evaluate`.
+    """
+    check_features(plan.features, spec)
+    x_W, y_H = _places(spec)
+    with _names_the_window():
+        if y_H is None:
+            return Outputs(x_W, None, answers.outputs(slices.widened(plan), x_W, _ONE)[:, 0])
+        return Outputs(x_W, y_H, answers.outputs(plan, x_W, y_H))
+
+
+_ONE = np.zeros(1)
+"""The ordinate of a curve's only row, which plays no part."""
+
+
+def _places(spec: GridSpec) -> tuple[DoubleArray, DoubleArray | None]:
     x_W = np.linspace(spec.x_min, spec.x_max, spec.width)
-    y_H = np.linspace(spec.y_min, spec.y_max, spec.height)
+    if spec.height is None or spec.y_min is None or spec.y_max is None:
+        return x_W, None
+    return x_W, np.linspace(spec.y_min, spec.y_max, spec.height)
+
+
+@contextmanager
+def _names_the_window() -> Iterator[None]:
+    """Has an overflow blamed on the window, which made the points."""
     try:
-        values_HW = answers.responses(plan, x_W, y_H, response=response, class_index=class_index)
+        yield
     except InvalidInput:
         raise InvalidInput("x_max", "this window is too wide for the network: its output overflows float32") from None
-    return Grid(x_W, y_H, values_HW)
 
 
-def padded_window(low: Sequence[float], high: Sequence[float]) -> tuple[float, float, float, float]:
-    """The tutorial's window, `x_min, x_max, y_min, y_max`: the range of the data and `PADDING` around it."""
-    edges = []
-    for least, greatest in zip(low, high, strict=True):
-        # beside coordinates that are huge, 1 is nothing to floating point
-        padding = max(PADDING, 1e-6 * max(abs(least), abs(greatest)))
-        edges += [least - padding, greatest + padding]
-    return edges[0], edges[1], edges[2], edges[3]
+def padded(least: float, greatest: float) -> tuple[float, float]:
+    """One side of the tutorial's window: the range of a coordinate of the data and `PADDING` around it."""
+    # beside coordinates that are huge, 1 is nothing to floating point
+    padding = max(PADDING, 1e-6 * max(abs(least), abs(greatest)))
+    return least - padding, greatest + padding
 
 
-def check_plane(features: int) -> None:
-    """Refuses networks whose points are not in the plane.
+def check_features(features: int, spec: GridSpec) -> None:
+    """Refuses networks whose points are not where the grid is.
 
     Raises:
-        InvalidInput: `features` is not 2.
+        InvalidInput: `features` is not 2, or not 1 for a curve.
     """
-    if features != 2:
-        raise InvalidInput("model", f"a boundary grid needs a model of 2 features, this one has {features}")
+    needed = 1 if spec.is_curve else 2
+    if features != needed:
+        raise InvalidInput("model", f"this needs a network of {needed} features, this one has {features}")

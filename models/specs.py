@@ -32,6 +32,9 @@ MAX_ANSWER_VALUES = 4_000_000  # points x classes of one prediction: some 50 MB 
 MAX_NEAREST_POINTS = 1_000  # whose nearest change of label is searched for: a millisecond or two each
 MAX_RESOLUTION = 4_096  # columns, or rows, of a grid
 MAX_GRID_CELLS = 1_048_576  # 1024 x 1024
+MAX_GRID_VALUES = 2**24  # outputs x cells of a grid that shows them all: 64 MiB of float32, and 4 such at a time
+MAX_LEVELS = 20  # of a probability, for which lines are drawn at once
+MAX_LINE_VERTICES = 500_000  # of all lines of an answer: some 20 MB of JSON
 MAX_COORDINATE = 1e30  # of a point: keeps the sums of float32 arithmetic finite
 MAX_WINDOW = 1e31  # of a grid's edges: wide enough for a margin around any points
 
@@ -41,7 +44,8 @@ Activation = Literal["relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "t
 Optimizer = Literal["sgd", "adam"]
 Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
-ResponseKind = Literal["probability", "label", "logit"]
+ResponseKind = Literal["probability", "label", "logit", "entropy"]
+WarpCoordinates = Literal["first", "principal"]
 
 DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
@@ -221,28 +225,40 @@ def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:
 class GridSpec:
     """A regular grid over a window of the plane: `width` columns from `x_min` to `x_max`, `height` rows, ends included.
 
+    Or a curve over a stretch of one axis, without the rest: `width` cells from `x_min` to `x_max`.
+
     Raises:
         InvalidInput: the window is not finite or is empty, or the resolution is out of its bounds.
     """
 
     x_min: float
     x_max: float
-    y_min: float
-    y_max: float
+    y_min: float | None = None
+    y_max: float | None = None
     width: int
-    height: int
+    height: int | None = None
 
     def __post_init__(self) -> None:
-        for axis in ("x", "y"):
+        for axis in ("x",) if self.is_curve else ("x", "y"):
             low, high = getattr(self, f"{axis}_min"), getattr(self, f"{axis}_max")
             _within(f"{axis}_min", low, -MAX_WINDOW, MAX_WINDOW)
             _within(f"{axis}_max", high, -MAX_WINDOW, MAX_WINDOW)
             if not low < high:
                 raise InvalidInput(f"{axis}_max", f"must be greater than {axis}_min")
-        for cells in (self.width, self.height):
+        for cells in (self.width,) if self.is_curve else (self.width, self.height):
             _within("resolution", cells, 2, MAX_RESOLUTION)
-        if self.width * self.height > MAX_GRID_CELLS:
+        if self.cells > MAX_GRID_CELLS:
             raise InvalidInput("resolution", f"at most {MAX_GRID_CELLS} cells in all")
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether it has an abscissa alone."""
+        return self.height is None
+
+    @property
+    def cells(self) -> int:
+        """How many there are."""
+        return self.width * (self.height or 1)
 
 
 def output_count(classes: int) -> int:

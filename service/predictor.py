@@ -1,4 +1,4 @@
-"""Answers for published versions: classes of points, and boundary grids."""
+"""Answers for published versions: classes of points. Boundary grids are in `service.boundaries`."""
 
 import math
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ import numpy as np
 
 from models import answers, forward, grids
 from models import nearest as nearest_change
-from models.datasets import FloatArray, IntArray, Label
-from models.grids import Grid
+from models.datasets import FloatArray, IntArray
 from models.nearest import Nearest
-from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, MAX_NEAREST_POINTS, GridSpec, InvalidInput, ResponseKind
+from models.specs import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, MAX_NEAREST_POINTS, InvalidInput
 from service.registry import LoadedVersion
 
 
@@ -102,75 +101,11 @@ def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest
         raise InvalidInput("nearest", f"is for points in the plane, this model's have {version.plan.features} features")
     if len(xy_ND) > MAX_NEAREST_POINTS:
         raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points at once: each takes a search")
-    x_min, x_max, y_min, y_max = grids.padded_window(version.card.low, version.card.high)
-    radius = math.hypot(x_max - x_min, y_max - y_min)
+    window = [grids.padded(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
+    radius = math.hypot(*(high - low for low, high in window))
     return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
 
 
 def work(version: LoadedVersion, points: int) -> int:
     """What answering for that many points costs, in multiplications."""
     return points * version.plan.parameters.size
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridRequest:
-    """The grid that somebody wants; what is None depends on the version that answers.
-
-    Attributes:
-        x_min, x_max, y_min, y_max: the window, in data units; by default the training data's range and 1 around it.
-        width, height: columns and rows.
-        response: by default the probability for two classes, the label for more.
-        class_name: whose probability or logit, as a string; by default the second of two classes.
-    """
-
-    x_min: float | None = None
-    x_max: float | None = None
-    y_min: float | None = None
-    y_max: float | None = None
-    width: int
-    height: int
-    response: ResponseKind | None = None
-    class_name: str | None = None
-
-
-@dataclass(frozen=True)
-class BoundaryGrid:
-    """A grid and what its values are: `class_index` is whose probability or logit, None for labels."""
-
-    grid: Grid
-    response: ResponseKind
-    class_index: int | None
-
-
-def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
-    """A version's response on a grid.
-
-    Raises:
-        InvalidInput: the window or the resolution is out of bounds, the class is none of the model's or is not given
-            though there are more than two, or the model's points are not in the plane.
-    """
-    grids.check_plane(version.plan.features)
-    defaults = grids.padded_window(version.card.low, version.card.high)
-    given = (request.x_min, request.x_max, request.y_min, request.y_max)
-    x_min, x_max, y_min, y_max = (
-        default if value is None else value for value, default in zip(given, defaults, strict=True)
-    )
-    spec = GridSpec(x_min=x_min, x_max=x_max, y_min=y_min, y_max=y_max, width=request.width, height=request.height)
-    classes = version.card.classes
-    response = request.response or ("probability" if len(classes) == 2 else "label")
-    k = _class_index(classes, request.class_name, response)
-    if work(version, spec.width * spec.height) > MAX_ANSWER_WORK:
-        raise InvalidInput("resolution", "too many cells for a network of this size")
-    grid = grids.evaluate(version.plan, spec, response=response, class_index=k)
-    return BoundaryGrid(grid, response, None if response == "label" else k)
-
-
-def _class_index(classes: tuple[Label, ...], name: str | None, response: ResponseKind) -> int:
-    names = [str(label) for label in classes]
-    if name is not None and name not in names:
-        raise InvalidInput("class", "must be one of the model's classes; GET /models/{name}/versions/{v} lists them")
-    if name is not None:
-        return names.index(name)
-    if response != "label" and len(classes) > 2:
-        raise InvalidInput("class", f"must say which of the model's {len(classes)} classes, or ask for response=label")
-    return 1

@@ -1,9 +1,11 @@
 """What a network answers: class probabilities of points, and a response on a grid."""
 
 from models.kernel.compiling import entry, loop
-from models.kernel.functions import F, exp_negative, sigmoid
+from models.kernel.functions import F, exp_negative, log1p_unit, log_above_one, sigmoid
 from models.kernel.passes import b1, fill_ones, find_greatest, forward, tape_rows, view
-from models.kernel.structures import LABEL, LOGIT, SPARE_ROWS
+from models.kernel.structures import ENTROPY, LABEL, LOGIT, OUTPUTS, SPARE_ROWS
+
+BITS = F(1.44269504)  # of a nat: 1 / ln 2
 
 
 @loop
@@ -64,11 +66,44 @@ def probabilities(net, xy_ND, memory, prob_NK):
 
 
 @loop
+def _entropy(tape, logits, outputs, out):
+    """Of the class probabilities, in bits, float32 (n,): sums of positive terms, so that nothing cancels.
+
+    Of two classes log(1 + e^-|z|) + |z| sigmoid(-|z|); of more log S + sum e^d |d| / S, with d <= 0 what a logit lacks
+    to the greatest and S the sum of their exponentials.
+    """
+    n = out.size
+    greatest = tape.shape[0] - SPARE_ROWS
+    total = greatest + 1
+    if outputs == 1:
+        for k in range(n):
+            z = abs(tape[logits, k])
+            e = exp_negative(-z)
+            out[k] = BITS * (log1p_unit(e) + z * (e / (F(1) + e)))
+        return
+    find_greatest(tape, logits, outputs)
+    for k in range(n):
+        tape[total, k] = F(0)
+        out[k] = F(0)
+    for o in range(logits, logits + outputs):
+        for k in range(n):
+            d = tape[o, k] - tape[greatest, k]
+            d = F(-88) if d < F(-88) else d  # 0 times what overflows would be no number
+            e = exp_negative(d)
+            tape[total, k] += e
+            out[k] -= e * d
+    for k in range(n):
+        out[k] = BITS * (log_above_one(tape[total, k]) + out[k] / tape[total, k])
+
+
+@loop
 def _respond(tape, logits, outputs, response, chosen, out):
     """One row of a grid, or a part of it, from its logits: float32 (n,)."""
     n = out.size
     greatest = tape.shape[0] - SPARE_ROWS
-    if outputs == 1:
+    if response == ENTROPY:
+        _entropy(tape, logits, outputs, out)
+    elif outputs == 1:
         sign = F(1) if chosen == 1 else F(-1)
         if response == LABEL:
             for k in range(n):
@@ -94,9 +129,10 @@ def _respond(tape, logits, outputs, response, chosen, out):
 
 
 @entry
-def grid(net, x_W, y_H, memory, response, chosen, values_HW):
+def grid(net, x_W, y_H, memory, response, chosen, values_CHW):
     """A response at every cell of a grid, abscissas float32 (W,) and ordinates (H,); False if a logit is not finite.
 
+    The values are float32 (1, H, W), or (O, H, W) when all outputs are asked for.
     The points are not laid out: in the first layer, what y adds is one number for each row of the grid.
     """
     widths, codes, branch, weights = net
@@ -123,5 +159,11 @@ def grid(net, x_W, y_H, memory, response, chosen, values_HW):
                     tape[3 + o, k] = constant + weight * x_n[k]
             forward(widths, codes, branch, weights, tape, slopes, b1(True))
             finite = finite and _finite(tape, logits, outputs)
-            _respond(tape, logits, outputs, response, chosen, values_HW[h, start : start + n])
+            if response == OUTPUTS:
+                for o in range(outputs):
+                    out = values_CHW[o, h, start : start + n]
+                    for k in range(n):
+                        out[k] = tape[logits + o, k]
+            else:
+                _respond(tape, logits, outputs, response, chosen, values_CHW[0, h, start : start + n])
     return finite

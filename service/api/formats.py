@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
-from service.api import arrow, npy, png
+from models.specs import InvalidInput
+from service.api import arrow, geojson, npy, png
 from service.errors import NotAcceptable
 
-Format = Literal["json", "npy", "arrow", "png"]
+Format = Literal["json", "npy", "arrow", "png", "geojson"]
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "json": "application/json",
     "npy": npy.MEDIA_TYPE,
     "arrow": arrow.MEDIA_TYPE,
     "png": png.MEDIA_TYPE,
+    "geojson": geojson.MEDIA_TYPE,
 }
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -29,8 +31,11 @@ def chosen(offered: Sequence[Format], accept: str | None, asked: Format | None =
 
     Raises:
         NotAcceptable: the client takes none of ours.
+        InvalidInput: the format asked for is none of those offered.
     """
     if asked is not None:
+        if asked not in offered:
+            raise InvalidInput("format", f"this comes as {' or '.join(offered)} alone")
         return asked
     return _best(tuple(offered), accept) if accept else offered[0]
 

@@ -1,95 +1,40 @@
 """`GET /boundary-grid`."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-import orjson
+import numpy.typing as npt
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from models import colours
-from models.grids import Grid
-from models.specs import MAX_GRID_CELLS, MAX_RESOLUTION, ResponseKind
-from service import predictor
-from service.api import caching, formats, npy, png
+from service import boundaries
+from service.api import caching, formats, geojson, grid_json, npy, png
 from service.api.deps import ServicesDep, look_up
-from service.api.patterns import RESOLUTION_PATTERN
-from service.predictor import GridRequest
-from service.records import NAME_PATTERN
+from service.api.formats import Format
+from service.api.grid_json import GridResponse, WarpResponse
+from service.api.grid_query import OFFERED, GridQuery
+from service.api.png import Picture
+from service.boundaries import BoundaryGrid, Place
 from service.registry import LoadedVersion
+from service.store.files import Files
 
 router = APIRouter(tags=["boundary"])
 
-
-class GridQuery(BaseModel):
-    """Which grid."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The latest, if not given.")
-    x_min: FiniteFloat | None = Field(None, description="Left edge; by default that of the training data, less 1.")
-    x_max: FiniteFloat | None = Field(None, description="Right edge; by default that of the training data, plus 1.")
-    y_min: FiniteFloat | None = Field(None, description="Lower edge; by default that of the training data, less 1.")
-    y_max: FiniteFloat | None = Field(None, description="Upper edge; by default that of the training data, plus 1.")
-    resolution: str = Field(
-        "200",
-        pattern=RESOLUTION_PATTERN,
-        description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells.",
-    )
-    response: ResponseKind | None = Field(
-        None, description="By default the probability for two classes, the label for more."
-    )
-    class_name: str | None = Field(
-        None,
-        alias="class",
-        max_length=64,
-        description="Whose probability or logit; by default the second of two classes.",
-    )
-
-    format: Literal["json", "npy", "png"] | None = Field(
-        None, description="`json`, `npy` or `png`; by default what `Accept` prefers, else JSON."
-    )
-
-    def request(self) -> GridRequest:
-        """The same, as the predictor takes it."""
-        width, _, height = self.resolution.partition("x")
-        return GridRequest(
-            x_min=self.x_min,
-            x_max=self.x_max,
-            y_min=self.y_min,
-            y_max=self.y_max,
-            width=int(width),
-            height=int(height or width),
-            response=self.response,
-            class_name=self.class_name,
-        )
-
-
-class GridResponse(BaseModel):
-    """A response on a regular grid."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    model: str
-    version: int = Field(description="The version that answered.")
-    x: list[float] = Field(description="(W,) abscissa of each column, ascending, in data units.")
-    y: list[float] = Field(description="(H,) ordinate of each row, ascending: row 0 is y_min.")
-    shape: list[int] = Field(description="H and W.")
-    response: ResponseKind
-    class_label: int | str | None = Field(
-        alias="class", description="Whose probability or logit the values are; null for labels."
-    )
-    classes: list[int] | list[str] = Field(description="The K classes, as they were called in the training data.")
-    colours: list[str] = Field(description="The colour of each class in pictures, `#rrggbb`.")
-    values: list[list[float]] = Field(description="(H, W) probabilities or logits; for labels, indices into `classes`.")
+MAX_HEADER_LENGTH = 4_000
+"""Characters of the values of features that are not on an axis: more would be too much for some proxies."""
 
 
 @router.get(
     "/boundary-grid",
-    response_model=GridResponse,
+    response_model=GridResponse | WarpResponse,
     responses={
-        200: {"content": {npy.MEDIA_TYPE: formats.BINARY, png.MEDIA_TYPE: formats.BINARY}},
+        200: {
+            "content": {
+                npy.MEDIA_TYPE: formats.BINARY,
+                png.MEDIA_TYPE: formats.BINARY,
+                geojson.MEDIA_TYPE: {"schema": {"type": "object", "description": "A FeatureCollection, RFC 7946."}},
+            }
+        },
         304: {"description": "The client has this answer: its `If-None-Match` names the `ETag`."},
     },
 )
@@ -99,8 +44,9 @@ async def boundary_grid(
     request: Request,
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A model's answer at every cell of a regular grid: its decision boundary as a map."""
-    form = formats.chosen(("json", "npy", "png"), accept, query.format)
+    """A model's answer at every cell of a regular grid: its decision boundary as a map, or as lines."""
+    form = formats.chosen(OFFERED[query.kind], accept, query.format)
+    query.check(form)
     version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
     asked = query.model_dump(exclude={"model", "version", "format"})
     published = version.published
@@ -113,47 +59,89 @@ async def boundary_grid(
     }
     if caching.is_known(tag, request.headers):
         return Response(status_code=304, headers=headers)
-    response = await to_thread.run_sync(_ANSWERS[form], version, query.request(), limiter=services.heavy)
+    how = _ANSWERS["lines" if form == "geojson" else query.kind]
+    response = await to_thread.run_sync(how, _Asked(version, query, form, services.files), limiter=services.heavy)
     response.headers.update(headers)
     return response
 
 
-def _npy(version: LoadedVersion, request: GridRequest) -> Response:
-    grid = predictor.boundary_grid(version, request).grid
-    return Response(npy.encode(grid.values_HW), media_type=npy.MEDIA_TYPE, headers=_headers(version, grid))
+@dataclass(frozen=True)
+class _Asked:
+    """Everything that an answer is made from."""
+
+    version: LoadedVersion
+    query: GridQuery
+    form: Format
+    files: Files
 
 
-def _png(version: LoadedVersion, request: GridRequest) -> Response:
-    boundary = predictor.boundary_grid(version, request)
-    content = png.encode(boundary, len(version.card.classes), boundary.class_index)
-    return Response(content, media_type=png.MEDIA_TYPE, headers=_headers(version, boundary.grid))
+def _response(asked: _Asked) -> Response:
+    return _map(asked, boundaries.boundary_grid(asked.version, asked.query.request(asked.form)))
 
 
-def _headers(version: LoadedVersion, grid: Grid) -> dict[str, str]:
-    """What neither an array nor a picture can say: who answered, and for which window."""
-    window = (grid.x_W[0], grid.x_W[-1], grid.y_H[0], grid.y_H[-1])
-    return npy.headers(version) | {"Separatrix-Window": ",".join(repr(float(edge)) for edge in window)}
+def _unit(asked: _Asked) -> Response:
+    window = asked.query.window(asked.form)
+    return _map(asked, boundaries.unit_map(asked.version, window, *asked.query.unit_place()))
 
 
-def _json(version: LoadedVersion, request: GridRequest) -> Response:
-    boundary = predictor.boundary_grid(version, request)
-    grid, classes = boundary.grid, version.card.classes
-    content = orjson.dumps(
-        {
-            "model": version.published.model,
-            "version": version.published.version,
-            "x": grid.x_W,
-            "y": grid.y_H,
-            "shape": grid.values_HW.shape,
-            "response": boundary.response,
-            "class": None if boundary.class_index is None else classes[boundary.class_index],
-            "classes": classes,
-            "colours": colours.hexadecimal(colours.of_classes(len(classes))),
-            "values": grid.values_HW,
-        },
-        option=orjson.OPT_SERIALIZE_NUMPY,
-    )
-    return Response(content, media_type="application/json")
+def _map(asked: _Asked, boundary: BoundaryGrid) -> Response:
+    version, query = asked.version, asked.query
+    grid, place = boundary.grid, boundary.place
+    if asked.form == "json":
+        return Response(grid_json.grid(version, boundary), media_type=grid_json.MEDIA_TYPE)
+    if asked.form == "npy":
+        return _array(version, place, grid.values_HW)
+    over = boundaries.overlay(version, asked.files, place, points=query.points, line=query.line)
+    return _picture(version, place, png.encode(boundary, len(version.card.classes), over, query.transparent))
 
 
-_ANSWERS = {"json": _json, "npy": _npy, "png": _png}
+def _layer(asked: _Asked) -> Response:
+    assert asked.query.layer is not None
+    maps = boundaries.layer_maps(asked.version, asked.query.window(asked.form), asked.query.layer)
+    if asked.form == "npy":
+        return _array(asked.version, maps.place, maps.outputs.values_OHW)
+    return _picture(asked.version, maps.place, png.encode_sheet(maps, asked.query.transparent))
+
+
+def _warp(asked: _Asked) -> Response:
+    version, query = asked.version, asked.query
+    assert query.warp is not None
+    warped = boundaries.warped_grid(version, query.window(asked.form), query.warp, query.coordinates)
+    if asked.form == "json":
+        return Response(grid_json.warp(version, warped, query.warp), media_type=grid_json.MEDIA_TYPE)
+    return _array(version, warped.place, warped.warp.values_HW2)
+
+
+def _lines(asked: _Asked) -> Response:
+    version, query = asked.version, asked.query
+    lines = boundaries.boundary_lines(version, query.window(asked.form), query.probabilities(), query.class_name)
+    content = geojson.encode(lines, version.card.classes, grid_json.about(version, lines.place))
+    return Response(content, media_type=geojson.MEDIA_TYPE)
+
+
+_ANSWERS = {"response": _response, "unit": _unit, "layer": _layer, "warp": _warp, "lines": _lines}
+
+
+def _array(version: LoadedVersion, place: Place, values: npt.NDArray[Any]) -> Response:
+    return Response(npy.encode(values), media_type=npy.MEDIA_TYPE, headers=_headers(version, place))
+
+
+def _picture(version: LoadedVersion, place: Place, picture: Picture) -> Response:
+    headers = _headers(version, place)
+    if picture.range is not None:
+        headers["Separatrix-Range"] = ",".join(map(repr, picture.range))
+    return Response(picture.content, media_type=png.MEDIA_TYPE, headers=headers)
+
+
+def _headers(version: LoadedVersion, place: Place) -> dict[str, str]:
+    """What neither an array nor a picture can say: who answered, and for which part of which axes."""
+    spec = place.spec
+    edges = (edge for edge in (spec.x_min, spec.x_max, spec.y_min, spec.y_max) if edge is not None)
+    headers = npy.headers(version) | {
+        "Separatrix-Window": ",".join(repr(float(edge)) for edge in edges),
+        "Separatrix-Axes": grid_json.axes_text(place),
+    }
+    at = grid_json.at_text(place)
+    if 0 < len(at) <= MAX_HEADER_LENGTH:
+        headers["Separatrix-At"] = at
+    return headers

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from models.specs import InvalidInput
 from service import errors
-from service.api.patterns import JOB_ID_PATTERN, PARTS_PATTERN, RESOLUTION_PATTERN
+from service.api.patterns import AXES_PATTERN, JOB_ID_PATTERN, PARTS_PATTERN, RESOLUTION_PATTERN, UNIT_PATTERN
 from service.errors import ServiceError
 from service.records import NAME_PATTERN, NAME_RULE
 
@@ -42,6 +42,8 @@ PATTERN_RULES = {
     NAME_PATTERN: NAME_RULE,
     JOB_ID_PATTERN: "must be the id of a job, 24 hexadecimal digits",
     PARTS_PATTERN: "must be some of labels, probabilities and logits, with commas between",
+    AXES_PATTERN: "must be one feature or two, counted from 0, such as 0,2",
+    UNIT_PATTERN: "must be layer.index, both counted from 0, such as 0.3",
     RESOLUTION_PATTERN: "must be W or WxH, such as 200 or 320x240",
 }
 """What each pattern of our schemas asks for, in words."""

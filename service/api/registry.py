@@ -70,6 +70,7 @@ class VersionCard(BaseModel):
     data_digest: str
     low: list[float] = Field(description="Least value of each coordinate of the data.")
     high: list[float] = Field(description="Greatest value of each coordinate of the data.")
+    median: list[float] = Field(description="Of each coordinate of the data; empty for versions of old.")
     training: dict[str, Any]
     recipe: str
     ending: str = Field(description="`finished` all epochs, or `stalled` and was stopped early.")
@@ -133,6 +134,7 @@ def _card(version: LoadedVersion) -> VersionCard:
         data_digest=card.data_digest,
         low=list(card.low),
         high=list(card.high),
+        median=list(card.median),
         training=specs.asdict(card.training),
         recipe=card.recipe,
         ending=card.ending,

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from models import answers, colours, forward
 from models.datasets import LabelledPoints
 from models.specs import InvalidInput
-from service import datasets, predictor
+from service import boundaries, datasets
+from service.boundaries import BoundaryGrid, GridRequest
 from service.commands.workspace import open_workspace
-from service.predictor import BoundaryGrid, GridRequest
 from service.registry import LoadedVersion
 from service.settings import Settings
 
@@ -25,7 +25,9 @@ def run(settings: Settings, *, model: str, version: int | None, out: Path, resol
     with open_workspace(settings) as workspace:
         found = workspace.registry.resolve(model, version)
         request = GridRequest(width=resolution, height=resolution, response="label")
-        boundary = predictor.boundary_grid(found, request)
+        if found.plan.features == 1:
+            raise InvalidInput("model", "a picture needs a model of at least 2 features, this one has 1")
+        boundary = boundaries.boundary_grid(found, request)
         points = datasets.load(workspace.files, found.card.data, found.card.data_digest)
     figure = draw(found, boundary, points)
     figure.savefig(out)
@@ -33,7 +35,10 @@ def run(settings: Settings, *, model: str, version: int | None, out: Path, resol
 
 
 def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints) -> Figure:
-    """The tutorial's picture: the region of each class, the points over it, and how many of them lie in their own."""
+    """The tutorial's picture: the region of each class, the points over it, and how many of them lie in their own.
+
+    Of a model of more features it is the plane of the first two through the medians of the others.
+    """
     classes = version.card.classes
     of_classes = colours.hexadecimal(colours.of_classes(len(classes)))
     figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")

@@ -12,6 +12,8 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from models import checkpoints
 from models.cards import Card
 from models.datasets import LabelledPoints
@@ -163,6 +165,7 @@ def _card(
         data_digest=job.data_digest,
         low=tuple(points.xy_ND.min(axis=0).tolist()),
         high=tuple(points.xy_ND.max(axis=0).tolist()),
+        median=tuple(np.median(points.xy_ND, axis=0).tolist()),
         recipe=job.recipe,
         ending=outcome.ending,
         epochs=outcome.epochs,

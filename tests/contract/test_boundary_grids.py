@@ -14,7 +14,11 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 
 def test_a_grid_has_its_axes_its_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
-    assert set(body) == {"model", "version", "x", "y", "shape", "response", "class", "classes", "colours", "values"}
+    assert set(body) == {
+        *("model", "version", "axes", "at", "x", "y", "shape"),
+        *("response", "unit", "class", "classes", "colours", "values"),
+    }
+    assert (body["axes"], body["at"], body["unit"]) == ("0,1", "", None)
     assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")
     assert body["classes"] == ["red", "blue"]
     assert body["shape"] == [8, 12]
@@ -89,7 +93,66 @@ def test_of_three_classes_the_labels_are_the_default_and_a_probability_needs_a_c
         ({"y_max": "1e300"}, "y_max"),
         ({"x_min": 2, "x_max": 2}, "x_max"),
         ({"y_min": 2, "y_max": 1}, "y_max"),
-        ({"response": "entropy"}, "response"),
+        ({"response": "certainty"}, "response"),
+        ({"axes": "2"}, "axes"),
+        ({"axes": "0,2"}, "axes"),
+        ({"axes": "1,1"}, "axes"),
+        ({"axes": "0,1,0"}, "axes"),
+        ({"axes": "x,y"}, "axes"),
+        ({"axes": "-1,0"}, "axes"),
+        ({"axes": ""}, "axes"),
+        ({"at": "1"}, "at"),
+        ({"axes": "0", "at": ""}, "at"),
+        ({"axes": "0", "at": "1,2"}, "at"),
+        ({"axes": "0", "at": "nan"}, "at"),
+        ({"axes": "0", "at": "1e31"}, "at"),
+        ({"axes": "0", "at": "1e999"}, "at"),
+        ({"axes": "0", "at": "1_0"}, "at"),
+        ({"axes": "0", "at": "one"}, "at"),
+        ({"axes": "0", "y_min": 0}, "y_min"),
+        ({"axes": "0", "y_max": 0}, "y_max"),
+        ({"axes": "0", "resolution": "20x10"}, "resolution"),
+        ({"axes": "0", "resolution": "20x0", "format": "png"}, "resolution"),
+        ({"axes": "0", "resolution": "20x5000", "format": "png"}, "resolution"),
+        ({"axes": "0", "resolution": "20", "format": "geojson"}, "format"),
+        ({"axes": "0", "format": "png", "points": "true"}, "points"),
+        ({"axes": "0", "format": "png", "line": "true"}, "line"),
+        ({"points": "maybe", "format": "png"}, "points"),
+        ({"points": "true"}, "points"),
+        ({"line": "true", "format": "npy"}, "line"),
+        ({"transparent": "true", "format": "geojson"}, "transparent"),
+        ({"unit": "0"}, "unit"),
+        ({"unit": "0.4"}, "unit"),
+        ({"unit": "1.0"}, "unit"),
+        ({"unit": "0.0", "response": "logit"}, "unit"),
+        ({"unit": "0.0", "class": "red"}, "unit"),
+        ({"unit": "0.0", "layer": 0}, "layer"),
+        ({"unit": "0.0", "format": "geojson"}, "format"),
+        ({"layer": 1}, "layer"),
+        ({"layer": -1}, "layer"),
+        ({"layer": "first"}, "layer"),
+        ({"layer": 0, "format": "json"}, "format"),
+        ({"layer": 0, "format": "geojson"}, "format"),
+        ({"layer": 0, "format": "png", "points": "true"}, "points"),
+        ({"layer": 0, "response": "label"}, "layer"),
+        ({"warp": 1}, "warp"),
+        ({"warp": 0, "layer": 0}, "warp"),
+        ({"warp": 0, "class": "red"}, "warp"),
+        ({"warp": 0, "format": "png"}, "format"),
+        ({"warp": 0, "coordinates": "polar"}, "coordinates"),
+        ({"coordinates": "first"}, "coordinates"),
+        ({"levels": "0.5"}, "levels"),
+        ({"levels": "0.5", "format": "png"}, "levels"),
+        ({"levels": "", "format": "geojson"}, "levels"),
+        ({"levels": "0", "format": "geojson"}, "levels"),
+        ({"levels": "1", "format": "geojson"}, "levels"),
+        ({"levels": "0.5,0.5", "format": "geojson"}, "levels"),
+        ({"levels": "0.5;0.6", "format": "geojson"}, "levels"),
+        ({"levels": ",".join(f"0.{i:02}" for i in range(1, 22)), "format": "geojson"}, "levels"),
+        ({"response": "label", "format": "geojson"}, "response"),
+        ({"model": "trio", "levels": "0.5", "format": "geojson"}, "class"),
+        ({"model": "trio", "class": "1", "format": "geojson"}, "class"),
+        ({"model": "line", "axes": "0,1"}, "axes"),
         ({"class": "green"}, "class"),
         ({"class": "r" * 65}, "class"),
         ({"version": "latest"}, "version"),
@@ -111,8 +174,16 @@ def test_a_model_of_huge_points_has_a_grid_by_default(client: httpx.Client) -> N
     assert body["y"][0] < 5e17 < body["y"][-1]
 
 
-def test_a_model_of_other_than_two_features_has_no_grid(client: httpx.Client) -> None:
-    assert_problem(grid(client, model="line"), 422, "invalid-input", field="model")
+@pytest.mark.parametrize("model", ["plane", "trio"])
+def test_entropy_is_that_of_the_probabilities_in_bits(client: httpx.Client, model: str) -> None:
+    body = grid(client, model=model, response="entropy").json()
+    assert body["class"] is None
+    points = [[x, y] for y in body["y"] for x in body["x"]]
+    answer = client.post("/predict", json={"model": model, "points": points}).json()
+    prob_NK = np.array(answer["probabilities"])
+    expected = -(prob_NK * np.log2(np.maximum(prob_NK, 1e-300))).sum(axis=1)
+    np.testing.assert_allclose(np.ravel(body["values"]), expected, atol=1e-5)
+    assert 0 <= np.min(body["values"]) < np.max(body["values"]) <= np.log2(len(body["classes"])) + 1e-6
 
 
 def test_an_unknown_model_or_version_is_not_found(client: httpx.Client) -> None:

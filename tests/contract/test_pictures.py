@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from models.colours import scale
-from tests.contract.problems import assert_problem
 
 SIZE = {"resolution": "64x48"}
 
@@ -45,8 +44,8 @@ def test_a_picture_of_probabilities_goes_from_the_others_colour_over_pale_grey_t
     rgb_HW3 = picture(client, model="plane")[::-1].astype(int)
     values_HW = np.array(body["values"])
     red, blue = colours(body).astype(np.uint8)
-    expected = scale(red, blue, steps=256)[np.round(values_HW * 255).astype(int)]
-    assert np.abs(rgb_HW3 - expected).max() <= 3, "to the step that rounding may shift"
+    expected = scale(red, blue, steps=128)[np.round(values_HW * 127).astype(int)]
+    assert np.abs(rgb_HW3 - expected).max() <= 4, "to the step that rounding may shift"
     unsure = np.abs(values_HW - 0.5) < 0.02
     assert unsure.any()
     assert rgb_HW3[unsure].min() > 215
@@ -58,8 +57,8 @@ def test_a_picture_of_one_of_many_classes_pales_where_it_is_not(client: httpx.Cl
     rgb_HW3 = picture(client, **params)[::-1].astype(int)
     values_HW = np.array(body["values"])
     k = [str(label) for label in body["classes"]].index("1")
-    expected = scale(None, colours(body)[k].astype(np.uint8), steps=256)[np.round(values_HW * 255).astype(int)]
-    assert np.abs(rgb_HW3 - expected).max() <= 3
+    expected = scale(None, colours(body)[k].astype(np.uint8), steps=128)[np.round(values_HW * 127).astype(int)]
+    assert np.abs(rgb_HW3 - expected).max() <= 4
     assert values_HW.max() - values_HW.min() > 0.5
 
 
@@ -72,6 +71,133 @@ def test_browsers_that_ask_for_an_image_get_one(client: httpx.Client) -> None:
     assert again.status_code == 304
 
 
-def test_there_is_no_picture_of_logits(client: httpx.Client) -> None:
-    answer = client.get("/boundary-grid", params={"model": "plane", "response": "logit", "format": "png"})
-    assert_problem(answer, 422, "invalid-input", field="response")
+def range_of(client: httpx.Client, **params: Any) -> tuple[float, float]:
+    answer = client.get("/boundary-grid", params=SIZE | {"format": "png"} | params)
+    low, high = map(float, answer.headers["separatrix-range"].split(","))
+    return low, high
+
+
+@pytest.mark.parametrize(
+    ("params", "ends"),
+    [
+        ({"model": "plane", "response": "logit"}, ("#c8372d", "#2f6fb3")),
+        ({"model": "plane", "response": "logit", "class": "red"}, ("#2f6fb3", "#c8372d")),
+        ({"model": "trio", "response": "logit", "class": "0"}, ("#5e5e5e", "#c8372d")),
+        ({"model": "trio", "unit": "0.2"}, ("#c8372d", "#2f6fb3")),
+    ],
+    ids=str,
+)
+def test_logits_and_units_are_shown_on_a_scale_even_about_0_whose_range_is_stated(
+    client: httpx.Client, params: dict[str, str], ends: tuple[str, str]
+) -> None:
+    values_HW = np.array(client.get("/boundary-grid", params=SIZE | params).json()["values"])
+    low, high = range_of(client, **params)
+    assert high == -low == pytest.approx(np.abs(values_HW).max(), rel=1e-6)
+    red, blue = colours({"colours": ends}).astype(np.uint8)
+    expected = scale(red, blue, steps=128)[np.round((values_HW - low) / (high - low) * 127).astype(int)]
+    assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
+
+
+def test_a_picture_of_entropy_darkens_towards_the_greatest_that_there_can_be(client: httpx.Client) -> None:
+    params = {"model": "trio", "response": "entropy"}
+    assert range_of(client, **params) == (0.0, np.log2(3))
+    values_HW = np.array(client.get("/boundary-grid", params=SIZE | params).json()["values"])
+    violet = colours({"colours": ["#5b2e8c"]})[0].astype(np.uint8)
+    expected = scale(None, violet, steps=128)[np.round(values_HW / np.log2(3) * 127).astype(int)]
+    assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
+
+
+def with_opacity(client: httpx.Client, **params: Any) -> np.ndarray:
+    """RGB and opacity, row 0 at y_min."""
+    answer = client.get("/boundary-grid", params=SIZE | {"format": "png", "transparent": "true"} | params)
+    assert answer.status_code == 200, answer.text
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.mode, image.size) == ("P", (64, 48))
+        return np.asarray(image.convert("RGBA"))[::-1].astype(int)
+
+
+def test_a_transparent_picture_is_as_opaque_as_the_model_is_sure(client: httpx.Client) -> None:
+    body = client.get("/boundary-grid", params=SIZE | {"model": "plane"}).json()
+    values_HW, (red, blue) = np.array(body["values"]), colours(body)
+    rgba_HW4 = with_opacity(client, model="plane")
+    assert np.abs(rgba_HW4[..., 3] - 255 * np.abs(2 * values_HW - 1)).max() <= 3
+    np.testing.assert_array_equal(rgba_HW4[values_HW > 0.51][:, :3], blue[None].repeat((values_HW > 0.51).sum(), 0))
+    np.testing.assert_array_equal(rgba_HW4[values_HW < 0.49][:, :3], red[None].repeat((values_HW < 0.49).sum(), 0))
+
+    one = {"model": "trio", "response": "probability", "class": "2"}
+    of_one_HW = np.array(client.get("/boundary-grid", params=SIZE | one).json()["values"])
+    assert np.abs(with_opacity(client, **one)[..., 3] - 255 * of_one_HW).max() <= 2
+    assert (with_opacity(client, model="trio")[..., 3] == 128).all()
+
+
+FIGURE = {"resolution": "240x160", "format": "png"}
+EDGE, LINE = (0xFF, 0xFF, 0xFF), (0x14, 0x14, 0x14)
+
+
+def figure(client: httpx.Client, **params: Any) -> np.ndarray:
+    """RGB, row 0 at y_min."""
+    answer = client.get("/boundary-grid", params=FIGURE | params)
+    assert answer.status_code == 200, answer.text
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.mode, image.size) == ("P", (240, 160))
+        return np.asarray(image.convert("RGBA"))[::-1, :, :3]
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "data"),
+    [
+        ("plane", {}, "flower"),
+        ("plane", {"response": "entropy"}, "flower"),
+        ("plane", {"unit": "0.0"}, "flower"),
+        ("trio", {"response": "label"}, "gaussians?classes=3&n=90"),
+        ("trio", {"axes": "1,0"}, "gaussians?classes=3&n=90"),
+    ],
+    ids=str,
+)
+def test_training_points_are_discs_in_their_classs_colour_with_a_light_edge(
+    client: httpx.Client, model: str, params: dict[str, str], data: str
+) -> None:
+    window = {"model": model, "x_min": -2, "x_max": 3, "y_min": -2.5, "y_max": 2}
+    body = client.get("/boundary-grid", params=window | {"resolution": "240x160"} | params).json()
+    plain, shown = (figure(client, **window, **params, **points) for points in ({}, {"points": "true"}))
+    name, _, query = data.partition("?")
+    points = client.get(f"/datasets/{name}/points?{query}").json()
+    xy_N2 = np.array(points["points"])[:, [int(axis) for axis in body["axes"].split(",")]]
+    place_N2 = np.round((xy_N2 - [-2, -2.5]) / [5, 4.5] * [239, 159]).astype(int)
+    inside = ((place_N2 >= 0) & (place_N2 <= [239, 159])).all(axis=1)
+    assert inside.any()
+    assert not inside.all()
+    label_N = np.array([body["classes"].index(label) for label in points["labels"]])
+    near_HW = np.zeros((160, 240), bool)
+    own = 0
+    for (column, row), label in zip(place_N2[inside], label_N[inside], strict=True):
+        near_HW[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4] = True
+        own += tuple(shown[row, column]) == tuple(colours(body)[label])
+    assert own >= 0.8 * inside.sum(), "some lie under others"
+    np.testing.assert_array_equal(shown[~near_HW], plain[~near_HW])
+    changed = shown[(shown != plain).any(axis=-1)]
+    assert {tuple(rgb) for rgb in changed.tolist()} <= {EDGE, *map(tuple, colours(body).tolist())}
+    assert EDGE in {tuple(rgb) for rgb in changed.tolist()}
+
+
+@pytest.mark.parametrize("model", ["plane", "trio"])
+@pytest.mark.parametrize("params", [{}, {"response": "label"}, {"response": "entropy"}, {"unit": "0.1"}], ids=str)
+def test_the_boundary_is_a_line_exactly_where_neighbouring_labels_differ(
+    client: httpx.Client, model: str, params: dict[str, str]
+) -> None:
+    body = client.get("/boundary-grid", params={"model": model, "resolution": "240x160", "response": "label"}).json()
+    label_HW = np.array(body["values"])
+    line_HW = (figure(client, model=model, line="true", **params) == LINE).all(axis=-1)
+    parts_HW = np.zeros_like(line_HW)
+    parts_HW[:, 1:] |= label_HW[:, 1:] != label_HW[:, :-1]
+    parts_HW[1:] |= label_HW[1:] != label_HW[:-1]
+    assert line_HW.any()
+    assert not (line_HW & ~widened(parts_HW)).any()
+    assert not (parts_HW & ~widened(line_HW)).any()
+
+
+def widened(mask_HW: np.ndarray) -> np.ndarray:
+    """With all pixels beside its own."""
+    padded = np.pad(mask_HW, 1)
+    height, width = mask_HW.shape
+    return np.any([padded[i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=0)

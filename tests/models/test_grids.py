@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.grids import evaluate, padded_window
+from models.grids import evaluate, padded
 from models.layouts import layout
 from models.networks import build
 from models.plans import Plan, plan_of
@@ -57,7 +57,8 @@ def test_the_logits_of_two_classes_mirror_each_other() -> None:
 
 
 def test_the_default_window_is_the_range_of_the_data_and_one_around_it() -> None:
-    assert padded_window((-4.0, -2.0), (3.0, 1.5)) == (-5.0, 4.0, -3.0, 2.5)
+    assert padded(-4.0, 3.0) == (-5.0, 4.0)
+    assert padded(1e30, 2e30) == (1e30 - 2e24, 2e30 + 2e24)
 
 
 def test_a_network_of_other_than_two_features_has_no_grid() -> None:

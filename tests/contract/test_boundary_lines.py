@@ -1,0 +1,144 @@
+"""Decision boundaries as GeoJSON, held against what the service predicts of their vertices."""
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.contract.problems import assert_problem
+from tests.serving import train
+
+GEOJSON = "application/geo+json"
+
+
+def lines(client: httpx.Client, **query: Any) -> dict[str, Any]:
+    answer = client.get("/boundary-grid", params={"model": "plane", "format": "geojson"} | query)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == GEOJSON
+    body: dict[str, Any] = answer.json()
+    assert body["type"] == "FeatureCollection"
+    for feature in body["features"]:
+        assert feature["type"] == "Feature"
+        assert feature["geometry"]["type"] == "LineString"
+        assert set(feature["properties"]) == {"classes", "level", "closed"}
+        coordinates = feature["geometry"]["coordinates"]
+        assert len(coordinates) >= 2
+        assert feature["properties"]["closed"] == (coordinates[0] == coordinates[-1])
+    return body
+
+
+def vertices(feature: dict[str, Any]) -> np.ndarray:
+    return np.array(feature["geometry"]["coordinates"])
+
+
+def predicted(client: httpx.Client, model: str, points: np.ndarray) -> np.ndarray:
+    answer = client.post("/predict", json={"model": model, "points": points.tolist()}).json()
+    return np.array(answer["probabilities"])
+
+
+def test_on_the_line_of_a_logistic_model_it_is_one_straight_line_where_w_x_plus_b_is_0(client: httpx.Client) -> None:
+    import io
+
+    import torch
+
+    train(client, "straight", network={"kind": "logistic"}, training={"epochs": 100, "learning_rate": 0.1})
+    state = torch.load(io.BytesIO(client.get("/models/straight/versions/1/checkpoint").content), weights_only=True)
+    w, b = state["w"].numpy().ravel(), float(state["b"])
+    body = lines(client, model="straight")
+    assert (body["model"], body["version"], body["axes"], body["at"]) == ("straight", 1, "0,1", "")
+    (feature,) = body["features"]
+    assert feature["properties"] == {"classes": ["red", "blue"], "level": 0.5, "closed": False}
+    xy_V2 = vertices(feature)
+    assert np.abs(xy_V2 @ w + b).max() / np.linalg.norm(w) < 1e-5
+    window = client.get("/boundary-grid", params={"model": "straight", "resolution": "2"}).json()
+    edges = [*window["x"], *window["y"]]
+    for end in (xy_V2[0], xy_V2[-1]):
+        assert (
+            min(abs(end[0] - edges[0]), abs(end[0] - edges[1]), abs(end[1] - edges[2]), abs(end[1] - edges[3])) < 1e-9
+        )
+
+
+@pytest.mark.parametrize("class_name", [None, "red"])
+def test_the_probability_at_each_vertex_is_the_level_the_closer_the_finer_the_grid(
+    client: httpx.Client, class_name: str | None
+) -> None:
+    levels = [0.1, 0.5, 0.93]
+    query = {"levels": "0.1,0.5,0.93"} | ({"class": class_name} if class_name else {})
+    worst = []
+    for resolution in (60, 240, 960):
+        body = lines(client, resolution=resolution, **query)
+        assert body["class"] == (class_name or "blue")
+        assert {feature["properties"]["level"] for feature in body["features"]} == set(levels)
+        errors = []
+        for feature in body["features"]:
+            assert feature["properties"]["classes"] == ["red", "blue"]
+            prob_V = predicted(client, "plane", vertices(feature))[:, 0 if class_name else 1]
+            errors.append(np.abs(prob_V - feature["properties"]["level"]).max())
+        worst.append(max(errors))
+    assert worst[1] < worst[0] / 4
+    assert worst[2] < worst[1] / 4
+    assert worst[2] < 1e-3
+
+
+def test_a_ring_is_closed(client: httpx.Client) -> None:
+    data = {"dataset": "circles", "n": 300}
+    training = {"epochs": 3_000, "learning_rate": 0.5}
+    train(client, "ring", data=data, network={"hidden": [8]}, training=training)
+    body = lines(client, model="ring", x_min=-1.2, x_max=1.2, y_min=-1.2, y_max=1.2)
+    (feature,) = [one for one in body["features"] if one["properties"]["closed"]]
+    radius_V = np.hypot(*vertices(feature).T)
+    assert 0.5 < radius_V.min() < radius_V.max() < 1
+
+
+@pytest.mark.parametrize("model", ["trio", "five"])
+def test_on_a_line_between_two_of_several_classes_these_are_equally_probable_and_no_other_is_more(
+    client: httpx.Client, model: str
+) -> None:
+    train(client, "five", data={"dataset": "gaussians", "classes": 5, "n": 200}, training={"epochs": 300})
+    body = lines(client, model=model, resolution=300)
+    pairs = [tuple(feature["properties"]["classes"]) for feature in body["features"]]
+    assert all(i < j for i, j in pairs)
+    assert pairs == sorted(pairs)
+    assert len(set(pairs)) >= 3
+    for feature in body["features"]:
+        assert feature["properties"]["level"] is None
+        prob_VK = predicted(client, model, vertices(feature))
+        i, j = (body["classes"].index(label) for label in feature["properties"]["classes"])
+        np.testing.assert_allclose(prob_VK[:, i], prob_VK[:, j], atol=2e-3)
+        assert (prob_VK.max(axis=1) - np.maximum(prob_VK[:, i], prob_VK[:, j])).max() < 2e-3
+
+
+def test_the_lines_of_three_clouds_meet_in_one_point(client: httpx.Client) -> None:
+    body = lines(client, model="trio", resolution=300)
+    assert sorted(feature["properties"]["classes"] for feature in body["features"]) == [[0, 1], [0, 2], [1, 2]]
+    ends = np.array([[vertices(feature)[0], vertices(feature)[-1]] for feature in body["features"]])
+    inner = [min(pair, key=lambda end: float(np.hypot(*end))) for pair in ends]
+    assert np.ptp(inner, axis=0).max() < 0.01
+
+
+def test_levels_of_one_of_several_classes_are_lines_of_its_probability(client: httpx.Client) -> None:
+    body = lines(client, model="trio", resolution=300, levels="0.2,0.8", **{"class": "1"})
+    assert body["class"] == 1
+    assert len(body["features"]) >= 2
+    for feature in body["features"]:
+        assert feature["properties"]["classes"] == [1]
+        prob_V = predicted(client, "trio", vertices(feature))[:, 1]
+        np.testing.assert_allclose(prob_V, feature["properties"]["level"], atol=2e-3)
+
+
+def test_where_one_class_is_everywhere_there_is_no_line(client: httpx.Client) -> None:
+    window = {"x_min": 3.5, "x_max": 3.6, "y_min": 0.5, "y_max": 0.6}
+    for model in ("trio", "plane"):
+        labels = client.get("/boundary-grid", params={"model": model, "response": "label"} | window).json()["values"]
+        assert (len(np.unique(labels)) == 1) == (lines(client, model=model, **window)["features"] == [])
+
+
+def test_lines_are_had_by_accept_too_and_have_a_tag(client: httpx.Client) -> None:
+    answer = client.get("/boundary-grid", params={"model": "plane"}, headers={"Accept": GEOJSON})
+    assert answer.headers["content-type"] == GEOJSON
+    assert answer.json() == lines(client)
+    known = {"Accept": GEOJSON, "If-None-Match": answer.headers["etag"]}
+    assert client.get("/boundary-grid", params={"model": "plane"}, headers=known).status_code == 304
+    refused = client.get("/boundary-grid", params={"model": "plane", "unit": "0.0"}, headers={"Accept": GEOJSON})
+    assert_problem(refused, 406, "not-acceptable")

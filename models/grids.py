@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models import answers, slices
+from models import adaptive, answers, slices
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.plans import Plan
 from models.specs import GridSpec, InvalidInput, ResponseKind
+
+Values = FloatArray | IntArray | adaptive.LabelArray
 
 PADDING = 1.0
 """What the tutorial adds to the data's range on each side of its pictures, in data units."""
@@ -28,7 +30,15 @@ class Grid:
 
     x_W: DoubleArray
     y_H: DoubleArray | None
-    values_HW: FloatArray | IntArray
+    values_HW: Values
+
+
+@dataclass(frozen=True)
+class AdaptiveGrid(Grid):
+    """Labels on a grid, as uint8, most of them proven; see `adaptive.AdaptiveLabels` for the counts."""
+
+    evaluated: int
+    enclosed: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,18 @@ def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index:
             on_line = slices.widened(plan)
             return Grid(x_W, None, answers.responses(on_line, x_W, _ONE, response=response, class_index=class_index)[0])
         return Grid(x_W, y_H, answers.responses(plan, x_W, y_H, response=response, class_index=class_index))
+
+
+def labels(plan: Plan, spec: GridSpec) -> AdaptiveGrid:
+    """A network's labels at every cell of a grid of the plane, at a cost that grows with the boundary's length.
+
+    Raises:
+        InvalidInput: the network overflows float32 in that window, or takes too many multiplications.
+    """
+    x_W, y_H = _places(spec)
+    assert y_H is not None
+    found = adaptive.labels(plan, x_W, y_H)
+    return AdaptiveGrid(x_W, y_H, found.values_HW, found.evaluated, found.enclosed)
 
 
 def outputs(plan: Plan, spec: GridSpec) -> Outputs:

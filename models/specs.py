@@ -32,6 +32,7 @@ MAX_ANSWER_VALUES = 4_000_000  # points x classes of one prediction: some 50 MB 
 MAX_NEAREST_POINTS = 1_000  # whose nearest change of label is searched for: a millisecond or two each
 MAX_RESOLUTION = 4_096  # columns, or rows, of a grid
 MAX_GRID_CELLS = 1_048_576  # 1024 x 1024
+MAX_ADAPTIVE_RESOLUTION = 8_192  # of a grid whose cells are mostly proven in place of computed
 MAX_GRID_VALUES = 2**24  # outputs x cells of a grid that shows them all: 64 MiB of float32, and 4 such at a time
 MAX_LEVELS = 20  # of a probability, for which lines are drawn at once
 MAX_LINE_VERTICES = 500_000  # of all lines of an answer: some 20 MB of JSON
@@ -225,7 +226,8 @@ def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:
 class GridSpec:
     """A regular grid over a window of the plane: `width` columns from `x_min` to `x_max`, `height` rows, ends included.
 
-    Or a curve over a stretch of one axis, without the rest: `width` cells from `x_min` to `x_max`.
+    Or a curve over a stretch of one axis, without the rest: `width` cells from `x_min` to `x_max`. `is_adaptive` is for
+    `models.adaptive`, which allows for more cells.
 
     Raises:
         InvalidInput: the window is not finite or is empty, or the resolution is out of its bounds.
@@ -237,6 +239,7 @@ class GridSpec:
     y_max: float | None = None
     width: int
     height: int | None = None
+    is_adaptive: bool = False
 
     def __post_init__(self) -> None:
         for axis in ("x",) if self.is_curve else ("x", "y"):
@@ -246,8 +249,8 @@ class GridSpec:
             if not low < high:
                 raise InvalidInput(f"{axis}_max", f"must be greater than {axis}_min")
         for cells in (self.width,) if self.is_curve else (self.width, self.height):
-            _within("resolution", cells, 2, MAX_RESOLUTION)
-        if self.cells > MAX_GRID_CELLS:
+            _within("resolution", cells, 2, MAX_ADAPTIVE_RESOLUTION if self.is_adaptive else MAX_RESOLUTION)
+        if self.cells > (MAX_ADAPTIVE_RESOLUTION**2 if self.is_adaptive else MAX_GRID_CELLS):
             raise InvalidInput("resolution", f"at most {MAX_GRID_CELLS} cells in all")
 
     @property

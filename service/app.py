@@ -14,6 +14,8 @@ from service.api import datasets, grids, jobs, metrics, openapi, predictions, pr
 from service.api.bell import Bell
 from service.api.deps import Services
 from service.api.edge import Edge
+from service.api.grids import KeptGrids
+from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
 from service.api.predictions import Predict
 from service.jobs.local import LocalEngine
@@ -73,6 +75,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Edge:
             CapacityLimiter(WAITING_REQUESTS),
             bell,
             figures,
+            KeptAnswers(versions, settings.kept_answers_bytes),
         )
         if settings.starters:
             starters.begin()
@@ -99,7 +102,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Edge:
     for router in (predictions, grids, jobs, registry, datasets, system, metrics):
         app.include_router(router.router)
     openapi.install(app)
-    return Edge(app, {("POST", "/predict"): Predict(app)}, figures)
+    return Edge(app, {("POST", "/predict"): Predict(app), ("GET", "/boundary-grid"): KeptGrids(app)}, figures)
 
 
 async def _keep_house(services: Services) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from models import contours, grids, slices, warps
 from models.contours import Line
 from models.datasets import FloatArray, Label, LabelledPoints
-from models.grids import Grid, Outputs
+from models.grids import AdaptiveGrid, Grid, Outputs
 from models.plans import Plan
 from models.specs import (
     MAX_ANSWER_WORK,
@@ -39,6 +39,7 @@ class Window:
             a model of one feature that one.
         at: the values of all other features, in their order; by default the medians of the training data.
         is_picture: whether a picture is to be made, the only form in which a curve has a height.
+        is_adaptive: whether labels are to be proven where they can be.
     """
 
     x_min: float | None = None
@@ -50,6 +51,7 @@ class Window:
     axes: tuple[int, ...] | None = None
     at: tuple[float, ...] | None = None
     is_picture: bool = False
+    is_adaptive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,11 @@ class BoundaryGrid:
     response: ResponseKind | None
     class_index: int | None
     unit: tuple[int, int] | None = None
+
+    @property
+    def evaluated(self) -> int:
+        """Cells that the network computed, all of them unless they were proven."""
+        return self.grid.evaluated if isinstance(self.grid, AdaptiveGrid) else self.place.spec.cells
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,8 @@ def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
     """
     place = placed(version, request)
     classes = version.card.classes
+    if request.is_adaptive:
+        return BoundaryGrid(place, grids.labels(place.plan, place.spec), "label", None)
     response = request.response or ("probability" if len(classes) == 2 else "label")
     k = _class_index(classes, request.class_name, response)
     _check_work(place, place.plan.parameters.size)
@@ -252,7 +261,7 @@ def placed(version: LoadedVersion, window: Window) -> Place:
         raise InvalidInput("at", f"must have {len(others)} values, one for each feature that is not on an axis")
     spec = _spec(window, [grids.padded(card.low[d], card.high[d]) for d in axes])
     rows = spec.height or (max(1, window.width // STRIP) if window.height is None else window.height)
-    if not 1 <= rows <= MAX_RESOLUTION or rows * spec.width > MAX_GRID_CELLS:
+    if spec.is_curve and (not 1 <= rows <= MAX_RESOLUTION or rows * spec.width > MAX_GRID_CELLS):
         raise InvalidInput("resolution", f"each 1 to {MAX_RESOLUTION:,}, and at most {MAX_GRID_CELLS:,} cells in all")
     return Place(slices.sliced(version.plan, axes, at), spec, axes, at, rows)
 
@@ -274,6 +283,8 @@ def _spec(window: Window, defaults: Sequence[tuple[float, float]]) -> GridSpec:
                 raise InvalidInput(name, "a curve along one axis has no ordinates: give two axes, or leave it out")
         if window.height is not None and not window.is_picture:
             raise InvalidInput("resolution", "must be W, such as 200: a curve has no rows, its picture alone takes WxH")
+        if window.is_adaptive:
+            raise InvalidInput("adaptive", "needs two axes, this is a curve along one")
         return GridSpec(x_min=x_min, x_max=x_max, width=window.width)
     return GridSpec(
         x_min=x_min,
@@ -282,6 +293,7 @@ def _spec(window: Window, defaults: Sequence[tuple[float, float]]) -> GridSpec:
         y_max=defaults[1][1] if window.y_max is None else window.y_max,
         width=window.width,
         height=window.width if window.height is None else window.height,
+        is_adaptive=window.is_adaptive and window.is_picture,
     )
 
 

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     max_points_per_request: int = Field(
         MAX_POINTS, ge=1, le=MAX_POINTS, description="Most points of one prediction; the answer holds all in memory."
     )
+    kept_answers_bytes: int = Field(
+        32 * 2**20,
+        ge=0,
+        le=2**34,
+        description="Memory for boundary grids that were asked for, to be given out again; 0 keeps none.",
+    )
     max_queued_jobs: int = Field(
         1_000, ge=1, le=100_000, description="Most trainings that wait for a process; beyond it /train answers 429."
     )

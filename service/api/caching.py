@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 FOR_EVER = "max-age=31536000, immutable"
@@ -18,6 +17,6 @@ def entity_tag(*parts: Any) -> str:
     return f'"{digest[:32]}"'
 
 
-def is_known(tag: str, headers: Mapping[str, str]) -> bool:
+def is_known(tag: str, if_none_match: str) -> bool:
     """Whether the client has that answer, by its `If-None-Match`; a `*` names none."""
-    return tag in (one.strip().removeprefix("W/") for one in headers.get("if-none-match", "").split(","))
+    return tag in (one.strip().removeprefix("W/") for one in if_none_match.split(","))

@@ -9,6 +9,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 
 from service.api.bell import Bell
+from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
 from service.errors import ModelNotFound, VersionNotFound
 from service.records import NAME_PATTERN
@@ -30,6 +31,7 @@ class Services:
         stopping: set once the service is told to stop.
         heavy: of the threads in which large answers are made, so that they leave the others to small work.
         waits: of the requests that wait for a job at a time.
+        kept: boundary grids that were asked for before.
         bell: rings when a job may have ended.
     """
 
@@ -44,6 +46,7 @@ class Services:
     waits: CapacityLimiter
     bell: Bell
     metrics: Metrics
+    kept: KeptAnswers
 
 
 def _services(request: Request) -> Services:

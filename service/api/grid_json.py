@@ -39,6 +39,7 @@ class GridResponse(_Cells):
     )
     classes: list[int] | list[str] = Field(description="The K classes, as they were called in the training data.")
     colours: list[str] = Field(description="The colour of each class in pictures, `#rrggbb`.")
+    evaluated: int = Field(description="Cells that the network computed: all, or with `adaptive` those not proven.")
     values: list[list[float]] | list[float] = Field(
         description="(H, W) probabilities, logits, bits of entropy or activations; for labels, indices into `classes`."
     )
@@ -72,6 +73,7 @@ def grid(version: LoadedVersion, boundary: BoundaryGrid) -> bytes:
             "class": None if k is None else classes[k],
             "classes": classes,
             "colours": colours.hexadecimal(colours.of_classes(len(classes))),
+            "evaluated": boundary.evaluated,
             "values": boundary.grid.values_HW,
         }
     )

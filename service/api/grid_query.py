@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from models.specs import (
+    MAX_ADAPTIVE_RESOLUTION,
     MAX_COORDINATE,
     MAX_GRID_CELLS,
     MAX_LEVELS,
@@ -109,6 +110,12 @@ class GridQuery(BaseModel):
     points: bool = Field(False, description="Of a picture: with the training points over it.")
     line: bool = Field(False, description="Of a picture: with the decision boundary over it.")
     transparent: bool = Field(False, description="Of a picture: the less certain, the more transparent.")
+    adaptive: bool = Field(
+        False,
+        description="Labels, most of them proven for whole blocks of cells rather than computed, at a cost that grows "
+        f"with the boundary's length and not with the area: as a picture up to {MAX_ADAPTIVE_RESOLUTION} x "
+        f"{MAX_ADAPTIVE_RESOLUTION}.",
+    )
     format: Literal["json", "npy", "png", "geojson"] | None = Field(
         None, description="`json`, `npy`, `png` or `geojson`; by default what `Accept` prefers, else JSON."
     )
@@ -140,6 +147,8 @@ class GridQuery(BaseModel):
             raise InvalidInput("levels", "only with format=geojson")
         if self.response is not None and form == "geojson":
             raise InvalidInput("response", "not with geojson: it has the lines where classes part, or those of levels")
+        if self.adaptive and (self.kind != "response" or self.response not in (None, "label") or form == "geojson"):
+            raise InvalidInput("adaptive", "only for response=label, as json, npy or png")
         for name in ("points", "line", "transparent"):
             if getattr(self, name) and form != "png":
                 raise InvalidInput(name, "only with format=png")
@@ -171,6 +180,7 @@ class GridQuery(BaseModel):
             axes=self._axes(),
             at=None if self.at is None else _numbers("at", self.at),
             is_picture=form == "png",
+            is_adaptive=self.adaptive,
         )
 
     def probabilities(self) -> tuple[float, ...]:

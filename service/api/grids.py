@@ -1,24 +1,32 @@
 """`GET /boundary-grid`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+import numpy as np
 import numpy.typing as npt
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from starlette.types import Receive, Scope
 
 from service import boundaries
-from service.api import caching, formats, geojson, grid_json, npy, png
-from service.api.deps import ServicesDep, look_up
+from service.api import bodies, caching, formats, geojson, grid_json, npy, png
+from service.api.bodies import Headers
+from service.api.deps import Services, ServicesDep, look_up
+from service.api.edge import Answer
 from service.api.formats import Format
 from service.api.grid_json import GridResponse, WarpResponse
 from service.api.grid_query import OFFERED, GridQuery
+from service.api.kept_answers import KeptAnswer, Question
 from service.api.png import Picture
 from service.boundaries import BoundaryGrid, Place
 from service.registry import LoadedVersion
 from service.store.files import Files
 
 router = APIRouter(tags=["boundary"])
+
+_NOTHING: Mapping[str, str] = {}
 
 MAX_HEADER_LENGTH = 4_000
 """Characters of the values of features that are not on an axis: more would be too much for some proxies."""
@@ -57,12 +65,38 @@ async def boundary_grid(
         "Cache-Control": caching.REVALIDATE if query.version is None else caching.FOR_EVER,
         "Vary": "Accept",
     }
-    if caching.is_known(tag, request.headers):
-        return Response(status_code=304, headers=headers)
-    how = _ANSWERS["lines" if form == "geojson" else query.kind]
-    response = await to_thread.run_sync(how, _Asked(version, query, form, services.files), limiter=services.heavy)
-    response.headers.update(headers)
+    response = Response(status_code=304, headers=headers)
+    kept = KeptAnswer(query.model, query.version, version, tag, response.raw_headers)
+    if not caching.is_known(tag, request.headers.get("if-none-match", "")):
+        how = _ANSWERS["lines" if form == "geojson" else query.kind]
+        response = await to_thread.run_sync(how, _Asked(version, query, form, services.files), limiter=services.heavy)
+        response.headers.update(headers)
+        kept = replace(kept, headers=response.raw_headers, body=bytes(response.body))
+    services.kept.keep(_question(request.scope, bodies.headers_of(request.scope)), kept)
     return response
+
+
+class KeptGrids:
+    """The endpoint, see `edge.Endpoint`, for grids that are kept; it leaves all others to the app."""
+
+    def __init__(self, app: FastAPI) -> None:
+        """For the app whose lifespan makes the services."""
+        self._state = app.state
+
+    async def __call__(self, scope: Scope, headers: Headers, _: Receive) -> Answer | None:
+        """The answer, if there is one."""
+        services: Services = self._state.services
+        kept = services.kept.find(_question(scope, headers))
+        if kept is None:
+            return None
+        known = headers.get(b"if-none-match")
+        if known is not None and caching.is_known(kept.tag, known.decode("latin-1")):
+            return Answer(304, kept.short, b"")
+        return None if kept.headers is None else Answer(200, kept.headers, kept.body)
+
+
+def _question(scope: Scope, headers: Headers) -> Question:
+    return scope["query_string"], headers.get(b"accept", b"")
 
 
 @dataclass(frozen=True)
@@ -90,9 +124,15 @@ def _map(asked: _Asked, boundary: BoundaryGrid) -> Response:
     if asked.form == "json":
         return Response(grid_json.grid(version, boundary), media_type=grid_json.MEDIA_TYPE)
     if asked.form == "npy":
-        return _array(version, place, grid.values_HW)
+        values = grid.values_HW.astype(np.int64, copy=False) if boundary.response == "label" else grid.values_HW
+        return _array(version, place, values, _evaluated(boundary))
     over = boundaries.overlay(version, asked.files, place, points=query.points, line=query.line)
-    return _picture(version, place, png.encode(boundary, len(version.card.classes), over, query.transparent))
+    picture = png.encode(boundary, len(version.card.classes), over, query.transparent)
+    return _picture(version, place, picture, _evaluated(boundary))
+
+
+def _evaluated(boundary: BoundaryGrid) -> dict[str, str]:
+    return {"Separatrix-Evaluated": str(boundary.evaluated)}
 
 
 def _layer(asked: _Asked) -> Response:
@@ -122,12 +162,14 @@ def _lines(asked: _Asked) -> Response:
 _ANSWERS = {"response": _response, "unit": _unit, "layer": _layer, "warp": _warp, "lines": _lines}
 
 
-def _array(version: LoadedVersion, place: Place, values: npt.NDArray[Any]) -> Response:
-    return Response(npy.encode(values), media_type=npy.MEDIA_TYPE, headers=_headers(version, place))
+def _array(
+    version: LoadedVersion, place: Place, values: npt.NDArray[Any], also: Mapping[str, str] = _NOTHING
+) -> Response:
+    return Response(npy.encode(values), media_type=npy.MEDIA_TYPE, headers={**_headers(version, place), **also})
 
 
-def _picture(version: LoadedVersion, place: Place, picture: Picture) -> Response:
-    headers = _headers(version, place)
+def _picture(version: LoadedVersion, place: Place, picture: Picture, also: Mapping[str, str] = _NOTHING) -> Response:
+    headers = {**_headers(version, place), **also}
     if picture.range is not None:
         headers["Separatrix-Range"] = ",".join(map(repr, picture.range))
     return Response(picture.content, media_type=png.MEDIA_TYPE, headers=headers)

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from models import colours
 from models.colours import Colours
 from models.contours import Line
-from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints
+from models.datasets import DoubleArray, FloatArray, LabelledPoints
+from models.grids import Values
 from models.specs import GridSpec
 from service.boundaries import BoundaryGrid, LayerMaps, Overlay, Place
 
@@ -61,10 +62,10 @@ class _Scale:
     opacity_C: DoubleArray
     range: tuple[float, float] | None
 
-    def indices(self, values: FloatArray | IntArray) -> IndexArray:
+    def indices(self, values: Values) -> IndexArray:
         """The place of each value in the palette, of any shape."""
         if self.range is None:
-            return values.astype(np.uint8)
+            return values.astype(np.uint8, copy=False)
         low, high = self.range
         steps_per_unit = (STEPS - 1) / (high - low)
         index: FloatArray = values * np.float32(steps_per_unit)
@@ -135,7 +136,7 @@ def _class(k: int) -> Colours:
     return own
 
 
-def _even_scale(values: FloatArray | IntArray, low: Colours, high: Colours, transparent: bool) -> _Scale:
+def _even_scale(values: Values, low: Colours, high: Colours, transparent: bool) -> _Scale:
     """As wide as the value of the greatest size; of values that are all next to nothing, from -1 to 1."""
     greatest = float(max(values.max(), -values.min()))
     most = greatest if greatest > LEAST_RANGE else 1.0

@@ -1,0 +1,120 @@
+"""Grids of labels that are mostly proven, and grids that are kept."""
+
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.contract.problems import assert_problem
+from tests.serving import running, train
+
+
+def grid(client: httpx.Client, **query: Any) -> httpx.Response:
+    return client.get("/boundary-grid", params={"model": "plane", "resolution": "300x200"} | query)
+
+
+@pytest.mark.parametrize("model", ["plane", "trio"])
+def test_proven_labels_are_those_that_are_computed_at_every_cell(client: httpx.Client, model: str) -> None:
+    computed = grid(client, model=model, response="label", resolution="1000x900")
+    proven = grid(client, model=model, adaptive=True, resolution="1000x900")
+    as_computed, as_proven = computed.json(), proven.json()
+    assert as_computed["evaluated"] == 900_000
+    assert as_proven["evaluated"] < 100_000
+    assert {**as_proven, "evaluated": 0} == {**as_computed, "evaluated": 0}
+    array = np.load(io.BytesIO(grid(client, model=model, adaptive=True, resolution="1000x900", format="npy").content))
+    assert array.dtype == np.int64
+    np.testing.assert_array_equal(array, as_computed["values"])
+
+
+def test_a_picture_of_67_million_cells_takes_the_computing_of_few(client: httpx.Client) -> None:
+    small, large = (grid(client, adaptive=True, resolution=n, format="png") for n in (1_024, 8_192))
+    assert large.status_code == 200
+    pixels = np.asarray(Image.open(io.BytesIO(large.content)))
+    assert pixels.shape == (8_192, 8_192)
+    evaluated = [int(answer.headers["separatrix-evaluated"]) for answer in (small, large)]
+    assert evaluated[1] < 10 * evaluated[0], "as the length of the boundary, 8 times, not as the area, 64 times"
+    corners = np.array(grid(client, response="label", resolution=2).json()["values"])
+    np.testing.assert_array_equal(pixels[[-1, 0]][:, [0, -1]], corners)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"adaptive": "perhaps"}, "adaptive"),
+        ({"adaptive": True, "response": "probability"}, "adaptive"),
+        ({"adaptive": True, "unit": "0.0"}, "adaptive"),
+        ({"adaptive": True, "layer": 0, "format": "png"}, "adaptive"),
+        ({"adaptive": True, "format": "geojson"}, "adaptive"),
+        ({"adaptive": True, "model": "line", "resolution": "100"}, "adaptive"),
+        ({"adaptive": True, "format": "png", "resolution": "8193x10"}, "resolution"),
+        ({"adaptive": True, "resolution": "2000"}, "resolution"),
+        ({"adaptive": True, "resolution": "8192", "format": "png", "line": True}, "resolution"),
+        ({"adaptive": True, "format": "png", "resolution": "1"}, "resolution"),
+    ],
+)
+def test_what_cannot_be_proven_is_told_which_parameter_and_why(
+    client: httpx.Client, query: dict[str, Any], field: str
+) -> None:
+    assert_problem(grid(client, **query), 422, "invalid-input", field=field)
+
+
+FORMATS = ("json", "npy", "png", "geojson")
+
+
+def test_a_grid_that_was_asked_for_before_is_the_same_again(client: httpx.Client) -> None:
+    for form in FORMATS:
+        first, second = (grid(client, format=form, x_min=-2.5) for _ in range(2))
+        assert second.status_code == 200
+        assert second.content == first.content
+        kept, made = (dict(answer.headers) for answer in (second, first))
+        for changing in ("date", "x-request-id"):
+            assert kept.pop(changing)
+            made.pop(changing)
+        assert kept == made
+        tag = {"If-None-Match": first.headers["etag"]}
+        assert client.get(first.url, headers=tag).status_code == 304
+        assert client.get(first.url, headers={"If-None-Match": '"other"'}).content == first.content
+
+
+def test_the_format_that_is_accepted_is_not_another_that_is_kept(client: httpx.Client) -> None:
+    query = {"model": "plane", "resolution": "20", "x_min": -2.25}
+    types = ["application/json", "application/x-npy", "image/png", "application/geo+json"]
+    for _ in range(2):
+        for media_type in types:
+            answer = client.get("/boundary-grid", params=query, headers={"Accept": media_type})
+            assert answer.headers["content-type"] == media_type
+
+
+def test_the_latests_grid_is_the_new_versions_as_soon_as_there_is_one(client: httpx.Client) -> None:
+    train(client, "moving")
+    first = grid(client, model="moving")
+    tag = {"If-None-Match": first.headers["etag"]}
+    assert grid(client, model="moving").content == first.content
+    assert client.get(first.url, headers=tag).status_code == 304
+    train(client, "moving", training={"epochs": 60})
+    second = client.get(first.url, headers=tag)
+    assert second.status_code == 200
+    assert second.json()["version"] == 2
+    assert client.get(first.url).json()["version"] == 2
+    assert grid(client, model="moving", version=1).json()["version"] == 1
+
+
+def test_a_tag_alone_is_enough_to_be_told_that_nothing_has_changed(tmp_path: Any) -> None:
+    with running(tmp_path) as client:
+        train(client, "plane")
+        first = grid(client)
+    with running(tmp_path) as client:  # which has made no grid yet
+        tag = {"If-None-Match": first.headers["etag"]}
+        path = str(first.url.raw_path, "ascii")
+        for _ in range(2):
+            assert client.get(path, headers=tag).status_code == 304
+        assert client.get(path).content == first.content
+
+
+def test_a_service_may_be_told_to_keep_nothing(tmp_path: Any) -> None:
+    with running(tmp_path, kept_answers_bytes=0) as client:
+        train(client, "plane")
+        assert grid(client).content == grid(client).content

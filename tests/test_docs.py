@@ -35,6 +35,18 @@ def test_every_route_is_documented_and_every_documented_route_is_there(client: h
     assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
 
 
+def test_every_parameter_of_a_boundary_grid_is_documented_here_and_in_the_openapi_document(
+    client: httpx.Client,
+) -> None:
+    section = API.partition("## Boundary grids")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \| .* \| .* \|$", section, re.MULTILINE)
+    documented = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    parameters = client.get("/openapi.json").json()["paths"]["/boundary-grid"]["get"]["parameters"]
+    shown = {one["name"]: one for one in parameters if one["in"] == "query"}
+    assert documented == list(shown)
+    assert all(one["description"] for one in shown.values())
+
+
 def test_every_setting_of_a_training_is_documented() -> None:
     documented = re.findall(
         r"^\| `(\w+)` \| .* \| .* \|$", API.partition("## Training settings")[2].partition("## ")[0], re.MULTILINE

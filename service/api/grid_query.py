@@ -42,7 +42,7 @@ class GridQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
+    model: str = Field(pattern=NAME_PATTERN, description="Who answers.", examples=["flower-sequential"])
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="The latest, if not given.")
     x_min: FiniteFloat | None = Field(None, description="Left edge; by default that of the training data, less 1.")
     x_max: FiniteFloat | None = Field(None, description="Right edge; by default that of the training data, plus 1.")

@@ -1,10 +1,12 @@
 """Decision boundaries as GeoJSON, held against what the service predicts of their vertices."""
 
+import io
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import torch
 
 from tests.contract.problems import assert_problem
 from tests.serving import train
@@ -38,20 +40,16 @@ def predicted(client: httpx.Client, model: str, points: np.ndarray) -> np.ndarra
 
 
 def test_on_the_line_of_a_logistic_model_it_is_one_straight_line_where_w_x_plus_b_is_0(client: httpx.Client) -> None:
-    import io
-
-    import torch
-
-    train(client, "straight", network={"kind": "logistic"}, training={"epochs": 100, "learning_rate": 0.1})
-    state = torch.load(io.BytesIO(client.get("/models/straight/versions/1/checkpoint").content), weights_only=True)
+    train(client, "one-line", network={"kind": "logistic"}, training={"epochs": 100, "learning_rate": 0.1})
+    state = torch.load(io.BytesIO(client.get("/models/one-line/versions/1/checkpoint").content), weights_only=True)
     w, b = state["w"].numpy().ravel(), float(state["b"])
-    body = lines(client, model="straight")
-    assert (body["model"], body["version"], body["axes"], body["at"]) == ("straight", 1, "0,1", "")
+    body = lines(client, model="one-line")
+    assert (body["model"], body["version"], body["axes"], body["at"]) == ("one-line", 1, "0,1", "")
     (feature,) = body["features"]
     assert feature["properties"] == {"classes": ["red", "blue"], "level": 0.5, "closed": False}
     xy_V2 = vertices(feature)
     assert np.abs(xy_V2 @ w + b).max() / np.linalg.norm(w) < 1e-5
-    window = client.get("/boundary-grid", params={"model": "straight", "resolution": "2"}).json()
+    window = client.get("/boundary-grid", params={"model": "one-line", "resolution": "2"}).json()
     edges = [*window["x"], *window["y"]]
     for end in (xy_V2[0], xy_V2[-1]):
         assert (

@@ -16,10 +16,11 @@ from tests.serving import train
 
 @pytest.fixture(scope="module")
 def deep(client: httpx.Client) -> httpx.Client:
-    """With `deep`, 2-7-3-1-3, and `branched`, which has a branch beside two hidden layers."""
+    """With `deep`, 2-7-3-1-3; `branched`, a branch beside two hidden layers; and `straight`, which has none."""
     data = {"dataset": "gaussians", "classes": 3, "n": 90}
     train(client, "deep", data=data, network={"hidden": [7, 3, 1]}, training={"epochs": 100, "learning_rate": 0.2})
     train(client, "branched", network={"kind": "residual", "hidden": [5, 4]}, training={"epochs": 50})
+    train(client, "straight", network={"kind": "logistic"})
     return client
 
 
@@ -127,7 +128,6 @@ def test_a_layer_is_no_json(deep: httpx.Client) -> None:
 def test_layers_and_units_that_are_not_there_are_refused_with_those_that_are(
     deep: httpx.Client, query: dict[str, Any], field: str, said: str
 ) -> None:
-    train(deep, "straight", network={"kind": "logistic"})
     answer = deep.get("/boundary-grid", params={"model": "deep"} | query)
     assert_problem(answer, 422, "invalid-input", field=field)
     assert said in answer.json()["detail"]

@@ -1,6 +1,7 @@
 """Grids as PNG, decoded by another library and held against the JSON of the same grid."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from models.colours import scale
+from tests.contract.problems import assert_problem
+from tests.serving import running, train
 
 SIZE = {"resolution": "64x48"}
 
@@ -178,6 +181,17 @@ def test_training_points_are_discs_in_their_classs_colour_with_a_light_edge(
     changed = shown[(shown != plain).any(axis=-1)]
     assert {tuple(rgb) for rgb in changed.tolist()} <= {EDGE, *map(tuple, colours(body).tolist())}
     assert EDGE in {tuple(rgb) for rgb in changed.tolist()}
+
+
+def test_a_picture_whose_points_cannot_be_read_back_says_so(tmp_path: Path) -> None:
+    with running(tmp_path) as client:
+        train(client, "own", data={"points": [[0, 0], [1, 1], [2, 0]], "labels": [0, 1, 1]})
+        query = {"model": "own", "points": "true"} | FIGURE
+        assert client.get("/boundary-grid", params=query).status_code == 200
+        for kept in (tmp_path / "datasets").iterdir():
+            kept.unlink()
+        assert_problem(client.get("/boundary-grid", params=query), 503, "version-broken")
+        assert client.get("/boundary-grid", params=query | {"points": "false"}).status_code == 200
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])

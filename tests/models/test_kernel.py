@@ -291,7 +291,7 @@ def test_the_tutorials_network_as_trained_predicts_as_exactly_as_torch() -> None
 
 @pytest.mark.parametrize("kind", ["logistic", "sequential", "residual"])
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("response", ["probability", "logit", "label"])
+@pytest.mark.parametrize("response", ["probability", "logit", "label", "entropy"])
 def test_a_grid_by_the_kernel_is_the_grid_by_numpy(kind: NetworkKind, classes: int, response: Any) -> None:
     spec = NetworkSpec(kind=kind, hidden=None if kind == "logistic" else (6, 5))
     where = plan(build(spec, 2, classes, seed=2))
@@ -305,9 +305,41 @@ def test_a_grid_by_the_kernel_is_the_grid_by_numpy(kind: NetworkKind, classes: i
             assert (got != forward.probabilities(logit_NO).argmax(axis=1)).mean() < 1e-4
         elif response == "probability":
             np.testing.assert_allclose(got, forward.probabilities(logit_NO)[:, k], atol=1e-6)
+        elif response == "entropy":
+            np.testing.assert_allclose(got, forward.entropy(logit_NO), atol=1e-6)
         else:
             expected = logit_NO[:, k] if classes == 3 else logit_NO[:, 0] * (1 if k else -1)
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=2e-6)
+
+    every_OHW = compiled.outputs(where, x_W, y_H)
+    np.testing.assert_allclose(every_OHW.reshape(len(every_OHW), -1).T, logit_NO, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 20.0, 200.0, 3e38])
+def test_entropy_is_that_of_float64_by_numpy_and_by_the_kernel(classes: int, size: float) -> None:
+    rng = np.random.default_rng(classes)
+    outputs = 1 if classes == 2 else classes
+    weight_O1 = (rng.uniform(-1, 1, (outputs, 1)) * size).astype(np.float32)
+    parameters = np.column_stack([weight_O1, np.zeros((outputs, 2), np.float32)]).ravel().astype(np.float32)
+    x_W = np.linspace(-1, 1, 1_001)
+    linear = Plan((2, outputs), ("identity",), has_branch=False, parameters=parameters)
+    logit_NO = forward.logits(linear, np.column_stack([x_W, 0 * x_W]).astype(np.float32))
+    exact_NO = logit_NO.astype(np.longdouble)
+    if outputs == 1:
+        exact_NO = np.column_stack([0 * exact_NO, exact_NO])
+    below_NK = exact_NO - exact_NO.max(axis=1, keepdims=True)
+    prob_NK = np.exp(below_NK)
+    log_sum_N = np.log1p(np.sort(prob_NK, axis=1)[:, :-1].sum(axis=1))  # the greatest is 1
+    prob_NK /= prob_NK.sum(axis=1, keepdims=True)
+    mean_N = np.where(prob_NK > 0, prob_NK * below_NK, 0).sum(axis=1)
+    expected = ((log_sum_N - mean_N) / np.log(np.longdouble(2))).astype(float)
+    by_numpy = forward.entropy(logit_NO)
+    by_kernel = compiled.responses(linear, x_W, np.zeros(1), response="entropy", class_index=0)[0]
+    for got in (by_numpy, by_kernel):
+        assert got.dtype == np.float32
+        assert got.min() >= 0
+        np.testing.assert_allclose(got, expected, rtol=0 if outputs > 1 else 1e-6, atol=1e-6 if outputs > 1 else 1e-30)
 
 
 def test_what_overflows_is_refused() -> None:

@@ -57,6 +57,7 @@ def serve(
     log_level: Annotated[str | None, _setting("log_level")] = None,
     max_body_bytes: Annotated[int | None, _setting("max_body_bytes")] = None,
     max_points_per_request: Annotated[int | None, _setting("max_points_per_request")] = None,
+    kept_answers_bytes: Annotated[int | None, _setting("kept_answers_bytes")] = None,
     max_queued_jobs: Annotated[int | None, _setting("max_queued_jobs")] = None,
     shutdown_timeout_s: Annotated[int | None, _setting("shutdown_timeout_s")] = None,
 ) -> None:

@@ -16,7 +16,7 @@ def test_a_grid_has_its_axes_its_shape_and_a_value_for_every_cell(client: httpx.
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
     assert set(body) == {
         *("model", "version", "axes", "at", "x", "y", "shape"),
-        *("response", "unit", "class", "classes", "colours", "values"),
+        *("response", "unit", "class", "classes", "colours", "evaluated", "values"),
     }
     assert (body["axes"], body["at"], body["unit"]) == ("0,1", "", None)
     assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")

@@ -13,7 +13,7 @@ import numpy as np
 
 from models.datasets import DoubleArray, FloatArray, IntArray, bounded
 from models.specs import MAX_FEATURES, InvalidInput
-from service.errors import UnsupportedMediaType
+from service.errors import NotAcceptable, ServiceError, UnsupportedMediaType
 from service.registry import LoadedVersion
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
@@ -28,7 +28,7 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
         InvalidInput: it is no such stream, or holds something other than N points, or a number that is out of bounds.
         UnsupportedMediaType: pyarrow is not installed.
     """
-    pa = _pyarrow()
+    pa = _pyarrow(UnsupportedMediaType)
     try:
         batches = list(_batches(pa, content, max_points))
     except InvalidInput:
@@ -106,7 +106,7 @@ def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArra
     Raises:
         NotAcceptable: pyarrow is not installed.
     """
-    pa = _pyarrow()
+    pa = _pyarrow(NotAcceptable)
     arrays = {}
     for name, column in columns.items():
         if name == "labels":
@@ -126,10 +126,8 @@ def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArra
     return content
 
 
-def _pyarrow() -> Any:
+def _pyarrow(refusal: type[ServiceError]) -> Any:
     try:
         return importlib.import_module("pyarrow")
     except ImportError:
-        raise UnsupportedMediaType(
-            "Arrow needs pyarrow where the service runs: pip install 'separatrix[arrow]'."
-        ) from None
+        raise refusal("Arrow needs pyarrow where the service runs: pip install 'separatrix[arrow]'.") from None

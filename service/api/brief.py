@@ -28,7 +28,8 @@ MOST_BYTES = 2_000
 
 def answer(services: Services, body: bytes) -> Answer | None:
     """The answer, or None if the body is no such question, or its model is not known."""
-    if len(body) > MOST_BYTES:
+    limits = services.settings
+    if len(body) > min(MOST_BYTES, limits.max_body_bytes):
         return None
     try:
         question = _DECODER.decode(body)
@@ -36,7 +37,7 @@ def answer(services: Services, body: bytes) -> Answer | None:
         return None
     version = services.registry.loaded(question.model, question.version)
     points = question.points
-    if version is None or not points:
+    if version is None or not 0 < len(points) <= limits.max_points_per_request:
         return None
     prob_NK = plain.probabilities(version.plan, points)
     if prob_NK is None:

@@ -66,13 +66,14 @@ async def boundary_grid(
         "Vary": "Accept",
     }
     response = Response(status_code=304, headers=headers)
-    kept = KeptAnswer(query.model, query.version, version, tag, response.raw_headers)
+    question = _question(request.scope, bodies.headers_of(request.scope))
+    kept = KeptAnswer(question, query.model, query.version, version, tag, response.raw_headers)
     if not caching.is_known(tag, request.headers.get("if-none-match", "")):
         how = _ANSWERS["lines" if form == "geojson" else query.kind]
         response = await to_thread.run_sync(how, _Asked(version, query, form, services.files), limiter=services.heavy)
         response.headers.update(headers)
         kept = replace(kept, headers=response.raw_headers, body=bytes(response.body))
-    services.kept.keep(_question(request.scope, bodies.headers_of(request.scope)), kept)
+    services.kept.keep(kept)
     return response
 
 

@@ -12,7 +12,11 @@ from cachetools import LRUCache
 from service.registry import LoadedVersion, Registry
 
 OVERHEAD_BYTES = 2_000
-"""About what an answer takes beside its body, its question included."""
+"""About what an answer takes beside its question and its body."""
+
+
+Question = tuple[bytes, bytes]
+"""A request's query and its `Accept`, as they came."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class KeptAnswer:
     """What a version answered.
 
     Attributes:
+        question: to what.
         model, number: for whom was asked, the number None for the latest.
         version: which answered, while it is still the one that would.
         tag: the answer's entity tag.
@@ -27,6 +32,7 @@ class KeptAnswer:
         headers, body: of the whole answer; None if only its tag was needed so far.
     """
 
+    question: Question
     model: str
     number: int | None
     version: LoadedVersion
@@ -34,10 +40,6 @@ class KeptAnswer:
     short: Sequence[tuple[bytes, bytes]]
     headers: Sequence[tuple[bytes, bytes]] | None = None
     body: bytes = b""
-
-
-Question = tuple[bytes, bytes]
-"""A request's query and its `Accept`, as they came."""
 
 
 class KeptAnswers:
@@ -48,10 +50,10 @@ class KeptAnswers:
         self._registry = registry
         self._answers: LRUCache[Question, KeptAnswer] = LRUCache(max_bytes, getsizeof=_size)
 
-    def keep(self, question: Question, answer: KeptAnswer) -> None:
+    def keep(self, answer: KeptAnswer) -> None:
         """Keeps it, and forgets those that have not been asked for the longest; too long a one is not kept."""
         with suppress(ValueError):  # the cache's word for what is larger than itself
-            self._answers[question] = answer
+            self._answers[answer.question] = answer
 
     def find(self, question: Question) -> KeptAnswer | None:
         """The answer to that question, if it is kept and its version would still be the one to answer."""
@@ -62,4 +64,4 @@ class KeptAnswers:
 
 
 def _size(answer: KeptAnswer) -> int:
-    return OVERHEAD_BYTES + len(answer.body)
+    return OVERHEAD_BYTES + sum(map(len, answer.question)) + len(answer.body)

@@ -3,8 +3,10 @@
 import gzip
 import io
 import math
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from tests.contract.problems import assert_problem
-from tests.serving import train
+from tests.serving import running, train
 
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
@@ -334,6 +336,25 @@ def test_a_damaged_arrow_stream_is_answered_or_refused_and_never_a_fault(client:
     length = len(stream(columns(POINTS[:8])))
     for at, byte in zip(random.integers(0, length, 300), random.integers(0, 256, 300), strict=True):
         assert post_arrow(client, mutated(int(at), int(byte))).status_code in (200, 422)
+
+
+def test_without_pyarrow_arrow_is_refused_and_all_else_is_answered(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = stream(columns(POINTS))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert_problem(post_arrow(client, content), 415, "unsupported-media-type")
+    assert_problem(predict(client, headers={"Accept": ARROW}), 406, "not-acceptable")
+    assert predict(client).status_code == 200
+
+
+def test_the_bounds_of_a_service_hold_for_the_smallest_requests_too(tmp_path: Path) -> None:
+    with running(tmp_path, max_points_per_request=2, max_body_bytes=1_024) as client:
+        train(client, "plane")
+        assert predict(client, points=[[0, 0]] * 2).status_code == 200
+        assert_problem(predict(client, points=[[0, 0]] * 3), 422, "invalid-input", field="points")
+        padded = b'{"model": "plane", "points": [[0, 0]]' + b" " * 1_000 + b"}"
+        assert_problem(client.post("/predict", content=padded, headers=JSON), 413, "body-too-large")
 
 
 # ---- ids and figures

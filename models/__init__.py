@@ -14,6 +14,7 @@ Dimension letters, at the end of array names
     N  points            D  features of a point      K  classes           O  outputs of a network (1, or K)
     P  numbers that a network is made of             E  epochs
     H  rows of a grid, along y                       W  columns of a grid, along x
+    U  units of a hidden layer                       V  vertices of a line
 
 ``xy_ND`` is thus a float32 array of shape (N, D). Modules that import torch: ``networks``, ``reference``,
 ``training`` and ``checkpoints``; numba: ``kernel`` and ``compiled``. The others need numpy alone, so that a serving

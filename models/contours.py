@@ -15,6 +15,9 @@ from models.datasets import DoubleArray, FloatArray, IntArray
 from models.grids import Outputs
 from models.specs import MAX_LINE_VERTICES, InvalidInput
 
+VERTICES_AT_ONCE = 10_000
+"""At which all logits are held: some ten megabytes for 100 classes."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -154,23 +157,25 @@ def _lead(
     logit_OHW: FloatArray, x_W: DoubleArray, y_H: DoubleArray, xy_V2: DoubleArray, pair: tuple[int, int]
 ) -> DoubleArray:
     """By how much a pair's logits, which are equal there, are above all others at each vertex: float64 (V,)."""
+    parts = []
+    for start in range(0, len(xy_V2), VERTICES_AT_ONCE):
+        logit_OV = _at_vertices(logit_OHW, x_W, y_H, xy_V2[start : start + VERTICES_AT_ONCE])
+        own_V = logit_OV[pair[0]].copy()
+        logit_OV[list(pair)] = -np.inf
+        parts.append(own_V - logit_OV.max(axis=0))
+    return np.concatenate(parts)
+
+
+def _at_vertices(logit_OHW: FloatArray, x_W: DoubleArray, y_H: DoubleArray, xy_V2: DoubleArray) -> DoubleArray:
+    """Float64 (O, V), bilinear: along the grid's lines, where the vertices are, as linear as contours take it to be."""
     left_V, x_share_V = _squares(x_W, xy_V2[:, 0])
     below_V, y_share_V = _squares(y_H, xy_V2[:, 1])
-
-    def at_vertices(k: int) -> DoubleArray:
-        """Bilinear, which along the grid's lines, where the vertices are, is what the contour took to be linear."""
-        z_HW = logit_OHW[k]
-        low_V = z_HW[below_V, left_V] * (1 - x_share_V) + z_HW[below_V, left_V + 1] * x_share_V
-        high_V = z_HW[below_V + 1, left_V] * (1 - x_share_V) + z_HW[below_V + 1, left_V + 1] * x_share_V
-        z_V: DoubleArray = low_V * (1 - y_share_V) + high_V * y_share_V
-        return z_V
-
-    others_V: DoubleArray = np.full(len(xy_V2), -np.inf)
-    for k in range(len(logit_OHW)):
-        if k not in pair:
-            others_V = np.maximum(others_V, at_vertices(k))
-    lead_V: DoubleArray = at_vertices(pair[0]) - others_V
-    return lead_V
+    low_OV, high_OV = (
+        logit_OHW[:, row_V, left_V] * (1 - x_share_V) + logit_OHW[:, row_V, left_V + 1] * x_share_V
+        for row_V in (below_V, below_V + 1)
+    )
+    logit_OV: DoubleArray = low_OV * (1 - y_share_V) + high_OV * y_share_V
+    return logit_OV
 
 
 def _squares(places_W: DoubleArray, at_V: DoubleArray) -> tuple[IntArray, DoubleArray]:

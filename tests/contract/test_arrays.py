@@ -198,6 +198,23 @@ def test_a_grid_that_the_client_has_is_not_sent_again(client: httpx.Client) -> N
     assert len({tag, *(other.headers["etag"] for other in others)}) == 5
 
 
+def test_each_parameter_has_a_part_in_the_tag(client: httpx.Client) -> None:
+    queries: list[dict[str, Any]] = [
+        *({"axes": axes} for axes in ("0,1", "1,0")),
+        *({"response": response} for response in ("probability", "label", "logit", "entropy")),
+        *({"unit": unit} for unit in ("0.0", "0.1")),
+        *({"warp": 0, "coordinates": coordinates} for coordinates in ("first", "principal")),
+        *({"axes": "0", "at": at, "resolution": "9"} for at in ("0", "1")),
+        *({"format": "png", name: "true"} for name in ("points", "line", "transparent")),
+        *({"format": "geojson", "levels": levels} for levels in ("0.5", "0.5,0.6")),
+        {"layer": 0},
+        {"class": "red"},
+    ]
+    answers = [grid(client, **query) for query in queries]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.headers["etag"] for answer in answers}) == len(queries)
+
+
 def test_a_numbered_versions_grid_may_be_kept_for_ever_the_latests_is_to_be_asked_about(client: httpx.Client) -> None:
     assert grid(client, version=1).headers["cache-control"] == "max-age=31536000, immutable"
     assert grid(client).headers["cache-control"] == "no-cache"

@@ -161,6 +161,20 @@ def test_labels_are_drawn_as_they_are_written(tmp_path: Path) -> None:
     assert (tmp_path / "odd.svg").stat().st_size > 1_000
 
 
+def test_of_more_features_the_picture_is_a_plane_through_the_medians_and_of_one_there_is_none(tmp_path: Path) -> None:
+    for features, status in ((3, 0), (1, 2)):
+        rows = "".join(",".join([str(i % (d + 2)) for d in range(features)]) + f",{i % 2}\n" for i in range(12))
+        (tmp_path / "own.csv").write_text(rows)
+        name = f"of-{features}"
+        separatrix(
+            "train", "--csv", str(tmp_path / "own.csv"), "--model", name, "--epochs", "5", data=tmp_path / "data"
+        )
+        done = separatrix("boundary", name, str(tmp_path / f"{name}.png"), data=tmp_path / "data")
+        assert done.exit_code == status, done.stderr
+        assert (tmp_path / f"{name}.png").exists() == (status == 0)
+    assert "at least 2 features" in done.stderr
+
+
 def test_standard_input_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "service", "train", "--csv", "-", "--model", "m", "--data-dir", str(tmp_path)]
     done = subprocess.run(command, input=b"0,\xff\n1,b\n", capture_output=True, env={"LC_ALL": "C"}, check=False)

@@ -25,8 +25,8 @@ from rich.table import Table
 
 from benchmarks.tables import console
 
-ROUNDS = 2
-SECONDS = 2
+ROUNDS = 5
+SECONDS = 3
 
 ANSWER = b'{"model":"plane","version":1,"classes":["red","blue"],"labels":["red"],"probabilities":[[0.9992,0.0008]]}'
 
@@ -127,20 +127,27 @@ def per_second(address: str, load: Load, folder: Path) -> float:
     return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
 
 
-def beside(address: str, folder: Path, one: Load, others: dict[str, Load]) -> None:
-    """Measures and prints how long a small request takes at worst, alone and while large ones are answered."""
-    shown = Table(title=f"{one.title}, one connection, beside others", title_justify="left")
-    for heading in ("", "p50", "p99"):
-        shown.add_column(heading, justify="left" if not heading else "right")
-    for name, other in {"alone": None, **others}.items():
+def beside(addresses: dict[str, str], folder: Path, one: Load, others: dict[str, Load]) -> None:
+    """Measures and prints how long a small request takes, alone and while Separatrix answers large ones.
+
+    That of bare uvicorn, a process of its own, shows how much of it is the machine's want of cores.
+    """
+    shown = Table(title=f"{one.title}, one connection", title_justify="left")
+    for heading in ("while Separatrix answers", "p50, ours", "p99, ours", "p50, bare uvicorn", "p99, bare uvicorn"):
+        shown.add_column(heading, justify="right" if heading[0] == "p" else "left")
+    for name, other in {"nothing else": None, **others}.items():
         found = []
-        for _ in track(range(ROUNDS), description=f"{one.title} {name}", console=console, transient=True):
-            with ThreadPoolExecutor() as threads:
-                busy = threads.submit(run_wrk, address, other, folder / "other", SECONDS + 1) if other else None
-                said = run_wrk(address, one, folder / "one", SECONDS)
-                if busy:
-                    busy.result()
-            found.append([milliseconds(said, share) for share in ("50%", "99%")])
+        for _ in track(range(ROUNDS), description=f"{one.title} beside {name}", console=console, transient=True):
+            row = []
+            for address in (addresses["Separatrix"], addresses["bare uvicorn"]):
+                with ThreadPoolExecutor() as threads:
+                    large = (addresses["Separatrix"], other, folder / "other", SECONDS + 1)
+                    busy = threads.submit(run_wrk, *large) if other else None
+                    said = run_wrk(address, one, folder / "one", SECONDS)
+                    if busy:
+                        busy.result()
+                row += [milliseconds(said, share) for share in ("50%", "99%")]
+            found.append(row)
         shown.add_row(name, *(f"{statistics.median(column):.2f} ms" for column in zip(*found, strict=True)))
     console.print(shown)
 
@@ -211,4 +218,4 @@ def main(data_dir: Path) -> None:
         table(Load("a boundary grid that is kept, 200 x 200 as PNG", 8, grid + "&format=png"), ours)
         others = {"100,000 points as .npy": replace(npy, connections=1), "100,000 points as JSON": loads[100_000]}
         with tempfile.TemporaryDirectory() as folder:
-            beside(ours["Separatrix"], Path(folder), replace(loads[1], connections=1), others)
+            beside(ours, Path(folder), replace(loads[1], connections=1), others)

@@ -6,6 +6,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from models.plans import Dense, Plan
 from models.specs import Activation
@@ -17,10 +18,10 @@ MOST_WORK = 200
 """Multiplications, points times weights, up to which this is the faster way."""
 
 CALM = 1e6
-"""Largest sum of coordinates or logits that is answered for. Beyond, float32 may overflow: numpy is to judge."""
+"""Coordinates and logits of this size and more are not answered for: float32 may overflow, which numpy is to judge."""
 
-Function = Callable[..., tuple[float, ...]]
-"""From the D coordinates of a point to its O logits, in double precision."""
+Function = Callable[..., list[float] | None]
+"""From the D coordinates of a point to the probabilities of its K classes, in double precision."""
 
 
 def probabilities(plan: Plan, points: Sequence[Sequence[float]]) -> list[list[float]] | None:
@@ -35,12 +36,10 @@ def probabilities(plan: Plan, points: Sequence[Sequence[float]]) -> list[list[fl
     answer = []
     try:
         for x_D in points:
-            if not sum(map(abs, x_D)) <= CALM:
+            prob_K = function(*x_D)
+            if prob_K is None:
                 return None
-            logit_O = function(*x_D)
-            if not sum(map(abs, logit_O)) <= CALM:  # nor is a NaN
-                return None
-            answer.append(_of_two(*logit_O) if len(logit_O) == 1 else _softmax(logit_O))
+            answer.append(prob_K)
     except (TypeError, OverflowError):  # another number of coordinates; an exponential that no double holds
         return None
     return answer
@@ -66,7 +65,7 @@ def _function(plan: Plan) -> Function | None:
     if plan.parameters.size > MOST_WEIGHTS:
         return None
     inputs = [f"x{d}" for d in range(plan.features)]
-    lines = [f"def logits({', '.join(inputs)}):"]
+    lines = [f"def answer({', '.join(inputs)}):", *_unless_calm(inputs)]
     values = inputs
     for i, (layer, activation) in enumerate(zip(plan.layers, plan.activations, strict=False)):
         outputs = [f"a{i}_{o}" for o in range(len(layer.bias_O1))]
@@ -74,11 +73,21 @@ def _function(plan: Plan) -> Function | None:
             lines.append(f"    {name} = {term if activation == 'identity' else f'{activation}({term})'}")
         values = outputs
     if plan.has_branch:
-        values = [f"{a} + {term}" for a, term in zip(values, _sums(plan.layers[-1], inputs), strict=True)]
-    lines.append(f"    return ({', '.join(values)},)")
-    names: dict[str, Function] = {}
-    exec("\n".join(lines), {str(name): f for name, f in _ACTIVATIONS.items()}, names)
-    return names["logits"]
+        lines += [f"    {a} += {term}" for a, term in zip(values, _sums(plan.layers[-1], inputs), strict=True)]
+    lines += _unless_calm(values)
+    lines.append(
+        f"    return of_two({values[0]})" if len(values) == 1 else f"    return softmax([{', '.join(values)}])"
+    )
+    names: dict[str, Any] = {str(name): function for name, function in _ACTIVATIONS.items()}
+    names |= {"of_two": _of_two, "softmax": _softmax}
+    exec("\n".join(lines), names)
+    function: Function = names["answer"]
+    return function
+
+
+def _unless_calm(values: list[str]) -> list[str]:
+    calm = " and ".join(f"-{CALM} < {value} < {CALM}" for value in values)  # a NaN is neither
+    return [f"    if not ({calm}):", "        return None"]
 
 
 def _sums(layer: Dense, values: list[str]) -> list[str]:

@@ -111,19 +111,10 @@ def _decided(enclosure: Enclosure, level: float) -> IntArray:
 def labels_at(plan: Plan, xy_ND: FloatArray, *, level: float = 0.0) -> IntArray:
     """The labels that `certain` speaks of, computed: int64 (N,) for points float32 (N, D).
 
-    They come from probabilities, of which the smaller is exact to its last digits, so that a level up to 80 on either
-    side of 0 decides as it would on the logits.
-
     Raises:
         InvalidInput: the output of a point overflows float32.
     """
-    prob_NK = answers.probabilities(plan, xy_ND)
-    if plan.widths[-1] > 1:
-        return forward.predicted(prob_NK)
-    odds = np.exp(-abs(level))
-    first_N, second_N = prob_NK.T.astype(np.float64)
-    label_N: IntArray = (second_N * odds > first_N if level >= 0 else second_N > first_N * odds).astype(np.int64)
-    return label_N
+    return forward.predicted(answers.probabilities(plan, xy_ND), level=level)
 
 
 def _in_blocks(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Iterator[Enclosure]:

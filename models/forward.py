@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.datasets import FloatArray, IntArray
 from models.plans import Plan
@@ -80,10 +81,20 @@ def entropy(logit_NO: FloatArray) -> FloatArray:
     return bits_N
 
 
-def predicted(prob_NK: FloatArray) -> IntArray:
-    """The index of the most probable class of each point, the first of equals: int64 (N,)."""
-    if prob_NK.shape[1] == 2:  # a fraction of what argmax takes for rows so short
-        return (prob_NK[:, 1] > prob_NK[:, 0]).astype(np.int64)
+def predicted(prob_NK: FloatArray, *, level: float = 0.0) -> IntArray:
+    """The index of each point's class: int64 (N,). The most probable, the first of equals.
+
+    Of two classes, the second where its log-odds are greater than `level`, within 80 of 0. They are compared as odds,
+    for which the smaller probability, exact to its last digits, is decisive: near 1 float32 tells too little.
+    """
+    if prob_NK.shape[1] == 2:
+        first_N, second_N = prob_NK.T
+        if level:
+            first_N, second_N = first_N.astype(np.float64), second_N.astype(np.float64)
+            odds = np.exp(-abs(level))
+            first_N, second_N = (first_N, second_N * odds) if level > 0 else (first_N * odds, second_N)
+        is_second_N: npt.NDArray[np.bool_] = second_N > first_N
+        return is_second_N.astype(np.int64)
     best_N: IntArray = prob_NK.argmax(axis=1)
     return best_N
 

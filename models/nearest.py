@@ -16,13 +16,19 @@ import numpy.typing as npt
 from models.datasets import DoubleArray, IntArray
 from models.enclosures import enclose, labels_at
 from models.plans import Plan
-from models.specs import MAX_ANSWER_WORK, InvalidInput
+from models.specs import MAX_NEAREST_WORK, InvalidInput
 
 TOLERANCE = 1e-4
 """The search for a point ends when the distance found is proven to be at most this share greater than the least."""
 
 MAX_BOXES = 3_000
 """Boxes enclosed for one point at most: a search that would need more ends with the bounds it has."""
+
+LEAST_BOXES = 100
+"""Boxes that there must be for each point, on average: with fewer most searches would end with nothing."""
+
+ACTIVATION_WORK = 30
+"""Multiplications that the enclosure of an activation takes as long as."""
 
 POINTS = 256
 """Points searched for at once, fewer of many classes: so memory does not grow with their number."""
@@ -63,25 +69,39 @@ def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float
 
     With one output, class 1 is where the logit is greater than `level`, which is within 80 of 0; with several, the
     greatest decides alone. The distance found and its bound are `TOLERANCE` apart, or as far as float32's rounding of
-    the logits makes the boundary uncertain; farther only where `MAX_BOXES`, or `MAX_ANSWER_WORK` multiplications for
-    all points together, did not suffice. What is returned lies just behind a change, as seen from the point.
+    the logits makes the boundary uncertain; farther only where `MAX_BOXES`, or its share of `MAX_NEAREST_WORK`
+    multiplications for all points together, did not suffice. What is returned lies just behind a change, as seen from
+    the point.
 
     Raises:
         InvalidInput: the network's output overflows float32 within the radius.
     """
-    allowed = MAX_ANSWER_WORK // (2 * (plan.features + 2) * plan.parameters.size)
+    allowed = MAX_NEAREST_WORK // _work(plan)
     searches = []
     step = max(8, POINTS // plan.widths[-1])
     for start in range(0, max(1, len(xy_N2)), step):
-        search = _Search(plan, xy_N2[start : start + step], level, radius)
-        search.run(allowed)
-        allowed -= int(search.boxes_N.sum())
+        some_N2 = xy_N2[start : start + step]
+        search = _Search(plan, some_N2, level, radius)
+        search.run(allowed * len(some_N2) // max(1, len(xy_N2)))
         searches.append(search)
     return Nearest(
         np.concatenate([search.found_N2 for search in searches]),
         np.concatenate([search.distance_N for search in searches]),
         np.concatenate([np.minimum(search.limit(), search.left_N) for search in searches]),
     )
+
+
+def most_points(plan: Plan) -> int:
+    """For how many points at once the search may take boxes enough to find something; 0 for very large networks."""
+    return MAX_NEAREST_WORK // (LEAST_BOXES * _work(plan))
+
+
+def _work(plan: Plan) -> int:
+    """Of a box, in multiplications, of which those in double precision take as long as two.
+
+    It is a line in each coordinate and a radius, through the weights and through the activations.
+    """
+    return 2 * (plan.features + 2) * (plan.parameters.size + ACTIVATION_WORK * sum(plan.widths[1:]))
 
 
 @dataclass(frozen=True)

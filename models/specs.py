@@ -29,7 +29,10 @@ MAX_STEPS = 10**8  # of the optimiser, a fraction of a millisecond each: some ho
 MAX_BATCH_VALUES = 10**8  # points of a step x values that each has in all layers: torch then needs a few GB
 MAX_ANSWER_WORK = 3 * 10**10  # points x weights of one prediction or grid: about a second of one core
 MAX_ANSWER_VALUES = 4_000_000  # points x classes of one prediction: some 50 MB of JSON
-MAX_NEAREST_POINTS = 1_000  # whose nearest change of label is searched for: a millisecond or two each
+MAX_NEAREST_POINTS = (
+    1_000  # whose nearest change of label is searched for: a millisecond or two each, of small networks
+)
+MAX_NEAREST_WORK = 5 * 10**9  # of all searches of a request, in multiplications: some seconds of one core at most
 MAX_RESOLUTION = 4_096  # columns, or rows, of a grid
 MAX_GRID_CELLS = 1_048_576  # 1024 x 1024
 MAX_ADAPTIVE_RESOLUTION = 8_192  # of a grid whose cells are mostly proven in place of computed
@@ -248,9 +251,12 @@ class GridSpec:
             _within(f"{axis}_max", high, -MAX_WINDOW, MAX_WINDOW)
             if not low < high:
                 raise InvalidInput(f"{axis}_max", f"must be greater than {axis}_min")
+            steps = self.width if axis == "x" else self.height or 1
+            if not high - low > steps * math.ulp(max(abs(low), abs(high))):
+                raise InvalidInput(f"{axis}_max", f"too near to {axis}_min to tell so many cells apart")
         for cells in (self.width,) if self.is_curve else (self.width, self.height):
             _within("resolution", cells, 2, MAX_ADAPTIVE_RESOLUTION if self.is_adaptive else MAX_RESOLUTION)
-        if self.cells > (MAX_ADAPTIVE_RESOLUTION**2 if self.is_adaptive else MAX_GRID_CELLS):
+        if self.cells > MAX_GRID_CELLS and not self.is_adaptive:
             raise InvalidInput("resolution", f"at most {MAX_GRID_CELLS} cells in all")
 
     @property

@@ -12,8 +12,9 @@ from fastapi import FastAPI
 
 from service.api import datasets, grids, jobs, metrics, openapi, predictions, problems, registry, system
 from service.api.bell import Bell
+from service.api.brief import Brief
 from service.api.deps import Services
-from service.api.edge import Edge
+from service.api.edge import Edge, Endpoint
 from service.api.grids import KeptGrids
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
@@ -102,7 +103,12 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Edge:
     for router in (predictions, grids, jobs, registry, datasets, system, metrics):
         app.include_router(router.router)
     openapi.install(app)
-    return Edge(app, {("POST", "/predict"): Predict(app), ("GET", "/boundary-grid"): KeptGrids(app)}, figures)
+    instants = {("POST", "/predict"): Brief(app, settings).answer}
+    endpoints: dict[tuple[str, str], Endpoint] = {
+        ("POST", "/predict"): Predict(app),
+        ("GET", "/boundary-grid"): KeptGrids(app),
+    }
+    return Edge(app, instants, endpoints, figures)
 
 
 async def _keep_house(services: Services) -> None:

@@ -59,7 +59,7 @@ class GridRequest(Window):
     """The grid that somebody wants.
 
     Attributes:
-        response: by default the probability for two classes, the label for more.
+        response: by default the probability for two classes, or of a class that is named; else the label.
         class_name: whose probability or logit, as a string; by default the second of two classes.
     """
 
@@ -157,7 +157,8 @@ def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
     classes = version.card.classes
     if request.is_adaptive:
         return BoundaryGrid(place, grids.labels(place.plan, place.spec), "label", None)
-    response = request.response or ("probability" if len(classes) == 2 else "label")
+    of_one = len(classes) == 2 or request.class_name is not None
+    response = request.response or ("probability" if of_one else "label")
     k = _class_index(classes, request.class_name, response)
     _check_work(place, place.plan.parameters.size)
     grid = grids.evaluate(place.plan, place.spec, response=response, class_index=k)

@@ -40,22 +40,20 @@ class Prediction:
 
     Attributes:
         prob_NK: float32 (N, K), each row summing to 1.
-        threshold: of the request.
+        level: the threshold of the request, as a logit.
         logit_NO: float32 (N, O), the network's output, O = 1 for two classes; None if it was not wanted.
         nearest: the nearest points of another label; None if they were not wanted.
     """
 
     prob_NK: FloatArray
-    threshold: float | None
+    level: float
     logit_NO: FloatArray | None
     nearest: Nearest | None
 
     @cached_property
     def best_N(self) -> IntArray:
         """Int64 (N,): the index of each point's class, the most probable or what the threshold says."""
-        if self.threshold is None:
-            return forward.predicted(self.prob_NK)
-        return (self.prob_NK[:, 1] > np.float32(self.threshold)).astype(np.int64)
+        return forward.predicted(self.prob_NK, level=self.level)
 
     @property
     def margin_N(self) -> FloatArray:
@@ -92,7 +90,7 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
         prob_NK = forward.probabilities(logit_NO)
     else:
         prob_NK = answers.probabilities(plan, xy_ND)
-    return Prediction(prob_NK, request.threshold, logit_NO, nearest)
+    return Prediction(prob_NK, request.level, logit_NO, nearest)
 
 
 def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:
@@ -103,7 +101,14 @@ def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest
         raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points at once: each takes a search")
     window = [grids.padded(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
     radius = math.hypot(*(high - low for low, high in window))
-    return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
+    most = nearest_change.most_points(version.plan)
+    if len(xy_ND) > most:
+        limit = f"at most {most:,} points at once for a network of this size" if most else "the network is too large"
+        raise InvalidInput("nearest", limit)
+    try:
+        return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
+    except InvalidInput:
+        raise InvalidInput("points", "too far out to search around: the network's output overflows float32") from None
 
 
 def work(version: LoadedVersion, points: int) -> int:

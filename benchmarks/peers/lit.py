@@ -1,6 +1,7 @@
 """LitServe, as its first example has it; needs `pip install litserve`."""
 
 import argparse
+from typing import Any
 
 import litserve
 import torch
@@ -12,7 +13,7 @@ class Points(litserve.LitAPI):
     def setup(self, device: str) -> None:  # noqa: ARG002
         self.network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
 
-    def decode_request(self, request: dict[str, list[list[float]]]) -> torch.Tensor:
+    def decode_request(self, request: dict[str, Any]) -> torch.Tensor:
         return torch.tensor(request["points"])
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,9 @@ from service.registry import LoadedVersion
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 
+MAX_BATCHES = 1_000
+"""Of a stream: each takes a tenth of a millisecond, whatever it holds."""
+
 _HEADER, _LENGTH, _COMPRESSION = 8, 4, 10  # fields of a message and its record batch, by Arrow's format/Message.fbs
 
 
@@ -49,7 +52,9 @@ def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[An
     schema = pa.ipc.read_schema(first)
     _check_columns(pa, schema)
     left = max_points
-    for message in reader:
+    for number, message in enumerate(reader):
+        if number == MAX_BATCHES:
+            raise InvalidInput("body", f"at most {MAX_BATCHES:,} batches")
         length, compressed = _record_batch(message.metadata.to_pybytes())
         left -= length
         if left < 0:
@@ -63,11 +68,13 @@ def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[An
 
 
 def _check_columns(pa: Any, schema: Any) -> None:
-    kinds = (pa.float32(), pa.float64())
-    types = list(schema.types)
-    if len(types) == 1 and pa.types.is_fixed_size_list(types[0]):
-        types = [types[0].value_type] * types[0].list_size
-    if not 1 <= len(types) <= MAX_FEATURES or any(kind not in kinds for kind in types):
+    kinds = {pa.float32(), pa.float64()}
+    count = len(schema)
+    if count == 1 and pa.types.is_fixed_size_list(schema.field(0).type):  # its size is a number in a header: any at all
+        is_float, count = schema.field(0).type.value_type in kinds, schema.field(0).type.list_size
+    else:
+        is_float = count <= MAX_FEATURES and set(schema.types) <= kinds
+    if not is_float or not 1 <= count <= MAX_FEATURES:
         raise InvalidInput(
             "body", f"must have 1 to {MAX_FEATURES:,} columns of float32 or float64, or one of fixed-size lists of them"
         )

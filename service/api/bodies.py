@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope
+from starlette.types import Receive, Scope
 
 from models.specs import MAX_POINTS, InvalidInput
 from service.errors import BodyTooLarge, UnsupportedMediaType
@@ -51,7 +51,7 @@ async def read(headers: Headers, receive: Receive, schema: type[AnyBody], *, max
     """
     if media_type(headers) != JSON:
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    return validated(await content(headers, await receive(), receive, max_bytes), schema)
+    return validated(await content(headers, receive, max_bytes), schema)
 
 
 def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
@@ -76,8 +76,12 @@ def invalid(error: ValidationError) -> RequestValidationError:
 
 
 def headers_of(scope: Scope) -> Headers:
-    """A request's headers by name."""
-    return dict(scope["headers"])
+    """A request's headers by name; the values of one that stands there several times as one list (RFC 9110, 5.3)."""
+    headers = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]):
+        for name in headers:
+            headers[name] = b", ".join(value for other, value in scope["headers"] if other == name)
+    return headers
 
 
 def header(headers: Headers, name: bytes) -> str:
@@ -90,8 +94,8 @@ def media_type(headers: Headers) -> str:
     return header(headers, b"content-type").partition(";")[0].strip().lower()
 
 
-async def content(headers: Headers, message: Message, receive: Receive, max_bytes: int) -> bytes:
-    """The body's bytes: those of `message` and what follows it, unpacked if it is gzip.
+async def content(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+    """The body's bytes, unpacked if it is gzip.
 
     No more than `max_bytes` and one chunk are read, or unpacked.
 
@@ -103,28 +107,24 @@ async def content(headers: Headers, message: Message, receive: Receive, max_byte
     encoding = header(headers, b"content-encoding").strip().lower() if b"content-encoding" in headers else ""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType("Send the body as it is, or with Content-Encoding: gzip.")
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", True) or len(body) > max_bytes:
-        body = await _rest(headers, receive, message, max_bytes)
+    body = await _received(headers, receive, max_bytes)
     if encoding in ("", "identity"):
         return body
     return await to_thread.run_sync(_unpacked, body, max_bytes)
 
 
-async def _rest(headers: Headers, receive: Receive, message: Message, max_bytes: int) -> bytes:
-    """The whole body, of which `message` is the beginning."""
+async def _received(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
     if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has seen to it that it is a number
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     length = 0
-    while message["type"] != "http.disconnect":
+    while (message := await receive())["type"] != "http.disconnect":
         parts.append(message["body"])
         length += len(message["body"])
         if length > max_bytes:
             raise _too_large(max_bytes)
         if not message["more_body"]:
             return b"".join(parts)
-        message = await receive()
     raise ClientDisconnect
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api import problems
+from service.api import bodies, problems
 from service.api.bodies import Headers
 from service.api.metrics import Metrics
 
@@ -41,13 +41,27 @@ class Answer(NamedTuple):
 Endpoint = Callable[[Scope, Headers, Receive], Awaitable[Answer | None]]
 """Answers a request by itself, or with None leaves it, its body unread, to the app."""
 
+Instant = Callable[[Scope, Headers, bytes], Answer | None]
+"""Answers a request with a body in one piece, without waiting for anything, or with None leaves it to the endpoint."""
+
 
 class Edge:
-    """The ASGI application around `app`. `shortcuts` are endpoints by method and path, which are asked before it."""
+    """The ASGI application around `app`. By method and path `instants` are asked first, then `endpoints`, then the app.
 
-    def __init__(self, app: FastAPI, shortcuts: Mapping[tuple[str, str], Endpoint], metrics: Metrics) -> None:
-        self._app = app
-        self._shortcuts = shortcuts
+    Attributes:
+        app: the application that is asked last.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        instants: Mapping[tuple[str, str], Instant],
+        endpoints: Mapping[tuple[str, str], Endpoint],
+        metrics: Metrics,
+    ) -> None:
+        self.app = app
+        self._instants = instants
+        self._endpoints = endpoints
         self._metrics = metrics
         self._prefix = os.urandom(6).hex().encode()
         self._numbers = count(1)
@@ -55,24 +69,35 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or runs the app's lifespan."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         began = perf_counter()
-        headers = dict(scope["headers"])
-        request_id = self._request_id(headers)
-        endpoint = self._shortcuts.get((scope["method"], scope["path"]))
+        headers = bodies.headers_of(scope)
+        request_id = headers.get(b"x-request-id")
+        if request_id is None or not REQUEST_ID.fullmatch(request_id):
+            request_id = b"%s-%x" % (self._prefix, next(self._numbers))
+        route = scope["method"], scope["path"]
+        answer = None
         try:
-            answer = await endpoint(scope, headers, receive) if endpoint else None
+            if route in self._instants:
+                message = await receive()
+                if not message.get("more_body", True):
+                    answer = self._instants[route](scope, headers, message["body"])
+                if answer is None:
+                    receive = _from(message, receive)
+            if answer is None and route in self._endpoints:
+                answer = await self._endpoints[route](scope, headers, receive)
         except Exception as error:
             answer = _refusal(error, request_id)
         if answer is None:
             status = await self._pass_on(scope, receive, send, request_id)
+            route = self._metrics.route(scope)
         else:
             status, fields, body = answer
             fields = [*fields, (b"x-request-id", request_id)]
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
-        self._metrics.observe(scope, status, perf_counter() - began)
+        self._metrics.observe(route, status, perf_counter() - began)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> int:
         """Has the app answer; gives the status that it answered with."""
@@ -86,16 +111,20 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self.app(scope, receive, send_with_id)
         except Exception:
             logger.exception("request %s failed", request_id.decode())  # the app has answered with 500
         return status
 
-    def _request_id(self, headers: Headers) -> bytes:
-        given = headers.get(b"x-request-id")
-        if given is not None and REQUEST_ID.fullmatch(given):
-            return given
-        return b"%s-%x" % (self._prefix, next(self._numbers))
+
+def _from(message: Message, receive: Receive) -> Receive:
+    """What gives that message again, and then what follows it."""
+    messages = [message]
+
+    async def receive_from() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_from
 
 
 def _refusal(error: Exception, request_id: bytes) -> Answer:

@@ -58,8 +58,11 @@ def _best(offered: tuple[Format, ...], accept: str) -> Format:
 
 
 def _quality(parameters: str) -> float:
-    found = re.search(r"(?:^|;)\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", parameters)
-    return min(float(found[1]), 1.0) if found else 1.0
+    """The weight, 1 if there is none; one that is no number is none that a client wants."""
+    found = re.search(r"(?:^|;)\s*q\s*=\s*([^;\s]*)", parameters)
+    if found is None:
+        return 1.0
+    return min(float(found[1]), 1.0) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", found[1]) else 0.0
 
 
 def _specificity(media_range: str, media_type: str) -> int:

@@ -147,6 +147,8 @@ class GridQuery(BaseModel):
             raise InvalidInput("levels", "only with format=geojson")
         if self.response is not None and form == "geojson":
             raise InvalidInput("response", "not with geojson: it has the lines where classes part, or those of levels")
+        if self.class_name is not None and (self.adaptive or self.response in ("label", "entropy")):
+            raise InvalidInput("class", "only of a probability or a logit: labels and entropies are of all classes")
         if self.adaptive and (self.kind != "response" or self.response not in (None, "label") or form == "geojson"):
             raise InvalidInput("adaptive", "only for response=label, as json, npy or png")
         for name in ("points", "line", "transparent"):

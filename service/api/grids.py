@@ -50,10 +50,11 @@ async def boundary_grid(
     query: Annotated[GridQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header()] = None,
+    accept: Annotated[str | None, Header()] = None,  # noqa: ARG001  # for the document: it may be sent in several lines
 ) -> Response:
     """A model's answer at every cell of a regular grid: its decision boundary as a map, or as lines."""
-    form = formats.chosen(OFFERED[query.kind], accept, query.format)
+    sent = bodies.headers_of(request.scope)
+    form = formats.chosen(OFFERED[query.kind], bodies.header(sent, b"accept"), query.format)
     query.check(form)
     version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
     asked = query.model_dump(exclude={"model", "version", "format"})
@@ -66,9 +67,9 @@ async def boundary_grid(
         "Vary": "Accept",
     }
     response = Response(status_code=304, headers=headers)
-    question = _question(request.scope, bodies.headers_of(request.scope))
+    question = _question(request.scope, sent)
     kept = KeptAnswer(question, query.model, query.version, version, tag, response.raw_headers)
-    if not caching.is_known(tag, request.headers.get("if-none-match", "")):
+    if not caching.is_known(tag, bodies.header(sent, b"if-none-match")):
         how = _ANSWERS["lines" if form == "geojson" else query.kind]
         response = await to_thread.run_sync(how, _Asked(version, query, form, services.files), limiter=services.heavy)
         response.headers.update(headers)

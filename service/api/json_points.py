@@ -4,6 +4,7 @@ What is well-formed is read here. Of all else the schema says what is wrong, or 
 refused.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -21,19 +22,27 @@ WORTHWHILE_BYTES = 2_000
 PIECE_BYTES = 2**16
 """About what is parsed at a time, in a fraction of a millisecond, after which other threads may take their turn."""
 
+MOST_FIELD_BYTES = 2_000
+"""Most bytes beside the points: other fields are short, and what else stands there is for the schema to count."""
+
+_MARK = orjson.dumps(os.urandom(8).hex())  # stands for the points in the text without them; nobody can guess it
+_POINTS = re.compile(rb'"points"[ \t\r\n]*:[ \t\r\n]*\[')
 _CLOSING = re.compile(rb"\][ \t\r\n]+\]")
 _ALL_BUT_MARKS = bytes(set(range(256)) - set(b"[],{}"))
 
 
 def read(text: bytes) -> tuple[dict[str, Any], FloatArray] | None:
     """The fields of an object but `points`, and those as float32 (N, D); None if the schema is to decide."""
-    start = text.find(b"[", text.find(b'"points"'))
+    found = _POINTS.search(text)
+    if found is None:
+        return None
+    start = found.end() - 1
     end = _end(text, start)
-    if start < 0 or end < 0:
+    if end < 0 or len(text) - (end - start) > MOST_FIELD_BYTES:
         return None
     try:
-        fields = orjson.loads(b"null".join([text[:start], text[end + 1 :]]))
-        if type(fields) is not dict or fields.pop("points", "missing") is not None:  # they stand somewhere else
+        fields = orjson.loads(_MARK.join([text[:start], text[end + 1 :]]))
+        if type(fields) is not dict or fields.pop("points", None) != orjson.loads(_MARK):  # they stand somewhere else
             return None
         rows = text[start + 1 : end].rstrip(b" \t\r\n")
         row = rows[: rows.find(b"]") + 1].translate(None, _ALL_BUT_MARKS)
@@ -50,10 +59,10 @@ def read(text: bytes) -> tuple[dict[str, Any], FloatArray] | None:
 
 def _end(text: bytes, start: int) -> int:
     """Where the list of rows that begins at `start` has its last bracket, or -1."""
-    end = text.rfind(b"]]", max(start, 0))  # from behind, where it mostly is
+    end = text.rfind(b"]]", start)  # from behind, where it mostly is
     if end >= 0:
         return end + 1
-    spaced = _CLOSING.search(text, max(start, 0))
+    spaced = _CLOSING.search(text, start)
     return spaced.end() - 1 if spaced else -1
 
 

@@ -41,15 +41,18 @@ class Metrics(Collector):
     def __init__(self) -> None:
         """All at zero."""
         self.points = 0
-        self._durations: dict[tuple[str, str, int], _Durations] = {}
+        self._durations: dict[tuple[tuple[str, str], int], _Durations] = {}
 
-    def observe(self, scope: MutableMapping[str, Any], status: int, duration_s: float) -> None:
-        """Counts a request that has been answered. Paths that no route has are counted as one."""
-        route = scope["path"] if "app" not in scope else getattr(scope.get("route"), "path", "unmatched")
-        key = (scope["method"] if scope["method"] in METHODS else "other", route, status)
-        durations = self._durations.get(key)
+    def route(self, scope: MutableMapping[str, Any]) -> tuple[str, str]:
+        """Method and route of a request that the app has answered. Paths that no route has are counted as one."""
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        return method, getattr(scope.get("route"), "path", "unmatched")
+
+    def observe(self, route: tuple[str, str], status: int, duration_s: float) -> None:
+        """Counts a request that has been answered."""
+        durations = self._durations.get((route, status))
         if durations is None:
-            durations = self._durations[key] = _Durations()
+            durations = self._durations[route, status] = _Durations()
         durations.counts[bisect_left(BUCKETS_S, duration_s)] += 1
         durations.sum_s += duration_s
 
@@ -61,9 +64,9 @@ class Metrics(Collector):
             "From a request's arrival to the end of its answer.",
             labels=["method", "route", "status"],
         )
-        for (method, route, status), durations in self._durations.items():
+        for ((method, path), status), durations in self._durations.items():
             buckets = [*zip(_ENDS, accumulate(durations.counts), strict=True)]
-            family.add_metric([method, route, str(status)], buckets, durations.sum_s)
+            family.add_metric([method, path, str(status)], buckets, durations.sum_s)
         yield family
 
 

@@ -68,6 +68,8 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]
         ValueError,
         TypeError,
         SyntaxError,
+        IndexError,
+        KeyError,
         OverflowError,
         RecursionError,
         MemoryError,

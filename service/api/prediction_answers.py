@@ -22,6 +22,9 @@ from service.registry import LoadedVersion
 
 DEFAULT_PARTS: tuple[Part, ...] = ("labels", "probabilities")
 
+MOST_PADDED = 24
+"""Longest label, in bytes with its quotes, to whose length the others are padded, which is faster than to join them."""
+
 CHUNK = 4_096
 """Rows that are written at a time: a fraction of a millisecond, after which other threads may take their turn."""
 
@@ -30,7 +33,7 @@ class NearestChange(BaseModel):
     """Where the label of a point changes."""
 
     point: list[float] | None = Field(
-        description="The nearest that was found of another label; null if there is none as far as the diagonal of the "
+        description="The nearest that was found of another label; null if none was, as far as the diagonal of the "
         "window of the model's boundary grid."
     )
     distance: float | None = Field(description="To that point, in data units.")
@@ -96,7 +99,10 @@ def _json(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answe
 
 
 def _labels(wording: _Wording, prediction: Prediction) -> bytes:
-    return b"[" + wording.labels_K[prediction.best_N].tobytes().rstrip(b" ,") + b"]"
+    labels_K = wording.labels_K
+    if labels_K.itemsize > MOST_PADDED:
+        return b"[" + b",".join([labels_K[k].rstrip(b" ,") for k in prediction.best_N.tolist()]) + b"]"
+    return b"[" + labels_K[prediction.best_N].tobytes().rstrip(b" ,") + b"]"
 
 
 def _nearest(nearest: Nearest) -> bytes:

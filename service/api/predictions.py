@@ -1,6 +1,6 @@
 """`POST /predict`: from the body's bytes to the answer's, with nothing between them and the server but the edge."""
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from starlette.types import Receive, Scope
 
 from service import predictor
-from service.api import arrow, bodies, brief, formats, npy, prediction_answers, prediction_requests
+from service.api import arrow, bodies, formats, npy, prediction_answers, prediction_requests
 from service.api.bodies import Headers
 from service.api.deps import Services, look_up
 from service.api.edge import Answer
@@ -42,30 +42,15 @@ class Predict:
             ServiceError, InvalidInput, RequestValidationError: what `problems` has answers for.
         """
         services: Services = self._state.services
-        form, media_type, is_packed = _forms(*map(headers.get, _DECISIVE))
-        query = scope["query_string"]
-        message = await receive()
-        if form == "json" and media_type == bodies.JSON and not (is_packed or query or message.get("more_body", True)):
-            answer = brief.answer(services, message["body"])
-            if answer is not None:
-                return answer
-        body = await bodies.content(headers, message, receive, services.settings.max_body_bytes)
-        return await _answer(services, form, await _asked(services, media_type, body, query))
-
-
-_DECISIVE = (b"content-type", b"accept", b"content-encoding")
-
-
-@lru_cache(maxsize=100)
-def _forms(content_type: bytes | None, accept: bytes | None, encoding: bytes | None) -> tuple[Format, str, bool]:
-    """In which format to answer, in which the points are, and whether they are packed."""
-    form = formats.chosen(("json", "npy", "arrow"), (accept or b"").decode("latin-1"))
-    return form, bodies.media_type({b"content-type": content_type or b""}), encoding is not None
+        form = formats.chosen(("json", "npy", "arrow"), bodies.header(headers, b"accept"))
+        body = await bodies.content(headers, receive, services.settings.max_body_bytes)
+        asked = await _asked(services, bodies.media_type(headers), body, scope["query_string"])
+        return await _answer(services, form, asked)
 
 
 async def _asked(services: Services, media_type: str, body: bytes, query: bytes) -> Asked:
     read = partial(prediction_requests.read, max_points=services.settings.max_points_per_request)
-    if len(body) > LARGE_BYTES:
+    if len(body) > LARGE_BYTES or media_type == arrow.MEDIA_TYPE:  # the first of which loads pyarrow
         return await to_thread.run_sync(read, media_type, body, query, limiter=services.heavy)
     return read(media_type, body, query)
 
@@ -73,11 +58,13 @@ async def _asked(services: Services, media_type: str, body: bytes, query: bytes)
 async def _answer(services: Services, form: Format, asked: Asked) -> Answer:
     registry, count = services.registry, len(asked.points)
     version = await look_up(registry, lambda: registry.resolve(asked.model, asked.version))
-    services.metrics.points += count
     values = count * (version.plan.features + version.plan.classes)
     if predictor.work(version, count) + 10 * values > LARGE_WORK or asked.prediction.nearest:
-        return await to_thread.run_sync(_predict, form, version, asked, limiter=services.heavy)
-    return _predict(form, version, asked)
+        answer = await to_thread.run_sync(_predict, form, version, asked, limiter=services.heavy)
+    else:
+        answer = _predict(form, version, asked)
+    services.metrics.points += count
+    return answer
 
 
 def _predict(form: Format, version: LoadedVersion, asked: Asked) -> Answer:

@@ -51,6 +51,9 @@ PATTERN_RULES = {
 MAX_FIELDS = 10
 """Most fields that one answer names: enough to mend a request by, little enough to read."""
 
+MAX_STEPS = 8
+"""Most steps of a field's path that are named; ours have five at most."""
+
 _HTTP_CODES = {
     400: ("malformed-request", "The request cannot be read"),
     404: ("no-such-path", "No such path"),
@@ -140,7 +143,7 @@ def _service_error(error: ServiceError) -> Response:
 
 
 def _invalid_input(error: InvalidInput) -> Response:
-    return _invalid([FieldProblem(field=error.field, detail=error.reason)])
+    return _invalid([FieldProblem(field=_path(error.field.split(".")), detail=error.reason)])
 
 
 def _invalid_request(error: RequestValidationError) -> Response:
@@ -176,7 +179,7 @@ _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
 
 def _path(location: Sequence[int | str]) -> str:
     """The dotted path of a field as the client wrote it; a name that no field of ours could have is not repeated."""
-    steps = [str(step) for step in location if step not in ("body", "query", "path", *_UNION_TAGS)]
+    steps = [str(step) for step in location if step not in ("body", "query", "path", *_UNION_TAGS)][:MAX_STEPS]
     return ".".join(step if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", step) else "?" for step in steps) or "body"
 
 

@@ -46,6 +46,10 @@ def test_a_picture_of_67_million_cells_takes_the_computing_of_few(client: httpx.
         ({"adaptive": "perhaps"}, "adaptive"),
         ({"adaptive": True, "response": "probability"}, "adaptive"),
         ({"adaptive": True, "unit": "0.0"}, "adaptive"),
+        ({"adaptive": True, "class": "red"}, "class"),
+        ({"response": "label", "class": "red"}, "class"),
+        ({"response": "entropy", "class": "red"}, "class"),
+        ({"x_min": 1, "x_max": 1.0000000000000004}, "x_max"),
         ({"adaptive": True, "layer": 0, "format": "png"}, "adaptive"),
         ({"adaptive": True, "format": "geojson"}, "adaptive"),
         ({"adaptive": True, "model": "line", "resolution": "100"}, "adaptive"),
@@ -86,6 +90,20 @@ def test_the_format_that_is_accepted_is_not_another_that_is_kept(client: httpx.C
         for media_type in types:
             answer = client.get("/boundary-grid", params=query, headers={"Accept": media_type})
             assert answer.headers["content-type"] == media_type
+
+
+def test_accept_in_several_lines_is_one_list_and_keeps_nothing_for_others(client: httpx.Client) -> None:
+    query = {"model": "plane", "resolution": "20", "x_min": -2.125}
+    png, json = ("Accept", "image/png;q=0.9"), ("Accept", "application/json;q=0.5")
+    for lines in ([png, json], [json, png]):
+        answer = client.get("/boundary-grid", params=query, headers=[*lines])
+        assert answer.headers["content-type"] == "image/png"
+    alone = client.get("/boundary-grid", params=query, headers=[json])
+    assert alone.headers["content-type"] == "application/json"
+    tag = alone.headers["etag"]
+    for lines in ([tag, '"other"'], ['"other"', tag]):
+        known = [("If-None-Match", line) for line in lines]
+        assert client.get("/boundary-grid", params=query, headers=[json, *known]).status_code == 304
 
 
 def test_the_latests_grid_is_the_new_versions_as_soon_as_there_is_one(client: httpx.Client) -> None:

@@ -103,6 +103,8 @@ def header(text: str, magic: bytes = b"\x93NUMPY\x01\x00") -> bytes:
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2)}\n"), "body"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2)}\n"), "body"),
         (header("{'descr': '|O', 'fortran_order': False, 'shape': (1, 2)}\n"), "body"),
+        (header("{'descr': (), 'fortran_order': False, 'shape': (1, 2)}\n"), "body"),
+        (header("{'descr': ('<f4',), 'fortran_order': False, 'shape': (1, 2)}\n"), "body"),
         (header("{'descr': 3, 'fortran_order': False, 'shape': (1, 2)}\n"), "body"),
         (header("{'descr': [('a', 'b', 'c', 'd')], 'fortran_order': False, 'shape': (1, 2)}\n"), "body"),
         (header("__import__('os').abort()\n"), "body"),
@@ -163,6 +165,8 @@ def test_a_grid_as_an_array_has_the_values_of_its_json(
         (f"*/*, {NPY};q=0", "application/json"),
         ("application/json;q=0, */*;q=0.1", NPY),
         ("APPLICATION/X-NPY", NPY),
+        (f"application/json;q=0.00001, {NPY};q=0.5", NPY),
+        (f"application/json;q=much, {NPY};q=0.5", NPY),
     ],
 )
 def test_the_answer_comes_in_the_format_that_the_client_likes_best(

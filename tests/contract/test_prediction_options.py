@@ -74,7 +74,9 @@ def test_a_margin_is_how_much_likelier_the_label_is_than_any_other(client: httpx
     assert min(overruled["margins"]) < 0
 
 
-@pytest.mark.parametrize("options", [{}, {"threshold": 0.8}, {"model": "trio"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"threshold": 0.8}, {"threshold": 0.97}, {"threshold": 0.03}, {"model": "trio"}], ids=str
+)
 def test_the_nearest_change_has_another_label_and_nothing_nearer_has(
     client: httpx.Client, options: dict[str, Any]
 ) -> None:
@@ -83,6 +85,7 @@ def test_the_nearest_change_has_another_label_and_nothing_nearer_has(
     found = body["nearest"]
     assert len(found) == 40
     for point, label, change in zip(points, body["labels"], found, strict=True):
+        assert change["point"] is not None
         away = np.array(change["point"]) - point
         assert change["distance"] == pytest.approx(np.hypot(*away), abs=1e-5)
         assert change["at_least"] <= change["distance"] * (1 + 1e-6)
@@ -170,6 +173,47 @@ def test_with_an_array_the_options_stand_in_the_query(client: httpx.Client) -> N
     assert post(**options).json() == as_json.json()
     for name, value in {"return": "labels;logits", "threshold": "much", "margin": "perhaps", "version": "x"}.items():
         assert_problem(post(**{name: value}), 422, "invalid-input", field=name)
+
+
+def test_points_that_were_refused_are_not_counted(client: httpx.Client) -> None:
+    before = figures(client)["separatrix_points_total"]
+    assert predict(client, points=[[0, 0, 0]] * 300).status_code == 422
+    assert figures(client)["separatrix_points_total"] == before
+
+
+def test_long_labels_are_answered_as_short_ones(client: httpx.Client) -> None:
+    data = {"points": [[0], [1], [2], [3]], "labels": ["b", "b", "a, \\" + "\u00e9" * 40, "a, \\" + "\u00e9" * 40]}
+    train(client, "wordy", data=data, network={"kind": "logistic"}, training={"epochs": 500})
+    body = predict(client, model="wordy", points=[[0], [3]] * 200).json()
+    assert set(body["labels"]) == set(data["labels"])
+    assert body["labels"][:2] == predict(client, model="wordy", points=[[0], [3]]).json()["labels"]
+
+
+LONG = b" " * 3_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "plane", "points": null, "threshold": [[0.5, 1], [2, 3]]}',
+        b'{"model": "plane", "points": null, "return": [[0.5, 1], [2, 3]]}',
+        b'{"model": "plane", "points": [[1, 2]], "points": null}',
+        b'{"model": "plane", "model": "\\"points\\": [[1, 2]]", "points": [[1], [2]]}',
+        b'{"model": "plane", "points": [[1, 2], [3]]}',
+        b'{"model": "plane", "points": [[1, 2], [3, true]]}',
+        b'{"model": "plane", "points": [[1, 2], [3, [4]]]}',
+        b'{"model": "plane", "points": [[1, 2],, [3, 4]]}',
+        b'{"model": "plane", "points": [[1, 2], [3, 4],]}',
+        b'{"model": "plane", "points": [[1, 2] [3, 4]]}',
+        b'{"model": "plane", "points": [[1, 2], [3, 4]], "colour": "red"}',
+    ],
+)
+def test_what_is_refused_when_short_is_refused_when_long(client: httpx.Client, body: bytes) -> None:
+    short = client.post("/predict", content=body, headers=JSON)
+    long = client.post("/predict", content=body[:-1] + LONG + b"}", headers=JSON)
+    assert short.status_code in (400, 422)
+    assert long.status_code == short.status_code
+    assert long.json()["errors"] == short.json()["errors"]
 
 
 # ---- packed bodies
@@ -317,6 +361,9 @@ def mutated(at: int, byte: int) -> bytes:
         (stream(pa.record_batch({"x": pa.array([[1.0, 2.0]])})), "body"),
         (stream(pa.record_batch({"x": pa.array(["a", "b"]).dictionary_encode()})), "body"),
         (stream(with_null(POINTS)), "body"),
+        (stream(pa.record_batch([pa.array([], pa.list_(pa.float32(), 2**30))], ["points"])), "body"),
+        (stream(*[columns(POINTS[:1])] * 1_001), "body"),
+        (stream(columns(np.zeros((1, 1_001)))), "body"),
         (stream(columns(POINTS[:0])), "points"),
         (stream(columns(np.zeros((100_001, 2)))), "points"),
         (stream(*[columns(np.zeros((60_000, 2)))] * 2), "points"),

@@ -141,12 +141,19 @@ def test_an_unknown_model_or_version_is_not_found(client: httpx.Client) -> None:
     assert_problem(predict(client, version=2), 404, "version-not-found")
 
 
+def test_a_long_name_of_a_parameter_has_no_long_answer(client: httpx.Client) -> None:
+    answer = client.post("/predict?" + "very." * 5_000 + "long=1", json={"model": "plane", "points": [[0, 0]]})
+    assert_problem(answer, 422, "invalid-input")
+    assert len(answer.content) < 1_000
+
+
 def test_no_answer_repeats_what_was_sent(client: httpx.Client) -> None:
     answers = [
         predict(client, model="secret-name"),
         predict(client, model="SECRET name"),
         predict(client, points=[["secret"]]),
         client.post("/predict", content=b'{"secret<script>": 1}', headers=JSON),
+        client.post("/predict?secret<script>=1", json={"model": "plane", "points": [[0, 0]]}),
     ]
     for answer in answers:
         assert 400 <= answer.status_code < 500

@@ -14,53 +14,21 @@ from models.specs import Activation
 MOST_WEIGHTS = 100
 """Of a plan that is written out."""
 
-MOST_WORK = 200
-"""Multiplications, points times weights, up to which this is the faster way."""
+MOST_POINTS = 8
+"""Points up to which this is the faster way."""
 
 CALM = 1e6
 """Coordinates and logits of this size and more are not answered for: float32 may overflow, which numpy is to judge."""
 
-Function = Callable[..., list[float] | None]
-"""From the D coordinates of a point to the probabilities of its K classes, in double precision."""
+Function = Callable[..., list[float]]
+"""From the D coordinates of a point to the probabilities of its K classes, in double precision.
 
-
-def probabilities(plan: Plan, points: Sequence[Sequence[float]]) -> list[list[float]] | None:
-    """Class probabilities of N points of D finite coordinates each: N lists of K numbers that sum to 1.
-
-    None if it is not for this module to say: a larger plan, more points, points that do not fit the plan, or numbers
-    that are very large.
-    """
-    function = _function(plan)
-    if function is None or len(points) * plan.parameters.size > MOST_WORK:
-        return None
-    answer = []
-    try:
-        for x_D in points:
-            prob_K = function(*x_D)
-            if prob_K is None:
-                return None
-            answer.append(prob_K)
-    except (TypeError, OverflowError):  # another number of coordinates; an exponential that no double holds
-        return None
-    return answer
-
-
-def _of_two(logit: float) -> list[float]:
-    """The logistic function of either sign of the logit, of which the exponential never overflows."""
-    small = math.exp(-abs(logit))
-    less, more = small / (1 + small), 1 / (1 + small)
-    return [less, more] if logit > 0 else [more, less]
-
-
-def _softmax(logit_K: Sequence[float]) -> list[float]:
-    greatest = max(logit_K)
-    exp_K = [math.exp(z - greatest) for z in logit_K]
-    total = sum(exp_K)
-    return [e / total for e in exp_K]
+Raises TypeError for another number of coordinates, OverflowError for a number that is too large.
+"""
 
 
 @lru_cache(maxsize=1_000)
-def _function(plan: Plan) -> Function | None:
+def function(plan: Plan) -> Function | None:
     """The plan written out, a line a neuron, unless it is large. The text is made of numbers and of names of ours."""
     if plan.parameters.size > MOST_WEIGHTS:
         return None
@@ -78,16 +46,16 @@ def _function(plan: Plan) -> Function | None:
     lines.append(
         f"    return of_two({values[0]})" if len(values) == 1 else f"    return softmax([{', '.join(values)}])"
     )
-    names: dict[str, Any] = {str(name): function for name, function in _ACTIVATIONS.items()}
+    names: dict[str, Any] = {str(name): activation for name, activation in _ACTIVATIONS.items()}
     names |= {"of_two": _of_two, "softmax": _softmax}
     exec("\n".join(lines), names)
-    function: Function = names["answer"]
-    return function
+    answer: Function = names["answer"]
+    return answer
 
 
 def _unless_calm(values: list[str]) -> list[str]:
     calm = " and ".join(f"-{CALM} < {value} < {CALM}" for value in values)  # a NaN is neither
-    return [f"    if not ({calm}):", "        return None"]
+    return [f"    if not ({calm}):", "        raise OverflowError"]
 
 
 def _sums(layer: Dense, values: list[str]) -> list[str]:
@@ -95,6 +63,20 @@ def _sums(layer: Dense, values: list[str]) -> list[str]:
         " + ".join([repr(bias), *(f"{weight!r} * {value}" for weight, value in zip(weight_I, values, strict=True))])
         for weight_I, bias in zip(layer.weight_OI.tolist(), layer.bias_O1[:, 0].tolist(), strict=True)
     ]
+
+
+def _of_two(logit: float) -> list[float]:
+    """The logistic function of either sign of the logit, of which the exponential never overflows."""
+    small = math.exp(-abs(logit))
+    less, more = small / (1 + small), 1 / (1 + small)
+    return [less, more] if logit > 0 else [more, less]
+
+
+def _softmax(logit_K: Sequence[float]) -> list[float]:
+    greatest = max(logit_K)
+    exp_K = [math.exp(z - greatest) for z in logit_K]
+    total = sum(exp_K)
+    return [e / total for e in exp_K]
 
 
 def _sigmoid(z: float) -> float:

@@ -41,7 +41,7 @@ WAITING_REQUESTS = 100
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
 
 
-def create_app(settings: Settings, *, stopping: Event | None = None) -> Edge:
+def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
     """The ASGI application. Its lifespan opens the data folder and the training processes, and closes them.
 
     `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
@@ -103,12 +103,11 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Edge:
     for router in (predictions, grids, jobs, registry, datasets, system, metrics):
         app.include_router(router.router)
     openapi.install(app)
-    instants = {("POST", "/predict"): Brief(app, settings).answer}
     endpoints: dict[tuple[str, str], Endpoint] = {
         ("POST", "/predict"): Predict(app),
         ("GET", "/boundary-grid"): KeptGrids(app),
     }
-    return Edge(app, instants, endpoints, figures)
+    return Brief(Edge(app, endpoints, figures), app, figures, settings)
 
 
 async def _keep_house(services: Services) -> None:

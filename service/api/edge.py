@@ -41,52 +41,35 @@ class Answer(NamedTuple):
 Endpoint = Callable[[Scope, Headers, Receive], Awaitable[Answer | None]]
 """Answers a request by itself, or with None leaves it, its body unread, to the app."""
 
-Instant = Callable[[Scope, Headers, bytes], Answer | None]
-"""Answers a request with a body in one piece, without waiting for anything, or with None leaves it to the endpoint."""
-
 
 class Edge:
-    """The ASGI application around `app`. By method and path `instants` are asked first, then `endpoints`, then the app.
+    """The ASGI application around `app`. `endpoints`, by method and path, are asked before it."""
 
-    Attributes:
-        app: the application that is asked last.
-    """
-
-    def __init__(
-        self,
-        app: FastAPI,
-        instants: Mapping[tuple[str, str], Instant],
-        endpoints: Mapping[tuple[str, str], Endpoint],
-        metrics: Metrics,
-    ) -> None:
-        self.app = app
-        self._instants = instants
+    def __init__(self, app: FastAPI, endpoints: Mapping[tuple[str, str], Endpoint], metrics: Metrics) -> None:
+        self._app = app
         self._endpoints = endpoints
         self._metrics = metrics
         self._prefix = os.urandom(6).hex().encode()
         self._numbers = count(1)
 
+    def new_id(self) -> bytes:
+        """An id for a request that has none."""
+        return b"%s-%x" % (self._prefix, next(self._numbers))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or runs the app's lifespan."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         began = perf_counter()
         headers = bodies.headers_of(scope)
         request_id = headers.get(b"x-request-id")
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
-            request_id = b"%s-%x" % (self._prefix, next(self._numbers))
+            request_id = self.new_id()
         route = scope["method"], scope["path"]
-        answer = None
+        endpoint = self._endpoints.get(route)
         try:
-            if route in self._instants:
-                message = await receive()
-                if not message.get("more_body", True):
-                    answer = self._instants[route](scope, headers, message["body"])
-                if answer is None:
-                    receive = _from(message, receive)
-            if answer is None and route in self._endpoints:
-                answer = await self._endpoints[route](scope, headers, receive)
+            answer = await endpoint(scope, headers, receive) if endpoint else None
         except Exception as error:
             answer = _refusal(error, request_id)
         if answer is None:
@@ -111,20 +94,10 @@ class Edge:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_id)
         except Exception:
             logger.exception("request %s failed", request_id.decode())  # the app has answered with 500
         return status
-
-
-def _from(message: Message, receive: Receive) -> Receive:
-    """What gives that message again, and then what follows it."""
-    messages = [message]
-
-    async def receive_from() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return receive_from
 
 
 def _refusal(error: Exception, request_id: bytes) -> Answer:

@@ -25,31 +25,43 @@ def test_it_answers_as_numpy_does(widths: tuple[int, ...], activation: Activatio
     for seed, scale in ((0, 0.5), (1, 2.0)):
         plan = random_plan(seed, widths, activation, has_branch=has_branch, scale=scale)
         points = np.random.default_rng(seed).uniform(-3, 3, (2, widths[0])).astype(np.float32)
-        found = plain.probabilities(plan, points.tolist())
+        answer = plain.function(plan)
+        assert answer is not None
+        found = [answer(*x_D) for x_D in points.tolist()]
         expected = forward.probabilities(forward.logits(plan, points))
         np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-6)
 
 
 def test_rare_classes_keep_their_small_probabilities() -> None:
-    plan = Plan((1, 1), ("identity",), has_branch=False, parameters=np.array([1, 0], np.float32))
-    found = plain.probabilities(plan, [[-40.0], [40.0]])
-    assert found is not None
-    np.testing.assert_allclose(np.array(found)[[0, 1], [1, 0]], np.exp(-40.0), rtol=1e-12)
+    answer = plain.function(Plan((1, 1), ("identity",), has_branch=False, parameters=np.array([1, 0], np.float32)))
+    assert answer is not None
+    for x in (-40.0, 40.0):
+        np.testing.assert_allclose(min(answer(x)), np.exp(-40.0), rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "points",
-    [[[1.0]], [[1.0, 2.0, 3.0]], [[1e7, 0.0]], [[0.0, float("inf")]], [[float("nan"), 0.0]], [[0.0, 0.0]] * 100],
-)
-def test_what_it_is_not_for_it_leaves_to_others(points: list[list[float]]) -> None:
-    plan = random_plan(0, (2, 4, 1), "tanh", has_branch=False, scale=1)
-    assert plain.probabilities(plan, points) is None
+@pytest.mark.parametrize("point", [[1e7, 0.0], [0.0, float("inf")], [float("nan"), 0.0], [0.0, -float("inf")]])
+def test_numbers_that_float32_may_not_hold_are_left_to_others(point: list[float]) -> None:
+    answer = plain.function(random_plan(0, (2, 4, 1), "tanh", has_branch=False, scale=1))
+    assert answer is not None
+    with pytest.raises(OverflowError):
+        answer(*point)
 
 
-def test_numbers_that_float32_may_not_hold_and_large_networks_are_left_to_others() -> None:
-    steep = random_plan(0, (2, 4, 1), "relu", has_branch=False, scale=1e6)
-    assert plain.probabilities(steep, [[100.0, 100.0]]) is None
-    silu = random_plan(0, (2, 4, 1), "silu", has_branch=False, scale=1e4)
-    assert plain.probabilities(silu, [[100.0, 100.0]]) is None
-    large = random_plan(0, (2, 64, 1), "relu", has_branch=False, scale=1)
-    assert plain.probabilities(large, [[0.0, 0.0]]) is None
+def test_points_of_another_kind_are_an_error() -> None:
+    answer = plain.function(random_plan(0, (2, 4, 1), "tanh", has_branch=False, scale=1))
+    assert answer is not None
+    for point in ([1.0], [1.0, 2.0, 3.0], []):
+        with pytest.raises(TypeError):
+            answer(*point)
+
+
+def test_steep_and_large_networks_are_left_to_others() -> None:
+    steep = plain.function(random_plan(0, (2, 4, 1), "relu", has_branch=False, scale=1e6))
+    assert steep is not None
+    with pytest.raises(OverflowError):
+        steep(100.0, 100.0)
+    silu = plain.function(random_plan(0, (2, 4, 1), "silu", has_branch=False, scale=1e4))
+    assert silu is not None
+    with pytest.raises(OverflowError):
+        silu(100.0, 100.0)
+    assert plain.function(random_plan(0, (2, 64, 1), "relu", has_branch=False, scale=1)) is None

@@ -181,6 +181,35 @@ def test_points_that_were_refused_are_not_counted(client: httpx.Client) -> None:
     assert figures(client)["separatrix_points_total"] == before
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"model": model, "points": POINTS[:count].tolist()} for model in ("plane", "trio") for count in (1, 3, 8, 9)),
+        {"model": "plane", "version": 1, "points": [[1, -2]]},
+        {"model": "line", "points": [[2], [-1e5]]},
+        {"model": "plane", "points": [[1e7, 0]]},
+        {"model": "plane", "points": [[0, 1e31]]},
+        {"model": "plane", "points": [[0, 0], [1]]},
+        {"model": "plane", "points": [[]]},
+        {"model": "plane", "points": []},
+        {"model": "plane", "version": 7, "points": [[0, 0]]},
+        {"model": "nobody", "points": [[0, 0]]},
+        {"model": "plane", "version": True, "points": [[0, 0]]},
+        {"model": "plane", "points": [[0, True]]},
+        {"model": "plane", "points": [[0, 0]], "colour": 1},
+    ],
+    ids=str,
+)
+def test_a_brief_question_is_answered_as_by_the_way_of_all_others(client: httpx.Client, body: dict[str, Any]) -> None:
+    brief = client.post("/predict", json=body)
+    others = client.post("/predict", json=body, headers={"X-Request-ID": "an-id-goes-another-way"})
+    assert brief.status_code == others.status_code
+    one, other = brief.json(), others.json()
+    if brief.status_code == 200:
+        np.testing.assert_allclose(one.pop("probabilities"), other.pop("probabilities"), atol=1e-6)
+    assert one == other
+
+
 def test_long_labels_are_answered_as_short_ones(client: httpx.Client) -> None:
     data = {"points": [[0], [1], [2], [3]], "labels": ["b", "b", "a, \\" + "\u00e9" * 40, "a, \\" + "\u00e9" * 40]}
     train(client, "wordy", data=data, network={"kind": "logistic"}, training={"epochs": 500})

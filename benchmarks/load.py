@@ -8,14 +8,10 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -23,71 +19,11 @@ import numpy as np
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.servers import running, servers
 from benchmarks.tables import console
 
 ROUNDS = 5
 SECONDS = 3
-
-ANSWER = b'{"model":"plane","version":1,"classes":["red","blue"],"labels":["red"],"probabilities":[[0.9992,0.0008]]}'
-
-
-async def bare(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-    """An ASGI application that reads the request and answers with what is ready."""
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    while (await receive())["more_body"]:
-        pass
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": ANSWER})
-
-
-UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-access-log", "--http", "httptools"]
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server process: how to start it, and a path that answers once it is up."""
-
-    command: list[str]
-    path: str = "/"
-
-
-def servers(data_dir: Path) -> dict[str, Server]:
-    """Those that can be started here, by name, `bare uvicorn` first."""
-    found = {
-        "bare uvicorn": Server([*UVICORN, "benchmarks.load:bare"]),
-        "Separatrix": Server([sys.executable, "-m", "service", "serve", "--data-dir", str(data_dir)], "/health/ready"),
-        "FastAPI as tutorials write it": Server([*UVICORN, "benchmarks.peers.tutorial:app"], "/docs"),
-    }
-    if find_spec("litserve"):
-        found["LitServe"] = Server([sys.executable, "-m", "benchmarks.peers.lit"], "/health")
-    return found
-
-
-@contextmanager
-def running(server: Server, port: int) -> Iterator[str]:
-    """The address of a server that is up, until it is not needed any more."""
-    process = subprocess.Popen(
-        [*server.command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                if httpx.get(address + server.path, timeout=5).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @dataclass(frozen=True)
@@ -184,7 +120,7 @@ def main(data_dir: Path) -> None:
     random = np.random.default_rng(0)
     with ExitStack() as stack:
         everyone = {
-            name: stack.enter_context(running(server, 8770 + i))
+            name: stack.enter_context(running(server, 8770 + i)).address
             for i, (name, server) in enumerate(servers(data_dir).items())
         }
         ours = {name: everyone[name] for name in ("bare uvicorn", "Separatrix")}

@@ -1,10 +1,7 @@
 """The service as its clients see it."""
 
 import io
-import subprocess
-import sys
 import tempfile
-import time
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks import load
+from benchmarks.servers import running, separatrix
 from benchmarks.tables import Row, console, table
 from benchmarks.training import EagerTorch
 from models.networks import build
@@ -46,24 +44,6 @@ def tutorial_picture(network: torch.nn.Module, resolution: int) -> bytes:
     return file.getvalue()
 
 
-def start(data_dir: Path) -> tuple[subprocess.Popen[bytes], httpx.Client, float]:
-    """A server process on a filled data folder, and the seconds until it said that it is ready."""
-    port = 8765
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)],
-        stderr=subprocess.DEVNULL,
-    )
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
-    while time.perf_counter() - began < 60:
-        try:
-            if client.get("/health/ready").status_code == 200:
-                break
-        except httpx.TransportError:
-            time.sleep(0.005)
-    return process, client, time.perf_counter() - began
-
-
 def whole_job(client: httpx.Client, hidden: tuple[int, ...]) -> None:
     """10,000 epochs on the tutorial's points, from `POST /train` to its answer, beside the tutorial's own loop."""
     body = {"model": "whole", "data": {"dataset": "flower"}, "network": {"hidden": hidden}}
@@ -93,10 +73,14 @@ def main() -> None:
             network=NetworkSpec(),
             training={"epochs": 500},
         )
-        process, client, ready_s = start(data_dir)
-        try:
-            resident = psutil.Process(process.pid).memory_info().rss / 2**20
-            console.print(f"serving process: ready {ready_s:.2f} s after its start, {resident:.0f} MiB resident\n")
+        with (
+            running(separatrix(data_dir), 8765) as server,
+            httpx.Client(base_url=server.address, timeout=30) as client,
+        ):
+            resident = psutil.Process(server.pid).memory_info().rss / 2**20
+            console.print(
+                f"serving process: ready {server.ready_s:.2f} s after its start, {resident:.0f} MiB resident\n"
+            )
             point = {"model": "plane", "points": [[0.5, -0.25]]}
             many = {"model": "plane", "points": np.random.default_rng(0).uniform(-5, 5, (1_000, 2)).tolist()}
             table(
@@ -138,7 +122,4 @@ def main() -> None:
             )
             for hidden in ((4,), (8, 8), (32, 32)):
                 whole_job(client, hidden)
-        finally:
-            process.terminate()
-            process.wait()
         load.main(data_dir)

@@ -18,6 +18,7 @@ from models.specs import (
     DatasetSpec,
     InvalidInput,
 )
+from service.api import bodies
 from service.api.deps import ServicesDep
 from service.api.pages import Page
 from service.errors import DatasetNotFound
@@ -101,4 +102,4 @@ def _points(spec: DatasetSpec) -> Response:
         },
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
-    return Response(content, media_type="application/json")
+    return Response(content, media_type=bodies.JSON)

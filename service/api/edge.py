@@ -1,7 +1,7 @@
-"""The outermost part of the server: every request gets an id here and is counted, and the hot paths end here.
+"""Around FastAPI: every request but the brief ones gets an id here and is counted, and the hot paths end here.
 
 FastAPI spends several times what a bare request costs before a route begins; what is asked for thousands of times a
-second is answered before it.
+second is answered before it. Around the edge is `brief` alone.
 """
 
 import logging

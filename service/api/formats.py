@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import Literal
 
 from models.specs import InvalidInput
-from service.api import arrow, geojson, npy, png
+from service.api import arrow, bodies, geojson, npy, png
 from service.errors import NotAcceptable
 
 Format = Literal["json", "npy", "arrow", "png", "geojson"]
 
 MEDIA_TYPES: Mapping[Format, str] = {
-    "json": "application/json",
+    "json": bodies.JSON,
     "npy": npy.MEDIA_TYPE,
     "arrow": arrow.MEDIA_TYPE,
     "png": png.MEDIA_TYPE,

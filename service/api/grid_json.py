@@ -10,8 +10,6 @@ from models.specs import ResponseKind, WarpCoordinates
 from service.boundaries import BoundaryGrid, Place, WarpedGrid
 from service.registry import LoadedVersion
 
-MEDIA_TYPE = "application/json"
-
 
 class _Cells(BaseModel):
     """What all bodies say of where their values are."""

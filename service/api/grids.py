@@ -124,7 +124,7 @@ def _map(asked: _Asked, boundary: BoundaryGrid) -> Response:
     version, query = asked.version, asked.query
     grid, place = boundary.grid, boundary.place
     if asked.form == "json":
-        return Response(grid_json.grid(version, boundary), media_type=grid_json.MEDIA_TYPE)
+        return Response(grid_json.grid(version, boundary), media_type=bodies.JSON)
     if asked.form == "npy":
         values = grid.values_HW.astype(np.int64, copy=False) if boundary.response == "label" else grid.values_HW
         return _array(version, place, values, _evaluated(boundary))
@@ -150,7 +150,7 @@ def _warp(asked: _Asked) -> Response:
     assert query.warp is not None
     warped = boundaries.warped_grid(version, query.window(asked.form), query.warp, query.coordinates)
     if asked.form == "json":
-        return Response(grid_json.warp(version, warped, query.warp), media_type=grid_json.MEDIA_TYPE)
+        return Response(grid_json.warp(version, warped, query.warp), media_type=bodies.JSON)
     return _array(version, warped.place, warped.warp.values_HW2)
 
 

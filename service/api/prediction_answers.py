@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.nearest import Nearest
 from models.specs import InvalidInput
-from service.api import arrow, npy
+from service.api import arrow, bodies, npy
 from service.api.edge import Answer
 from service.api.formats import Format
 from service.api.prediction_requests import Asked, Part
@@ -95,7 +95,7 @@ def _json(version: LoadedVersion, asked: Asked, prediction: Prediction) -> Answe
     if prediction.nearest is not None:
         pieces += [b',"nearest":', _nearest(prediction.nearest)]
     pieces.append(b"}")
-    return Answer.of(b"application/json", b"".join(pieces))
+    return Answer.of(bodies.JSON.encode(), b"".join(pieces))
 
 
 def _labels(wording: _Wording, prediction: Prediction) -> bytes:

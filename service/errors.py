@@ -43,6 +43,20 @@ class JobNotFound(ServiceError):
     title = "No such job"
 
 
+class WrongState(ServiceError):
+    """What is asked for cannot be done with a job in that state."""
+
+    code = "wrong-state"
+    title = "The job's state does not allow that"
+
+
+class KeyReused(ServiceError):
+    """The idempotency key belongs to another request."""
+
+    code = "idempotency-key-reused"
+    title = "The key belongs to another request"
+
+
 class NothingKept(ServiceError):
     """The job keeps no checkpoint of its own."""
 

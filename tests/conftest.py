@@ -1,8 +1,11 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from service.store.database import sqlite_url
+from tests.postgres import PostgreSQL
 from tests.serving import running, train
 
 
@@ -17,3 +20,20 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         train(client, "trio", data={"dataset": "gaussians", "classes": 3, "n": 90})
         train(client, "line", data={"points": [[0], [1], [2], [3]], "labels": [7, 7, -1, -1]})
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server, shared by all tests that do not stop it."""
+    server = PostgreSQL()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database; a test that takes it runs on both kinds."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "rows.db")
+    url: str = request.getfixturevalue("postgresql").new_database()
+    return url

@@ -9,6 +9,7 @@ import numpy as np
 
 from models import atomic
 from models.datasets import LabelledPoints
+from service.store.database import sqlite_url
 
 
 class DamagedData(Exception):
@@ -28,7 +29,7 @@ class Files:
             data_dir.mkdir(parents=True, exist_ok=True)
         elif not data_dir.is_dir():
             raise FileNotFoundError(errno.ENOENT, "there is no such data folder", str(data_dir))
-        self.database = data_dir / "separatrix.db"
+        self.database_url = sqlite_url(data_dir / "separatrix.db")
         self._data_dir = data_dir
 
     def checkpoint_folder(self, checkpoint_id: str) -> Path:

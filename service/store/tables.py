@@ -1,33 +1,34 @@
-"""The database's tables, and the engine that reaches them."""
+"""The database's tables."""
 
-from functools import partial
-from pathlib import Path
-from sqlite3 import Connection as SQLiteConnection
+from typing import Any
 
 from sqlalchemy import (
     JSON,
-    URL,
+    BigInteger,
     Boolean,
     Column,
-    Engine,
     Float,
+    ForeignKey,
+    Index,
     Integer,
+    LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     UniqueConstraint,
-    event,
-    inspect,
 )
-from sqlalchemy import create_engine as sqlalchemy_create_engine
-from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 metadata = MetaData()
+
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only what it calls INTEGER
 
 jobs = Table(
     "jobs",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", _Number, primary_key=True),
     Column("id", String, nullable=False, unique=True),
     Column("model", String, nullable=False),
     Column("origin", String, nullable=False),
@@ -36,26 +37,65 @@ jobs = Table(
     Column("network", JSON, nullable=False),
     Column("training", JSON, nullable=False),
     Column("recipe", String, nullable=False),
+    Column("metadata", JSON, nullable=False, server_default="{}"),
+    Column("retry_of", String),
     Column("state", String, nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
     Column("deaths", Integer, nullable=False),
+    Column("worker", String, index=True),
     Column("lease_until", Float),
+    Column("claimed_at", Float),
+    Column("watched_until", Float),
     Column("epoch", Integer, nullable=False),
     Column("metrics", JSON(none_as_null=True)),
+    Column("ran_s", Float, nullable=False, server_default="0"),
+    Column("checkpoint", String),
     Column("version", Integer),
-    Column("kept", Boolean, nullable=False),
+    Column("version_seq", _Number),
     Column("restarts", JSON(none_as_null=True)),
     Column("problem", JSON(none_as_null=True)),
+    Column("events", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
+    Index("ix_jobs_model_claimed_at", "model", "claimed_at"),
     sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("version_seq", _Number),
+    PrimaryKeyConstraint("job_id", "number"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("serial", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("weights", LargeBinary, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("payload", String, nullable=False),
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Float, nullable=False, index=True),
 )
 
 versions = Table(
     "versions",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", _Number, primary_key=True),
     Column("model", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("job_id", String, nullable=False),
@@ -66,43 +106,27 @@ versions = Table(
     sqlite_autoincrement=True,
 )
 
-
-READS_ONLY = {"reads_only": True}
-"""Execution options of a connection that only reads: it takes no lock and never waits for a writer."""
-
-
-def create_engine(path: Path, *, busy_timeout_s: float) -> Engine:
-    """An engine on an SQLite file, its tables made if missing.
-
-    A transaction takes the write lock when it begins, so that it can never fail half way for want of it; connections
-    with the options `READS_ONLY` begin none. `busy_timeout_s` bounds the wait for the lock. A commit is on the disk
-    when it returns (WAL with synchronous=FULL).
-    """
-    engine = sqlalchemy_create_engine(URL.create("sqlite", database=str(path)))
-    event.listen(engine, "connect", partial(_configure, busy_timeout_s=busy_timeout_s))
-    event.listen(engine, "begin", _begin_immediate)
-    with engine.begin() as connection:
-        metadata.create_all(connection)
-        _add_missing_columns(connection)
-    return engine
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("seen_seq", _Number, nullable=False),
+    Column("alive_until", Float, nullable=False),
+)
 
 
-def _add_missing_columns(connection: Connection) -> None:
-    """Brings the tables of an earlier version up to date: whatever columns came later may be null."""
-    for table in metadata.sorted_tables:
-        present = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in present:
-                kind = column.type.compile(connection.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
+class now(FunctionElement[float]):  # noqa: N801  # written like the SQL functions beside it
+    """The time by the database's clock, in seconds since the epoch: the one clock that all its clients share."""
+
+    type = Float()
+    inherit_cache = True
 
 
-def _configure(connection: SQLiteConnection, _: object, *, busy_timeout_s: float) -> None:
-    connection.isolation_level = None  # the driver would begin transactions by rules of its own
-    for pragma in (f"busy_timeout={1000 * busy_timeout_s:.0f}", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+@compiles(now, "sqlite")
+def _now_by_sqlite(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
-def _begin_immediate(connection: Connection) -> None:
-    if not connection.get_execution_options().get("reads_only"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+@compiles(now, "postgresql")
+def _now_by_postgresql(*_: Any, **__: Any) -> str:
+    return "extract(epoch FROM clock_timestamp())::double precision"

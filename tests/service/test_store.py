@@ -1,26 +1,28 @@
-from collections.abc import Iterator
+"""The store, on both databases alike."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from models.datasets import from_rows
-from service import datasets
-from service.errors import JobNotFound, QueueFull, StoreUnavailable
+from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
 from service.records import Job, JobState
-from service.store.files import DamagedData, Files
+from service.store.database import Database, sqlite_url
+from service.store.files import Files
+from service.store.jobs import KEY_S, MAX_DEATHS, Wish
 from service.store.store import Store
+from service.store.tables import metadata
+from tests.databases import execute, let_the_lease_run_out
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "rows.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    store = Store(path)
+def store(url: str) -> Iterator[Store]:
+    store = Store(url)
     yield store
     store.close()
 
@@ -37,226 +39,511 @@ EXAMPLE: dict[str, Any] = {
     "created_at": 1.0,
 }
 
+FIGURES: dict[str, float | None] = {"training_loss": 0.5, "training_accuracy": None}
+
 
 def add(store: Store, name: str = "job", **more: object) -> str:
-    store.add_job(Job(**EXAMPLE | {"id": name} | more), max_queued=100)
-    return name
+    return store.jobs.add(Job(**EXAMPLE | {"id": name} | more), max_queued=100)
 
 
-def let_the_lease_run_out(path: Path) -> None:
-    """As if the worker had been silent for long: time itself is not waited for."""
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE jobs SET lease_until = 0 WHERE lease_until IS NOT NULL"))
+def claim(store: Store, worker: str = "w") -> Job:
+    job = store.jobs.claim(worker)
+    assert job is not None
+    return job
+
+
+def beat(store: Store, job: Job, **more: Any) -> bool:
+    return store.jobs.heartbeat(job, **{"epoch": 1, "metrics": FIGURES, "ran_s": 0.5} | more)
+
+
+def publish(store: Store, job: Job, digest: str = "c") -> int | None:
+    return store.jobs.publish(job, card_digest=digest, epoch=10, metrics=FIGURES)
+
+
+def told(store: Store, job_id: str = "job") -> list[tuple[str, Any]]:
+    page, _ = store.events.page(job_id, after=0, limit=100)
+    assert [event.number for event in page] == list(range(1, len(page) + 1))
+    return [(event.kind, event.data.get("status")) for event in page]
+
+
+def test_the_tables_are_those_that_the_migrations_make(url: str, store: Store) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 
-def test_a_data_folder_from_before_restarts_were_reported_is_brought_up_to_date(store: Store, path: Path) -> None:
-    add(store, "old")
+def test_several_processes_that_start_at_once_bring_the_tables_up_to_date_together(url: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: Store(url), range(8)))
+    add(stores[0])
+    assert {store.jobs.get("job").state for store in stores} == {JobState.QUEUED}
+    for store in stores:
+        store.close()
+
+
+def test_a_database_of_a_later_program_is_left_alone(url: str, store: Store) -> None:
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreUnavailable, match="later version"):
+        Store(url)
+
+
+@pytest.mark.parametrize("has_restarts", [True, False])
+def test_a_data_folder_from_before_there_were_migrations_is_brought_up_to_date(
+    tmp_path: Path, has_restarts: bool
+) -> None:
+    url = sqlite_url(tmp_path / "old.db")
+    execute(url, *Path(__file__).with_name("old_data_folder.sql").read_text().split(";\n"))
+    if not has_restarts:
+        execute(url, "ALTER TABLE jobs DROP COLUMN restarts")
+    store = Store(url)
+    done, diverged = store.jobs.get("done"), store.jobs.get("diverged")
+    assert (done.state, done.version, done.checkpoint) == (JobState.SUCCEEDED, 1, None)
+    assert (diverged.state, diverged.checkpoint, diverged.metadata) == (JobState.FAILED, "diverged-2", {})
+    assert diverged.problem == {"code": "diverged", "detail": "d"}
+    assert [version.model for version in store.versions.after(0)] == ["m"]
+    assert claim(store).id == "waiting"
     store.close()
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE jobs DROP COLUMN restarts"))
-    engine.dispose()
-    for _ in range(2):
-        later = Store(path)
-        assert later.job("old").restarts is None
-        add(later, f"new-{_}", restarts=[{"seed": 1}])
-        assert later.job(f"new-{_}").restarts == [{"seed": 1}]
-        later.close()
 
 
 def test_a_job_is_read_back_as_it_was_added(store: Store) -> None:
-    add(store, "a", metrics={"x": None}, problem={"code": "c", "detail": "d"})
-    job = store.job("a")
-    assert (job.state, job.metrics, job.problem, job.attempt) == (
-        JobState.QUEUED,
-        {"x": None},
-        {"code": "c", "detail": "d"},
-        0,
-    )
+    add(store, "a", metrics={"x": None}, problem={"code": "c", "detail": "d"}, metadata={"k": "v"}, retry_of="z")
+    job = store.jobs.get("a")
+    assert (job.state, job.metrics, job.problem) == (JobState.QUEUED, {"x": None}, {"code": "c", "detail": "d"})
+    assert (job.attempt, job.metadata, job.retry_of, job.worker) == (0, {"k": "v"}, "z", None)
+    assert told(store, "a") == [("status", "queued")]
     with pytest.raises(JobNotFound):
-        store.job("b")
+        store.jobs.get("b")
 
 
-def test_what_was_added_is_there_for_another_process(store: Store, path: Path) -> None:
+def test_what_was_added_is_there_for_another_process(url: str, store: Store) -> None:
     add(store)
-    other = Store(path)
-    assert other.job("job") == store.job("job")
+    other = Store(url)
+    assert other.jobs.get("job") == store.jobs.get("job")
     other.close()
 
 
 def test_a_queue_takes_no_more_than_its_bound(store: Store) -> None:
-    job = store.job(add(store))
-    with pytest.raises(QueueFull):
-        store.add_job(Job(**vars(job) | {"id": "other"}), max_queued=1)
-    store.claim("job")
-    store.add_job(Job(**vars(job) | {"id": "other"}), max_queued=1)
+    job = store.jobs.get(add(store))
+    other = Job(**vars(job) | {"id": "other", "events": 0})
+    for attempt in (store.jobs.add, store.jobs.added):
+        with pytest.raises(QueueFull):
+            attempt(other, max_queued=1)
+    claim(store)
+    store.jobs.add(other, max_queued=1)
+
+
+def test_a_queue_takes_no_more_than_its_bound_from_many_at_once(store: Store) -> None:
+    def try_to_add(number: int) -> bool:
+        try:
+            store.jobs.add(Job(**EXAMPLE | {"id": f"{number}"}), max_queued=5)
+        except QueueFull:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(try_to_add, range(24))) == 5
+
+
+def test_a_key_finds_the_job_that_was_added_under_it_and_no_other(url: str, store: Store) -> None:
+    first = Job(**EXAMPLE)
+    assert store.jobs.added(first, max_queued=1, key="k") is None
+    assert store.jobs.add(first, max_queued=1, key="k") == "job"
+    again = Job(**EXAMPLE | {"id": "again"})
+    assert store.jobs.add(again, max_queued=1, key="k") == "job", "the queue is full, but nothing is added"
+    assert store.jobs.added(again, max_queued=1, key="k") == "job"
+    for other in ({"recipe": "s"}, {"model": "n"}, {"metadata": {"a": "b"}}):
+        with pytest.raises(KeyReused):
+            store.jobs.add(Job(**EXAMPLE | {"id": "other"} | other), max_queued=9, key="k")
+    execute(url, f"UPDATE idempotency_keys SET created_at = created_at - {KEY_S}")
+    assert store.jobs.add(again, max_queued=9, key="k") == "again"
+
+
+def test_many_requests_under_one_key_make_one_job(store: Store) -> None:
+    def try_to_add(number: int) -> str:
+        return store.jobs.add(Job(**EXAMPLE | {"id": f"{number}"}), max_queued=100, key="k")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(try_to_add, range(24)))) == 1
+    assert len(store.jobs.page(limit=100)[0]) == 1
+
+
+def test_a_page_holds_the_jobs_of_a_state_and_of_a_model(store: Store) -> None:
+    for name, model in (("a", "m"), ("b", "n"), ("c", "m")):
+        add(store, name, model=model)
+    assert claim(store).id == "a"
+    pages = {
+        "all": store.jobs.page(limit=2),
+        "next": store.jobs.page(limit=2, after="b"),
+        "queued": store.jobs.page(limit=9, state=JobState.QUEUED),
+        "m": store.jobs.page(limit=9, model="m"),
+        "both": store.jobs.page(limit=9, model="m", state=JobState.RUNNING),
+    }
+    assert {name: ([job.id for job in jobs], more) for name, (jobs, more) in pages.items()} == {
+        "all": (["c", "b"], True),
+        "next": (["a"], False),
+        "queued": (["c", "b"], False),
+        "m": (["c", "a"], False),
+        "both": (["a"], False),
+    }
+    with pytest.raises(JobNotFound):
+        store.jobs.page(limit=2, after="nobody")
 
 
 def test_starters_are_added_where_there_never_was_a_job_and_again_where_they_only_failed(store: Store) -> None:
     def starters(attempt: int) -> list[Job]:
         return [Job(**EXAMPLE | {"id": f"{name}{attempt}", "model": name, "origin": "starter"}) for name in "xy"]
 
-    assert [job.id for job in store.add_starters(starters(1))] == ["x1", "y1"]
-    assert store.add_starters(starters(2)) == []
-    for name, code in (("x1", "storage"), ("y1", None)):
-        job = store.claim(name)
-        assert job is not None
-        if code:
-            store.fail(job, code=code, detail="", epoch=0)
-        else:
-            store.publish(job, card_digest="c", epoch=10, metrics=None)
-    assert [job.id for job in store.add_starters(starters(3))] == ["x3"]
-    assert [job.id for job in store.unended_starters()] == ["x3"]
+    assert [job.id for job in store.jobs.add_starters(starters(1))] == ["x1", "y1"]
+    assert store.jobs.add_starters(starters(2)) == []
+    store.jobs.fail(claim(store), code="storage", detail="")
+    publish(store, claim(store))
+    assert [job.id for job in store.jobs.add_starters(starters(3))] == ["x3"]
+    assert [job.id for job in store.jobs.unended_starters()] == ["x3"]
 
 
 def test_starters_are_not_added_to_the_data_of_somebody_who_trains_other_things(store: Store) -> None:
     add(store)
-    assert store.add_starters([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+    assert store.jobs.add_starters([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+
+
+def test_starters_are_added_once_by_many_processes_that_start_at_once(store: Store) -> None:
+    def start(number: int) -> int:
+        return len(store.jobs.add_starters([Job(**EXAMPLE | {"id": f"{number}", "origin": "starter"})]))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(start, range(8))) == 1
 
 
 def test_a_job_that_is_added_claimed_never_waits(store: Store) -> None:
-    job = store.add_claimed(Job(**EXAMPLE))
-    assert (job.state, job.attempt) == (JobState.RUNNING, 1)
-    assert store.job(job.id) == job
-    assert store.waiting_jobs(limit=9) == []
-    assert store.heartbeat(job, epoch=1, metrics=None) == JobState.RUNNING
+    job = store.jobs.add_claimed(Job(**EXAMPLE), worker="me")
+    assert (job.state, job.attempt, job.worker) == (JobState.RUNNING, 1, "me")
+    assert store.jobs.get(job.id) == job
+    assert not store.jobs.any_waits()
+    assert beat(store, job)
 
 
 def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
     add(store)
-    claimed = store.claim("job")
-    assert claimed is not None
-    assert (claimed.state, claimed.attempt) == (JobState.RUNNING, 1)
-    assert store.claim("job") is None
-    assert store.claim("nobody") is None
-    assert (store.waiting_jobs(limit=9), store.silent_jobs(limit=9)) == ([], [])
+    assert store.jobs.any_waits()
+    job = claim(store)
+    assert (job.state, job.attempt, job.worker) == (JobState.RUNNING, 1, "w")
+    assert store.jobs.get("job") == job
+    assert store.jobs.claim("other") is None
+    assert not store.jobs.any_waits()
 
 
-def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_no_more(
-    store: Store, path: Path
-) -> None:
+def test_many_workers_claim_every_job_once(store: Store) -> None:
+    names = [add(store, f"{number}", model=f"m{number % 3}") for number in range(30)]
+
+    def take(worker: int) -> list[str]:
+        taken = []
+        while (job := store.jobs.claim(f"{worker}")) is not None:
+            taken.append(job.id)
+        return taken
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [job_id for taken in pool.map(take, range(8)) for job_id in taken]
+    assert sorted(claimed) == sorted(names)
+
+
+def test_the_jobs_of_one_model_do_not_wait_for_all_of_anothers(store: Store) -> None:
+    for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
+        add(store, name, model=name[0])
+    assert [claim(store).id for _ in range(6)] == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_what_a_worker_notes_is_told(store: Store) -> None:
     add(store)
-    silent = store.claim("job")
-    assert silent is not None
-    let_the_lease_run_out(path)
-    assert store.silent_jobs(limit=9) == [silent]
-    assert store.claim("job") is None, "it is taken from its worker first"
-    assert store.take_back(silent, max_deaths=3)
-    assert not store.take_back(silent, max_deaths=3)
-    second = store.claim("job")
-    assert second is not None
+    job = claim(store)
+    assert beat(store, job, epoch=3)
+    assert beat(store, job, epoch=4, tell=True)
+    assert store.jobs.note_checkpoint(job, checkpoint="folder", epoch=5)
+    row = store.jobs.get("job")
+    assert (row.epoch, row.metrics, row.ran_s, row.checkpoint) == (4, FIGURES, 0.5, "folder")
+    page, more = store.events.page("job", after=2, limit=9)
+    assert not more
+    assert [(event.number, event.kind, event.data) for event in page] == [
+        (3, "metrics", {"epoch": 4, "epochs": 10, **FIGURES}),
+        (4, "checkpoint", {"epoch": 5}),
+    ]
+    assert store.events.page("job", after=0, limit=2)[1]
+    assert store.events.latest(["job", "nobody"]) == {"job": (4, 0)}
+
+
+def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_no_more(url: str, store: Store) -> None:
+    add(store)
+    silent = claim(store, "first")
+    assert store.jobs.take_back_silent() == []
+    let_the_lease_run_out(url)
+    assert store.jobs.claim("second") is None, "it is taken from its worker first"
+    assert store.jobs.take_back_silent() == [silent]
+    assert store.jobs.take_back_silent() == []
+    second = claim(store, "second")
     assert (second.attempt, second.deaths) == (2, 1)
 
-    assert store.heartbeat(silent, epoch=5, metrics=None) is None
-    assert store.publish(silent, card_digest="c", epoch=10, metrics=None) is None
-    store.fail(silent, code="x", detail="x", epoch=1)
-    store.put_back(silent)
+    before = store.jobs.get("job"), told(store)
+    assert not beat(store, silent)
+    assert store.jobs.wish(silent) == Wish(None, False)
+    assert publish(store, silent) is None
+    assert not store.jobs.fail(silent, code="x", detail="x")
+    assert not store.jobs.note_checkpoint(silent, checkpoint="x", epoch=1)
+    assert not store.jobs.give_back(silent)
+    store.jobs.note_snapshot(silent, epoch=1, weights=b"")
 
-    assert store.job("job") == second
-    assert store.versions_after(0) == []
-    assert store.heartbeat(second, epoch=5, metrics={"training_loss": 0.5}) == JobState.RUNNING
-    assert store.job("job").metrics == {"training_loss": 0.5}
+    assert (store.jobs.get("job"), told(store)) == before
+    assert (store.versions.after(0), store.events.snapshot("job")) == ([], None)
+    assert beat(store, second)
 
 
-def test_a_heartbeat_keeps_the_lease(store: Store, path: Path) -> None:
+def test_a_job_whose_worker_is_known_to_be_dead_goes_to_another_at_once(store: Store) -> None:
+    add(store, "a")
+    add(store, "b")
+    a, b = claim(store, "first"), claim(store, "second")
+    assert store.jobs.take_back_from("first") == [a]
+    assert store.jobs.get("a").state == JobState.QUEUED
+    assert store.jobs.get("b") == b
+
+
+def test_a_heartbeat_keeps_the_lease(url: str, store: Store) -> None:
     add(store)
-    job = store.claim("job")
-    assert job is not None
-    let_the_lease_run_out(path)
-    store.heartbeat(job, epoch=1, metrics=None)
-    assert store.silent_jobs(limit=9) == []
+    job = claim(store)
+    let_the_lease_run_out(url)
+    assert beat(store, job)
+    assert store.jobs.take_back_silent() == []
 
 
 def test_a_publication_ends_the_job_and_counts_versions_within_the_model(store: Store) -> None:
     for number, (name, model) in enumerate([("a", "m"), ("b", "n"), ("c", "m")]):
-        job = store.claim(add(store, name, model=model))
-        assert job is not None
-        version = store.publish(job, card_digest=f"digest-{name}", epoch=10, metrics={"training_loss": 0.1})
+        add(store, name, model=model)
+        job = claim(store)
+        version = publish(store, job, f"digest-{name}")
         assert version == {"a": 1, "b": 1, "c": 2}[name]
-        ended = store.job(name)
-        assert (ended.state, ended.version, ended.epoch) == (JobState.SUCCEEDED, version, 10)
+        ended = store.jobs.get(name)
+        assert (ended.state, ended.version, ended.epoch, ended.worker) == (JobState.SUCCEEDED, version, 10, None)
         assert ended.finished_at is not None
-        assert store.publish(job, card_digest="again", epoch=10, metrics=None) is None
-        assert len(store.versions_after(0)) == number + 1
-    seqs = [version.seq for version in store.versions_after(0)]
-    assert [version.model for version in store.versions_after(seqs[0])] == ["n", "m"]
+        assert publish(store, job) is None
+        assert len(store.versions.after(0)) == number + 1
+        assert told(store, name)[-2:] == [("status", "succeeded"), ("done", "succeeded")]
+    seqs = [version.seq for version in store.versions.after(0)]
+    assert [version.model for version in store.versions.after(seqs[0])] == ["n", "m"]
+
+
+def test_versions_published_at_once_are_seen_in_the_order_of_their_numbers(store: Store) -> None:
+    claimed = [claim(store) for number in range(24) if add(store, f"{number}", model=f"m{number % 2}")]
+    seen: list[int] = []
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(publish, store, job) for job in claimed]:
+            seen += [version.seq for version in store.versions.after(seen[-1] if seen else 0)]
+            done.result()
+    seen += [version.seq for version in store.versions.after(seen[-1])]
+    assert seen == [version.seq for version in store.versions.after(0)]
+    assert len(seen) == 24
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(store: Store) -> None:
-    store.request_cancel(add(store, "waiting"))
-    assert store.job("waiting").state == JobState.CANCELLED
-    running = store.claim(add(store, "running"))
-    assert running is not None
-    store.request_cancel("running")
-    assert store.job("running").state == JobState.CANCELLING
-    assert store.heartbeat(running, epoch=1, metrics=None) == JobState.CANCELLING
-    store.put_back(running)
-    assert store.job("running").state == JobState.CANCELLED
-    store.request_cancel("running")
-    assert store.job("running").state == JobState.CANCELLED
+    add(store, "waiting")
+    store.jobs.cancel("waiting")
+    assert store.jobs.get("waiting").state == JobState.CANCELLED
+    add(store, "running")
+    running = claim(store)
+    for _ in range(2):
+        store.jobs.cancel("running")
+        assert store.jobs.wish(running).state == JobState.CANCELLING
+    store.jobs.give_back(running, checkpoint="weights")
+    for _ in range(2):
+        store.jobs.cancel("running")
+        job = store.jobs.get("running")
+        assert (job.state, job.checkpoint) == (JobState.CANCELLED, "weights")
+    assert told(store, "running") == [
+        ("status", "queued"),
+        ("status", "running"),
+        ("status", "cancelling"),
+        ("status", "cancelled"),
+        ("done", "cancelled"),
+    ]
 
 
-def test_a_job_that_was_to_be_cancelled_when_its_worker_died_is_cancelled(store: Store, path: Path) -> None:
-    store.claim(add(store))
-    store.request_cancel("job")
-    let_the_lease_run_out(path)
-    (silent,) = store.silent_jobs(limit=9)
-    assert store.take_back(silent, max_deaths=1)
-    assert store.job("job").state == JobState.CANCELLED
+def test_a_paused_job_goes_on_from_where_its_worker_left_it(store: Store) -> None:
+    add(store)
+    job = claim(store)
+    beat(store, job, epoch=7)
+    store.jobs.pause("job")
+    assert store.jobs.wish(job).state == JobState.PAUSING
+    store.jobs.give_back(job, checkpoint="weights")
+    for _ in range(2):
+        store.jobs.pause("job")
+        assert store.jobs.get("job").state == JobState.PAUSED
+    assert store.jobs.claim("w") is None
+    for _ in range(2):
+        store.jobs.resume("job")
+        assert store.jobs.get("job").state == JobState.QUEUED
+    again = claim(store)
+    assert (again.attempt, again.checkpoint, again.epoch, again.metrics) == (2, "weights", 7, FIGURES)
 
 
-def test_a_worker_that_writes_after_all_keeps_its_job(store: Store, path: Path) -> None:
-    job = store.claim(add(store))
-    assert job is not None
-    let_the_lease_run_out(path)
-    (silent,) = store.silent_jobs(limit=9)
-    store.heartbeat(job, epoch=1, metrics=None)
-    assert not store.take_back(silent, max_deaths=3)
-    assert store.job("job").state == JobState.RUNNING
+def test_a_job_may_be_resumed_before_its_worker_has_paused_it(store: Store) -> None:
+    add(store)
+    job = claim(store)
+    store.jobs.pause("job")
+    store.jobs.resume("job")
+    assert store.jobs.wish(job).state == JobState.RUNNING
+    assert publish(store, job) == 1
 
 
-def test_a_job_that_is_put_back_waits_again_and_its_worker_counts_for_no_death(store: Store) -> None:
+def test_a_job_may_end_before_its_worker_learns_that_it_should_stop(store: Store) -> None:
+    for name, ask in (("a", store.jobs.pause), ("b", store.jobs.cancel)):
+        add(store, name)
+        job = claim(store)
+        ask(name)
+        publish(store, job)
+        assert store.jobs.get(name).state == JobState.SUCCEEDED
+
+
+def test_what_a_state_does_not_allow_is_refused_and_changes_nothing(store: Store) -> None:
+    asks: dict[str, Callable[[str], object]] = {
+        "cancel": store.jobs.cancel,
+        "pause": store.jobs.pause,
+        "resume": store.jobs.resume,
+        "delete": store.jobs.delete,
+    }
+    for name in ("succeeded", "failed", "cancelled", "cancelling"):
+        add(store, name)
+        job = claim(store)
+        if name == "succeeded":
+            publish(store, job)
+        elif name == "failed":
+            store.jobs.fail(job, code="c", detail="d")
+        else:
+            store.jobs.cancel(name)
+            if name == "cancelled":
+                store.jobs.give_back(job)
+    refused = {
+        "succeeded": {"cancel", "pause", "resume"},
+        "failed": {"cancel", "pause", "resume"},
+        "cancelled": {"pause", "resume"},
+        "cancelling": {"pause", "resume", "delete"},
+    }
+    for name, names in refused.items():
+        before = store.jobs.get(name)
+        for ask in names:
+            with pytest.raises(WrongState):
+                asks[ask](name)
+        assert store.jobs.get(name) == before
+    for ask in asks.values():
+        with pytest.raises(JobNotFound):
+            ask("nobody")
+
+
+def test_a_deleted_job_is_forgotten_and_its_version_stays(store: Store) -> None:
+    store.jobs.add(Job(**EXAMPLE), max_queued=9, key="k")
+    publish(store, claim(store))
+    assert store.jobs.delete("job").version == 1
+    with pytest.raises(JobNotFound):
+        store.jobs.get("job")
+    assert store.events.page("job", after=0, limit=9) == ([], False)
+    assert len(store.versions.after(0)) == 1
+    assert store.jobs.add(Job(**EXAMPLE | {"id": "new"}), max_queued=9, key="k") == "new"
+    assert store.jobs.add_starters([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+
+
+@pytest.mark.parametrize(("ask", "state"), [("cancel", "cancelled"), ("pause", "paused"), (None, "queued")])
+def test_a_job_goes_where_it_was_asked_to_go_when_its_worker_died(store: Store, ask: str | None, state: str) -> None:
+    add(store)
+    claim(store)
+    if ask:
+        getattr(store.jobs, ask)("job")
+    store.jobs.take_back_from("w")
+    job = store.jobs.get("job")
+    assert (job.state, job.worker, job.deaths) == (state, None, 1)
+
+
+def test_a_worker_that_writes_after_all_keeps_its_job(url: str, store: Store) -> None:
+    add(store)
+    job = claim(store)
+    let_the_lease_run_out(url)
+    assert store.jobs.wish(job).state == JobState.RUNNING
+    assert beat(store, job)
+    assert store.jobs.take_back_silent() == []
+
+
+def test_a_job_that_workers_die_with_fails_unless_one_gets_any_further(store: Store) -> None:
+    add(store)
+    for deaths in (*range(1, MAX_DEATHS), *range(1, MAX_DEATHS + 1)):
+        job = claim(store)
+        if deaths == 1:
+            store.jobs.note_checkpoint(job, checkpoint="weights", epoch=1)
+        store.jobs.take_back_from("w")
+        assert store.jobs.get("job").deaths == deaths
+    job = store.jobs.get("job")
+    assert job.state == JobState.FAILED
+    assert job.problem is not None
+    assert job.problem["code"] == "worker-died"
+    assert job.checkpoint == "weights"
+
+
+def test_a_job_that_is_given_back_waits_again_and_its_worker_counts_for_no_death(store: Store) -> None:
     add(store)
     for attempt in range(1, 6):
-        job = store.claim("job")
-        assert job is not None
-        assert job.attempt == attempt
-        store.heartbeat(job, epoch=3, metrics={"training_loss": 0.5})
-        store.put_back(job)
-        assert [waiting.id for waiting in store.waiting_jobs(limit=9)] == ["job"]
-    waiting = store.job("job")
-    assert waiting.deaths == 0
-    assert (waiting.state, waiting.epoch, waiting.metrics) == (JobState.QUEUED, 0, None)
+        job = claim(store)
+        assert (job.attempt, job.epoch, job.metrics) == (attempt, 0, None), "nothing was kept to go on from"
+        beat(store, job, epoch=3)
+        store.jobs.give_back(job)
+    waiting = store.jobs.get("job")
+    assert (waiting.state, waiting.deaths, waiting.worker) == (JobState.QUEUED, 0, None)
 
 
-def test_given_data_are_read_back_as_they_were_given(tmp_path: Path) -> None:
-    files = Files(tmp_path)
-    for labels in (["a", "b\x00"], [3, -1]):
-        points = from_rows([[0.0, 1.0], [2.0, 3.0]], labels)  # type: ignore[arg-type]
-        files.put_points(points)
-        files.put_points(points)
-        again = files.points(points.digest)
-        assert again.digest == points.digest
-        assert again.classes == points.classes
+def test_whoever_watches_gets_the_latest_weights_of_a_job_that_runs(url: str, store: Store) -> None:
+    add(store)
+    job = claim(store)
+    assert not store.jobs.wish(job).watched
+    store.events.watch(["job"], seconds=60)
+    assert store.jobs.wish(job).watched
+    assert store.events.snapshot("job") is None
+    for epoch in (1, 2):
+        store.jobs.note_snapshot(job, epoch=epoch, weights=bytes([epoch]))
+        snapshot = store.events.snapshot("job")
+        assert snapshot is not None
+        assert (snapshot.serial, snapshot.epoch, snapshot.weights) == (epoch, epoch, bytes([epoch]))
+        assert store.events.latest(["job"])["job"].snapshot == epoch
+    store.events.watch(["job"], seconds=0)
+    assert not store.jobs.wish(job).watched
+    publish(store, job)
+    assert store.events.snapshot("job") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"rot", None])
-def test_given_data_that_are_damaged_are_not_trained_on(tmp_path: Path, content: bytes | None) -> None:
-    files = Files(tmp_path)
-    points, other = from_rows([[0.0], [1.0]], [0, 1]), from_rows([[0.0], [2.0]], [0, 1])
-    files.put_points(points)
-    files.put_points(other)
-    kept = tmp_path / "datasets" / f"{points.digest}.npz"
-    kept.write_bytes(content if content is not None else (kept.parent / f"{other.digest}.npz").read_bytes())
-    with pytest.raises(DamagedData):
-        datasets.load(files, datasets.describe(points), points.digest)
+def test_a_publication_is_told_when_every_api_process_there_is_serves_it(url: str, store: Store) -> None:
+    stores = {name: Store(url, server=name) for name in ("a", "b")}
+    for name in stores:
+        store.servers.announce(name, seen_seq=0, lease_s=60)
+    add(store)
+    publish(store, claim(store))
 
+    def told_by(name: str) -> tuple[str, list[str]]:
+        job = stores[name].jobs.get("job")
+        ended = job.state.ended
+        assert (job.version is not None, job.finished_at is not None) == (ended, ended)
+        (listed,) = stores[name].jobs.page(limit=9, state=job.state)[0]
+        assert listed == job
+        return job.state.value, [state for _, state in told(stores[name])]
 
-def test_a_generator_that_has_changed_since_a_job_was_made_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(DamagedData):
-        datasets.load(Files(tmp_path), {"dataset": "flower"}, "the digest of other points")
+    running, done = ("running", ["queued", "running"]), ("succeeded", ["queued", "running", "succeeded", "succeeded"])
+    assert (told_by("a"), told_by("b")) == (running, running)
+    store.servers.announce("a", seen_seq=1, lease_s=60)
+    assert (told_by("a"), told_by("b")) == (running, done), "what a process serves itself is for itself to see to"
+    store.servers.announce("b", seen_seq=1, lease_s=60)
+    assert (told_by("a"), told_by("b")) == (done, done)
+
+    store.servers.announce("b", seen_seq=0, lease_s=60)
+    assert told_by("a") == running
+    store.servers.announce("b", seen_seq=0, lease_s=-1)
+    assert told_by("a") == done, "a process that is gone holds up nobody"
+    store.servers.announce("b", seen_seq=0, lease_s=60)
+    store.servers.withdraw("b")
+    assert told_by("a") == done
+    for each in stores.values():
+        each.close()
 
 
 def test_a_database_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:
@@ -264,12 +551,24 @@ def test_a_database_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> N
     (tmp_path / "folder.db").mkdir()
     for name in ("rotten.db", "folder.db"):
         with pytest.raises(StoreUnavailable):
-            Store(tmp_path / name)
+            Store(sqlite_url(tmp_path / name))
+    with pytest.raises(StoreUnavailable):
+        Store("postgresql://nobody@127.0.0.1:9/nothing")
 
 
 def test_a_data_folder_may_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "what?mode=ro&a#b%20c"
-    store = Store(Files(folder).database)
+    store = Store(Files(folder).database_url)
     add(store)
     store.close()
     assert (folder / "separatrix.db").exists()
+
+
+def test_readers_do_not_wait_for_a_writer(url: str, store: Store) -> None:
+    add(store)
+    database = Database(url)
+    with database.writing() as connection:
+        connection.execute(text("UPDATE jobs SET epoch = 5"))
+        assert store.jobs.get("job").epoch == 0
+    assert store.jobs.get("job").epoch == 5
+    database.close()

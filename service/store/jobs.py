@@ -1,0 +1,540 @@
+"""Jobs: every query about them, and every rule about who may change a row.
+
+A change of a job reads its row, locked until the transaction ends, decides, and writes the row and what there is to tell
+of it, the job's events. A worker names the attempt that it works for, and changes nothing if the job has moved on, so
+that a job never has two writers. Every method is one transaction.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, func, insert, select, update
+
+from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
+from service.records import EventKind, Job, JobState
+from service.store.database import Database
+from service.store.servers import served_by_all
+from service.store.tables import events, idempotency_keys, jobs, now, snapshots, versions
+
+LEASE_S = 15.0
+"""How long a worker may be silent before its job goes to another. Its heartbeats are far more frequent."""
+
+MAX_DEATHS = 3
+"""A job that so many workers in a row died with, none of them getting any further, is at fault itself."""
+
+KEY_S = 24 * 3600.0
+"""How long an idempotency key is remembered."""
+
+AT_ONCE = 100
+"""How many silent workers one look finds; the next is a moment later."""
+
+_HELD = tuple(state for state in JobState if state.held)
+_ENDED = tuple(state for state in JobState if state.ended)
+
+
+class News(NamedTuple):
+    """An event that is yet to be written."""
+
+    kind: EventKind
+    data: dict[str, Any]
+
+
+class Wish(NamedTuple):
+    """What is asked of the worker of a job: the job's state, None if it is another's now; and whether anybody watches."""
+
+    state: JobState | None
+    watched: bool
+
+
+class Jobs:
+    """The queue, and what became of what was in it."""
+
+    def __init__(self, database: Database, *, lease_s: float = LEASE_S, server: str | None = None) -> None:
+        """`lease_s` is how long a worker may be silent; `server` names the API process that this is for, if it is one.
+
+        As long as another API process has yet to learn of the version that a job has published, the job is reported as
+        running still: what is reported as succeeded is served everywhere.
+        """
+        self._database = database
+        self._lease_s = lease_s
+        self._server = server
+
+    # as those who ask for them see them
+
+    def add(self, job: Job, *, max_queued: int, key: str | None = None) -> str:
+        """Puts a job in the queue, or finds the one that was added under the same key; gives the id.
+
+        Raises:
+            QueueFull: `max_queued` jobs wait already.
+            KeyReused: the key belongs to a job that is not the same.
+        """
+        with self._database.writing(serial=True) as connection:
+            earlier = _under_key(connection, key, job) if key else None
+            if earlier is not None:
+                return earlier
+            _require_room(connection, max_queued)
+            _insert(connection, job)
+            if key:
+                outdated = idempotency_keys.c.created_at <= time.time() - KEY_S
+                connection.execute(delete(idempotency_keys).where(outdated))
+                row = {"key": key, "payload": _payload(job), "job_id": job.id, "created_at": time.time()}
+                connection.execute(insert(idempotency_keys), row)
+            return job.id
+
+    def added(self, job: Job, *, max_queued: int, key: str | None = None) -> str | None:
+        """The id of the job that `add` would find; None if it would add one.
+
+        Raises:
+            QueueFull, KeyReused: as `add`.
+        """
+        with self._database.reading() as connection:
+            earlier = _under_key(connection, key, job) if key else None
+            if earlier is None:
+                _require_room(connection, max_queued)
+            return earlier
+
+    def add_claimed(self, job: Job, *, worker: str) -> Job:
+        """Adds a job that the caller works on itself, claimed as by `claim`: no other worker ever sees it waiting."""
+        with self._database.writing() as connection:
+            return self._claim(connection, _insert(connection, job), worker)
+
+    def add_starters(self, starters: Sequence[Job]) -> list[Job]:
+        """Puts jobs in the queue: all if there never was a job, else those that failed before and have no version yet.
+
+        Returns:
+            The jobs that were added.
+        """
+        with self._database.writing(serial=True) as connection:
+            rows = connection.execute(select(jobs.c.model, jobs.c.origin, jobs.c.state)).all()
+            states = {job.model: {row.state for row in rows if row[:2] == (job.model, "starter")} for job in starters}
+            published = set(connection.scalars(select(versions.c.model).distinct()))
+            added = [
+                job
+                for job in starters
+                if (not rows and not published)
+                or (states[job.model] == {JobState.FAILED} and job.model not in published)
+            ]
+            for job in added:
+                _insert(connection, job)
+            return added
+
+    def get(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+        """
+        with self._database.reading() as connection:
+            row = connection.execute(self._reported().where(jobs.c.id == job_id)).one_or_none()
+        if row is None:
+            raise JobNotFound("GET /jobs lists them.")
+        return _reported(row)
+
+    def page(
+        self, *, limit: int, after: str | None = None, state: JobState | None = None, model: str | None = None
+    ) -> tuple[list[Job], bool]:
+        """A page of jobs, newest first, and whether more follow. `after` is the id of the last job of the page before.
+
+        Raises:
+            JobNotFound: there is no job of the id `after`.
+        """
+        query = self._reported().order_by(jobs.c.seq.desc()).limit(limit + 1)
+        if state is not None:
+            query = query.where(self._reported_state == state.value)
+        if model is not None:
+            query = query.where(jobs.c.model == model)
+        with self._database.reading() as connection:
+            if after is not None:
+                seq = connection.scalar(select(jobs.c.seq).where(jobs.c.id == after))
+                if seq is None:
+                    raise JobNotFound("The cursor must be the id of a job.")
+                query = query.where(jobs.c.seq < seq)
+            rows = connection.execute(query).all()
+        return [_reported(row) for row in rows[:limit]], len(rows) > limit
+
+    def unended_starters(self) -> list[Job]:
+        """The starters that have not ended, oldest first."""
+        unended = and_(jobs.c.origin == "starter", jobs.c.state.not_in(_ENDED))
+        with self._database.reading() as connection:
+            return [_job(row) for row in connection.execute(select(jobs).where(unended).order_by(jobs.c.seq))]
+
+    def cancel(self, job_id: str) -> None:
+        """Cancels a job that no worker has, asks the worker of any other to stop; nothing if it is cancelled already.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+            WrongState: it has ended otherwise.
+        """
+        with self._database.writing() as connection:
+            job = _locked(connection, job_id)
+            match job.state:
+                case JobState.QUEUED | JobState.PAUSED:
+                    _end(connection, job, JobState.CANCELLED)
+                case JobState.RUNNING | JobState.PAUSING:
+                    _move(connection, job, JobState.CANCELLING)
+                case JobState.SUCCEEDED | JobState.FAILED:
+                    raise WrongState(f"It has {job.state} already.")
+
+    def pause(self, job_id: str) -> None:
+        """Holds back a job that waits, asks the worker of a running one to stop; nothing if it is paused already.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+            WrongState: it has ended, or is to be cancelled.
+        """
+        with self._database.writing() as connection:
+            job = _locked(connection, job_id)
+            match job.state:
+                case JobState.QUEUED:
+                    _move(connection, job, JobState.PAUSED)
+                case JobState.RUNNING:
+                    _move(connection, job, JobState.PAUSING)
+                case JobState.PAUSED | JobState.PAUSING:
+                    pass
+                case _:
+                    raise WrongState(f"It is {job.state}; only a job that waits or runs can be paused.")
+
+    def resume(self, job_id: str) -> None:
+        """Has a paused job go on where it was; nothing if it was not paused.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+            WrongState: it has ended, or is to be cancelled.
+        """
+        with self._database.writing() as connection:
+            job = _locked(connection, job_id)
+            match job.state:
+                case JobState.PAUSED:
+                    _move(connection, job, JobState.QUEUED)
+                case JobState.PAUSING:
+                    _move(connection, job, JobState.RUNNING)
+                case JobState.QUEUED | JobState.RUNNING:
+                    pass
+                case _:
+                    raise WrongState(f"It is {job.state}; only a paused job can go on.")
+
+    def delete(self, job_id: str) -> Job:
+        """Forgets a job that has ended, with its events; gives what it was. The version that it published stays.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+            WrongState: it has not ended.
+        """
+        with self._database.writing() as connection:
+            job = _locked(connection, job_id)
+            if not job.state.ended:
+                raise WrongState(f"It is {job.state}; cancel it first.")
+            connection.execute(delete(jobs).where(jobs.c.id == job_id))
+            return job
+
+    # as the workers take, tend and end them
+
+    def any_waits(self) -> bool:
+        """Whether a job waits for a worker."""
+        with self._database.reading() as connection:
+            return bool(connection.scalar(select(jobs.c.seq).where(jobs.c.state == JobState.QUEUED.value).limit(1)))
+
+    def claim(self, worker: str) -> Job | None:
+        """Takes the next job that waits for a new attempt, or gives None if none waits.
+
+        Next is the oldest job of the model that was last attended to the longest ago, so that no model's jobs wait for
+        all of another's.
+        """
+        with self._database.writing(serial=True) as connection:
+            while (seq := connection.scalar(_next_in_turn())) is not None:
+                job = _job(connection.execute(select(jobs).where(jobs.c.seq == seq).with_for_update()).one())
+                if job.state == JobState.QUEUED:  # else it was cancelled meanwhile
+                    return self._claim(connection, job, worker)
+            return None
+
+    def _claim(self, connection: Connection, job: Job, worker: str) -> Job:
+        anew: dict[str, Any] = {} if job.checkpoint else {"epoch": 0, "metrics": None}
+        claimed = replace(
+            job,
+            state=JobState.RUNNING,
+            attempt=job.attempt + 1,
+            worker=worker,
+            started_at=job.started_at or time.time(),
+            **anew,
+        )
+        changes: dict[str, Any] = {
+            key: getattr(claimed, key) for key in ("state", "attempt", "worker", "started_at", *anew)
+        }
+        changes |= {"lease_until": now() + self._lease_s, "claimed_at": now()}
+        return _change(connection, claimed, [_status(claimed)], **changes)
+
+    def wish(self, job: Job) -> Wish:
+        """What is asked of the worker that makes this attempt."""
+        query = select(jobs.c.state, jobs.c.watched_until > now()).where(
+            jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(_HELD)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return Wish(None, False) if row is None else Wish(JobState(row[0]), bool(row[1]))
+
+    def heartbeat(
+        self, job: Job, *, epoch: int, metrics: dict[str, float | None] | None, ran_s: float, tell: bool = False
+    ) -> bool:
+        """Renews the lease and notes the progress, as an event too if there is anything to `tell`.
+
+        Returns:
+            Whether the job is still this attempt's.
+        """
+        with self._database.writing() as connection:
+            held = _held(connection, job)
+            if held is None:
+                return False
+            news = [News("metrics", {"epoch": epoch, "epochs": job.epochs, **(metrics or {})})] if tell else []
+            lease_until = now() + self._lease_s
+            _change(connection, held, news, lease_until=lease_until, epoch=epoch, metrics=metrics, ran_s=ran_s)
+            return True
+
+    def note_checkpoint(self, job: Job, *, checkpoint: str, epoch: int) -> bool:
+        """Notes where to go on from, should the worker die.
+
+        Returns:
+            Whether the job is still this attempt's.
+        """
+        with self._database.writing() as connection:
+            held = _held(connection, job)
+            if held is not None:
+                _change(connection, held, [News("checkpoint", {"epoch": epoch})], checkpoint=checkpoint, deaths=0)
+            return held is not None
+
+    def note_snapshot(self, job: Job, *, epoch: int, weights: bytes) -> None:
+        """Puts weights of a running job where those who watch look, in the place of the last."""
+        with self._database.noting() as connection:
+            if _held(connection, job) is None:
+                return
+            own = snapshots.c.job_id == job.id
+            fresh = update(snapshots).where(own).values(serial=snapshots.c.serial + 1, epoch=epoch, weights=weights)
+            if not connection.execute(fresh).rowcount:
+                row = {"job_id": job.id, "serial": 1, "epoch": epoch, "weights": weights}
+                connection.execute(insert(snapshots), row)
+
+    def publish(
+        self,
+        job: Job,
+        *,
+        card_digest: str,
+        epoch: int,
+        metrics: dict[str, float | None] | None,
+        restarts: list[dict[str, Any]] | None = None,
+    ) -> int | None:
+        """Ends a job as succeeded and makes its weights the next version of its model, both or neither.
+
+        Returns:
+            The version's number, or None if the job is another's now.
+        """
+        # versions are made one after the other, so that whoever has seen one has seen all with a lesser `seq`
+        with self._database.writing(serial=True) as connection:
+            held = _held(connection, job)
+            if held is None:
+                return None
+            latest = connection.scalar(select(func.max(versions.c.version)).where(versions.c.model == job.model))
+            version = (latest or 0) + 1
+            row = {
+                "model": job.model,
+                "version": version,
+                "job_id": job.id,
+                "checkpoint_id": job.checkpoint_id,
+                "card_digest": card_digest,
+                "created_at": time.time(),
+            }
+            seq = connection.execute(insert(versions).returning(versions.c.seq), row).scalar_one()
+            result = {"epoch": epoch, "metrics": metrics, "restarts": restarts, "version": version, "checkpoint": None}
+            _end(connection, held, JobState.SUCCEEDED, version_seq=seq, **result)
+            return version
+
+    def fail(self, job: Job, *, code: str, detail: str, **result: Any) -> bool:
+        """Ends a job as failed. `result` may be epoch, metrics, restarts and checkpoint, as in `Job`.
+
+        Returns:
+            Whether the job was still this attempt's.
+        """
+        with self._database.writing() as connection:
+            held = _held(connection, job)
+            if held is not None:
+                _end(connection, held, JobState.FAILED, problem={"code": code, "detail": detail}, **result)
+            return held is not None
+
+    def give_back(self, job: Job, *, checkpoint: str | None = None) -> bool:
+        """Gives a job up: to the queue, or to where it was asked to go. The next worker goes on from `checkpoint`.
+
+        Returns:
+            Whether the job was still this attempt's.
+        """
+        with self._database.writing() as connection:
+            held = _held(connection, job)
+            if held is not None:
+                _release(connection, held, **({"checkpoint": checkpoint, "deaths": 0} if checkpoint else {}))
+            return held is not None
+
+    def take_back_silent(self) -> list[Job]:
+        """Takes the jobs whose worker has let its lease run out from it, see `take_back_from`."""
+        silent = and_(jobs.c.state.in_(_HELD), jobs.c.lease_until < now())
+        return self._take_back(silent)
+
+    def take_back_from(self, worker: str) -> list[Job]:
+        """Takes the jobs of a worker that is dead from it: they go back to the queue, or to where they were asked to go.
+
+        A job that `MAX_DEATHS` workers have now died with fails.
+
+        Returns:
+            The jobs as they were.
+        """
+        return self._take_back(and_(jobs.c.state.in_(_HELD), jobs.c.worker == worker))
+
+    def _take_back(self, lost: ColumnElement[bool]) -> list[Job]:
+        with self._database.reading() as connection:
+            found = connection.scalars(select(jobs.c.id).where(lost).limit(AT_ONCE)).all()
+        taken = []
+        for job_id in found:
+            with self._database.writing() as connection:
+                query = select(jobs).where(jobs.c.id == job_id, lost).with_for_update()
+                row = connection.execute(query).one_or_none()  # a worker that has written meanwhile keeps its job
+                if row is not None:
+                    taken.append(_job(row))
+                    _bury(connection, taken[-1])
+        return taken
+
+    def _reported(self) -> Select[Any]:
+        return select(jobs, self._reported_state.label("reported_state"))
+
+    @property
+    def _reported_state(self) -> ColumnElement[str]:
+        served = served_by_all(jobs.c.version_seq, but=self._server)
+        return case((served, jobs.c.state), else_=JobState.RUNNING.value)
+
+
+def _next_in_turn() -> Select[Any]:
+    """The `seq` of the oldest waiting job of the model that was last attended to the longest ago."""
+    queued = jobs.c.state == JobState.QUEUED.value
+    heads = select(jobs.c.model, func.min(jobs.c.seq).label("seq")).where(queued).group_by(jobs.c.model).subquery()
+    same = jobs.alias()
+    attended = select(func.max(same.c.claimed_at)).where(same.c.model == heads.c.model).scalar_subquery()
+    return select(heads.c.seq).order_by(func.coalesce(attended, 0), heads.c.seq).limit(1)
+
+
+def _locked(connection: Connection, job_id: str) -> Job:
+    """The job as it is until this transaction ends.
+
+    Raises:
+        JobNotFound: there is no job of that id.
+    """
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
+    if row is None:
+        raise JobNotFound("GET /jobs lists them.")
+    return _job(row)
+
+
+def _held(connection: Connection, job: Job) -> Job | None:
+    """The job as it is until this transaction ends, if this attempt still has it."""
+    own = select(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(_HELD))
+    row = connection.execute(own.with_for_update()).one_or_none()
+    return None if row is None else _job(row)
+
+
+def _insert(connection: Connection, job: Job) -> Job:
+    connection.execute(insert(jobs), vars(job))
+    return _change(connection, job, [_status(job)])
+
+
+def _change(
+    connection: Connection, job: Job, news: Sequence[News], *, version_seq: int | None = None, **values: Any
+) -> Job:
+    """Writes changes of a locked job and what there is to tell of them; gives the job with its events counted."""
+    told = job.events + len(news)
+    columns = values | {"events": told} | ({} if version_seq is None else {"version_seq": version_seq})
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(columns))
+    if news:
+        at = time.time()
+        rows = [
+            {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **one._asdict()}
+            for number, one in enumerate(news, job.events + 1)
+        ]
+        connection.execute(insert(events), rows)
+    return replace(job, events=told)
+
+
+def _status(job: Job, **more: Any) -> News:
+    return News("status", {"status": job.state.value, "attempt": job.attempt, **more})
+
+
+def _move(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
+    _change(connection, job, [_status(replace(job, state=state))], state=state, **values)
+
+
+_NOBODYS: dict[str, Any] = {"worker": None, "lease_until": None}
+
+
+def _end(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
+    result = {key: values[key] for key in ("version", "problem") if key in values}
+    status = _status(replace(job, state=state), **result)
+    _change(
+        connection,
+        job,
+        [status, News("done", status.data)],
+        state=state,
+        finished_at=time.time(),
+        **values,
+        **_NOBODYS,
+    )
+    connection.execute(delete(snapshots).where(snapshots.c.job_id == job.id))
+
+
+def _release(connection: Connection, job: Job, **values: Any) -> None:
+    if job.state == JobState.CANCELLING:
+        _end(connection, job, JobState.CANCELLED, **values)
+    else:
+        state = JobState.PAUSED if job.state == JobState.PAUSING else JobState.QUEUED
+        _move(connection, job, state, **values, **_NOBODYS)
+
+
+def _bury(connection: Connection, job: Job) -> None:
+    """Releases a job whose worker is lost."""
+    deaths = job.deaths + 1
+    if job.state == JobState.CANCELLING or deaths < MAX_DEATHS:
+        _release(connection, job, deaths=deaths)
+        return
+    detail = (
+        f"Its training process died or fell silent {deaths} times in a row; the service's log may say why. "
+        "If memory ran out, try a smaller batch_size or narrower layers."
+    )
+    _end(connection, job, JobState.FAILED, deaths=deaths, problem={"code": "worker-died", "detail": detail})
+
+
+def _require_room(connection: Connection, max_queued: int) -> None:
+    queued = connection.scalar(select(func.count()).where(jobs.c.state == JobState.QUEUED.value))
+    if (queued or 0) >= max_queued:
+        raise QueueFull("Try again when some of the waiting jobs are done.")
+
+
+def _under_key(connection: Connection, key: str, job: Job) -> str | None:
+    """The id of the job that was added under a key not too long ago."""
+    own = select(idempotency_keys).where(idempotency_keys.c.key == key)
+    row = connection.execute(own.where(idempotency_keys.c.created_at > time.time() - KEY_S)).one_or_none()
+    if row is None:
+        return None
+    if row.payload != _payload(job):
+        raise KeyReused("Use a new key for another training.")
+    return str(row.job_id)
+
+
+def _payload(job: Job) -> str:
+    """What two requests under one key must agree in."""
+    return repr((job.model, job.recipe, sorted(job.metadata.items())))
+
+
+def _job(row: Row[Any]) -> Job:
+    values = {field.name: row._mapping[field.name] for field in fields(Job)}
+    return Job(**values | {"state": JobState(values["state"])})
+
+
+def _reported(row: Row[Any]) -> Job:
+    """The job as it may be told: see `Jobs`."""
+    job = _job(row)
+    state = JobState(row.reported_state)
+    return job if job.state == state else replace(job, state=state, version=None, finished_at=None)

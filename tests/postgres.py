@@ -1,0 +1,98 @@
+"""A real PostgreSQL server for tests, in a folder of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.serving import wait_until
+
+OPTIONS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200", "shared_buffers=32MB")
+
+
+class PostgreSQL:
+    """A server on a free port of the loopback. It refuses to run as root, so root runs it as `postgres`."""
+
+    def __init__(self) -> None:
+        """Starts it; skips the test where PostgreSQL is not installed, but not on continuous integration."""
+        self._programs = _programs()
+        self._user = "postgres" if os.getuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="separatrix-postgres-"))
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self._names = count(1)
+        data = str(self._folder / "data")
+        subprocess.run(
+            [self._programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=self._user,
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        options = [part for option in OPTIONS for part in ("-c", option)]
+        with (self._folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [self._programs / "postgres", "-D", str(self._folder / "data"), "-p", str(self.port), *options],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                user=self._user,
+            )
+        wait_until(self._answers)
+
+    def kill(self) -> None:
+        """Kills it and everything it has started, as a power cut would."""
+        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split()
+        for pid in [self.process.pid, *map(int, children)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
+        shutil.rmtree(self._folder)
+
+    def new_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{next(self._names)}"
+        with psycopg.connect(self._address, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    @property
+    def _address(self) -> str:
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=2"
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self._folder / "log").read_text()
+        try:
+            psycopg.connect(self._address).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _programs() -> Path:
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not folders:
+        missing = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return folders[-1].parent

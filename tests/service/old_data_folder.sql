@@ -1,0 +1,7 @@
+CREATE TABLE jobs (seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id VARCHAR NOT NULL, model VARCHAR NOT NULL, origin VARCHAR NOT NULL, data JSON NOT NULL, data_digest VARCHAR NOT NULL, network JSON NOT NULL, training JSON NOT NULL, recipe VARCHAR NOT NULL, state VARCHAR NOT NULL, attempt INTEGER NOT NULL, deaths INTEGER NOT NULL, lease_until FLOAT, epoch INTEGER NOT NULL, metrics JSON, version INTEGER, kept BOOLEAN NOT NULL, restarts JSON, problem JSON, created_at FLOAT NOT NULL, started_at FLOAT, finished_at FLOAT, UNIQUE (id));
+INSERT INTO jobs VALUES(1,'done','m','http','{"dataset": "flower"}','d','{}','{"epochs": 10}','r','succeeded',1,0,NULL,10,'{"training_loss": 0.5}',1,0,'[]',NULL,1.0,1795413181.7934587001,1795413181.7966845035);
+INSERT INTO jobs VALUES(2,'diverged','m','http','{"dataset": "flower"}','d','{}','{"epochs": 10}','r','failed',2,0,NULL,3,NULL,NULL,1,'[]','{"code": "diverged", "detail": "d"}',1.0,1795413181.7996060848,1795413181.8057715892);
+INSERT INTO jobs VALUES(3,'waiting','m','http','{"dataset": "flower"}','d','{}','{"epochs": 10}','r','queued',0,0,NULL,0,NULL,NULL,0,NULL,NULL,1.0,NULL,NULL);
+CREATE TABLE versions (seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, model VARCHAR NOT NULL, version INTEGER NOT NULL, job_id VARCHAR NOT NULL, checkpoint_id VARCHAR NOT NULL, card_digest VARCHAR NOT NULL, created_at FLOAT NOT NULL, UNIQUE (model, version));
+INSERT INTO versions VALUES(1,'m',1,'done','done-1','c',1795413181.7966845035);
+CREATE INDEX ix_jobs_state ON jobs (state);

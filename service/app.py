@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from threading import Event
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import FastAPI
 
 from service.api import datasets, grids, jobs, metrics, openapi, predictions, problems, registry, system
@@ -19,7 +20,9 @@ from service.api.grids import KeptGrids
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
 from service.api.predictions import Predict
+from service.errors import StoreUnavailable
 from service.jobs.local import LocalEngine
+from service.presence import Presence
 from service.registry import Registry
 from service.settings import Settings
 from service.starters import Starters
@@ -29,8 +32,11 @@ from service.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-HOUSEKEEPING_S = 0.25
-"""How often to look for versions of other processes and for jobs without a worker: three small indexed queries."""
+LOOK_S = 0.05
+"""How often to look for versions that other processes have published: one small indexed query."""
+
+RECONCILE_S = 0.25
+"""How often to look for jobs without a worker: two such queries."""
 
 HEAVY_ANSWERS = 4
 """Most large answers that are made at a time; more would only take turns on the same cores."""
@@ -51,17 +57,14 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        server = secrets.token_hex(8)
         files = Files(settings.data_dir)
-        store = Store(files.database)
+        store = Store.of(settings, files, server=server)
         bell = Bell()
-        engine = LocalEngine(
-            store,
-            settings.data_dir,
-            processes=settings.training_processes,
-            log_level=settings.log_level,
-            on_end=bell.ring,
-        )
+        engine = LocalEngine(store, settings, on_end=bell.ring)
         versions = Registry(store, files)
+        presence = Presence(server, store, versions)
+        presence.renew()
         trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
         starters = Starters(store, versions, trainer)
         app.state.services = Services(
@@ -81,15 +84,16 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
         if settings.starters:
             starters.begin()
         starters.observe()
-        housekeeping = asyncio.create_task(_keep_house(app.state.services))
-        try:
+        async with create_task_group() as tasks:
+            tasks.start_soon(_repeat, "looking for new versions", presence.renew, LOOK_S)
+            tasks.start_soon(_repeat, "looking for jobs without a worker", trainer.reconcile, RECONCILE_S)
+            tasks.start_soon(_observe_starters, starters)
             yield
-        finally:
-            housekeeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await housekeeping
-            await to_thread.run_sync(engine.close)
-            store.close()
+            tasks.cancel_scope.cancel()
+        await to_thread.run_sync(engine.close)
+        with suppress(StoreUnavailable):
+            await to_thread.run_sync(presence.end)
+        store.close()
 
     app = FastAPI(
         title="Separatrix",
@@ -110,14 +114,27 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
     return Brief(Edge(app, endpoints, figures), app, figures, settings)
 
 
-async def _keep_house(services: Services) -> None:
-    """Keeps up with what other processes do to the data folder, for as long as the service runs."""
+async def _repeat(what: str, act: Callable[[], None], pause_s: float) -> None:
+    """Does something again and again, for as long as the service runs, and says once when it begins to fail."""
+    failing = False
     while True:
         try:
-            await to_thread.run_sync(services.registry.refresh)
-            await to_thread.run_sync(services.trainer.reconcile)
-            if not services.starters.ready:
-                await to_thread.run_sync(services.starters.observe)
+            await to_thread.run_sync(act)
+            if failing:
+                logger.warning("%s works again", what)
+            failing = False
+        except StoreUnavailable:
+            if not failing:
+                logger.error("%s fails, since the database is away; it is tried again", what)
+            failing = True
         except Exception:
-            logger.exception("housekeeping failed, and is tried again")
-        await asyncio.sleep(HOUSEKEEPING_S)
+            logger.exception("%s failed, and is tried again", what)
+        await asyncio.sleep(pause_s)
+
+
+async def _observe_starters(starters: Starters) -> None:
+    """Until they are there."""
+    while not starters.ready:
+        with suppress(StoreUnavailable):
+            await to_thread.run_sync(starters.observe)
+        await asyncio.sleep(RECONCILE_S)

@@ -43,6 +43,7 @@ def _setting(name: str, *flags: str) -> Any:
 
 
 DataDir = Annotated[Path | None, _setting("data_dir")]
+DatabaseUrl = Annotated[str | None, _setting("database_url")]
 Version = Annotated[int | None, typer.Option(min=1, help="The latest, if not given.")]
 
 
@@ -52,7 +53,12 @@ def serve(
     port: Annotated[int | None, _setting("port")] = None,
     insecure: Annotated[bool | None, _setting("insecure", "--insecure")] = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    workers: Annotated[int | None, _setting("workers")] = None,
     training_processes: Annotated[int | None, _setting("training_processes")] = None,
+    max_training_s: Annotated[float | None, _setting("max_training_s")] = None,
+    max_training_memory_bytes: Annotated[int | None, _setting("max_training_memory_bytes")] = None,
+    lease_s: Annotated[float | None, _setting("lease_s")] = None,
     starters: Annotated[bool | None, _setting("starters", "--starters/--no-starters")] = None,
     log_level: Annotated[str | None, _setting("log_level")] = None,
     max_body_bytes: Annotated[int | None, _setting("max_body_bytes")] = None,
@@ -106,6 +112,7 @@ def train(
         ImplementationChoice | None, typer.Option(help="What trains; by default the faster one.")
     ] = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Train a network and publish it as the next version of a model."""
     with _one_clear_line():
@@ -114,7 +121,7 @@ def train(
         if csv is not None and dataset is not None:
             raise InvalidInput("csv", "give either a CSV file or a data set")
         command.run(
-            _settings(data_dir=data_dir),
+            _settings(data_dir=data_dir, database_url=database_url),
             model=model,
             data=csv or DatasetSpec(dataset=dataset or "flower", n=n, noise=noise, seed=data_seed, classes=classes),
             network=NetworkSpec(kind=network, hidden=_widths(hidden), activation=activation),
@@ -148,6 +155,7 @@ def predict(
     point: Annotated[list[str] | None, typer.Option(help="One point, such as 0.5,-0.25; may be given often.")] = None,
     version: Version = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Say which class points belong to."""
     with _one_clear_line():
@@ -155,7 +163,13 @@ def predict(
 
         if (csv is None) == (not point):
             raise InvalidInput("points", "give either --point or a CSV file")
-        command.run(_settings(data_dir=data_dir), model=model, version=version, csv=csv, points=point or [])
+        command.run(
+            _settings(data_dir=data_dir, database_url=database_url),
+            model=model,
+            version=version,
+            csv=csv,
+            points=point or [],
+        )
 
 
 @app.command()
@@ -165,21 +179,28 @@ def boundary(
     version: Version = None,
     resolution: Annotated[int, typer.Option(help="Columns and rows of the grid.")] = 600,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Draw where a model draws the line: its regions, the training points over them, and how many it gets right."""
     with _one_clear_line():
         from service.commands import boundary as command
 
-        command.run(_settings(data_dir=data_dir), model=model, version=version, out=out, resolution=resolution)
+        command.run(
+            _settings(data_dir=data_dir, database_url=database_url),
+            model=model,
+            version=version,
+            out=out,
+            resolution=resolution,
+        )
 
 
 @app.command()
-def models(data_dir: DataDir = None) -> None:
+def models(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """List the published models."""
     with _one_clear_line():
         from service.commands import models as command
 
-        command.run(_settings(data_dir=data_dir))
+        command.run(_settings(data_dir=data_dir, database_url=database_url))
 
 
 def _settings(**given: Any) -> Settings:

@@ -1,7 +1,9 @@
 """The published versions as this process serves them: each loaded once, then answered for from memory."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,6 +42,11 @@ class Registry:
     """All published versions, by model name and number.
 
     Readers take no lock: each refresh puts new mappings in the place of the old.
+
+    Attributes:
+        seen_seq: every version up to that one is served.
+        fresh_until: the time (`time.monotonic`) until which others take it for granted that this process learns of
+            every version before anybody is told; later, it looks before it says which one is the latest.
     """
 
     def __init__(self, store: Store, files: Files) -> None:
@@ -48,21 +55,22 @@ class Registry:
         self._files = files
         self._models: Mapping[str, Mapping[int, Version]] = {}
         self._loaded: Mapping[tuple[str, int | None], LoadedVersion] = {}
-        self._seen_seq = 0
+        self.seen_seq = 0
+        self.fresh_until = math.inf
         self._unread: dict[int, PublishedVersion] = {}  # by seq
         self._refreshing = threading.Lock()
 
     def refresh(self) -> None:
         """Loads the versions published since the last call, by whichever process. One small query if there are none."""
         with self._refreshing:
-            new = self._store.versions_after(self._seen_seq)
+            new = self._store.versions.after(self.seen_seq)
             unread = [*self._unread.values(), *new]
             for published in unread:
                 versions = {**self._models.get(published.model, {}), published.version: self._load(published)}
                 self._models = {**self._models, published.model: dict(sorted(versions.items()))}
             if unread:
                 self._loaded = _loaded(self._models)
-            self._seen_seq = new[-1].seq if new else self._seen_seq
+            self.seen_seq = new[-1].seq if new else self.seen_seq
 
     def _load(self, published: PublishedVersion) -> Version:
         folder = self._files.checkpoint_folder(published.checkpoint_id)
@@ -114,7 +122,14 @@ class Registry:
 
     def loaded(self, model: str, number: int | None) -> LoadedVersion | None:
         """What `resolve` finds; None where it raises, or has yet to look for what another process published."""
+        if number is None and not self.is_fresh:
+            return None
         return self._loaded.get((model, number))
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the latest versions are known, without a look."""
+        return time.monotonic() < self.fresh_until
 
     def resolve(self, model: str, number: int | None) -> LoadedVersion:
         """The version that is to answer: the one of that number, or the latest that is not broken.
@@ -130,7 +145,7 @@ class Registry:
                 raise VersionBroken("Ask for another version; the list of models says which are served.")
             return found
         self.versions(model)
-        latest = self.loaded(model, None)
+        latest = self._loaded.get((model, None))
         if latest is not None:
             return latest
         raise VersionBroken("Every version of this model is damaged.")

@@ -1,10 +1,11 @@
 """Every setting of the service, each with its default, its bounds and its reason."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.specs import MAX_POINTS
@@ -25,11 +26,33 @@ class Settings(BaseSettings):
         Path("separatrix-data"),
         description="Folder of the database, the checkpoints and the data sets; made if missing.",
     )
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL in the place of a file in the data folder, such as "
+        "postgresql+psycopg://user:password@host/name; services that share it must share the data folder too.",
+    )
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer requests.")
     training_processes: int = Field(
         1,
-        ge=1,
+        ge=0,
         le=64,
-        description="Processes that train, each one job at a time. More than the cores less one slow predictions down.",
+        description="Processes that train, each one job at a time, for each process that answers requests; with 0 it "
+        "leaves all training to others. More than the cores less one slow predictions down.",
+    )
+    max_training_s: float = Field(
+        24 * 3600.0, ge=1, le=30 * 24 * 3600.0, description="Longest that a training may take, in seconds."
+    )
+    max_training_memory_bytes: int = Field(
+        6 * 2**30,
+        ge=2**26,
+        le=2**40,
+        description="Memory that a training may take. The largest that is accepted takes a few GB.",
+    )
+    lease_s: float = Field(
+        15.0,
+        ge=1,
+        le=3600,
+        description="How long a training process may be silent before its job goes to another, in seconds.",
     )
     starters: bool = Field(
         True, description="Train the tutorial's four networks on the flower data when the data folder is empty."
@@ -56,8 +79,15 @@ class Settings(BaseSettings):
         1_000, ge=1, le=100_000, description="Most trainings that wait for a process; beyond it /train answers 429."
     )
     shutdown_timeout_s: int = Field(
-        10, ge=1, le=600, description="Longest that requests in flight hold up a shutdown, in seconds."
+        5, ge=1, le=600, description="Longest that requests in flight hold up a shutdown, in seconds."
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _require_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.match(r"postgresql(\+psycopg)?://[^/]", url.get_secret_value()):
+            raise ValueError("must be such as postgresql+psycopg://user:password@host/name")
+        return url
 
     @model_validator(mode="after")
     def _refuse_strangers(self) -> Self:

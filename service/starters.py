@@ -44,7 +44,7 @@ class Starters:
 
     def observe(self) -> None:
         """Notes which starters are still to come, from this start or an earlier one that was cut short."""
-        self.pending = self._store.unended_starters()
+        self.pending = self._store.jobs.unended_starters()
         if not self.pending:
             self._registry.refresh()
             self.ready = True

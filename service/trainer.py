@@ -1,8 +1,9 @@
-"""Takes trainings in: checks what is asked for, writes the job's row, and sees to it that an engine has it."""
+"""Takes trainings in: checks what is asked for, writes the job's row, and sees to it that workers look at the queue."""
 
 import logging
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Mapping
 
@@ -11,18 +12,16 @@ from models.datasets import LabelledPoints
 from models.recipes import Recipe
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
 from service import datasets
+from service.errors import StoreUnavailable, WrongState
 from service.jobs.engine import JobEngine
-from service.records import NAME_PATTERN, NAME_RULE, Job, Origin
+from service.records import NAME_PATTERN, NAME_RULE, Job, JobState, Origin
 from service.store.files import Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-MAX_DEATHS = 3
-"""A job that so many workers died with is at fault itself, and would go on for ever."""
-
-AT_ONCE = 100
-"""How many jobs one reconciliation looks at; the next is a moment later."""
+PATIENCE_S = 3.0
+"""How long workers have to speak again after the database was away, or this machine slept, before they count as silent."""
 
 
 class Trainer:
@@ -34,38 +33,100 @@ class Trainer:
         self._files = files
         self._engine = engine
         self._max_queued_jobs = max_queued_jobs
+        self._reconciled = 0.0
+        self._patient_until = 0.0
 
-    def submit(
-        self, model: str, data: DatasetSpec | LabelledPoints, network: NetworkSpec, training: TrainingSpec
-    ) -> str:
-        """Puts a training in the queue and gives the job's id. Once this returns, the job is not lost.
+    def submit(self, job: Job, data: DatasetSpec | LabelledPoints, *, key: str | None = None) -> str:
+        """Puts a new job in the queue and gives its id. Once this returns, the job is not lost.
+
+        With an idempotency `key` under which such a job was submitted before, the id is that job's.
 
         Raises:
-            InvalidInput: see `new_job`.
             QueueFull: too many jobs wait.
+            KeyReused: the key belongs to another job.
         """
-        job = new_job(model, data, network, training, origin="http")
-        self._store.require_room(max_queued=self._max_queued_jobs)  # before the data are kept
+        earlier = self._store.jobs.added(job, max_queued=self._max_queued_jobs, key=key)  # before the data are kept
+        if earlier is not None:
+            return earlier
         datasets.keep(self._files, data)
-        self._store.add_job(job, max_queued=self._max_queued_jobs)
-        self._engine.start(job)
-        return job.id
+        job_id = self._store.jobs.add(job, max_queued=self._max_queued_jobs, key=key)
+        self._engine.wake()
+        return job_id
 
     def submit_starters(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
-        """Puts trainings in the queue, by model name; see `Store.add_starters` for when."""
-        starters = [new_job(model, *recipe, origin="starter") for model, recipe in trainings.items()]
-        for job in self._store.add_starters(starters):
-            self._engine.start(job)
+        """Puts trainings in the queue, by model name; see `Jobs.add_starters` for when."""
+        self._store.jobs.add_starters(
+            [new_job(model, *recipe, origin="starter") for model, recipe in trainings.items()]
+        )
+        self._engine.wake()
+
+    def resume(self, job_id: str) -> None:
+        """Has a paused job go on.
+
+        Raises:
+            JobNotFound, WrongState: as `Jobs.resume`.
+        """
+        self._store.jobs.resume(job_id)
+        self._engine.wake()
+
+    def retry(self, job_id: str) -> str:
+        """Puts a new job in the queue that is to do what one that did not succeed was to do; gives its id.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+            WrongState: it has succeeded, or has not ended.
+            QueueFull: too many jobs wait.
+        """
+        job = self._store.jobs.get(job_id)
+        if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            raise WrongState(f"It is {job.state}; only a job that failed or was cancelled can be tried again.")
+        again = Job(
+            id=_new_id(),
+            model=job.model,
+            origin=job.origin,
+            data=job.data,
+            data_digest=job.data_digest,
+            network=job.network,
+            training=job.training,
+            recipe=job.recipe,
+            metadata=job.metadata,
+            retry_of=job.id,
+            created_at=time.time(),
+        )
+        self._store.jobs.add(again, max_queued=self._max_queued_jobs)
+        self._engine.wake()
+        return again.id
+
+    def delete(self, job_id: str) -> None:
+        """Forgets a job that has ended, and the weights that are kept with it; a version that it published stays.
+
+        Raises:
+            JobNotFound, WrongState: as `Jobs.delete`.
+        """
+        job = self._store.jobs.delete(job_id)
+        if job.checkpoint is not None:
+            shutil.rmtree(self._files.checkpoint_folder(job.checkpoint), ignore_errors=True)
 
     def reconcile(self) -> None:
-        """Brings the jobs that wait to the engine, and those whose worker has fallen silent, whoever had them."""
-        for job in self._store.silent_jobs(limit=AT_ONCE):
-            # the row first: a worker that could only not write in time keeps its job by writing now
-            if self._store.take_back(job, max_deaths=MAX_DEATHS):
-                logger.error("the worker of job %s is silent; the job is taken from it", job.id)
-                self._engine.end_worker(job)
-        for job in self._store.waiting_jobs(limit=AT_ONCE):
-            self._engine.start(job)
+        """Takes jobs from workers that have fallen silent, whoever had them, and wakes ours if any job waits."""
+        now = time.monotonic()
+        if now - self._reconciled > PATIENCE_S:  # the first time, or time has stood still for this process
+            self._patient_until = now + PATIENCE_S
+        self._reconciled = now
+        try:
+            if now >= self._patient_until:
+                self._take_back()
+            if self._store.jobs.any_waits():
+                self._engine.wake()
+        except StoreUnavailable:
+            self._patient_until = time.monotonic() + PATIENCE_S
+            raise
+
+    def _take_back(self) -> None:
+        for job in self._store.jobs.take_back_silent():
+            logger.error("the worker of job %s is silent; the job is taken from it", job.id)
+            if job.worker is not None:
+                self._engine.end_worker(job.worker)
 
 
 def new_job(
@@ -75,6 +136,7 @@ def new_job(
     training: TrainingSpec,
     *,
     origin: Origin,
+    metadata: Mapping[str, str] | None = None,
 ) -> Job:
     """A job that nobody has yet put anywhere.
 
@@ -85,7 +147,7 @@ def new_job(
         raise InvalidInput("model", NAME_RULE)
     points = datasets.points_of(data)
     return Job(
-        id=secrets.token_hex(12),
+        id=_new_id(),
         model=model,
         origin=origin,
         data=datasets.describe(data),
@@ -93,5 +155,10 @@ def new_job(
         network=specs.asdict(network),
         training=specs.asdict(training),
         recipe=Recipe(points, network, training).digest,
+        metadata=dict(metadata or {}),
         created_at=time.time(),
     )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)

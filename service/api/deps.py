@@ -1,6 +1,7 @@
 """What the routes are given."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, TypeVar, cast
@@ -11,7 +12,7 @@ from fastapi import Depends, Path, Request
 from service.api.bell import Bell
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
-from service.errors import ModelNotFound, VersionNotFound
+from service.errors import ModelNotFound, StoreUnavailable, VersionNotFound
 from service.records import NAME_PATTERN
 from service.registry import Registry
 from service.settings import Settings
@@ -65,6 +66,9 @@ async def look_up(registry: Registry, look: Callable[[], Found]) -> Found:
     Raises:
         ModelNotFound, VersionNotFound, VersionBroken: as `look` does.
     """
+    if not registry.is_fresh:
+        with suppress(StoreUnavailable):  # then what is known must do
+            await to_thread.run_sync(registry.refresh)
     try:
         return look()
     except (ModelNotFound, VersionNotFound):

@@ -42,6 +42,7 @@ from service.api.pages import Page
 from service.api.patterns import JOB_ID_PATTERN
 from service.errors import NothingKept
 from service.records import NAME_PATTERN, Job, JobState
+from service.trainer import new_job
 
 router = APIRouter(tags=["training"])
 
@@ -232,7 +233,7 @@ def _links(job: Job) -> dict[str, str]:
     links = {"self": f"/jobs/{job.id}"}
     if job.version is not None:
         links["version"] = f"/models/{job.model}/versions/{job.version}"
-    if job.kept:
+    if job.checkpoint is not None:
         links["checkpoint"] = f"/jobs/{job.id}/checkpoint"
     return links
 
@@ -256,13 +257,14 @@ async def train(request: Request, response: Response, services: ServicesDep, pre
 
 
 def _submit(services: Services, body: TrainRequest) -> str:
-    data = body.data
-    return services.trainer.submit(
-        body.model,
-        DatasetSpec(**data.model_dump()) if isinstance(data, GeneratedData) else from_rows(data.points, data.labels),
-        NetworkSpec(**body.network.model_dump()),
-        specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True)),
+    data = (
+        DatasetSpec(**body.data.model_dump())
+        if isinstance(body.data, GeneratedData)
+        else from_rows(body.data.points, body.data.labels)
     )
+    network = NetworkSpec(**body.network.model_dump())
+    training = specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True))
+    return services.trainer.submit(new_job(body.model, data, network, training, origin="http"), data)
 
 
 @router.get("/jobs", response_model=Page[JobView])
@@ -273,7 +275,7 @@ async def list_jobs(
     status: Annotated[JobState | None, Query(description="Only jobs in that state.")] = None,
 ) -> Page[JobView]:
     """The jobs, newest first."""
-    jobs, has_more = await to_thread.run_sync(lambda: services.store.jobs(limit=limit, after=after, state=status))
+    jobs, has_more = await to_thread.run_sync(lambda: services.store.jobs.page(limit=limit, after=after, state=status))
     return Page.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
 
 
@@ -288,10 +290,10 @@ async def show_job(
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile)
 async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
     """The last finite weights of a training that diverged: a `state_dict`, as `.pth`."""
-    job = await to_thread.run_sync(services.store.job, job_id)
-    if not job.kept:
+    job = await to_thread.run_sync(services.store.jobs.get, job_id)
+    if job.checkpoint is None:
         raise NothingKept("Only a training that diverged keeps one; others publish a version or nothing.")
-    return await checkpoint_download(services, job.checkpoint_id, filename=f"{job.model}-{job.id}.pth")
+    return await checkpoint_download(services, job.checkpoint, filename=f"{job.model}-{job.id}.pth")
 
 
 async def _look(services: Services, job_id: str, prefer: str | None, request: Request, response: Response) -> Job:
@@ -305,7 +307,7 @@ async def _look(services: Services, job_id: str, prefer: str | None, request: Re
         async with services.waits:
             job = await _wait(services, job_id, request, wait_s)
     else:
-        job = await to_thread.run_sync(services.store.job, job_id)
+        job = await to_thread.run_sync(services.store.jobs.get, job_id)
     if job.version is not None:
         await to_thread.run_sync(services.registry.refresh)
     if not job.state.ended:
@@ -318,7 +320,7 @@ async def _wait(services: Services, job_id: str, request: Request, wait_s: int) 
     until = time.monotonic() + wait_s
     while True:
         ring = services.bell.next
-        job = await to_thread.run_sync(services.store.job, job_id)
+        job = await to_thread.run_sync(services.store.jobs.get, job_id)
         if job.state.ended or time.monotonic() >= until or services.stopping.is_set():
             return job
         if await request.is_disconnected():

@@ -27,6 +27,8 @@ STATUS: dict[type[ServiceError], int] = {
     errors.DatasetNotFound: 404,
     errors.JobNotFound: 404,
     errors.NothingKept: 404,
+    errors.WrongState: 409,
+    errors.KeyReused: 422,
     errors.QueueFull: 429,
     errors.NotReady: 503,
     errors.StoreUnavailable: 503,

@@ -1,15 +1,22 @@
 """`separatrix serve`."""
 
 import logging
+import multiprocessing
 import os
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Callable
+from functools import partial
 from threading import Event
 from types import FrameType
 
 import uvicorn
 from threadpoolctl import threadpool_limits
+from uvicorn.supervisors import Multiprocess
 
+from service.api.brief import Brief
 from service.app import create_app
 from service.settings import Settings
 from service.store.files import Files
@@ -21,14 +28,15 @@ SWITCH_INTERVAL_S = 0.0005
 
 def run(settings: Settings) -> None:
     """Serves until it is told to stop."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
-    Store(Files(settings.data_dir).database).close()  # says what is wrong with the folder in one line, uvicorn in fifty
+    _log(settings)
+    Store.of(settings, Files(settings.data_dir)).close()  # says what is wrong in one line, uvicorn in fifty
     _require_free(settings.host, settings.port)
-    stopping = Event()
     config = uvicorn.Config(
-        create_app(settings, stopping=stopping),
+        partial(application, settings),
+        factory=True,
         host=settings.host,
         port=settings.port,
+        workers=settings.workers,
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
@@ -36,11 +44,47 @@ def run(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,  # nobody asks where a request came from, and to find out costs a tenth of a small one
     )
+    if settings.workers == 1:
+        uvicorn.Server(config).run()
+    else:
+        Multiprocess(config, [config.bind_socket()]).run()
+
+
+def application(settings: Settings) -> Brief:
+    """The application as one serving process runs it. Called in that process, once uvicorn handles the signals."""
+    _log(settings)
     # how long a thread may keep the interpreter from the event loop; large answers take that long and more
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # small products are slower on more threads, and a request must not take the cores of its neighbours
-    with threadpool_limits(1):
-        _Server(config, stopping).run()
+    threadpool_limits(1)
+    stopping = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        _on_signal_also(number, stopping.set)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # one of several processes, none of which is to outlive their parent
+        threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
+    return create_app(settings, stopping=stopping)
+
+
+def _log(settings: Settings) -> None:
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+
+
+def _on_signal_also(number: int, act: Callable[[], object]) -> None:
+    """Acts when a signal comes, before whoever handles it already."""
+    before = signal.getsignal(number)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        act()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(number, handle)
+
+
+def _end_after(wait: Callable[[], object]) -> None:
+    wait()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _require_free(host: str, port: int) -> None:
@@ -55,15 +99,3 @@ def _require_free(host: str, port: int) -> None:
     except OSError as error:
         reason = f"{os.strerror(error.errno)}; choose another with --port" if error.errno else str(error)
         raise OSError(error.errno, reason, f"{host}:{port}") from None
-
-
-class _Server(uvicorn.Server):
-    """Says that it is stopping when it is told to, not only when the requests in flight are done."""
-
-    def __init__(self, config: uvicorn.Config, stopping: Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._stopping.set()
-        super().handle_exit(sig, frame)

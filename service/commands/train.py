@@ -35,20 +35,20 @@ def run(
     job = new_job(model, points, network, spec, origin="cli")
     with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
         datasets.keep(workspace.files, points)
-        job = workspace.store.add_claimed(job)
+        job = workspace.store.jobs.add_claimed(job, worker=f"command:{job.id}")
         with _progress(job.epochs) as bar:
             work(
                 job,
                 store=workspace.store,
                 files=workspace.files,
-                should_release=lambda: interrupted.yes,
+                should_leave=lambda: interrupted.yes,
                 on_progress=lambda passes, latest: bar.update(
                     bar.task_ids[0], completed=passes, loss=latest.loss, accuracy=latest.accuracy
                 ),
             )
         if interrupted.yes:
-            workspace.store.request_cancel(job.id)
-        job = workspace.store.job(job.id)
+            workspace.store.jobs.cancel(job.id)
+        job = workspace.store.jobs.get(job.id)
     _report(job, drawable=datasets.points_of(points).features == 2)
 
 

@@ -28,7 +28,7 @@ def open_workspace(settings: Settings, *, make: bool = False) -> Iterator[Worksp
         StoreUnavailable: its database cannot be opened.
     """
     files = Files(settings.data_dir, make=make)
-    store = Store(files.database)
+    store = Store.of(settings, files)
     try:
         registry = Registry(store, files)
         registry.refresh()

@@ -1,18 +1,19 @@
-"""What an engine is: it brings a worker to a job, and remembers nothing that the job's row does not say."""
+"""What an engine is: it brings workers to the queue, and remembers nothing that the rows do not say."""
 
 from typing import Protocol
 
-from service.records import Job
-
 
 class JobEngine(Protocol):
-    """Runs `worker.run_job` somewhere. Progress and results are read from the store, never from here."""
+    """Runs workers somewhere, which take the jobs that wait, one after the other, and run `worker.work` on each.
 
-    def start(self, job: Job) -> None:
-        """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
+    Progress and results are read from the store, never from here.
+    """
 
-    def end_worker(self, job: Job) -> None:
-        """Ends the worker that makes this attempt at the job, if it is one of this engine's."""
+    def wake(self) -> None:
+        """Sees to it that workers look at the queue soon. A hint, from any thread: to wake once too often costs little."""
+
+    def end_worker(self, worker: str) -> None:
+        """Ends the worker of that name, if it is one of this engine's."""
 
     def close(self) -> None:
         """Ends the workers. Jobs that they run go back to the queue."""

@@ -3,206 +3,250 @@
 import logging
 import multiprocessing
 import os
-import queue
+import resource
+import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from service.errors import StoreUnavailable
-from service.records import Job
+from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 STOP_S = 3.0
-"""How long a process may go on with the step it is in when the engine closes, before it is killed."""
+"""How long processes may go on with the step they are in when the engine closes, before they are killed."""
 
-RETRY_S = 1.0
-"""How long to wait before trying again to start a process, when the machine has no room for one."""
+RETRY_S = 0.5
+"""How long to wait before trying again what cannot be done now."""
 
 NICENESS = 10
 """How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
 
-NOT_YET = -1
-"""The attempt of a worker that was handed a job but has not claimed it."""
-
-_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the API's threads' locks as they happen to stand
+# Forked from a process that has imported everything, a training process is there in some 20 ms, and shares its memory.
+# Other systems than Linux fork less safely.
+_CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
 
 class LocalEngine:
-    """Hands each job to the next free process.
+    """Keeps so many training processes.
 
-    Each process has a thread of this one that hands it jobs, and starts another process when it finds it dead. A dead
-    process's job is not handed on from here: its lease runs out, and whoever reconciles the queue starts it again.
+    Each looks at the queue when it is woken, and works until no job waits. Between this process and each of them is a
+    pair of sockets: a byte to the worker says that a job may wait, one from it that a job may have ended; that the other
+    side is gone shows as the end of the file. A thread of this process starts another process in the place of one that
+    died, whose job it puts back.
     """
 
-    def __init__(
-        self, store: Store, data_dir: Path, *, processes: int, log_level: str, on_end: Callable[[], object]
-    ) -> None:
-        """Starts the processes; they are warm a second or two later, and jobs wait for them until then.
+    def __init__(self, store: Store, settings: Settings, *, on_end: Callable[[], object]) -> None:
+        """Returns at once; the processes are there a few seconds later, and jobs wait for them until then.
 
-        `on_end` is called when a process is done with a job, from a thread of the engine: a hint to look at the rows.
+        `on_end` is called when a job may have ended, from a thread of the engine: a hint to look at the rows.
         """
         self._store = store
+        self._settings = settings
         self._on_end = on_end
-        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._held: set[str] = set()
-        self._closing = threading.Event()
-        self._lock = threading.Lock()  # of what is held, of who is closing, and of what each worker has
-        self._workers = [_Worker(data_dir, log_level) for _ in range(processes)]
-        self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
-        for thread in self._threads:
-            thread.start()
+        self._name = secrets.token_hex(8)
+        self._started = 0
+        self._workers: list[_Worker] = []
+        self._lock = threading.Lock()  # of the list
+        self._closing, self._close = _CONTEXT.Pipe(duplex=False)
+        self._missing = settings.training_processes
+        self._thread = threading.Thread(target=self._tend, name="local-engine", daemon=True)
+        self._thread.start()
 
-    def start(self, job: Job) -> None:
-        """Sees to it that a worker takes the job soon. Asking again for a job that it holds changes nothing."""
-        with self._lock:
-            if job.id in self._held:
-                return
-            self._held.add(job.id)
-        self._waiting.put(job)
-
-    def end_worker(self, job: Job) -> None:
-        """Kills the process that makes this attempt, if it is one of ours; its thread starts another."""
+    def wake(self) -> None:
+        """Has the workers look at the queue."""
         with self._lock:
             for worker in self._workers:
-                if worker.job is not None and worker.job.id == job.id and worker.attempt == job.attempt:
-                    logger.error("training process %s is killed", worker.pid)
-                    worker.kill()
+                worker.wake()
+
+    def end_worker(self, worker: str) -> None:
+        """Kills the process of that name, if it is one of ours; another is started in its place."""
+        with self._lock:
+            for one in self._workers:
+                if one.name == worker:
+                    logger.error("training process %s is killed", one.process.pid)
+                    one.process.kill()
 
     def close(self) -> None:
         """Ends the processes. Jobs that they run go back to the queue."""
-        with self._lock:
-            self._closing.set()
-            for worker in self._workers:
-                self._waiting.put(None)
-                worker.stop()
+        self._close.close()
+        self._thread.join()
+        for worker in self._workers:
+            worker.pipe.close()
         until = time.monotonic() + STOP_S
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        with self._lock:
-            unfinished = [replace(worker.job, attempt=worker.attempt) for worker in self._workers if worker.job]
-        for thread, worker in zip(self._threads, self._workers, strict=True):
-            worker.kill()
-            worker.join()
-            thread.join()
-        for job in unfinished:
-            try:
-                self._store.put_back(job)
-            except StoreUnavailable:
-                logger.exception("job %s could not be put back; its lease will run out", job.id)
+        for worker in self._workers:
+            worker.process.join(max(0.0, until - time.monotonic()))
+            worker.process.kill()
+            worker.process.join()
+            with suppress(StoreUnavailable):  # else its lease runs out
+                self._store.jobs.take_back_from(worker.name, blame=False)
 
-    def _serve(self, worker: "_Worker") -> None:
-        while (job := self._waiting.get()) is not None:
-            with self._lock:
-                if self._closing.is_set():
-                    return
-                worker.job, worker.attempt = job, NOT_YET
-            survived = worker.run(job.id)
-            with self._lock:
-                worker.job = None
-                self._held.discard(job.id)
-            self._on_end()
-            if not survived and not self._replace(worker, job):
-                return
-
-    def _replace(self, worker: "_Worker", job: Job) -> bool:
-        """Starts another process in the place of one that died; False if the engine closes meanwhile."""
+    def _tend(self) -> None:
+        """Starts processes, waits for news of them, and starts others in the place of those that died."""
         while True:
-            with self._lock:  # `close` must see either the old process or the new one
-                if self._closing.is_set():
-                    return False
-                try:
-                    logger.error("training process %s died over job %s; starting another", worker.pid, job.id)
-                    worker.start_again()
-                    return True
-                except OSError as error:
-                    logger.error("no training process can be started (%s); trying again", error.strerror)
-            self._closing.wait(RETRY_S)
+            while self._missing:
+                if not self._start_one():
+                    if self._closing.poll(RETRY_S):
+                        return
+            pipes = {worker.pipe: worker for worker in self._workers}
+            for ready in wait([self._closing, *pipes]):
+                if ready is self._closing:
+                    return
+                if not pipes[ready].read():
+                    self._bury(pipes[ready])
+                self._on_end()
+
+    def _start_one(self) -> bool:
+        """Starts a process if the machine has room for one."""
+        self._started += 1
+        try:
+            worker = _Worker(f"{self._name}:{self._started}", self._settings, is_first=self._started == 1)
+        except OSError as error:
+            logger.error("no training process can be started (%s); trying again", error.strerror)
+            return False
+        with self._lock:
+            self._workers.append(worker)
+        self._missing -= 1
+        return True
+
+    def _bury(self, worker: "_Worker") -> None:
+        with self._lock:
+            self._workers.remove(worker)
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        self._missing += 1
+        logger.error("training process %s died; starting another", worker.process.pid)
+        try:
+            self._store.jobs.take_back_from(worker.name)
+        except StoreUnavailable:
+            logger.error("its job could not be put back; that is done when its lease has run out")
+        if time.monotonic() - worker.began < RETRY_S:  # it may be no job's fault, and the next one's fate
+            self._closing.poll(RETRY_S)
 
 
 class _Worker:
-    """One training process, this side of the pipe to it, the job that it was handed, and the attempt that it makes."""
+    """One training process, this side."""
 
-    def __init__(self, data_dir: Path, log_level: str) -> None:
-        self.job: Job | None = None
-        self.attempt = NOT_YET
-        self._arguments = (data_dir, log_level)
-        self._process, self._pipe = self._start()
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
-    def _start(self) -> tuple[SpawnProcess, "Connection[str | None, int | None]"]:
-        here, there = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_work, args=(there, *self._arguments), name="separatrix-training", daemon=True)
-        process.start()
-        there.close()  # the process has its own; when it dies, ours reads the end of the file
-        return process, here
-
-    def start_again(self) -> None:
-        self._pipe.close()
-        self._process.kill()
-        self._process.join()
-        self._process, self._pipe = self._start()
-
-    def run(self, job_id: str) -> bool:
-        """Has the process run a job to its end; False if the process died."""
+    def __init__(self, name: str, settings: Settings, *, is_first: bool) -> None:
+        """Starts it; it looks at the queue by itself at first."""
+        self.name = name
+        self.began = time.monotonic()
+        self.pipe, there = _CONTEXT.Pipe()
+        os.set_blocking(self.pipe.fileno(), False)
+        self.process = _CONTEXT.Process(
+            target=_work, args=(there, name, settings, is_first), name="separatrix-training", daemon=True
+        )
         try:
-            self._pipe.send(job_id)
-            while (attempt := self._pipe.recv()) is not None:
-                self.attempt = attempt
-        except (EOFError, OSError):
+            _CONTEXT.set_forkserver_preload(["service.jobs.warm"])
+            self.process.start()
+        except BaseException:
+            self.pipe.close()
+            raise
+        finally:
+            there.close()  # the process has its own; when it dies, ours reads the end of the file
+
+    def wake(self) -> None:
+        with suppress(OSError):  # it is full of bytes to wake it, or the process is dead
+            os.write(self.pipe.fileno(), b"!")
+
+    def read(self) -> bool:
+        """Takes what the process has said; False if it has died."""
+        try:
+            return os.read(self.pipe.fileno(), 4096) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
             return False
-        return True
-
-    def stop(self) -> None:
-        """Ends the process: at once if it has no job, else as soon as it has put the job back."""
-        if self.job is None:
-            self._process.terminate()
-        with suppress(OSError):  # raised when it is dead already
-            self._pipe.send(None)
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def join(self) -> None:
-        self._process.join()
 
 
-def _work(pipe: "Connection[int | None, str | None]", data_dir: Path, log_level: str) -> None:
-    """What a training process does: job after job, until it is told to stop or the API process is gone.
-
-    Anything in the pipe during a job, be it the word to stop or its end, means: put the job back and stop.
-    """
+def _work(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_first: bool) -> None:
+    """What a training process does: job after job, until the other side of the pipe is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(NICENESS)
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     [training] %(message)s")
-    # torch and numba take seconds to import, and only this process needs them
-    from models.compiled import warm_up_answers, warm_up_training
-    from service.jobs.worker import run_job
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     [training] %(message)s")
+    from models.compiled import warm_up_answers
+    from service.jobs.worker import work
 
-    files = Files(data_dir)
-    store = Store(files.database)
-    warm_up_training()
-    # for the serving process, which would else compile when first asked for something large
-    threading.Thread(target=warm_up_answers, daemon=True).start()
-    try:
-        while (job_id := pipe.recv()) is not None:
-            try:
-                run_job(job_id, store=store, files=files, should_release=pipe.poll, on_claim=pipe.send)
-            except Exception:
-                logger.exception("job %s could not be brought to an end; it will be tried again", job_id)
-            pipe.send(None)
-    except (EOFError, OSError):
-        pass  # the API process is gone
-    finally:
-        store.close()
+    if is_first:  # for the serving process, which would else compile when first asked for something large
+        threading.Thread(target=warm_up_answers, daemon=True).start()
+    _bound_memory(settings.max_training_memory_bytes)
+    call = _Call(pipe)
+    files = Files(settings.data_dir)
+    while not call.is_over:
+        try:
+            store = Store.of(settings, files)
+            break
+        except StoreUnavailable:
+            call.wait(RETRY_S)
+    while not call.is_over:
+        call.clear()
+        try:
+            while not call.is_over and (job := store.jobs.claim(name)) is not None:
+                work(
+                    job,
+                    store=store,
+                    files=files,
+                    max_training_s=settings.max_training_s,
+                    should_leave=lambda: call.is_over,
+                )
+                call.answer()
+        except StoreUnavailable as error:
+            logger.warning("the queue cannot be reached: %s", error)
+        except Exception:
+            logger.exception("a job could not be brought to an end; it will be tried again")
+            return  # whatever state this process is in: the next one begins afresh
+        call.wait()
+
+
+class _Call:
+    """The worker's side of the pipe, read by a thread of its own."""
+
+    def __init__(self, pipe: "Connection[bytes, bytes]") -> None:
+        self.is_over = False
+        self._pipe = pipe
+        self._rung = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def clear(self) -> None:
+        self._rung.clear()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        self._rung.wait(timeout_s)
+
+    def answer(self) -> None:
+        with suppress(OSError):
+            os.write(self._pipe.fileno(), b".")
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while os.read(self._pipe.fileno(), 4096):
+                self._rung.set()
+        self.is_over = True
+        self._rung.set()
+
+
+def _bound_memory(room: int) -> None:
+    """Lets this process allocate so many bytes more than it has: what asks for more fails, and not the machine."""
+    if sys.platform == "linux":
+        used = _data_bytes()
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (used + room, hard))
+
+
+def _data_bytes() -> int:
+    """The memory that counts for RLIMIT_DATA: see proc(5), VmData."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0

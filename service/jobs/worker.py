@@ -1,59 +1,45 @@
-"""One job from claim to end: the one function that every engine runs."""
+"""One job from claim to end: what every worker does, whichever engine started it."""
 
 import logging
 import os
-import threading
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+import safetensors.numpy
 
 from models import checkpoints
-from models.cards import Card
-from models.datasets import LabelledPoints
+from models.cards import Card, DamagedCheckpoint
+from models.datasets import FloatArray, LabelledPoints
 from models.networks import build
 from models.recipes import batch_values
-from models.runs import Epoch, Epochs, Metrics
+from models.runs import Epoch, Epochs
 from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
-from models.training import Best, Outcome, Restart, train_best
+from models.standings import Standing
+from models.training import Best, Observer, Outcome, Restart, Trained, train_best
 from service import datasets
 from service.errors import StoreUnavailable
+from service.jobs.monitor import Monitor
 from service.records import Job, JobState
 from service.store.files import DamagedData, Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_S = 0.25
-"""How often a worker notes its progress: often enough to watch, seldom enough to cost nothing beside the training."""
+CHECKPOINT_S = 2.0
+"""How often a training is kept to go on from, at most: as much of it is lost with a worker."""
 
+CHECKPOINT_SHARE = 0.05
+"""The share of a worker's time that keeping may take: large networks are kept less often."""
 
-RETRY_S = 1.0
+RETRY_S = 0.5
 """How long to wait before the end of a job is written again, when the database was away."""
-
-
-def run_job(
-    job_id: str,
-    *,
-    store: Store,
-    files: Files,
-    should_release: Callable[[], bool] = lambda: False,
-    on_claim: Callable[[int], None] = lambda attempt: None,
-) -> None:
-    """Takes a job from the queue and works on it; does nothing if it is not to be had.
-
-    `on_claim` is told the number of the attempt.
-    """
-    job = store.claim(job_id)
-    if job is not None:
-        on_claim(job.attempt)
-        work(job, store=store, files=files, should_release=should_release)
 
 
 def work(
@@ -61,32 +47,32 @@ def work(
     *,
     store: Store,
     files: Files,
-    should_release: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, Epoch], None] = lambda passes, latest: None,
+    max_training_s: float = float("inf"),
+    should_leave: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, Epoch], object] = lambda passes, latest: None,
 ) -> None:
-    """Trains a claimed job, publishes the result, and ends the job.
+    """Trains a claimed job from where it stands, publishes the result, and ends the job.
 
-    Whatever goes wrong with the job itself ends it as failed, with a problem that says what. `should_release` is asked
-    after every step: once it is true the job goes back to the queue, or to its end if it was to be cancelled. If the
-    database is away when the job ends, its end is written when it is back. `on_progress` is told of the passes made, by
-    all restarts together, and the latest of them.
+    Whatever goes wrong with the job itself ends it as failed, with a problem that says what. If the database is away
+    when the job ends, its end is written when it is back.
+
+    Args:
+        job: as `Jobs.claim` gave it.
+        store: of the job.
+        files: of the same service.
+        max_training_s: how long the training may take, all attempts together.
+        should_leave: asked every few milliseconds: once it is true, the job is given back, to be gone on with.
+        on_progress: told of the passes made, by all restarts together, and the latest of them.
     """
-    with _Heartbeat(store, job) as heartbeat:
-        done: dict[int, int] = {}
-
-        def note(restart: int, epochs: Epochs) -> None:
-            done[restart] = epochs.last.number
-            heartbeat.progress = sum(done.values()), epochs.last
-            on_progress(*heartbeat.progress)
-
-        end = _train(job, files, on_epochs=note, should_stop=lambda: heartbeat.stop or should_release())
+    with Monitor(store, job, max_training_s=max_training_s) as monitor:
+        end = _train(job, _Attempt(job, files, monitor, store, should_leave, on_progress))
         while True:
             try:
                 end(store)
-                return
+                break
             except StoreUnavailable:
-                logger.exception("job %s: its end could not be written, and is tried again", job.id)
-                if should_release():
+                logger.warning("job %s: the database is away; its end is written when it is back", job.id)
+                if should_leave():
                     raise
                 time.sleep(RETRY_S)
 
@@ -95,10 +81,88 @@ End = Callable[[Store], object]
 """How a job ends: what is yet to be written to the store, which holds only if the job is still this attempt's."""
 
 
-def _train(job: Job, files: Files, *, on_epochs: Callable[[int, Epochs], None], should_stop: Callable[[], bool]) -> End:
-    """Trains and keeps the weights; the checkpoint is on the disk before a row can name it."""
+class _Attempt(Observer):
+    """One attempt at a job as the training sees it: whom it tells, and who may stop it."""
+
+    def __init__(
+        self,
+        job: Job,
+        files: Files,
+        monitor: Monitor,
+        store: Store,
+        should_leave: Callable[[], bool],
+        on_progress: Callable[[int, Epoch], object],
+    ) -> None:
+        self.files = files
+        self.monitor = monitor
+        self.kept = job.checkpoint
+        self._job = job
+        self._store = store
+        self._should_leave = should_leave
+        self._on_progress = on_progress
+        self._passes: dict[int, int] = {}
+        self._next_keeping = time.monotonic() + CHECKPOINT_S
+
+    def begin_from(self, standing: Standing) -> None:
+        self._passes = dict(standing.passes)
+
+    def should_stop(self) -> bool:
+        return self.monitor.should_stop or self._should_leave()
+
+    def note_epochs(self, restart: int, epochs: Epochs) -> None:
+        latest = epochs.last
+        self._passes[restart] = latest.number
+        passes = sum(self._passes.values())
+        self.monitor.note(passes, latest)
+        self._on_progress(passes, latest)
+
+    def wants_standing(self) -> bool:
+        return time.monotonic() >= self._next_keeping
+
+    def note_standing(self, standing: Standing) -> None:
+        began = time.monotonic()
+        try:
+            kept = self.keep(standing)
+            if self._store.jobs.note_checkpoint(self._job, checkpoint=kept, epoch=sum(standing.passes.values())):
+                self.drop_kept(but=kept)
+            else:
+                self.remove(kept)
+        except (OSError, StoreUnavailable) as error:  # the training can do without, for now
+            logger.warning("job %s: nothing could be kept to go on from (%s)", self._job.id, error)
+        took = time.monotonic() - began
+        self._next_keeping = time.monotonic() + max(CHECKPOINT_S, took / CHECKPOINT_SHARE)
+
+    def wants_weights(self) -> bool:
+        return self.monitor.wants_snapshot()
+
+    def note_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        self.monitor.show(epoch, safetensors.numpy.save(weights))
+
+    def keep(self, standing: Standing) -> str:
+        """Keeps where the training stands in a folder of its own; gives the folder's name.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        name = f"{self._job.checkpoint_id}-{time.time_ns():x}"
+        checkpoints.save_standing(self.files.checkpoint_folder(name), standing)
+        return name
+
+    def drop_kept(self, *, but: str | None) -> None:
+        """Removes what was kept before, once the job's row names something else."""
+        if self.kept and self.kept != but:
+            self.remove(self.kept)
+        self.kept = but
+
+    def remove(self, name: str) -> None:
+        """Removes a folder of weights."""
+        shutil.rmtree(self.files.checkpoint_folder(name), ignore_errors=True)
+
+
+def _train(job: Job, attempt: _Attempt) -> End:
+    """Trains and keeps the weights; whatever a row will name is on the disk before."""
     try:
-        points = datasets.load(files, job.data, job.data_digest)
+        points = datasets.load(attempt.files, job.data, job.data_digest)
         settings = TrainingSpec(**job.training)
         network = NetworkSpec(**job.network)
         trained = train_best(
@@ -106,24 +170,46 @@ def _train(job: Job, files: Files, *, on_epochs: Callable[[int, Epochs], None], 
             points,
             settings,
             threads=_threads(points, network, settings),
-            on_epochs=on_epochs,
-            should_stop=should_stop,
+            observer=attempt,
+            resume=_standing(job, attempt),
         )
         if trained.best is None:
-            return lambda store: store.put_back(job)
-        return _keep(job, trained.best, trained.restarts, points, files)
+            return _stopped(job, trained, attempt)
+        return _ended(job, trained.best, trained.restarts, points, attempt)
     except DamagedData as error:
         return _failed(job, "damaged-data", str(error))
     except OSError as error:
         logger.error("job %s could not read or write its files: %s", job.id, error)
-        return _failed(job, "storage", "The data folder could not be read or written; the service's log says why.")
-    except Exception:
+        reason = (error.strerror or "an error of input or output").lower()
+        detail = f"The data folder could not be read or written: {reason}. Mend that, and retry the job."
+        return _failed(job, "storage", detail)
+    except Exception as error:
+        if _is_lack_of_memory(error):
+            detail = "It needs more memory than a training may take; try a smaller batch_size or narrower layers."
+            return _failed(job, "out-of-memory", detail)
         logger.exception("job %s failed by a fault of the service", job.id)
         return _failed(job, "internal", "A fault of the service ended this training; the service's log says which.")
 
 
+def _standing(job: Job, attempt: _Attempt) -> Standing | None:
+    """Where an earlier attempt left the training; None if there was none, or if it cannot be gone on from."""
+    if job.checkpoint is None:
+        return None
+    try:
+        standing = checkpoints.load_standing(attempt.files.checkpoint_folder(job.checkpoint))
+    except (DamagedCheckpoint, OSError) as error:
+        logger.error("job %s begins anew, its checkpoint cannot be read: %s", job.id, error)
+        return None
+    attempt.begin_from(standing)
+    return standing
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch raises a RuntimeError
+
+
 def _failed(job: Job, code: str, detail: str) -> End:
-    return lambda store: store.fail(job, code=code, detail=detail, epoch=0)
+    return lambda store: store.jobs.fail(job, code=code, detail=detail)
 
 
 def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
@@ -132,21 +218,53 @@ def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpe
     return min(training.restarts, len(os.sched_getaffinity(0)), room)
 
 
-def _keep(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: LabelledPoints, files: Files) -> End:
+def _stopped(job: Job, trained: Trained, attempt: _Attempt) -> End:
+    """What becomes of a training that was asked to stop: it is kept to go on from, but for those that never will."""
+    asked = attempt.monitor.state
+    if asked is None:
+        return lambda store: None
+    if asked == JobState.CANCELLING or trained.standing is None:
+        return lambda store: store.jobs.give_back(job)
+    kept = attempt.keep(trained.standing)
+
+    def end(store: Store) -> None:
+        if attempt.monitor.is_too_long:
+            detail = "It took longer than a training may; try fewer epochs, or a larger learning_rate."
+            held = store.jobs.fail(job, code="time-limit", detail=detail, checkpoint=kept)
+        else:
+            held = store.jobs.give_back(job, checkpoint=kept)
+        if held:
+            attempt.drop_kept(but=kept)
+        else:
+            attempt.remove(kept)
+
+    return end
+
+
+def _ended(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: LabelledPoints, attempt: _Attempt) -> End:
     outcome = best.outcome
     metrics = asdict(outcome.metrics) if outcome.metrics else None
     restarts = [asdict(restart) for restart in all_restarts]
-    passes = sum(restart.epochs for restart in all_restarts)
+    result: dict[str, Any] = {
+        "epoch": sum(restart.epochs for restart in all_restarts),
+        "metrics": metrics,
+        "restarts": restarts,
+    }
     card = _card(job, outcome, points, metrics, restarts)
-    card_digest = checkpoints.save(files.checkpoint_folder(job.checkpoint_id), best.network, card)
-    detail = outcome.advice
-    if detail is None:
-        return lambda store: store.publish(
-            job, card_digest=card_digest, epoch=passes, metrics=metrics, restarts=restarts
-        )
-    return lambda store: store.fail(
-        job, code="diverged", detail=detail, epoch=passes, metrics=metrics, restarts=restarts, kept=True
-    )
+    card_digest = checkpoints.save(attempt.files.checkpoint_folder(job.checkpoint_id), best.network, card)
+
+    def end(store: Store) -> None:
+        if outcome.advice is None:
+            held = store.jobs.publish(job, card_digest=card_digest, **result) is not None
+        else:
+            kept = {"checkpoint": job.checkpoint_id}
+            held = store.jobs.fail(job, code="diverged", detail=outcome.advice, **kept, **result)
+        if held:
+            attempt.drop_kept(but=None)
+        else:
+            attempt.remove(job.checkpoint_id)
+
+    return end
 
 
 def _card(
@@ -182,46 +300,3 @@ def _card(
 def _software() -> dict[str, str]:
     """Versions by name; they are read from files, which takes some milliseconds."""
     return {name: version(name) for name in ("separatrix", "torch", "numpy", "numba")}
-
-
-class _Heartbeat:
-    """Renews a job's lease and notes its progress from a thread of its own, however long an epoch takes.
-
-    `progress`, set by the training, is the passes made and the latest of them; `stop` turns true when the job is to be
-    cancelled, or is another worker's now.
-    """
-
-    def __init__(self, store: Store, job: Job) -> None:
-        self.progress: tuple[int, Epoch] | None = None
-        self.stop = False
-        self._store = store
-        self._job = job
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{job.id}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._done.wait(HEARTBEAT_S):
-            try:
-                passes, latest = self.progress or (0, None)
-                state = self._store.heartbeat(self._job, epoch=passes, metrics=_figures(latest) if latest else None)
-            except (
-                Exception
-            ):  # the database is away: the lease may lapse, the training goes on until it is known to have
-                logger.exception("job %s: no heartbeat", self._job.id)
-                continue
-            self.stop = state != JobState.RUNNING
-
-
-def _figures(epoch: Epoch) -> dict[str, float | None]:
-    """The figures of an epoch under the names that the finished training will use."""
-    return asdict(Metrics(epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy))

@@ -377,17 +377,17 @@ class Jobs:
         silent = and_(jobs.c.state.in_(_HELD), jobs.c.lease_until < now())
         return self._take_back(silent)
 
-    def take_back_from(self, worker: str) -> list[Job]:
+    def take_back_from(self, worker: str, *, blame: bool = True) -> list[Job]:
         """Takes the jobs of a worker that is dead from it: they go back to the queue, or to where they were asked to go.
 
-        A job that `MAX_DEATHS` workers have now died with fails.
+        A job that `MAX_DEATHS` workers have now died with fails, unless it is not to `blame` for this one.
 
         Returns:
             The jobs as they were.
         """
-        return self._take_back(and_(jobs.c.state.in_(_HELD), jobs.c.worker == worker))
+        return self._take_back(and_(jobs.c.state.in_(_HELD), jobs.c.worker == worker), blame=blame)
 
-    def _take_back(self, lost: ColumnElement[bool]) -> list[Job]:
+    def _take_back(self, lost: ColumnElement[bool], *, blame: bool = True) -> list[Job]:
         with self._database.reading() as connection:
             found = connection.scalars(select(jobs.c.id).where(lost).limit(AT_ONCE)).all()
         taken = []
@@ -397,7 +397,10 @@ class Jobs:
                 row = connection.execute(query).one_or_none()  # a worker that has written meanwhile keeps its job
                 if row is not None:
                     taken.append(_job(row))
-                    _bury(connection, taken[-1])
+                    if blame:
+                        _blame(connection, taken[-1])
+                    else:
+                        _release(connection, taken[-1])
         return taken
 
     def _reported(self) -> Select[Any]:
@@ -493,8 +496,8 @@ def _release(connection: Connection, job: Job, **values: Any) -> None:
         _move(connection, job, state, **values, **_NOBODYS)
 
 
-def _bury(connection: Connection, job: Job) -> None:
-    """Releases a job whose worker is lost."""
+def _blame(connection: Connection, job: Job) -> None:
+    """Releases a job that may have cost its worker, unless it has cost too many."""
     deaths = job.deaths + 1
     if job.state == JobState.CANCELLING or deaths < MAX_DEATHS:
         _release(connection, job, deaths=deaths)

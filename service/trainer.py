@@ -21,7 +21,7 @@ from service.store.store import Store
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 3.0
-"""How long workers have to speak again after the database was away, or this machine slept, before they count as silent."""
+"""How long workers have to speak again after the database was away, or this machine slept, before they are silent."""
 
 
 class Trainer:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -54,10 +55,9 @@ class PostgreSQL:
 
     def kill(self) -> None:
         """Kills it and everything it has started, as a power cut would."""
-        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split()
-        for pid in [self.process.pid, *map(int, children)]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for process in [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait()
 
     def close(self) -> None:

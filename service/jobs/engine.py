@@ -10,7 +10,7 @@ class JobEngine(Protocol):
     """
 
     def wake(self) -> None:
-        """Sees to it that workers look at the queue soon. A hint, from any thread: to wake once too often costs little."""
+        """Sees to it that workers look at the queue soon. For any thread; to wake once too often costs little."""
 
     def end_worker(self, worker: str) -> None:
         """Ends the worker of that name, if it is one of this engine's."""

@@ -40,9 +40,9 @@ class LocalEngine:
     """Keeps so many training processes.
 
     Each looks at the queue when it is woken, and works until no job waits. Between this process and each of them is a
-    pair of sockets: a byte to the worker says that a job may wait, one from it that a job may have ended; that the other
-    side is gone shows as the end of the file. A thread of this process starts another process in the place of one that
-    died, whose job it puts back.
+    pair of sockets: a byte to the worker says that a job may wait, one from it that a job may have ended; the end of
+    the file says that the other side is gone. A thread of this process starts another process in the place of one that
+    died, and puts its job back.
     """
 
     def __init__(self, store: Store, settings: Settings, *, on_end: Callable[[], object]) -> None:
@@ -94,9 +94,8 @@ class LocalEngine:
         """Starts processes, waits for news of them, and starts others in the place of those that died."""
         while True:
             while self._missing:
-                if not self._start_one():
-                    if self._closing.poll(RETRY_S):
-                        return
+                if not self._start_one() and self._closing.poll(RETRY_S):
+                    return
             pipes = {worker.pipe: worker for worker in self._workers}
             for ready in wait([self._closing, *pipes]):
                 if ready is self._closing:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from models.standings import Standing
 
 from models import checkpoints
 from models.cards import Card, DamagedCheckpoint
@@ -21,7 +22,6 @@ from models.networks import build
 from models.recipes import batch_values
 from models.runs import Epoch, Epochs
 from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
-from models.standings import Standing
 from models.training import Best, Observer, Outcome, Restart, Trained, train_best
 from service import datasets
 from service.errors import StoreUnavailable
@@ -135,7 +135,7 @@ class _Attempt(Observer):
     def wants_weights(self) -> bool:
         return self.monitor.wants_snapshot()
 
-    def note_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+    def note_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
         self.monitor.show(epoch, safetensors.numpy.save(weights))
 
     def keep(self, standing: Standing) -> str:

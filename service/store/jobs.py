@@ -1,8 +1,8 @@
 """Jobs: every query about them, and every rule about who may change a row.
 
-A change of a job reads its row, locked until the transaction ends, decides, and writes the row and what there is to tell
-of it, the job's events. A worker names the attempt that it works for, and changes nothing if the job has moved on, so
-that a job never has two writers. Every method is one transaction.
+A change of a job reads its row, locked until the transaction ends, decides, and writes the row and the events that tell
+of it. A worker names the attempt that it works for, and changes nothing if the job has moved on, so that a job never
+has two writers. Every method is one transaction.
 """
 
 import time
@@ -42,7 +42,7 @@ class News(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What is asked of the worker of a job: the job's state, None if it is another's now; and whether anybody watches."""
+    """What is asked of a job's worker: the state, None if the job is another's now; and whether anybody watches."""
 
     state: JobState | None
     watched: bool
@@ -378,7 +378,7 @@ class Jobs:
         return self._take_back(silent)
 
     def take_back_from(self, worker: str, *, blame: bool = True) -> list[Job]:
-        """Takes the jobs of a worker that is dead from it: they go back to the queue, or to where they were asked to go.
+        """Takes the jobs of a dead worker from it: they go back to the queue, or to where they were asked to go.
 
         A job that `MAX_DEATHS` workers have now died with fails, unless it is not to `blame` for this one.
 

@@ -10,7 +10,7 @@ _Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Makes what is missing: folders that are older than this script have the tables, though perhaps not each column."""
+    """Makes what is missing: folders that are older than this script have tables, though perhaps not each column."""
     present = sa.inspect(op.get_bind()).get_table_names()
     if "jobs" not in present:
         _make_jobs()

@@ -81,14 +81,15 @@ class CompiledRun:
         self._validation = _points(validation) if validation else _no_points(plan.features)
         self._epochs = spec.epochs
         count = len(training.label_N)
-        batch = min(spec.batch_size or count, count)
+        batch = spec.batch_size or count
+        in_order = batch < count  # else all take part in a step, and their order is left as it is
         self._batches = math.ceil(count / batch)
         self._settings = Settings(
             spec.optimizer == "adam",
             float(spec.learning_rate),  # for a whole number numba would compile everything once more
             float(spec.momentum),
             float(spec.weight_decay),
-            batch if spec.batch_size else 0,
+            batch if in_order else 0,
             spec.patience or 0,
             float(spec.min_delta),
         )
@@ -103,7 +104,7 @@ class CompiledRun:
         )
         self._rng = np.random.default_rng(order_seed)
         self._drawn: list[IntArray] = []  # the orders of this epoch and of some that follow
-        self._most_drawn = max(1, DRAWN // count) if spec.batch_size else HISTORY
+        self._most_drawn = max(1, DRAWN // count) if in_order else HISTORY
         self._history = np.empty((4, HISTORY))
         self._steps = 1
 

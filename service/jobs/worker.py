@@ -19,9 +19,9 @@ from models.cards import Card
 from models.datasets import LabelledPoints
 from models.networks import build
 from models.recipes import batch_values
-from models.runs import Epoch, Epochs, Metrics
+from models.runs import Epoch, Epochs, Metrics, Outcome, Restart
 from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
-from models.training import Best, Outcome, Restart, train_best
+from models.training import Best, Observer, train_best
 from service import datasets
 from service.errors import StoreUnavailable
 from service.records import Job, JobState
@@ -72,14 +72,7 @@ def work(
     all restarts together, and the latest of them.
     """
     with _Heartbeat(store, job) as heartbeat:
-        done: dict[int, int] = {}
-
-        def note(restart: int, epochs: Epochs) -> None:
-            done[restart] = epochs.last.number
-            heartbeat.progress = sum(done.values()), epochs.last
-            on_progress(*heartbeat.progress)
-
-        end = _train(job, files, on_epochs=note, should_stop=lambda: heartbeat.stop or should_release())
+        end = _train(job, files, _Observer(heartbeat, should_release, on_progress))
         while True:
             try:
                 end(store)
@@ -95,7 +88,7 @@ End = Callable[[Store], object]
 """How a job ends: what is yet to be written to the store, which holds only if the job is still this attempt's."""
 
 
-def _train(job: Job, files: Files, *, on_epochs: Callable[[int, Epochs], None], should_stop: Callable[[], bool]) -> End:
+def _train(job: Job, files: Files, observer: Observer) -> End:
     """Trains and keeps the weights; the checkpoint is on the disk before a row can name it."""
     try:
         points = datasets.load(files, job.data, job.data_digest)
@@ -106,8 +99,7 @@ def _train(job: Job, files: Files, *, on_epochs: Callable[[int, Epochs], None], 
             points,
             settings,
             threads=_threads(points, network, settings),
-            on_epochs=on_epochs,
-            should_stop=should_stop,
+            observer=observer,
         )
         if trained.best is None:
             return lambda store: store.put_back(job)
@@ -220,6 +212,29 @@ class _Heartbeat:
                 logger.exception("job %s: no heartbeat", self._job.id)
                 continue
             self.stop = state != JobState.RUNNING
+
+
+class _Observer(Observer):
+    """Hands on what a training tells, to the heartbeat among others, and what it is to be told."""
+
+    def __init__(
+        self,
+        heartbeat: _Heartbeat,
+        should_release: Callable[[], bool],
+        on_progress: Callable[[int, Epoch], None],
+    ) -> None:
+        self._heartbeat = heartbeat
+        self._should_release = should_release
+        self._on_progress = on_progress
+        self._passes: dict[int, int] = {}
+
+    def should_stop(self) -> bool:
+        return self._heartbeat.stop or self._should_release()
+
+    def note_epochs(self, restart: int, epochs: Epochs) -> None:
+        self._passes[restart] = epochs.last.number
+        self._heartbeat.progress = sum(self._passes.values()), epochs.last
+        self._on_progress(*self._heartbeat.progress)
 
 
 def _figures(epoch: Epoch) -> dict[str, float | None]:

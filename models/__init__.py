@@ -6,6 +6,7 @@ Glossary
     plan        the same network as one vector of float32 numbers: what answers predictions, without torch.
     kernel      compiled loops that train a plan and answer for it.
     reference   the same by plain torch.
+    standing    where trainings that were stopped go on from, with the network's ``state_dict`` by then.
     checkpoint  a network's ``state_dict`` on disk, beside a card that says how it came to be.
     enclosure   what a network's outputs lie within on a whole box of points, by proof.
     logit       a network's raw output. One per point for two classes (the log odds of the second), else one per class.

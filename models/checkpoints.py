@@ -1,6 +1,7 @@
 """Checkpoints as torch writes and reads them: a `state_dict` that any torch script can load, and the card beside it."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from models.layouts import check_shapes, layout
 from models.networks import build
 from models.plans import check_values
 from models.specs import InvalidInput, NetworkSpec
+from models.standings import Standing
+
+STANDING_FILE = "standing.safetensors"
 
 
 def save(folder: Path, network: nn.Module, card: Card) -> str:
@@ -30,15 +34,39 @@ def save(folder: Path, network: nn.Module, card: Card) -> str:
         OSError: the disk is full or cannot be written.
     """
     state = network.state_dict()
-    network_file = io.BytesIO()
-    torch.save(state, network_file)
     contents = {
-        NETWORK_FILE: network_file.getvalue(),
+        NETWORK_FILE: _network_file(state),
         ARRAYS_FILE: safetensors.numpy.save(_arrays(state)),
     }
     card_file = replace(card, files={name: digest(content) for name, content in contents.items()}).to_json()
     atomic.write_folder(folder, contents | {CARD_FILE: card_file})
     return digest(card_file)
+
+
+def save_standing(folder: Path, standing: Standing) -> None:
+    """Writes where trainings stand as a new folder, as `save` does a checkpoint, with the weights to show meanwhile.
+
+    Raises:
+        FileExistsError: the folder exists.
+        OSError: the disk is full or cannot be written.
+    """
+    state = {key: torch.tensor(array) for key, array in standing.weights.items()}
+    atomic.write_folder(folder, {NETWORK_FILE: _network_file(state), STANDING_FILE: standing.to_bytes()})
+
+
+def load_standing(folder: Path) -> Standing:
+    """What `save_standing` wrote. The weights beside it are for others, and not looked at.
+
+    Raises:
+        DamagedCheckpoint: the file is missing or not what was written.
+        OSError: it cannot be read now, which says nothing about what is in it.
+    """
+    try:
+        return Standing.from_bytes((folder / STANDING_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise DamagedCheckpoint(f"{STANDING_FILE}: is missing") from error
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{STANDING_FILE}: {error}") from error
 
 
 def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Module:
@@ -64,6 +92,12 @@ def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Modul
     network = build(spec, features, classes, seed=0)
     network.load_state_dict(state)
     return network
+
+
+def _network_file(state: Mapping[str, Tensor]) -> bytes:
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getvalue()
 
 
 def _is_float32(value: object) -> bool:

@@ -11,12 +11,14 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  # the BLAS that numba multiplies with, loaded so that it can be told:
 from threadpoolctl import threadpool_limits
 
+from models import states
 from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints
 from models.kernel import answers, steps, structures
 from models.kernel.structures import Memory, Net, Points, Settings, State
 from models.plans import Plan
 from models.runs import Ending, Epochs, Metrics
 from models.specs import Activation, InvalidInput, ResponseKind, TrainingSpec
+from models.states import RunState
 
 SLICE_S = 0.02
 """About how long the kernel goes on before it is asked whether to stop."""
@@ -73,22 +75,28 @@ class CompiledRun:
         spec: TrainingSpec,
         *,
         order_seed: int,
+        state: RunState | None = None,
     ) -> None:
-        """Nothing is trained yet. The kernel checks no index: what does not fit must not come to it."""
+        """Nothing is trained yet. The kernel checks no index: what does not fit must not come to it.
+
+        Raises:
+            ValueError: the state is not one of a training of such a network, or not one that can go on.
+        """
         assert training.features == plan.features
         self._net = _net(plan)._replace(weights=plan.parameters.copy())
         self._training = _points(training)
         self._validation = _points(validation) if validation else _no_points(plan.features)
         self._epochs = spec.epochs
         count = len(training.label_N)
-        batch = min(spec.batch_size or count, count)
+        batch = spec.batch_size or count
+        in_order = batch < count  # else all take part in a step, and their order is left as it is
         self._batches = math.ceil(count / batch)
         self._settings = Settings(
             spec.optimizer == "adam",
             float(spec.learning_rate),  # for a whole number numba would compile everything once more
             float(spec.momentum),
             float(spec.weight_decay),
-            batch if spec.batch_size else 0,
+            batch if in_order else 0,
             spec.patience or 0,
             float(spec.min_delta),
         )
@@ -103,9 +111,11 @@ class CompiledRun:
         )
         self._rng = np.random.default_rng(order_seed)
         self._drawn: list[IntArray] = []  # the orders of this epoch and of some that follow
-        self._most_drawn = max(1, DRAWN // count) if spec.batch_size else HISTORY
+        self._most_drawn = max(1, DRAWN // count) if in_order else HISTORY
         self._history = np.empty((4, HISTORY))
         self._steps = 1
+        if state is not None:
+            self._go_on_from(state)
 
     @property
     def _validates(self) -> bool:
@@ -171,6 +181,37 @@ class CompiledRun:
             return None
         loss_E, accuracy_E, *validation = self._history[: 4 if self._validates else 2, :done].copy()
         return Epochs(before + 1, loss_E, accuracy_E, *(validation or (None, None)))
+
+    def state(self) -> RunState:
+        """Copies of the weights, of what goes with them from step to step, and of the orders that are drawn already."""
+        arrays = {"weights": self._net.weights, **self._state._asdict()}
+        del arrays["gradient"]  # begins at 0 in every step
+        return {
+            **{name: array.copy() for name, array in arrays.items()},
+            "order_EN": np.array(self._drawn, np.int64).reshape(-1, len(self._training.label_N)),
+            "generator": states.generator_state(self._rng),
+        }
+
+    def _go_on_from(self, state: RunState) -> None:
+        expected = self.state()
+        drawn = state["order_EN"].shape[:1] if "order_EN" in state else ()
+        expected["order_EN"] = np.empty((*drawn, len(self._training.label_N)), np.int64)
+        states.check(state, expected)
+        states.check_orders(state["order_EN"])
+        self._check_counts(state["counts"], len(state["order_EN"]))
+        self._rng = states.generator_at(state["generator"])
+        self._drawn = [order_N.copy() for order_N in state["order_EN"]]
+        self._net.weights[:] = state["weights"]
+        for name, array in self._state._asdict().items():
+            if name in state:
+                array[:] = state[name]
+
+    def _check_counts(self, counts: IntArray, drawn: int) -> None:
+        goes_on = 0 <= counts[structures.EPOCH] < self._epochs
+        step = counts[structures.STEP]
+        in_epoch = step == 0 or (0 < step < self._batches and drawn > 0)
+        if not (goes_on and in_epoch and counts[structures.GOOD] in (0, 1)):
+            raise ValueError("the state's counts must be those of a training that can go on")
 
     def measure(self) -> Metrics:
         """The loss and accuracy of the weights as they are now."""

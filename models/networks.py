@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.layouts import LayerLayout, Layout
 from models.specs import Activation, NetworkSpec, output_count
+from models.states import Array
 
 ACTIVATION_MODULES: dict[Activation, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -113,6 +114,11 @@ def _layers(spec: NetworkSpec, features: int, outputs: int) -> list[nn.Module]:
         layers += [nn.Linear(inputs, width), ACTIVATION_MODULES[spec.activation]()]
         inputs = width
     return [*layers, nn.Linear(inputs, outputs)]
+
+
+def arrays_of(network: nn.Module) -> dict[str, Array]:
+    """The state dict of a network as arrays, contiguous copies."""
+    return {key: value.detach().numpy().copy() for key, value in network.state_dict().items()}
 
 
 def layout_of(network: nn.Module) -> Layout | None:

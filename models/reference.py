@@ -1,7 +1,7 @@
 """Training by plain torch autograd: of any module, and the reference that the compiled kernel is held against."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models import states
 from models.datasets import LabelledPoints
+from models.networks import arrays_of
 from models.runs import Ending, Epoch, Epochs, Metrics
 from models.specs import TrainingSpec
+from models.states import Array, RunState
 
 Batch = tuple[Tensor, Tensor]
 """Points, float32 (N, D), and what the loss wants of them: class indices, int64 (N,), or 0.0 and 1.0, float32 (N,)."""
@@ -31,8 +34,13 @@ class TorchRun:
         spec: TrainingSpec,
         *,
         order_seed: int,
+        state: RunState | None = None,
     ) -> None:
-        """Nothing is trained yet. The network takes float32 (N, D) and gives logits (N, O)."""
+        """Nothing is trained yet. The network takes float32 (N, D) and gives logits (N, O).
+
+        Raises:
+            ValueError: the state is not one of a training of such a network, or not one that can go on.
+        """
         self.begun = 0
         self._network = network
         self._training = _tensors(training)
@@ -41,26 +49,38 @@ class TorchRun:
         self._parameters = list(network.parameters())
         self._optimizer = _optimizer(self._parameters, spec)
         self._rng = np.random.default_rng(order_seed)
-        self._batches: Iterator[Batch] = iter(())
+        self._order_N = torch.arange(len(training.label_N) if spec.batch_size else 0)  # of this epoch
+        self._batches = math.ceil(len(training.label_N) / spec.batch_size) if spec.batch_size else 1
         self._stall = _Stall(spec)
         self._start = self._good = _weights(self._parameters)  # good: those that the last finite loss was measured on
         self._steps_left = 0
         self._loss_sum, self._right = 0.0, 0
+        if state is not None:
+            self._go_on_from(state)
 
     def advance(self) -> tuple[Epochs | None, Ending | None]:
         """One step more."""
         if self._steps_left == 0:
             self._begin_epoch()
-        self._step(*next(self._batches))
+        self._step(*self._batch())
         self._steps_left -= 1
         return self._end_epoch() if self._steps_left == 0 else (None, None)
 
     def _begin_epoch(self) -> None:
         self.begun += 1
-        count, size = len(self._training[0]), self._spec.batch_size
-        self._steps_left = math.ceil(count / size) if size else 1
-        self._batches = _batches(self._training, size, self._rng)
+        self._steps_left = self._batches
+        if self._spec.batch_size:
+            self._order_N = torch.from_numpy(self._rng.permutation(len(self._order_N)))
         self._loss_sum, self._right = 0.0, 0
+
+    def _batch(self) -> Batch:
+        size = self._spec.batch_size
+        if not size:
+            return self._training
+        x_ND, target_N = self._training
+        done = (self._batches - self._steps_left) * size
+        index = self._order_N[done : done + size]
+        return x_ND[index], target_N[index]
 
     def _step(self, x_ND: Tensor, target_N: Tensor) -> None:
         logit_NO = self._network(x_ND)
@@ -84,6 +104,56 @@ class TorchRun:
         if self._stall.after(epoch):
             return Epochs.of(epoch), "stalled"
         return Epochs.of(epoch), "finished" if self.begun == self._spec.epochs else None
+
+    def state(self) -> RunState:
+        """Copies of the network's state dict, of the optimiser's moments, and of where the epoch stands.
+
+        A network that draws random numbers as it trains does so from torch's generator, which is not in it.
+        """
+        return {
+            **{f"network.{key}": array for key, array in arrays_of(self._network).items()},
+            **{f"optimizer.{key}": moment.numpy().copy() for key, moment in self._moments().items()},
+            "start": self._start.numpy().copy(),
+            "good": self._good.numpy().copy(),
+            "order_N": self._order_N.numpy().copy(),
+            "counts": np.array([self.begun, self._steps_left, self._right, self._stall.since]),
+            "sums": np.array([self._loss_sum, self._stall.best]),
+            "generator": states.generator_state(self._rng),
+        }
+
+    def _moments(self) -> dict[str, Tensor]:
+        """What the optimiser carries for each parameter, 0 before its first step."""
+        moments = {}
+        for i, parameter in enumerate(self._parameters):
+            for name in _moment_names(self._spec):
+                nothing = torch.tensor(0.0) if name == "step" else torch.zeros_like(parameter)
+                moments[f"{i}.{name}"] = self._optimizer.state.get(parameter, {}).get(name, nothing).detach()
+        return moments
+
+    def _go_on_from(self, state: RunState) -> None:
+        states.check(state, self.state())
+        states.check_orders(state["order_N"][None])
+        begun, steps_left, right, since = state["counts"].tolist()
+        self._check_counts(begun, steps_left)
+        self._rng = states.generator_at(state["generator"])
+        self._network.load_state_dict({key: torch.tensor(array) for key, array in _part(state, "network").items()})
+        if begun:  # before, the optimiser has nothing, and makes its own of the first gradient
+            self._load_moments(_part(state, "optimizer"))
+        self._start, self._good = torch.tensor(state["start"]), torch.tensor(state["good"])
+        self._order_N = torch.tensor(state["order_N"])
+        self.begun, self._steps_left, self._right, self._stall.since = begun, steps_left, right, since
+        self._loss_sum, self._stall.best = state["sums"].tolist()
+
+    def _check_counts(self, begun: int, steps_left: int) -> None:
+        between_epochs = steps_left == 0 and 0 <= begun < self._spec.epochs
+        in_epoch = 0 < steps_left < self._batches and 0 < begun <= self._spec.epochs
+        if not (between_epochs or in_epoch):
+            raise ValueError("the state's counts must be those of a training that can go on")
+
+    def _load_moments(self, moments: Mapping[str, Array]) -> None:
+        for i, parameter in enumerate(self._parameters):
+            names = _moment_names(self._spec)
+            self._optimizer.state[parameter] = {name: torch.tensor(moments[f"{i}.{name}"]) for name in names}
 
     def measure(self) -> Metrics:
         """The loss and accuracy of the weights as they are now."""
@@ -134,14 +204,16 @@ def _optimizer(parameters: list[nn.Parameter], spec: TrainingSpec) -> torch.opti
     )
 
 
-def _batches(training: Batch, batch_size: int | None, rng: np.random.Generator) -> Iterator[Batch]:
-    if batch_size is None:
-        yield training
-        return
-    x_ND, target_N = training
-    order_N = torch.from_numpy(rng.permutation(len(x_ND)))
-    for index in torch.split(order_N, batch_size):
-        yield x_ND[index], target_N[index]
+def _moment_names(spec: TrainingSpec) -> tuple[str, ...]:
+    """What `_optimizer` keeps of each parameter."""
+    if spec.optimizer == "adam":
+        return "step", "exp_avg", "exp_avg_sq"
+    return ("momentum_buffer",) if spec.momentum else ()
+
+
+def _part(state: RunState, prefix: str) -> dict[str, Array]:
+    """The arrays whose names have a prefix, without it."""
+    return {name.removeprefix(f"{prefix}."): array for name, array in state.items() if name.startswith(f"{prefix}.")}
 
 
 def _loss(logit_NO: Tensor, target_N: Tensor) -> Tensor:

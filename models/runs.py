@@ -7,6 +7,8 @@ from typing import Literal, Protocol, Self
 import numpy as np
 
 from models.datasets import DoubleArray
+from models.specs import Implementation
+from models.states import RunState
 
 Ending = Literal["finished", "stalled", "stopped", "diverged"]
 
@@ -83,8 +85,40 @@ class Metrics:
         return self.training_loss if self.validation_loss is None else self.validation_loss
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended. The network it was called with holds the weights.
+
+    Attributes:
+        ending: `finished` all epochs, `stalled` (stopped early), `stopped` when asked to, or `diverged`.
+        epochs: the number of passes begun.
+        metrics: of the weights held at the end; None if their loss is not finite, or if the training was stopped.
+        implementation: which one trained, `compiled` or `torch`.
+        advice: what to try, when it diverged.
+    """
+
+    ending: Ending
+    epochs: int
+    metrics: Metrics | None
+    implementation: Implementation
+    advice: str | None = None
+
+
+@dataclass(frozen=True)
+class Restart:
+    """What came of one of several trainings: `seed` made its weights and batches; the rest is of `Outcome`."""
+
+    seed: int
+    ending: Ending
+    epochs: int
+    metrics: Metrics | None
+
+
 class Run(Protocol):
-    """A training of one network that has begun."""
+    """A training of one network that has begun.
+
+    An implementation takes a `state` when it is made, to begin from there in place of the start.
+    """
 
     @property
     def begun(self) -> int:
@@ -96,6 +130,10 @@ class Run(Protocol):
 
         A loss or a weight that is not finite after an epoch ends it as `diverged`.
         """
+        ...
+
+    def state(self) -> RunState:
+        """Copies of all that a training that has not ended needs to go on from here, to the same end to the bit."""
         ...
 
     def measure(self) -> Metrics:

@@ -20,9 +20,9 @@ from models.cards import Card, DamagedCheckpoint
 from models.datasets import FloatArray, LabelledPoints
 from models.networks import build
 from models.recipes import batch_values
-from models.runs import Epoch, Epochs
+from models.runs import Epoch, Epochs, Outcome, Restart
 from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
-from models.training import Best, Observer, Outcome, Restart, Trained, train_best
+from models.training import Best, Observer, Trained, train_best
 from service import datasets
 from service.errors import StoreUnavailable
 from service.jobs.monitor import Monitor

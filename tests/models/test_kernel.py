@@ -102,9 +102,10 @@ def test_what_is_no_number_stays_none(function: Callable[[Any], Any]) -> None:
     assert np.isnan(y_N).all()
 
 
-def test_mini_batches_are_trained_many_epochs_at_a_time_in_the_order_of_the_seed() -> None:
+@pytest.mark.parametrize("batch_size", [None, 64, 500])
+def test_many_epochs_at_a_time_are_trained_as_one_by_one_in_the_order_of_the_seed(batch_size: int | None) -> None:
     where = plan(build(NetworkSpec(), 2, 2, seed=0))
-    spec = TrainingSpec(epochs=500, batch_size=64, learning_rate=0.1)
+    spec = TrainingSpec(epochs=500, batch_size=batch_size, learning_rate=0.1)
     run = CompiledRun(where, FLOWER, None, spec, order_seed=4)
     told = []
     ending = None

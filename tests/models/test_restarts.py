@@ -9,7 +9,7 @@ from models.datasets import generate
 from models.networks import build
 from models.runs import Epochs
 from models.specs import DatasetSpec, ImplementationChoice, InvalidInput, NetworkSpec, TrainingSpec
-from models.training import Trained, train, train_best
+from models.training import Observer, Trained, train, train_best
 
 FLOWER = generate(DatasetSpec())
 
@@ -80,8 +80,12 @@ def test_a_restart_that_diverged_is_kept_only_if_all_did() -> None:
 def test_all_are_told_of_and_all_stop_when_asked_to() -> None:
     seen: dict[int, int] = {}
 
-    def note(restart: int, epochs: Epochs) -> None:
-        seen[restart] = epochs.last.number
+    class UntilTwoAreSeen(Observer):
+        def should_stop(self) -> bool:
+            return len(seen) >= 2
+
+        def note_epochs(self, restart: int, epochs: Epochs) -> None:
+            seen[restart] = epochs.last.number
 
     spec = TrainingSpec(epochs=1_000_000, restarts=4)
     trained = train_best(
@@ -89,8 +93,7 @@ def test_all_are_told_of_and_all_stop_when_asked_to() -> None:
         FLOWER,
         spec,
         threads=2,
-        on_epochs=note,
-        should_stop=lambda: len(seen) >= 2,
+        observer=UntilTwoAreSeen(),
     )
     assert {restart.ending for restart in trained.restarts} == {"stopped"}
     assert trained.best is None
@@ -104,8 +107,12 @@ def test_those_that_have_not_begun_do_not_begin_once_all_are_to_stop() -> None:
         built.append(seed)
         return build(NetworkSpec(), 2, 2, seed=seed)
 
+    class UntilThreeAreBuilt(Observer):
+        def should_stop(self) -> bool:
+            return len(built) >= 3
+
     spec = TrainingSpec(epochs=1, restarts=50)
-    trained = train_best(build_one, FLOWER, spec, threads=2, should_stop=lambda: len(built) >= 3)
+    trained = train_best(build_one, FLOWER, spec, threads=2, observer=UntilThreeAreBuilt())
     assert trained.best is None
     assert len(trained.restarts) == 50
     assert len(built) <= 5

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -165,14 +165,19 @@ def _train(job: Job, attempt: _Attempt) -> End:
         points = datasets.load(attempt.files, job.data, job.data_digest)
         settings = TrainingSpec(**job.training)
         network = NetworkSpec(**job.network)
-        trained = train_best(
+        train = partial(
+            train_best,
             lambda seed: build(network, points.features, len(points.classes), seed=seed),
             points,
             settings,
             threads=_threads(points, network, settings),
             observer=attempt,
-            resume=_standing(job, attempt),
         )
+        try:
+            trained = train(resume=_standing(job, attempt))
+        except ValueError as error:
+            logger.error("job %s begins anew, its checkpoint does not fit: %s", job.id, error)
+            trained = train()
         if trained.best is None:
             return _stopped(job, trained, attempt)
         return _ended(job, trained.best, trained.restarts, points, attempt)

@@ -32,7 +32,7 @@ from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_S = 2.0
+CHECKPOINT_S = 1.0
 """How often a training is kept to go on from, at most: as much of it is lost with a worker."""
 
 CHECKPOINT_SHARE = 0.05

@@ -1,0 +1,74 @@
+"""A data folder with its parts, for tests that are the engine or the worker themselves."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from models.datasets import LabelledPoints
+from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from service.jobs.worker import work
+from service.records import Job
+from service.store.files import Files
+from service.store.store import Store
+from service.trainer import Trainer, new_job
+
+WITHOUT_END: dict[str, Any] = {"epochs": 1_000_000, "hidden": (64, 64)}  # some minutes
+
+
+class Nobody:
+    """An engine that brings no worker: the test is the worker."""
+
+    def wake(self) -> None:
+        pass
+
+    def end_worker(self, worker: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Place:
+    """A data folder and a database."""
+
+    def __init__(self, path: Path, url: str) -> None:
+        self.path = path
+        self.url = url
+        self.files = Files(path)
+        self.store = Store(url)
+        self.trainer = Trainer(self.store, self.files, Nobody(), max_queued_jobs=100)
+
+    @classmethod
+    def of_folder(cls, path: Path) -> Self:
+        """One whose database lies in the folder."""
+        return cls(path, Files(path).database_url)
+
+    def submit(
+        self,
+        epochs: int = 5,
+        data: DatasetSpec | LabelledPoints | None = None,
+        hidden: tuple[int, ...] = (4,),
+        model: str = "m",
+        **training: Any,
+    ) -> str:
+        spec = TrainingSpec(epochs=epochs, **training)
+        data = data or DatasetSpec()
+        return self.trainer.submit(new_job(model, data, NetworkSpec(hidden=hidden), spec, origin="http"), data)
+
+    def claim(self, worker: str = "w") -> Job:
+        job = self.store.jobs.claim(worker)
+        assert job is not None
+        return job
+
+    def work(self, job: Job, **options: Any) -> Job:
+        """Works on a claimed job, and gives it as it is then."""
+        work(job, store=self.store, files=self.files, **options)
+        return self.store.jobs.get(job.id)
+
+    def weights(self, version: int) -> bytes:
+        """The state dict of a version of the one model."""
+        published = self.store.versions.after(0)[version - 1]
+        return (self.files.checkpoint_folder(published.checkpoint_id) / "network.safetensors").read_bytes()
+
+    def folders(self) -> list[str]:
+        """The names of all checkpoints on the disk."""
+        return sorted(path.name for path in (self.path / "checkpoints").glob("*"))

@@ -123,8 +123,14 @@ def problem(
 def install(app: FastAPI) -> None:
     """Has the app answer every error with a problem."""
 
-    async def handle(_: Request, error: Exception) -> Response:
-        return response(error)
+    async def handle(request: Request, error: Exception) -> Response:
+        answer = response(error)
+        if answer.status_code == 405:
+            path = getattr(request.scope.get("route"), "path", None)
+            methods = app.openapi()["paths"].get(path)
+            if methods:  # of all routes of the path, where Starlette names those of one
+                answer.headers["Allow"] = ", ".join(method.upper() for method in methods)
+        return answer
 
     for kind in (*_ANSWERS, Exception):
         app.add_exception_handler(kind, handle)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -158,12 +159,15 @@ def test_of_a_hundred_jobs_none_is_lost_or_done_twice_by_two_hundred_kills(
     rng = random.Random(7)
     url = postgresql.new_database()
     with service(tmp_path, "--workers", "2", *LEASE, "--database-url", url) as one:
-        ids = [one.submit(model=f"m{n % 5}", network={}, training={"epochs": 40_000})[6:] for n in range(JOBS)]
         store = Store(url)
-        kills: Counter[str] = Counter()
-        while sum(kills.values()) < KILLS:
-            kills[kill_one_of(one, rng)] += 1
-            threading.Event().wait(rng.uniform(0.02, 0.1))
+        wait_until(lambda: len(one.training_processes()) == 2)
+        ids, kills = [], Counter[str]()
+        for number in range(JOBS):
+            ids.append(submit_until_it_is_answered(one, f"m{number % 5}", key=f"job-{number}"))
+            for _ in range(KILLS // JOBS):
+                wait_until(lambda: store.jobs.page(limit=1, state=JobState.RUNNING)[0] or not store.jobs.any_waits())
+                threading.Event().wait(rng.uniform(0.0, 0.2))
+                kills[kill_one_of(one, rng)] += 1
         assert min(kills.values()) >= 3, kills
         wait_until(lambda: all(job.state.ended for job in all_jobs(store)), deadline_s=240)
         jobs = {job.id: job for job in all_jobs(store)}
@@ -173,8 +177,18 @@ def test_of_a_hundred_jobs_none_is_lost_or_done_twice_by_two_hundred_kills(
             latest = max(job.version or 0 for job in jobs.values() if job.model == model)
             answer = one.client.post("/predict", json={"model": model, "points": [[0, 0]]})
             assert answer.json()["version"] == latest
-        assert sum(job.attempt > 1 for job in jobs.values()) > 20, "the kills have hit"
+        assert sum(job.attempt > 1 for job in jobs.values()) >= 10, "the kills have hit"
         store.close()
+
+
+def submit_until_it_is_answered(one: Service, model: str, *, key: str) -> str:
+    """The id of a job that is submitted once, whatever happens to the processes that were asked."""
+    body = {"model": model, "data": {"dataset": "flower"}, "training": {"epochs": 150_000}}
+    while True:
+        with suppress(httpx.TransportError):
+            answer = one.client.post("/train", json=body, headers={"Idempotency-Key": key})
+            assert answer.status_code == 202, answer.text
+            return str(answer.json()["id"])
 
 
 def kill_one_of(one: Service, rng: random.Random) -> str:

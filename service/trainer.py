@@ -64,9 +64,9 @@ class Trainer:
         """Has a paused job go on.
 
         Raises:
-            JobNotFound, WrongState: as `Jobs.resume`.
+            JobNotFound, QueueFull, WrongState: as `Jobs.resume`.
         """
-        self._store.jobs.resume(job_id)
+        self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs)
         self._engine.wake()
 
     def retry(self, job_id: str) -> str:

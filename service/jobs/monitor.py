@@ -69,7 +69,7 @@ class Monitor:
     @property
     def is_too_long(self) -> bool:
         """Whether the training takes longer than it may."""
-        return self._ran_s > self._max_training_s
+        return self.ran_s > self._max_training_s
 
     def note(self, passes: int, latest: Epoch) -> None:
         """Takes the progress, for the next heartbeat."""
@@ -86,7 +86,8 @@ class Monitor:
         self._snapshot = epoch, weights
 
     @property
-    def _ran_s(self) -> float:
+    def ran_s(self) -> float:
+        """How long the training has taken, all attempts together."""
         return self._job.ran_s + time.monotonic() - self._began
 
     def _tend(self) -> None:
@@ -114,12 +115,12 @@ class Monitor:
         passes, latest = self._progress or (self._job.epoch, None)
         tell = latest is not None and now >= self._next_telling
         metrics = _figures(latest) if latest else self._job.metrics
-        held = self._store.jobs.heartbeat(self._job, epoch=passes, metrics=metrics, ran_s=self._ran_s, tell=tell)
+        held = self._store.jobs.heartbeat(self._job, epoch=passes, metrics=metrics, ran_s=self.ran_s, tell=tell)
         if not held:
             self.state = None
         self._next_beat = now + HEARTBEAT_S
         if tell:
-            self._next_telling = now + max(HEARTBEAT_S, self._ran_s * TELL_SHARE)
+            self._next_telling = now + max(HEARTBEAT_S, self.ran_s * TELL_SHARE)
 
     def _pass_on_snapshot(self) -> None:
         snapshot, self._snapshot = self._snapshot, None

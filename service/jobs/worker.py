@@ -182,18 +182,20 @@ def _train(job: Job, attempt: _Attempt) -> End:
             return _stopped(job, trained, attempt)
         return _ended(job, trained.best, trained.restarts, points, attempt)
     except DamagedData as error:
-        return _failed(job, "damaged-data", str(error))
+        return _failed(job, attempt, "damaged-data", str(error))
     except OSError as error:
         logger.error("job %s could not read or write its files: %s", job.id, error)
         reason = (error.strerror or "an error of input or output").lower()
         detail = f"The data folder could not be read or written: {reason}. Mend that, and retry the job."
-        return _failed(job, "storage", detail)
+        return _failed(job, attempt, "storage", detail)
     except Exception as error:
         if _is_lack_of_memory(error):
             detail = "It needs more memory than a training may take; try a smaller batch_size or narrower layers."
-            return _failed(job, "out-of-memory", detail)
+            return _failed(job, attempt, "out-of-memory", detail)
         logger.exception("job %s failed by a fault of the service", job.id)
-        return _failed(job, "internal", "A fault of the service ended this training; the service's log says which.")
+        return _failed(
+            job, attempt, "internal", "A fault of the service ended this training; the service's log says which."
+        )
 
 
 def _standing(job: Job, attempt: _Attempt) -> Standing | None:
@@ -213,8 +215,8 @@ def _is_lack_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch raises a RuntimeError
 
 
-def _failed(job: Job, code: str, detail: str) -> End:
-    return lambda store: store.jobs.fail(job, code=code, detail=detail)
+def _failed(job: Job, attempt: _Attempt, code: str, detail: str) -> End:
+    return lambda store: store.jobs.fail(job, code=code, detail=detail, ran_s=attempt.monitor.ran_s)
 
 
 def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
@@ -225,19 +227,24 @@ def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpe
 
 def _stopped(job: Job, trained: Trained, attempt: _Attempt) -> End:
     """What becomes of a training that was asked to stop: it is kept to go on from, but for those that never will."""
-    asked = attempt.monitor.state
-    if asked is None:
+    monitor = attempt.monitor
+    if monitor.state is None:
         return lambda store: None
-    if asked == JobState.CANCELLING or trained.standing is None:
-        return lambda store: store.jobs.give_back(job)
+    if monitor.state == JobState.CANCELLING or trained.standing is None:
+        return lambda store: store.jobs.give_back(job, ran_s=monitor.ran_s)
     kept = attempt.keep(trained.standing)
+    progress: dict[str, Any] = {
+        "epoch": sum(trained.standing.passes.values()),
+        "ran_s": monitor.ran_s,
+        "checkpoint": kept,
+    }
 
     def end(store: Store) -> None:
-        if attempt.monitor.is_too_long:
+        if monitor.is_too_long:
             detail = "It took longer than a training may; try fewer epochs, or a larger learning_rate."
-            held = store.jobs.fail(job, code="time-limit", detail=detail, checkpoint=kept)
+            held = store.jobs.fail(job, code="time-limit", detail=detail, **progress)
         else:
-            held = store.jobs.give_back(job, checkpoint=kept)
+            held = store.jobs.give_back(job, **progress)
         if held:
             attempt.drop_kept(but=kept)
         else:
@@ -254,6 +261,7 @@ def _ended(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: Labe
         "epoch": sum(restart.epochs for restart in all_restarts),
         "metrics": metrics,
         "restarts": restarts,
+        "ran_s": attempt.monitor.ran_s,
     }
     card = _card(job, outcome, points, metrics, restarts)
     card_digest = checkpoints.save(attempt.files.checkpoint_folder(job.checkpoint_id), best.network, card)

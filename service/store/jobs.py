@@ -196,17 +196,19 @@ class Jobs:
                 case _:
                     raise WrongState(f"It is {job.state}; only a job that waits or runs can be paused.")
 
-    def resume(self, job_id: str) -> None:
+    def resume(self, job_id: str, *, max_queued: int) -> None:
         """Has a paused job go on where it was; nothing if it was not paused.
 
         Raises:
             JobNotFound: there is no job of that id.
+            QueueFull: `max_queued` jobs wait already.
             WrongState: it has ended, or is to be cancelled.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(serial=True) as connection:
             job = _locked(connection, job_id)
             match job.state:
                 case JobState.PAUSED:
+                    _require_room(connection, max_queued)
                     _move(connection, job, JobState.QUEUED)
                 case JobState.PAUSING:
                     _move(connection, job, JobState.RUNNING)
@@ -321,9 +323,11 @@ class Jobs:
         card_digest: str,
         epoch: int,
         metrics: dict[str, float | None] | None,
-        restarts: list[dict[str, Any]] | None = None,
+        **result: Any,
     ) -> int | None:
         """Ends a job as succeeded and makes its weights the next version of its model, both or neither.
+
+        `result` may be restarts and ran_s, as in `Job`.
 
         Returns:
             The version's number, or None if the job is another's now.
@@ -344,12 +348,12 @@ class Jobs:
                 "created_at": time.time(),
             }
             seq = connection.execute(insert(versions).returning(versions.c.seq), row).scalar_one()
-            result = {"epoch": epoch, "metrics": metrics, "restarts": restarts, "version": version, "checkpoint": None}
+            result |= {"epoch": epoch, "metrics": metrics, "version": version, "checkpoint": None}
             _end(connection, held, JobState.SUCCEEDED, version_seq=seq, **result)
             return version
 
     def fail(self, job: Job, *, code: str, detail: str, **result: Any) -> bool:
-        """Ends a job as failed. `result` may be epoch, metrics, restarts and checkpoint, as in `Job`.
+        """Ends a job as failed. `result` may be epoch, metrics, restarts, ran_s and checkpoint, as in `Job`.
 
         Returns:
             Whether the job was still this attempt's.
@@ -360,8 +364,10 @@ class Jobs:
                 _end(connection, held, JobState.FAILED, problem={"code": code, "detail": detail}, **result)
             return held is not None
 
-    def give_back(self, job: Job, *, checkpoint: str | None = None) -> bool:
+    def give_back(self, job: Job, *, checkpoint: str | None = None, **progress: Any) -> bool:
         """Gives a job up: to the queue, or to where it was asked to go. The next worker goes on from `checkpoint`.
+
+        `progress` may be epoch and ran_s, as in `Job`.
 
         Returns:
             Whether the job was still this attempt's.
@@ -369,7 +375,8 @@ class Jobs:
         with self._database.writing() as connection:
             held = _held(connection, job)
             if held is not None:
-                _release(connection, held, **({"checkpoint": checkpoint, "deaths": 0} if checkpoint else {}))
+                kept = {"checkpoint": checkpoint, "deaths": 0} if checkpoint else {}
+                _release(connection, held, **kept, **progress)
             return held is not None
 
     def take_back_silent(self) -> list[Job]:
@@ -476,10 +483,11 @@ _NOBODYS: dict[str, Any] = {"worker": None, "lease_until": None}
 def _end(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
     result = {key: values[key] for key in ("version", "problem") if key in values}
     status = _status(replace(job, state=state), **result)
+    figures = {key: values.get(key, getattr(job, key)) for key in ("epoch", "metrics")}
     _change(
         connection,
         job,
-        [status, News("done", status.data)],
+        [status, News("done", status.data | figures)],
         state=state,
         finished_at=time.time(),
         **values,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -377,17 +378,25 @@ def test_a_paused_job_goes_on_from_where_its_worker_left_it(store: Store) -> Non
         assert store.jobs.get("job").state == JobState.PAUSED
     assert store.jobs.claim("w") is None
     for _ in range(2):
-        store.jobs.resume("job")
+        store.jobs.resume("job", max_queued=1)
         assert store.jobs.get("job").state == JobState.QUEUED
     again = claim(store)
     assert (again.attempt, again.checkpoint, again.epoch, again.metrics) == (2, "weights", 7, FIGURES)
+
+
+def test_a_paused_job_goes_back_to_the_queue_only_if_there_is_room(store: Store) -> None:
+    store.jobs.pause(add(store, "paused"))
+    add(store, "waiting")
+    with pytest.raises(QueueFull):
+        store.jobs.resume("paused", max_queued=1)
+    assert store.jobs.get("paused").state == JobState.PAUSED
 
 
 def test_a_job_may_be_resumed_before_its_worker_has_paused_it(store: Store) -> None:
     add(store)
     job = claim(store)
     store.jobs.pause("job")
-    store.jobs.resume("job")
+    store.jobs.resume("job", max_queued=1)
     assert store.jobs.wish(job).state == JobState.RUNNING
     assert publish(store, job) == 1
 
@@ -405,7 +414,7 @@ def test_what_a_state_does_not_allow_is_refused_and_changes_nothing(store: Store
     asks: dict[str, Callable[[str], object]] = {
         "cancel": store.jobs.cancel,
         "pause": store.jobs.pause,
-        "resume": store.jobs.resume,
+        "resume": partial(store.jobs.resume, max_queued=100),
         "delete": store.jobs.delete,
     }
     for name in ("succeeded", "failed", "cancelled", "cancelling"):

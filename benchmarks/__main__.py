@@ -3,8 +3,9 @@
 Each figure is the median of several repetitions, taken in turns, so that a machine whose speed drifts does so for all.
 """
 
-from benchmarks import serving, training
+from benchmarks import jobs, serving, training
 
 if __name__ == "__main__":
     training.main()
     serving.main()
+    jobs.main()

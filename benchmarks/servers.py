@@ -43,9 +43,9 @@ class Server:
     path: str = "/"
 
 
-def separatrix(data_dir: Path) -> Server:
+def separatrix(data_dir: Path, *options: str) -> Server:
     """Ours, on a data folder."""
-    return Server([sys.executable, "-m", "service", "serve", "--data-dir", str(data_dir)], "/health/ready")
+    return Server([sys.executable, "-m", "service", "serve", "--data-dir", str(data_dir), *options], "/health/ready")
 
 
 def servers(data_dir: Path) -> dict[str, Server]:

@@ -1,6 +1,7 @@
 """`separatrix train`."""
 
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -17,9 +18,13 @@ from service.commands.workspace import open_workspace
 from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
+from service.store.store import Store
 from service.trainer import new_job
 
 console = Console(stderr=True)
+
+LOOK_S = 0.02
+"""How often to look whether the result is served; it is within moments."""
 
 
 def run(
@@ -48,7 +53,7 @@ def run(
             )
         if interrupted.yes:
             workspace.store.jobs.cancel(job.id)
-        job = workspace.store.jobs.get(job.id)
+        job = _ended(workspace.store, job)
     _report(job, drawable=datasets.points_of(points).features == 2)
 
 
@@ -69,6 +74,13 @@ class _Interrupted:
     def _note(self, _: int, __: FrameType | None) -> None:
         self.yes = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _ended(store: Store, job: Job) -> Job:
+    """The job when its end may be told: when a service that runs on the same rows serves its version."""
+    while not (now := store.jobs.get(job.id)).state.ended and now.attempt == job.attempt:
+        time.sleep(LOOK_S)
+    return now
 
 
 def _progress(epochs: int) -> Progress:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from models.standings import Standing
 
 from models import checkpoints
 from models.cards import Card, DamagedCheckpoint
@@ -22,6 +21,7 @@ from models.networks import build
 from models.recipes import batch_values
 from models.runs import Epoch, Epochs, Outcome, Restart
 from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
+from models.standings import Standing
 from models.training import Best, Observer, Trained, train_best
 from service import datasets
 from service.errors import StoreUnavailable

@@ -1,11 +1,14 @@
 """Brings a database's tables up to date when it is opened."""
 
+import logging
 from importlib.resources import files
 
 from sqlalchemy import Connection, inspect, text
 
 from service.errors import StoreUnavailable
 from service.store.database import Database
+
+logger = logging.getLogger(__name__)
 
 HEAD = "0002"
 """The latest step of `migrations`: what this program reads and writes."""
@@ -25,10 +28,13 @@ def migrate(database: Database) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would tell of its plugins
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
+    if inspect(connection).has_table("jobs"):
+        logger.info("the tables of an earlier version are brought up to date")
     config = Config()
     config.set_main_option("script_location", str(files("service.store") / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection

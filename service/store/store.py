@@ -30,7 +30,11 @@ class Store:
             StoreUnavailable: as may every method of every part, when the database cannot be reached, written or read.
         """
         self._database = Database(url, busy_s=busy_s)
-        migrate(self._database)
+        try:
+            migrate(self._database)
+        except BaseException:
+            self._database.close()
+            raise
         self.jobs = Jobs(self._database, lease_s=lease_s, server=server)
         self.events = Events(self._database, server=server)
         self.versions = Versions(self._database)

@@ -85,6 +85,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_job_goes_on_at_once(place:
 def test_a_job_that_kills_every_process_that_takes_it_is_given_up(place: Place) -> None:
     others = training_processes()
     with engine_of(place):
+        (place.path / "checkpoints").write_text("a file where the folder should be: no attempt gets any further")
         job_id = place.submit(**WITHOUT_END)
         for attempt in range(1, MAX_DEATHS + 1):
             wait_for(place, job_id, lambda job, attempt=attempt: job.attempt == attempt)  # type: ignore[misc]
@@ -93,6 +94,7 @@ def test_a_job_that_kills_every_process_that_takes_it_is_given_up(place: Place) 
         assert (job.state, job.deaths, job.attempt) == (JobState.FAILED, MAX_DEATHS, MAX_DEATHS)
         assert job.problem is not None
         assert job.problem["code"] == "worker-died"
+        (place.path / "checkpoints").unlink()
         assert wait_for(place, place.submit(), lambda job: job.state.ended).state == JobState.SUCCEEDED
 
 
@@ -192,4 +194,7 @@ def test_jobs_that_run_at_a_shutdown_go_on_after_the_next_start(tmp_path: Path) 
         wait_until(lambda: client.get(paths[0]).json()["progress"]["epoch"] > 0)
     with running(tmp_path) as client:
         jobs = [client.get(path, headers={"Prefer": "wait=60"}).json() for path in paths]
-    assert [(job["status"], job["version"], job["attempt"]) for job in jobs] == [("succeeded", 1, 2), ("succeeded", 2, 1)]
+    assert [(job["status"], job["version"], job["attempt"]) for job in jobs] == [
+        ("succeeded", 1, 2),
+        ("succeeded", 2, 1),
+    ]

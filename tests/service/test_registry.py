@@ -14,12 +14,12 @@ from service.trainer import new_job
 def publish(store: Store, files: Files, *models: str) -> None:
     for model in models:
         job = new_job(model, DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=1), origin="cli")
-        work(store.add_claimed(job), store=store, files=files)
+        work(store.jobs.add_claimed(job, worker="test"), store=store, files=files)
 
 
 def test_a_version_that_cannot_be_read_now_is_served_once_it_can(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    store = Store(files.database)
+    store = Store(files.database_url)
     publish(store, files, "first", "second")
     hidden = next(path for path in (tmp_path / "checkpoints").iterdir())
     # a loop of links: nobody can read it, root included, and yet it is no missing file
@@ -43,7 +43,7 @@ def test_a_version_that_cannot_be_read_now_is_served_once_it_can(tmp_path: Path)
 
 def test_what_was_given_does_not_change_with_a_later_refresh(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    store = Store(files.database)
+    store = Store(files.database_url)
     publish(store, files, "m")
     registry = Registry(store, files)
     registry.refresh()

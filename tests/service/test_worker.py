@@ -129,9 +129,7 @@ def test_a_checkpoint_that_rotted_costs_the_work_but_not_the_job(place: Place) -
 
 
 @pytest.mark.parametrize(("ask", "state"), [("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)])
-def test_a_job_stops_in_the_middle_of_its_training_when_it_is_asked_to(
-    place: Place, ask: str, state: JobState
-) -> None:
+def test_a_job_stops_in_the_middle_of_its_training_when_it_is_asked_to(place: Place, ask: str, state: JobState) -> None:
     job_id = place.submit(**WITHOUT_END)
     job = place.work(place.claim(), on_progress=once(lambda: getattr(place.store.jobs, ask)(job_id)))
     assert (job.state, job.version) == (state, None)

@@ -1,0 +1,213 @@
+"""What is killed, frozen and filled up, and what becomes of the jobs meanwhile. Real processes, on the loopback."""
+
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from models import cards
+from service.records import Job, JobState
+from service.store.files import Files
+from service.store.jobs import MAX_DEATHS
+from service.store.store import Store
+from tests.contract.problems import assert_problem
+from tests.faults.services import LONG, Service, command_of, service
+from tests.postgres import PostgreSQL
+from tests.serving import DEADLINE_S, train, wait_until
+
+LEASE = ("--lease-s", "2")
+
+
+@pytest.fixture(scope="module")
+def mortal_postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server that tests may kill."""
+    server = PostgreSQL()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> list[str]:
+    """Options of a service on either database."""
+    if request.param == "sqlite":
+        return []
+    return ["--database-url", request.getfixturevalue("postgresql").new_database()]
+
+
+def kept(one: Service, path: str) -> bool:
+    """Whether the job runs and has something to go on from."""
+    job = one.job(path)
+    return job["status"] == "running" and "checkpoint" in job["links"]
+
+
+def goes_on(one: Service, path: str, *, attempt: int) -> dict[str, Any]:
+    """The job once another attempt has gone on with it."""
+    wait_until(lambda: (job := one.job(path))["attempt"] == attempt and job["progress"]["epoch"] > 0)
+    return one.job(path)
+
+
+def test_a_killed_api_process_loses_no_job_and_its_workers_put_theirs_back_at_once(
+    tmp_path: Path, database: list[str]
+) -> None:
+    with service(tmp_path, "--lease-s", "600", *database) as one:
+        path = one.submit()
+        wait_until(lambda: kept(one, path))
+        waiting = one.submit(training={"epochs": 10})
+        workers = one.training_processes()
+        before = one.job(path)["progress"]["epoch"]
+        one.kill()
+        wait_until(lambda: not any(worker.is_running() for worker in workers))
+        one.start()
+        job = goes_on(one, path, attempt=2)
+        assert job["progress"]["epoch"] >= before, "nothing was lost"
+        cancel(one, path)
+        assert one.client.get(waiting, headers={"Prefer": "wait=50"}).json()["status"] == "succeeded"
+
+
+def cancel(one: Service, path: str) -> None:
+    store = store_of(one)
+    store.jobs.cancel(path.rpartition("/")[2])
+    store.close()
+
+
+def store_of(one: Service) -> Store:
+    return Store(Files(one.data_dir).database_url if one.database_url is None else one.database_url)
+
+
+def test_api_process_and_workers_killed_together_cost_a_lease_and_no_job(tmp_path: Path) -> None:
+    with service(tmp_path, *LEASE) as one:
+        path = one.submit()
+        wait_until(lambda: kept(one, path))
+        one.kill(*one.process.children(recursive=True))
+        one.start()
+        assert goes_on(one, path, attempt=2)["status"] == "running"
+
+
+def test_a_killed_database_stops_neither_the_training_nor_the_predictions(
+    tmp_path: Path, mortal_postgresql: PostgreSQL
+) -> None:
+    with service(tmp_path, *LEASE, "--database-url", mortal_postgresql.new_database()) as one:
+        train(one.client, "served")
+        path = one.submit()
+        wait_until(lambda: kept(one, path))
+        mortal_postgresql.kill()
+        assert_problem(one.client.get(path), 503, "store-unavailable")
+        assert_problem(one.client.post("/train", json=LONG), 503, "store-unavailable")
+        away_until = time.monotonic() + 4  # longer than the lease
+        while time.monotonic() < away_until:
+            answer = one.client.post("/predict", json={"model": "served", "points": [[0, 0]]})
+            assert answer.status_code == 200
+            assert one.client.get("/health/live").status_code == 200
+        mortal_postgresql.start()
+        wait_until(lambda: one.client.get(path).status_code == 200)
+        epoch = one.job(path)["progress"]["epoch"]
+        wait_until(lambda: one.job(path)["progress"]["epoch"] > epoch)
+        assert one.job(path)["attempt"] == 1, "its worker has kept it"
+        assert one.job(path)["status"] == "running"
+
+
+def test_a_worker_that_thaws_after_its_job_has_gone_to_another_writes_nothing(tmp_path: Path) -> None:
+    command = ["train", "--model", "long", "--hidden", "64,64", "--epochs", "1000000", "--data-dir"]
+    with service(tmp_path, *LEASE) as one:
+        worker = psutil.Popen([sys.executable, "-m", "service", *command, str(one.data_dir)], stderr=subprocess.PIPE)
+        wait_until(lambda: one.client.get("/jobs").json()["data"] != [])
+        path = one.client.get("/jobs").json()["data"][0]["links"]["self"]
+        wait_until(lambda: kept(one, path))
+        worker.send_signal(signal.SIGSTOP)
+        goes_on(one, path, attempt=2)
+        worker.send_signal(signal.SIGCONT)
+        _, said = worker.communicate(timeout=DEADLINE_S)
+        assert worker.returncode == 1
+        assert b"has taken the job over" in said
+        job = one.job(path)
+        assert (job["attempt"], job["status"]) == (2, "running")
+
+
+def test_a_job_that_finds_no_room_for_its_result_says_so_and_the_service_goes_on(
+    tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    with service(tmp_path, "--database-url", postgresql.new_database()) as one:
+        path = one.submit(training={"epochs": 20_000})
+        wait_until(lambda: kept(one, path))
+        (process,) = one.training_processes()
+        process.rlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # its disk is full
+        job = one.client.get(path, headers={"Prefer": "wait=50"}).json()
+        assert (job["status"], job["problem"]["code"]) == ("failed", "storage")
+        assert one.client.get(job["links"]["checkpoint"]).status_code == 200, "the last weights are still there"
+        process.rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert train(one.client, "next")["status"] == "succeeded"
+
+
+KILLS, JOBS = 200, 100
+
+
+def test_of_a_hundred_jobs_none_is_lost_or_done_twice_by_two_hundred_kills(
+    tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    rng = random.Random(7)
+    url = postgresql.new_database()
+    with service(tmp_path, "--workers", "2", *LEASE, "--database-url", url) as one:
+        ids = [one.submit(model=f"m{n % 5}", network={}, training={"epochs": 40_000})[6:] for n in range(JOBS)]
+        store = Store(url)
+        kills: Counter[str] = Counter()
+        while sum(kills.values()) < KILLS:
+            kills[kill_one_of(one, rng)] += 1
+            threading.Event().wait(rng.uniform(0.02, 0.2))
+        assert min(kills.values()) > 5, kills
+        wait_until(lambda: all(job.state.ended for job in all_jobs(store)), deadline_s=240)
+        jobs = {job.id: job for job in all_jobs(store)}
+        assert set(jobs) == set(ids)
+        assert_each_ended_once(store, list(jobs.values()), Files(one.data_dir))
+        for model in {job.model for job in jobs.values()}:
+            latest = max(job.version or 0 for job in jobs.values() if job.model == model)
+            answer = one.client.post("/predict", json={"model": model, "points": [[0, 0]]})
+            assert answer.json()["version"] == latest
+        assert sum(job.attempt > 1 for job in jobs.values()) > 20, "the kills have hit"
+        store.close()
+
+
+def kill_one_of(one: Service, rng: random.Random) -> str:
+    """Kills a process of the service, at random: most often one that trains."""
+    kind = rng.choices(["training", "serving", "forking"], [0.84, 0.08, 0.08])[0]
+    family = one.process.children(recursive=True)
+    training = one.training_processes()
+    serving = [child for child in one.process.children() if "spawn_main" in command_of(child)]
+    forking = [child for child in family if child.ppid() in {s.pid for s in serving} and child not in training]
+    victims = {"training": training, "serving": serving, "forking": forking}[kind]
+    if victims:
+        rng.choice(victims).kill()
+        return kind
+    return "nobody"
+
+
+def all_jobs(store: Store) -> list[Job]:
+    return store.jobs.page(limit=1_000)[0]
+
+
+def assert_each_ended_once(store: Store, jobs: list[Job], files: Files) -> None:
+    versions = store.versions.after(0)
+    published = Counter(version.job_id for version in versions)
+    assert set(published.values()) == {1}
+    for job in jobs:
+        events, _ = store.events.page(job.id, after=0, limit=10_000)
+        assert [event.number for event in events] == list(range(1, len(events) + 1))
+        assert sum(event.kind == "done" for event in events) == 1
+        assert events[-1].kind == "done"
+        attempts = [event.data["attempt"] for event in events if event.data.get("status") == "running"]
+        assert attempts == list(range(1, job.attempt + 1))
+        if job.state == JobState.SUCCEEDED:
+            assert published[job.id] == 1
+        else:
+            assert (job.state, job.deaths, job.id in published) == (JobState.FAILED, MAX_DEATHS, False)
+    for version in versions:
+        cards.read(files.checkpoint_folder(version.checkpoint_id), card_digest=version.card_digest)

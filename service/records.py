@@ -38,6 +38,11 @@ class JobState(StrEnum):
         """Whether a worker has the job."""
         return self in (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker was asked to stop, and has yet to."""
+        return self in (JobState.PAUSING, JobState.CANCELLING)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

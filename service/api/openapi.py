@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.api.jobs import TrainRequest
+from service.api.job_requests import TrainRequest
 from service.api.prediction_requests import PredictRequest
 from service.api.problems import Problem
 

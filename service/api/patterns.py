@@ -6,3 +6,4 @@ AXES_PATTERN = r"^[0-9]{1,4}(,[0-9]{1,4})?$"
 UNIT_PATTERN = r"^[0-9]{1,4}\.[0-9]{1,4}$"
 RESOLUTION_PATTERN = r"^[0-9]{1,5}(x[0-9]{1,5})?$"
 PARTS_PATTERN = r"^(labels|probabilities|logits)(,(labels|probabilities|logits)){0,2}$"
+KEY_PATTERN = r'^("([!#-\[\]-~]|\\["\\]){1,255}"|[!#-~][!-~]{0,254})$'

@@ -18,6 +18,7 @@ from service.api.patterns import (
     AXES_PATTERN,
     JOB_ID_PATTERN,
     JOB_IDS_PATTERN,
+    KEY_PATTERN,
     PARTS_PATTERN,
     RESOLUTION_PATTERN,
     UNIT_PATTERN,
@@ -57,6 +58,7 @@ PATTERN_RULES = {
     NAME_PATTERN: NAME_RULE,
     JOB_ID_PATTERN: "must be the id of a job, 24 hexadecimal digits",
     JOB_IDS_PATTERN: "must be 1 to 20 ids of jobs, each 24 hexadecimal digits, with commas between",
+    KEY_PATTERN: "must be 1 to 255 visible ASCII characters, in quotes or not",
     PARTS_PATTERN: "must be some of labels, probabilities and logits, with commas between",
     AXES_PATTERN: "must be one feature or two, counted from 0, such as 0,2",
     UNIT_PATTERN: "must be layer.index, both counted from 0, such as 0.3",
@@ -76,12 +78,12 @@ _HTTP_CODES = {
     405: ("method-not-allowed", "The path does not take this method"),
 }
 
-_UNION_TAGS = (
-    "generated",
-    "given",
-    "integer",
-    "string",
-)  # what the schemas call the alternatives of a field: no part of its path
+_NO_STEPS = (
+    *("body", "query", "path", "header"),  # where in the request a field is
+    *("generated", "given", "integer", "string"),  # what the schemas call the alternatives of a field
+    "[key]",  # what pydantic adds to a key that is at fault itself
+)
+"""What is no part of a field's path as the client wrote it."""
 
 
 class FieldProblem(BaseModel):
@@ -137,8 +139,14 @@ def problem(
 def install(app: FastAPI) -> None:
     """Has the app answer every error with a problem."""
 
-    async def handle(_: Request, error: Exception) -> Response:
-        return response(error)
+    async def handle(request: Request, error: Exception) -> Response:
+        answer = response(error)
+        if answer.status_code == 405:
+            path = getattr(request.scope.get("route"), "path", None)
+            methods = app.openapi()["paths"].get(path)
+            if methods:  # of all routes of the path, where Starlette names those of one
+                answer.headers["Allow"] = ", ".join(method.upper() for method in methods)
+        return answer
 
     for kind in (*_ANSWERS, Exception):
         app.add_exception_handler(kind, handle)
@@ -195,7 +203,7 @@ _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
 
 def _path(location: Sequence[int | str]) -> str:
     """The dotted path of a field as the client wrote it; a name that no field of ours could have is not repeated."""
-    steps = [str(step) for step in location if step not in ("body", "query", "path", *_UNION_TAGS)][:MAX_STEPS]
+    steps = [str(step) for step in location if step not in _NO_STEPS][:MAX_STEPS]
     return ".".join(step if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", step) else "?" for step in steps) or "body"
 
 

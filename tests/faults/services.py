@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Service:
         """Nothing runs yet."""
         self.data_dir = folder / "data"
         self.log = folder / "log"
-        given = dict(zip(options, options[1:], strict=False))
+        given = dict(pairwise(options))
         self.database_url = given.get("--database-url")
         self._options = ("--no-starters", "--port", "0", "--data-dir", str(self.data_dir), *options)
 
@@ -57,9 +58,12 @@ class Service:
 
     def training_processes(self) -> list[psutil.Process]:
         """What the fork servers of all serving processes have forked."""
-        family = self.process.children(recursive=True)
-        servers = [one for one in family if "forkserver" in command_of(one)]
-        return [one for one in servers if one.ppid() in {server.pid for server in servers}]
+        return [one for server in self.fork_servers() for one in children_of(server)]
+
+    def fork_servers(self) -> list[psutil.Process]:
+        """The processes that training processes are forked from, one for each serving process."""
+        serving = [self.process, *children_of(self.process)]
+        return [one for parent in serving for one in children_of(parent) if "forkserver" in command_of(one)]
 
     def job(self, path: str) -> dict[str, Any]:
         """A job, by its path."""
@@ -78,6 +82,14 @@ class Service:
 def command_of(process: psutil.Process) -> str:
     """Its command line; empty if it has gone."""
     return " ".join(process.as_dict(["cmdline"], ad_value=[])["cmdline"] or [])
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    """Its children; none if it has gone."""
+    try:
+        return process.children()
+    except psutil.NoSuchProcess:
+        return []
 
 
 @contextmanager

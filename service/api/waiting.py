@@ -1,0 +1,80 @@
+"""Requests that may wait for a job: `Prefer: wait=S` (RFC 7240)."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import anyio
+from anyio import to_thread
+from fastapi import Depends, Header, Request, Response
+
+from service.api.deps import ServicesDep
+from service.records import Job
+
+MAX_WAIT_S = 60
+"""Longest that `Prefer: wait` holds a request; proxies tend to cut longer ones."""
+
+LOOK_S = 0.25
+"""How often a waiting request looks at its row unrung: for jobs of other processes, and for clients that have gone."""
+
+
+class Waiting:
+    """How long one request would wait for a job."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        services: ServicesDep,
+        prefer: Annotated[
+            str | None,
+            Header(description=f"`wait=S`: answer when the job is done, or after S seconds; at most {MAX_WAIT_S}."),
+        ] = None,
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._services = services
+        self._wait_s = _wait_s(prefer)
+
+    async def look(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended) -> Job:
+        """The job as it is now, or, if the client prefers to wait, as it is at that point or when the time is up.
+
+        A job that is reported as succeeded is served by then.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+        """
+        services = self._services
+        if self._wait_s is not None and services.waits.available_tokens >= 1:
+            self._response.headers["Preference-Applied"] = f"wait={self._wait_s}"
+            async with services.waits:
+                job = await self._wait(job_id, until, time.monotonic() + self._wait_s)
+        else:
+            job = await to_thread.run_sync(services.store.jobs.get, job_id)
+        if job.version is not None:
+            await to_thread.run_sync(services.registry.refresh)
+        if not job.state.ended:
+            self._response.headers["Retry-After"] = "1"
+        return job
+
+    async def _wait(self, job_id: str, until: Callable[[Job], bool], deadline: float) -> Job:
+        """The job at that point, or when the time is up, or the service stops, or the client has gone."""
+        while True:
+            ring = self._services.bell.next
+            job = await to_thread.run_sync(self._services.store.jobs.get, job_id)
+            if until(job) or time.monotonic() >= deadline or self._services.stopping.is_set():
+                return job
+            if await self._request.is_disconnected():
+                return job
+            with anyio.move_on_after(min(LOOK_S, deadline - time.monotonic())):
+                await ring.wait()
+
+
+WaitingDep = Annotated[Waiting, Depends()]
+
+
+def _wait_s(prefer: str | None) -> int | None:
+    """The seconds of `Prefer: wait=S`, bounded; other preferences are not for us."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\b", prefer or "", re.IGNORECASE)
+    return min(int(found[1]), MAX_WAIT_S) if found else None

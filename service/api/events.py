@@ -17,7 +17,8 @@ from service.api import bodies, formats, frames, sse
 from service.api.deps import Services, ServicesDep
 from service.api.feed import NO_SCENES, Feed, Follower, has_seen_all
 from service.api.frames import MAX_CELLS, MIN_CELLS, Scene
-from service.api.jobs import JobPath, JobView
+from service.api.job_views import JobView
+from service.api.jobs import JobPath
 from service.api.patterns import JOB_IDS_PATTERN
 from service.records import Event, EventKind, Job
 
@@ -77,8 +78,8 @@ class EventPage(BaseModel):
 
 _STREAM = {
     "type": "string",
-    "description": "Events `job` (as GET /jobs/{job_id} has it, first), `status`, `metrics`, `checkpoint`, `done`, and, "
-    "if asked for, `boundary`; before the service stops, `closing`. The data of each are JSON in one line.",
+    "description": "Events `job` (as GET /jobs/{job_id} has it, first), `status`, `metrics`, `checkpoint`, `done`, "
+    "and, if asked for, `boundary`; before the service stops, `closing`. The data of each are JSON in one line.",
 }
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -172,7 +173,7 @@ async def list_events(
     return EventPage.of(events, has_more=has_more)
 
 
-@router.get("/events", response_class=EventStream, responses=RESPONSES)
+@router.get("/events", status_code=200, response_class=EventStream, responses=RESPONSES)
 async def follow_jobs(
     services: ServicesDep,
     request: Request,

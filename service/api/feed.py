@@ -171,6 +171,7 @@ class Feed:
         stopping: Flag,
         heavy: CapacityLimiter,
         max_streams: int,
+        keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         """To be made within the event loop, and run in it.
 
@@ -182,6 +183,7 @@ class Feed:
             stopping: set once the service is to stop.
             heavy: of the threads in which frames are made.
             max_streams: how many may follow at a time.
+            keep_alive_s: longest that a stream is silent.
         """
         self._store = store
         self._files = files
@@ -189,6 +191,7 @@ class Feed:
         self._bell = bell
         self._stopping = stopping
         self._heavy = heavy
+        self.keep_alive_s = keep_alive_s
         self._max_streams = max_streams
         self._tracks: dict[str, Track] = {}
         self._followers: set[Follower] = set()
@@ -459,8 +462,9 @@ class Follower:
                 continue
             if self._is_over():
                 return
-            await _either(self.news, RETRY_S if behind else sent + KEEP_ALIVE_S - time.monotonic())
-            if time.monotonic() >= sent + KEEP_ALIVE_S:
+            silent_until = sent + self._feed.keep_alive_s
+            await _either(self.news, RETRY_S if behind else silent_until - time.monotonic())
+            if time.monotonic() >= silent_until:
                 yield sse.PING
                 sent = time.monotonic()
 

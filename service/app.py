@@ -11,11 +11,12 @@ from threading import Event
 from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import FastAPI
 
-from service.api import datasets, grids, jobs, metrics, openapi, predictions, problems, registry, system
+from service.api import datasets, events, grids, jobs, metrics, openapi, predictions, problems, registry, system
 from service.api.bell import Bell
 from service.api.brief import Brief
 from service.api.deps import Services
 from service.api.edge import Edge, Endpoint
+from service.api.feed import Feed
 from service.api.grids import KeptGrids
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
@@ -51,9 +52,10 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
     """The ASGI application. Its lifespan opens the data folder and the training processes, and closes them.
 
     `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
-    requests that wait for a job then wait no longer.
+    requests that wait for a job then wait no longer, and streams of events end.
     """
     figures = Metrics()
+    stopping = stopping or Event()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -66,6 +68,8 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
         presence = Presence(server, store, versions)
         presence.renew()
         trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
+        heavy = CapacityLimiter(HEAVY_ANSWERS)
+        feed = Feed(store, files, versions, bell=bell, stopping=stopping, heavy=heavy, max_streams=settings.max_streams)
         starters = Starters(store, versions, trainer)
         app.state.services = Services(
             settings,
@@ -74,12 +78,13 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
             versions,
             trainer,
             starters,
-            stopping or Event(),
-            CapacityLimiter(HEAVY_ANSWERS),
+            stopping,
+            heavy,
             CapacityLimiter(WAITING_REQUESTS),
             bell,
             figures,
             KeptAnswers(versions, settings.kept_answers_bytes),
+            feed,
         )
         if settings.starters:
             starters.begin()
@@ -88,6 +93,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
             tasks.start_soon(_repeat, "looking for new versions", presence.renew, LOOK_S)
             tasks.start_soon(_repeat, "looking for jobs without a worker", trainer.reconcile, RECONCILE_S)
             tasks.start_soon(_observe_starters, starters)
+            tasks.start_soon(feed.run)
             yield
             tasks.cancel_scope.cancel()
         await to_thread.run_sync(engine.close)
@@ -104,7 +110,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
         responses=problems.RESPONSES,
     )
     problems.install(app)
-    for router in (predictions, grids, jobs, registry, datasets, system, metrics):
+    for router in (predictions, grids, jobs, events, registry, datasets, system, metrics):
         app.include_router(router.router)
     openapi.install(app)
     endpoints: dict[tuple[str, str], Endpoint] = {

@@ -65,6 +65,7 @@ def serve(
     max_points_per_request: Annotated[int | None, _setting("max_points_per_request")] = None,
     kept_answers_bytes: Annotated[int | None, _setting("kept_answers_bytes")] = None,
     max_queued_jobs: Annotated[int | None, _setting("max_queued_jobs")] = None,
+    max_streams: Annotated[int | None, _setting("max_streams")] = None,
     shutdown_timeout_s: Annotated[int | None, _setting("shutdown_timeout_s")] = None,
 ) -> None:
     """Serve the models of a data folder over HTTP, and train what is asked for."""

@@ -71,6 +71,13 @@ class QueueFull(ServiceError):
     title = "Too many jobs are waiting"
 
 
+class TooManyStreams(ServiceError):
+    """As many streams of events are open as may be."""
+
+    code = "too-many-streams"
+    title = "Too many streams are open"
+
+
 class StoreUnavailable(ServiceError):
     """The database cannot be reached, written or read."""
 

@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     max_queued_jobs: int = Field(
         1_000, ge=1, le=100_000, description="Most trainings that wait for a process; beyond it /train answers 429."
     )
+    max_streams: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Most streams of events that are open at a time, for each process that answers requests.",
+    )
     shutdown_timeout_s: int = Field(
         5, ge=1, le=600, description="Longest that requests in flight hold up a shutdown, in seconds."
     )

@@ -18,9 +18,11 @@ DEADLINE_S = 60.0
 
 
 @contextmanager
-def running(data_dir: Path, **settings: Any) -> Iterator[httpx.Client]:
-    """A client of a service that runs on `data_dir`, without starters unless asked for."""
-    app = create_app(Settings(data_dir=data_dir, port=0, **{"starters": False, "log_level": "warning"} | settings))
+def running(data_dir: Path, *, stopping: threading.Event | None = None, **settings: Any) -> Iterator[httpx.Client]:
+    """A client of a service that runs on `data_dir`, without starters unless asked for. `stopping` tells it to stop."""
+    stopping = stopping or threading.Event()
+    given = {"starters": False, "log_level": "warning"} | settings
+    app = create_app(Settings(data_dir=data_dir, port=0, **given), stopping=stopping)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http="httptools"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -30,6 +32,7 @@ def running(data_dir: Path, **settings: Any) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_S) as client:
             yield client
     finally:
+        stopping.set()
         server.should_exit = True
         thread.join()
 

@@ -10,6 +10,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 
 from service.api.bell import Bell
+from service.api.feed import Feed
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
 from service.errors import ModelNotFound, StoreUnavailable, VersionNotFound
@@ -34,6 +35,7 @@ class Services:
         waits: of the requests that wait for a job at a time.
         kept: boundary grids that were asked for before.
         bell: rings when a job may have ended.
+        feed: of what jobs have to tell, for those who follow them.
     """
 
     settings: Settings
@@ -48,6 +50,7 @@ class Services:
     bell: Bell
     metrics: Metrics
     kept: KeptAnswers
+    feed: Feed
 
 
 def _services(request: Request) -> Services:

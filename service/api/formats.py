@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import Literal
 
 from models.specs import InvalidInput
-from service.api import arrow, bodies, geojson, npy, png
+from service.api import arrow, bodies, geojson, npy, png, sse
 from service.errors import NotAcceptable
 
-Format = Literal["json", "npy", "arrow", "png", "geojson"]
+Format = Literal["json", "npy", "arrow", "png", "geojson", "events"]
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "json": bodies.JSON,
@@ -17,6 +17,7 @@ MEDIA_TYPES: Mapping[Format, str] = {
     "arrow": arrow.MEDIA_TYPE,
     "png": png.MEDIA_TYPE,
     "geojson": geojson.MEDIA_TYPE,
+    "events": sse.MEDIA_TYPE,
 }
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}

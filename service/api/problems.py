@@ -17,6 +17,7 @@ from service import errors
 from service.api.patterns import (
     AXES_PATTERN,
     JOB_ID_PATTERN,
+    JOB_IDS_PATTERN,
     KEY_PATTERN,
     PARTS_PATTERN,
     RESOLUTION_PATTERN,
@@ -37,6 +38,7 @@ STATUS: dict[type[ServiceError], int] = {
     errors.WrongState: 409,
     errors.KeyReused: 422,
     errors.QueueFull: 429,
+    errors.TooManyStreams: 503,
     errors.NotReady: 503,
     errors.StoreUnavailable: 503,
     errors.BodyTooLarge: 413,
@@ -44,12 +46,18 @@ STATUS: dict[type[ServiceError], int] = {
     errors.NotAcceptable: 406,
 }
 
-RETRY_AFTER = {errors.QueueFull: "1", errors.NotReady: "1", errors.StoreUnavailable: "1"}
+RETRY_AFTER = {
+    errors.QueueFull: "1",
+    errors.TooManyStreams: "5",
+    errors.NotReady: "1",
+    errors.StoreUnavailable: "1",
+}
 """Seconds after which the same request may well succeed."""
 
 PATTERN_RULES = {
     NAME_PATTERN: NAME_RULE,
     JOB_ID_PATTERN: "must be the id of a job, 24 hexadecimal digits",
+    JOB_IDS_PATTERN: "must be 1 to 20 ids of jobs, each 24 hexadecimal digits, with commas between",
     KEY_PATTERN: "must be 1 to 255 visible ASCII characters, in quotes or not",
     PARTS_PATTERN: "must be some of labels, probabilities and logits, with commas between",
     AXES_PATTERN: "must be one feature or two, counted from 0, such as 0,2",

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import anyio
@@ -10,13 +11,14 @@ from anyio import to_thread
 from fastapi import Depends, Header, Request, Response
 
 from service.api.deps import ServicesDep
+from service.errors import TooManyStreams
 from service.records import Job
 
 MAX_WAIT_S = 60
 """Longest that `Prefer: wait` holds a request; proxies tend to cut longer ones."""
 
-LOOK_S = 0.25
-"""How often a waiting request looks at its row unrung: for jobs of other processes, and for clients that have gone."""
+LOOK_S = 0.5
+"""How often a waiting request looks whether its client has gone, when there are no news of its job."""
 
 
 class Waiting:
@@ -60,15 +62,17 @@ class Waiting:
 
     async def _wait(self, job_id: str, until: Callable[[Job], bool], deadline: float) -> Job:
         """The job at that point, or when the time is up, or the service stops, or the client has gone."""
-        while True:
-            ring = self._services.bell.next
-            job = await to_thread.run_sync(self._services.store.jobs.get, job_id)
-            if until(job) or time.monotonic() >= deadline or self._services.stopping.is_set():
-                return job
-            if await self._request.is_disconnected():
-                return job
-            with anyio.move_on_after(min(LOOK_S, deadline - time.monotonic())):
-                await ring.wait()
+        services = self._services
+        job = await to_thread.run_sync(services.store.jobs.get, job_id)
+        with suppress(TooManyStreams), services.feed.follow([job], [job.events]) as follower:
+            while not (until(job) or time.monotonic() >= deadline or services.stopping.is_set()):
+                with anyio.move_on_after(min(LOOK_S, deadline - time.monotonic())) as silence:
+                    await follower.news.wait()
+                if silence.cancelled_caught and await self._request.is_disconnected():
+                    break
+                follower.news.clear()
+                job = await to_thread.run_sync(services.store.jobs.get, job_id)
+        return job
 
 
 WaitingDep = Annotated[Waiting, Depends()]

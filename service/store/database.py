@@ -1,8 +1,11 @@
 """The database: connections and transactions, alike on SQLite and PostgreSQL."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from sqlite3 import SQLITE_BUSY
 from sqlite3 import Connection as SQLiteConnection
 from typing import Any
 
@@ -16,7 +19,10 @@ from service.errors import StoreUnavailable
 BUSY_S = 30.0
 """Longest that a transaction waits for others."""
 
-CONNECT_S = 5
+BUSY_LOOK_S = 0.001
+"""How often a transaction looks whether SQLite's one writer is done."""
+
+CONNECT_S = 2
 """Longest that reaching a PostgreSQL server may take."""
 
 FROZEN_S = 10
@@ -38,6 +44,8 @@ class Database:
     def __init__(self, url: str, *, busy_s: float = BUSY_S) -> None:
         """Connects when first used. `busy_s` bounds the wait for other writers."""
         self._url = make_url(url)
+        self._busy_s = busy_s
+        self._lock = threading.Lock()
         self._writes = self._engine(synchronous="FULL", busy_s=busy_s)
         # connections of their own: writers that wait for each other must not keep readers waiting
         self._reads = self._engine(synchronous="FULL", busy_s=busy_s).execution_options(isolation_level="AUTOCOMMIT")
@@ -59,7 +67,7 @@ class Database:
 
         Serial ones see everything that other serial ones have written, as all do on SQLite, which knows no others.
         """
-        with _unavailable(), self._writes.begin() as connection:
+        with _unavailable(), self._turn(), self._writes.begin() as connection:
             if serial and self.is_postgresql:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SERIAL_LOCK})
             yield connection
@@ -67,7 +75,7 @@ class Database:
     @contextmanager
     def noting(self) -> Iterator[Connection]:
         """One transaction of which a power cut may undo the last moment: for what is soon written again."""
-        with _unavailable(), self._notes.begin() as connection:
+        with _unavailable(), self._turn(), self._notes.begin() as connection:
             if self.is_postgresql:
                 connection.execute(text("SET LOCAL synchronous_commit = off"))
             yield connection
@@ -77,6 +85,19 @@ class Database:
         """A connection that only reads: it takes no lock and never waits for a writer. Each query sees the latest."""
         with _unavailable(), self._reads.connect() as connection:
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Has the threads of this process take turns on SQLite: one that waits here need not look again and again."""
+        if self.is_postgresql:
+            yield
+            return
+        if not self._lock.acquire(timeout=self._busy_s):
+            raise StoreUnavailable("It does not answer in time.")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _engine(self, *, synchronous: str, busy_s: float) -> Engine:
         if self.is_postgresql:
@@ -108,7 +129,7 @@ def _sqlite(url: URL, synchronous: str, busy_s: float) -> Engine:
     """
     engine = create_engine(url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, pool_timeout=busy_s)
     event.listen(engine, "connect", partial(_configure, synchronous=synchronous, busy_s=busy_s))
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", partial(_begin_immediate, busy_s=busy_s))
     return engine
 
 
@@ -119,9 +140,33 @@ def _configure(connection: SQLiteConnection, _: object, *, synchronous: str, bus
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+def _begin_immediate(connection: Connection, *, busy_s: float) -> None:
+    """Takes the write lock as soon as it is free.
+
+    SQLite itself looks ever less often, after 100 ms at last, and a busy queue would stand still meanwhile.
+    """
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, SQLiteConnection)
+    until = time.monotonic() + busy_s
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while not _is_begun(connection, last_try=time.monotonic() >= until):
+            time.sleep(BUSY_LOOK_S)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={1000 * busy_s:.0f}")
+
+
+def _is_begun(connection: Connection, *, last_try: bool) -> bool:
+    try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        is_busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY  # with its extended codes
+        if last_try or not is_busy:
+            raise
+        return False
+    return True
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from service.api import datasets, events, grids, jobs, metrics, openapi, predictions, problems, registry, system
 from service.api.bell import Bell
 from service.api.brief import Brief
+from service.api.canvases import Canvases
 from service.api.deps import Services
 from service.api.edge import Edge, Endpoint
 from service.api.feed import Feed
@@ -69,7 +70,8 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
         presence.renew()
         trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
         heavy = CapacityLimiter(HEAVY_ANSWERS)
-        feed = Feed(store, files, versions, bell=bell, stopping=stopping, heavy=heavy, max_streams=settings.max_streams)
+        canvases = Canvases(store, files, versions, heavy=heavy)
+        feed = Feed(store, versions, canvases, bell=bell, stopping=stopping, max_streams=settings.max_streams)
         starters = Starters(store, versions, trainer)
         app.state.services = Services(
             settings,
@@ -84,6 +86,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
             bell,
             figures,
             KeptAnswers(versions, settings.kept_answers_bytes),
+            canvases,
             feed,
         )
         if settings.starters:
@@ -93,6 +96,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
             tasks.start_soon(_repeat, "looking for new versions", presence.renew, LOOK_S)
             tasks.start_soon(_repeat, "looking for jobs without a worker", trainer.reconcile, RECONCILE_S)
             tasks.start_soon(_observe_starters, starters)
+            tasks.start_soon(canvases.run)
             tasks.start_soon(feed.run)
             yield
             tasks.cancel_scope.cancel()

@@ -10,6 +10,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 
 from service.api.bell import Bell
+from service.api.canvases import Canvases
 from service.api.feed import Feed
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
@@ -35,6 +36,7 @@ class Services:
         waits: of the requests that wait for a job at a time.
         kept: boundary grids that were asked for before.
         bell: rings when a job may have ended.
+        canvases: of the frames of jobs that are watched.
         feed: of what jobs have to tell, for those who follow them.
     """
 
@@ -50,6 +52,7 @@ class Services:
     bell: Bell
     metrics: Metrics
     kept: KeptAnswers
+    canvases: Canvases
     feed: Feed
 
 

@@ -215,7 +215,7 @@ async def _stream(
     scenes = NO_SCENES
     if cells is not None:
         frames.require_plane(jobs)
-        scenes = await services.feed.scenes(jobs)
+        scenes = await services.canvases.scenes(jobs)
         for scene in scenes.values():
             scene.require(cells)
     if all(map(has_seen_all, jobs, positions)):

@@ -5,53 +5,35 @@ reader costs no memory, loses no event, and of boundary frames gets the newest.
 """
 
 import asyncio
-import logging
 import time
-from collections import Counter, deque
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event as Flag
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import anyio
 import orjson
 from anyio import CapacityLimiter, to_thread
 
-from models.specs import InvalidInput
-from service.api import frames, sse
+from service.api import sse, tasks
 from service.api.bell import Bell
+from service.api.canvases import Canvas, Canvases
 from service.api.frames import Scene
-from service.errors import ServiceError, StoreUnavailable, TooManyStreams
+from service.errors import StoreUnavailable, TooManyStreams
 from service.records import Event, Job
 from service.registry import Registry
-from service.store.files import DamagedData, Files
 from service.store.store import Store
-
-logger = logging.getLogger(__name__)
 
 LOOK_S = 0.02
 """How often to look for news while anybody follows a job: one small indexed query."""
 
 LOOK_SHARE = 0.2
-"""The share of the time that looking may take, where very many jobs are followed at once."""
+"""The share of a core that looking may take, where very many jobs are followed at once."""
 
 STOP_LOOK_S = 0.05
 """How often to look whether the service is to stop."""
-
-RETRY_S = 0.5
-"""How long to wait before the database is asked again, when it was away."""
 
 KEEP_ALIVE_S = 15.0
 """Longest that a stream is silent; proxies take one that is silent for longer, often a minute, for dead."""
@@ -61,18 +43,6 @@ KEPT_EVENTS = 200
 
 AT_ONCE = 100
 """Most events of a job that a stream takes before it sends them."""
-
-WATCH_S = 3.0
-"""For how long a worker is told that somebody watches; it is told again each second."""
-
-FRAME_S = 0.05
-"""Least time from one frame of a job to the next."""
-
-FRAME_SHARE = 0.5
-"""The share of a core that the frames of one job may take: those of large networks come less often."""
-
-LAST_FRAME_S = 1.0
-"""How long the end of a job is held back, from those who watch its frames alone, for its last frame."""
 
 CLOSING = sse.event("closing", b'{"reason":"the service is stopping; connect again with Last-Event-ID"}')
 
@@ -92,13 +62,6 @@ class Told(NamedTuple):
         return cls(event.number, event.kind == "done", event.data.get("version"), fields)
 
 
-class Frame(NamedTuple):
-    """A boundary frame as it is sent, and the serial of the snapshot that it was made from."""
-
-    serial: int
-    event: bytes
-
-
 class Track:
     """One job that somebody follows.
 
@@ -106,31 +69,16 @@ class Track:
         told: the number of the last event that was read.
         kept: the last events that were read, up to that one.
         is_gone: whether the job was deleted.
-        snapshot: the serial of its latest snapshot, 0 if it has none.
-        sizes: how many watch its frames, by their columns.
-        frames: the latest frame of each size.
-        last_frames: those of the version that it has published; None while one is made.
-        stirred: set when there may be a frame to make.
+        canvas: of its frames.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, canvases: Canvases) -> None:
         self.job = job
         self.followers: set[Follower] = set()
         self.told = max(0, job.events - KEPT_EVENTS)
         self.kept: deque[Told] = deque(maxlen=KEPT_EVENTS)
         self.is_gone = False
-        self.scene: Scene | None = None
-        self.snapshot = 0
-        self.sizes: Counter[int] = Counter()
-        self.is_drawn = False
-        self.frames: dict[int, Frame] = {}
-        self.last_frames: dict[int, bytes | None] = {}
-        self.stirred = asyncio.Event()
-
-    @property
-    def unmade(self) -> list[int]:
-        """The sizes of which there is no frame of the latest snapshot yet."""
-        return [cells for cells in self.sizes if self.snapshot > self.frames.get(cells, NO_FRAME).serial]
+        self.canvas = Canvas(job, canvases, on_frame=lambda: self.wake(watchers_only=True))
 
     def keeps(self, number: int) -> bool:
         """Whether all events after the one of that number are kept that were read."""
@@ -148,8 +96,6 @@ class Track:
                 follower.news.set()
 
 
-NO_FRAME = Frame(0, b"")
-
 NO_SCENES: Mapping[str, Scene] = {}
 
 
@@ -159,17 +105,16 @@ def has_seen_all(job: Job, position: int) -> bool:
 
 
 class Feed:
-    """Reads what followed jobs have to tell, and makes the frames that are watched. One for each API process."""
+    """Reads what followed jobs have to tell, for all who follow them. One for each API process."""
 
     def __init__(
         self,
         store: Store,
-        files: Files,
         registry: Registry,
+        canvases: Canvases,
         *,
         bell: Bell,
         stopping: Flag,
-        heavy: CapacityLimiter,
         max_streams: int,
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
@@ -177,34 +122,30 @@ class Feed:
 
         Args:
             store: of the jobs.
-            files: of the same service.
             registry: of the versions that this process serves: a job is not told to have succeeded before.
+            canvases: of the frames.
             bell: rings when there may be news; it is rung when somebody begins to follow.
             stopping: set once the service is to stop.
-            heavy: of the threads in which frames are made.
             max_streams: how many may follow at a time.
             keep_alive_s: longest that a stream is silent.
         """
+        self.keep_alive_s = keep_alive_s
         self._store = store
-        self._files = files
         self._registry = registry
+        self._canvases = canvases
         self._bell = bell
         self._stopping = stopping
-        self._heavy = heavy
-        self.keep_alive_s = keep_alive_s
         self._max_streams = max_streams
         self._tracks: dict[str, Track] = {}
         self._followers: set[Follower] = set()
-        self._threads = CapacityLimiter(2)  # of its own: other requests must not keep events waiting
-        self._tasks: asyncio.TaskGroup | None = None
-        self._watch_begun = asyncio.Event()
+        self._looking = CapacityLimiter(1)  # of its own: what others ask for must not keep events waiting
+        self._reading = CapacityLimiter(2)
 
     async def run(self) -> None:
         """Does all this until it is cancelled."""
-        async with asyncio.TaskGroup() as self._tasks:
-            self._start(_patiently("reading what jobs have to tell", self._look))
-            self._start(_patiently("telling workers that they are watched", self._watch))
-            self._start(_patiently("ending the streams", self._end_streams))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(tasks.again("reading what jobs have to tell", self._look))
+            group.create_task(tasks.again("ending the streams", self._end_streams))
 
     @contextmanager
     def follow(
@@ -228,7 +169,7 @@ class Feed:
         """
         if len(self._followers) >= self._max_streams:
             raise TooManyStreams("Try again when some of the others are done, or follow several jobs in one stream.")
-        tracks = [self._tracks.setdefault(job.id, Track(job)) for job in jobs]
+        tracks = [self._tracks.setdefault(job.id, Track(job, self._canvases)) for job in jobs]
         places = [
             _Place(track, min(position, job.events), is_over=has_seen_all(job, position))
             for track, job, position in zip(tracks, jobs, positions, strict=True)
@@ -238,7 +179,7 @@ class Feed:
         for track in tracks:
             track.followers.add(follower)
             if cells is not None:
-                self._begin_watching(track, cells, scenes.get(track.job.id))
+                track.canvas.begin(cells, scenes.get(track.job.id))
         self._bell.ring()
         try:
             yield follower
@@ -250,32 +191,31 @@ class Feed:
     def _leave(self, track: Track, follower: "Follower") -> None:
         track.followers.remove(follower)
         if follower.cells is not None:
-            track.sizes -= Counter([follower.cells])
-            track.stirred.set()
+            track.canvas.end(follower.cells)
         if not track.followers:
             del self._tracks[track.job.id]
-
-    # events
 
     async def _look(self) -> None:
         """Reads the news, and waits until there may be more."""
         ring = self._bell.next
-        began = time.monotonic()
-        if self._tracks:
-            tracks = dict(self._tracks)
-            known = {job_id: track.told for job_id, track in tracks.items()}
-            news = await to_thread.run_sync(self._news, known, limiter=self._threads)
-            for job_id, track in tracks.items():
-                _note(track, news.get(job_id))
-        pause_s = max(LOOK_S, (time.monotonic() - began) / LOOK_SHARE) if self._tracks else None
-        await _either(ring, pause_s)
+        tracks = dict(self._tracks)
+        if not tracks:
+            await ring.wait()
+            return
+        known = {job_id: track.told for job_id, track in tracks.items()}
+        news, took_s = await to_thread.run_sync(self._news, known, limiter=self._looking)
+        for job_id, track in tracks.items():
+            _note(track, news.get(job_id))
+        await tasks.until(ring, max(LOOK_S, took_s / LOOK_SHARE))
 
-    def _news(self, known: Mapping[str, int]) -> "dict[str, _News]":
-        latest = self._store.events.latest(known)
-        return {
+    def _news(self, known: Mapping[str, int]) -> "tuple[dict[str, _News], float]":
+        """What is new since the events of these numbers, by job, and the seconds of a core that it took."""
+        began = time.thread_time()
+        news = {
             job_id: _News(one.snapshot, self._events(job_id, known[job_id]) if one.event > known[job_id] else [])
-            for job_id, one in latest.items()
+            for job_id, one in self._store.events.latest(known).items()
         }
+        return news, time.thread_time() - began
 
     def _events(self, job_id: str, after: int) -> list[Told]:
         """The next events of a job. This process serves the version that one of them tells of."""
@@ -287,10 +227,8 @@ class Feed:
     async def older(self, job_id: str, after: int) -> list[Told]:
         """Events of a job that are kept no more; none if they cannot be read now."""
         with suppress(StoreUnavailable):
-            return await to_thread.run_sync(self._events, job_id, after, limiter=self._threads)
+            return await to_thread.run_sync(self._events, job_id, after, limiter=self._reading)
         return []
-
-    # the end
 
     @property
     def is_stopping(self) -> bool:
@@ -303,98 +241,6 @@ class Feed:
             for follower in self._followers:
                 follower.news.set()
         await asyncio.sleep(STOP_LOOK_S)
-
-    # frames
-
-    async def scenes(self, jobs: Collection[Job]) -> dict[str, Scene]:
-        """What the frames of these jobs have in common, by id; a job whose points cannot be read back has none."""
-        known = {job_id: track.scene for job_id, track in self._tracks.items() if track.scene is not None}
-
-        def find() -> dict[str, Scene]:
-            found = {}
-            for job in jobs:
-                with suppress(DamagedData, OSError):  # of which the job itself will have to tell
-                    found[job.id] = known.get(job.id) or Scene.of(job, self._files)
-            return found
-
-        return await to_thread.run_sync(find, limiter=self._heavy)
-
-    def _begin_watching(self, track: Track, cells: int, scene: Scene | None) -> None:
-        track.scene = track.scene or scene
-        track.sizes[cells] += 1
-        track.stirred.set()
-        self._watch_begun.set()
-        if not track.is_drawn:
-            track.is_drawn = True
-            self._start(self._draw(track))
-
-    async def _watch(self) -> None:
-        """Lets the workers know which jobs are watched, and waits until it has to be said again."""
-        self._watch_begun.clear()
-        watched = [job_id for job_id, track in self._tracks.items() if track.sizes]
-        if watched:
-            await to_thread.run_sync(lambda: self._store.events.watch(watched, seconds=WATCH_S))
-        await _either(self._watch_begun, WATCH_S / 3 if watched else None)
-
-    async def _draw(self, track: Track) -> None:
-        """Makes the frames of a job in training for as long as anybody watches."""
-        while track.sizes:
-            track.stirred.clear()
-            began = time.monotonic()
-            made = await self._drawn(track, track.unmade) if track.unmade else {}
-            if made:
-                track.frames = {cells: frame for cells, frame in (track.frames | made).items() if cells in track.sizes}
-                track.wake(watchers_only=True)
-                took = time.monotonic() - began
-                await asyncio.sleep(max(FRAME_S, took / FRAME_SHARE) - took)
-            else:
-                await track.stirred.wait()
-        track.is_drawn = False
-
-    async def _drawn(self, track: Track, sizes: Sequence[int]) -> dict[int, Frame]:
-        def draw() -> dict[int, Frame]:
-            snapshot = self._store.events.snapshot(track.job.id)
-            if snapshot is None or track.scene is None:
-                return {}
-            made = track.scene.frames(track.job.id, snapshot, sizes)
-            return {cells: Frame(snapshot.serial, event) for cells, event in made.items()}
-
-        try:
-            return await to_thread.run_sync(draw, limiter=self._heavy)
-        except StoreUnavailable:
-            await asyncio.sleep(RETRY_S)
-        except Exception:
-            logger.exception("no frame of job %s could be made", track.job.id)
-        return {}
-
-    def last_frame(self, track: Track, version: int, cells: int) -> bytes | None:
-        """The frame of the version that a job has published, empty if there is none to show.
-
-        None as long as it is being made; those who watch come round when it is there.
-        """
-        if cells not in track.last_frames:
-            track.last_frames[cells] = None
-            self._start(self._draw_last(track, version, cells))
-        return track.last_frames[cells]
-
-    async def _draw_last(self, track: Track, version: int, cells: int) -> None:
-        def draw() -> bytes:
-            return frames.last_frame(track.job.id, self._registry.resolve(track.job.model, version), cells)
-
-        made = b""
-        try:
-            with anyio.move_on_after(LAST_FRAME_S):
-                made = await to_thread.run_sync(draw, limiter=self._heavy, abandon_on_cancel=True)
-        except (InvalidInput, ServiceError):
-            pass  # a version that is damaged, or cannot be shown, has none
-        except Exception:
-            logger.exception("no last frame of job %s could be made", track.job.id)
-        track.last_frames[cells] = made
-        track.wake(watchers_only=True)
-
-    def _start(self, act: Coroutine[Any, Any, None]) -> None:
-        assert self._tasks is not None
-        self._tasks.create_task(act)
 
 
 class _News(NamedTuple):
@@ -415,9 +261,7 @@ def _note(track: Track, news: _News | None) -> None:
         track.kept.extend(news.events)
         track.told = track.kept[-1].number
         track.wake()
-    if news.snapshot != track.snapshot:
-        track.snapshot = news.snapshot
-        track.stirred.set()
+    track.canvas.note(news.snapshot)
 
 
 @dataclass
@@ -463,7 +307,7 @@ class Follower:
             if self._is_over():
                 return
             silent_until = sent + self._feed.keep_alive_s
-            await _either(self.news, RETRY_S if behind else silent_until - time.monotonic())
+            await tasks.until(self.news, tasks.RETRY_S if behind else silent_until - time.monotonic())
             if time.monotonic() >= silent_until:
                 yield sse.PING
                 sent = time.monotonic()
@@ -473,7 +317,7 @@ class Follower:
             if not place.is_over and place.track.keeps(place.position):
                 yield from self._events(place, place.track.since(place.position))
             if not place.is_over and self.cells is not None:
-                frame = place.track.frames.get(self.cells, NO_FRAME)
+                frame = place.track.canvas.frame(self.cells)
                 if frame.serial > place.frame:
                     place.frame = frame.serial
                     yield frame.event
@@ -481,7 +325,7 @@ class Follower:
     def _events(self, place: _Place, events: Iterable[Told]) -> Iterator[bytes]:
         for told in events:
             if told.is_end and told.version is not None and self.cells is not None:
-                last = self._feed.last_frame(place.track, told.version, self.cells)
+                last = place.track.canvas.last_frame(told.version, self.cells)
                 if last is None:
                     return  # it comes first
                 yield last
@@ -502,27 +346,3 @@ class Follower:
 
     def _is_over(self) -> bool:
         return all(place.is_over or place.track.is_gone for place in self._places)
-
-
-async def _either(event: asyncio.Event, timeout_s: float | None) -> None:
-    """Waits until an event is set, or the time is up."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-
-
-async def _patiently(what: str, act: Callable[[], Awaitable[None]]) -> None:
-    """Does something again and again, and says once when the database is away."""
-    away = False
-    while True:
-        try:
-            await act()
-            away = False
-        except StoreUnavailable:
-            if not away:
-                logger.error("%s fails, since the database is away; it is tried again", what)
-            away = True
-            await asyncio.sleep(RETRY_S)
-        except Exception:
-            logger.exception("%s failed, and is tried again", what)
-            await asyncio.sleep(RETRY_S)

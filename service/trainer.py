@@ -3,7 +3,6 @@
 import logging
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Mapping
 
@@ -103,9 +102,11 @@ class Trainer:
         Raises:
             JobNotFound, WrongState: as `Jobs.delete`.
         """
-        job = self._store.jobs.delete(job_id)
-        if job.checkpoint is not None:
-            shutil.rmtree(self._files.checkpoint_folder(job.checkpoint), ignore_errors=True)
+        self._store.jobs.delete(job_id)
+        in_use = self._store.jobs.checkpoints_in_use(job_id)
+        for name in self._files.checkpoints_of(job_id):
+            if name not in in_use:
+                self._files.remove_checkpoint(name)
 
     def reconcile(self) -> None:
         """Takes jobs from workers that have fallen silent, whoever had them, and wakes ours if any job waits."""

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -69,6 +68,7 @@ def work(
         while True:
             try:
                 end(store)
+                _clear(job, store, files)
                 break
             except StoreUnavailable:
                 logger.warning("job %s: the database is away; its end is written when it is back", job.id)
@@ -95,7 +95,7 @@ class _Attempt(Observer):
     ) -> None:
         self.files = files
         self.monitor = monitor
-        self.kept = job.checkpoint
+        self._kept = job.checkpoint
         self._job = job
         self._store = store
         self._should_leave = should_leave
@@ -124,9 +124,9 @@ class _Attempt(Observer):
         try:
             kept = self.keep(standing)
             if self._store.jobs.note_checkpoint(self._job, checkpoint=kept, epoch=sum(standing.passes.values())):
-                self.drop_kept(but=kept)
-            else:
-                self.remove(kept)
+                if self._kept is not None:
+                    self.files.remove_checkpoint(self._kept)
+                self._kept = kept
         except (OSError, StoreUnavailable) as error:  # the training can do without, for now
             logger.warning("job %s: nothing could be kept to go on from (%s)", self._job.id, error)
         took = time.monotonic() - began
@@ -148,15 +148,16 @@ class _Attempt(Observer):
         checkpoints.save_standing(self.files.checkpoint_folder(name), standing)
         return name
 
-    def drop_kept(self, *, but: str | None) -> None:
-        """Removes what was kept before, once the job's row names something else."""
-        if self.kept and self.kept != but:
-            self.remove(self.kept)
-        self.kept = but
 
-    def remove(self, name: str) -> None:
-        """Removes a folder of weights."""
-        shutil.rmtree(self.files.checkpoint_folder(name), ignore_errors=True)
+def _clear(job: Job, store: Store, files: Files) -> None:
+    """Removes what this attempt and those before it have left and no row names.
+
+    That is asked of the rows: the answer to a write may have been lost, or this attempt the job.
+    """
+    in_use = store.jobs.checkpoints_in_use(job.id)
+    for name in files.checkpoints_of(job.id):
+        if name not in in_use and int(name.split("-")[1]) <= job.attempt:
+            files.remove_checkpoint(name)
 
 
 def _train(job: Job, attempt: _Attempt) -> End:
@@ -239,18 +240,10 @@ def _stopped(job: Job, trained: Trained, attempt: _Attempt) -> End:
         "checkpoint": kept,
     }
 
-    def end(store: Store) -> None:
-        if monitor.is_too_long:
-            detail = "It took longer than a training may; try fewer epochs, or a larger learning_rate."
-            held = store.jobs.fail(job, code="time-limit", detail=detail, **progress)
-        else:
-            held = store.jobs.give_back(job, **progress)
-        if held:
-            attempt.drop_kept(but=kept)
-        else:
-            attempt.remove(kept)
-
-    return end
+    if monitor.is_too_long:
+        detail = "It took longer than a training may; try fewer epochs, or a larger learning_rate."
+        return lambda store: store.jobs.fail(job, code="time-limit", detail=detail, **progress)
+    return lambda store: store.jobs.give_back(job, **progress)
 
 
 def _ended(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: LabelledPoints, attempt: _Attempt) -> End:
@@ -266,18 +259,11 @@ def _ended(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: Labe
     card = _card(job, outcome, points, metrics, restarts)
     card_digest = checkpoints.save(attempt.files.checkpoint_folder(job.checkpoint_id), best.network, card)
 
-    def end(store: Store) -> None:
-        if outcome.advice is None:
-            held = store.jobs.publish(job, card_digest=card_digest, **result) is not None
-        else:
-            kept = {"checkpoint": job.checkpoint_id}
-            held = store.jobs.fail(job, code="diverged", detail=outcome.advice, **kept, **result)
-        if held:
-            attempt.drop_kept(but=None)
-        else:
-            attempt.remove(job.checkpoint_id)
-
-    return end
+    advice = outcome.advice
+    if advice is None:
+        return lambda store: store.jobs.publish(job, card_digest=card_digest, **result)
+    kept = {"checkpoint": job.checkpoint_id}
+    return lambda store: store.jobs.fail(job, code="diverged", detail=advice, **kept, **result)
 
 
 def _card(

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,14 @@ class Files:
     def checkpoint_folder(self, checkpoint_id: str) -> Path:
         """The checkpoint that one attempt at a job made."""
         return self._data_dir / "checkpoints" / checkpoint_id
+
+    def checkpoints_of(self, job_id: str) -> list[str]:
+        """The ids of all checkpoints that any attempt at a job has left."""
+        return [path.name for path in (self._data_dir / "checkpoints").glob(f"{job_id}-*")]
+
+    def remove_checkpoint(self, checkpoint_id: str) -> None:
+        """Removes a checkpoint, if it is there."""
+        shutil.rmtree(self.checkpoint_folder(checkpoint_id), ignore_errors=True)
 
     def put_points(self, points: LabelledPoints) -> None:
         """Keeps data under their digest; data that are kept already are not written again."""

@@ -217,6 +217,13 @@ class Jobs:
                 case _:
                     raise WrongState(f"It is {job.state}; only a paused job can go on.")
 
+    def checkpoints_in_use(self, job_id: str) -> set[str]:
+        """The ids of the checkpoints that rows name: the job's own, and that of the version that it has published."""
+        own = select(jobs.c.checkpoint).where(jobs.c.id == job_id, jobs.c.checkpoint.is_not(None))
+        published = select(versions.c.checkpoint_id).where(versions.c.job_id == job_id)
+        with self._database.reading() as connection:
+            return set(connection.scalars(own.union(published)))
+
     def delete(self, job_id: str) -> Job:
         """Forgets a job that has ended, with its events; gives what it was. The version that it published stays.
 

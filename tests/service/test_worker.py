@@ -14,10 +14,12 @@ import torch
 from models import checkpoints
 from models.datasets import from_rows
 from models.runs import Epoch
+from service.errors import StoreUnavailable
 from service.jobs.worker import CHECKPOINT_S
 from service.records import Job, JobState
 from service.registry import Registry
 from service.store.database import Database
+from service.store.jobs import Jobs
 from service.store.store import Store
 from tests.databases import let_the_lease_run_out
 from tests.service.places import WITHOUT_END, Place
@@ -287,3 +289,41 @@ def test_a_job_is_not_begun_twice_by_workers_that_claim_at_once(place: Place) ->
     wait_until(lambda: not place.store.jobs.any_waits())
     assert {job.attempt for job in place.store.jobs.page(limit=10)[0]} == {1}
     assert [version.version for version in place.store.versions.after(0)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_publication_whose_answer_was_lost_is_not_taken_for_one_that_failed(place: Place) -> None:
+    """As if the connection had broken between the commit and its answer: the worker writes the end once more."""
+    place.submit()
+    job = place.claim()
+
+    class Forgetful(Jobs):
+        """Loses the answer to its first publication."""
+
+        published = False
+
+        def publish(self, *args: Any, **options: Any) -> int | None:
+            version = super().publish(*args, **options)
+            lost, self.published = not self.published, True
+            if lost:
+                raise StoreUnavailable("The connection is gone.")
+            return version
+
+    database = Database(place.url)
+    place.store.jobs = Forgetful(database)
+    done = place.work(job)
+    database.close()
+    assert (done.state, done.version) == (JobState.SUCCEEDED, 1)
+    assert place.folders() == [job.checkpoint_id]
+    registry = Registry(place.store, place.files)
+    registry.refresh()
+    assert registry.resolve("m", None).published.version == 1
+
+
+def test_what_a_killed_worker_had_not_yet_noted_is_removed_with_the_next_end(place: Place) -> None:
+    place.submit()
+    job = place.claim()
+    place.files.checkpoint_folder(f"{job.checkpoint_id}-17").mkdir(parents=True)
+    later = f"{job.id}-{job.attempt + 1}-17"  # of an attempt that this one does not know of
+    place.files.checkpoint_folder(later).mkdir()
+    place.work(job)
+    assert place.folders() == [job.checkpoint_id, later]

@@ -253,9 +253,9 @@ class Jobs:
         """
         with self._database.writing(serial=True) as connection:
             while (seq := connection.scalar(_next_in_turn())) is not None:
-                job = _job(connection.execute(select(jobs).where(jobs.c.seq == seq).with_for_update()).one())
-                if job.state == JobState.QUEUED:  # else it was cancelled meanwhile
-                    return self._claim(connection, job, worker)
+                row = connection.execute(select(jobs).where(jobs.c.seq == seq).with_for_update()).one_or_none()
+                if row is not None and row.state == JobState.QUEUED:  # else it was cancelled or deleted meanwhile
+                    return self._claim(connection, _job(row), worker)
             return None
 
     def _claim(self, connection: Connection, job: Job, worker: str) -> Job:

@@ -88,12 +88,15 @@ class ExpectedJobs:
             if its_payload != payload:
                 raise KeyReused("")
             return earlier
-        if sum(each.state == "queued" for each in self.jobs.values()) >= max_queued:
-            raise QueueFull("")
+        self._require_room(max_queued)
         self._insert(job)
         if key:
             self.keys[key] = (job.id, payload)
         return job.id
+
+    def _require_room(self, max_queued: int) -> None:
+        if sum(each.state == "queued" for each in self.jobs.values()) >= max_queued:
+            raise QueueFull("")
 
     def forget_keys(self) -> None:
         self.keys.clear()
@@ -113,7 +116,9 @@ class ExpectedJobs:
     def pause(self, job_id: str) -> None:
         self._ask("pause", job_id)
 
-    def resume(self, job_id: str) -> None:
+    def resume(self, job_id: str, *, max_queued: int) -> None:
+        if self._there(job_id).state == "paused":
+            self._require_room(max_queued)
         self._ask("resume", job_id)
 
     def _ask(self, name: str, job_id: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from threading import Barrier
 from typing import Any, NamedTuple
@@ -298,9 +299,14 @@ class JobStates(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.added)
-    @rule(job_id=job_ids, what=st.sampled_from(["cancel", "pause", "resume"]))
+    @rule(job_id=job_ids, what=st.sampled_from(["cancel", "pause"]))
     def ask(self, job_id: str, what: str) -> None:
         self.both(what, job_id)
+
+    @precondition(lambda self: self.added)
+    @rule(job_id=job_ids)
+    def resume(self, job_id: str) -> None:
+        self.both("resume", job_id, max_queued=3)
 
     @precondition(lambda self: self.added)
     @rule(job_id=job_ids)
@@ -429,7 +435,7 @@ def act_at_random(store: Store, happened: Happened, chance: random.Random, name:
         case "die":
             jobs.take_back_from(worker)
         case "ask":
-            chance.choice([jobs.cancel, jobs.pause, jobs.resume])(job_id)
+            chance.choice([jobs.cancel, jobs.pause, partial(jobs.resume, max_queued=12)])(job_id)
         case "delete":
             happened.deleted.append(jobs.delete(job_id).id)
         case "watch":
@@ -458,7 +464,7 @@ def crowd(url: str, happened: Happened, *, threads: int, times: int) -> None:
 def work_off(url: str, store: Store, happened: Happened) -> None:
     """All workers are gone; whatever waits or is paused is taken up, and comes to one end or another."""
     for number, job in enumerate(store.jobs.page(limit=10_000)[0]):
-        outcome(store.jobs.cancel if number % 3 == 0 else store.jobs.resume, job.id)
+        outcome(store.jobs.cancel if number % 3 == 0 else partial(store.jobs.resume, max_queued=10_000), job.id)
     let_the_lease_run_out(url)
     store.jobs.take_back_silent()
     while (job := store.jobs.claim("last")) is not None:

@@ -1,0 +1,522 @@
+"""Jobs, whatever is done to them in whatever order, one thing after the other and many at once."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from threading import Barrier
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Connection, create_engine, select, text
+
+from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
+from service.records import Job
+from service.store import tables
+from service.store.jobs import KEY_S
+from service.store.store import Store
+from tests.databases import let_the_lease_run_out
+from tests.expected import ENDED, HELD, ExpectedJob, ExpectedJobs, Told
+from tests.postgres import PostgreSQL
+from tests.serving import wait_until
+
+LONG_S = 3600.0
+"""A lease that runs out when the test says so, not before."""
+
+EXAMPLE: dict[str, Any] = {
+    "origin": "http",
+    "data": {"dataset": "flower"},
+    "data_digest": "d",
+    "network": {},
+    "training": {"epochs": 10},
+    "created_at": 1.0,
+}
+
+MODELS = ("m", "n", "o")
+WORKERS = ("v", "w", "x")
+
+WRITES: dict[str, Callable[[str, int], dict[str, Any]]] = {
+    "heartbeat": lambda _, n: {"epoch": n, "metrics": {"loss": 1 / n}, "ran_s": n / 2, "tell": n % 2 == 0},
+    "note_checkpoint": lambda name, n: {"checkpoint": name, "epoch": n},
+    "note_snapshot": lambda name, n: {"epoch": n, "weights": name.encode()},
+    "publish": lambda _, n: {"card_digest": "c", "epoch": n, "metrics": {"loss": 0.0}},
+    "fail": lambda name, n: {"code": "diverged", "detail": "", **({"checkpoint": name} if n % 2 else {})},
+    "give_back": lambda name, n: {"checkpoint": name if n % 2 else None},
+}
+"""What workers write, and what that takes, made of the attempt's name and a number."""
+
+TENDING, ENDING = list(WRITES)[:3], list(WRITES)[3:]
+
+FOLLOWS = {
+    None: {"queued"},
+    "queued": {"running", "paused", "cancelled"},
+    "running": {"queued", "pausing", "cancelling", "succeeded", "failed"},
+    "pausing": {"running", "paused", "cancelling", "succeeded", "failed"},
+    "paused": {"queued", "cancelled"},
+    "cancelling": {"cancelled", "succeeded", "failed"},
+}
+"""The states that a job may go to from each."""
+
+
+def new_job(job_id: str, model: str, recipe: str = "r") -> Job:
+    return Job(id=job_id, model=model, recipe=recipe, **EXAMPLE)
+
+
+def outcome(act: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    """What it gives, or the kind of refusal."""
+    try:
+        return act(*args, **more)
+    except (JobNotFound, WrongState, QueueFull, KeyReused) as refusal:
+        return type(refusal)
+
+
+class Rows(NamedTuple):
+    """All that a database holds about jobs."""
+
+    jobs: Mapping[str, Mapping[str, Any]]
+    events: Mapping[str, Sequence[Mapping[str, Any]]]
+    versions: Sequence[Mapping[str, Any]]
+    snapshots: Mapping[str, tuple[int, int, bytes]]
+
+
+def all_rows(connection: Connection) -> Rows:
+    jobs, events, versions, snapshots = (
+        connection.execute(select(table).order_by(*table.primary_key)).mappings().all()
+        for table in (tables.jobs, tables.events, tables.versions, tables.snapshots)
+    )
+    by_job = defaultdict(list)
+    for event in events:
+        by_job[event["job_id"]].append(event)
+    left = {row["job_id"]: (row["serial"], row["epoch"], row["weights"]) for row in snapshots}
+    return Rows({job["id"]: job for job in jobs}, by_job, versions, left)
+
+
+def told(event: Mapping[str, Any]) -> Told:
+    """What matters of an event."""
+    kind, data = event["kind"], event["data"]
+    if kind in ("status", "done"):
+        return kind, data["status"], data["attempt"], data.get("version"), data.get("problem", {}).get("code")
+    return kind, data["epoch"]
+
+
+def assert_sound(rows: Rows) -> None:
+    """What holds of all jobs, whatever was done to them."""
+    for job_id, job in rows.jobs.items():
+        assert_held_by_one_or_by_nobody(job)
+        assert_told_in_full(job, rows.events[job_id])
+    assert set(rows.events) <= set(rows.jobs)
+    assert all(rows.jobs[job_id]["state"] not in ENDED for job_id in rows.snapshots)
+    assert_versions_are_counted(rows)
+
+
+def assert_held_by_one_or_by_nobody(job: Mapping[str, Any]) -> None:
+    held, ended = job["state"] in HELD, job["state"] in ENDED
+    assert (job["worker"] is not None, job["lease_until"] is not None) == (held, held)
+    assert (job["finished_at"] is not None) == ended
+    assert (job["started_at"] is not None) == (job["claimed_at"] is not None) == (job["attempt"] > 0)
+    assert (job["problem"] is not None) == (job["state"] == "failed")
+
+
+def assert_told_in_full(job: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
+    assert [event["number"] for event in events] == list(range(1, job["events"] + 1))
+    statuses = [event["data"] for event in events if event["kind"] == "status"]
+    states = [None, *(status["status"] for status in statuses)]
+    assert all(after in FOLLOWS[before] for before, after in pairwise(states)), states
+    attempts = [status["attempt"] for status in statuses]
+    assert (attempts, set(attempts)) == (sorted(attempts), set(range(job["attempt"] + 1)))
+    assert (statuses[-1]["status"], statuses[-1]["attempt"]) == (job["state"], job["attempt"])
+    done = [event["data"] for event in events if event["kind"] == "done"]
+    assert done == ([statuses[-1]] if job["state"] in ENDED else [])
+    assert events[-1]["kind"] == "done" or not done
+
+
+def assert_versions_are_counted(rows: Rows) -> None:
+    by_model = defaultdict(list)
+    for version in rows.versions:
+        by_model[version["model"]].append(version["version"])
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in by_model.values()), by_model
+    by_job = {version["job_id"]: version for version in rows.versions}
+    assert len(by_job) == len(rows.versions), "no job publishes twice"
+    for job_id, job in rows.jobs.items():
+        own = by_job.get(job_id)
+        assert (job["state"] == "succeeded") == (own is not None)
+        published = (own["model"], own["version"], own["seq"]) if own else (job["model"], None, None)
+        assert (job["model"], job["version"], job["version_seq"]) == published
+        assert own is None or own["checkpoint_id"] == f"{job_id}-{job['attempt']}", "the last attempt publishes"
+
+
+def any_of(*choices: Callable[["JobStates"], list[str]]) -> Any:
+    """One of what each of the choices gives, each choice as likely."""
+    return st.runner().flatmap(
+        lambda machine: st.one_of([st.sampled_from(names) for choice in choices if (names := choice(machine))])
+    )
+
+
+class JobStates(RuleBasedStateMachine):
+    """The store, and beside it what is expected of it, after each of all the things that can be done to jobs."""
+
+    models = st.sampled_from(MODELS)
+    workers = st.sampled_from(WORKERS)
+    numbers = st.integers(1, 4)
+    job_ids = any_of(
+        lambda self: self.those_in(*HELD), lambda self: self.those_in("queued", "paused"), lambda self: self.added
+    )
+    busy = any_of(lambda self: [self.handed_out[name].worker for name in self.held()])
+    attempts = any_of(lambda self: self.held(), lambda self: list(self.handed_out))
+
+    def __init__(self, store: Store, connection: Connection) -> None:
+        """All of them are on one database, which each begins by emptying."""
+        super().__init__()
+        self.store, self.connection = store, connection
+        for name in ("events", "snapshots", "idempotency_keys", "jobs", "versions"):
+            connection.execute(text(f"DELETE FROM {name}"))
+        self.expected = ExpectedJobs()
+        self.added: list[str] = []
+        self.handed_out: dict[str, Job] = {}
+        self.ended: dict[str, Mapping[str, Any]] = {}
+
+    def those_in(self, *states: str) -> list[str]:
+        return [job.id for job in self.expected.jobs.values() if job.state in states]
+
+    def held(self) -> list[str]:
+        return [name for name, attempt in self.handed_out.items() if self.expected.wish(attempt).state]
+
+    def new_job(self, model: str, recipe: str = "r") -> Job:
+        job = new_job(f"job{len(self.added)}", model, recipe)
+        self.added.append(job.id)
+        return job
+
+    def both(self, name: str, *args: Any, **more: Any) -> Any:
+        """Does one thing to the store and to what is expected, which must come out alike."""
+        expected = outcome(getattr(self.expected, name), *args, **more)
+        assert outcome(getattr(self.store.jobs, name), *args, **more) == expected
+        return expected
+
+    def handed(self, job: Job | None, expected: ExpectedJob | None) -> None:
+        if job is None or expected is None:
+            assert job is expected
+            return
+        assert (job.id, job.attempt, job.worker) == (expected.id, expected.attempt, expected.worker)
+        assert job == self.store.jobs.get(job.id)
+        at = self.connection.scalar(select(tables.jobs.c.claimed_at).where(tables.jobs.c.id == job.id))
+        assert at >= max(each.attended_at for each in self.expected.jobs.values())
+        expected.attended_at = at
+        self.handed_out[job.checkpoint_id] = job
+
+    @initialize(models=st.lists(models, max_size=3), workers=st.lists(workers, max_size=3))
+    def begin(self, models: list[str], workers: list[str]) -> None:
+        for model in models:
+            self.add(model, "r", None)
+        for worker in workers:
+            self.claim(worker)
+
+    @rule(model=models, recipe=st.sampled_from("rs"), key=st.sampled_from([None, None, "k", "l"]))
+    def add(self, model: str, recipe: str, key: str | None) -> None:
+        self.both("add", self.new_job(model, recipe), max_queued=3, key=key)
+
+    @precondition(lambda self: self.expected.keys)
+    @rule()
+    def forget_keys(self) -> None:
+        self.connection.execute(text(f"UPDATE idempotency_keys SET created_at = created_at - {KEY_S}"))
+        self.expected.forget_keys()
+
+    @rule(model=models, worker=workers)
+    def add_claimed(self, model: str, worker: str) -> None:
+        job = self.new_job(model)
+        self.handed(self.store.jobs.add_claimed(job, worker=worker), self.expected.add_claimed(job, worker=worker))
+
+    @rule(worker=workers)
+    def claim(self, worker: str) -> None:
+        self.handed(self.store.jobs.claim(worker), self.expected.claim(worker))
+
+    @precondition(lambda self: self.handed_out)
+    @rule(name=attempts, kinds=st.lists(st.sampled_from(TENDING), min_size=1, max_size=3), number=numbers)
+    def tend(self, name: str, kinds: list[str], number: int) -> None:
+        for kind in kinds:
+            self.write(name, kind, number)
+
+    @precondition(lambda self: self.handed_out)
+    @rule(names=st.lists(attempts, min_size=1, max_size=3), kind=st.sampled_from(ENDING), number=numbers)
+    def end(self, names: list[str], kind: str, number: int) -> None:
+        for name in names:
+            self.write(name, kind, number)
+
+    @precondition(lambda self: self.handed_out)
+    @rule(number=numbers)
+    def all_who_have_lost_their_job_write(self, number: int) -> None:
+        lost = [name for name in self.handed_out if name not in self.held()]
+        for name in lost:
+            for kind in WRITES:
+                self.write(name, kind, number)
+
+    def write(self, name: str, kind: str, number: int) -> None:
+        self.both(kind, self.handed_out[name], **WRITES[kind](name, number))
+
+    @precondition(lambda self: self.held())
+    @rule(worker=busy)
+    def a_worker_dies(self, worker: str) -> None:
+        self.taken(self.store.jobs.take_back_from(worker), self.expected.take_back_from(worker))
+
+    @precondition(lambda self: self.held())
+    @rule(worker=busy, times=st.integers(1, 3))
+    def a_worker_dies_and_comes_back_for_another_job(self, worker: str, times: int) -> None:
+        for _ in range(times):
+            self.a_worker_dies(worker)
+            self.claim(worker)
+
+    @precondition(lambda self: self.held())
+    @rule(awake=st.lists(attempts, max_size=3), noticed=st.booleans())
+    def all_fall_silent_but_some(self, awake: list[str], noticed: bool) -> None:
+        self.connection.execute(text("UPDATE jobs SET lease_until = 0 WHERE lease_until IS NOT NULL"))
+        self.expected.fall_silent()
+        for name in awake:
+            self.write(name, "heartbeat", 1)
+        if noticed:
+            self.take_back_silent()
+
+    @precondition(lambda self: self.held())
+    @rule()
+    def take_back_silent(self) -> None:
+        self.taken(self.store.jobs.take_back_silent(), self.expected.take_back_silent())
+
+    def taken(self, jobs: list[Job], expected: list[ExpectedJob]) -> None:
+        assert sorted((job.id, job.attempt, job.worker, job.state.value) for job in jobs) == sorted(
+            (job.id, job.attempt, job.worker, job.state) for job in expected
+        )
+
+    @precondition(lambda self: self.added)
+    @rule(job_id=job_ids, what=st.sampled_from(["cancel", "pause", "resume"]))
+    def ask(self, job_id: str, what: str) -> None:
+        self.both(what, job_id)
+
+    @precondition(lambda self: self.added)
+    @rule(job_id=job_ids)
+    def delete(self, job_id: str) -> None:
+        before = outcome(self.store.jobs.get, job_id)
+        expected = outcome(self.expected.delete, job_id)
+        assert outcome(self.store.jobs.delete, job_id) == (before if expected is None else expected)
+
+    @precondition(lambda self: self.added)
+    @rule(job_id=job_ids, seconds=st.sampled_from([0.0, LONG_S]))
+    def watch(self, job_id: str, seconds: float) -> None:
+        self.store.events.watch([job_id], seconds=seconds)
+        if job_id in self.expected.jobs:
+            self.expected.jobs[job_id].watched = seconds > 0
+
+    @precondition(lambda self: self.handed_out)
+    @rule()
+    def ask_who_holds_what(self) -> None:
+        assert self.store.jobs.any_waits() == bool(self.those_in("queued"))
+        wishes = [(attempt.id, self.store.jobs.wish(attempt)) for attempt in self.handed_out.values()]
+        assert wishes == [(attempt.id, self.expected.wish(attempt)) for attempt in self.handed_out.values()]
+        assert max(Counter(job_id for job_id, wish in wishes if wish.state).values(), default=0) <= 1
+
+    @precondition(lambda self: self.added)
+    @rule(job_id=job_ids)
+    def read(self, job_id: str) -> None:
+        job, expected = outcome(self.store.jobs.get, job_id), self.expected.jobs.get(job_id)
+        page, _ = self.store.events.page(job_id, after=0, limit=1000)
+        assert [told(vars(event)) for event in page] == (expected.events if expected else [])
+        if expected is None:
+            assert job is JobNotFound
+        else:
+            assert_is_as_expected(vars(job), expected)
+
+    @invariant()
+    def all_is_as_expected(self) -> None:
+        rows = all_rows(self.connection)
+        assert_sound(rows)
+        assert list(rows.jobs) == list(self.expected.jobs)
+        for job_id, job in self.expected.jobs.items():
+            row = rows.jobs[job_id]
+            assert_is_as_expected(row, job)
+            assert (row["claimed_at"] or 0, row["lease_until"] == 0) == (job.attended_at, job.silent)
+            assert [told(event) for event in rows.events[job_id]] == job.events
+            assert rows.snapshots.get(job_id) == job.snapshot
+        assert [(row["model"], row["version"], row["job_id"]) for row in rows.versions] == self.expected.versions
+        self.assert_ended_for_good(rows)
+
+    def assert_ended_for_good(self, rows: Rows) -> None:
+        for job_id, job in rows.jobs.items():
+            if job["state"] in ENDED:
+                row = {**job, "watched_until": None}
+                assert self.ended.setdefault(job_id, row) == row
+        assert all(rows.jobs[job_id]["state"] in ENDED for job_id in self.ended if job_id in rows.jobs)
+
+
+def assert_is_as_expected(job: Mapping[str, Any], expected: ExpectedJob) -> None:
+    names = ("model", "state", "attempt", "deaths", "worker", "epoch", "metrics", "ran_s", "checkpoint", "version")
+    assert {name: job[name] for name in names} == {name: getattr(expected, name) for name in names}
+    assert (job["problem"] or {}).get("code") == expected.problem
+    assert job["events"] == len(expected.events)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with closing(Store(url, lease_s=LONG_S)) as store:
+        yield store
+
+
+@pytest.fixture
+def connection(url: str, store: Store) -> Iterator[Connection]:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_whatever_is_done_to_jobs_in_whatever_order_ends_as_expected(
+    url: str, store: Store, connection: Connection
+) -> None:
+    run_state_machine_as_test(
+        lambda: JobStates(store, connection),
+        settings=settings(
+            max_examples=18,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],  # of a busy machine
+        ),
+    )
+
+
+@dataclass
+class Happened:
+    """What many threads have done to the jobs of one database."""
+
+    added: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    handed_out: list[Job] = field(default_factory=list)
+    published: list[tuple[str, int, str]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def act_at_random(store: Store, happened: Happened, chance: random.Random, name: str) -> None:
+    """Does one of the things that there are to do, to a job or as a worker that others may have done much to since."""
+    job_id, attempt = chance.choice(happened.added[-12:]), chance.choice(happened.handed_out[-12:])
+    worker, jobs = chance.choice(WORKERS), store.jobs
+    match chance.choice(ACTS):
+        case "add":
+            key = chance.choice([None, name[-1]])
+            happened.added.append(jobs.add(new_job(name, chance.choice(MODELS)), max_queued=12, key=key))
+        case "claim":
+            if (claimed := jobs.claim(worker)) is not None:
+                happened.handed_out.append(claimed)
+        case "tend":
+            jobs.heartbeat(attempt, epoch=1, metrics=None, ran_s=1.0, tell=True)
+            jobs.note_snapshot(attempt, epoch=1, weights=b"weights")
+            jobs.note_checkpoint(attempt, checkpoint=attempt.checkpoint_id, epoch=1)
+        case "publish":
+            if (version := jobs.publish(attempt, card_digest="c", epoch=1, metrics=None)) is not None:
+                happened.published.append((attempt.model, version, attempt.id))
+        case "fail":
+            if jobs.fail(attempt, code="diverged", detail=""):
+                happened.failed.append(attempt.id)
+        case "give back":
+            jobs.give_back(attempt, checkpoint=chance.choice([None, attempt.checkpoint_id]))
+        case "die":
+            jobs.take_back_from(worker)
+        case "ask":
+            chance.choice([jobs.cancel, jobs.pause, jobs.resume])(job_id)
+        case "delete":
+            happened.deleted.append(jobs.delete(job_id).id)
+        case "watch":
+            store.events.watch([job_id], seconds=LONG_S)
+
+
+ACTS = (*("add", "claim", "tend", "ask") * 4, *("publish", "fail", "give back") * 2, "die", "delete", "watch")
+"""What there is to do, the more often the more often it is done."""
+
+
+def crowd(url: str, happened: Happened, *, threads: int, times: int) -> None:
+    """Many threads, each of which has a store of its own, as a process would, and does so many things."""
+    start = Barrier(threads, timeout=60)
+
+    def act(thread: int) -> None:
+        chance = random.Random(thread)
+        with closing(Store(url, lease_s=LONG_S)) as store:
+            start.wait()
+            for turn in range(times):
+                outcome(act_at_random, store, happened, chance, f"{thread}-{turn}")
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(act, range(threads)))
+
+
+def work_off(url: str, store: Store, happened: Happened) -> None:
+    """All workers are gone; whatever waits or is paused is taken up, and comes to one end or another."""
+    for number, job in enumerate(store.jobs.page(limit=10_000)[0]):
+        outcome(store.jobs.cancel if number % 3 == 0 else store.jobs.resume, job.id)
+    let_the_lease_run_out(url)
+    store.jobs.take_back_silent()
+    while (job := store.jobs.claim("last")) is not None:
+        happened.handed_out.append(job)
+        if job.attempt % 2:
+            version = store.jobs.publish(job, card_digest="c", epoch=1, metrics=None)
+            happened.published.append((job.model, version, job.id))
+        else:
+            happened.failed.append(job.id)
+            assert store.jobs.fail(job, code="diverged", detail="")
+
+
+def assert_happened(rows: Rows, happened: Happened) -> None:
+    """That the database holds what the threads were told, and they were told nothing twice."""
+    assert len(happened.deleted) == len(set(happened.deleted))
+    assert set(rows.jobs) == set(happened.added) - set(happened.deleted)
+    attempts = Counter((job.id, job.attempt) for job in happened.handed_out)
+    assert max(attempts.values()) == 1, "no two workers are handed the same attempt"
+    handed_out = {(job_id, attempt) for job_id, attempt in attempts if job_id in rows.jobs}
+    assert handed_out == {(job["id"], n + 1) for job in rows.jobs.values() for n in range(job["attempt"])}
+    assert sorted(happened.published) == sorted((row["model"], row["version"], row["job_id"]) for row in rows.versions)
+    failed = [job_id for job_id in happened.failed if job_id in rows.jobs]
+    assert sorted(failed) == sorted(
+        job_id for job_id, job in rows.jobs.items() if (job["problem"] or {}).get("code") == "diverged"
+    )
+
+
+def test_many_who_act_on_the_same_jobs_at_once_leave_each_in_one_state_and_its_story_whole(
+    url: str, store: Store, connection: Connection
+) -> None:
+    happened = Happened()
+    for number in range(6):
+        happened.added.append(store.jobs.add(new_job(f"{number}", MODELS[number % 3]), max_queued=6))
+    happened.handed_out += [job for worker in WORKERS if (job := store.jobs.claim(worker))]
+
+    crowd(url, happened, threads=6, times=60)
+    assert_sound(all_rows(connection))
+    assert_happened(all_rows(connection), happened)
+
+    work_off(url, store, happened)
+    rows = all_rows(connection)
+    assert_sound(rows)
+    assert_happened(rows, happened)
+    assert {job["state"] for job in rows.jobs.values()} <= set(ENDED)
+
+
+def test_a_job_that_is_deleted_while_a_worker_takes_it_is_passed_over(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with closing(Store(url)) as store, ThreadPoolExecutor(1) as pool:
+        for name in ("deleted", "next"):
+            store.jobs.add(new_job(name, "m"), max_queued=2)
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM jobs WHERE id = 'deleted'"))
+            claim = pool.submit(store.jobs.claim, "w")
+            wait_until(lambda: connection.scalar(waits))
+        claimed = claim.result()
+    engine.dispose()
+    assert claimed is not None
+    assert claimed.id == "next"

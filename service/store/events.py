@@ -52,8 +52,11 @@ class Events:
 
     def watch(self, job_ids: Collection[str], *, seconds: float) -> None:
         """Lets the workers of these jobs know that somebody watches, for so long: they then leave snapshots."""
+        these = jobs.c.id.in_(job_ids)
         with self._database.noting() as connection:
-            connection.execute(update(jobs).where(jobs.c.id.in_(job_ids)).values(watched_until=now() + seconds))
+            # locked in one order, so that no two who watch wait for each other
+            connection.execute(select(jobs.c.seq).where(these).order_by(jobs.c.seq).with_for_update(key_share=True))
+            connection.execute(update(jobs).where(these).values(watched_until=now() + seconds))
 
     def snapshot(self, job_id: str) -> Snapshot | None:
         """The latest weights that the worker of a job has left, if there are any."""

@@ -140,7 +140,8 @@ def assert_told_in_full(job: Mapping[str, Any], events: Sequence[Mapping[str, An
     assert (attempts, set(attempts)) == (sorted(attempts), set(range(job["attempt"] + 1)))
     assert (statuses[-1]["status"], statuses[-1]["attempt"]) == (job["state"], job["attempt"])
     done = [event["data"] for event in events if event["kind"] == "done"]
-    assert done == ([statuses[-1]] if job["state"] in ENDED else [])
+    figures = {"epoch": job["epoch"], "metrics": job["metrics"]}
+    assert done == ([statuses[-1] | figures] if job["state"] in ENDED else [])
     assert events[-1]["kind"] == "done" or not done
 
 

@@ -54,7 +54,7 @@ class Waiting:
                 job = await self._wait(job_id, until, time.monotonic() + self._wait_s)
         else:
             job = await to_thread.run_sync(services.store.jobs.get, job_id)
-        if job.version is not None:
+        if job.version is not None and services.registry.loaded(job.model, job.version) is None:
             await to_thread.run_sync(services.registry.refresh)
         if not job.state.ended:
             self._response.headers["Retry-After"] = "1"

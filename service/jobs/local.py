@@ -198,8 +198,8 @@ def _work(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_fi
                     files=files,
                     max_training_s=settings.max_training_s,
                     should_leave=lambda: call.is_over,
+                    on_end=call.answer,
                 )
-                call.answer()
         except StoreUnavailable as error:
             logger.warning("the queue cannot be reached: %s", error)
         except Exception:

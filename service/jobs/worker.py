@@ -49,6 +49,7 @@ def work(
     max_training_s: float = float("inf"),
     should_leave: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, Epoch], object] = lambda passes, latest: None,
+    on_end: Callable[[], object] = lambda: None,
 ) -> None:
     """Trains a claimed job from where it stands, publishes the result, and ends the job.
 
@@ -62,12 +63,14 @@ def work(
         max_training_s: how long the training may take, all attempts together.
         should_leave: asked every few milliseconds: once it is true, the job is given back, to be gone on with.
         on_progress: told of the passes made, by all restarts together, and the latest of them.
+        on_end: called when the end is in the rows; there is some clearing up to do after it.
     """
     with Monitor(store, job, max_training_s=max_training_s) as monitor:
         end = _train(job, _Attempt(job, files, monitor, store, should_leave, on_progress))
         while True:
             try:
                 end(store)
+                on_end()
                 _clear(job, store, files)
                 break
             except StoreUnavailable:

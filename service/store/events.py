@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import NamedTuple
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import select, update
 
 from service.records import Event, Snapshot
 from service.store.database import Database
@@ -28,14 +28,15 @@ class Events:
     def __init__(self, database: Database, *, server: str | None = None) -> None:
         """`server` names the API process that this is for, if it is one."""
         self._database = database
-        self._server = server
+        columns = [events.c[field.name] for field in fields(Event)]
+        self._told = select(*columns).where(served_by_all(events.c.version_seq, but=server))
 
     def page(self, job_id: str, *, after: int, limit: int) -> tuple[list[Event], bool]:
         """The events of a job after the one of that number, oldest first, and whether more follow.
 
         None of a job that there is not.
         """
-        query = self._told().where(events.c.job_id == job_id, events.c.number > after)
+        query = self._told.where(events.c.job_id == job_id, events.c.number > after)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(events.c.number).limit(limit + 1)).all()
         return [Event(**row._mapping) for row in rows[:limit]], len(rows) > limit
@@ -64,7 +65,3 @@ class Events:
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Snapshot(**row._mapping)
-
-    def _told(self) -> Select[tuple[object, ...]]:
-        columns = [events.c[field.name] for field in fields(Event)]
-        return select(*columns).where(served_by_all(events.c.version_seq, but=self._server))

@@ -59,7 +59,9 @@ class Jobs:
         """
         self._database = database
         self._lease_s = lease_s
-        self._server = server
+        served = served_by_all(jobs.c.version_seq, but=server)
+        self._reported_state = case((served, jobs.c.state), else_=JobState.RUNNING.value)
+        self._reported = select(jobs, self._reported_state.label("reported_state"))
 
     # as those who ask for them see them
 
@@ -127,7 +129,7 @@ class Jobs:
             JobNotFound: there is no job of that id.
         """
         with self._database.reading() as connection:
-            row = connection.execute(self._reported().where(jobs.c.id == job_id)).one_or_none()
+            row = connection.execute(self._reported.where(jobs.c.id == job_id)).one_or_none()
         if row is None:
             raise JobNotFound("GET /jobs lists them.")
         return _reported(row)
@@ -140,7 +142,7 @@ class Jobs:
         Raises:
             JobNotFound: there is no job of the id `after`.
         """
-        query = self._reported().order_by(jobs.c.seq.desc()).limit(limit + 1)
+        query = self._reported.order_by(jobs.c.seq.desc()).limit(limit + 1)
         if state is not None:
             query = query.where(self._reported_state == state.value)
         if model is not None:
@@ -252,7 +254,7 @@ class Jobs:
         all of another's.
         """
         with self._database.writing(serial=True) as connection:
-            while (seq := connection.scalar(_next_in_turn())) is not None:
+            while (seq := connection.scalar(_NEXT_IN_TURN)) is not None:
                 row = connection.execute(select(jobs).where(jobs.c.seq == seq).with_for_update()).one_or_none()
                 if row is not None and row.state == JobState.QUEUED:  # else it was cancelled or deleted meanwhile
                     return self._claim(connection, _job(row), worker)
@@ -417,14 +419,6 @@ class Jobs:
                         _release(connection, taken[-1])
         return taken
 
-    def _reported(self) -> Select[Any]:
-        return select(jobs, self._reported_state.label("reported_state"))
-
-    @property
-    def _reported_state(self) -> ColumnElement[str]:
-        served = served_by_all(jobs.c.version_seq, but=self._server)
-        return case((served, jobs.c.state), else_=JobState.RUNNING.value)
-
 
 def _next_in_turn() -> Select[Any]:
     """The `seq` of the oldest waiting job of the model that was last attended to the longest ago."""
@@ -433,6 +427,9 @@ def _next_in_turn() -> Select[Any]:
     same = jobs.alias()
     attended = select(func.max(same.c.claimed_at)).where(same.c.model == heads.c.model).scalar_subquery()
     return select(heads.c.seq).order_by(func.coalesce(attended, 0), heads.c.seq).limit(1)
+
+
+_NEXT_IN_TURN = _next_in_turn()
 
 
 def _locked(connection: Connection, job_id: str) -> Job:

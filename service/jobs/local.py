@@ -28,6 +28,9 @@ STOP_S = 3.0
 RETRY_S = 0.5
 """How long to wait before trying again what cannot be done now."""
 
+YOUNG_S = 0.2
+"""A process that lives no longer dies of its start; the next is started after as long a pause."""
+
 NICENESS = 10
 """How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
 
@@ -129,8 +132,8 @@ class LocalEngine:
             self._store.jobs.take_back_from(worker.name)
         except StoreUnavailable:
             logger.error("its job could not be put back; that is done when its lease has run out")
-        if time.monotonic() - worker.began < RETRY_S:  # it may be no job's fault, and the next one's fate
-            self._closing.poll(RETRY_S)
+        if time.monotonic() - worker.began < YOUNG_S:  # it may be no job's fault, and the next one's fate
+            self._closing.poll(YOUNG_S)
 
 
 class _Worker:

@@ -62,7 +62,7 @@ class LocalEngine:
         self._lock = threading.Lock()  # of the list
         self._closing, self._close = _CONTEXT.Pipe(duplex=False)
         self._missing = settings.training_processes
-        self._thread = threading.Thread(target=self._tend, name="local-engine", daemon=True)
+        self._thread = threading.Thread(target=self._tend_always, name="local-engine", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
@@ -93,6 +93,15 @@ class LocalEngine:
             with suppress(StoreUnavailable):  # else its lease runs out
                 self._store.jobs.take_back_from(worker.name, blame=False)
 
+    def _tend_always(self) -> None:
+        """Without this thread nothing would be trained any more, whatever it met with."""
+        while not self._closing.poll(0):
+            try:
+                self._tend()
+            except Exception:
+                logger.exception("the training processes could not be tended; trying again")
+                self._closing.poll(RETRY_S)
+
     def _tend(self) -> None:
         """Starts processes, waits for news of them, and starts others in the place of those that died."""
         while True:
@@ -108,12 +117,12 @@ class LocalEngine:
                 self._on_end()
 
     def _start_one(self) -> bool:
-        """Starts a process if the machine has room for one."""
+        """Starts a process, if the machine has room for one and the fork server lives long enough."""
         self._started += 1
         try:
             worker = _Worker(f"{self._name}:{self._started}", self._settings, is_first=self._started == 1)
-        except OSError as error:
-            logger.error("no training process can be started (%s); trying again", error.strerror)
+        except (OSError, EOFError) as error:
+            logger.error("no training process can be started (%s); trying again", error)
             return False
         with self._lock:
             self._workers.append(worker)

@@ -82,6 +82,20 @@ def test_a_process_that_is_killed_is_replaced_and_its_job_goes_on_at_once(place:
     assert training_processes() == others
 
 
+def test_a_fork_server_that_is_killed_is_replaced_with_the_next_process(place: Place) -> None:
+    others = training_processes()
+    with engine_of(place):
+        job_id = place.submit(**WITHOUT_END)
+        victim = psutil.Process(holder(place, job_id, others))
+        server = victim.parent()
+        assert server is not None
+        server.kill()
+        victim.kill()
+        wait_for(place, job_id, lambda job: job.attempt == 2 and job.state == JobState.RUNNING)
+        place.store.jobs.cancel(job_id)
+        wait_for(place, job_id, lambda job: job.state == JobState.CANCELLED)
+
+
 def test_a_job_that_kills_every_process_that_takes_it_is_given_up(place: Place) -> None:
     others = training_processes()
     with engine_of(place):

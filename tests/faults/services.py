@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,9 @@ class Service:
 
 def command_of(process: psutil.Process) -> str:
     """Its command line; empty if it has gone."""
-    return " ".join(process.as_dict(["cmdline"], ad_value=[])["cmdline"] or [])
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.as_dict(["cmdline"], ad_value=[])["cmdline"] or [])
+    return ""
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:

@@ -193,11 +193,10 @@ def submit_until_it_is_answered(one: Service, model: str, *, key: str) -> str:
 
 def kill_one_of(one: Service, rng: random.Random) -> str:
     """Kills a process of the service, at random, most often one that trains; says of which kind it was."""
-    kind = rng.choices(["training", "serving", "forking"], [0.92, 0.04, 0.04])[0]
+    kind = rng.choices(["training", "serving"], [0.96, 0.04])[0]
     victims = {
         "training": one.training_processes,
         "serving": lambda: [child for child in one.process.children() if "spawn_main" in command_of(child)],
-        "forking": one.fork_servers,
     }[kind]
     wait_until(victims)
     with suppress(IndexError, psutil.NoSuchProcess):  # it may have gone by itself since

@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from tests.faults.services import command_of
 from tests.serving import DEADLINE_S, running, train, wait_until
 
 
@@ -27,7 +28,8 @@ def serving(data_dir: Path, log: Path, *options: str) -> Iterator[tuple[psutil.P
     finally:
         family = parent.children(recursive=True) if parent.is_running() else []
         for one in (process, *family):
-            one.kill()
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         process.wait()
 
 
@@ -52,8 +54,7 @@ def test_serving_processes_that_die_are_replaced_and_end_with_their_parent(tmp_p
     with serving(tmp_path / "data", tmp_path / "log") as (parent, address):
 
         def serving_processes() -> list[psutil.Process]:
-            told = [(child, child.as_dict(["cmdline"], ad_value=[])["cmdline"]) for child in parent.children()]
-            return [child for child, command in told if "multiprocessing.spawn" in " ".join(command)]
+            return [child for child in parent.children() if "multiprocessing.spawn" in command_of(child)]
 
         family = serving_processes()
         family[0].kill()

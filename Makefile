@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup serve test check bench test-container size clean
+.PHONY: help setup serve test check bench test-container test-faults size clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: $(VENV)/installed-bench  ## side-by-side speed tables
 
 test-container: $(VENV)/installed-dev  ## build the image and try it; needs Docker
 	CONTAINER=1 $(BIN)/pytest -n 0 tests/container
+
+test-faults: $(VENV)/installed-dev  ## the fault suite, with two hundred random kills; some minutes
+	FAULTS=1 $(BIN)/pytest -n 0 tests/faults
 
 size:  ## lines of code by package
 	@for package in models service tests; do \

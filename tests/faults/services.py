@@ -1,5 +1,6 @@
 """A service as an operator runs it, to be ill-treated: processes of its own, which tests kill."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,9 @@ LONG: dict[str, Any] = {
 """A training of some minutes."""
 
 
+DATA_DIR = "SEPARATRIX_DATA_DIR"
+
+
 class Service:
     """`separatrix serve` on a folder, for a start or several."""
 
@@ -30,12 +34,14 @@ class Service:
         self.log = folder / "log"
         given = dict(pairwise(options))
         self.database_url = given.get("--database-url")
-        self._options = ("--no-starters", "--port", "0", "--data-dir", str(self.data_dir), *options)
+        self._options = ("--no-starters", "--port", "0", *options)
+        self._environment = os.environ | {DATA_DIR: str(self.data_dir)}  # whose processes are whose can be seen by it
 
     def start(self) -> None:
         """Returns when it answers."""
         with self.log.open("wb") as output:
-            self.process = psutil.Popen([sys.executable, "-m", "service", "serve", *self._options], stderr=output)
+            command = [sys.executable, "-m", "service", "serve", *self._options]
+            self.process = psutil.Popen(command, stderr=output, env=self._environment)
         wait_until(lambda: self._says("running on", "startup complete") or self.process.poll() is not None)
         address = self.log.read_text().partition("running on ")[2].split()[0]
         self.client = httpx.Client(base_url=address, timeout=DEADLINE_S)
@@ -56,14 +62,25 @@ class Service:
         family = self.process.children(recursive=True) if self.process.is_running() else []
         self.kill(*family)
 
+    def serving_processes(self) -> list[psutil.Process]:
+        """Those that answer requests, if there are several of them."""
+        return [one for one in children_of(self.process) if "multiprocessing.spawn" in command_of(one)]
+
     def training_processes(self) -> list[psutil.Process]:
-        """What the fork servers of all serving processes have forked."""
-        return [one for server in self.fork_servers() for one in children_of(server)]
+        """What the fork servers of all serving processes have forked, be they themselves still there or not."""
+        servers = self.fork_servers()
+        return [one for one in psutil.process_iter() if self._is_forking_or_forked(one) and one not in servers]
 
     def fork_servers(self) -> list[psutil.Process]:
         """The processes that training processes are forked from, one for each serving process."""
         serving = [self.process, *children_of(self.process)]
-        return [one for parent in serving for one in children_of(parent) if "forkserver" in command_of(one)]
+        return [one for parent in serving for one in children_of(parent) if self._is_forking_or_forked(one)]
+
+    def _is_forking_or_forked(self, process: psutil.Process) -> bool:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it is another user's
+            command = " ".join(process.cmdline())
+            return "forkserver" in command and process.environ().get(DATA_DIR) == str(self.data_dir)
+        return False
 
     def job(self, path: str) -> dict[str, Any]:
         """A job, by its path."""

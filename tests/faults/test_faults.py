@@ -24,7 +24,7 @@ from service.store.files import Files
 from service.store.jobs import MAX_DEATHS
 from service.store.store import Store
 from tests.contract.problems import assert_problem
-from tests.faults.services import LONG, Service, command_of, service
+from tests.faults.services import LONG, Service, service
 from tests.postgres import PostgreSQL
 from tests.serving import DEADLINE_S, train, wait_until
 
@@ -195,10 +195,11 @@ def submit_until_it_is_answered(one: Service, model: str, *, key: str) -> str:
 
 def kill_one_of(one: Service, rng: random.Random) -> str:
     """Kills a process of the service, at random, most often one that trains; says of which kind it was."""
-    kind = rng.choices(["training", "serving"], [0.96, 0.04])[0]
+    kind = rng.choices(["training", "forking", "serving"], [0.92, 0.04, 0.04])[0]
     victims = {
         "training": one.training_processes,
-        "serving": lambda: [child for child in one.process.children() if "spawn_main" in command_of(child)],
+        "forking": one.fork_servers,
+        "serving": one.serving_processes,
     }[kind]
     wait_until(victims)
     with suppress(IndexError, psutil.NoSuchProcess):  # it may have gone by itself since

@@ -29,7 +29,7 @@ class Events:
         """`server` names the API process that this is for, if it is one."""
         self._database = database
         columns = [events.c[field.name] for field in fields(Event)]
-        self._told = select(*columns).where(served_by_all(events.c.version_seq, but=server))
+        self._told = select(*columns).where(served_by_all(events.c.version_seq, server=server))
 
     def page(self, job_id: str, *, after: int, limit: int) -> tuple[list[Event], bool]:
         """The events of a job after the one of that number, oldest first, and whether more follow.

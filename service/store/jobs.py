@@ -59,7 +59,7 @@ class Jobs:
         """
         self._database = database
         self._lease_s = lease_s
-        served = served_by_all(jobs.c.version_seq, but=server)
+        served = served_by_all(jobs.c.version_seq, server=server)
         self._reported_state = case((served, jobs.c.state), else_=JobState.RUNNING.value)
         self._reported = select(jobs, self._reported_state.label("reported_state"))
 

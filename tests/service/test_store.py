@@ -540,7 +540,7 @@ def test_a_publication_is_told_when_every_api_process_there_is_serves_it(url: st
     running, done = ("running", ["queued", "running"]), ("succeeded", ["queued", "running", "succeeded", "succeeded"])
     assert (told_by("a"), told_by("b")) == (running, running)
     store.servers.announce("a", seen_seq=1, lease_s=60)
-    assert (told_by("a"), told_by("b")) == (running, done), "what a process serves itself is for itself to see to"
+    assert (told_by("a"), told_by("b")) == (running, running), "none tells what another would deny"
     store.servers.announce("b", seen_seq=1, lease_s=60)
     assert (told_by("a"), told_by("b")) == (done, done)
 
@@ -551,6 +551,8 @@ def test_a_publication_is_told_when_every_api_process_there_is_serves_it(url: st
     store.servers.announce("b", seen_seq=0, lease_s=60)
     store.servers.withdraw("b")
     assert told_by("a") == done
+    store.servers.announce("a", seen_seq=0, lease_s=60)
+    assert told_by("a") == done, "one that is alone looks for itself"
     for each in stores.values():
         each.close()
 

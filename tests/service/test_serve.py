@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -13,69 +12,82 @@ import psutil
 
 from service.starters import STARTERS
 from tests.contract.problems import assert_problem
-from tests.serving import DEADLINE_S, running, wait_until
-
-
-@contextmanager
-def serving(data_dir: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    """A server process and a client of it."""
-    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        wait_until(lambda: "running on" in log.read_text() or process.poll() is not None)
-        address = log.read_text().partition("running on ")[2].split()[0]
-        with httpx.Client(base_url=address, timeout=DEADLINE_S) as client:
-            yield process, client
-    finally:
-        process.kill()
-        process.wait()
+from tests.processes import service
+from tests.serving import DEADLINE_S, running, train, wait_until
 
 
 def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them_at_once(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    with serving(data_dir, tmp_path / "first.log") as (process, client):
-        assert client.get("/health/live").status_code == 200
-        answer = client.get("/health/ready")
+    with service(tmp_path, "--starters") as one:
+        assert one.client.get("/health/live").status_code == 200
+        answer = one.client.get("/health/ready")
         assert_problem(answer, 503, "not-ready")
         assert answer.headers["retry-after"] == "1"
         assert "flower-module 0%" in answer.json()["detail"]
-        wait_until(lambda: client.get("/health/ready").status_code == 200, deadline_s=120)
+        wait_until(lambda: one.client.get("/health/ready").status_code == 200, deadline_s=120)
 
-        models = client.get("/models").json()["data"]
+        models = one.client.get("/models").json()["data"]
         accuracy = {model["name"]: model["versions"][0]["training_accuracy"] for model in models}
         assert set(accuracy) == set(STARTERS)
         assert 0.4 < accuracy.pop("flower-logistic") < 0.6
         assert all(share > 0.9 for share in accuracy.values()), accuracy
-        assert "training the tutorial's networks, once" in (tmp_path / "first.log").read_text()
+        assert "training the tutorial's networks, once" in one.log
+        one.tell_to_stop()
+        assert one.wait() == 0
 
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE_S) == 0
-
-    with serving(data_dir, tmp_path / "second.log") as (process, client):
-        assert client.get("/health/ready").json() == {"status": "ready", "models": 4, "broken_versions": 0}
-        libraries = {Path(file.path).name for file in psutil.Process(process.pid).memory_maps()}
-        assert not any(name.startswith("libtorch") for name in libraries), "the serving process needs no torch"
-        answer = client.post("/predict", json={"model": "flower-two-layer", "points": [[0.5, -0.25]]})
+        one.start()
+        assert one.client.get("/health/ready").json() == {"status": "ready", "models": 4, "broken_versions": 0}
+        assert not has_torch(one.process), "the serving process needs no torch"
+        answer = one.client.post("/predict", json={"model": "flower-two-layer", "points": [[0.5, -0.25]]})
         assert answer.json()["labels"] == ["red"]
-        libraries = {Path(file.path).name for file in psutil.Process(process.pid).memory_maps()}
-        assert not any(name.startswith("libtorch") for name in libraries)
-        assert client.get("/jobs").json()["data"][0]["attempt"] == 1, "nothing was trained again"
+        assert not has_torch(one.process)
+        assert one.client.get("/jobs").json()["data"][0]["attempt"] == 1, "nothing was trained again"
 
 
-def test_a_request_that_waits_for_a_job_is_answered_at_once_when_the_service_is_told_to_stop(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", tmp_path / "log") as (process, client), ThreadPoolExecutor(1) as pool:
-        path = client.get("/jobs").json()["data"][0]["links"]["self"]
-        url = str(client.base_url.join(path))
-        waiting = pool.submit(httpx.get, url, headers={"Prefer": "wait=60"}, timeout=DEADLINE_S)
-        wait_until(lambda: len(psutil.Process(process.pid).net_connections("tcp")) >= 3)
-        client.get("/health/live")  # answered after the other request has been read
-        process.send_signal(signal.SIGTERM)
-        answer = waiting.result(DEADLINE_S)
-        assert answer.status_code == 200
-        assert answer.json()["status"] in ("queued", "running")
-        assert process.wait(DEADLINE_S) == 0
-    assert "Traceback" not in (tmp_path / "log").read_text()
+def has_torch(process: psutil.Process) -> bool:
+    return any(Path(file.path).name.startswith("libtorch") for file in process.memory_maps())
+
+
+def test_a_service_that_is_told_to_stop_says_so_to_all_and_finishes_what_it_has_begun(tmp_path: Path) -> None:
+    with service(tmp_path) as one, ThreadPoolExecutor(3) as pool:
+        train(one.client, "m")
+        path = one.submit()
+        wait_until(lambda: one.job(path)["status"] == "running")
+        waiting = pool.submit(httpx.get, f"{one.address}{path}", headers={"Prefer": "wait=60"}, timeout=DEADLINE_S)
+        following = pool.submit(last_event, f"{one.address}{path}/events")
+        wait_until(lambda: len(one.process.net_connections("tcp")) >= 4)
+
+        def body_that_takes_its_time() -> Iterator[bytes]:
+            yield b'{"model": "m", "points": [[0, 0],'
+            one.client.get("/health/live")  # answered after all that was sent before has been read
+            one.tell_to_stop()
+            wait_until(lambda: refuses(one.client))
+            yield b"[1, 1]]}"
+
+        headers = {"Content-Type": "application/json"}
+        url = f"{one.address}/predict"
+        answer = httpx.post(url, content=body_that_takes_its_time(), headers=headers, timeout=DEADLINE_S)
+        assert (answer.status_code, len(answer.json()["labels"])) == (200, 2)
+        assert waiting.result(DEADLINE_S).json()["status"] == "running"
+        assert following.result(DEADLINE_S)[0] == "event: closing"
+        assert one.wait() == 0
+        assert "Traceback" not in one.log
+
+        one.start()
+        wait_until(lambda: one.job(path)["attempt"] == 2)
+        assert one.job(path)["status"] == "running", "it goes on"
+
+
+def last_event(url: str) -> list[str]:
+    with httpx.stream("GET", url, headers={"Accept": "text/event-stream"}, timeout=DEADLINE_S) as stream:
+        return stream.read().decode().strip().rpartition("\n\n")[2].splitlines()
+
+
+def refuses(client: httpx.Client) -> bool:
+    """Whether a service wants no more requests."""
+    try:
+        return client.get("/health/ready").status_code == 503
+    except httpx.TransportError:
+        return True
 
 
 def test_a_service_that_is_told_to_stop_while_it_starts_stops(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""A service as an operator runs it, to be ill-treated: processes of its own, which tests kill."""
+"""A service as an operator runs it: `separatrix serve`, in processes of its own."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,49 +22,78 @@ LONG: dict[str, Any] = {
 }
 """A training of some minutes."""
 
-
 DATA_DIR = "SEPARATRIX_DATA_DIR"
 
 
 class Service:
-    """`separatrix serve` on a folder, for a start or several."""
+    """`separatrix serve` on a folder, for a start or several.
+
+    Attributes:
+        process: the one that was started.
+        client: of its address.
+    """
 
     def __init__(self, folder: Path, *options: str) -> None:
-        """Nothing runs yet."""
+        """Nothing runs yet. There are no starters, unless one of the options is `--starters`."""
         self.data_dir = folder / "data"
-        self.log = folder / "log"
         given = dict(pairwise(options))
         self.database_url = given.get("--database-url")
+        self._log = folder / "log"
+        self._workers = int(given.get("--workers", 1))
         self._options = ("--no-starters", "--port", "0", *options)
         self._environment = os.environ | {DATA_DIR: str(self.data_dir)}  # whose processes are whose can be seen by it
 
     def start(self) -> None:
-        """Returns when it answers."""
-        with self.log.open("wb") as output:
+        """Returns when all its serving processes answer."""
+        with self._log.open("wb") as output:
             command = [sys.executable, "-m", "service", "serve", *self._options]
             self.process = psutil.Popen(command, stderr=output, env=self._environment)
-        wait_until(lambda: self._says("running on", "startup complete") or self.process.poll() is not None)
-        address = self.log.read_text().partition("running on ")[2].split()[0]
-        self.client = httpx.Client(base_url=address, timeout=DEADLINE_S)
+        wait_until(
+            lambda: (
+                ("running on" in self.log and self.log.count("startup complete") == self._workers)
+                or self.process.poll() is not None
+            )
+        )
+        self.address = self.log.partition("running on ")[2].split()[0]
+        self.client = httpx.Client(base_url=self.address, timeout=DEADLINE_S)
 
-    def _says(self, *words: str) -> bool:
-        said = self.log.read_text()
-        return all(word in said for word in words)
+    @property
+    def log(self) -> str:
+        """What it has said since it was last started."""
+        return self._log.read_text()
+
+    def tell_to_stop(self) -> None:
+        """Sends it SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended, which takes less than ten seconds."""
+        status: int = self.process.wait(10)
+        self.client.close()
+        return status
 
     def kill(self, *others: psutil.Process) -> None:
         """Kills the process that was started, and others with it."""
         for one in (self.process, *others):
-            one.kill()
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         self.process.wait()
         self.client.close()
 
     def end(self) -> None:
         """Kills whatever there is of it."""
-        family = self.process.children(recursive=True) if self.process.is_running() else []
-        self.kill(*family)
+        self.kill(*self.family())
+
+    def family(self) -> list[psutil.Process]:
+        """All that descend from the process that was started; none if it has gone."""
+        with suppress(psutil.NoSuchProcess):
+            return self.process.children(recursive=True)
+        return []
 
     def serving_processes(self) -> list[psutil.Process]:
-        """Those that answer requests, if there are several of them."""
+        """Those that answer requests."""
+        if self._workers == 1:
+            return [self.process]
         return [one for one in children_of(self.process) if "multiprocessing.spawn" in command_of(one)]
 
     def training_processes(self) -> list[psutil.Process]:
@@ -73,13 +103,14 @@ class Service:
 
     def fork_servers(self) -> list[psutil.Process]:
         """The processes that training processes are forked from, one for each serving process."""
-        serving = [self.process, *children_of(self.process)]
-        return [one for parent in serving for one in children_of(parent) if self._is_forking_or_forked(one)]
+        children = [child for serving in self.serving_processes() for child in children_of(serving)]
+        return [child for child in children if self._is_forking_or_forked(child)]
 
     def _is_forking_or_forked(self, process: psutil.Process) -> bool:
+        if "forkserver" not in command_of(process):
+            return False
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it is another user's
-            command = " ".join(process.cmdline())
-            return "forkserver" in command and process.environ().get(DATA_DIR) == str(self.data_dir)
+            return process.environ().get(DATA_DIR) == str(self.data_dir)
         return False
 
     def job(self, path: str) -> dict[str, Any]:
@@ -109,6 +140,13 @@ def children_of(process: psutil.Process) -> list[psutil.Process]:
         return process.children()
     except psutil.NoSuchProcess:
         return []
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more, though its parent may not have noticed yet."""
+    with suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 @contextmanager

@@ -53,18 +53,18 @@ def the_trainings_alone() -> float:
     return seconds(lambda: train(network, points, TrainingSpec()))
 
 
-def submit(server: Running, body: dict[str, object], headers: dict[str, str] | None = None) -> str:
+def submit(client: httpx.Client, body: dict[str, object], headers: dict[str, str] | None = None) -> str:
     """The path of a new job."""
-    answer = httpx.post(f"{server.address}/train", json=body, headers=headers, timeout=60)
+    answer = client.post("/train", json=body, headers=headers)
     answer.raise_for_status()
     return answer.headers["location"]
 
 
-def many(server: Running) -> None:
+def many(client: httpx.Client) -> None:
     """So many jobs from so many clients at once, until the last has ended."""
 
     def one(_: int) -> None:
-        submit(server, TUTORIAL, {"Prefer": "wait=60"})
+        submit(client, TUTORIAL, {"Prefer": "wait=60"})
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         taken_s = seconds(lambda: list(pool.map(one, range(JOBS))))
@@ -77,10 +77,10 @@ def many(server: Running) -> None:
     )
 
 
-def submit_to_done(server: Running) -> None:
+def submit_to_done(client: httpx.Client) -> None:
     """One job at a time: by a request that waits, and by the stream of its events."""
-    waited = [seconds(lambda: submit(server, TUTORIAL, {"Prefer": "wait=60"})) for _ in range(30)]
-    followed = [seconds(lambda: follow_to_the_end(server)) for _ in range(30)]
+    waited = [seconds(lambda: submit(client, TUTORIAL, {"Prefer": "wait=60"})) for _ in range(30)]
+    followed = [seconds(lambda: follow_to_the_end(client)) for _ in range(30)]
     alone = [the_trainings_alone() for _ in range(5)]
     show(
         "one tutorial job",
@@ -104,18 +104,16 @@ def milliseconds(duration_s: float) -> str:
     return f"{duration_s * 1e3:.1f} ms"
 
 
-def follow_to_the_end(server: Running) -> None:
+def follow_to_the_end(client: httpx.Client) -> None:
     """Submits a job, and reads its stream until that ends."""
-    path = submit(server, TUTORIAL)
-    with httpx.stream(
-        "GET", f"{server.address}{path}/events", headers={"Accept": "text/event-stream"}, timeout=60
-    ) as answer:
+    path = submit(client, TUTORIAL)
+    with client.stream("GET", f"{path}/events", headers={"Accept": "text/event-stream"}) as answer:
         assert "event: done" in "".join(answer.iter_text())
 
 
 def listeners(server: Running, client: httpx.Client) -> None:
     """What it costs the serving process to stream one running job to many, without and with frames."""
-    path = submit(server, WITHOUT_END)
+    path = submit(client, WITHOUT_END)
     wait_until(lambda: client.get(path).json()["status"] == "running")
     rows = []
     for name, query in (("events", ""), ("events, and frames of 64 x 64", "?boundary=64")):
@@ -155,9 +153,9 @@ async def stream_to_many(server: Running, path: str) -> tuple[int, float]:
 
 def predictions_beside(server: Running, client: httpx.Client) -> None:
     """One point after the other, while nothing else runs and while two trainings do."""
-    httpx.post(f"{server.address}/train", json=TUTORIAL, headers={"Prefer": "wait=60"}, timeout=60)
+    submit(client, TUTORIAL, {"Prefer": "wait=60"})
     idle = point_after_point(server)
-    paths = [submit(server, WITHOUT_END) for _ in range(2)]
+    paths = [submit(client, WITHOUT_END) for _ in range(2)]
     wait_until(lambda: all(client.get(path).json()["status"] == "running" for path in paths))
     busy = point_after_point(server)
     for path in paths:
@@ -196,9 +194,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = separatrix(Path(folder), "--no-starters", "--training-processes", "2")
         with running(server, 8766) as up, httpx.Client(base_url=up.address, timeout=60) as client:
-            follow_to_the_end(up)
-            many(up)
-            submit_to_done(up)
+            follow_to_the_end(client)
+            many(client)
+            submit_to_done(client)
             listeners(up, client)
             predictions_beside(up, client)
 

@@ -31,7 +31,7 @@ RETRY_S = 0.5
 YOUNG_S = 0.2
 """A process that lives no longer dies of its start; the next is started after as long a pause."""
 
-NICENESS = 10
+NICENESS = 19
 """How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
 
 # Forked from a process that has imported everything, a training process is there in some 20 ms, and shares its memory.

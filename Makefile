@@ -32,7 +32,7 @@ setup: $(VENV)/installed-dev  ## install everything, for development too
 serve: $(VENV)/installed  ## run the service on http://127.0.0.1:8000
 	$(BIN)/separatrix serve
 
-test: $(VENV)/installed-dev  ## all tests but those that need Docker
+test: $(VENV)/installed-dev  ## all tests but those that need Docker, or minutes
 	$(BIN)/pytest
 
 check: $(VENV)/installed-dev  ## lint, types, layers

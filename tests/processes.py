@@ -86,9 +86,7 @@ class Service:
 
     def family(self) -> list[psutil.Process]:
         """All that descend from the process that was started; none if it has gone."""
-        with suppress(psutil.NoSuchProcess):
-            return self.process.children(recursive=True)
-        return []
+        return children_of(self.process, recursive=True)
 
     def serving_processes(self) -> list[psutil.Process]:
         """Those that answer requests."""
@@ -134,10 +132,10 @@ def command_of(process: psutil.Process) -> str:
     return ""
 
 
-def children_of(process: psutil.Process) -> list[psutil.Process]:
-    """Its children; none if it has gone."""
+def children_of(process: psutil.Process, *, recursive: bool = False) -> list[psutil.Process]:
+    """Its children, theirs too if asked for; none if it has gone."""
     try:
-        return process.children()
+        return process.children(recursive=recursive)
     except psutil.NoSuchProcess:
         return []
 

@@ -14,6 +14,7 @@ from service.starters import STARTERS
 from tests.contract.problems import assert_problem
 from tests.processes import service
 from tests.serving import DEADLINE_S, running, train, wait_until
+from tests.streams import all_sent
 
 
 def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them_at_once(tmp_path: Path) -> None:
@@ -48,12 +49,12 @@ def has_torch(process: psutil.Process) -> bool:
 
 
 def test_a_service_that_is_told_to_stop_says_so_to_all_and_finishes_what_it_has_begun(tmp_path: Path) -> None:
-    with service(tmp_path) as one, ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(2) as pool, service(tmp_path) as one, httpx.Client(base_url=one.address) as other:
         train(one.client, "m")
         path = one.submit()
         wait_until(lambda: one.job(path)["status"] == "running")
         waiting = pool.submit(httpx.get, f"{one.address}{path}", headers={"Prefer": "wait=60"}, timeout=DEADLINE_S)
-        following = pool.submit(last_event, f"{one.address}{path}/events")
+        following = pool.submit(all_sent, other, f"{path}/events")
         wait_until(lambda: len(one.process.net_connections("tcp")) >= 4)
 
         def body_that_takes_its_time() -> Iterator[bytes]:
@@ -67,19 +68,15 @@ def test_a_service_that_is_told_to_stop_says_so_to_all_and_finishes_what_it_has_
         url = f"{one.address}/predict"
         answer = httpx.post(url, content=body_that_takes_its_time(), headers=headers, timeout=DEADLINE_S)
         assert (answer.status_code, len(answer.json()["labels"])) == (200, 2)
-        assert waiting.result(DEADLINE_S).json()["status"] == "running"
-        assert following.result(DEADLINE_S)[0] == "event: closing"
+        answer = waiting.result(DEADLINE_S)
+        assert (answer.status_code, answer.json()["status"]) == (200, "running")
+        assert following.result(DEADLINE_S)[-1].kind == "closing"
         assert one.wait() == 0
         assert "Traceback" not in one.log
 
         one.start()
         wait_until(lambda: one.job(path)["attempt"] == 2)
         assert one.job(path)["status"] == "running", "it goes on"
-
-
-def last_event(url: str) -> list[str]:
-    with httpx.stream("GET", url, headers={"Accept": "text/event-stream"}, timeout=DEADLINE_S) as stream:
-        return stream.read().decode().strip().rpartition("\n\n")[2].splitlines()
 
 
 def refuses(client: httpx.Client) -> bool:

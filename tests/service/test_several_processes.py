@@ -52,7 +52,7 @@ def test_several_processes_end_in_time_when_they_are_told_to(tmp_path: Path) -> 
         family = one.family()
         one.tell_to_stop()
         assert one.wait() == 0
-        wait_until(lambda: all(has_ended(process) for process in family))
+        wait_until(lambda: not any(process.is_running() for process in family))
         assert "Traceback" not in one.log
     with running(tmp_path / "data", training_processes=0) as client:
         assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["queued"] * 2

@@ -60,6 +60,13 @@ def submit(client: httpx.Client, body: dict[str, object], headers: dict[str, str
     return answer.headers["location"]
 
 
+def endless(client: httpx.Client, jobs: int) -> list[str]:
+    """The paths of so many new jobs that do not end by themselves, once they run."""
+    paths = [submit(client, WITHOUT_END) for _ in range(jobs)]
+    wait_until(lambda: all(client.get(path).json()["status"] == "running" for path in paths))
+    return paths
+
+
 def many(client: httpx.Client) -> None:
     """So many jobs from so many clients at once, until the last has ended."""
 
@@ -113,8 +120,7 @@ def follow_to_the_end(client: httpx.Client) -> None:
 
 def listeners(server: Running, client: httpx.Client) -> None:
     """What it costs the serving process to stream one running job to many, without and with frames."""
-    path = submit(client, WITHOUT_END)
-    wait_until(lambda: client.get(path).json()["status"] == "running")
+    (path,) = endless(client, 1)
     rows = []
     for name, query in (("events", ""), ("events, and frames of 64 x 64", "?boundary=64")):
         received, share = asyncio.run(stream_to_many(server, f"{path}/events{query}"))
@@ -157,8 +163,7 @@ def predictions_beside(server: Running, client: httpx.Client) -> None:
     idle, busy = [], []
     for _ in range(ROUNDS):
         idle.append(point_after_point(server))
-        paths = [submit(client, WITHOUT_END) for _ in range(2)]
-        wait_until(lambda: all(client.get(path).json()["status"] == "running" for path in paths))  # noqa: B023
+        paths = endless(client, 2)
         busy.append(point_after_point(server))
         for path in paths:
             client.post(f"{path}/cancel", headers={"Prefer": "wait=10"}).raise_for_status()

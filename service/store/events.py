@@ -22,7 +22,8 @@ class Latest(NamedTuple):
 class Events:
     """The events of all jobs, and the snapshots of those that run.
 
-    What a publication has to tell is not told as long as another API process has yet to learn of the version.
+    What a publication has to tell is not told as long as one of several API processes has yet to announce that it
+    serves the version.
     """
 
     def __init__(self, database: Database, *, server: str | None = None) -> None:

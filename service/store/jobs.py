@@ -54,8 +54,8 @@ class Jobs:
     def __init__(self, database: Database, *, lease_s: float = LEASE_S, server: str | None = None) -> None:
         """`lease_s` is how long a worker may be silent; `server` names the API process that this is for, if it is one.
 
-        As long as another API process has yet to learn of the version that a job has published, the job is reported as
-        running still: what is reported as succeeded is served everywhere.
+        As long as one of several API processes has yet to announce that it serves the version that a job has published,
+        the job is reported as running still: what is reported as succeeded is served everywhere.
         """
         self._database = database
         self._lease_s = lease_s

@@ -32,9 +32,9 @@ def served_by_all(version_seq: "Column[int]", *, server: str | None) -> ColumnEl
     `server` is the one that asks, if any: it looks for itself before it answers, and as long as it is alone need not
     have announced so. Once there are others it must have, lest they tell of the job what it was before.
     """
-    other = servers.alias()
-    has_others = exists().where(other.c.alive_until > now(), other.c.id != server)
     lags = exists().where(servers.c.alive_until > now(), servers.c.seen_seq < version_seq)
     if server is not None:
+        other = servers.alias()
+        has_others = exists().where(other.c.alive_until > now(), other.c.id != server)
         lags = lags.where(or_(servers.c.id != server, has_others))
     return or_(version_seq.is_(None), not_(lags))

@@ -328,7 +328,7 @@ def _logits(place: Place) -> Outputs:
 
 def _training_points(version: LoadedVersion, files: Files, axes: tuple[int, ...]) -> LabelledPoints:
     try:
-        points = datasets.load(files, version.card.data, version.card.data_digest)
+        points = datasets.load(files, version.published.job_id, version.card.data, version.card.data_digest)
     except (DamagedData, OSError) as error:
         raise VersionBroken("Its training points cannot be read back; ask for the picture without them.") from error
     along: FloatArray = points.xy_ND[:, list(axes)]

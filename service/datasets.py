@@ -5,6 +5,7 @@ from typing import Any
 from models import specs
 from models.datasets import LabelledPoints, generate
 from models.specs import DatasetSpec
+from service.records import Job
 from service.store.files import DamagedData, Files
 
 
@@ -20,19 +21,34 @@ def describe(data: DatasetSpec | LabelledPoints) -> dict[str, Any]:
     return {"points": len(data.xy_ND), "features": data.features}
 
 
-def keep(files: Files, data: DatasetSpec | LabelledPoints) -> None:
-    """Keeps data that cannot be generated again."""
+def keep(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:
+    """Keeps data of a job that cannot be generated again.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
     if isinstance(data, LabelledPoints):
-        files.put_points(data)
+        files.put_points(job_id, data)
 
 
-def load(files: Files, description: dict[str, Any], digest: str) -> LabelledPoints:
-    """The points that a description names: generated again, or read back from where they were kept.
+def of_job(files: Files, job: Job) -> DatasetSpec | LabelledPoints:
+    """What `keep` was given; nothing is generated.
+
+    Raises:
+        DamagedData, OSError: as `load`.
+    """
+    if "dataset" in job.data:
+        return DatasetSpec(**job.data)
+    return load(files, job.id, job.data, job.data_digest)
+
+
+def load(files: Files, job_id: str, description: dict[str, Any], digest: str) -> LabelledPoints:
+    """The points of a job that a description names: generated again, or read back from where they were kept.
 
     Raises:
         DamagedData: they cannot be read back, or are not those that had that digest.
     """
-    points = generate(DatasetSpec(**description)) if "dataset" in description else files.points(digest)
+    points = generate(DatasetSpec(**description)) if "dataset" in description else files.points(job_id, digest)
     if points.digest != digest:
         raise DamagedData("The job's data are not those that it was made for.")
     return points

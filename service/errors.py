@@ -85,6 +85,13 @@ class StoreUnavailable(ServiceError):
     title = "The database is unavailable"
 
 
+class FolderUnavailable(ServiceError):
+    """The data folder cannot be written: its disk is full, say."""
+
+    code = "storage-unavailable"
+    title = "The data folder is unavailable"
+
+
 class NotReady(ServiceError):
     """The service has started, but does not yet serve what it will."""
 

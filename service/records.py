@@ -52,7 +52,8 @@ class Job:
         id: random, and never used again.
         model: the name under which the result is published.
         origin: who asked.
-        data: a `DatasetSpec` as JSON, or `{"points": N, "features": D}` for data kept as a file under `data_digest`.
+        data: a `DatasetSpec` as JSON, or `{"points": N, "features": D}` for data kept as a file.
+        data_digest: `LabelledPoints.digest`.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, all defaults resolved.
         recipe: `Recipe.digest`.
         metadata: whatever the client wants to know it by.

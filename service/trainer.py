@@ -11,10 +11,10 @@ from models.datasets import LabelledPoints
 from models.recipes import Recipe
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
 from service import datasets
-from service.errors import StoreUnavailable, WrongState
+from service.errors import FolderUnavailable, ServiceError, StoreUnavailable, WrongState
 from service.jobs.engine import JobEngine
-from service.records import NAME_PATTERN, NAME_RULE, Job, JobState, Origin
-from service.store.files import Files
+from service.records import NAME_PATTERN, NAME_RULE, Job, Origin
+from service.store.files import DamagedData, Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -41,14 +41,25 @@ class Trainer:
         With an idempotency `key` under which such a job was submitted before, the id is that job's.
 
         Raises:
-            QueueFull: too many jobs wait.
-            KeyReused: the key belongs to another job.
+            QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
+            FolderUnavailable: the data cannot be kept.
         """
         earlier = self._store.jobs.added(job, max_queued=self._max_queued_jobs, key=key)  # before the data are kept
         if earlier is not None:
             return earlier
-        datasets.keep(self._files, data)
-        job_id = self._store.jobs.add(job, max_queued=self._max_queued_jobs, key=key)
+        try:
+            datasets.keep(self._files, job.id, data)
+            job_id = self._store.jobs.add(job, max_queued=self._max_queued_jobs, key=key)
+        except OSError as error:
+            logger.error("the points of a job could not be kept: %s", error)
+            raise FolderUnavailable("Nothing can be kept there now; the service's log says why.") from error
+        except StoreUnavailable:  # it may be in the queue all the same
+            raise
+        except ServiceError:
+            self._files.remove_points(job.id)
+            raise
+        if job_id != job.id:  # sent twice at once
+            self._files.remove_points(job.id)
         self._engine.wake()
         return job_id
 
@@ -68,17 +79,18 @@ class Trainer:
         self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs)
         self._engine.wake()
 
-    def retry(self, job_id: str) -> str:
-        """Puts a new job in the queue that is to do what one that did not succeed was to do; gives its id.
+    def again(self, job_id: str) -> tuple[Job, DatasetSpec | LabelledPoints]:
+        """A job that nobody has yet put anywhere, to do once more what another was to do; and its data.
 
         Raises:
             JobNotFound: there is no job of that id.
-            WrongState: it has succeeded, or has not ended.
-            QueueFull: too many jobs wait.
+            WrongState: its data cannot be read back.
         """
         job = self._store.jobs.get(job_id)
-        if job.state not in (JobState.FAILED, JobState.CANCELLED):
-            raise WrongState(f"It is {job.state}; only a job that failed or was cancelled can be tried again.")
+        try:
+            data = datasets.of_job(self._files, job)
+        except (DamagedData, OSError) as error:
+            raise WrongState("Its points cannot be read back; send the training again.") from error
         again = Job(
             id=_new_id(),
             model=job.model,
@@ -92,17 +104,17 @@ class Trainer:
             retry_of=job.id,
             created_at=time.time(),
         )
-        self._store.jobs.add(again, max_queued=self._max_queued_jobs)
-        self._engine.wake()
-        return again.id
+        return again, data
 
     def delete(self, job_id: str) -> None:
-        """Forgets a job that has ended, and the weights that are kept with it; a version that it published stays.
+        """Forgets a job that has ended, and what is kept with it. A version that it published stays, with its data.
 
         Raises:
             JobNotFound, WrongState: as `Jobs.delete`.
         """
-        self._store.jobs.delete(job_id)
+        job = self._store.jobs.delete(job_id)
+        if job.version is None:
+            self._files.remove_points(job_id)
         in_use = self._store.jobs.checkpoints_in_use(job_id)
         for name in self._files.checkpoints_of(job_id):
             if name not in in_use:

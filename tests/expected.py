@@ -35,7 +35,8 @@ Told = tuple[object, ...]
 
 @dataclass
 class ExpectedJob:
-    """As `Job`, and what else there is to know; `number` ascends with each job that is added."""
+    """As `Job`, and what else there is to know; `number` ascends with each job that is added. When it was
+    added and claimed is for the caller to say, by the database's clock."""
 
     id: str
     model: str
@@ -53,7 +54,8 @@ class ExpectedJob:
     problem: str | None = None
     silent: bool = False
     watched: bool = False
-    attended_at: float = 0.0
+    queued_at: float = 0.0
+    claimed_at: float | None = None
     snapshot: tuple[int, int, bytes] | None = None
     events: list[Told] = field(default_factory=list)
 
@@ -65,6 +67,8 @@ class ExpectedJob:
 
     def go(self, state: str) -> None:
         self.state = state
+        if state == "paused":
+            self.claimed_at = None
         if state not in HELD:
             self.worker, self.silent = None, False
         if state in ENDED:
@@ -78,16 +82,19 @@ class ExpectedJobs:
     def __init__(self) -> None:
         self.jobs: dict[str, ExpectedJob] = {}
         self.versions: list[tuple[str, int, str]] = []
-        self.keys: dict[str, tuple[str, tuple[str, str]]] = {}
+        self.keys: dict[str, tuple[str, tuple[str | None, ...]]] = {}
+        self.turns: dict[str, float] = {}
         self._added = 0
 
     def add(self, job: Job, *, max_queued: int, key: str | None = None) -> str:
-        payload = (job.model, job.recipe)
+        payload = (job.model, job.recipe, job.retry_of)
         if key in self.keys:
             earlier, its_payload = self.keys[key]
             if its_payload != payload:
                 raise KeyReused("")
             return earlier
+        if job.retry_of is not None and self._there(job.retry_of).state not in ("failed", "cancelled"):
+            raise WrongState("")
         self._require_room(max_queued)
         self._insert(job)
         if key:
@@ -108,7 +115,12 @@ class ExpectedJobs:
         waiting = [job for job in self.jobs.values() if job.state == "queued"]
         if not waiting:
             return None
-        return self._claimed(min(waiting, key=lambda job: (self._attended_at(job.model), job.number)), worker)
+        return self._claimed(min(waiting, key=self._place), worker)
+
+    def _place(self, job: ExpectedJob) -> tuple[object, ...]:
+        """In the line: the least is next."""
+        began_at = self.turns.get(job.model, job.queued_at)
+        return (job.claimed_at is None, job.claimed_at or 0.0, began_at, job.number)
 
     def cancel(self, job_id: str) -> None:
         self._ask("cancel", job_id)
@@ -131,7 +143,9 @@ class ExpectedJobs:
     def delete(self, job_id: str) -> None:
         if self._there(job_id).state not in ENDED:
             raise WrongState("")
-        del self.jobs[job_id]
+        job = self.jobs.pop(job_id)
+        if not any(other.model == job.model for other in self.jobs.values()):
+            self.turns.pop(job.model, None)
         self.keys = {key: value for key, value in self.keys.items() if value[0] != job_id}
 
     def wish(self, attempt: Job) -> Wish:
@@ -224,9 +238,6 @@ class ExpectedJobs:
             job.epoch, job.metrics = 0, None
         job.go("running")
         return job
-
-    def _attended_at(self, model: str) -> float:
-        return max(job.attended_at for job in self.jobs.values() if job.model == model)
 
     def _there(self, job_id: str) -> ExpectedJob:
         if job_id not in self.jobs:

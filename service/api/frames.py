@@ -49,7 +49,7 @@ class Scene:
         Raises:
             DamagedData, OSError: its points cannot be read back.
         """
-        points = datasets.load(files, job.data, job.data_digest)
+        points = datasets.load(files, job.id, job.data, job.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
         x, y = (grids.padded(*ends) for ends in zip(low, high, strict=True))
         return cls(layout(NetworkSpec(**job.network), 2, len(points.classes)), points.classes, x, y)

@@ -7,68 +7,42 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from models import specs
-from models.datasets import LabelledPoints, from_rows
+from models.datasets import from_rows
 from models.specs import DatasetSpec, NetworkSpec
 from service.api import bodies, caching
 from service.api.deps import Services, ServicesDep
 from service.api.downloads import CheckpointFile, checkpoint_download
-from service.api.job_requests import GeneratedData, KeyHeader, TrainRequest, bare_key
+from service.api.job_requests import GeneratedData, TrainRequest
 from service.api.job_views import JobView, ValidationView
 from service.api.pages import Page
 from service.api.patterns import JOB_ID_PATTERN
+from service.api.submission import NewJob, SubmissionDep
 from service.api.waiting import Waiting, WaitingDep
 from service.errors import NothingKept, VersionBroken
-from service.records import NAME_PATTERN, Job, JobState
+from service.records import NAME_PATTERN, JobState
 from service.trainer import new_job
 
 router = APIRouter(tags=["training"])
 
 JobPath = Annotated[str, Path(pattern=JOB_ID_PATTERN, description="A job's id.")]
 
-_TRAINING: dict[str, Any] = {
+_SUBMITTING: dict[str, Any] = {
     "status_code": 202,
     "response_model": JobView,
     "responses": {200: {"model": ValidationView, "description": "What it would be, of `validate_only`."}},
-    "openapi_extra": bodies.documented(TrainRequest),
 }
 
 
-@router.post("/jobs", **_TRAINING)
-@router.post("/train", **_TRAINING)
-async def train(
-    request: Request,
-    response: Response,
-    services: ServicesDep,
-    waiting: WaitingDep,
-    validate_only: Annotated[bool, Query(description="Say what the job would be, and make none.")] = False,
-    idempotency_key: KeyHeader = None,
-) -> JobView | Response:
+@router.post("/jobs", **_SUBMITTING, openapi_extra=bodies.documented(TrainRequest))
+@router.post("/train", **_SUBMITTING, openapi_extra=bodies.documented(TrainRequest))
+async def train(request: Request, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
     """Puts a training in the queue. Once this has answered, the job is not lost, whatever goes down."""
     headers = bodies.headers_of(request.scope)
     body = await bodies.read(headers, request.receive, TrainRequest, max_bytes=services.settings.max_body_bytes)
-    key = bare_key(idempotency_key) if idempotency_key is not None else None
-    if validate_only:
-        return await to_thread.run_sync(_validated, services, body, key)
-    made, job_id = await to_thread.run_sync(_submit, services, body, key)
-    if job_id != made:
-        response.headers["Idempotency-Replayed"] = "true"
-    response.headers["Location"] = f"/jobs/{job_id}"
-    return JobView.of(await waiting.look(job_id))
+    return await submission.answer(lambda: _new_job(body))
 
 
-def _validated(services: Services, body: TrainRequest, key: str | None) -> Response:
-    job, _ = _job(body)
-    services.store.jobs.added(job, max_queued=services.settings.max_queued_jobs, key=key)  # raises what `submit` would
-    return Response(ValidationView.model_validate(job).model_dump_json(), media_type=bodies.JSON)
-
-
-def _submit(services: Services, body: TrainRequest, key: str | None) -> tuple[str, str]:
-    """Puts the job in the queue; gives its id, and that of the job that now does it: another if the key has one."""
-    job, data = _job(body)
-    return job.id, services.trainer.submit(job, data, key=key)
-
-
-def _job(body: TrainRequest) -> tuple[Job, DatasetSpec | LabelledPoints]:
+def _new_job(body: TrainRequest) -> NewJob:
     data = (
         DatasetSpec(**body.data.model_dump())
         if isinstance(body.data, GeneratedData)
@@ -116,7 +90,7 @@ async def show_job(
 
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobPath, services: ServicesDep) -> None:
-    """Forgets a job that has ended, and the weights that are kept with it. The version that it published stays."""
+    """Forgets a job that has ended, and what is kept with it. The version that it published stays, with its points."""
     await to_thread.run_sync(services.trainer.delete, job_id)
 
 
@@ -155,12 +129,10 @@ async def resume_job(job_id: JobPath, services: ServicesDep, waiting: WaitingDep
     return JobView.of(await waiting.look(job_id))
 
 
-@router.post("/jobs/{job_id}/retry", status_code=202, response_model=JobView)
-async def retry_job(job_id: JobPath, response: Response, services: ServicesDep, waiting: WaitingDep) -> JobView:
+@router.post("/jobs/{job_id}/retry", **_SUBMITTING)
+async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
     """Makes a new job that does from the beginning what one that failed or was cancelled was to do."""
-    again = await to_thread.run_sync(services.trainer.retry, job_id)
-    response.headers["Location"] = f"/jobs/{again}"
-    return JobView.of(await waiting.look(again))
+    return await submission.answer(lambda: services.trainer.again(job_id))
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile)

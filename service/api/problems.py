@@ -41,6 +41,7 @@ STATUS: dict[type[ServiceError], int] = {
     errors.TooManyStreams: 503,
     errors.NotReady: 503,
     errors.StoreUnavailable: 503,
+    errors.FolderUnavailable: 503,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.NotAcceptable: 406,
@@ -51,6 +52,7 @@ RETRY_AFTER = {
     errors.TooManyStreams: "5",
     errors.NotReady: "1",
     errors.StoreUnavailable: "1",
+    errors.FolderUnavailable: "5",
 }
 """Seconds after which the same request may well succeed."""
 

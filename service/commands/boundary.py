@@ -28,7 +28,7 @@ def run(settings: Settings, *, model: str, version: int | None, out: Path, resol
         if found.plan.features == 1:
             raise InvalidInput("model", "a picture needs a model of at least 2 features, this one has 1")
         boundary = boundaries.boundary_grid(found, request)
-        points = datasets.load(workspace.files, found.card.data, found.card.data_digest)
+        points = datasets.load(workspace.files, found.published.job_id, found.card.data, found.card.data_digest)
     figure = draw(found, boundary, points)
     figure.savefig(out)
     print(f"wrote {out}")

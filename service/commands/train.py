@@ -39,7 +39,7 @@ def run(
         model = f"{data.dataset}-{network.kind}".replace("_", "-")
     job = new_job(model, points, network, spec, origin="cli")
     with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
-        datasets.keep(workspace.files, points)
+        datasets.keep(workspace.files, job.id, points)
         job = workspace.store.jobs.add_claimed(job, worker=f"command:{job.id}")
         with _progress(job.epochs) as bar:
             work(

@@ -166,7 +166,7 @@ def _clear(job: Job, store: Store, files: Files) -> None:
 def _train(job: Job, attempt: _Attempt) -> End:
     """Trains and keeps the weights; whatever a row will name is on the disk before."""
     try:
-        points = datasets.load(attempt.files, job.data, job.data_digest)
+        points = datasets.load(attempt.files, job.id, job.data, job.data_digest)
         settings = TrainingSpec(**job.training)
         network = NetworkSpec(**job.network)
         train = partial(

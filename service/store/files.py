@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -45,24 +46,32 @@ class Files:
         """Removes a checkpoint, if it is there."""
         shutil.rmtree(self.checkpoint_folder(checkpoint_id), ignore_errors=True)
 
-    def put_points(self, points: LabelledPoints) -> None:
-        """Keeps data under their digest; data that are kept already are not written again."""
-        path = self._points_file(points.digest)
-        if not path.exists():
-            content = io.BytesIO()
-            classes = np.frombuffer(json.dumps(points.classes).encode(), dtype=np.uint8)
-            np.savez(content, xy_ND=points.xy_ND, label_N=points.label_N, classes=classes)
-            atomic.write_file(path, content.getvalue())
+    def put_points(self, job_id: str, points: LabelledPoints) -> None:
+        """Keeps the data of a job.
 
-    def points(self, digest: str) -> LabelledPoints:
-        """The data kept under a digest.
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        content = io.BytesIO()
+        classes = np.frombuffer(json.dumps(points.classes).encode(), dtype=np.uint8)
+        np.savez(content, xy_ND=points.xy_ND, label_N=points.label_N, classes=classes)
+        atomic.write_file(self._points_file(job_id), content.getvalue())
+
+    def remove_points(self, job_id: str) -> None:
+        """Removes the data of a job, if any were kept."""
+        with suppress(OSError):
+            self._points_file(job_id).unlink()
+
+    def points(self, job_id: str, digest: str) -> LabelledPoints:
+        """The data kept for a job; before version 0003 of the database they were kept under their digest.
 
         Raises:
             DamagedData: the file is missing or is no such file. What it holds is for the caller to check.
             OSError: the file cannot be read now.
         """
+        own = self._points_file(job_id)
         try:
-            with np.load(self._points_file(digest), allow_pickle=False) as arrays:
+            with np.load(own if own.exists() else self._points_file(digest), allow_pickle=False) as arrays:
                 classes = tuple(json.loads(arrays["classes"].tobytes()))
                 return LabelledPoints(arrays["xy_ND"], arrays["label_N"], classes)
         except OSError as error:
@@ -72,5 +81,5 @@ class Files:
         except Exception as error:  # zip, header and array readers raise what they happen to raise
             raise DamagedData("The job's data cannot be read back from the data folder.") from error
 
-    def _points_file(self, digest: str) -> Path:
-        return self._data_dir / "datasets" / f"{digest}.npz"
+    def _points_file(self, name: str) -> Path:
+        return self._data_dir / "datasets" / f"{name}.npz"

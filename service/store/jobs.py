@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, insert, select, update
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
 from service.records import EventKind, Job, JobState
 from service.store.database import Database
 from service.store.servers import served_by_all
-from service.store.tables import events, idempotency_keys, jobs, now, snapshots, versions
+from service.store.tables import deleted_jobs, events, idempotency_keys, jobs, now, snapshots, turns, versions
 
 LEASE_S = 15.0
 """How long a worker may be silent before its job goes to another. Its heartbeats are far more frequent."""
@@ -26,6 +26,9 @@ MAX_DEATHS = 3
 
 KEY_S = 24 * 3600.0
 """How long an idempotency key is remembered."""
+
+CURSOR_S = 24 * 3600.0
+"""How long the list of jobs can be gone on with from a job that was deleted."""
 
 AT_ONCE = 100
 """How many silent workers one look finds; the next is a moment later."""
@@ -71,11 +74,14 @@ class Jobs:
         Raises:
             QueueFull: `max_queued` jobs wait already.
             KeyReused: the key belongs to a job that is not the same.
+            JobNotFound: it tries a job again that there is not.
+            WrongState: that job has succeeded, or has not ended.
         """
         with self._database.writing(serial=True) as connection:
             earlier = _under_key(connection, key, job) if key else None
             if earlier is not None:
                 return earlier
+            _require_worth_trying(connection, job)
             _require_room(connection, max_queued)
             _insert(connection, job)
             if key:
@@ -89,17 +95,18 @@ class Jobs:
         """The id of the job that `add` would find; None if it would add one.
 
         Raises:
-            QueueFull, KeyReused: as `add`.
+            QueueFull, KeyReused, JobNotFound, WrongState: as `add`.
         """
         with self._database.reading() as connection:
             earlier = _under_key(connection, key, job) if key else None
             if earlier is None:
+                _require_worth_trying(connection, job)
                 _require_room(connection, max_queued)
             return earlier
 
     def add_claimed(self, job: Job, *, worker: str) -> Job:
         """Adds a job that the caller works on itself, claimed as by `claim`: no other worker ever sees it waiting."""
-        with self._database.writing() as connection:
+        with self._database.writing(serial=True) as connection:
             return self._claim(connection, _insert(connection, job), worker)
 
     def add_starters(self, starters: Sequence[Job]) -> list[Job]:
@@ -137,7 +144,9 @@ class Jobs:
     def page(
         self, *, limit: int, after: str | None = None, state: JobState | None = None, model: str | None = None
     ) -> tuple[list[Job], bool]:
-        """A page of jobs, newest first, and whether more follow. `after` is the id of the last job of the page before.
+        """A page of jobs, newest first, and whether more follow.
+
+        `after` is the id of the last job of the page before; it may have been deleted less than `CURSOR_S` ago.
 
         Raises:
             JobNotFound: there is no job of the id `after`.
@@ -149,9 +158,10 @@ class Jobs:
             query = query.where(jobs.c.model == model)
         with self._database.reading() as connection:
             if after is not None:
-                seq = connection.scalar(select(jobs.c.seq).where(jobs.c.id == after))
+                there = select(jobs.c.seq).where(jobs.c.id == after)
+                seq = connection.scalar(there.union(select(deleted_jobs.c.seq).where(deleted_jobs.c.id == after)))
                 if seq is None:
-                    raise JobNotFound("The cursor must be the id of a job.")
+                    raise JobNotFound("The cursor must be the id of a job; begin again without one.")
                 query = query.where(jobs.c.seq < seq)
             rows = connection.execute(query).all()
         return [_reported(row) for row in rows[:limit]], len(rows) > limit
@@ -190,7 +200,7 @@ class Jobs:
             job = _locked(connection, job_id)
             match job.state:
                 case JobState.QUEUED:
-                    _move(connection, job, JobState.PAUSED)
+                    _hold_back(connection, job)
                 case JobState.RUNNING:
                     _move(connection, job, JobState.PAUSING)
                 case JobState.PAUSED | JobState.PAUSING:
@@ -233,11 +243,16 @@ class Jobs:
             JobNotFound: there is no job of that id.
             WrongState: it has not ended.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(serial=True) as connection:
             job = _locked(connection, job_id)
             if not job.state.ended:
                 raise WrongState(f"It is {job.state}; cancel it first.")
+            place = select(jobs.c.id, jobs.c.seq, now()).where(jobs.c.id == job_id)
+            connection.execute(insert(deleted_jobs).from_select(["id", "seq", "deleted_at"], place))
+            connection.execute(delete(deleted_jobs).where(deleted_jobs.c.deleted_at < now() - CURSOR_S))
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
+            others = select(jobs.c.seq).where(jobs.c.model == job.model)
+            connection.execute(delete(turns).where(turns.c.model == job.model, ~others.exists()))
             return job
 
     # as the workers take, tend and end them
@@ -250,8 +265,9 @@ class Jobs:
     def claim(self, worker: str) -> Job | None:
         """Takes the next job that waits for a new attempt, or gives None if none waits.
 
-        Next is the oldest job of the model that was last attended to the longest ago, so that no model's jobs wait for
-        all of another's.
+        Next are jobs whose turn was broken off: their worker died, or its service was stopped. Then comes the model
+        whose last turn began the longest ago, with the oldest of its jobs. A model that has had none comes to the end
+        of the line with its first job. So no model's jobs wait for all of another's, or for those of all new models.
         """
         with self._database.writing(serial=True) as connection:
             while (seq := connection.scalar(_NEXT_IN_TURN)) is not None:
@@ -274,6 +290,8 @@ class Jobs:
             key: getattr(claimed, key) for key in ("state", "attempt", "worker", "started_at", *anew)
         }
         changes |= {"lease_until": now() + self._lease_s, "claimed_at": now()}
+        if not connection.execute(update(turns).where(turns.c.model == job.model).values(began_at=now())).rowcount:
+            connection.execute(insert(turns).values(model=job.model, began_at=now()))
         return _change(connection, claimed, [_status(claimed)], **changes)
 
     def wish(self, job: Job) -> Wish:
@@ -420,16 +438,14 @@ class Jobs:
         return taken
 
 
-def _next_in_turn() -> Select[Any]:
-    """The `seq` of the oldest waiting job of the model that was last attended to the longest ago."""
-    queued = jobs.c.state == JobState.QUEUED.value
-    heads = select(jobs.c.model, func.min(jobs.c.seq).label("seq")).where(queued).group_by(jobs.c.model).subquery()
-    same = jobs.alias()
-    attended = select(func.max(same.c.claimed_at)).where(same.c.model == heads.c.model).scalar_subquery()
-    return select(heads.c.seq).order_by(func.coalesce(attended, 0), heads.c.seq).limit(1)
-
-
-_NEXT_IN_TURN = _next_in_turn()
+_NEXT_IN_TURN = (
+    select(jobs.c.seq)
+    .outerjoin(turns, turns.c.model == jobs.c.model)
+    .where(jobs.c.state == JobState.QUEUED.value)
+    .order_by(jobs.c.claimed_at.nulls_last(), func.coalesce(turns.c.began_at, jobs.c.queued_at), jobs.c.seq)
+    .limit(1)
+)
+"""The `seq` of the next job; `claimed_at` is when its turn began, null of one that has yet to have one."""
 
 
 def _locked(connection: Connection, job_id: str) -> Job:
@@ -452,7 +468,7 @@ def _held(connection: Connection, job: Job) -> Job | None:
 
 
 def _insert(connection: Connection, job: Job) -> Job:
-    connection.execute(insert(jobs), vars(job))
+    connection.execute(insert(jobs).values(**vars(job), queued_at=now()))
     return _change(connection, job, [_status(job)])
 
 
@@ -500,12 +516,20 @@ def _end(connection: Connection, job: Job, state: JobState, **values: Any) -> No
     connection.execute(delete(snapshots).where(snapshots.c.job_id == job.id))
 
 
+def _hold_back(connection: Connection, job: Job, **values: Any) -> None:
+    """Pauses a job that no worker has any more. Its turn is over: others come first when it is resumed."""
+    _move(connection, job, JobState.PAUSED, claimed_at=None, **values)
+
+
 def _release(connection: Connection, job: Job, **values: Any) -> None:
-    if job.state == JobState.CANCELLING:
-        _end(connection, job, JobState.CANCELLED, **values)
-    else:
-        state = JobState.PAUSED if job.state == JobState.PAUSING else JobState.QUEUED
-        _move(connection, job, state, **values, **_NOBODYS)
+    """Has a job go where it was asked to, else back to the queue, where it keeps its turn."""
+    match job.state:
+        case JobState.CANCELLING:
+            _end(connection, job, JobState.CANCELLED, **values)
+        case JobState.PAUSING:
+            _hold_back(connection, job, **values, **_NOBODYS)
+        case _:
+            _move(connection, job, JobState.QUEUED, **values, **_NOBODYS)
 
 
 def _blame(connection: Connection, job: Job) -> None:
@@ -519,6 +543,17 @@ def _blame(connection: Connection, job: Job) -> None:
         "If memory ran out, try a smaller batch_size or narrower layers."
     )
     _end(connection, job, JobState.FAILED, deaths=deaths, problem={"code": "worker-died", "detail": detail})
+
+
+def _require_worth_trying(connection: Connection, job: Job) -> None:
+    """Raises `JobNotFound` or `WrongState` if it is to try a job again of which there is nothing to try again."""
+    if job.retry_of is None:
+        return
+    state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job.retry_of))
+    if state is None:
+        raise JobNotFound("GET /jobs lists them.")
+    if state not in (JobState.FAILED, JobState.CANCELLED):
+        raise WrongState(f"It is {state}; only a job that failed or was cancelled can be tried again.")
 
 
 def _require_room(connection: Connection, max_queued: int) -> None:
@@ -540,7 +575,8 @@ def _under_key(connection: Connection, key: str, job: Job) -> str | None:
 
 def _payload(job: Job) -> str:
     """What two requests under one key must agree in."""
-    return repr((job.model, job.recipe, sorted(job.metadata.items())))
+    parts = [job.model, job.recipe, sorted(job.metadata.items())]
+    return repr(tuple(parts if job.retry_of is None else [*parts, job.retry_of]))
 
 
 def _job(row: Row[Any]) -> Job:

@@ -10,7 +10,7 @@ from service.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0002"
+HEAD = "0003"
 """The latest step of `migrations`: what this program reads and writes."""
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -29,7 +28,7 @@ jobs = Table(
     metadata,
     Column("seq", _Number, primary_key=True),
     Column("id", String, nullable=False, unique=True),
-    Column("model", String, nullable=False),
+    Column("model", String, nullable=False, index=True),
     Column("origin", String, nullable=False),
     Column("data", JSON, nullable=False),
     Column("data_digest", String, nullable=False),
@@ -43,6 +42,7 @@ jobs = Table(
     Column("deaths", Integer, nullable=False),
     Column("worker", String, index=True),
     Column("lease_until", Float),
+    Column("queued_at", Float, nullable=False, server_default="0"),
     Column("claimed_at", Float),
     Column("watched_until", Float),
     Column("epoch", Integer, nullable=False),
@@ -57,8 +57,22 @@ jobs = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
-    Index("ix_jobs_model_claimed_at", "model", "claimed_at"),
     sqlite_autoincrement=True,
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("began_at", Float, nullable=False),
+)
+
+deleted_jobs = Table(
+    "deleted_jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("seq", _Number, nullable=False),
+    Column("deleted_at", Float, nullable=False, index=True),
 )
 
 events = Table(

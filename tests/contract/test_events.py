@@ -16,6 +16,7 @@ import safetensors.numpy
 
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from service import datasets
 from service.records import Job
 from service.store.files import Files
 from service.trainer import new_job
@@ -48,8 +49,7 @@ class Hand:
         """A new job that the test works on."""
         data = data or DatasetSpec()
         made = new_job("by-hand", data, network or NetworkSpec(), TrainingSpec(epochs=epochs), origin="http")
-        if isinstance(data, LabelledPoints):
-            self.place.files.put_points(data)
+        datasets.keep(self.place.files, made.id, data)
         return self.jobs.add_claimed(made, worker="test")
 
     def tell(self, job: Job, *, epoch: int = 1, length: int = 1) -> None:

@@ -54,7 +54,8 @@ def show(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask(client: httpx.Client, job: dict[str, Any], what: str, **headers: str) -> httpx.Response:
-    return client.post(f"{job['links']['self']}/{what}", headers=headers)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post(f"{job['links']['self']}/{what}", headers=named)
 
 
 def cancelled(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
@@ -380,6 +381,30 @@ def test_a_job_that_failed_or_was_cancelled_is_tried_again_as_a_job_of_its_own(s
     assert ask(served, waits, "retry", **WAIT).json()["status"] == "succeeded"
 
 
+def test_a_second_try_that_is_sent_again_under_its_key_is_the_same_job(served: httpx.Client) -> None:
+    with endless(served):
+        first, other = (cancelled(served, submit(served, QUICK).json()) for _ in range(2))
+        again = ask(served, first, "retry", Idempotency_Key="second-try")
+        replayed = ask(served, first, "retry", Idempotency_Key="second-try")
+        assert "idempotency-replayed" not in again.headers
+        assert replayed.headers["idempotency-replayed"] == "true"
+        assert again.headers["location"] == replayed.headers["location"]
+        reused = ask(served, other, "retry", Idempotency_Key="second-try")
+        assert_problem(reused, 422, "idempotency-key-reused")
+        assert_problem(submit(served, QUICK, Idempotency_Key="second-try"), 422, "idempotency-key-reused")
+        cancelled(served, again.json())
+
+
+def test_a_second_try_that_is_only_validated_says_what_it_would_be_and_is_no_job(served: httpx.Client) -> None:
+    with endless(served) as job:
+        assert_problem(ask(served, job, "retry?validate_only=true"), 409, "wrong-state")
+    before = newest(served)
+    answer = ask(served, job, "retry?validate_only=true")
+    assert answer.status_code == 200
+    assert answer.json().pop("recipe") == job["recipe"]
+    assert newest(served) == before
+
+
 def test_a_full_queue_takes_no_second_tries(served: httpx.Client) -> None:
     with endless(served):
         waiting = [submit(served, QUICK).json() for _ in range(4)]
@@ -405,6 +430,80 @@ def test_a_job_that_is_deleted_is_gone_and_its_version_stays(served: httpx.Clien
     anew = submit(served, QUICK | {"model": "kept"}, Idempotency_Key="forgotten")
     assert "idempotency-replayed" not in anew.headers
     assert anew.json()["id"] != job["id"]
+
+
+OWN: dict[str, Any] = {"model": "own", "data": {"points": [[0, 0], [1, 1]], "labels": [0, 1]}}
+
+
+def points_kept(data_dir: Path) -> set[str]:
+    return {path.name for path in (data_dir / "datasets").glob("*")}
+
+
+def test_points_of_a_job_are_deleted_with_it_but_those_that_a_version_was_trained_on(
+    served: httpx.Client, data_dir: Path
+) -> None:
+    before = points_kept(data_dir)
+    with endless(served):
+        never = cancelled(served, submit(served, OWN).json())
+        again = ask(served, never, "retry").json()
+        assert len(points_kept(data_dir) - before) == 2
+        assert served.delete(never["links"]["self"]).status_code == 204
+    again = served.get(again["links"]["self"], headers=WAIT).json()
+    assert again["status"] == "succeeded"
+    assert served.delete(again["links"]["self"]).status_code == 204
+    assert len(points_kept(data_dir) - before) == 1
+    picture = {"model": "own", "format": "png", "points": True, "resolution": 20}
+    assert served.get("/boundary-grid", params=picture).status_code == 200
+
+
+def test_points_of_a_submission_that_is_sent_twice_at_once_are_kept_once(served: httpx.Client, data_dir: Path) -> None:
+    before = points_kept(data_dir)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: submit(served, OWN, Idempotency_Key="own-at-once"), range(8)))
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(points_kept(data_dir) - before) == 1
+
+
+def test_points_that_were_damaged_fail_their_own_job_and_no_other(served: httpx.Client, data_dir: Path) -> None:
+    with endless(served):
+        damaged, whole = (submit(served, OWN).json() for _ in range(2))
+        (data_dir / "datasets" / f"{damaged['id']}.npz").write_bytes(b"no such file")
+    damaged = served.get(damaged["links"]["self"], headers=WAIT).json()
+    assert (damaged["status"], damaged["problem"]["code"]) == ("failed", "damaged-data")
+    assert served.get(whole["links"]["self"], headers=WAIT).json()["status"] == "succeeded"
+    refused = ask(served, damaged, "retry")
+    assert_problem(refused, 409, "wrong-state")
+    assert "send the training again" in refused.json()["detail"]
+    assert submit(served, OWN, **WAIT).json()["status"] == "succeeded"
+
+
+def test_points_for_which_there_is_no_room_are_refused_and_make_no_job(served: httpx.Client, data_dir: Path) -> None:
+    before = newest(served)
+    folder = data_dir / "datasets"
+    folder.rename(data_dir / "aside")
+    folder.write_text("a file where the folder should be")
+    try:
+        assert_problem(submit(served, OWN), 503, "storage-unavailable")
+    finally:
+        folder.unlink()
+        (data_dir / "aside").rename(folder)
+    assert newest(served) == before
+    assert submit(served, OWN, **WAIT).json()["status"] == "succeeded"
+
+
+def test_a_list_of_jobs_can_be_deleted_page_by_page(served: httpx.Client) -> None:
+    ids = [train(served, "one-by-one")["id"] for _ in range(5)]
+    query: dict[str, Any] = {"model": "one-by-one", "limit": 2}
+    deleted = []
+    while True:
+        page = served.get("/jobs", params=query).json()
+        for job in page["data"]:
+            assert served.delete(job["links"]["self"]).status_code == 204
+            deleted.append(job["id"])
+        if not page["has_more"]:
+            break
+        query["after"] = page["last_id"]
+    assert deleted == ids[::-1]
 
 
 def test_weights_that_a_job_keeps_are_deleted_with_it(served: httpx.Client, data_dir: Path) -> None:

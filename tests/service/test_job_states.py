@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from threading import Barrier
@@ -127,7 +127,9 @@ def assert_held_by_one_or_by_nobody(job: Mapping[str, Any]) -> None:
     held, ended = job["state"] in HELD, job["state"] in ENDED
     assert (job["worker"] is not None, job["lease_until"] is not None) == (held, held)
     assert (job["finished_at"] is not None) == ended
-    assert (job["started_at"] is not None) == (job["claimed_at"] is not None) == (job["attempt"] > 0)
+    assert (job["started_at"] is not None) == (job["attempt"] > 0)
+    assert job["attempt"] > 0 or job["claimed_at"] is None
+    assert job["claimed_at"] is not None or not held
     assert (job["problem"] is not None) == (job["state"] == "failed")
 
 
@@ -183,7 +185,7 @@ class JobStates(RuleBasedStateMachine):
         """All of them are on one database, which each begins by emptying."""
         super().__init__()
         self.store, self.connection = store, connection
-        for name in ("events", "snapshots", "idempotency_keys", "jobs", "versions"):
+        for name in ("events", "snapshots", "idempotency_keys", "jobs", "versions", "turns", "deleted_jobs"):
             connection.execute(text(f"DELETE FROM {name}"))
         self.expected = ExpectedJobs()
         self.added: list[str] = []
@@ -213,10 +215,16 @@ class JobStates(RuleBasedStateMachine):
             return
         assert (job.id, job.attempt, job.worker) == (expected.id, expected.attempt, expected.worker)
         assert job == self.store.jobs.get(job.id)
-        at = self.connection.scalar(select(tables.jobs.c.claimed_at).where(tables.jobs.c.id == job.id))
-        assert at >= max(each.attended_at for each in self.expected.jobs.values())
-        expected.attended_at = at
+        _, at = self.times(job.id)
+        assert at is not None
+        assert at >= max(self.expected.turns.values(), default=0.0)
+        expected.claimed_at = self.expected.turns[job.model] = at
         self.handed_out[job.checkpoint_id] = job
+
+    def times(self, job_id: str) -> tuple[float, float | None]:
+        """When the job was added and claimed."""
+        columns = tables.jobs.c.queued_at, tables.jobs.c.claimed_at
+        return self.connection.execute(select(*columns).where(tables.jobs.c.id == job_id)).one()
 
     @initialize(models=st.lists(models, max_size=3), workers=st.lists(workers, max_size=3))
     def begin(self, models: list[str], workers: list[str]) -> None:
@@ -227,7 +235,17 @@ class JobStates(RuleBasedStateMachine):
 
     @rule(model=models, recipe=st.sampled_from("rs"), key=st.sampled_from([None, None, "k", "l"]))
     def add(self, model: str, recipe: str, key: str | None) -> None:
-        self.both("add", self.new_job(model, recipe), max_queued=3, key=key)
+        self.submit(self.new_job(model, recipe), key)
+
+    @precondition(lambda self: self.added)
+    @rule(job_id=job_ids, key=st.sampled_from([None, None, "k", "l"]))
+    def retry(self, job_id: str, key: str | None) -> None:
+        self.submit(replace(self.new_job("m"), retry_of=job_id), key)
+
+    def submit(self, job: Job, key: str | None) -> None:
+        self.both("add", job, max_queued=3, key=key)
+        if job.id in self.expected.jobs:
+            self.expected.jobs[job.id].queued_at, _ = self.times(job.id)
 
     @precondition(lambda self: self.expected.keys)
     @rule()
@@ -350,7 +368,7 @@ class JobStates(RuleBasedStateMachine):
         for job_id, job in self.expected.jobs.items():
             row = rows.jobs[job_id]
             assert_is_as_expected(row, job)
-            assert (row["claimed_at"] or 0, row["lease_until"] == 0) == (job.attended_at, job.silent)
+            assert (row["claimed_at"], row["lease_until"] == 0) == (job.claimed_at, job.silent)
             assert [told(event) for event in rows.events[job_id]] == job.events
             assert rows.snapshots.get(job_id) == job.snapshot
         assert [(row["model"], row["version"], row["job_id"]) for row in rows.versions] == self.expected.versions

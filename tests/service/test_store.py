@@ -15,7 +15,7 @@ from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, 
 from service.records import Job, JobState
 from service.store.database import Database, sqlite_url
 from service.store.files import Files
-from service.store.jobs import KEY_S, MAX_DEATHS, Wish
+from service.store.jobs import CURSOR_S, KEY_S, MAX_DEATHS, Wish
 from service.store.store import Store
 from service.store.tables import metadata
 from tests.databases import execute, let_the_lease_run_out
@@ -109,6 +109,8 @@ def test_a_data_folder_from_before_there_were_migrations_is_brought_up_to_date(
 
 
 def test_a_job_is_read_back_as_it_was_added(store: Store) -> None:
+    add(store, "z")
+    store.jobs.cancel("z")
     add(store, "a", metrics={"x": None}, problem={"code": "c", "detail": "d"}, metadata={"k": "v"}, retry_of="z")
     job = store.jobs.get("a")
     assert (job.state, job.metrics, job.problem) == (JobState.QUEUED, {"x": None}, {"code": "c", "detail": "d"})
@@ -190,6 +192,70 @@ def test_a_page_holds_the_jobs_of_a_state_and_of_a_model(store: Store) -> None:
     }
     with pytest.raises(JobNotFound):
         store.jobs.page(limit=2, after="nobody")
+
+
+def test_a_list_goes_on_behind_a_job_that_was_deleted_meanwhile(url: str, store: Store) -> None:
+    for name in "abcd":
+        add(store, name)
+        store.jobs.cancel(name)
+    seen = []
+    after = None
+    while page := store.jobs.page(limit=1, after=after)[0]:
+        after = page[0].id
+        seen.append(after)
+        store.jobs.delete(after)
+    assert seen == ["d", "c", "b", "a"]
+    execute(url, f"UPDATE deleted_jobs SET deleted_at = deleted_at - {CURSOR_S}")
+    add(store, "e")
+    store.jobs.cancel("e")
+    store.jobs.delete("e")
+    with pytest.raises(JobNotFound):
+        store.jobs.page(limit=1, after="d")
+    assert store.jobs.page(limit=1, after="e") == ([], False)
+
+
+def test_models_take_turns_and_new_ones_come_last(store: Store) -> None:
+    add(store, "old1", model="old")
+    add(store, "old2", model="old")
+    assert claim(store).id == "old1"
+    for name in "xyz":
+        add(store, f"{name}1", model=name)
+        add(store, f"{name}2", model=name)
+    assert [claim(store).id for _ in range(7)] == ["old2", "x1", "y1", "z1", "x2", "y2", "z2"]
+
+
+def test_deleting_its_jobs_gives_a_model_no_earlier_turn(store: Store) -> None:
+    for number in range(3):
+        add(store, f"patient{number}", model="patient")
+    claims = []
+    for number in range(3):
+        add(store, f"busy{number}", model="busy")
+        while not claims or claims[-1] != f"busy{number}":
+            job = claim(store)
+            claims.append(job.id)
+            assert store.jobs.fail(job, code="c", detail="d")
+            store.jobs.delete(job.id)
+    assert claims == ["patient0", "busy0", "patient1", "busy1", "patient2", "busy2"]
+
+
+@pytest.mark.parametrize("blame", [True, False])
+def test_a_job_whose_turn_was_broken_off_goes_on_before_all_others(blame: bool, store: Store) -> None:
+    for name in "abc":
+        add(store, name, model=name)
+    assert claim(store, worker="dies").id == "a"
+    add(store, "d", model="d")
+    store.jobs.take_back_from("dies", blame=blame)
+    assert [claim(store).id for _ in range(4)] == ["a", "b", "c", "d"]
+
+
+def test_a_job_that_was_paused_waits_for_its_models_next_turn(store: Store) -> None:
+    add(store, "paused", model="m")
+    add(store, "other", model="n")
+    attempt = claim(store)
+    store.jobs.pause("paused")
+    assert store.jobs.give_back(attempt)
+    store.jobs.resume("paused", max_queued=9)
+    assert [claim(store).id for _ in range(2)] == ["other", "paused"]
 
 
 def test_starters_are_added_where_there_never_was_a_job_and_again_where_they_only_failed(store: Store) -> None:

@@ -9,9 +9,21 @@ from importlib.metadata import version
 from threading import Event
 
 from anyio import CapacityLimiter, create_task_group, to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from service.api import datasets, events, grids, jobs, metrics, openapi, predictions, problems, registry, system
+from service.api import (
+    datasets,
+    events,
+    grids,
+    jobs,
+    metrics,
+    openapi,
+    predictions,
+    problems,
+    queries,
+    registry,
+    system,
+)
 from service.api.bell import Bell
 from service.api.brief import Brief
 from service.api.canvases import Canvases
@@ -112,6 +124,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
         lifespan=lifespan,
         redirect_slashes=False,
         responses=problems.RESPONSES,
+        dependencies=[Depends(queries.require_known)],
     )
     problems.install(app)
     for router in (predictions, grids, jobs, events, registry, datasets, system, metrics):

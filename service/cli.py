@@ -62,6 +62,7 @@ def serve(
     starters: Annotated[bool | None, _setting("starters", "--starters/--no-starters")] = None,
     log_level: Annotated[str | None, _setting("log_level")] = None,
     max_body_bytes: Annotated[int | None, _setting("max_body_bytes")] = None,
+    body_silence_s: Annotated[float | None, _setting("body_silence_s")] = None,
     max_points_per_request: Annotated[int | None, _setting("max_points_per_request")] = None,
     kept_answers_bytes: Annotated[int | None, _setting("kept_answers_bytes")] = None,
     max_queued_jobs: Annotated[int | None, _setting("max_queued_jobs")] = None,

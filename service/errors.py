@@ -106,6 +106,13 @@ class BodyTooLarge(ServiceError):
     title = "The request body is too large"
 
 
+class BodyTooSlow(ServiceError):
+    """The request's body began to come and then did not go on."""
+
+    code = "body-too-slow"
+    title = "The request body did not come in time"
+
+
 class UnsupportedMediaType(ServiceError):
     """The request's body is of a type that the endpoint does not read."""
 

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         le=2**30,
         description="Largest request body. 100,000 points of two coordinates are 2 to 4 MB of JSON.",
     )
+    body_silence_s: float = Field(
+        30.0, ge=0.1, le=3600, description="Longest pause within a request body, in seconds; then it is refused."
+    )
     max_points_per_request: int = Field(
         MAX_POINTS, ge=1, le=MAX_POINTS, description="Most points of one prediction; the answer holds all in memory."
     )

@@ -4,14 +4,15 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from anyio import to_thread
+from anyio import move_on_after, to_thread
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from models.specs import MAX_POINTS, InvalidInput
-from service.errors import BodyTooLarge, UnsupportedMediaType
+from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from service.settings import Settings
 
 MAX_MARKS = {
     b"[": ("lists", 2 * MAX_POINTS + 1_000),
@@ -40,18 +41,18 @@ class Body(BaseModel):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-async def read(headers: Headers, receive: Receive, schema: type[AnyBody], *, max_bytes: int) -> AnyBody:
+async def read(headers: Headers, receive: Receive, schema: type[AnyBody], settings: Settings) -> AnyBody:
     """The request's body, JSON, as `schema`.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON.
         RequestValidationError: it is not JSON, or not of that schema.
         InvalidInput: it holds more values than any request may.
-        BodyTooLarge: it is longer than `max_bytes`.
+        BodyTooLarge, BodyTooSlow: as `content`.
     """
     if media_type(headers) != JSON:
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    return validated(await content(headers, receive, max_bytes), schema)
+    return validated(await content(headers, receive, settings), schema)
 
 
 def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
@@ -94,37 +95,44 @@ def media_type(headers: Headers) -> str:
     return header(headers, b"content-type").partition(";")[0].strip().lower()
 
 
-async def content(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+async def content(headers: Headers, receive: Receive, settings: Settings) -> bytes:
     """The body's bytes, unpacked if it is gzip.
 
-    No more than `max_bytes` and one chunk are read, or unpacked.
+    No more than `max_body_bytes` and one chunk are read, or unpacked.
 
     Raises:
         BodyTooLarge: there are more.
+        BodyTooSlow: nothing more of it came for `body_silence_s`.
         UnsupportedMediaType: it is packed in another way.
         InvalidInput: it is declared as gzip, and is not.
     """
     encoding = header(headers, b"content-encoding").strip().lower() if b"content-encoding" in headers else ""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType("Send the body as it is, or with Content-Encoding: gzip.")
-    body = await _received(headers, receive, max_bytes)
+    body = await _received(headers, receive, settings)
     if encoding in ("", "identity"):
         return body
-    return await to_thread.run_sync(_unpacked, body, max_bytes)
+    return await to_thread.run_sync(_unpacked, body, settings.max_body_bytes)
 
 
-async def _received(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+async def _received(headers: Headers, receive: Receive, settings: Settings) -> bytes:
+    max_bytes = settings.max_body_bytes
     if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has seen to it that it is a number
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     length = 0
-    while (message := await receive())["type"] != "http.disconnect":
+    message = await receive()  # nearly always all of it, and there already
+    while message["type"] != "http.disconnect":
         parts.append(message["body"])
         length += len(message["body"])
         if length > max_bytes:
             raise _too_large(max_bytes)
         if not message["more_body"]:
             return b"".join(parts)
+        with move_on_after(settings.body_silence_s) as silence:
+            message = await receive()
+        if silence.cancelled_caught:
+            raise BodyTooSlow("Send it without long pauses.")
     raise ClientDisconnect
 
 

@@ -61,8 +61,12 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # the server leaves out the body
+            scope, receive, send = _without_body({**scope, "method": "GET"}, receive, send)
         began = perf_counter()
         headers = bodies.headers_of(scope)
+        if len(headers) < len(scope["headers"]):
+            scope["headers"] = [*headers.items()]  # whoever looks for one of them finds all of it
         request_id = headers.get(b"x-request-id")
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
             request_id = self.new_id()
@@ -98,6 +102,24 @@ class Edge:
         except Exception:
             logger.exception("request %s failed", request_id.decode())  # the app has answered with 500
         return status
+
+
+def _without_body(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """A request of which the head of the answer is wanted alone: nobody listens any more once that is sent."""
+    sent = False
+
+    async def receive_until_sent() -> Message:
+        return {"type": "http.disconnect"} if sent else await receive()
+
+    async def send_head(message: Message) -> None:
+        nonlocal sent
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not sent:
+            sent = True
+            await send({"type": "http.response.body", "body": b""})
+
+    return scope, receive_until_sent, send_head
 
 
 def _refusal(error: Exception, request_id: bytes) -> Answer:

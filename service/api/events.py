@@ -123,7 +123,7 @@ class EventStream(Response):
             TooManyStreams: as many are open as may be; then nothing has been sent.
         """
         asked = self._asked
-        with self._feed.follow(asked.jobs, asked.positions, cells=asked.cells, scenes=self._scenes) as follower:
+        with self._feed.stream(asked.jobs, asked.positions, cells=asked.cells, scenes=self._scenes) as follower:
             listening = asyncio.create_task(_listen(receive, follower))
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -126,7 +126,7 @@ class Feed:
             canvases: of the frames.
             bell: rings when there may be news; it is rung when somebody begins to follow.
             stopping: set once the service is to stop.
-            max_streams: how many may follow at a time.
+            max_streams: how many streams may be open at a time.
             keep_alive_s: longest that a stream is silent.
         """
         self.keep_alive_s = keep_alive_s
@@ -138,6 +138,7 @@ class Feed:
         self._max_streams = max_streams
         self._tracks: dict[str, Track] = {}
         self._followers: set[Follower] = set()
+        self._streams = 0
         self._looking = CapacityLimiter(1)  # of its own: what others ask for must not keep events waiting
         self._reading = CapacityLimiter(2)
 
@@ -146,6 +147,24 @@ class Feed:
         async with asyncio.TaskGroup() as group:
             group.create_task(tasks.again("reading what jobs have to tell", self._look))
             group.create_task(tasks.again("ending the streams", self._end_streams))
+
+    @contextmanager
+    def stream(
+        self, jobs: Sequence[Job], positions: Sequence[int], *, cells: int | None, scenes: Mapping[str, Scene]
+    ) -> "Iterator[Follower]":
+        """Follows some jobs as `follow` does, as one of the streams that may be open at a time.
+
+        Raises:
+            TooManyStreams: as many are open as may be.
+        """
+        if self._streams >= self._max_streams:
+            raise TooManyStreams("Try again when some of the others are done, or follow several jobs in one stream.")
+        self._streams += 1
+        try:
+            with self.follow(jobs, positions, cells=cells, scenes=scenes) as follower:
+                yield follower
+        finally:
+            self._streams -= 1
 
     @contextmanager
     def follow(
@@ -163,12 +182,7 @@ class Feed:
             positions: the number of the last event of each that was seen; one that there is not yet counts as the last.
             cells: watch the boundary too, in frames of so many columns and rows.
             scenes: of the frames, by the job's id.
-
-        Raises:
-            TooManyStreams: as many follow as may.
         """
-        if len(self._followers) >= self._max_streams:
-            raise TooManyStreams("Try again when some of the others are done, or follow several jobs in one stream.")
         tracks = [self._tracks.setdefault(job.id, Track(job, self._canvases)) for job in jobs]
         places = [
             _Place(track, min(position, job.events), is_over=has_seen_all(job, position))

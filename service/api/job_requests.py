@@ -4,7 +4,8 @@ import re
 from typing import Annotated, Any
 
 from fastapi import Header
-from pydantic import Discriminator, FailFast, Field, FiniteFloat, Tag
+from pydantic import Discriminator, FailFast, Field, FiniteFloat, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from models.specs import (
     MAX_CLASSES,
@@ -46,6 +47,13 @@ class GeneratedData(Body):
     )
     seed: int = Field(1, ge=0, le=MAX_SEED)
     classes: int = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_given(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not value.keys().isdisjoint(("points", "labels")):
+            raise PydanticCustomError("both", "either a dataset or points and labels, not both")
+        return value
 
 
 def _kind_of_label(value: Any) -> str:

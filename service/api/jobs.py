@@ -19,7 +19,7 @@ from service.api.patterns import JOB_ID_PATTERN
 from service.api.submission import NewJob, SubmissionDep
 from service.api.waiting import Waiting, WaitingDep
 from service.errors import NothingKept, VersionBroken
-from service.records import NAME_PATTERN, JobState
+from service.records import NAME_PATTERN, Job, JobState
 from service.trainer import new_job
 
 router = APIRouter(tags=["training"])
@@ -38,7 +38,7 @@ _SUBMITTING: dict[str, Any] = {
 async def train(request: Request, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
     """Puts a training in the queue. Once this has answered, the job is not lost, whatever goes down."""
     headers = bodies.headers_of(request.scope)
-    body = await bodies.read(headers, request.receive, TrainRequest, max_bytes=services.settings.max_body_bytes)
+    body = await bodies.read(headers, request.receive, TrainRequest, services.settings)
     return await submission.answer(lambda: _new_job(body))
 
 
@@ -141,7 +141,13 @@ async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> Ch
     for _ in range(2):  # a training that goes on may just have put a newer file in its place
         job = await to_thread.run_sync(services.store.jobs.get, job_id)
         if job.checkpoint is None:
-            raise NothingKept("It has published its weights as a version, or has not come to any yet.")
+            raise NothingKept(_why_nothing_is_kept(job))
         with suppress(VersionBroken):
             return await checkpoint_download(services, job.checkpoint, filename=f"{job.model}-{job.id}.pth")
     raise NothingKept("Its file cannot be read.")
+
+
+def _why_nothing_is_kept(job: Job) -> str:
+    if job.version is not None:
+        return "It has published its weights as a version; download that version's checkpoint."
+    return "It ended before there was any." if job.state.ended else "There is none yet; ask again when it has run."

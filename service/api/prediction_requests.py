@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal, cast
-from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError
 
 from models.datasets import FloatArray, points_array
 from models.specs import MAX_FEATURES, InvalidInput
-from service.api import arrow, bodies, json_points, npy
+from service.api import arrow, bodies, json_points, npy, queries
 from service.api.bodies import Body
 from service.api.patterns import PARTS_PATTERN
 from service.errors import UnsupportedMediaType
@@ -117,7 +116,7 @@ def read(media_type: str, body: bytes, query: bytes, *, max_points: int) -> Aske
 
 
 def _json(body: bytes, query: bytes, max_points: int) -> Asked:
-    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ():
+    for name in queries.parameters(query) if query else ():
         raise InvalidInput(name, "belongs into the body, when that is JSON")
     fields, points = _fields_and_points(body)
     if len(points) > max_points:
@@ -139,7 +138,7 @@ def _fields_and_points(body: bytes) -> tuple[PredictFields, FloatArray | list[li
 def _array(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], Asked]:
     def reader(body: bytes, query: bytes, max_points: int) -> Asked:
         try:
-            asked = ArrayQuery.model_validate(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
+            asked = ArrayQuery.model_validate(queries.parameters(query))
         except ValidationError as error:
             raise bodies.invalid(error) from None
         if asked.model is None:

@@ -43,7 +43,7 @@ class Predict:
         """
         services: Services = self._state.services
         form = formats.chosen(("json", "npy", "arrow"), bodies.header(headers, b"accept"))
-        body = await bodies.content(headers, receive, services.settings.max_body_bytes)
+        body = await bodies.content(headers, receive, services.settings)
         asked = await _asked(services, bodies.media_type(headers), body, scope["query_string"])
         return await _answer(services, form, asked)
 

@@ -43,6 +43,7 @@ STATUS: dict[type[ServiceError], int] = {
     errors.StoreUnavailable: 503,
     errors.FolderUnavailable: 503,
     errors.BodyTooLarge: 413,
+    errors.BodyTooSlow: 408,
     errors.UnsupportedMediaType: 415,
     errors.NotAcceptable: 406,
 }
@@ -147,7 +148,8 @@ def install(app: FastAPI) -> None:
             path = getattr(request.scope.get("route"), "path", None)
             methods = app.openapi()["paths"].get(path)
             if methods:  # of all routes of the path, where Starlette names those of one
-                answer.headers["Allow"] = ", ".join(method.upper() for method in methods)
+                allowed = [*methods, "head"] if "get" in methods else methods
+                answer.headers["Allow"] = ", ".join(method.upper() for method in allowed)
         return answer
 
     for kind in (*_ANSWERS, Exception):

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated
 
 import anyio
@@ -11,8 +10,7 @@ from anyio import to_thread
 from fastapi import Depends, Header, Request, Response
 
 from service.api.deps import ServicesDep
-from service.errors import TooManyStreams
-from service.records import Job
+from service.records import Job, JobState
 
 MAX_WAIT_S = 60
 """Longest that `Prefer: wait` holds a request; proxies tend to cut longer ones."""
@@ -56,7 +54,7 @@ class Waiting:
             job = await to_thread.run_sync(services.store.jobs.get, job_id)
         if job.version is not None and services.registry.loaded(job.model, job.version) is None:
             await to_thread.run_sync(services.registry.refresh)
-        if not job.state.ended:
+        if not job.state.ended and job.state != JobState.PAUSED:
             self._response.headers["Retry-After"] = "1"
         return job
 
@@ -64,7 +62,7 @@ class Waiting:
         """The job at that point, or when the time is up, or the service stops, or the client has gone."""
         services = self._services
         job = await to_thread.run_sync(services.store.jobs.get, job_id)
-        with suppress(TooManyStreams), services.feed.follow([job], [job.events]) as follower:
+        with services.feed.follow([job], [job.events]) as follower:
             while not (until(job) or time.monotonic() >= deadline or services.stopping.is_set()):
                 with anyio.move_on_after(min(LOOK_S, deadline - time.monotonic())) as silence:
                     await follower.news.wait()
@@ -78,7 +76,10 @@ class Waiting:
 WaitingDep = Annotated[Waiting, Depends()]
 
 
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4000})\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+
 def _wait_s(prefer: str | None) -> int | None:
     """The seconds of `Prefer: wait=S`, bounded; other preferences are not for us."""
-    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\b", prefer or "", re.IGNORECASE)
+    found = _WAIT.search(prefer or "")
     return min(int(found[1]), MAX_WAIT_S) if found else None

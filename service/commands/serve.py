@@ -42,6 +42,7 @@ def run(settings: Settings) -> None:
         http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         server_header=False,
+        ws="none",
         proxy_headers=False,  # nobody asks where a request came from, and to find out costs a tenth of a small one
     )
     if settings.workers == 1:
@@ -68,6 +69,7 @@ def application(settings: Settings) -> Brief:
 
 def _log(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "uvicorn[standard]" not in record.getMessage())
 
 
 def _on_signal_also(number: int, act: Callable[[], object]) -> None:

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -345,6 +346,10 @@ def test_no_more_streams_are_open_than_may_be_and_one_that_is_left_makes_room(ha
     assert_problem(refused, 503, "too-many-streams")
     assert int(refused.headers["retry-after"]) > 0
     assert hand.client.get(path_of(job)).status_code == 200, "pages are no streams"
+    began = time.monotonic()
+    waited = hand.client.get(f"/jobs/{job.id}", headers={"Prefer": "wait=1"})
+    assert waited.headers["preference-applied"] == "wait=1"
+    assert time.monotonic() - began >= 1, "who waits needs no stream"
     streams.pop().close()
 
     def is_open() -> bool:
@@ -354,8 +359,12 @@ def test_no_more_streams_are_open_than_may_be_and_one_that_is_left_makes_room(ha
     wait_until(is_open, deadline_s=2)
     for one in streams:
         one.close()
-    hand.fail(job)
     wait_until(is_open)
+    with ThreadPoolExecutor(6) as threads:
+        waits = [threads.submit(hand.client.get, f"/jobs/{job.id}", headers={"Prefer": "wait=1"}) for _ in range(6)]
+        while not all(wait.done() for wait in waits):
+            wait_until(is_open, deadline_s=0.5)  # who waits takes no stream's place
+    hand.fail(job)
 
 
 @pytest.mark.parametrize(

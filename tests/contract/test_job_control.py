@@ -1,6 +1,8 @@
 """What can be done with a job: ask what it would be, send it twice, stop it, have it go on, try it again, forget it."""
 
+import http.client
 import shutil
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from service.api.job_views import JobView
 from service.records import JobState
 from service.trainer import new_job
 from tests.contract.problems import assert_problem
-from tests.serving import running, train, wait_until
+from tests.serving import DEADLINE_S, running, train, wait_until
 
 QUICK: dict[str, Any] = {"model": "quick", "data": {"dataset": "flower"}, "training": {"epochs": 1}}
 ENDLESS: dict[str, Any] = {
@@ -40,7 +42,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(data_dir: Path) -> Iterator[httpx.Client]:
     """A service whose one training process is free between the tests, and whose queue takes four."""
-    with running(data_dir, max_queued_jobs=4) as client:
+    with running(data_dir, max_queued_jobs=4, body_silence_s=0.5) as client:
         yield client
 
 
@@ -51,6 +53,10 @@ def submit(client: httpx.Client, body: dict[str, Any], **headers: str) -> httpx.
 def show(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = client.get(job["links"]["self"]).json()
     return shown
+
+
+def show_headers(client: httpx.Client, job: dict[str, Any]) -> httpx.Headers:
+    return client.get(job["links"]["self"]).headers
 
 
 def ask(client: httpx.Client, job: dict[str, Any], what: str, **headers: str) -> httpx.Response:
@@ -378,6 +384,9 @@ def test_a_job_that_failed_or_was_cancelled_is_tried_again_as_a_job_of_its_own(s
     with endless(served):
         waits = submit(served, QUICK | {"model": "second-thoughts"}).json()
         cancelled(served, waits)
+        nothing = served.get(f"{waits['links']['self']}/checkpoint")
+        assert_problem(nothing, 404, "nothing-kept")
+        assert "ended before" in nothing.json()["detail"]
     assert ask(served, waits, "retry", **WAIT).json()["status"] == "succeeded"
 
 
@@ -566,6 +575,7 @@ def test_the_last_weights_of_a_training_can_be_had_while_it_goes_on_and_after_it
                 assert ask(served, job, what, **WAIT).status_code == 200
             answer = served.get(address)
             assert answer.status_code == 200
+            assert ("retry-after" in show_headers(served, job)) == (what is None)
             assert f'filename="endless-{job["id"]}.pth"' in answer.headers["content-disposition"]
             contents.append(answer.content)
             (tmp_path / "kept.pth").write_bytes(answer.content)
@@ -617,6 +627,83 @@ def test_a_job_that_has_not_changed_is_not_sent_again(served: httpx.Client) -> N
     assert "retry-after" not in ended.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/jobs?modle=quick", "modle"),
+        ("/jobs?model=quick&model=slow", "model"),
+        (f"/events?job={NOBODY}&job={NOBODY}", "job"),
+        (f"/jobs/{NOBODY}?verbose", "verbose"),
+        ("/health/ready?deep=1", "deep"),
+        ("/models?limit=1&limit=1", "limit"),
+        ("/boundary-grid?model=quick&model=quick", "model"),
+        ("/boundary-grid?model=quick&colour=red", "colour"),
+        ("/datasets/flower/points?n=10&n=20", "n"),
+    ],
+)
+def test_parameters_that_there_are_not_or_that_come_twice_are_refused(
+    served: httpx.Client, path: str, name: str
+) -> None:
+    assert_problem(served.get(path), 422, "invalid-input", field=name)
+
+
+def test_parameters_of_an_array_that_come_twice_are_refused(served: httpx.Client) -> None:
+    headers = {"Content-Type": "application/x-npy"}
+    answer = served.post("/predict?model=quick&model=slow", content=b"", headers=headers)
+    assert_problem(answer, 422, "invalid-input", field="model")
+
+
+@pytest.mark.parametrize("path", ["/train", "/predict"])
+def test_a_body_that_does_not_go_on_is_waited_for_no_longer_than_may_be(served: httpx.Client, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection((served.base_url.host, served.base_url.port or 80), timeout=DEADLINE_S) as connection:
+        for part in (head, '{"model": ', '"m"'):
+            connection.sendall(part.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 408
+        assert b"body-too-slow" in answer.read()
+    assert served.get("/health/live").is_success
+
+
+def test_a_header_that_comes_twice_counts_as_one_list(served: httpx.Client) -> None:
+    twice = [("Idempotency-Key", "one"), ("Idempotency-Key", "other")]
+    assert_problem(served.post("/jobs", json=QUICK, headers=twice), 422, "invalid-input", field="Idempotency-Key")
+    job = train(served, "quick")
+    path = job["links"]["self"]
+    preferring = served.get(path, headers=[("Prefer", "respond-async"), ("Prefer", "wait=2")])
+    assert preferring.headers["preference-applied"] == "wait=2"
+    tags = [("If-None-Match", '"another"'), ("If-None-Match", preferring.headers["etag"])]
+    assert served.get(path, headers=tags).status_code == 304
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/health/live", "/health/ready", "/jobs", "/models", "/metrics", "/boundary-grid?model=headed&resolution=9"],
+)
+def test_the_head_of_an_answer_can_be_had_alone(served: httpx.Client, path: str) -> None:
+    if not served.get("/models/headed").is_success:
+        train(served, "headed")
+    whole, head = served.get(path), served.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    fleeting = {"date", "x-request-id", "content-length"}
+    assert {k: v for k, v in head.headers.items() if k not in fleeting} == {
+        k: v for k, v in whole.headers.items() if k not in fleeting
+    }
+    assert served.get(path).status_code == 200, "the connection can be used again"
+
+
+def test_the_head_of_a_stream_ends_at_once(served: httpx.Client) -> None:
+    with endless(served) as job:
+        answer = served.head(job["links"]["events"], headers={"Accept": "text/event-stream"})
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+def test_what_only_takes_a_post_has_no_head(served: httpx.Client) -> None:
+    assert served.head("/train").status_code == 405
+
+
 def test_jobs_are_listed_by_model_and_state(served: httpx.Client) -> None:
     done = [train(served, "listed")["id"] for _ in range(3)]
     with endless(served):
@@ -663,12 +750,12 @@ def test_a_job_that_there_is_not_can_be_asked_nothing(served: httpx.Client, meth
     ("method", "path", "allowed"),
     [
         ("GET", "/train", {"POST"}),
-        ("PUT", "/jobs", {"GET", "POST"}),
-        ("DELETE", "/jobs", {"GET", "POST"}),
-        ("POST", f"/jobs/{NOBODY}", {"GET", "DELETE"}),
-        ("PATCH", f"/jobs/{NOBODY}", {"GET", "DELETE"}),
+        ("PUT", "/jobs", {"GET", "HEAD", "POST"}),
+        ("DELETE", "/jobs", {"GET", "HEAD", "POST"}),
+        ("POST", f"/jobs/{NOBODY}", {"GET", "HEAD", "DELETE"}),
+        ("PATCH", f"/jobs/{NOBODY}", {"GET", "HEAD", "DELETE"}),
         ("GET", f"/jobs/{NOBODY}/cancel", {"POST"}),
-        ("DELETE", f"/jobs/{NOBODY}/checkpoint", {"GET"}),
+        ("DELETE", f"/jobs/{NOBODY}/checkpoint", {"GET", "HEAD"}),
     ],
 )
 def test_a_path_says_which_methods_it_takes(served: httpx.Client, method: str, path: str, allowed: set[str]) -> None:

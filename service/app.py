@@ -46,11 +46,8 @@ from service.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.05
-"""How often to look for versions that other processes have published: one small indexed query."""
-
-RECONCILE_S = 0.25
-"""How often to look for jobs without a worker: two such queries."""
+RETRY_S = 0.25
+"""How soon to try again what has failed, or to look again for what is not there yet."""
 
 HEAVY_ANSWERS = 4
 """Most large answers that are made at a time; more would only take turns on the same cores."""
@@ -105,8 +102,8 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
             starters.begin()
         starters.observe()
         async with create_task_group() as tasks:
-            tasks.start_soon(_repeat, "looking for new versions", presence.renew, LOOK_S)
-            tasks.start_soon(_repeat, "looking for jobs without a worker", trainer.reconcile, RECONCILE_S)
+            tasks.start_soon(_repeat, "looking for new versions", presence.renew)
+            tasks.start_soon(_repeat, "looking for jobs without a worker", trainer.reconcile)
             tasks.start_soon(_observe_starters, starters)
             tasks.start_soon(canvases.run)
             tasks.start_soon(feed.run)
@@ -137,12 +134,16 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
     return Brief(Edge(app, endpoints, figures), app, figures, settings)
 
 
-async def _repeat(what: str, act: Callable[[], None], pause_s: float) -> None:
-    """Does something again and again, for as long as the service runs, and says once when it begins to fail."""
+async def _repeat(what: str, act: Callable[[], float]) -> None:
+    """Does something again after as many seconds as it says, for as long as the service runs.
+
+    When it begins to fail, that is said once.
+    """
     failing = False
     while True:
+        pause_s = RETRY_S
         try:
-            await to_thread.run_sync(act)
+            pause_s = await to_thread.run_sync(act)
             if failing:
                 logger.warning("%s works again", what)
             failing = False
@@ -160,4 +161,4 @@ async def _observe_starters(starters: Starters) -> None:
     while not starters.ready:
         with suppress(StoreUnavailable):
             await to_thread.run_sync(starters.observe)
-        await asyncio.sleep(RECONCILE_S)
+        await asyncio.sleep(RETRY_S)

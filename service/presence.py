@@ -9,6 +9,12 @@ from service.store.store import Store
 LEASE_S = 5.0
 """How long the others wait for this process after its last sign, before they report what it may not have learnt of."""
 
+LOOK_S = 0.05
+"""How often it looks for new versions: one small indexed query. The others wait for it before they report one."""
+
+LOOK_ALONE_S = 0.25
+"""The same where there are no others."""
+
 RENEW_S = 1.0
 """How often it gives a sign when there is nothing new."""
 
@@ -26,9 +32,13 @@ class Presence:
         self._store = store
         self._registry = registry
         self._announced: tuple[int, float] = (-1, 0.0)
+        self._has_others = True
 
-    def renew(self) -> None:
+    def renew(self) -> float:
         """Learns of new versions, and says so if there are any, or if it is time for a sign.
+
+        Returns:
+            After how many seconds to do so again.
 
         Raises:
             StoreUnavailable: the database is away. What is known then has to do: to answer is more than to be sure.
@@ -38,12 +48,14 @@ class Presence:
             self._registry.refresh()
             seen, at = self._announced
             if self._registry.seen_seq != seen or began - at >= RENEW_S:
-                self._store.servers.announce(self._server, seen_seq=self._registry.seen_seq, lease_s=LEASE_S)
+                seen = self._registry.seen_seq
+                self._has_others = self._store.servers.announce(self._server, seen_seq=seen, lease_s=LEASE_S)
                 self._announced = self._registry.seen_seq, began
                 self._registry.fresh_until = began + LEASE_S
         except StoreUnavailable:
             self._registry.fresh_until = time.monotonic() + LEASE_S
             raise
+        return LOOK_S if self._has_others else LOOK_ALONE_S
 
     def end(self) -> None:
         """Says that this process ends."""

@@ -19,6 +19,9 @@ from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+LOOK_S = 0.25
+"""How often to look for jobs without a worker: two small indexed queries."""
+
 PATIENCE_S = 3.0
 """How long workers have to speak again after the database was away, or this machine slept, before they are silent."""
 
@@ -120,8 +123,12 @@ class Trainer:
             if name not in in_use:
                 self._files.remove_checkpoint(name)
 
-    def reconcile(self) -> None:
-        """Takes jobs from workers that have fallen silent, whoever had them, and wakes ours if any job waits."""
+    def reconcile(self) -> float:
+        """Takes jobs from workers that have fallen silent, whoever had them, and wakes ours if any job waits.
+
+        Returns:
+            After how many seconds to do so again.
+        """
         now = time.monotonic()
         if now - self._reconciled > PATIENCE_S:  # the first time, or time has stood still for this process
             self._patient_until = now + PATIENCE_S
@@ -134,6 +141,7 @@ class Trainer:
         except StoreUnavailable:
             self._patient_until = time.monotonic() + PATIENCE_S
             raise
+        return LOOK_S
 
     def _take_back(self) -> None:
         for job in self._store.jobs.take_back_silent():

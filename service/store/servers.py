@@ -1,6 +1,6 @@
 """The API processes on one database, and what each of them has seen."""
 
-from sqlalchemy import Column, ColumnElement, delete, exists, insert, not_, or_, update
+from sqlalchemy import Column, ColumnElement, delete, exists, insert, not_, or_, select, update
 
 from service.store.database import Database
 from service.store.tables import now, servers
@@ -12,13 +12,19 @@ class Servers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def announce(self, server: str, *, seen_seq: int, lease_s: float) -> None:
-        """Notes that a process serves every version up to that `seq`, and is there for `lease_s` more seconds."""
+    def announce(self, server: str, *, seen_seq: int, lease_s: float) -> bool:
+        """Notes that a process serves every version up to that `seq`, and is there for `lease_s` more seconds.
+
+        Returns:
+            Whether others are there too.
+        """
         values = {"seen_seq": seen_seq, "alive_until": now() + lease_s}
         with self._database.noting() as connection:
             if not connection.execute(update(servers).where(servers.c.id == server).values(values)).rowcount:
                 connection.execute(insert(servers).values(id=server, **values))
                 connection.execute(delete(servers).where(servers.c.alive_until < now()))
+            others = exists().where(servers.c.alive_until > now(), servers.c.id != server)
+            return bool(connection.scalar(select(others)))
 
     def withdraw(self, server: str) -> None:
         """Notes that a process has ended."""

@@ -3,8 +3,26 @@
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+PREFIX = ".new-"
+"""How the name of what is being written begins."""
+
+ABANDONED_S = 3600.0
+"""What has not been touched for so long is not being written any more: its writer was killed."""
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes what writers that were killed have left in a folder, if there is such a folder."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -15,7 +33,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         OSError: the disk is full or cannot be written; nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".new-{secrets.token_hex(8)}")
+    temporary = folder.with_name(f"{PREFIX}{secrets.token_hex(8)}")
     temporary.mkdir()
     try:
         for name, content in contents.items():
@@ -37,7 +55,7 @@ def write_file(path: Path, content: bytes) -> None:
         OSError: the disk is full or cannot be written; the old file, if any, is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".new-{secrets.token_hex(8)}")
+    temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}")
     try:
         _write_synced(temporary, content)
         temporary.rename(path)

@@ -71,6 +71,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         server = secrets.token_hex(8)
         files = Files(settings.data_dir)
+        files.remove_abandoned()
         store = Store.of(settings, files, server=server)
         bell = Bell()
         engine = LocalEngine(store, settings, on_end=bell.ring)

@@ -34,6 +34,11 @@ class Files:
         self.database_url = sqlite_url(data_dir / "separatrix.db")
         self._data_dir = data_dir
 
+    def remove_abandoned(self) -> None:
+        """Removes what processes that were killed had begun to write."""
+        for name in ("checkpoints", "datasets"):
+            atomic.remove_abandoned(self._data_dir / name)
+
     def checkpoint_folder(self, checkpoint_id: str) -> Path:
         """The checkpoint that one attempt at a job made."""
         return self._data_dir / "checkpoints" / checkpoint_id

@@ -2,6 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,13 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     atomic.write_file(tmp_path / "deep" / "file", b"new")
     assert (tmp_path / "deep" / "file").read_bytes() == b"new"
     assert len(list((tmp_path / "deep").iterdir())) == 1
+
+
+def test_what_a_killed_writer_has_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    for name, age_s in ((".new-old", 2 * atomic.ABANDONED_S), (".new-young", 0.0), ("old", 2 * atomic.ABANDONED_S)):
+        for path in (tmp_path / name, tmp_path / f"{name}-file"):
+            path.mkdir() if path.name == name else path.write_bytes(b"half")
+            os.utime(path, (time.time() - age_s, time.time() - age_s))
+    atomic.remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".new-young", ".new-young-file", "old", "old-file"}
+    atomic.remove_abandoned(tmp_path / "no-such-folder")

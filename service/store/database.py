@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from sqlite3 import SQLITE_BUSY
 from sqlite3 import Connection as SQLiteConnection
+from sqlite3 import OperationalError as SQLiteError
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
@@ -137,7 +138,8 @@ def _configure(connection: SQLiteConnection, _: object, *, synchronous: str, bus
     connection.isolation_level = None  # the driver would begin transactions by rules of its own
     pragmas = (f"busy_timeout={1000 * busy_s:.0f}", "journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON")
     for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
+        # the first to open a file makes it one with a log beside it, for which SQLite itself would not wait
+        _when_free(partial(connection.execute, f"PRAGMA {pragma}"), busy_s)
 
 
 def _begin_immediate(connection: Connection, *, busy_s: float) -> None:
@@ -149,24 +151,25 @@ def _begin_immediate(connection: Connection, *, busy_s: float) -> None:
         return
     driver = connection.connection.driver_connection
     assert isinstance(driver, SQLiteConnection)
-    until = time.monotonic() + busy_s
     driver.execute("PRAGMA busy_timeout=0")
     try:
-        while not _is_begun(connection, last_try=time.monotonic() >= until):
-            time.sleep(BUSY_LOOK_S)
+        _when_free(partial(connection.exec_driver_sql, "BEGIN IMMEDIATE"), busy_s)
     finally:
         driver.execute(f"PRAGMA busy_timeout={1000 * busy_s:.0f}")
 
 
-def _is_begun(connection: Connection, *, last_try: bool) -> bool:
-    try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    except OperationalError as error:
-        is_busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY  # with its extended codes
-        if last_try or not is_busy:
-            raise
-        return False
-    return True
+def _when_free(act: Callable[[], object], busy_s: float) -> None:
+    """Does something as soon as no other connection is in the way."""
+    until = time.monotonic() + busy_s
+    while True:
+        try:
+            act()
+            return
+        except (OperationalError, SQLiteError) as error:
+            code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
+            if code & 0xFF != SQLITE_BUSY or time.monotonic() >= until:  # with its extended codes
+                raise
+        time.sleep(BUSY_LOOK_S)
 
 
 @contextmanager

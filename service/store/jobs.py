@@ -7,22 +7,21 @@ has two writers. Every method is one transaction.
 
 import time
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, insert, select, update
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
-from service.records import EventKind, Job, JobState
+from service.records import Job, JobState
+from service.store import transitions
 from service.store.database import Database
 from service.store.servers import served_by_all
-from service.store.tables import deleted_jobs, events, idempotency_keys, jobs, now, snapshots, turns, versions
+from service.store.tables import deleted_jobs, idempotency_keys, jobs, now, snapshots, turns, versions
+from service.store.transitions import HELD, News, job_of
 
 LEASE_S = 15.0
 """How long a worker may be silent before its job goes to another. Its heartbeats are far more frequent."""
-
-MAX_DEATHS = 3
-"""A job that so many workers in a row died with, none of them getting any further, is at fault itself."""
 
 KEY_S = 24 * 3600.0
 """How long an idempotency key is remembered."""
@@ -33,15 +32,7 @@ CURSOR_S = 24 * 3600.0
 AT_ONCE = 100
 """How many silent workers one look finds; the next is a moment later."""
 
-_HELD = tuple(state for state in JobState if state.held)
 _ENDED = tuple(state for state in JobState if state.ended)
-
-
-class News(NamedTuple):
-    """An event that is yet to be written."""
-
-    kind: EventKind
-    data: dict[str, Any]
 
 
 class Wish(NamedTuple):
@@ -83,7 +74,7 @@ class Jobs:
                 return earlier
             _require_worth_trying(connection, job)
             _require_room(connection, max_queued)
-            _insert(connection, job)
+            transitions.add(connection, job)
             if key:
                 outdated = idempotency_keys.c.created_at <= time.time() - KEY_S
                 connection.execute(delete(idempotency_keys).where(outdated))
@@ -107,7 +98,7 @@ class Jobs:
     def add_claimed(self, job: Job, *, worker: str) -> Job:
         """Adds a job that the caller works on itself, claimed as by `claim`: no other worker ever sees it waiting."""
         with self._database.writing(serial=True) as connection:
-            return self._claim(connection, _insert(connection, job), worker)
+            return self._claim(connection, transitions.add(connection, job), worker)
 
     def add_starters(self, starters: Sequence[Job]) -> list[Job]:
         """Puts jobs in the queue: all if there never was a job, else those that failed before and have no version yet.
@@ -126,7 +117,7 @@ class Jobs:
                 or (states[job.model] == {JobState.FAILED} and job.model not in published)
             ]
             for job in added:
-                _insert(connection, job)
+                transitions.add(connection, job)
             return added
 
     def get(self, job_id: str) -> Job:
@@ -170,7 +161,7 @@ class Jobs:
         """The starters that have not ended, oldest first."""
         unended = and_(jobs.c.origin == "starter", jobs.c.state.not_in(_ENDED))
         with self._database.reading() as connection:
-            return [_job(row) for row in connection.execute(select(jobs).where(unended).order_by(jobs.c.seq))]
+            return [job_of(row) for row in connection.execute(select(jobs).where(unended).order_by(jobs.c.seq))]
 
     def cancel(self, job_id: str) -> None:
         """Cancels a job that no worker has, asks the worker of any other to stop; nothing if it is cancelled already.
@@ -180,12 +171,12 @@ class Jobs:
             WrongState: it has ended otherwise.
         """
         with self._database.writing() as connection:
-            job = _locked(connection, job_id)
+            job = transitions.locked(connection, job_id)
             match job.state:
                 case JobState.QUEUED | JobState.PAUSED:
-                    _end(connection, job, JobState.CANCELLED)
+                    transitions.end(connection, job, JobState.CANCELLED)
                 case JobState.RUNNING | JobState.PAUSING:
-                    _move(connection, job, JobState.CANCELLING)
+                    transitions.move(connection, job, JobState.CANCELLING)
                 case JobState.SUCCEEDED | JobState.FAILED:
                     raise WrongState(f"It has {job.state} already.")
 
@@ -197,12 +188,12 @@ class Jobs:
             WrongState: it has ended, or is to be cancelled.
         """
         with self._database.writing() as connection:
-            job = _locked(connection, job_id)
+            job = transitions.locked(connection, job_id)
             match job.state:
                 case JobState.QUEUED:
-                    _hold_back(connection, job)
+                    transitions.hold_back(connection, job)
                 case JobState.RUNNING:
-                    _move(connection, job, JobState.PAUSING)
+                    transitions.move(connection, job, JobState.PAUSING)
                 case JobState.PAUSED | JobState.PAUSING:
                     pass
                 case _:
@@ -217,13 +208,13 @@ class Jobs:
             WrongState: it has ended, or is to be cancelled.
         """
         with self._database.writing(serial=True) as connection:
-            job = _locked(connection, job_id)
+            job = transitions.locked(connection, job_id)
             match job.state:
                 case JobState.PAUSED:
                     _require_room(connection, max_queued)
-                    _move(connection, job, JobState.QUEUED)
+                    transitions.move(connection, job, JobState.QUEUED)
                 case JobState.PAUSING:
-                    _move(connection, job, JobState.RUNNING)
+                    transitions.move(connection, job, JobState.RUNNING)
                 case JobState.QUEUED | JobState.RUNNING:
                     pass
                 case _:
@@ -244,7 +235,7 @@ class Jobs:
             WrongState: it has not ended.
         """
         with self._database.writing(serial=True) as connection:
-            job = _locked(connection, job_id)
+            job = transitions.locked(connection, job_id)
             if not job.state.ended:
                 raise WrongState(f"It is {job.state}; cancel it first.")
             place = select(jobs.c.id, jobs.c.seq, now()).where(jobs.c.id == job_id)
@@ -273,7 +264,7 @@ class Jobs:
             while (seq := connection.scalar(_NEXT_IN_TURN)) is not None:
                 row = connection.execute(select(jobs).where(jobs.c.seq == seq).with_for_update()).one_or_none()
                 if row is not None and row.state == JobState.QUEUED:  # else it was cancelled or deleted meanwhile
-                    return self._claim(connection, _job(row), worker)
+                    return self._claim(connection, job_of(row), worker)
             return None
 
     def _claim(self, connection: Connection, job: Job, worker: str) -> Job:
@@ -292,12 +283,12 @@ class Jobs:
         changes |= {"lease_until": now() + self._lease_s, "claimed_at": now()}
         if not connection.execute(update(turns).where(turns.c.model == job.model).values(began_at=now())).rowcount:
             connection.execute(insert(turns).values(model=job.model, began_at=now()))
-        return _change(connection, claimed, [_status(claimed)], **changes)
+        return transitions.change(connection, claimed, [transitions.status(claimed)], **changes)
 
     def wish(self, job: Job) -> Wish:
         """What is asked of the worker that makes this attempt."""
         query = select(jobs.c.state, jobs.c.watched_until > now()).where(
-            jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(_HELD)
+            jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(HELD)
         )
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
@@ -312,12 +303,14 @@ class Jobs:
             Whether the job is still this attempt's.
         """
         with self._database.writing() as connection:
-            held = _held(connection, job)
+            held = transitions.held(connection, job)
             if held is None:
                 return False
             news = [News("metrics", {"epoch": epoch, "epochs": job.epochs, **(metrics or {})})] if tell else []
             lease_until = now() + self._lease_s
-            _change(connection, held, news, lease_until=lease_until, epoch=epoch, metrics=metrics, ran_s=ran_s)
+            transitions.change(
+                connection, held, news, lease_until=lease_until, epoch=epoch, metrics=metrics, ran_s=ran_s
+            )
             return True
 
     def note_checkpoint(self, job: Job, *, checkpoint: str, epoch: int) -> bool:
@@ -327,15 +320,17 @@ class Jobs:
             Whether the job is still this attempt's.
         """
         with self._database.writing() as connection:
-            held = _held(connection, job)
+            held = transitions.held(connection, job)
             if held is not None:
-                _change(connection, held, [News("checkpoint", {"epoch": epoch})], checkpoint=checkpoint, deaths=0)
+                transitions.change(
+                    connection, held, [News("checkpoint", {"epoch": epoch})], checkpoint=checkpoint, deaths=0
+                )
             return held is not None
 
     def note_snapshot(self, job: Job, *, epoch: int, weights: bytes) -> None:
         """Puts weights of a running job where those who watch look, in the place of the last."""
         with self._database.noting() as connection:
-            if _held(connection, job) is None:
+            if transitions.held(connection, job) is None:
                 return
             own = snapshots.c.job_id == job.id
             fresh = update(snapshots).where(own).values(serial=snapshots.c.serial + 1, epoch=epoch, weights=weights)
@@ -361,7 +356,7 @@ class Jobs:
         """
         # versions are made one after the other, so that whoever has seen one has seen all with a lesser `seq`
         with self._database.writing(serial=True) as connection:
-            held = _held(connection, job)
+            held = transitions.held(connection, job)
             if held is None:
                 return None
             latest = connection.scalar(select(func.max(versions.c.version)).where(versions.c.model == job.model))
@@ -376,7 +371,7 @@ class Jobs:
             }
             seq = connection.execute(insert(versions).returning(versions.c.seq), row).scalar_one()
             result |= {"epoch": epoch, "metrics": metrics, "version": version, "checkpoint": None}
-            _end(connection, held, JobState.SUCCEEDED, version_seq=seq, **result)
+            transitions.end(connection, held, JobState.SUCCEEDED, version_seq=seq, **result)
             return version
 
     def fail(self, job: Job, *, code: str, detail: str, **result: Any) -> bool:
@@ -386,9 +381,9 @@ class Jobs:
             Whether the job was still this attempt's.
         """
         with self._database.writing() as connection:
-            held = _held(connection, job)
+            held = transitions.held(connection, job)
             if held is not None:
-                _end(connection, held, JobState.FAILED, problem={"code": code, "detail": detail}, **result)
+                transitions.end(connection, held, JobState.FAILED, problem={"code": code, "detail": detail}, **result)
             return held is not None
 
     def give_back(self, job: Job, *, checkpoint: str | None = None, **progress: Any) -> bool:
@@ -400,26 +395,26 @@ class Jobs:
             Whether the job was still this attempt's.
         """
         with self._database.writing() as connection:
-            held = _held(connection, job)
+            held = transitions.held(connection, job)
             if held is not None:
                 kept = {"checkpoint": checkpoint, "deaths": 0} if checkpoint else {}
-                _release(connection, held, **kept, **progress)
+                transitions.release(connection, held, **kept, **progress)
             return held is not None
 
     def take_back_silent(self) -> list[Job]:
         """Takes the jobs whose worker has let its lease run out from it, see `take_back_from`."""
-        silent = and_(jobs.c.state.in_(_HELD), jobs.c.lease_until < now())
+        silent = and_(jobs.c.state.in_(HELD), jobs.c.lease_until < now())
         return self._take_back(silent)
 
     def take_back_from(self, worker: str, *, blame: bool = True) -> list[Job]:
         """Takes the jobs of a dead worker from it: they go back to the queue, or to where they were asked to go.
 
-        A job that `MAX_DEATHS` workers have now died with fails, unless it is not to `blame` for this one.
+        A job that `transitions.MAX_DEATHS` workers have now died with fails, unless it is not to `blame` for this one.
 
         Returns:
             The jobs as they were.
         """
-        return self._take_back(and_(jobs.c.state.in_(_HELD), jobs.c.worker == worker), blame=blame)
+        return self._take_back(and_(jobs.c.state.in_(HELD), jobs.c.worker == worker), blame=blame)
 
     def _take_back(self, lost: ColumnElement[bool], *, blame: bool = True) -> list[Job]:
         with self._database.reading() as connection:
@@ -430,11 +425,11 @@ class Jobs:
                 query = select(jobs).where(jobs.c.id == job_id, lost).with_for_update()
                 row = connection.execute(query).one_or_none()  # a worker that has written meanwhile keeps its job
                 if row is not None:
-                    taken.append(_job(row))
+                    taken.append(job_of(row))
                     if blame:
-                        _blame(connection, taken[-1])
+                        transitions.blame(connection, taken[-1])
                     else:
-                        _release(connection, taken[-1])
+                        transitions.release(connection, taken[-1])
         return taken
 
 
@@ -446,103 +441,6 @@ _NEXT_IN_TURN = (
     .limit(1)
 )
 """The `seq` of the next job; `claimed_at` is when its turn began, null of one that has yet to have one."""
-
-
-def _locked(connection: Connection, job_id: str) -> Job:
-    """The job as it is until this transaction ends.
-
-    Raises:
-        JobNotFound: there is no job of that id.
-    """
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
-    if row is None:
-        raise JobNotFound("GET /jobs lists them.")
-    return _job(row)
-
-
-def _held(connection: Connection, job: Job) -> Job | None:
-    """The job as it is until this transaction ends, if this attempt still has it."""
-    own = select(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(_HELD))
-    row = connection.execute(own.with_for_update()).one_or_none()
-    return None if row is None else _job(row)
-
-
-def _insert(connection: Connection, job: Job) -> Job:
-    connection.execute(insert(jobs).values(**vars(job), queued_at=now()))
-    return _change(connection, job, [_status(job)])
-
-
-def _change(
-    connection: Connection, job: Job, news: Sequence[News], *, version_seq: int | None = None, **values: Any
-) -> Job:
-    """Writes changes of a locked job and what there is to tell of them; gives the job with its events counted."""
-    told = job.events + len(news)
-    columns = values | {"events": told} | ({} if version_seq is None else {"version_seq": version_seq})
-    connection.execute(update(jobs).where(jobs.c.id == job.id).values(columns))
-    if news:
-        at = time.time()
-        rows = [
-            {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **one._asdict()}
-            for number, one in enumerate(news, job.events + 1)
-        ]
-        connection.execute(insert(events), rows)
-    return replace(job, events=told)
-
-
-def _status(job: Job, **more: Any) -> News:
-    return News("status", {"status": job.state.value, "attempt": job.attempt, **more})
-
-
-def _move(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
-    _change(connection, job, [_status(replace(job, state=state))], state=state, **values)
-
-
-_NOBODYS: dict[str, Any] = {"worker": None, "lease_until": None}
-
-
-def _end(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
-    result = {key: values[key] for key in ("version", "problem") if key in values}
-    status = _status(replace(job, state=state), **result)
-    figures = {key: values.get(key, getattr(job, key)) for key in ("epoch", "metrics")}
-    _change(
-        connection,
-        job,
-        [status, News("done", status.data | figures)],
-        state=state,
-        finished_at=time.time(),
-        **values,
-        **_NOBODYS,
-    )
-    connection.execute(delete(snapshots).where(snapshots.c.job_id == job.id))
-
-
-def _hold_back(connection: Connection, job: Job, **values: Any) -> None:
-    """Pauses a job that no worker has any more. Its turn is over: others come first when it is resumed."""
-    _move(connection, job, JobState.PAUSED, claimed_at=None, **values)
-
-
-def _release(connection: Connection, job: Job, **values: Any) -> None:
-    """Has a job go where it was asked to, else back to the queue, where it keeps its turn."""
-    match job.state:
-        case JobState.CANCELLING:
-            _end(connection, job, JobState.CANCELLED, **values)
-        case JobState.PAUSING:
-            _hold_back(connection, job, **values, **_NOBODYS)
-        case _:
-            _move(connection, job, JobState.QUEUED, **values, **_NOBODYS)
-
-
-def _blame(connection: Connection, job: Job) -> None:
-    """Releases a job that may have cost its worker, unless it has cost too many."""
-    deaths = job.deaths + 1
-    if job.state == JobState.CANCELLING or deaths < MAX_DEATHS:
-        _release(connection, job, deaths=deaths)
-        return
-    detail = (
-        f"Its training process died or fell silent {deaths} times in a row; the service's log may say why. "
-        "If memory ran out, try a smaller batch_size or narrower layers."
-    )
-    _end(connection, job, JobState.FAILED, deaths=deaths, problem={"code": "worker-died", "detail": detail})
 
 
 def _require_worth_trying(connection: Connection, job: Job) -> None:
@@ -579,13 +477,8 @@ def _payload(job: Job) -> str:
     return repr(tuple(parts if job.retry_of is None else [*parts, job.retry_of]))
 
 
-def _job(row: Row[Any]) -> Job:
-    values = {field.name: row._mapping[field.name] for field in fields(Job)}
-    return Job(**values | {"state": JobState(values["state"])})
-
-
 def _reported(row: Row[Any]) -> Job:
     """The job as it may be told: see `Jobs`."""
-    job = _job(row)
+    job = job_of(row)
     state = JobState(row.reported_state)
     return job if job.state == state else replace(job, state=state, version=None, finished_at=None)

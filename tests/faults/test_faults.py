@@ -21,8 +21,8 @@ import pytest
 from models import cards
 from service.records import Job, JobState
 from service.store.files import Files
-from service.store.jobs import MAX_DEATHS
 from service.store.store import Store
+from service.store.transitions import MAX_DEATHS
 from tests.contract.problems import assert_problem
 from tests.postgres import PostgreSQL
 from tests.processes import LONG, Service, service

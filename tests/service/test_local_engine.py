@@ -17,7 +17,7 @@ from models.datasets import from_rows
 from service.jobs.local import LocalEngine
 from service.records import Job, JobState
 from service.settings import Settings
-from service.store.jobs import MAX_DEATHS
+from service.store.transitions import MAX_DEATHS
 from service.trainer import Trainer
 from tests.databases import let_the_lease_run_out
 from tests.service.places import WITHOUT_END, Place

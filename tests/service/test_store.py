@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, 
 from service.records import Job, JobState
 from service.store.database import Database, sqlite_url
 from service.store.files import Files
-from service.store.jobs import CURSOR_S, KEY_S, MAX_DEATHS, Wish
+from service.store.jobs import CURSOR_S, KEY_S, Wish
 from service.store.store import Store
 from service.store.tables import metadata
+from service.store.transitions import MAX_DEATHS
 from tests.databases import execute, let_the_lease_run_out
 
 
@@ -82,6 +84,17 @@ def test_several_processes_that_start_at_once_bring_the_tables_up_to_date_togeth
     assert {store.jobs.get("job").state for store in stores} == {JobState.QUEUED}
     for store in stores:
         store.close()
+
+
+def test_a_new_file_can_be_opened_by_many_at_the_same_moment(tmp_path: Path) -> None:
+    def open_and_read(database: Database) -> object:
+        with closing(database), database.reading() as connection:
+            return connection.scalar(text("SELECT 1"))
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(60):  # without a wait one in ten goes wrong
+            url = sqlite_url(tmp_path / f"{number}.db")
+            assert set(pool.map(open_and_read, [Database(url) for _ in range(8)])) == {1}
 
 
 def test_a_database_of_a_later_program_is_left_alone(url: str, store: Store) -> None:

@@ -126,6 +126,15 @@ class Registry:
             return None
         return self._loaded.get((model, number))
 
+    def know(self, model: str, number: int | None) -> None:
+        """Has this process serve a version that it is about to tell of, if it does not yet; nothing if there is none.
+
+        Raises:
+            StoreUnavailable: it had to look, and the database is away.
+        """
+        if number is not None and number not in self._models.get(model, {}):
+            self.refresh()
+
     @property
     def is_fresh(self) -> bool:
         """Whether the latest versions are known, without a look."""

@@ -15,7 +15,7 @@ from service.api.feed import Feed
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
 from service.errors import ModelNotFound, StoreUnavailable, VersionNotFound
-from service.records import NAME_PATTERN
+from service.records import NAME_PATTERN, Job
 from service.registry import Registry
 from service.settings import Settings
 from service.starters import Starters
@@ -54,6 +54,16 @@ class Services:
     kept: KeptAnswers
     canvases: Canvases
     feed: Feed
+
+    def job(self, job_id: str) -> Job:
+        """A job as it may be told: the version that it has published is served.
+
+        Raises:
+            JobNotFound: there is no job of that id.
+        """
+        job = self.store.jobs.get(job_id)
+        self.registry.know(job.model, job.version)
+        return job
 
 
 def _services(request: Request) -> Services:

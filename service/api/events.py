@@ -167,9 +167,15 @@ async def list_events(
         return await _stream(services, [job_id], last_event_id, str(after), boundary)
     if boundary is not None:
         raise InvalidInput("boundary", "only with Accept: text/event-stream")
-    job = await to_thread.run_sync(services.store.jobs.get, job_id)
-    events, has_more = await to_thread.run_sync(lambda: services.store.events.page(job.id, after=after, limit=limit))
     response.headers["Vary"] = "Accept"
+    return await to_thread.run_sync(_page, services, job_id, after, limit)
+
+
+def _page(services: Services, job_id: str, after: int, limit: int) -> EventPage:
+    job = services.store.jobs.get(job_id)
+    events, has_more = services.store.events.page(job.id, after=after, limit=limit)
+    for event in events:
+        services.registry.know(job.model, event.data.get("version"))
     return EventPage.of(events, has_more=has_more)
 
 
@@ -224,11 +230,8 @@ async def _stream(
 
 
 def _jobs(services: Services, ids: Sequence[str]) -> list[Job]:
-    """The jobs as they are now; the versions that they have published are served."""
-    jobs = [services.store.jobs.get(job_id) for job_id in ids]
-    if any(job.version is not None for job in jobs):
-        services.registry.refresh()
-    return jobs
+    """The jobs as they may be told."""
+    return [services.job(job_id) for job_id in ids]
 
 
 def _positions(text: str, jobs: int, field: str) -> list[int]:

@@ -62,10 +62,14 @@ async def list_jobs(
     model: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only jobs of that model.")] = None,
 ) -> Page[JobView]:
     """The jobs, newest first."""
-    jobs, has_more = await to_thread.run_sync(
-        lambda: services.store.jobs.page(limit=limit, after=after, state=status, model=model)
-    )
-    return Page.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
+
+    def page() -> Page[JobView]:
+        jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
+        for job in jobs:
+            services.registry.know(job.model, job.version)
+        return Page.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
+
+    return await to_thread.run_sync(page)
 
 
 @router.get(

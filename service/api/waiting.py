@@ -40,8 +40,6 @@ class Waiting:
     async def look(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended) -> Job:
         """The job as it is now, or, if the client prefers to wait, as it is at that point or when the time is up.
 
-        A job that is reported as succeeded is served by then.
-
         Raises:
             JobNotFound: there is no job of that id.
         """
@@ -51,9 +49,7 @@ class Waiting:
             async with services.waits:
                 job = await self._wait(job_id, until, time.monotonic() + self._wait_s)
         else:
-            job = await to_thread.run_sync(services.store.jobs.get, job_id)
-        if job.version is not None and services.registry.loaded(job.model, job.version) is None:
-            await to_thread.run_sync(services.registry.refresh)
+            job = await to_thread.run_sync(services.job, job_id)
         if not job.state.ended and job.state != JobState.PAUSED:
             self._response.headers["Retry-After"] = "1"
         return job
@@ -61,7 +57,7 @@ class Waiting:
     async def _wait(self, job_id: str, until: Callable[[Job], bool], deadline: float) -> Job:
         """The job at that point, or when the time is up, or the service stops, or the client has gone."""
         services = self._services
-        job = await to_thread.run_sync(services.store.jobs.get, job_id)
+        job = await to_thread.run_sync(services.job, job_id)
         with services.feed.follow([job], [job.events]) as follower:
             while not (until(job) or time.monotonic() >= deadline or services.stopping.is_set()):
                 with anyio.move_on_after(min(LOOK_S, deadline - time.monotonic())) as silence:
@@ -69,7 +65,7 @@ class Waiting:
                 if silence.cancelled_caught and await self._request.is_disconnected():
                     break
                 follower.news.clear()
-                job = await to_thread.run_sync(services.store.jobs.get, job_id)
+                job = await to_thread.run_sync(services.job, job_id)
         return job
 
 

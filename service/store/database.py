@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import StoreUnavailable
@@ -31,6 +31,9 @@ FROZEN_S = 10
 
 CONNECTIONS = 5
 """Connections of each kind that a process keeps; twice as many at most."""
+
+AWAY_STATES = ("25006", "25P03")
+"""PostgreSQL's codes for a server that may only be read, as after a failover, and a transaction that stood too long."""
 
 SERIAL_LOCK = 0x5E9A
 """The advisory lock, any number of our own, of transactions that must come one after the other."""
@@ -179,6 +182,10 @@ def _unavailable() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise StoreUnavailable("It does not answer, or not in time.") from error
+    except InternalError as error:
+        if getattr(error.orig, "sqlstate", None) not in AWAY_STATES:
+            raise
+        raise StoreUnavailable("It takes no changes now, or has not waited.") from error
     except DatabaseError as error:
         if type(error) is not DatabaseError:  # its children but those above are faults of ours
             raise

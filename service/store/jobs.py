@@ -481,4 +481,6 @@ def _reported(row: Row[Any]) -> Job:
     """The job as it may be told: see `Jobs`."""
     job = job_of(row)
     state = JobState(row.reported_state)
-    return job if job.state == state else replace(job, state=state, version=None, finished_at=None)
+    if job.state == state:
+        return job
+    return replace(job, state=state, version=None, finished_at=None, events=job.events - transitions.END_EVENTS)

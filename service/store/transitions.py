@@ -14,6 +14,9 @@ from service.store.tables import events, jobs, now, snapshots
 MAX_DEATHS = 3
 """A job that so many workers in a row died with, none of them getting any further, is at fault itself."""
 
+END_EVENTS = 2
+"""So many events tell of a job's end: its last status, and that it is done."""
+
 HELD = tuple(state for state in JobState if state.held)
 """The states of a job that a worker has."""
 

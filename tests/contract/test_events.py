@@ -119,6 +119,16 @@ def test_a_page_holds_what_a_job_has_come_to_oldest_first(hand: Hand) -> None:
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize("path", ["/jobs?limit=1", "/jobs/{job}", "/jobs/{job}/events"])
+def test_who_is_told_of_a_success_is_answered_by_its_version_at_once(hand: Hand, path: str) -> None:
+    for _ in range(4):
+        job = hand.job()
+        hand.place.work(job)
+        assert "succeeded" in hand.client.get(path.format(job=job.id)).text
+        answer = hand.client.post("/predict", json={"model": job.model, "points": [[0, 0]]})
+        assert answer.json()["version"] == hand.client.get(f"/jobs/{job.id}").json()["version"]
+
+
 def test_pages_follow_each_other_without_gap_or_repetition(hand: Hand) -> None:
     job = hand.job()
     for epoch in range(8):

@@ -21,6 +21,8 @@ from service.store.store import Store
 from service.store.tables import metadata
 from service.store.transitions import MAX_DEATHS
 from tests.databases import execute, let_the_lease_run_out
+from tests.postgres import PostgreSQL
+from tests.serving import wait_until
 
 
 @pytest.fixture
@@ -614,6 +616,7 @@ def test_a_publication_is_told_when_every_api_process_there_is_serves_it(url: st
         assert (job.version is not None, job.finished_at is not None) == (ended, ended)
         (listed,) = stores[name].jobs.page(limit=9, state=job.state)[0]
         assert listed == job
+        assert job.events == len(told(stores[name])), "what is not told yet does not count"
         return job.state.value, [state for _, state in told(stores[name])]
 
     running, done = ("running", ["queued", "running"]), ("succeeded", ["queued", "running", "succeeded", "succeeded"])
@@ -644,6 +647,44 @@ def test_a_database_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> N
             Store(sqlite_url(tmp_path / name))
     with pytest.raises(StoreUnavailable):
         Store("postgresql://nobody@127.0.0.1:9/nothing")
+
+
+def test_a_server_that_may_only_be_read_for_a_while_is_away(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    with closing(Store(url)) as store:
+        add(store)
+        job = claim(store)
+        name = url.rpartition("/")[2]
+        execute(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with closing(Store(url)) as store:
+        assert store.jobs.get("job").state == JobState.RUNNING
+        with pytest.raises(StoreUnavailable):
+            beat(store, job)
+        with pytest.raises(StoreUnavailable):
+            store.jobs.cancel("job")
+
+
+def test_a_worker_that_stood_still_in_the_middle_of_a_write_finds_the_database_away(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+
+    def stand_still(database: Database) -> None:
+        with database.writing() as connection:
+            connection.execute(text("SET idle_in_transaction_session_timeout = 1"))
+            wait_until(lambda: not stands_still(url))
+            connection.execute(text("SELECT 1"))
+
+    with closing(Database(url)) as database, pytest.raises(StoreUnavailable):
+        stand_still(database)
+
+
+def stands_still(url: str) -> bool:
+    """Whether a transaction stands still on that database."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+    with engine.connect() as connection:
+        found = connection.scalar(text(query))
+    engine.dispose()
+    return bool(found)
 
 
 def test_a_data_folder_may_have_any_name(tmp_path: Path) -> None:

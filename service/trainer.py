@@ -35,7 +35,7 @@ class Trainer:
         self._files = files
         self._engine = engine
         self._max_queued_jobs = max_queued_jobs
-        self._reconciled = 0.0
+        self._reconciled = self._clock = 0.0  # by the clock that stands still while the machine sleeps, and the other
         self._patient_until = 0.0
 
     def submit(self, job: Job, data: DatasetSpec | LabelledPoints, *, key: str | None = None) -> str:
@@ -129,10 +129,13 @@ class Trainer:
         Returns:
             After how many seconds to do so again.
         """
-        now = time.monotonic()
-        if now - self._reconciled > PATIENCE_S:  # the first time, or time has stood still for this process
+        now, clock = time.monotonic(), time.time()
+        passed_s = max(now - self._reconciled, abs(clock - self._clock))
+        if (
+            passed_s > PATIENCE_S
+        ):  # the first time, or this process stood still, or the machine slept, or clocks were set
             self._patient_until = now + PATIENCE_S
-        self._reconciled = now
+        self._reconciled, self._clock = now, clock
         try:
             if now >= self._patient_until:
                 self._take_back()

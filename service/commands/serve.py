@@ -22,6 +22,9 @@ from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
 
+SLOW_START_S = 60
+"""How long one of several serving processes may take to answer its parent: on a share of a core imports take long."""
+
 SWITCH_INTERVAL_S = 0.0005
 """A tenth of Python's own: what a small request may have to wait for each time that a large one is in work."""
 
@@ -41,6 +44,7 @@ def run(settings: Settings) -> None:
         access_log=settings.log_level == "debug",
         http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        timeout_worker_healthcheck=SLOW_START_S,
         server_header=False,
         ws="none",
         proxy_headers=False,  # nobody asks where a request came from, and to find out costs a tenth of a small one

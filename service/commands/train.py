@@ -77,8 +77,11 @@ class _Interrupted:
 
 
 def _ended(store: Store, job: Job) -> Job:
-    """The job when its end may be told: when a service that runs on the same rows serves its version."""
-    while not (now := store.jobs.get(job.id)).state.ended and now.attempt == job.attempt:
+    """The job when its end may be told: when a service that runs on the same rows serves its version.
+
+    Or when it has not ended, and is not this process's any more.
+    """
+    while (now := store.jobs.get(job.id)).state.held and now.attempt == job.attempt:
         time.sleep(LOOK_S)
     return now
 
@@ -129,7 +132,10 @@ def _report(job: Job, *, drawable: bool) -> None:
     if job.state == JobState.FAILED and job.problem:
         _say(f"[red]Failed ({job.problem['code']}).[/] {job.problem['detail']}")
         raise typer.Exit(1)
-    if job.state == JobState.RUNNING:  # this process slept past its lease, and a service took the job over
+    if job.state == JobState.PAUSED:
+        _say(f"Paused by a service on this data folder, which goes on with it after POST /jobs/{job.id}/resume.")
+        raise typer.Exit(1)
+    if not job.state.ended:  # this process slept past its lease, or the job was paused and resumed
         _say(f"A service that runs on this data folder has taken the job over; it is {job.id} there.")
         raise typer.Exit(1)
     _say("Cancelled; nothing was published.")

@@ -6,6 +6,7 @@ import os
 import resource
 import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -183,7 +184,8 @@ class _Worker:
 def _work(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_first: bool) -> None:
     """What a training process does: job after job, until the other side of the pipe is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    call = _Call(pipe)
+    signal.signal(signal.SIGTERM, lambda *_: call.hang_up())  # it may reach the whole group too, as by systemd
     os.nice(NICENESS)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     [training] %(message)s")
     from models.compiled import warm_up_answers
@@ -192,7 +194,6 @@ def _work(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_fi
     if is_first:  # for the serving process, which would else compile when first asked for something large
         threading.Thread(target=warm_up_answers, daemon=True).start()
     _bound_memory(settings.max_training_memory_bytes)
-    call = _Call(pipe)
     files = Files(settings.data_dir)
     while not call.is_over:
         try:
@@ -229,11 +230,17 @@ class _Call:
         self._rung = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
+    def hang_up(self) -> None:
+        """Is to the process as if the other side were gone. Takes no lock, so that a signal's handler may call it."""
+        with socket.socket(fileno=os.dup(self._pipe.fileno())) as own:
+            own.shutdown(socket.SHUT_RD)
+
     def clear(self) -> None:
         self._rung.clear()
 
     def wait(self, timeout_s: float | None = None) -> None:
-        self._rung.wait(timeout_s)
+        if not self.is_over:
+            self._rung.wait(timeout_s)
 
     def answer(self) -> None:
         with suppress(OSError):

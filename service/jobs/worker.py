@@ -24,7 +24,7 @@ from models.standings import Standing
 from models.training import Best, Observer, Trained, train_best
 from service import datasets
 from service.errors import StoreUnavailable
-from service.jobs.monitor import Monitor
+from service.jobs.monitor import TELL_SHARE, Monitor
 from service.records import Job, JobState
 from service.store.files import DamagedData, Files
 from service.store.store import Store
@@ -105,6 +105,7 @@ class _Attempt(Observer):
         self._on_progress = on_progress
         self._passes: dict[int, int] = {}
         self._next_keeping = time.monotonic() + CHECKPOINT_S
+        self._next_telling = 0.0
 
     def begin_from(self, standing: Standing) -> None:
         self._passes = dict(standing.passes)
@@ -124,9 +125,11 @@ class _Attempt(Observer):
 
     def note_standing(self, standing: Standing) -> None:
         began = time.monotonic()
+        tell = began >= self._next_telling
         try:
             kept = self.keep(standing)
-            if self._store.jobs.note_checkpoint(self._job, checkpoint=kept, epoch=sum(standing.passes.values())):
+            epoch = sum(standing.passes.values())
+            if self._store.jobs.note_checkpoint(self._job, checkpoint=kept, epoch=epoch, tell=tell):
                 if self._kept is not None:
                     self.files.remove_checkpoint(self._kept)
                 self._kept = kept
@@ -134,6 +137,8 @@ class _Attempt(Observer):
             logger.warning("job %s: nothing could be kept to go on from (%s)", self._job.id, error)
         took = time.monotonic() - began
         self._next_keeping = time.monotonic() + max(CHECKPOINT_S, took / CHECKPOINT_SHARE)
+        if tell:
+            self._next_telling = began + self.monitor.ran_s * TELL_SHARE
 
     def wants_weights(self) -> bool:
         return self.monitor.wants_snapshot()

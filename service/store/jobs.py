@@ -5,6 +5,7 @@ of it. A worker names the attempt that it works for, and changes nothing if the 
 has two writers. Every method is one transaction.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +32,9 @@ CURSOR_S = 24 * 3600.0
 
 AT_ONCE = 100
 """How many silent workers one look finds; the next is a moment later."""
+
+SPEAK_S = 0.5
+"""A look for silent workers that has taken so long ends: those that had to wait too are to speak first."""
 
 _ENDED = tuple(state for state in JobState if state.ended)
 
@@ -313,8 +317,8 @@ class Jobs:
             )
             return True
 
-    def note_checkpoint(self, job: Job, *, checkpoint: str, epoch: int) -> bool:
-        """Notes where to go on from, should the worker die.
+    def note_checkpoint(self, job: Job, *, checkpoint: str, epoch: int, tell: bool = True) -> bool:
+        """Notes where to go on from, should the worker die; with an event if it is to `tell`.
 
         Returns:
             Whether the job is still this attempt's.
@@ -322,9 +326,8 @@ class Jobs:
         with self._database.writing() as connection:
             held = transitions.held(connection, job)
             if held is not None:
-                transitions.change(
-                    connection, held, [News("checkpoint", {"epoch": epoch})], checkpoint=checkpoint, deaths=0
-                )
+                news = [News("checkpoint", {"epoch": epoch})] if tell else []
+                transitions.change(connection, held, news, checkpoint=checkpoint, deaths=0)
             return held is not None
 
     def note_snapshot(self, job: Job, *, epoch: int, weights: bytes) -> None:
@@ -402,9 +405,12 @@ class Jobs:
             return held is not None
 
     def take_back_silent(self) -> list[Job]:
-        """Takes the jobs whose worker has let its lease run out from it, see `take_back_from`."""
+        """Takes the jobs whose worker has let its lease run out from it, see `take_back_from`.
+
+        Where the database kept this waiting, it may have kept the workers: then they are to speak first.
+        """
         silent = and_(jobs.c.state.in_(HELD), jobs.c.lease_until < now())
-        return self._take_back(silent)
+        return self._take_back(silent, within_s=SPEAK_S)
 
     def take_back_from(self, worker: str, *, blame: bool = True) -> list[Job]:
         """Takes the jobs of a dead worker from it: they go back to the queue, or to where they were asked to go.
@@ -416,12 +422,15 @@ class Jobs:
         """
         return self._take_back(and_(jobs.c.state.in_(HELD), jobs.c.worker == worker), blame=blame)
 
-    def _take_back(self, lost: ColumnElement[bool], *, blame: bool = True) -> list[Job]:
+    def _take_back(self, lost: ColumnElement[bool], *, blame: bool = True, within_s: float = math.inf) -> list[Job]:
+        began = time.monotonic()
         with self._database.reading() as connection:
             found = connection.scalars(select(jobs.c.id).where(lost).limit(AT_ONCE)).all()
-        taken = []
+        taken: list[Job] = []
         for job_id in found:
             with self._database.writing() as connection:
+                if time.monotonic() - began > within_s:
+                    return taken
                 query = select(jobs).where(jobs.c.id == job_id, lost).with_for_update()
                 row = connection.execute(query).one_or_none()  # a worker that has written meanwhile keeps its job
                 if row is not None:

@@ -134,6 +134,19 @@ def test_a_job_whose_lease_ran_out_while_nobody_could_look_is_not_taken_from_its
         assert wait_for(place, job_id, lambda job: job.epoch > 0).attempt == 1
 
 
+def test_a_process_that_is_told_to_end_gives_its_job_back_as_it_stands(place: Place) -> None:
+    others = training_processes()
+    with engine_of(place):
+        job_id = place.submit(**WITHOUT_END)
+        before = wait_for(place, job_id, lambda job: job.epoch > 0)
+        (told,) = training_processes() - others
+        os.kill(told, signal.SIGTERM)
+        job = wait_for(place, job_id, lambda job: job.attempt == 2)
+        assert (job.deaths, job.checkpoint is not None) == (0, True)
+        assert job.epoch >= before.epoch
+        assert told not in training_processes()
+
+
 def test_the_jobs_of_all_models_get_their_turn(place: Place) -> None:
     for _ in range(4):
         place.submit(epochs=1)

@@ -16,7 +16,7 @@ from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, 
 from service.records import Job, JobState
 from service.store.database import Database, sqlite_url
 from service.store.files import Files
-from service.store.jobs import CURSOR_S, KEY_S, Wish
+from service.store.jobs import CURSOR_S, KEY_S, SPEAK_S, Wish
 from service.store.store import Store
 from service.store.tables import metadata
 from service.store.transitions import MAX_DEATHS
@@ -685,6 +685,20 @@ def stands_still(url: str) -> bool:
         found = connection.scalar(text(query))
     engine.dispose()
     return bool(found)
+
+
+def test_workers_that_the_database_kept_waiting_may_speak_before_they_are_found_silent(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "rows.db")
+    with closing(Store(url)) as store, closing(Database(url)) as other, ThreadPoolExecutor() as pool:
+        add(store)
+        claim(store)
+        let_the_lease_run_out(url)
+        with other.writing():
+            looks = pool.submit(store.jobs.take_back_silent)
+            with pytest.raises(TimeoutError):
+                looks.result(SPEAK_S + 0.2)
+        assert looks.result() == []
+        assert [job.id for job in store.jobs.take_back_silent()] == ["job"]
 
 
 def test_a_data_folder_may_have_any_name(tmp_path: Path) -> None:

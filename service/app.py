@@ -52,6 +52,9 @@ RETRY_S = 0.25
 HEAVY_ANSWERS = 4
 """Most large answers that are made at a time; more would only take turns on the same cores."""
 
+WRITERS = 8
+"""Most requests that write at a time: the database takes them one by one."""
+
 WAITING_REQUESTS = 100
 """Most requests that wait for a job at a time; each looks at its job's row now and then."""
 
@@ -92,6 +95,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
             starters,
             stopping,
             heavy,
+            CapacityLimiter(WRITERS),
             CapacityLimiter(WAITING_REQUESTS),
             bell,
             figures,
@@ -141,10 +145,11 @@ async def _repeat(what: str, act: Callable[[], float]) -> None:
     When it begins to fail, that is said once.
     """
     failing = False
+    own = CapacityLimiter(1)  # no matter how many threads requests keep busy
     while True:
         pause_s = RETRY_S
         try:
-            pause_s = await to_thread.run_sync(act)
+            pause_s = await to_thread.run_sync(act, limiter=own, abandon_on_cancel=True)
             if failing:
                 logger.warning("%s works again", what)
             failing = False

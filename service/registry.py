@@ -4,18 +4,21 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models import cards
 from models.cards import Card, DamagedCheckpoint
 from models.plans import Plan
-from service.errors import ModelNotFound, VersionBroken, VersionNotFound
+from service.errors import ModelNotFound, StoreUnavailable, VersionBroken, VersionNotFound
 from service.records import PublishedVersion
 from service.store.files import Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""How long to wait for another thread that asks the database already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +64,29 @@ class Registry:
         self._refreshing = threading.Lock()
 
     def refresh(self) -> None:
-        """Loads the versions published since the last call, by whichever process. One small query if there are none."""
-        with self._refreshing:
+        """Loads the versions published since the last call, by whichever process. One small query if there are none.
+
+        Raises:
+            StoreUnavailable: the database is away, or has not answered another thread for a while.
+        """
+        if not self._refreshing.acquire(timeout=PATIENCE_S):
+            raise StoreUnavailable("It does not answer in time.")
+        try:
             new = self._store.versions.after(self.seen_seq)
-            unread = [*self._unread.values(), *new]
-            for published in unread:
-                versions = {**self._models.get(published.model, {}), published.version: self._load(published)}
-                self._models = {**self._models, published.model: dict(sorted(versions.items()))}
-            if unread:
-                self._loaded = _loaded(self._models)
+            if unread := [*self._unread.values(), *new]:
+                self._take(unread)
             self.seen_seq = new[-1].seq if new else self.seen_seq
+        finally:
+            self._refreshing.release()
+
+    def _take(self, unread: Sequence[PublishedVersion]) -> None:
+        changed: dict[str, dict[int, Version]] = {}
+        for published in unread:
+            versions = changed.setdefault(published.model, {**self._models.get(published.model, {})})
+            versions[published.version] = self._load(published)
+        models = {**self._models, **{model: dict(sorted(versions.items())) for model, versions in changed.items()}}
+        self._loaded = _loaded(models)
+        self._models = models  # last: what `know` finds here is served
 
     def _load(self, published: PublishedVersion) -> Version:
         folder = self._files.checkpoint_folder(published.checkpoint_id)

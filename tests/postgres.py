@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -55,10 +56,26 @@ class PostgreSQL:
 
     def kill(self) -> None:
         """Kills it and everything it has started, as a power cut would."""
-        for process in [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]:
+        for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """For as long as the block lasts it is there, and says nothing."""
+        frozen = self._processes()
+        for process in frozen:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in frozen:
+                process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        own = psutil.Process(self.process.pid)
+        return [own, *own.children()]
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGQUIT)

@@ -1,7 +1,7 @@
 """What the routes are given."""
 
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, TypeVar, cast
@@ -25,6 +25,9 @@ from service.trainer import Trainer
 
 Found = TypeVar("Found")
 
+LOOK_AGAIN_S = 5.0
+"""How long what is known must do when the database has not answered."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -33,6 +36,7 @@ class Services:
     Attributes:
         stopping: set once the service is told to stop.
         heavy: of the threads in which large answers are made, so that they leave the others to small work.
+        writes: of the threads that write to the database, which may wait for each other long, so that others can read.
         waits: of the requests that wait for a job at a time.
         kept: boundary grids that were asked for before.
         bell: rings when a job may have ended.
@@ -48,6 +52,7 @@ class Services:
     starters: Starters
     stopping: Event
     heavy: CapacityLimiter
+    writes: CapacityLimiter
     waits: CapacityLimiter
     bell: Bell
     metrics: Metrics
@@ -66,7 +71,7 @@ class Services:
         return job
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
@@ -83,8 +88,10 @@ async def look_up(registry: Registry, look: Callable[[], Found]) -> Found:
         ModelNotFound, VersionNotFound, VersionBroken: as `look` does.
     """
     if not registry.is_fresh:
-        with suppress(StoreUnavailable):  # then what is known must do
+        try:
             await to_thread.run_sync(registry.refresh)
+        except StoreUnavailable:  # then what is known must do, for those who ask next too
+            registry.fresh_until = time.monotonic() + LOOK_AGAIN_S
     try:
         return look()
     except (ModelNotFound, VersionNotFound):

@@ -95,7 +95,7 @@ async def show_job(
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobPath, services: ServicesDep) -> None:
     """Forgets a job that has ended, and what is kept with it. The version that it published stays, with its points."""
-    await to_thread.run_sync(services.trainer.delete, job_id)
+    await to_thread.run_sync(services.trainer.delete, job_id, limiter=services.writes)
 
 
 _STOPPING: dict[str, Any] = {
@@ -107,14 +107,14 @@ _STOPPING: dict[str, Any] = {
 @router.post("/jobs/{job_id}/cancel", **_STOPPING)
 async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, waiting: WaitingDep) -> JobView:
     """Ends a job for good; a training stops within a tenth of a second. Weights that it kept stay with it."""
-    await to_thread.run_sync(services.store.jobs.cancel, job_id)
+    await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.writes)
     return await _stopped(job_id, response, services, waiting)
 
 
 @router.post("/jobs/{job_id}/pause", **_STOPPING)
 async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, waiting: WaitingDep) -> JobView:
     """Stops a job until it is resumed; others take its turn meanwhile."""
-    await to_thread.run_sync(services.store.jobs.pause, job_id)
+    await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.writes)
     return await _stopped(job_id, response, services, waiting)
 
 
@@ -129,7 +129,7 @@ async def _stopped(job_id: str, response: Response, services: Services, waiting:
 @router.post("/jobs/{job_id}/resume", response_model=JobView)
 async def resume_job(job_id: JobPath, services: ServicesDep, waiting: WaitingDep) -> JobView:
     """Has a paused job go on from where it stopped, when its turn comes."""
-    await to_thread.run_sync(services.trainer.resume, job_id)
+    await to_thread.run_sync(services.trainer.resume, job_id, limiter=services.writes)
     return JobView.of(await waiting.look(job_id))
 
 

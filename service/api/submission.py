@@ -9,10 +9,10 @@ from fastapi import Depends, Query, Response
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec
 from service.api import bodies
-from service.api.deps import ServicesDep
+from service.api.deps import Services, ServicesDep
 from service.api.job_requests import KeyHeader, bare_key
 from service.api.job_views import JobView, ValidationView
-from service.api.waiting import WaitingDep
+from service.api.waiting import Waiting, WaitingDep
 from service.records import Job
 
 NewJob = tuple[Job, DatasetSpec | LabelledPoints]
@@ -23,24 +23,19 @@ class Submission:
     """How a new job is asked for, whatever it is to do."""
 
     def __init__(
-        self,
-        response: Response,
-        services: ServicesDep,
-        waiting: WaitingDep,
-        validate_only: Annotated[bool, Query(description="Say what the job would be, and make none.")] = False,
-        idempotency_key: KeyHeader = None,
+        self, response: Response, services: Services, waiting: Waiting, *, validate_only: bool, key: str | None
     ) -> None:
         self._response = response
         self._services = services
         self._waiting = waiting
         self._validate_only = validate_only
-        self._key = bare_key(idempotency_key) if idempotency_key is not None else None
+        self._key = key
 
     async def answer(self, make: Callable[[], NewJob]) -> JobView | Response:
         """Puts a job in the queue and answers with it, or with that which does it already, or with what it would be."""
         if self._validate_only:
             return await to_thread.run_sync(self._validate, make)
-        made, job_id = await to_thread.run_sync(self._submit, make)
+        made, job_id = await to_thread.run_sync(self._submit, make, limiter=self._services.writes)
         if job_id != made:
             self._response.headers["Idempotency-Replayed"] = "true"
         self._response.headers["Location"] = f"/jobs/{job_id}"
@@ -58,4 +53,15 @@ class Submission:
         return job.id, self._services.trainer.submit(job, data, key=self._key)
 
 
-SubmissionDep = Annotated[Submission, Depends()]
+async def _submission(
+    response: Response,
+    services: ServicesDep,
+    waiting: WaitingDep,
+    validate_only: Annotated[bool, Query(description="Say what the job would be, and make none.")] = False,
+    idempotency_key: KeyHeader = None,
+) -> Submission:
+    key = bare_key(idempotency_key) if idempotency_key is not None else None
+    return Submission(response, services, waiting, validate_only=validate_only, key=key)
+
+
+SubmissionDep = Annotated[Submission, Depends(_submission)]

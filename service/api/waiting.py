@@ -9,7 +9,7 @@ import anyio
 from anyio import to_thread
 from fastapi import Depends, Header, Request, Response
 
-from service.api.deps import ServicesDep
+from service.api.deps import Services, ServicesDep
 from service.records import Job, JobState
 
 MAX_WAIT_S = 60
@@ -22,20 +22,11 @@ LOOK_S = 0.5
 class Waiting:
     """How long one request would wait for a job."""
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        services: ServicesDep,
-        prefer: Annotated[
-            str | None,
-            Header(description=f"`wait=S`: answer when the job is done, or after S seconds; at most {MAX_WAIT_S}."),
-        ] = None,
-    ) -> None:
+    def __init__(self, request: Request, response: Response, services: Services, wait_s: int | None) -> None:
         self._request = request
         self._response = response
         self._services = services
-        self._wait_s = _wait_s(prefer)
+        self._wait_s = wait_s
 
     async def look(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended) -> Job:
         """The job as it is now, or, if the client prefers to wait, as it is at that point or when the time is up.
@@ -69,9 +60,6 @@ class Waiting:
         return job
 
 
-WaitingDep = Annotated[Waiting, Depends()]
-
-
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4000})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
@@ -79,3 +67,18 @@ def _wait_s(prefer: str | None) -> int | None:
     """The seconds of `Prefer: wait=S`, bounded; other preferences are not for us."""
     found = _WAIT.search(prefer or "")
     return min(int(found[1]), MAX_WAIT_S) if found else None
+
+
+async def _waiting(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    prefer: Annotated[
+        str | None,
+        Header(description=f"`wait=S`: answer when the job is done, or after S seconds; at most {MAX_WAIT_S}."),
+    ] = None,
+) -> Waiting:
+    return Waiting(request, response, services, _wait_s(prefer))
+
+
+WaitingDep = Annotated[Waiting, Depends(_waiting)]

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from threading import Event
@@ -24,6 +25,9 @@ from service.store.store import Store
 
 SLOW_START_S = 60
 """How long one of several serving processes may take to answer its parent: on a share of a core imports take long."""
+
+END_S = 4.0
+"""How long training processes and database may hold up a shutdown, after the requests in flight, in seconds."""
 
 SWITCH_INTERVAL_S = 0.0005
 """A tenth of Python's own: what a small request may have to wait for each time that a large one is in work."""
@@ -65,10 +69,20 @@ def application(settings: Settings) -> Brief:
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         _on_signal_also(number, stopping.set)
+    within_s = settings.shutdown_timeout_s + END_S
+    threading.Thread(target=_end_in_time, args=(stopping, within_s), name="end-in-time", daemon=True).start()
     parent = multiprocessing.parent_process()
     if parent is not None:  # one of several processes, none of which is to outlive their parent
         threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
     return create_app(settings, stopping=stopping)
+
+
+def _end_in_time(stopping: Event, within_s: float) -> None:
+    """Ends this process when it was told to stop and has not: a database that is silent may hold it up for ever."""
+    stopping.wait()
+    time.sleep(within_s)
+    logging.getLogger(__name__).error("not everything ended in time; ending all the same")
+    os._exit(1)
 
 
 def _log(settings: Settings) -> None:

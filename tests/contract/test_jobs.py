@@ -1,5 +1,7 @@
 import re
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,22 @@ def test_a_training_that_diverges_fails_says_what_to_try_and_keeps_its_last_fini
     (tmp_path / "kept.pth").write_bytes(client.get(job["links"]["checkpoint"]).content)
     state = torch.load(tmp_path / "kept.pth", weights_only=True)
     assert all(value.isfinite().all() for value in state.values())
+
+
+def test_many_who_wait_to_write_keep_nobody_from_reading(tmp_path: Path) -> None:
+    with running(tmp_path, training_processes=0) as client, ThreadPoolExecutor(50) as threads:
+        body = {"model": "tried", "data": {"dataset": "flower"}}
+        outside = sqlite3.connect(tmp_path / "separatrix.db", isolation_level=None)
+        outside.execute("BEGIN IMMEDIATE")
+        writes = [threads.submit(httpx.post, client.base_url.join("/jobs"), json=body, timeout=60) for _ in range(50)]
+        try:
+            for _ in range(20):
+                assert client.get("/jobs", timeout=10).status_code == 200
+                assert_problem(client.get("/models/nobody", timeout=10), 404, "model-not-found")
+            assert not any(write.done() for write in writes)
+        finally:
+            outside.execute("ROLLBACK")
+        assert {write.result().status_code for write in writes} == {202}
 
 
 def test_waiting_is_bounded_and_other_preferences_are_ignored(client: httpx.Client) -> None:

@@ -119,6 +119,21 @@ def test_a_killed_database_stops_neither_the_training_nor_the_predictions(
         assert one.job(path)["status"] == "running"
 
 
+def test_a_database_that_falls_silent_stops_neither_the_predictions_nor_the_end(
+    tmp_path: Path, mortal_postgresql: PostgreSQL
+) -> None:
+    with service(tmp_path, *LEASE, "--database-url", mortal_postgresql.new_database()) as one:
+        train(one.client, "served")
+        with mortal_postgresql.silent():
+            until = time.monotonic() + 7  # longer than the versions that are known are taken for the latest
+            while time.monotonic() < until:
+                answer = one.client.post("/predict", json={"model": "served", "points": [[0, 0]]}, timeout=5)
+                assert answer.status_code == 200
+                assert one.client.get("/health/ready", timeout=5).status_code == 200
+            one.tell_to_stop()
+            one.wait()
+
+
 def test_a_worker_that_thaws_after_its_job_has_gone_to_another_writes_nothing(tmp_path: Path) -> None:
     command = ["train", "--model", "long", "--hidden", "64,64", "--epochs", "1000000", "--data-dir"]
     with service(tmp_path, *LEASE) as one:

@@ -241,6 +241,19 @@ def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
         assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
 
 
+def test_a_training_of_the_command_line_that_is_paused_ends_and_says_how_it_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "service", "train", "--epochs", "1000000", "--hidden", "64,64", "--data-dir"]
+    process = subprocess.Popen([*command, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    with running(tmp_path, training_processes=0) as client:
+        wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
+        (job,) = client.get("/jobs").json()["data"]
+        client.post(f"/jobs/{job['id']}/pause")
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert f"POST /jobs/{job['id']}/resume" in said
+        assert client.post(f"/jobs/{job['id']}/resume").json()["status"] == "queued"
+
+
 def test_a_running_service_serves_what_the_command_line_trains(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         train(client, "moons", training={"epochs": 1})

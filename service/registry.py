@@ -12,13 +12,11 @@ from models.cards import Card, DamagedCheckpoint
 from models.plans import Plan
 from service.errors import ModelNotFound, StoreUnavailable, VersionBroken, VersionNotFound
 from service.records import PublishedVersion
+from service.store.database import BUSY_S
 from service.store.files import Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
-
-PATIENCE_S = 1.0
-"""How long to wait for another thread that asks the database already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +61,13 @@ class Registry:
         self._unread: dict[int, PublishedVersion] = {}  # by seq
         self._refreshing = threading.Lock()
 
-    def refresh(self) -> None:
+    def refresh(self, *, within_s: float = BUSY_S) -> None:
         """Loads the versions published since the last call, by whichever process. One small query if there are none.
 
         Raises:
-            StoreUnavailable: the database is away, or has not answered another thread for a while.
+            StoreUnavailable: the database is away, or another thread that asks it has had no answer for so long.
         """
-        if not self._refreshing.acquire(timeout=PATIENCE_S):
+        if not self._refreshing.acquire(timeout=within_s):
             raise StoreUnavailable("It does not answer in time.")
         try:
             new = self._store.versions.after(self.seen_seq)

@@ -131,9 +131,8 @@ class Trainer:
         """
         now, clock = time.monotonic(), time.time()
         passed_s = max(now - self._reconciled, abs(clock - self._clock))
-        if (
-            passed_s > PATIENCE_S
-        ):  # the first time, or this process stood still, or the machine slept, or clocks were set
+        # the first time, or this process stood still, or the machine slept, or its clock was set
+        if passed_s > PATIENCE_S:
             self._patient_until = now + PATIENCE_S
         self._reconciled, self._clock = now, clock
         try:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Annotated, TypeVar, cast
 
@@ -24,6 +25,9 @@ from service.store.store import Store
 from service.trainer import Trainer
 
 Found = TypeVar("Found")
+
+LOOK_S = 1.0
+"""How long to wait for another look at the database, before what is known must do."""
 
 LOOK_AGAIN_S = 5.0
 """How long what is known must do when the database has not answered."""
@@ -89,7 +93,7 @@ async def look_up(registry: Registry, look: Callable[[], Found]) -> Found:
     """
     if not registry.is_fresh:
         try:
-            await to_thread.run_sync(registry.refresh)
+            await to_thread.run_sync(partial(registry.refresh, within_s=LOOK_S))
         except StoreUnavailable:  # then what is known must do, for those who ask next too
             registry.fresh_until = time.monotonic() + LOOK_AGAIN_S
     try:

@@ -90,14 +90,16 @@ async def look_up(registry: Registry, look: Callable[[], Found]) -> Found:
 
     Raises:
         ModelNotFound, VersionNotFound, VersionBroken: as `look` does.
+        StoreUnavailable: it is not known, and the database does not say.
     """
+    refresh = partial(registry.refresh, within_s=LOOK_S)
     if not registry.is_fresh:
         try:
-            await to_thread.run_sync(partial(registry.refresh, within_s=LOOK_S))
+            await to_thread.run_sync(refresh)
         except StoreUnavailable:  # then what is known must do, for those who ask next too
             registry.fresh_until = time.monotonic() + LOOK_AGAIN_S
     try:
         return look()
     except (ModelNotFound, VersionNotFound):
-        await to_thread.run_sync(registry.refresh)  # another process may just have published it
+        await to_thread.run_sync(refresh)  # another process may just have published it
         return look()

@@ -1,7 +1,6 @@
 """Where the server's parts are put together."""
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -34,6 +33,7 @@ from service.api.grids import KeptGrids
 from service.api.kept_answers import KeptAnswers
 from service.api.metrics import Metrics
 from service.api.predictions import Predict
+from service.api.tasks import again
 from service.errors import StoreUnavailable
 from service.jobs.local import LocalEngine
 from service.presence import Presence
@@ -44,10 +44,8 @@ from service.store.files import Files
 from service.store.store import Store
 from service.trainer import Trainer
 
-logger = logging.getLogger(__name__)
-
-RETRY_S = 0.25
-"""How soon to try again what has failed, or to look again for what is not there yet."""
+STARTERS_LOOK_S = 0.25
+"""How often to look whether the tutorial's networks are there."""
 
 HEAVY_ANSWERS = 4
 """Most large answers that are made at a time; more would only take turns on the same cores."""
@@ -140,26 +138,13 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
 
 
 async def _repeat(what: str, act: Callable[[], float]) -> None:
-    """Does something again after as many seconds as it says, for as long as the service runs.
-
-    When it begins to fail, that is said once.
-    """
-    failing = False
+    """Does something in a thread again after as many seconds as it says, for as long as the service runs."""
     own = CapacityLimiter(1)  # no matter how many threads requests keep busy
-    while True:
-        pause_s = RETRY_S
-        try:
-            pause_s = await to_thread.run_sync(act, limiter=own, abandon_on_cancel=True)
-            if failing:
-                logger.warning("%s works again", what)
-            failing = False
-        except StoreUnavailable:
-            if not failing:
-                logger.error("%s fails, since the database is away; it is tried again", what)
-            failing = True
-        except Exception:
-            logger.exception("%s failed, and is tried again", what)
-        await asyncio.sleep(pause_s)
+
+    async def act_and_wait() -> None:
+        await asyncio.sleep(await to_thread.run_sync(act, limiter=own, abandon_on_cancel=True))
+
+    await again(what, act_and_wait)
 
 
 async def _observe_starters(starters: Starters) -> None:
@@ -167,4 +152,4 @@ async def _observe_starters(starters: Starters) -> None:
     while not starters.ready:
         with suppress(StoreUnavailable):
             await to_thread.run_sync(starters.observe)
-        await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(STARTERS_LOOK_S)

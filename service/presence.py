@@ -46,11 +46,11 @@ class Presence:
         began = time.monotonic()
         try:
             self._registry.refresh()
-            seen, at = self._announced
-            if self._registry.seen_seq != seen or began - at >= RENEW_S:
-                seen = self._registry.seen_seq
+            seen = self._registry.seen_seq  # once: other threads may refresh meanwhile
+            announced, at = self._announced
+            if seen != announced or began - at >= RENEW_S:
                 self._has_others = self._store.servers.announce(self._server, seen_seq=seen, lease_s=LEASE_S)
-                self._announced = self._registry.seen_seq, began
+                self._announced = seen, began
                 self._registry.fresh_until = began + LEASE_S
         except StoreUnavailable:
             self._registry.fresh_until = time.monotonic() + LEASE_S

@@ -11,7 +11,7 @@ from models.datasets import LabelledPoints
 from models.recipes import Recipe
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
 from service import datasets
-from service.errors import FolderUnavailable, ServiceError, StoreUnavailable, WrongState
+from service.errors import FolderUnavailable, JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
 from service.jobs.engine import JobEngine
 from service.records import NAME_PATTERN, NAME_RULE, Job, Origin
 from service.store.files import DamagedData, Files
@@ -56,9 +56,7 @@ class Trainer:
         except OSError as error:
             logger.error("the points of a job could not be kept: %s", error)
             raise FolderUnavailable("Nothing can be kept there now; the service's log says why.") from error
-        except StoreUnavailable:  # it may be in the queue all the same
-            raise
-        except ServiceError:
+        except (JobNotFound, KeyReused, QueueFull, WrongState):  # else it may be in the queue all the same
             self._files.remove_points(job.id)
             raise
         if job_id != job.id:  # sent twice at once

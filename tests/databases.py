@@ -1,11 +1,18 @@
 """What tests do to a database behind the service's back."""
 
-from sqlalchemy import create_engine, text
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, text
+
+
+def engine_of(url: str, **options: Any) -> Engine:
+    """An engine of the test's own."""
+    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"), **options)
 
 
 def execute(url: str, *statements: str) -> None:
     """Changes rows, one transaction for all statements."""
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(url)
     with engine.begin() as connection:
         for statement in statements:
             if statement.strip():

@@ -62,7 +62,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         if scope["method"] == "HEAD":  # the server leaves out the body
-            scope, receive, send = _without_body({**scope, "method": "GET"}, receive, send)
+            scope = {**scope, "method": "GET"}
+            receive, send = _without_body(receive, send)
         began = perf_counter()
         headers = bodies.headers_of(scope)
         if len(headers) < len(scope["headers"]):
@@ -104,7 +105,7 @@ class Edge:
         return status
 
 
-def _without_body(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+def _without_body(receive: Receive, send: Send) -> tuple[Receive, Send]:
     """A request of which the head of the answer is wanted alone: nobody listens any more once that is sent."""
     sent = False
 
@@ -119,7 +120,7 @@ def _without_body(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Re
             sent = True
             await send({"type": "http.response.body", "body": b""})
 
-    return scope, receive_until_sent, send_head
+    return receive_until_sent, send_head
 
 
 def _refusal(error: Exception, request_id: bytes) -> Answer:

@@ -133,12 +133,12 @@ class _Attempt(Observer):
                 if self._kept is not None:
                     self.files.remove_checkpoint(self._kept)
                 self._kept = kept
+                if tell:
+                    self._next_telling = began + self.monitor.ran_s * TELL_SHARE
         except (OSError, StoreUnavailable) as error:  # the training can do without, for now
             logger.warning("job %s: nothing could be kept to go on from (%s)", self._job.id, error)
         took = time.monotonic() - began
         self._next_keeping = time.monotonic() + max(CHECKPOINT_S, took / CHECKPOINT_SHARE)
-        if tell:
-            self._next_telling = began + self.monitor.ran_s * TELL_SHARE
 
     def wants_weights(self) -> bool:
         return self.monitor.wants_snapshot()

@@ -73,11 +73,9 @@ class Jobs:
             WrongState: that job has succeeded, or has not ended.
         """
         with self._database.writing(serial=True) as connection:
-            earlier = _under_key(connection, key, job) if key else None
+            earlier = _added(connection, job, max_queued, key)
             if earlier is not None:
                 return earlier
-            _require_worth_trying(connection, job)
-            _require_room(connection, max_queued)
             transitions.add(connection, job)
             if key:
                 outdated = idempotency_keys.c.created_at <= time.time() - KEY_S
@@ -93,11 +91,7 @@ class Jobs:
             QueueFull, KeyReused, JobNotFound, WrongState: as `add`.
         """
         with self._database.reading() as connection:
-            earlier = _under_key(connection, key, job) if key else None
-            if earlier is None:
-                _require_worth_trying(connection, job)
-                _require_room(connection, max_queued)
-            return earlier
+            return _added(connection, job, max_queued, key)
 
     def add_claimed(self, job: Job, *, worker: str) -> Job:
         """Adds a job that the caller works on itself, claimed as by `claim`: no other worker ever sees it waiting."""
@@ -450,6 +444,15 @@ _NEXT_IN_TURN = (
     .limit(1)
 )
 """The `seq` of the next job; `claimed_at` is when its turn began, null of one that has yet to have one."""
+
+
+def _added(connection: Connection, job: Job, max_queued: int, key: str | None) -> str | None:
+    """The id of the job that was added under the same key; None if this one may be added. Raises as `Jobs.add`."""
+    earlier = _under_key(connection, key, job) if key else None
+    if earlier is None:
+        _require_worth_trying(connection, job)
+        _require_room(connection, max_queued)
+    return earlier
 
 
 def _require_worth_trying(connection: Connection, job: Job) -> None:

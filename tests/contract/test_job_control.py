@@ -47,7 +47,12 @@ def served(data_dir: Path) -> Iterator[httpx.Client]:
 
 
 def submit(client: httpx.Client, body: dict[str, Any], **headers: str) -> httpx.Response:
-    return client.post("/jobs", json=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    return client.post("/jobs", json=body, headers=named(headers))
+
+
+def named(headers: dict[str, str]) -> dict[str, str]:
+    """Headers by their names on the wire."""
+    return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def show(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
@@ -60,8 +65,7 @@ def show_headers(client: httpx.Client, job: dict[str, Any]) -> httpx.Headers:
 
 
 def ask(client: httpx.Client, job: dict[str, Any], what: str, **headers: str) -> httpx.Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.post(f"{job['links']['self']}/{what}", headers=named)
+    return client.post(f"{job['links']['self']}/{what}", headers=named(headers))
 
 
 def cancelled(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:

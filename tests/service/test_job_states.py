@@ -22,14 +22,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Connection, create_engine, select, text
+from sqlalchemy import Connection, select, text
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
 from service.records import Job
 from service.store import tables
 from service.store.jobs import KEY_S
 from service.store.store import Store
-from tests.databases import let_the_lease_run_out
+from tests.databases import engine_of, let_the_lease_run_out
 from tests.expected import ENDED, HELD, ExpectedJob, ExpectedJobs, Told
 from tests.postgres import PostgreSQL
 from tests.serving import wait_until
@@ -397,7 +397,7 @@ def store(url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def connection(url: str, store: Store) -> Iterator[Connection]:
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    engine = engine_of(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection
     engine.dispose()
@@ -532,7 +532,7 @@ def test_many_who_act_on_the_same_jobs_at_once_leave_each_in_one_state_and_its_s
 
 def test_a_job_that_is_deleted_while_a_worker_takes_it_is_passed_over(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(url)
     waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with closing(Store(url)) as store, ThreadPoolExecutor(1) as pool:
         for name in ("deleted", "next"):

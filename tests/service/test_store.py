@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
 from service.records import Job, JobState
@@ -20,7 +20,7 @@ from service.store.jobs import CURSOR_S, KEY_S, SPEAK_S, Wish
 from service.store.store import Store
 from service.store.tables import metadata
 from service.store.transitions import MAX_DEATHS
-from tests.databases import execute, let_the_lease_run_out
+from tests.databases import engine_of, execute, let_the_lease_run_out
 from tests.postgres import PostgreSQL
 from tests.serving import wait_until
 
@@ -72,7 +72,7 @@ def told(store: Store, job_id: str = "job") -> list[tuple[str, Any]]:
 
 
 def test_the_tables_are_those_that_the_migrations_make(url: str, store: Store) -> None:
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
@@ -679,7 +679,7 @@ def test_a_worker_that_stood_still_in_the_middle_of_a_write_finds_the_database_a
 
 def stands_still(url: str) -> bool:
     """Whether a transaction stands still on that database."""
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = engine_of(url)
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
     with engine.connect() as connection:
         found = connection.scalar(text(query))

@@ -7,7 +7,7 @@ from functools import partial
 from threading import Event
 from typing import Annotated, TypeVar, cast
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
 from fastapi import Depends, Path, Request
 
 from service.api.bell import Bell
@@ -27,7 +27,7 @@ from service.trainer import Trainer
 Found = TypeVar("Found")
 
 LOOK_S = 1.0
-"""How long to wait for another look at the database, before what is known must do."""
+"""How long to wait for a look at the database, before what is known must do."""
 
 LOOK_AGAIN_S = 5.0
 """How long what is known must do when the database has not answered."""
@@ -92,14 +92,21 @@ async def look_up(registry: Registry, look: Callable[[], Found]) -> Found:
         ModelNotFound, VersionNotFound, VersionBroken: as `look` does.
         StoreUnavailable: it is not known, and the database does not say.
     """
-    refresh = partial(registry.refresh, within_s=LOOK_S)
     if not registry.is_fresh:
         try:
-            await to_thread.run_sync(refresh)
+            await _refresh(registry)
         except StoreUnavailable:  # then what is known must do, for those who ask next too
             registry.fresh_until = time.monotonic() + LOOK_AGAIN_S
     try:
         return look()
     except (ModelNotFound, VersionNotFound):
-        await to_thread.run_sync(refresh)  # another process may just have published it
+        await _refresh(registry)  # another process may just have published it
         return look()
+
+
+async def _refresh(registry: Registry) -> None:
+    """Looks for new versions, for `LOOK_S` at most, whether another thread looks already or this is the first."""
+    with move_on_after(LOOK_S) as patience:
+        await to_thread.run_sync(partial(registry.refresh, within_s=LOOK_S), abandon_on_cancel=True)
+    if patience.cancelled_caught:
+        raise StoreUnavailable("It does not answer in time.")

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -15,6 +16,7 @@ from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_trainin
 from service import datasets
 from service.commands.tables import read_labelled
 from service.commands.workspace import open_workspace
+from service.errors import WrongState
 from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
@@ -52,7 +54,8 @@ def run(
                 ),
             )
         if interrupted.yes:
-            workspace.store.jobs.cancel(job.id)
+            with suppress(WrongState):  # it had ended just before
+                workspace.store.jobs.cancel(job.id)
         job = _ended(workspace.store, job)
     _report(job, drawable=datasets.points_of(points).features == 2)
 
@@ -79,9 +82,12 @@ class _Interrupted:
 def _ended(store: Store, job: Job) -> Job:
     """The job when its end may be told: when a service that runs on the same rows serves its version.
 
-    Or when it has not ended, and is not this process's any more.
+    Or when it has not ended, and is not this process's any more. One that is to be cancelled ends in moments, even if
+    that service took it between its being given back and cancelled.
     """
-    while (now := store.jobs.get(job.id)).state.held and now.attempt == job.attempt:
+    while (now := store.jobs.get(job.id)).state.held:
+        if now.attempt != job.attempt and now.state != JobState.CANCELLING:
+            break
         time.sleep(LOOK_S)
     return now
 

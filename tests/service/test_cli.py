@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from service.cli import app
+from service.records import JobState
+from tests.service.places import Place
 from tests.serving import running, train, wait_until
 
 
@@ -215,24 +219,19 @@ def test_a_training_that_diverges_says_what_to_try(tmp_path: Path) -> None:
     assert "learning_rate below 1000" in " ".join(done.stderr.split())
 
 
+@contextmanager
+def training_without_end(data: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, training until it is told to stop; it has ended when this is left."""
+    command = [sys.executable, "-m", "service", "train", "--epochs", "1000000", "--hidden", "64,64", "--data-dir"]
+    with subprocess.Popen([*command, str(data)], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "service",
-            "train",
-            "--epochs",
-            "1000000",
-            "--hidden",
-            "64,64",
-            "--data-dir",
-            str(tmp_path),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with running(tmp_path) as client:
+    with training_without_end(tmp_path) as process, running(tmp_path) as client:
         wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
@@ -241,10 +240,21 @@ def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
         assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
 
 
+def test_ctrl_c_cancels_a_training_that_a_service_takes_in_that_moment(tmp_path: Path) -> None:
+    place = Place.of_folder(tmp_path)
+    with training_without_end(tmp_path) as process:
+        wait_until(lambda: place.store.jobs.page(limit=1)[0])
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None:
+            if taken := place.store.jobs.claim("another"):
+                assert place.work(taken).state == JobState.CANCELLED
+        _, said = process.communicate()
+        assert process.returncode == 130
+        assert "Cancelled; nothing was published." in said
+
+
 def test_a_training_of_the_command_line_that_is_paused_ends_and_says_how_it_goes_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "service", "train", "--epochs", "1000000", "--hidden", "64,64", "--data-dir"]
-    process = subprocess.Popen([*command, str(tmp_path)], stderr=subprocess.PIPE, text=True)
-    with running(tmp_path, training_processes=0) as client:
+    with training_without_end(tmp_path) as process, running(tmp_path, training_processes=0) as client:
         wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
         (job,) = client.get("/jobs").json()["data"]
         client.post(f"/jobs/{job['id']}/pause")

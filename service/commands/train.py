@@ -2,7 +2,6 @@
 
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -16,7 +15,6 @@ from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_trainin
 from service import datasets
 from service.commands.tables import read_labelled
 from service.commands.workspace import open_workspace
-from service.errors import WrongState
 from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
@@ -49,13 +47,11 @@ def run(
                 store=workspace.store,
                 files=workspace.files,
                 should_leave=lambda: interrupted.yes,
+                leaving_cancels=True,
                 on_progress=lambda passes, latest: bar.update(
                     bar.task_ids[0], completed=passes, loss=latest.loss, accuracy=latest.accuracy
                 ),
             )
-        if interrupted.yes:
-            with suppress(WrongState):  # it had ended just before
-                workspace.store.jobs.cancel(job.id)
         job = _ended(workspace.store, job)
     _report(job, drawable=datasets.points_of(points).features == 2)
 
@@ -82,12 +78,9 @@ class _Interrupted:
 def _ended(store: Store, job: Job) -> Job:
     """The job when its end may be told: when a service that runs on the same rows serves its version.
 
-    Or when it has not ended, and is not this process's any more. One that is to be cancelled ends in moments, even if
-    that service took it between its being given back and cancelled.
+    Or when it has not ended, and is not this process's any more.
     """
-    while (now := store.jobs.get(job.id)).state.held:
-        if now.attempt != job.attempt and now.state != JobState.CANCELLING:
-            break
+    while (now := store.jobs.get(job.id)).state.held and now.attempt == job.attempt:
         time.sleep(LOOK_S)
     return now
 

@@ -48,6 +48,7 @@ def work(
     files: Files,
     max_training_s: float = float("inf"),
     should_leave: Callable[[], bool] = lambda: False,
+    leaving_cancels: bool = False,
     on_progress: Callable[[int, Epoch], object] = lambda passes, latest: None,
     on_end: Callable[[], object] = lambda: None,
 ) -> None:
@@ -62,11 +63,12 @@ def work(
         files: of the same service.
         max_training_s: how long the training may take, all attempts together.
         should_leave: asked every few milliseconds: once it is true, the job is given back, to be gone on with.
+        leaving_cancels: whether a job that is left is cancelled instead.
         on_progress: told of the passes made, by all restarts together, and the latest of them.
         on_end: called when the end is in the rows; there is some clearing up to do after it.
     """
     with Monitor(store, job, max_training_s=max_training_s) as monitor:
-        end = _train(job, _Attempt(job, files, monitor, store, should_leave, on_progress))
+        end = _train(job, _Attempt(job, files, monitor, store, should_leave, leaving_cancels, on_progress))
         while True:
             try:
                 end(store)
@@ -94,6 +96,7 @@ class _Attempt(Observer):
         monitor: Monitor,
         store: Store,
         should_leave: Callable[[], bool],
+        leaving_cancels: bool,
         on_progress: Callable[[int, Epoch], object],
     ) -> None:
         self.files = files
@@ -102,6 +105,7 @@ class _Attempt(Observer):
         self._job = job
         self._store = store
         self._should_leave = should_leave
+        self._leaving_cancels = leaving_cancels
         self._on_progress = on_progress
         self._passes: dict[int, int] = {}
         self._next_keeping = time.monotonic() + CHECKPOINT_S
@@ -112,6 +116,11 @@ class _Attempt(Observer):
 
     def should_stop(self) -> bool:
         return self.monitor.should_stop or self._should_leave()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether whoever has it leave wants it cancelled."""
+        return self._leaving_cancels and self._should_leave()
 
     def note_epochs(self, restart: int, epochs: Epochs) -> None:
         latest = epochs.last
@@ -240,7 +249,7 @@ def _stopped(job: Job, trained: Trained, attempt: _Attempt) -> End:
     if monitor.state is None:
         return lambda store: None
     if monitor.state == JobState.CANCELLING or trained.standing is None:
-        return lambda store: store.jobs.give_back(job, ran_s=monitor.ran_s)
+        return lambda store: store.jobs.give_back(job, cancel=attempt.is_cancelled, ran_s=monitor.ran_s)
     kept = attempt.keep(trained.standing)
     progress: dict[str, Any] = {
         "epoch": sum(trained.standing.passes.values()),
@@ -251,7 +260,7 @@ def _stopped(job: Job, trained: Trained, attempt: _Attempt) -> End:
     if monitor.is_too_long:
         detail = "It took longer than a training may; try fewer epochs, or a larger learning_rate."
         return lambda store: store.jobs.fail(job, code="time-limit", detail=detail, **progress)
-    return lambda store: store.jobs.give_back(job, **progress)
+    return lambda store: store.jobs.give_back(job, cancel=attempt.is_cancelled, **progress)
 
 
 def _ended(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: LabelledPoints, attempt: _Attempt) -> End:

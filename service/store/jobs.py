@@ -383,9 +383,10 @@ class Jobs:
                 transitions.end(connection, held, JobState.FAILED, problem={"code": code, "detail": detail}, **result)
             return held is not None
 
-    def give_back(self, job: Job, *, checkpoint: str | None = None, **progress: Any) -> bool:
+    def give_back(self, job: Job, *, cancel: bool = False, checkpoint: str | None = None, **progress: Any) -> bool:
         """Gives a job up: to the queue, or to where it was asked to go. The next worker goes on from `checkpoint`.
 
+        With `cancel` it is cancelled instead, in one write: from the queue another worker might take it before that.
         `progress` may be epoch and ran_s, as in `Job`.
 
         Returns:
@@ -395,7 +396,8 @@ class Jobs:
             held = transitions.held(connection, job)
             if held is not None:
                 kept = {"checkpoint": checkpoint, "deaths": 0} if checkpoint else {}
-                transitions.release(connection, held, **kept, **progress)
+                leaving = replace(held, state=JobState.CANCELLING) if cancel else held
+                transitions.release(connection, leaving, **kept, **progress)
             return held is not None
 
     def take_back_silent(self) -> list[Job]:

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.tables import Row, console, medians
 from benchmarks.training import EagerTorch, Ours
-from models.layouts import layout
+from models.networks.layouts import layout
 from models.specs import NetworkSpec
 
 HIDDEN: list[tuple[int, ...]] = [(4,), (8, 8), (32, 32), (128, 128), (512, 512)]

@@ -17,11 +17,11 @@ from rich.table import Table
 
 from benchmarks.servers import Running, running, separatrix
 from benchmarks.tables import console, seconds
-from models.compiled import warm_up_training
 from models.datasets import generate
-from models.networks import build
+from models.inference.compiled import warm_up_training
+from models.networks.modules import build
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from models.training import train
+from models.training.train import train
 
 JOBS, CLIENTS = 200, 20
 LISTENERS, FOLLOWED_S = 200, 10

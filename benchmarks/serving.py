@@ -15,7 +15,7 @@ from benchmarks import load
 from benchmarks.servers import running, separatrix
 from benchmarks.tables import Row, console, table
 from benchmarks.training import EagerTorch
-from models.networks import build
+from models.networks.modules import build
 from models.specs import DatasetSpec, NetworkSpec
 from service.commands import train as train_command
 from service.settings import Settings

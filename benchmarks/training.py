@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from benchmarks.tables import Row, console, medians, table
-from models.compiled import CompiledRun
 from models.datasets import LabelledPoints, generate
-from models.networks import build, layout_of
-from models.plans import plan_of
+from models.inference.compiled import CompiledRun
+from models.networks.modules import build, layout_of
+from models.networks.plans import plan_of
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from models.training import train, train_best
+from models.training.train import train, train_best
 
 RATE = 0.5
 
@@ -163,7 +163,7 @@ def main() -> None:
             rows[name] = Row(_run(peer(hidden, n), theirs), theirs)
         if hidden == (4,) and n == 400:
             rows["torch.compile"] = Row(_run(CompiledTorch(hidden, n), theirs), theirs)
-        rows["models.training"] = Row(_run(Ours(hidden, n), ours), ours)
+        rows["models.training.train"] = Row(_run(Ours(hidden, n), ours), ours)
         table(f"training {'-'.join(map(str, (2, *hidden, 1)))} on {n:,} points, per epoch, one core", rows)
     os.sched_setaffinity(0, cores)
     restarts(len(cores))

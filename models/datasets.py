@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.specs import (
-    DATASET_NAMES,
-    DEFAULT_NOISE,
-    MANY_CLASS_DATASETS,
+from models.limits import (
     MAX_CLASSES,
     MAX_COORDINATE,
     MAX_FEATURES,
     MAX_LABEL_LENGTH,
     MAX_LABEL_NUMBER,
     MAX_POINTS,
+)
+from models.specs import (
+    DATASET_NAMES,
+    DEFAULT_NOISE,
+    MANY_CLASS_DATASETS,
     DatasetName,
     DatasetSpec,
     InvalidInput,

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 from models import specs
 from models.datasets import LabelledPoints, split
-from models.layouts import layout
-from models.specs import MAX_BATCH_VALUES, MAX_STEPS, MAX_WEIGHTS, MAX_WORK, InvalidInput, NetworkSpec, TrainingSpec
+from models.limits import (
+    MAX_BATCH_VALUES,
+    MAX_STEPS,
+    MAX_WEIGHTS,
+    MAX_WORK,
+)
+from models.networks.layouts import layout
+from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 
 
 @dataclass(frozen=True)

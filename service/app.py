@@ -10,39 +10,33 @@ from threading import Event
 from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
 
-from service.api import (
-    datasets,
-    events,
-    grids,
-    jobs,
-    metrics,
-    openapi,
-    predictions,
-    problems,
-    queries,
-    registry,
-    system,
-)
-from service.api.bell import Bell
-from service.api.brief import Brief
-from service.api.canvases import Canvases
+from service.api import datasets, openapi, system
+from service.api import models as model_routes
 from service.api.deps import Services
-from service.api.edge import Edge, Endpoint
-from service.api.feed import Feed
-from service.api.grids import KeptGrids
-from service.api.kept_answers import KeptAnswers
-from service.api.metrics import Metrics
-from service.api.predictions import Predict
-from service.api.tasks import again
+from service.api.grids import routes as grid_routes
+from service.api.grids.routes import KeptGrids
+from service.api.jobs import events as job_events
+from service.api.jobs import routes as job_routes
+from service.api.predictions import routes as prediction_routes
+from service.api.predictions.fast_path import Brief
+from service.api.predictions.routes import Predict
 from service.errors import StoreUnavailable
+from service.http import metrics, problems, query_parameters
+from service.http.metrics import Metrics
+from service.http.middleware import Edge, Endpoint
+from service.http.response_cache import KeptAnswers
 from service.jobs.local import LocalEngine
-from service.presence import Presence
-from service.registry import Registry
+from service.jobs.queue import Trainer
+from service.jobs.seed_models import Starters
+from service.live.background import again
+from service.live.event_broadcaster import Feed
+from service.live.frame_renderer import Canvases
+from service.live.wakeup import Bell
+from service.registry.membership import Presence
+from service.registry.registry import Registry
 from service.settings import Settings
-from service.starters import Starters
 from service.store.files import Files
 from service.store.store import Store
-from service.trainer import Trainer
 
 STARTERS_LOOK_S = 0.25
 """How often to look whether the tutorial's networks are there."""
@@ -124,10 +118,19 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
         lifespan=lifespan,
         redirect_slashes=False,
         responses=problems.RESPONSES,
-        dependencies=[Depends(queries.require_known)],
+        dependencies=[Depends(query_parameters.require_known)],
     )
     problems.install(app)
-    for router in (predictions, grids, jobs, events, registry, datasets, system, metrics):
+    for router in (
+        prediction_routes,
+        grid_routes,
+        job_routes,
+        job_events,
+        model_routes,
+        datasets,
+        system,
+        metrics,
+    ):
         app.include_router(router.router)
     openapi.install(app)
     endpoints: dict[tuple[str, str], Endpoint] = {

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.specs import MAX_POINTS
+from models.limits import MAX_POINTS
 
 
 class Settings(BaseSettings):

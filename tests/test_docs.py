@@ -10,9 +10,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from service.api.job_requests import TrainingSettings
-from service.api.problems import STATUS
+from service.api.jobs.requests import TrainingSettings
 from service.cli import app
+from service.http.problems import STATUS
 from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -1,6 +1,6 @@
 """Dense networks in compiled loops, float32, on one thread: the training, the forward pass and the grid.
 
-`models.compiled` is the way in; nothing else calls what is here. numba compiles each entry (`steps.advance`,
+`models.inference.compiled` is the way in; nothing else calls what is here. numba compiles each entry (`steps.advance`,
 `steps.measure`, `answers.probabilities`, `answers.grid`) when it is first called, once per machine: the machine code is
 kept on disk, see `compiling`.
 

@@ -8,20 +8,22 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from models.datasets import catalogue, describe, generate
-from models.specs import (
-    DATASET_NAMES,
+from models.limits import (
     MAX_CLASSES,
     MAX_NOISE,
     MAX_POINTS,
     MAX_SEED,
+)
+from models.specs import (
+    DATASET_NAMES,
     DatasetName,
     DatasetSpec,
     InvalidInput,
 )
-from service.api import bodies
 from service.api.deps import ServicesDep
-from service.api.pages import Page
 from service.errors import DatasetNotFound
+from service.http import request_body
+from service.http.pagination import Page
 from service.records import NAME_PATTERN
 
 router = APIRouter(tags=["data sets"])
@@ -102,4 +104,4 @@ def _points(spec: DatasetSpec) -> Response:
         },
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
-    return Response(content, media_type=bodies.JSON)
+    return Response(content, media_type=request_body.JSON)

@@ -10,19 +10,19 @@ from typing import Annotated, TypeVar, cast
 from anyio import CapacityLimiter, move_on_after, to_thread
 from fastapi import Depends, Path, Request
 
-from service.api.bell import Bell
-from service.api.canvases import Canvases
-from service.api.feed import Feed
-from service.api.kept_answers import KeptAnswers
-from service.api.metrics import Metrics
 from service.errors import ModelNotFound, StoreUnavailable, VersionNotFound
+from service.http.metrics import Metrics
+from service.http.response_cache import KeptAnswers
+from service.jobs.queue import Trainer
+from service.jobs.seed_models import Starters
+from service.live.event_broadcaster import Feed
+from service.live.frame_renderer import Canvases
+from service.live.wakeup import Bell
 from service.records import NAME_PATTERN, Job
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
-from service.starters import Starters
 from service.store.files import Files
 from service.store.store import Store
-from service.trainer import Trainer
 
 Found = TypeVar("Found")
 

@@ -3,7 +3,7 @@
 from anyio import to_thread
 from fastapi import Response
 
-from models.cards import NETWORK_FILE
+from models.checkpoints.cards import NETWORK_FILE
 from service.api.deps import Services
 from service.errors import VersionBroken
 

@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.api.job_requests import TrainRequest
-from service.api.prediction_requests import PredictRequest
-from service.api.problems import Problem
+from service.api.jobs.requests import TrainRequest
+from service.api.predictions.requests import PredictRequest
+from service.http.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from service.api.deps import ServicesDep
 from service.errors import NotReady
-from service.registry import BrokenVersion
+from service.registry.registry import BrokenVersion
 
 router = APIRouter(prefix="/health", tags=["health"])
 

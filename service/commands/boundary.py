@@ -4,13 +4,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from models import answers, colours, forward
 from models.datasets import LabelledPoints
+from models.inference import dispatch, numpy_forward
 from models.specs import InvalidInput
-from service import boundaries, datasets
-from service.boundaries import BoundaryGrid, GridRequest
 from service.commands.workspace import open_workspace
-from service.registry import LoadedVersion
+from service.inference import grids
+from service.inference.grids import BoundaryGrid, GridRequest
+from service.jobs import training_data
+from service.registry.registry import LoadedVersion
+from service.render import palette
 from service.settings import Settings
 
 FORMATS = (".png", ".svg", ".pdf", ".jpg")
@@ -27,8 +29,8 @@ def run(settings: Settings, *, model: str, version: int | None, out: Path, resol
         request = GridRequest(width=resolution, height=resolution, response="label")
         if found.plan.features == 1:
             raise InvalidInput("model", "a picture needs a model of at least 2 features, this one has 1")
-        boundary = boundaries.boundary_grid(found, request)
-        points = datasets.load(workspace.files, found.published.job_id, found.card.data, found.card.data_digest)
+        boundary = grids.boundary_grid(found, request)
+        points = training_data.load(workspace.files, found.published.job_id, found.card.data, found.card.data_digest)
     figure = draw(found, boundary, points)
     figure.savefig(out)
     print(f"wrote {out}")
@@ -40,7 +42,7 @@ def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints)
     Of a model of more features it is the plane of the first two through the medians of the others.
     """
     classes = version.card.classes
-    of_classes = colours.hexadecimal(colours.of_classes(len(classes)))
+    of_classes = palette.hexadecimal(palette.of_classes(len(classes)))
     figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     grid = boundary.grid
@@ -52,7 +54,7 @@ def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints)
         dots.append(
             axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=of_classes[k], edgecolors="white", linewidths=0.4)
         )
-    right = (forward.predicted(answers.probabilities(version.plan, points.xy_ND)) == points.label_N).mean()
+    right = (numpy_forward.predicted(dispatch.probabilities(version.plan, points.xy_ND)) == points.label_N).mean()
     published = version.published
     axes.set_title(f"{published.model} version {published.version}: {right:.1%} of {len(points.xy_ND)} points right")
     axes.set_xlabel("x1")

@@ -7,7 +7,7 @@ from rich.table import Column, Table
 
 from models.specs import output_count
 from service.commands.workspace import open_workspace
-from service.registry import LoadedVersion, Version
+from service.registry.registry import LoadedVersion, Version
 from service.settings import Settings
 
 

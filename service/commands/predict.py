@@ -6,9 +6,9 @@ from pathlib import Path
 
 from models.datasets import FloatArray, points_array
 from models.specs import InvalidInput
-from service import predictor
-from service.commands.tables import read_points
+from service.commands.csv_points import read_points
 from service.commands.workspace import open_workspace
+from service.inference import predictions
 from service.settings import Settings
 
 
@@ -17,7 +17,7 @@ def run(settings: Settings, *, model: str, version: int | None, csv: Path | None
     xy_ND = read_points(csv) if csv else points_array([_coordinates(point) for point in points])
     with open_workspace(settings) as workspace:
         found = workspace.registry.resolve(model, version)
-    _write(xy_ND, found.card.classes, predictor.predict(found, xy_ND))
+    _write(xy_ND, found.card.classes, predictions.predict(found, xy_ND))
 
 
 def _coordinates(point: str) -> list[float]:
@@ -27,7 +27,7 @@ def _coordinates(point: str) -> list[float]:
         raise InvalidInput("point", "must be numbers with commas between, such as 0.5,-0.25") from None
 
 
-def _write(xy_ND: FloatArray, classes: tuple[int | str, ...], prediction: predictor.Prediction) -> None:
+def _write(xy_ND: FloatArray, classes: tuple[int | str, ...], prediction: predictions.Prediction) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"x{i + 1}" for i in range(xy_ND.shape[1])]
     writer.writerow([*names, "label", *(f"p({label})" for label in classes)])

@@ -17,7 +17,7 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
-from service.api.brief import Brief
+from service.api.predictions.fast_path import Brief
 from service.app import create_app
 from service.settings import Settings
 from service.store.files import Files

@@ -10,16 +10,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.runs import Metrics
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_training
-from service import datasets
-from service.commands.tables import read_labelled
+from models.training.runs import Metrics
+from service.commands.csv_points import read_labelled
 from service.commands.workspace import open_workspace
+from service.jobs import training_data
+from service.jobs.queue import new_job
 from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
 from service.store.store import Store
-from service.trainer import new_job
 
 console = Console(stderr=True)
 
@@ -39,7 +39,7 @@ def run(
         model = f"{data.dataset}-{network.kind}".replace("_", "-")
     job = new_job(model, points, network, spec, origin="cli")
     with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
-        datasets.keep(workspace.files, job.id, points)
+        training_data.keep(workspace.files, job.id, points)
         job = workspace.store.jobs.add_claimed(job, worker=f"command:{job.id}")
         with _progress(job.epochs) as bar:
             work(
@@ -53,7 +53,7 @@ def run(
                 ),
             )
         job = _ended(workspace.store, job)
-    _report(job, drawable=datasets.points_of(points).features == 2)
+    _report(job, drawable=training_data.points_of(points).features == 2)
 
 
 class _Interrupted:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store

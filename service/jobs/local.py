@@ -159,7 +159,7 @@ class _Worker:
             target=_work, args=(there, name, settings, is_first), name="separatrix-training", daemon=True
         )
         try:
-            _CONTEXT.set_forkserver_preload(["service.jobs.warm"])
+            _CONTEXT.set_forkserver_preload(["service.jobs.fork_preload"])
             self.process.start()
         except BaseException:
             self.pipe.close()
@@ -188,7 +188,7 @@ def _work(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_fi
     signal.signal(signal.SIGTERM, lambda *_: call.hang_up())  # it may reach the whole group too, as by systemd
     os.nice(NICENESS)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     [training] %(message)s")
-    from models.compiled import warm_up_answers
+    from models.inference.compiled import warm_up_answers
     from service.jobs.worker import work
 
     if is_first:  # for the serving process, which would else compile when first asked for something large

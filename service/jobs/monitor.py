@@ -7,7 +7,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
-from models.runs import Epoch, Metrics
+from models.training.runs import Epoch, Metrics
 from service.errors import StoreUnavailable
 from service.records import Job, JobState
 from service.store.store import Store

@@ -13,17 +13,28 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from models import checkpoints
-from models.cards import Card, DamagedCheckpoint
+from models.checkpoints import torch_files
+from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import FloatArray, LabelledPoints
-from models.networks import build
+from models.limits import MAX_BATCH_VALUES
+from models.networks.modules import build
 from models.recipes import batch_values
-from models.runs import Epoch, Epochs, Outcome, Restart
-from models.specs import MAX_BATCH_VALUES, NetworkSpec, TrainingSpec
-from models.standings import Standing
-from models.training import Best, Observer, Trained, train_best
-from service import datasets
+from models.specs import NetworkSpec, TrainingSpec
+from models.training.resume_state import Standing
+from models.training.runs import (
+    Epoch,
+    Epochs,
+    Outcome,
+    Restart,
+)
+from models.training.train import (
+    Best,
+    Observer,
+    Trained,
+    train_best,
+)
 from service.errors import StoreUnavailable
+from service.jobs import training_data
 from service.jobs.monitor import TELL_SHARE, Monitor
 from service.records import Job, JobState
 from service.store.files import DamagedData, Files
@@ -162,7 +173,7 @@ class _Attempt(Observer):
             OSError: the disk is full or cannot be written.
         """
         name = f"{self._job.checkpoint_id}-{time.time_ns():x}"
-        checkpoints.save_standing(self.files.checkpoint_folder(name), standing)
+        torch_files.save_standing(self.files.checkpoint_folder(name), standing)
         return name
 
 
@@ -180,7 +191,7 @@ def _clear(job: Job, store: Store, files: Files) -> None:
 def _train(job: Job, attempt: _Attempt) -> End:
     """Trains and keeps the weights; whatever a row will name is on the disk before."""
     try:
-        points = datasets.load(attempt.files, job.id, job.data, job.data_digest)
+        points = training_data.load(attempt.files, job.id, job.data, job.data_digest)
         settings = TrainingSpec(**job.training)
         network = NetworkSpec(**job.network)
         train = partial(
@@ -221,7 +232,7 @@ def _standing(job: Job, attempt: _Attempt) -> Standing | None:
     if job.checkpoint is None:
         return None
     try:
-        standing = checkpoints.load_standing(attempt.files.checkpoint_folder(job.checkpoint))
+        standing = torch_files.load_standing(attempt.files.checkpoint_folder(job.checkpoint))
     except (DamagedCheckpoint, OSError) as error:
         logger.error("job %s begins anew, its checkpoint cannot be read: %s", job.id, error)
         return None
@@ -274,7 +285,7 @@ def _ended(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: Labe
         "ran_s": attempt.monitor.ran_s,
     }
     card = _card(job, outcome, points, metrics, restarts)
-    card_digest = checkpoints.save(attempt.files.checkpoint_folder(job.checkpoint_id), best.network, card)
+    card_digest = torch_files.save(attempt.files.checkpoint_folder(job.checkpoint_id), best.network, card)
 
     advice = outcome.advice
     if advice is None:

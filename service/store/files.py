@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models import atomic
+from models.checkpoints import atomic
 from models.datasets import LabelledPoints
 from service.store.database import sqlite_url
 

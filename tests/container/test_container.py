@@ -150,7 +150,7 @@ def test_process_is_not_root_and_has_no_capability(api: Container) -> None:
 
 def test_the_kernel_came_compiled_with_the_image(api: Container) -> None:
     program = (
-        "from models.compiled import warm_up_answers, warm_up_training\n"
+        "from models.inference.compiled import warm_up_answers, warm_up_training\n"
         "from models.kernel import answers, steps\n"
         "warm_up_training(), warm_up_answers()\n"
         "for entry in (steps.advance, steps.measure, answers.probabilities, answers.grid):\n"

@@ -17,10 +17,10 @@ import safetensors.numpy
 
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from service import datasets
+from service.jobs import training_data
+from service.jobs.queue import new_job
 from service.records import Job
 from service.store.files import Files
-from service.trainer import new_job
 from tests.contract.problems import assert_problem
 from tests.postgres import PostgreSQL
 from tests.service.places import Place
@@ -50,7 +50,7 @@ class Hand:
         """A new job that the test works on."""
         data = data or DatasetSpec()
         made = new_job("by-hand", data, network or NetworkSpec(), TrainingSpec(epochs=epochs), origin="http")
-        datasets.keep(self.place.files, made.id, data)
+        training_data.keep(self.place.files, made.id, data)
         return self.jobs.add_claimed(made, worker="test")
 
     def tell(self, job: Job, *, epoch: int = 1, length: int = 1) -> None:

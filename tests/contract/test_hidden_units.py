@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.colours import scale
+from service.render.palette import scale
 from tests.contract.problems import assert_problem
 from tests.serving import train
 

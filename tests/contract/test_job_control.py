@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from service.api.job_views import JobView
+from service.api.jobs.views import JobView
+from service.jobs.queue import new_job
 from service.records import JobState
-from service.trainer import new_job
 from tests.contract.problems import assert_problem
 from tests.serving import DEADLINE_S, running, train, wait_until
 

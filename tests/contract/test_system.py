@@ -1,8 +1,8 @@
 import httpx
 import pytest
 
-from service.api.problems import PATTERN_RULES, STATUS
 from service.errors import ServiceError
+from service.http.problems import PATTERN_RULES, STATUS
 
 
 def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:

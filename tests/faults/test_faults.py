@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from models import cards
+from models.checkpoints import cards
 from service.records import Job, JobState
 from service.store.files import Files
 from service.store.store import Store

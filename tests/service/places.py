@@ -5,11 +5,11 @@ from typing import Any, Self
 
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from service.jobs.queue import Trainer, new_job
 from service.jobs.worker import work
 from service.records import Job
 from service.store.files import Files
 from service.store.store import Store
-from service.trainer import Trainer, new_job
 
 WITHOUT_END: dict[str, Any] = {"epochs": 1_000_000, "hidden": (64, 64)}  # some minutes
 

@@ -1,0 +1,1 @@
+"""Decision boundaries: grids, contours, hidden space."""

@@ -1,0 +1,83 @@
+"""How a network bends the plane: the image of a grid under a hidden layer, in two coordinates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.boundary import grids, slices
+from models.datasets import DoubleArray, FloatArray
+from models.networks.plans import Plan
+from models.specs import GridSpec, InvalidInput, WarpCoordinates
+
+BLOCK = 16_384
+"""Cells whose activations are held in float64 at a time: 16 MB for 128 units."""
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Where a hidden layer of U units takes each cell of a grid, or of a curve, whose values are (W, 2).
+
+    Attributes:
+        x_W, y_H: see `grids.Grid`.
+        values_HW2: float32 (H, W, 2).
+        coordinates: `first`, the activations of the first two units, or `principal`, the two directions of the U
+            activations along which the cells lie furthest apart.
+        mean_U: float64 (U,), of the activations over the cells; None for `first`, as what follows.
+        components_2U: float64 (2, U), orthonormal: the values are `components_2U @ (activations - mean_U)`. The number
+            of greatest size in each is positive, since a principal direction has no sign of its own.
+        explained_2: float64 (2,), the share of the cells' variance that each accounts for; 0 if they have none.
+    """
+
+    x_W: DoubleArray
+    y_H: DoubleArray | None
+    values_HW2: FloatArray
+    coordinates: WarpCoordinates
+    mean_U: DoubleArray | None = None
+    components_2U: DoubleArray | None = None
+    explained_2: DoubleArray | None = None
+
+
+def work(plan: Plan, layer: int, cells: int) -> int:
+    """Multiplications of a warp: the network up to the layer, and the covariances of its units."""
+    return cells * (slices.hidden(plan, layer).parameters.size + plan.widths[layer + 1] ** 2)
+
+
+def warped(plan: Plan, spec: GridSpec, layer: int, coordinates: WarpCoordinates | None) -> Warp:
+    """The image of a grid under a hidden layer; in principal coordinates by default if it has more than two units.
+
+    Raises:
+        InvalidInput: the layer has fewer than two units; see also `grids.evaluate`.
+    """
+    units = plan.widths[layer + 1]
+    if units < 2:
+        raise InvalidInput("warp", "must be a layer of at least 2 units, this one has 1")
+    outputs = grids.outputs(slices.hidden(plan, layer), spec)
+    if (coordinates or ("principal" if units > 2 else "first")) == "first":
+        return Warp(outputs.x_W, outputs.y_H, np.stack([*outputs.values_OHW[:2]], axis=-1), "first")
+    activation_UN = outputs.values_OHW.reshape(units, -1)
+    mean_U = activation_UN.mean(axis=1, dtype=np.float64)
+    components_2U, explained_2 = _principal(activation_UN, mean_U)
+    values_N2 = np.empty((activation_UN.shape[1], 2), np.float32)
+    for start in range(0, len(values_N2), BLOCK):
+        some = slice(start, start + BLOCK)
+        with np.errstate(over="ignore"):  # answered for below
+            values_N2[some] = (components_2U @ (activation_UN[:, some] - mean_U[:, None])).T
+    if not np.isfinite(values_N2).all():
+        raise InvalidInput("x_max", "this window is too wide for the network: its activations overflow float32")
+    values_HW2 = values_N2.reshape(*outputs.values_OHW.shape[1:], 2)
+    return Warp(outputs.x_W, outputs.y_H, values_HW2, "principal", mean_U, components_2U, explained_2)
+
+
+def _principal(activation_UN: FloatArray, mean_U: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """The first two principal components (2, U), from the covariances in float64, and their shares of the variance."""
+    covariance_UU = np.zeros((len(mean_U), len(mean_U)))
+    for start in range(0, activation_UN.shape[1], BLOCK):
+        centred_Un = activation_UN[:, start : start + BLOCK] - mean_U[:, None]
+        covariance_UU += centred_Un @ centred_Un.T
+    variance_U, direction_UU = np.linalg.eigh(covariance_UU)  # ascending
+    components_2U = direction_UU[:, :-3:-1].T
+    greatest_2 = np.abs(components_2U).argmax(axis=1)
+    components_2U = components_2U * np.sign(components_2U[[0, 1], greatest_2])[:, None]
+    total = np.trace(covariance_UU)
+    explained_2 = np.clip(variance_U[:-3:-1], 0, None) / total if total > 0 else np.zeros(2)
+    return np.ascontiguousarray(components_2U), explained_2

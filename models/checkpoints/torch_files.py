@@ -1,0 +1,115 @@
+"""Checkpoints as torch writes and reads them: a `state_dict` that any torch script can load, and the card beside it."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.numpy
+import torch
+from torch import Tensor, nn
+
+from models.checkpoints import atomic
+from models.checkpoints.cards import (
+    ARRAYS_FILE,
+    CARD_FILE,
+    NETWORK_FILE,
+    Card,
+    DamagedCheckpoint,
+    digest,
+)
+from models.datasets import FloatArray
+from models.networks.layouts import check_shapes, layout
+from models.networks.modules import build
+from models.networks.plans import check_values
+from models.specs import InvalidInput, NetworkSpec
+from models.training.resume_state import Standing
+
+STANDING_FILE = "standing.safetensors"
+
+
+def save(folder: Path, network: nn.Module, card: Card) -> str:
+    """Writes a checkpoint as a new folder that appears whole or not at all, and survives a power cut once it is there.
+
+    `card.files` is filled in here.
+
+    Returns:
+        The digest of the card, for `cards.read`.
+
+    Raises:
+        FileExistsError: the folder exists.
+        OSError: the disk is full or cannot be written.
+    """
+    state = network.state_dict()
+    contents = {
+        NETWORK_FILE: _network_file(state),
+        ARRAYS_FILE: safetensors.numpy.save(_arrays(state)),
+    }
+    card_file = replace(card, files={name: digest(content) for name, content in contents.items()}).to_json()
+    atomic.write_folder(folder, contents | {CARD_FILE: card_file})
+    return digest(card_file)
+
+
+def save_standing(folder: Path, standing: Standing) -> None:
+    """Writes where trainings stand as a new folder, as `save` does a checkpoint, with the weights to show meanwhile.
+
+    Raises:
+        FileExistsError: the folder exists.
+        OSError: the disk is full or cannot be written.
+    """
+    state = {key: torch.tensor(array) for key, array in standing.weights.items()}
+    atomic.write_folder(folder, {NETWORK_FILE: _network_file(state), STANDING_FILE: standing.to_bytes()})
+
+
+def load_standing(folder: Path) -> Standing:
+    """What `save_standing` wrote. The weights beside it are for others, and not looked at.
+
+    Raises:
+        DamagedCheckpoint: the file is missing or not what was written.
+        OSError: it cannot be read now, which says nothing about what is in it.
+    """
+    try:
+        return Standing.from_bytes((folder / STANDING_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise DamagedCheckpoint(f"{STANDING_FILE}: is missing") from error
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{STANDING_FILE}: {error}") from error
+
+
+def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Module:
+    """The network whose `state_dict` is in a `.pth` file, ours or one that a plain torch script saved.
+
+    Nothing but tensors is unpickled, and keys, shapes, dtype and finiteness are checked before a weight is copied.
+
+    Raises:
+        DamagedCheckpoint: the file is no `state_dict`, or not that of such a network.
+    """
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises what its unpickler, zip reader or storage code happens to raise
+        raise DamagedCheckpoint(f"{path.name}: not a state_dict ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not all(_is_float32(value) for value in state.values()):
+        raise DamagedCheckpoint(f"{path.name}: not a state_dict of float32 tensors")
+    try:
+        # shapes first: a tiny file can claim a tensor of terabytes, and as an array it would be one
+        check_shapes(layout(spec, features, classes).shapes, {key: tuple(value.shape) for key, value in state.items()})
+        check_values(_arrays(state))
+    except InvalidInput as error:
+        raise DamagedCheckpoint(f"{path.name}: {error}") from error
+    network = build(spec, features, classes, seed=0)
+    network.load_state_dict(state)
+    return network
+
+
+def _network_file(state: Mapping[str, Tensor]) -> bytes:
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getvalue()
+
+
+def _is_float32(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.float32 and value.layout == torch.strided
+
+
+def _arrays(state: dict[str, Tensor]) -> dict[str, FloatArray]:
+    return {key: value.detach().contiguous().numpy() for key, value in state.items()}

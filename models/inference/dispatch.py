@@ -1,0 +1,103 @@
+"""What a plan answers: little by numpy, which needs nothing loaded, much by the compiled kernel."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.datasets import DoubleArray, FloatArray, IntArray
+from models.inference import numpy_forward
+from models.networks.plans import Plan
+from models.specs import InvalidInput, ResponseKind
+
+COMPILED_FROM = 1_500_000
+"""Multiplications of an answer from which the kernel makes it, in half the time of numpy: 90,000 points of the
+tutorial's network. Less is not worth the half second and the 60 MiB that a process's first compiled answer takes."""
+
+
+def is_compiled(plan: Plan, points: int) -> bool:
+    """Whether the kernel answers for that many points."""
+    return points * plan.parameters.size >= COMPILED_FROM
+
+
+def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
+    """The network's output for points, float32 (N, D): float32 (N, O).
+
+    Raises:
+        InvalidInput: points of another number of coordinates, or the output of one overflows float32.
+    """
+    _check_features(plan, xy_ND)
+    return numpy_forward.logits(plan, xy_ND)
+
+
+def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
+    """Class probabilities of points, float32 (N, D): float32 (N, K), each row summing to 1.
+
+    Raises:
+        InvalidInput: points of another number of coordinates, or the output of one overflows float32.
+    """
+    _check_features(plan, xy_ND)
+    if is_compiled(plan, len(xy_ND)):
+        from models.inference import compiled
+
+        return compiled.probabilities(plan, xy_ND)
+    return numpy_forward.probabilities(numpy_forward.logits(plan, xy_ND))
+
+
+def _check_features(plan: Plan, xy_ND: FloatArray) -> None:
+    given, wanted = xy_ND.shape[1], plan.features
+    if given != wanted:
+        raise InvalidInput("points", f"each point must have {wanted} coordinates, these have {given}")
+
+
+def responses(
+    plan: Plan, x_W: DoubleArray, y_H: DoubleArray, *, response: ResponseKind, class_index: int
+) -> FloatArray | IntArray:
+    """A response at each point of a grid, of a plan of two features: (H, W), labels int64, all else float32.
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    if is_compiled(plan, len(x_W) * len(y_H)):
+        from models.inference import compiled
+
+        return compiled.responses(plan, x_W, y_H, response=response, class_index=class_index)
+    values_HW = np.empty((len(y_H), len(x_W)), dtype=np.int64 if response == "label" else np.float32)
+    for rows, logit_NO in _by_rows(plan, x_W, y_H):
+        values_HW[rows] = _respond(logit_NO, response, class_index).reshape(-1, len(x_W))
+    return values_HW
+
+
+def outputs(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> FloatArray:
+    """Every output at each point of a grid, of a plan of two features: float32 (O, H, W).
+
+    Raises:
+        InvalidInput: the output of a point overflows float32.
+    """
+    if is_compiled(plan, len(x_W) * len(y_H)):
+        from models.inference import compiled
+
+        return compiled.outputs(plan, x_W, y_H)
+    values_OHW = np.empty((plan.widths[-1], len(y_H), len(x_W)), dtype=np.float32)
+    for rows, logit_NO in _by_rows(plan, x_W, y_H):
+        values_OHW[:, rows] = logit_NO.T.reshape(len(values_OHW), -1, len(x_W))
+    return values_OHW
+
+
+def _by_rows(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> Iterator[tuple[slice, FloatArray]]:
+    """The logits of some rows of a grid after the other, float32 (rows x W, O), about a block of points at a time."""
+    some = max(1, numpy_forward.BLOCK // len(x_W))
+    for start in range(0, len(y_H), some):
+        rows = slice(start, start + some)
+        x_hW, y_hW = np.meshgrid(x_W, y_H[rows])
+        yield rows, numpy_forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32))
+
+
+def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
+    if response == "logit":
+        if logit_NO.shape[1] == 1:
+            return logit_NO[:, 0] if class_index == 1 else -logit_NO[:, 0]
+        return logit_NO[:, class_index]
+    if response == "entropy":
+        return numpy_forward.entropy(logit_NO)
+    prob_NK = numpy_forward.probabilities(logit_NO)
+    return numpy_forward.predicted(prob_NK) if response == "label" else prob_NK[:, class_index]

@@ -1,0 +1,1 @@
+"""Networks: torch modules, their layout in a state dict, and plans."""

@@ -1,0 +1,191 @@
+"""The tutorial's networks as `nn.Module`s, each with the state-dict keys that the tutorial's own script would save."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from models.networks.layouts import LayerLayout, Layout
+from models.specs import Activation, NetworkSpec, output_count
+from models.training.run_state import Array
+
+ACTIVATION_MODULES: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "gelu": lambda: nn.GELU(approximate="tanh"),
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
+
+
+class Logistic(nn.Module):
+    """Logistic regression, a network of one layer: `x @ w + b` with `w` (D, O) and `b` (O,)."""
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(features, outputs))
+        self.b = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """Logits (N, O)."""
+        return x_ND @ self.w + self.b
+
+
+class TwoLayer(nn.Module):
+    """Two layers from raw parameters: `w1` (D, h), `b1` (h,), `w2` (h, O), `b2` (O,); weights start small."""
+
+    def __init__(self, features: int, hidden: int, outputs: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.w1 = nn.Parameter(0.01 * torch.randn(features, hidden))
+        self.b1 = nn.Parameter(torch.zeros(hidden))
+        self.w2 = nn.Parameter(0.01 * torch.randn(hidden, outputs))
+        self.b2 = nn.Parameter(torch.zeros(outputs))
+        self.activation = activation
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """Logits (N, O)."""
+        hidden_NI: Tensor = self.activation(x_ND @ self.w1 + self.b1)
+        return hidden_NI @ self.w2 + self.b2
+
+
+class Named(nn.Module):
+    """Layers by name: `layer1` is linear, `layer2` its activation, and so on to the last, a linear one."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        for i, layer in enumerate(layers, start=1):
+            self.add_module(f"layer{i}", layer)
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """Logits (N, O)."""
+        for layer in self._modules.values():
+            assert layer is not None
+            x_ND = layer(x_ND)
+        return x_ND
+
+
+class Residual(nn.Module):
+    """Two branches added: `layer1`, linear, and `layer2`, a stack with hidden layers, both from the input."""
+
+    def __init__(self, branch: nn.Linear, stack: nn.Sequential) -> None:
+        super().__init__()
+        self.layer1 = branch
+        self.layer2 = stack
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """Logits (N, O)."""
+        x1_NO: Tensor = self.layer1(x_ND)
+        x2_NO: Tensor = self.layer2(x_ND)
+        return x1_NO + x2_NO
+
+
+def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Module:
+    """A new network for points of `features` coordinates; the same seed gives the same weights.
+
+    torch's global generator is left as it was.
+    """
+    outputs = output_count(classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        match spec.kind:
+            case "logistic":
+                return Logistic(features, outputs)
+            case "two_layer":
+                return TwoLayer(features, spec.widths[0], outputs, ACTIVATION_MODULES[spec.activation]())
+            case "sequential":
+                return nn.Sequential(*_layers(spec, features, outputs))
+            case "module":
+                return Named(_layers(spec, features, outputs))
+            case "residual":
+                return Residual(nn.Linear(features, outputs), nn.Sequential(*_layers(spec, features, outputs)))
+
+
+def _layers(spec: NetworkSpec, features: int, outputs: int) -> list[nn.Module]:
+    """Linear, activation, linear, activation, ..., linear."""
+    layers: list[nn.Module] = []
+    inputs = features
+    for width in spec.widths:
+        layers += [nn.Linear(inputs, width), ACTIVATION_MODULES[spec.activation]()]
+        inputs = width
+    return [*layers, nn.Linear(inputs, outputs)]
+
+
+def arrays_of(network: nn.Module) -> dict[str, Array]:
+    """The state dict of a network as arrays, contiguous copies."""
+    return {key: value.detach().numpy().copy() for key, value in network.state_dict().items()}
+
+
+def layout_of(network: nn.Module) -> Layout | None:
+    """Where the dense layers of a network lie in its state dict, if that is all it is made of; else None.
+
+    Known are the networks of this module and every plain `nn.Sequential` of `nn.Linear` and activations of ours, the
+    first of them linear, with biases, float32, every parameter trained and none shared.
+    """
+    parameters = list(network.parameters())
+    plain = all(value.requires_grad and value.dtype == torch.float32 for value in parameters)
+    if not plain or len(parameters) != len(network.state_dict()):
+        return None
+    # subclasses may compute something else
+    if type(network) is Logistic:
+        return Layout((_raw_layer("w", "b", network.w, "identity"),), None)
+    if type(network) is TwoLayer:
+        activation = _activation_of(network.activation)
+        first = activation and _raw_layer("w1", "b1", network.w1, activation)
+        return Layout((first, _raw_layer("w2", "b2", network.w2, "identity")), None) if first else None
+    if type(network) is Residual:
+        return _residual(network)
+    if type(network) in (nn.Sequential, Named):
+        stack = _stack("", network._modules)
+        return Layout(stack, None) if stack else None
+    return None
+
+
+def _residual(network: Residual) -> Layout | None:
+    if type(network.layer2) is not nn.Sequential:
+        return None
+    branch, stack = _stack("", {"layer1": network.layer1}), _stack("layer2.", network.layer2._modules)
+    if not branch or not stack:
+        return None
+    ends = stack[0].inputs, stack[-1].outputs
+    # an activation at the end of the stack would come before the sum
+    fits = ends == (branch[0].inputs, branch[0].outputs) and stack[-1].activation == "identity"
+    return Layout(stack, branch[0]) if fits else None
+
+
+def _raw_layer(weight: str, bias: str, parameter: nn.Parameter, activation: Activation) -> LayerLayout:
+    inputs, outputs = parameter.shape
+    return LayerLayout(weight, bias, inputs, outputs, activation, input_major=True)
+
+
+def _stack(prefix: str, modules: Mapping[str, nn.Module | None]) -> tuple[LayerLayout, ...] | None:
+    """The layers of a chain of linear modules, with an activation or none behind each; None if it is no such chain."""
+    layers: list[LayerLayout] = []
+    open_for_activation = False
+    for name, child in modules.items():
+        if type(child) is nn.Linear and child.bias is not None:
+            key = f"{prefix}{name}"
+            names = f"{key}.weight", f"{key}.bias"
+            layers.append(LayerLayout(*names, child.in_features, child.out_features, "identity", input_major=False))
+            open_for_activation = True
+            continue
+        activation = _activation_of(child) if child else None
+        if activation is None or not open_for_activation:
+            return None
+        layers[-1] = replace(layers[-1], activation=activation)
+        open_for_activation = False
+    fits = all(above.outputs == below.inputs for above, below in pairwise(layers))
+    return tuple(layers) if layers and fits else None
+
+
+def _activation_of(module: nn.Module) -> Activation | None:
+    """The activation that a module computes, settings included."""
+    return _KNOWN.get((type(module), module.extra_repr()))
+
+
+_KNOWN = {(type(make()), make().extra_repr()): name for name, make in ACTIVATION_MODULES.items()}

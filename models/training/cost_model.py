@@ -1,0 +1,55 @@
+"""Which implementation trains a network faster, by what a step of each costs.
+
+The constants were measured on one core, an AMD EPYC with AVX2. What they decide depends little on them: the kernel is
+far ahead, but where it does in loops what torch does by matrix products.
+"""
+
+from models.kernel.structures import BLAS_FROM
+from models.networks.layouts import Layout
+from models.specs import Implementation
+
+TORCH_STEP_S = 180e-6
+"""What a step of eager torch takes for nothing, the optimiser included."""
+
+TORCH_LAYER_S = 110e-6
+"""What it takes more for each layer."""
+
+COMPILED_STEP_S = 1e-6
+"""What a step of the kernel takes for nothing."""
+
+BLAS_S = 0.08e-9
+"""For each weight and point, three products by BLAS: forward, backward, and for the gradient."""
+
+LOOPS_S = 0.16e-9
+"""The same three in the kernel's loops."""
+
+TORCH_VALUE_S = 4e-9
+"""For each point and output of a layer, the activation and its derivative by torch; more where they leave the cache."""
+
+COMPILED_VALUE_S = 1e-9
+"""The same in the kernel."""
+
+
+def faster(layout: Layout, points: int) -> Implementation:
+    """The implementation that makes a step on that many points in less time."""
+    return "compiled" if _compiled_s(layout, points) <= _torch_s(layout, points) else "torch"
+
+
+def _compiled_s(layout: Layout, points: int) -> float:
+    stack = [layer.inputs * layer.outputs for layer in layout.stack]
+    in_loops = [weights for weights in stack if weights < BLAS_FROM]
+    if layout.branch:
+        in_loops.append(layout.branch.inputs * layout.branch.outputs)
+    by_blas = sum(weights for weights in stack if weights >= BLAS_FROM)
+    point_s = LOOPS_S * sum(in_loops) + BLAS_S * by_blas + COMPILED_VALUE_S * _values(layout)
+    return COMPILED_STEP_S + points * point_s
+
+
+def _torch_s(layout: Layout, points: int) -> float:
+    layers = len(layout.stack) + (layout.branch is not None)
+    point_s = BLAS_S * layout.weights + TORCH_VALUE_S * _values(layout)
+    return TORCH_STEP_S + TORCH_LAYER_S * layers + points * point_s
+
+
+def _values(layout: Layout) -> int:
+    return sum(layer.outputs for layer in layout.stack)

@@ -1,0 +1,1 @@
+"""HTTP itself, whatever the resource: middleware, request bodies, content negotiation, caching, problems."""

@@ -1,0 +1,1 @@
+"""Answers of published versions: predictions and boundary grids."""

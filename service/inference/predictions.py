@@ -1,0 +1,118 @@
+"""Answers for published versions: classes of points. Boundary grids are in `service.inference.grids`."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from models.boundary import grids
+from models.boundary.certified import nearest as nearest_change
+from models.boundary.certified.nearest import Nearest
+from models.datasets import FloatArray, IntArray
+from models.inference import dispatch, numpy_forward
+from models.limits import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, MAX_NEAREST_POINTS
+from models.specs import InvalidInput
+from service.registry.registry import LoadedVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionRequest:
+    """What somebody wants to know of some points.
+
+    Attributes:
+        threshold: of two classes, the probability of the second above which a point is given its label; None is 0.5.
+        logits: whether the network's output itself is wanted.
+        nearest: whether the nearest point of another label is wanted, of points in the plane.
+    """
+
+    threshold: float | None = None
+    logits: bool = False
+    nearest: bool = False
+
+    @property
+    def level(self) -> float:
+        """The threshold as a logit."""
+        return 0.0 if self.threshold is None else math.log(self.threshold / (1 - self.threshold))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The classes of some points.
+
+    Attributes:
+        prob_NK: float32 (N, K), each row summing to 1.
+        level: the threshold of the request, as a logit.
+        logit_NO: float32 (N, O), the network's output, O = 1 for two classes; None if it was not wanted.
+        nearest: the nearest points of another label; None if they were not wanted.
+    """
+
+    prob_NK: FloatArray
+    level: float
+    logit_NO: FloatArray | None
+    nearest: Nearest | None
+
+    @cached_property
+    def best_N(self) -> IntArray:
+        """Int64 (N,): the index of each point's class, the most probable or what the threshold says."""
+        return numpy_forward.predicted(self.prob_NK, level=self.level)
+
+    @property
+    def margin_N(self) -> FloatArray:
+        """Float32 (N,): how much more probable each point's class is than the likeliest other.
+
+        Negative where a threshold overrules the more probable class.
+        """
+        own_N1 = np.take_along_axis(self.prob_NK, self.best_N[:, None], axis=1)
+        others_NK = self.prob_NK.copy()
+        np.put_along_axis(others_NK, self.best_N[:, None], -np.inf, axis=1)
+        margin_N: FloatArray = own_N1[:, 0] - others_NK.max(axis=1)
+        return margin_N
+
+
+_DEFAULT = PredictionRequest()
+
+
+def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionRequest = _DEFAULT) -> Prediction:
+    """The class of each point, float32 (N, D).
+
+    Raises:
+        InvalidInput: the points have another number of coordinates, are too many or too large for the network, or
+            a threshold or the nearest points are wanted of a model that has none.
+    """
+    plan = version.plan
+    if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
+        raise InvalidInput("points", "too many at once for a network of this size: send them in several requests")
+    if request.threshold is not None and plan.classes > 2:
+        raise InvalidInput("threshold", f"is for models of two classes, this one has {plan.classes}")
+    nearest = _nearest(version, xy_ND, request.level) if request.nearest else None
+    logit_NO = None
+    if request.logits:
+        logit_NO = dispatch.logits(plan, xy_ND)
+        prob_NK = numpy_forward.probabilities(logit_NO)
+    else:
+        prob_NK = dispatch.probabilities(plan, xy_ND)
+    return Prediction(prob_NK, request.level, logit_NO, nearest)
+
+
+def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:
+    """Looked for as far as the window of the version's grids is wide, from corner to corner."""
+    if version.plan.features != 2:
+        raise InvalidInput("nearest", f"is for points in the plane, this model's have {version.plan.features} features")
+    if len(xy_ND) > MAX_NEAREST_POINTS:
+        raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points at once: each takes a search")
+    window = [grids.padded(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
+    radius = math.hypot(*(high - low for low, high in window))
+    most = nearest_change.most_points(version.plan)
+    if len(xy_ND) > most:
+        limit = f"at most {most:,} points at once for a network of this size" if most else "the network is too large"
+        raise InvalidInput("nearest", limit)
+    try:
+        return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
+    except InvalidInput:
+        raise InvalidInput("points", "too far out to search around: the network's output overflows float32") from None
+
+
+def work(version: LoadedVersion, points: int) -> int:
+    """What answering for that many points costs, in multiplications."""
+    return points * version.plan.parameters.size

@@ -1,0 +1,1 @@
+"""Whatever runs beside requests in the event loop: events and frames of jobs, and background tasks."""

@@ -1,0 +1,123 @@
+"""Boundary frames: how the classes part while a network is trained, as events that all who watch share."""
+
+import base64
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+import safetensors.numpy
+
+from models.boundary import grids
+from models.datasets import Label
+from models.limits import MAX_ANSWER_WORK
+from models.networks.layouts import Layout, layout
+from models.networks.plans import Plan, plan_of
+from models.specs import (
+    GridSpec,
+    InvalidInput,
+    NetworkSpec,
+    ResponseKind,
+)
+from service.http import sse
+from service.inference.grids import Window, placed
+from service.jobs import training_data
+from service.records import Job, Snapshot
+from service.registry.registry import LoadedVersion
+from service.store.files import Files
+
+MIN_CELLS = 8
+"""Fewest columns, and rows, of a frame."""
+
+MAX_CELLS = 256
+"""Most columns, and rows, of a frame: it is then 87 KB, twenty times a second."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all frames of a job in training have in common.
+
+    Attributes:
+        layout: of the network that is trained.
+        classes: in the order of the network's outputs.
+        x, y: the edges of the window, in data units.
+    """
+
+    layout: Layout
+    classes: tuple[Label, ...]
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    @classmethod
+    def of(cls, job: Job, files: Files) -> "Scene":
+        """The scene of a job whose points have two coordinates.
+
+        Raises:
+            DamagedData, OSError: its points cannot be read back.
+        """
+        points = training_data.load(files, job.id, job.data, job.data_digest)
+        low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
+        x, y = (grids.padded(*ends) for ends in zip(low, high, strict=True))
+        return cls(layout(NetworkSpec(**job.network), 2, len(points.classes)), points.classes, x, y)
+
+    def require(self, cells: int) -> None:
+        """Refuses frames that would take too long.
+
+        Raises:
+            InvalidInput: frames of `cells` x `cells` are too much for a network of this size.
+        """
+        if cells * cells * self.layout.weights > MAX_ANSWER_WORK:
+            raise InvalidInput("boundary", "too many cells for a network of this size")
+
+    def frames(self, job_id: str, snapshot: Snapshot, sizes: Collection[int]) -> dict[int, bytes]:
+        """The frames of some sizes, as events; empty where the weights have grown out of what can be shown."""
+        try:
+            plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights))
+            return {cells: _event(job_id, snapshot.epoch, self.classes, plan, self._spec(cells)) for cells in sizes}
+        except InvalidInput:
+            return dict.fromkeys(sizes, b"")
+
+    def _spec(self, cells: int) -> GridSpec:
+        (x_min, x_max), (y_min, y_max) = self.x, self.y
+        return GridSpec(x_min=x_min, x_max=x_max, y_min=y_min, y_max=y_max, width=cells, height=cells)
+
+
+def require_plane(jobs: Collection[Job]) -> None:
+    """Refuses jobs that have no boundary in the plane.
+
+    Raises:
+        InvalidInput: the points of one of them have not two coordinates.
+    """
+    for job in jobs:
+        if "dataset" not in job.data and job.data["features"] != 2:
+            raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
+
+
+def last_frame(job_id: str, version: LoadedVersion, cells: int) -> bytes:
+    """The frame of the version that a job has published, as an event.
+
+    Raises:
+        InvalidInput: there is none that can be shown.
+    """
+    place = placed(version, Window(width=cells))
+    return _event(job_id, version.card.epochs, version.card.classes, place.plan, place.spec)
+
+
+def _event(job_id: str, epoch: int, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> bytes:
+    of_two = len(classes) == 2
+    response: ResponseKind = "probability" if of_two else "label"
+    values_HW = grids.evaluate(plan, spec, response=response, class_index=1).values_HW
+    bytes_HW = np.rint(values_HW * 255 if of_two else values_HW).astype(np.uint8)
+    data: Mapping[str, object] = {
+        "job": job_id,
+        "epoch": epoch,
+        "response": response,
+        "classes": classes,
+        "x_min": spec.x_min,
+        "x_max": spec.x_max,
+        "y_min": spec.y_min,
+        "y_max": spec.y_max,
+        "shape": bytes_HW.shape,
+        "values": base64.b64encode(bytes_HW.tobytes()).decode(),
+    }
+    return sse.event("boundary", orjson.dumps(data))

@@ -1,0 +1,1 @@
+"""The published versions that this process serves."""

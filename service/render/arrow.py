@@ -1,0 +1,141 @@
+"""Arrow IPC streams as bodies, `application/vnd.apache.arrow.stream`, where pyarrow is installed.
+
+pyarrow is loaded by the first body of the kind: it takes some 60 MiB.
+"""
+
+import importlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from models.datasets import DoubleArray, FloatArray, IntArray, bounded
+from models.limits import MAX_FEATURES
+from models.specs import InvalidInput
+from service.errors import NotAcceptable, ServiceError, UnsupportedMediaType
+from service.registry.registry import LoadedVersion
+
+MEDIA_TYPE = "application/vnd.apache.arrow.stream"
+
+MAX_BATCHES = 1_000
+"""Of a stream: each takes a tenth of a millisecond, whatever it holds."""
+
+_HEADER, _LENGTH, _COMPRESSION = 8, 4, 10  # fields of a message and its record batch, by Arrow's format/Message.fbs
+
+
+def decode_points(content: bytes, *, max_points: int) -> FloatArray:
+    """Points, float32 (N, D), from a stream whose columns are the D coordinates, or whose one column is lists of D.
+
+    Raises:
+        InvalidInput: it is no such stream, or holds something other than N points, or a number that is out of bounds.
+        UnsupportedMediaType: pyarrow is not installed.
+    """
+    pa = _pyarrow(UnsupportedMediaType)
+    try:
+        batches = list(_batches(pa, content, max_points))
+    except InvalidInput:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, IndexError, struct.error, EOFError) as error:
+        raise InvalidInput("body", "must be an Arrow IPC stream of record batches, without compression") from error
+    if not batches:
+        raise InvalidInput("points", "at least one")
+    return bounded(np.concatenate(batches))
+
+
+def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[Any, Any]]:
+    """The points of each batch, (n, D). No batch is unpacked before its header says that it is small enough."""
+    reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(content))
+    first = next(iter(reader), None)
+    if first is None:
+        raise EOFError
+    schema = pa.ipc.read_schema(first)
+    _check_columns(pa, schema)
+    left = max_points
+    for number, message in enumerate(reader):
+        if number == MAX_BATCHES:
+            raise InvalidInput("body", f"at most {MAX_BATCHES:,} batches")
+        length, compressed = _record_batch(message.metadata.to_pybytes())
+        left -= length
+        if left < 0:
+            raise InvalidInput("points", f"at most {max_points:,} points in one request")
+        if message.type != "record batch" or compressed:
+            raise ValueError
+        batch = pa.ipc.read_record_batch(message, schema)
+        batch.validate(full=True)
+        if batch.num_rows:
+            yield _points(batch)
+
+
+def _check_columns(pa: Any, schema: Any) -> None:
+    kinds = {pa.float32(), pa.float64()}
+    count = len(schema)
+    if count == 1 and pa.types.is_fixed_size_list(schema.field(0).type):  # its size is a number in a header: any at all
+        is_float, count = schema.field(0).type.value_type in kinds, schema.field(0).type.list_size
+    else:
+        is_float = count <= MAX_FEATURES and set(schema.types) <= kinds
+    if not is_float or not 1 <= count <= MAX_FEATURES:
+        raise InvalidInput(
+            "body", f"must have 1 to {MAX_FEATURES:,} columns of float32 or float64, or one of fixed-size lists of them"
+        )
+
+
+def _points(batch: Any) -> np.ndarray[Any, Any]:
+    columns = batch.columns
+    if any(column.null_count for column in columns):
+        raise InvalidInput("body", "must have no nulls")
+    if hasattr(columns[0], "flatten"):
+        values = columns[0].flatten()
+        if values.null_count:
+            raise InvalidInput("body", "must have no nulls")
+        rows: np.ndarray[Any, Any] = values.to_numpy().reshape(batch.num_rows, -1)
+        return rows
+    return np.column_stack([column.to_numpy() for column in columns])
+
+
+def _record_batch(metadata: bytes) -> tuple[int, bool]:
+    """How many rows a batch has, and whether it is compressed, which pyarrow tells only once it has unpacked it."""
+    from flatbuffers import encode, number_types, table
+
+    root = encode.Get(number_types.UOffsetTFlags.packer_type, metadata, 0)
+    message = table.Table(metadata, root)
+    header = table.Table(metadata, message.Indirect(message.Offset(_HEADER) + message.Pos))
+    length = header.Offset(_LENGTH)
+    rows = header.Get(number_types.Int64Flags, length + header.Pos) if length else 0
+    if rows < 0:
+        raise ValueError
+    return rows, header.Offset(_COMPRESSION) != 0
+
+
+def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArray | IntArray]) -> bytes:
+    """A stream of one batch: (N,) columns as they are, (N, C) ones as lists of C; `labels` as the labels themselves.
+
+    Raises:
+        NotAcceptable: pyarrow is not installed.
+    """
+    pa = _pyarrow(NotAcceptable)
+    arrays = {}
+    for name, column in columns.items():
+        if name == "labels":
+            arrays[name] = pa.array(version.card.classes).take(pa.array(column))
+        elif column.ndim == 2:
+            flat = pa.array(np.ascontiguousarray(column).ravel())
+            arrays[name] = pa.FixedSizeListArray.from_arrays(flat, column.shape[1])
+        else:
+            arrays[name] = pa.array(column)
+    published = version.published
+    about = {"model": published.model, "version": published.version, "classes": version.card.classes}
+    batch = pa.record_batch(arrays).replace_schema_metadata({"separatrix": json.dumps(about)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _pyarrow(refusal: type[ServiceError]) -> Any:
+    try:
+        return importlib.import_module("pyarrow")
+    except ImportError:
+        raise refusal("Arrow needs pyarrow where the service runs: pip install 'separatrix[arrow]'.") from None

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+
+from models.boundary.grids import evaluate, padded
+from models.networks.layouts import layout
+from models.networks.modules import build
+from models.networks.plans import Plan, plan_of
+from models.specs import GridSpec, InvalidInput, NetworkSpec
+
+
+def made(features: int = 2, classes: int = 2) -> tuple[torch.nn.Module, Plan]:
+    spec = NetworkSpec(hidden=(8,))
+    network = build(spec, features, classes, seed=4)
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    return network, plan_of(layout(spec, features, classes), state)
+
+
+def window(width: int, height: int) -> GridSpec:
+    return GridSpec(x_min=-3.0, x_max=5.0, y_min=-1.0, y_max=2.0, width=width, height=height)
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 2), (7, 301), (900, 11), (4_096, 3)])
+def test_a_grid_made_in_blocks_is_one_forward_pass_over_the_mesh(width: int, height: int) -> None:
+    network, plan = made()
+    grid = evaluate(plan, window(width, height), response="probability", class_index=1)
+
+    xx, yy = np.meshgrid(np.linspace(-3, 5, width), np.linspace(-1, 2, height))
+    mesh = torch.from_numpy(np.c_[xx.ravel(), yy.ravel()].astype(np.float32))
+    with torch.no_grad():
+        expected = torch.sigmoid(network(mesh)).numpy().reshape(height, width)
+
+    np.testing.assert_allclose(grid.values_HW, expected, atol=1e-6)
+    np.testing.assert_array_equal(grid.x_W, xx[0])
+    np.testing.assert_array_equal(grid.y_H, yy[:, 0])
+    assert grid.values_HW.dtype == np.float32
+
+
+def test_labels_are_the_most_probable_classes_and_logits_go_with_their_class() -> None:
+    network, plan = made(classes=3)
+    spec = window(20, 10)
+    stacked = np.stack([evaluate(plan, spec, response="logit", class_index=k).values_HW for k in range(3)], axis=-1)
+    label = evaluate(plan, spec, response="label", class_index=0).values_HW
+    np.testing.assert_array_equal(label, stacked.argmax(axis=-1))
+    assert label.dtype == np.int64
+
+    xx, yy = np.meshgrid(np.linspace(-3, 5, 20), np.linspace(-1, 2, 10))
+    with torch.no_grad():
+        expected = network(torch.from_numpy(np.c_[xx.ravel(), yy.ravel()].astype(np.float32)))
+    np.testing.assert_allclose(stacked.reshape(-1, 3), expected.numpy(), atol=1e-5)
+
+
+def test_the_logits_of_two_classes_mirror_each_other() -> None:
+    _, plan = made()
+    first, second = (evaluate(plan, window(5, 5), response="logit", class_index=k).values_HW for k in (0, 1))
+    np.testing.assert_array_equal(first, -second)
+
+
+def test_the_default_window_is_the_range_of_the_data_and_one_around_it() -> None:
+    assert padded(-4.0, 3.0) == (-5.0, 4.0)
+    assert padded(1e30, 2e30) == (1e30 - 2e24, 2e30 + 2e24)
+
+
+def test_a_network_of_other_than_two_features_has_no_grid() -> None:
+    _, plan = made(features=3)
+    with pytest.raises(InvalidInput, match="2 features"):
+        evaluate(plan, window(2, 2), response="label", class_index=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"x_min": 6.0}, "x_max"),
+        ({"y_max": -1.0}, "y_max"),
+        ({"x_max": float("inf")}, "x_max"),
+        ({"y_min": float("nan")}, "y_min"),
+        ({"width": 1}, "resolution"),
+        ({"height": 0}, "resolution"),
+        ({"width": 4_097}, "resolution"),
+        ({"width": 2_000, "height": 2_000}, "resolution"),
+    ],
+)
+def test_a_grid_out_of_bounds_is_refused_by_the_name_of_the_field(change: dict[str, float], field: str) -> None:
+    good = {"x_min": -1.0, "x_max": 1.0, "y_min": -1.0, "y_max": 1.0, "width": 10, "height": 10}
+    with pytest.raises(InvalidInput) as refused:
+        GridSpec(**good | change)  # type: ignore[arg-type]
+    assert refused.value.field == field

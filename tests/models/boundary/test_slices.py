@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.boundary import grids, hidden_space, slices
+from models.checkpoints.cards import Card
+from models.inference import numpy_forward
+from models.networks.layouts import layout
+from models.networks.modules import build
+from models.networks.plans import Plan, plan_of
+from models.specs import ACTIVATIONS, Activation, GridSpec, InvalidInput, NetworkKind, NetworkSpec
+from tests.models.checkpoints.test_checkpoints import card_for
+
+POINTS = np.random.default_rng(5).normal(0, 2, (200, 5)).astype(np.float32)
+
+
+def made(kind: NetworkKind, activation: Activation = "tanh", features: int = 5) -> tuple[nn.Module, Plan]:
+    hidden = {"logistic": (), "two_layer": (6,)}.get(kind, (6, 4))
+    spec = NetworkSpec(kind=kind, hidden=hidden, activation=activation)
+    network = build(spec, features, 3, seed=9)
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    return network, plan_of(layout(spec, features, 3), state)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "two_layer", "residual"])
+@pytest.mark.parametrize("axes", [(0, 1), (4, 2), (3,), (2, 0, 1, 4, 3)])
+def test_a_slice_answers_as_the_whole_does_where_the_other_features_have_their_values(
+    kind: NetworkKind, axes: tuple[int, ...]
+) -> None:
+    network, plan = made(kind)
+    others = [d for d in range(5) if d not in axes]
+    at = np.linspace(-2, 3, len(others)).tolist()
+    sliced = slices.sliced(plan, axes, at)
+    assert sliced.features == len(axes)
+    whole_N5 = POINTS.copy()
+    whole_N5[:, others] = at
+    with torch.no_grad():
+        expected = network.double()(torch.from_numpy(whole_N5).double()).numpy()
+    np.testing.assert_allclose(numpy_forward.logits(sliced, whole_N5[:, list(axes)]), expected, atol=1e-5)
+
+
+def test_all_features_in_their_order_are_the_plan_itself() -> None:
+    _, plan = made("residual")
+    assert slices.sliced(plan, (0, 1, 2, 3, 4), ()) is plan
+
+
+def test_a_second_feature_may_be_added_that_changes_nothing() -> None:
+    _, plan = made("residual", features=1)
+    wide = slices.widened(plan)
+    both_N2 = POINTS[:, :2]
+    np.testing.assert_array_equal(numpy_forward.logits(wide, both_N2), numpy_forward.logits(plan, both_N2[:, :1]))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_hidden_layer_gives_its_activations_and_a_unit_its_own(activation: Activation) -> None:
+    _, plan = made("residual", activation)
+    assert slices.hidden_widths(plan) == (6, 4)
+    first, second = slices.hidden(plan, 0), slices.hidden(plan, 1)
+    assert (first.widths, second.widths) == ((5, 6), (5, 6, 4))
+    assert not second.has_branch
+    activation_NU = numpy_forward.logits(second, POINTS)
+    on_top = plan.layers[2].weight_OI @ activation_NU.T + plan.layers[2].bias_O1
+    beside = plan.layers[3].weight_OI @ POINTS.T + plan.layers[3].bias_O1
+    np.testing.assert_allclose((on_top + beside).T, numpy_forward.logits(plan, POINTS), atol=1e-5)
+    for index in range(4):
+        of_unit = numpy_forward.logits(slices.unit(plan, 1, index), POINTS)[:, 0]
+        np.testing.assert_allclose(of_unit, activation_NU[:, index], atol=1e-6)
+
+
+def test_a_card_without_medians_is_read_and_has_the_middle_of_the_range_in_their_place() -> None:
+    old = card_for(NetworkSpec())
+    assert old.median == ()
+    assert old.middle == tuple((low + high) / 2 for low, high in zip(old.low, old.high, strict=True))
+    new = Card(**{**vars(old), "median": (0.5, -1.5)})
+    assert Card.from_json(new.to_json()) == new
+    assert new.middle == (0.5, -1.5)
+
+
+def test_a_warp_of_a_layer_that_does_nothing_explains_nothing() -> None:
+    plan = Plan((2, 3, 1), ("relu", "identity"), False, np.r_[np.zeros(8), -1, np.zeros(4)].astype(np.float32))
+    spec = GridSpec(x_min=-1, x_max=1, y_min=-1, y_max=1, width=5, height=4)
+    warp = hidden_space.warped(plan, spec, 0, "principal")
+    assert warp.explained_2 is not None
+    assert warp.explained_2.tolist() == [0, 0]
+    assert not warp.values_HW2.any()
+
+
+def test_a_grid_needs_as_many_features_as_it_has_axes() -> None:
+    _, plan = made("two_layer")
+    with pytest.raises(InvalidInput, match="1 features"):
+        grids.evaluate(plan, GridSpec(x_min=0, x_max=1, width=3), response="label", class_index=0)

@@ -1,0 +1,455 @@
+"""Trainings that were stopped, however often and wherever, end as those that were not."""
+
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from models.checkpoints import torch_files
+from models.checkpoints.cards import NETWORK_FILE, DamagedCheckpoint
+from models.checkpoints.torch_files import STANDING_FILE
+from models.datasets import FloatArray, LabelledPoints, from_rows, generate, split
+from models.inference.compiled import CompiledRun
+from models.networks.modules import arrays_of, build, layout_of
+from models.networks.plans import plan_of
+from models.specs import DatasetSpec, Implementation, NetworkSpec, TrainingSpec
+from models.training.resume_state import Standing
+from models.training.run_state import RunState
+from models.training.runs import Epochs, Run
+from models.training.torch_run import TorchRun
+from models.training.train import (
+    Observer,
+    Trained,
+    train,
+    train_best,
+)
+
+POINTS = generate(DatasetSpec(n=60))
+NETWORK = NetworkSpec(hidden=(4,))
+NOISE = from_rows(np.random.default_rng(0).normal(size=(60, 2)).tolist(), [0, 1] * 30)
+
+
+class Watch(Observer):
+    """Stops a training at its `stop_at`-th question, if ever, and keeps what it tells."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.left = stop_at
+        self.figures: dict[int, list[tuple[float, ...]]] = {}
+        self.entered = threading.Lock()
+
+    def should_stop(self) -> bool:
+        with self.alone():
+            if self.left is None:
+                return False
+            self.left -= 1
+            return self.left < 0
+
+    def note_epochs(self, restart: int, epochs: Epochs) -> None:
+        with self.alone():
+            columns = (epochs.loss_E, epochs.accuracy_E, epochs.validation_loss_E, epochs.validation_accuracy_E)
+            numbers = range(epochs.first, epochs.first + len(epochs))
+            rows = zip(numbers, *(column for column in columns if column is not None), strict=True)
+            self.figures.setdefault(restart, []).extend(tuple(map(float, row)) for row in rows)
+
+    def alone(self) -> threading.Lock:
+        assert not self.entered.locked(), "called from two threads at a time"
+        return self.entered
+
+
+Case = tuple[LabelledPoints, NetworkSpec, dict[str, Any]]
+
+
+def case(epochs: int, points: LabelledPoints = POINTS, network: NetworkSpec = NETWORK, **training: Any) -> Case:
+    return points, network, {"epochs": epochs, "learning_rate": 0.1, "seed": 3} | training
+
+
+CASES = {
+    "sgd": case(200, learning_rate=1.0),
+    "momentum": case(200, momentum=0.9),
+    "adam": case(200, optimizer="adam", weight_decay=0.01),
+    "batches": case(30, batch_size=7),
+    "batches with momentum": case(20, batch_size=25, momentum=0.9, weight_decay=0.01),
+    "batches by adam": case(20, batch_size=25, optimizer="adam", weight_decay=0.01),
+    "one batch": case(50, batch_size=100),
+    "validation": case(100, validation_fraction=0.3),
+    "stalls": case(2_000, NOISE, learning_rate=0.5, patience=8, min_delta=1e-3),
+    "stalls by validation": case(500, NOISE, batch_size=7, validation_fraction=0.3, patience=9, min_delta=0.0),
+    "classes": case(
+        20,
+        generate(DatasetSpec(dataset="gaussians", classes=3, n=50)),
+        NetworkSpec(kind="residual", hidden=(3, 5)),
+        batch_size=8,
+    ),
+    "diverges": case(500, network=NetworkSpec(hidden=(4, 4), activation="identity"), learning_rate=1_000.0),
+    "diverges in batches": case(
+        500, network=NetworkSpec(hidden=(4, 4), activation="identity"), learning_rate=400.0, batch_size=7
+    ),
+}
+
+ENDINGS = {"stalls": "stalled", "diverges": "diverged"}
+
+
+def trained(
+    name: str,
+    implementation: Implementation,
+    observer: Observer,
+    resume: Standing | None = None,
+    *,
+    threads: int = 1,
+    restarts: int = 1,
+) -> Trained:
+    points, network, training = CASES[name]
+    spec = TrainingSpec(implementation=implementation, restarts=restarts, **training)
+    return train_best(
+        lambda seed: build(network, points.features, len(points.classes), seed=seed),
+        points,
+        spec,
+        threads=threads,
+        observer=observer,
+        resume=resume,
+    )
+
+
+@cache
+def unbroken(name: str, implementation: Implementation, restarts: int = 1) -> tuple[Trained, Watch]:
+    watch = Watch()
+    return trained(name, implementation, watch, restarts=restarts), watch
+
+
+def bits(network: nn.Module) -> dict[str, bytes]:
+    return {key: value.numpy().tobytes() for key, value in network.state_dict().items()}
+
+
+def assert_same(one: Trained, other: Trained) -> None:
+    assert one.best is not None
+    assert other.best is not None
+    assert one.best.outcome == other.best.outcome
+    assert one.restarts == other.restarts
+    assert bits(one.best.network) == bits(other.best.network)
+
+
+def resumed(
+    stops: Iterator[int], name: str, implementation: Implementation, *, threads: int = 1, restarts: int = 1
+) -> tuple[Trained, dict[int, list[tuple[float, ...]]]]:
+    """Stopped again and again, and what it told of each restart."""
+    told: dict[int, list[tuple[float, ...]]] = {}
+    standing = None
+    while True:
+        watch = Watch(next(stops, None))
+        result = trained(name, implementation, watch, standing, threads=threads, restarts=restarts)
+        for restart, figures in watch.figures.items():
+            told.setdefault(restart, []).extend(figures)
+        if result.best is not None:
+            assert result.standing is None
+            return result, told
+        assert result.standing is not None
+        assert {restart.ending for restart in result.restarts} >= {"stopped"}
+        begun = {number: one.epochs for number, one in enumerate(result.restarts) if one.epochs}
+        assert {number: passes for number, passes in result.standing.passes.items() if passes} == begun
+        standing = Standing.from_bytes(result.standing.to_bytes())
+
+
+some_stops = st.lists(st.integers(0, 12) | st.integers(0, 150), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=4, deadline=None)
+@given(stops=some_stops)
+def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
+    name: str, implementation: Implementation, stops: list[int]
+) -> None:
+    whole, watch = unbroken(name, implementation)
+    again, told = resumed(iter(stops), name, implementation)
+    assert_same(again, whole)
+    assert told == watch.figures
+    assert whole.restarts[0].ending == ENDINGS.get(name.split(maxsplit=1)[0], "finished")
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_a_training_may_be_stopped_after_every_single_step(implementation: Implementation) -> None:
+    whole, watch = unbroken("batches by adam", implementation)
+    stops = iter([2] * 100)  # asked before it begins, before its first step, and after that
+    again, told = resumed(stops, "batches by adam", implementation)
+    assert len([*stops]) == 100 - 20 * 3
+    assert_same(again, whole)
+    assert told == watch.figures
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+@settings(max_examples=4, deadline=None)
+@given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=5), threads=st.sampled_from([1, 2]))
+def test_several_that_were_stopped_end_as_if_they_had_not_been(
+    implementation: Implementation, stops: list[int], threads: int
+) -> None:
+    whole, watch = unbroken("batches by adam", implementation, restarts=5)
+    again, told = resumed(iter(stops), "batches by adam", implementation, threads=threads, restarts=5)
+    assert_same(again, whole)
+    assert told == watch.figures
+
+
+class Keeper(Watch):
+    """Wants a standing at every second question, and weights at every third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.standings: list[Standing] = []
+        self.weights: list[tuple[int, int, dict[str, FloatArray]]] = []
+
+    def wants_standing(self) -> bool:
+        self.asked += 1
+        return self.asked % 2 == 0
+
+    def note_standing(self, standing: Standing) -> None:
+        with self.alone():
+            self.standings.append(standing)
+
+    def wants_weights(self) -> bool:
+        return self.asked % 3 == 0
+
+    def note_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        with self.alone():
+            self.weights.append((restart, epoch, weights))
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+@settings(max_examples=4, deadline=None)
+@given(where=st.floats(0, 1), threads=st.sampled_from([1, 2]))
+def test_every_standing_on_the_way_leads_to_the_same_end(
+    implementation: Implementation, where: float, threads: int
+) -> None:
+    whole, _ = unbroken("batches by adam", implementation, restarts=5)
+    keeper = Keeper()
+    assert_same(trained("batches by adam", implementation, keeper, threads=threads, restarts=5), whole)
+    standing = keeper.standings[int(where * (len(keeper.standings) - 1))]
+    again = trained("batches by adam", implementation, Watch(), Standing.from_bytes(standing.to_bytes()), restarts=5)
+    assert_same(again, whole)
+
+
+def test_a_standing_holds_all_in_progress_once_they_have_been_asked_for() -> None:
+    keeper = Keeper()
+    trained("batches by adam", "torch", keeper, threads=2, restarts=4)
+    assert max(len(standing.running) for standing in keeper.standings) == 2
+    assert max(len(standing.ended) for standing in keeper.standings) >= 2
+    assert any(standing.leading for standing in keeper.standings)
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_the_weights_told_of_are_those_of_a_training_of_so_many_epochs(implementation: Implementation) -> None:
+    keeper = Keeper()
+    trained("sgd", implementation, keeper)
+    assert keeper.weights
+    points, network, training = CASES["sgd"]
+    for restart, epoch, weights in keeper.weights[:: max(1, len(keeper.weights) // 5)]:
+        assert restart == 0
+        shorter = build(network, 2, 2, seed=3)
+        if epoch:
+            train(shorter, points, TrainingSpec(implementation=implementation, **training | {"epochs": epoch}))
+        assert {key: array.tobytes() for key, array in weights.items()} == bits(shorter)
+
+
+def test_those_that_have_ended_are_not_trained_again() -> None:
+    first = Keeper()
+    trained("batches", "torch", first, restarts=3)
+    standing = next(standing for standing in first.standings if len(standing.ended) == 2)
+    second = Watch()
+    trained("batches", "torch", second, standing, restarts=3)
+    assert list(second.figures) == [2]
+
+
+@cache
+def some_standing() -> Standing:
+    """With one of three restarts ended and one in progress."""
+    keeper = Keeper()
+    trained("batches by adam", "torch", keeper, restarts=3)
+    return next(standing for standing in keeper.standings if standing.ended)
+
+
+def test_a_standing_shows_the_best_that_ended_else_the_first_in_progress() -> None:
+    standing = some_standing()
+    assert standing.leading is not None
+    assert standing.weights is standing.leading.weights
+    assert standing.passes == {0: 20, 1: standing.running[1].epochs}
+    before = Standing(standing.task, standing.running, {}, None)
+    assert before.weights is standing.running[1].weights
+    assert Standing(standing.task, {}, {}, None).weights == {}
+
+
+def test_bytes_give_back_the_standing() -> None:
+    standing = some_standing()
+    again = Standing.from_bytes(standing.to_bytes())
+    assert (again.task, again.ended, again.passes) == (standing.task, standing.ended, standing.passes)
+    assert again.to_bytes() == standing.to_bytes()
+    assert [*again.weights] == [*standing.weights]
+
+
+@settings(max_examples=150, deadline=None)
+@given(where=st.floats(0, 1, exclude_max=True), flip=st.integers(0, 255))
+def test_damaged_bytes_are_refused_in_one_line(where: float, flip: int) -> None:
+    content = some_standing().to_bytes()
+    place = int(where * len(content))
+    damaged = [content[:place], content + b"\0", content[1:]]
+    if flip:
+        damaged.append(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :])
+    for one in damaged:
+        with pytest.raises(ValueError, match=r"^[^\n]+$"):
+            Standing.from_bytes(one)
+
+
+@settings(max_examples=100, deadline=None)
+@given(content=st.binary(max_size=100))
+def test_bytes_of_anything_else_are_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="SHA-256"):
+        Standing.from_bytes(content)
+
+
+def test_no_byte_of_the_header_may_be_flipped() -> None:
+    content = some_standing().to_bytes()
+    for place in range(content.index(b"}}") + 2):
+        with pytest.raises(ValueError, match="SHA-256"):
+            Standing.from_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+
+
+def test_a_folder_keeps_a_standing_beside_weights_that_plain_torch_loads(tmp_path: Path) -> None:
+    standing = some_standing()
+    torch_files.save_standing(tmp_path / "one", standing)
+    assert torch_files.load_standing(tmp_path / "one").to_bytes() == standing.to_bytes()
+    state = torch.load(tmp_path / "one" / NETWORK_FILE, weights_only=True)
+    assert [*state] == [*standing.weights]
+    assert {key: value.numpy().tobytes() for key, value in state.items()} == {
+        key: array.tobytes() for key, array in standing.weights.items()
+    }
+    network = torch_files.load(tmp_path / "one" / NETWORK_FILE, NETWORK, 2, 2)
+    assert [*network.state_dict()] == [*state]
+    with pytest.raises(FileExistsError):
+        torch_files.save_standing(tmp_path / "one", standing)
+
+
+def test_a_standing_that_is_missing_or_damaged_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(DamagedCheckpoint, match="is missing"):
+        torch_files.load_standing(tmp_path / "one")
+    torch_files.save_standing(tmp_path / "one", some_standing())
+    file = tmp_path / "one" / STANDING_FILE
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedCheckpoint, match="SHA-256 differs"):
+        torch_files.load_standing(tmp_path / "one")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DamagedCheckpoint, match="is missing"):
+        torch_files.load_standing(tmp_path / "one")
+
+
+def test_a_standing_of_another_training_is_refused_before_anything_is_trained() -> None:
+    standing = some_standing()
+    points, network, training = CASES["batches by adam"]
+    spec = TrainingSpec(implementation="torch", restarts=3, **training)
+    others: list[tuple[NetworkSpec, LabelledPoints, TrainingSpec]] = [
+        (NetworkSpec(hidden=(5,)), points, spec),
+        (NetworkSpec(hidden=(4,), activation="relu"), points, spec),
+        (network, NOISE, spec),
+        (network, points, TrainingSpec(implementation="compiled", restarts=3, **training)),
+        (network, points, TrainingSpec(implementation="torch", restarts=2, **training)),
+        (network, points, TrainingSpec(implementation="torch", restarts=3, **training | {"epochs": 21})),
+    ]
+    for other, data, changed in others:
+        watch = Watch()
+        with pytest.raises(ValueError, match="of another training"):
+            train_best(
+                lambda seed, other=other: build(other, 2, 2, seed=seed),  # type: ignore[misc]
+                data,
+                changed,
+                threads=1,
+                observer=watch,
+                resume=standing,
+            )
+        assert watch.figures == {}
+
+
+def test_a_standing_whose_arrays_do_not_fit_is_refused_before_anything_is_trained() -> None:
+    standing = some_standing()
+    assert standing.leading is not None
+    running = standing.running[1]
+    watch = Watch()
+    for broken in (
+        {**vars(standing), "running": {1: type(running)(**{**vars(running), "state": {}})}},
+        {**vars(standing), "leading": type(standing.leading)(**{**vars(standing.leading), "weights": {}})},
+    ):
+        with pytest.raises(ValueError, match="must have the arrays"):
+            trained("batches by adam", "torch", watch, Standing(**broken), restarts=3)
+    assert watch.figures == {}
+
+
+def begin(implementation: Implementation, state: RunState | None, network: NetworkSpec = NETWORK) -> Run:
+    points, _, training = CASES["batches by adam"]
+    spec = TrainingSpec(implementation=implementation, **training)
+    module = build(network, 2, 2, seed=3)
+    kept, held_out = split(points, fraction=0.0, seed=3)
+    if implementation == "torch":
+        return TorchRun(module, kept, held_out, spec, order_seed=3, state=state)
+    where = layout_of(module)
+    assert where is not None
+    return CompiledRun(plan_of(where, arrays_of(module)), kept, held_out, spec, order_seed=3, state=state)
+
+
+def in_an_epoch(implementation: Implementation) -> RunState:
+    run = begin(implementation, None)
+    run.advance()
+    return run.state()
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_a_state_that_does_not_fit_is_refused(implementation: Implementation) -> None:
+    state = in_an_epoch(implementation)
+    begin(implementation, state)
+    order = "order_EN" if implementation == "compiled" else "order_N"
+    broken: list[RunState] = [{}, state | {"more": np.zeros(1)}]
+    for name, array in state.items():
+        broken += [
+            {key: value for key, value in state.items() if key != name},
+            state | {name: array.astype(np.complex64)},
+            state | {name: np.stack([array, array])},
+            state | {name: np.zeros((), array.dtype) if array.ndim else np.zeros(1, array.dtype)},
+        ]
+    for changed in (-1, 60, 0):
+        astray = state[order].copy()
+        astray[..., :2] = changed
+        broken.append(state | {order: astray})
+    broken += [state | {"counts": state["counts"] + by} for by in (-2, 100)]
+    broken.append(state | {"generator": np.full(6, 2**64 - 1, np.uint64)})
+    for one in broken:
+        with pytest.raises(ValueError, match="the state"):
+            begin(implementation, one)
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_a_state_of_another_network_or_implementation_is_refused(implementation: Implementation) -> None:
+    other: Implementation = "torch" if implementation == "compiled" else "compiled"
+    with pytest.raises(ValueError, match="must have the arrays"):
+        begin(implementation, in_an_epoch(other))
+    with pytest.raises(ValueError, match="must be float32 of shape"):
+        begin(implementation, in_an_epoch(implementation), NetworkSpec(hidden=(5,)))
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_a_state_is_a_copy(implementation: Implementation) -> None:
+    run = begin(implementation, None)
+    run.advance()
+    state = run.state()
+    before = {name: array.tobytes() for name, array in state.items()}
+    while run.advance()[1] is None:
+        pass
+    assert {name: array.tobytes() for name, array in state.items()} == before
+    again = begin(implementation, state)
+    while again.advance()[1] is None:
+        pass
+    assert {name: array.tobytes() for name, array in state.items()} == before
+    assert again.measure() == run.measure()

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from service.errors import VersionBroken
+from service.jobs.queue import new_job
+from service.jobs.worker import work
+from service.registry.registry import BrokenVersion, LoadedVersion, Registry
+from service.store.files import Files
+from service.store.store import Store
+
+
+def publish(store: Store, files: Files, *models: str) -> None:
+    for model in models:
+        job = new_job(model, DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=1), origin="cli")
+        work(store.jobs.add_claimed(job, worker="test"), store=store, files=files)
+
+
+def test_a_version_that_cannot_be_read_now_is_served_once_it_can(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    store = Store(files.database_url)
+    publish(store, files, "first", "second")
+    hidden = next(path for path in (tmp_path / "checkpoints").iterdir())
+    # a loop of links: nobody can read it, root included, and yet it is no missing file
+    aside = hidden.rename(tmp_path / "aside")
+    hidden.symlink_to(hidden)
+
+    registry = Registry(store, files)
+    registry.refresh()
+    versions = [registry.version(model, 1) for model in ("first", "second")]
+    assert sorted(type(version).__name__ for version in versions) == ["BrokenVersion", "LoadedVersion"]
+    (broken,) = (version for version in versions if isinstance(version, BrokenVersion))
+    with pytest.raises(VersionBroken):
+        registry.resolve(broken.published.model, 1)
+
+    hidden.unlink()
+    aside.rename(hidden)
+    registry.refresh()
+    assert isinstance(registry.version(broken.published.model, 1), LoadedVersion)
+    store.close()
+
+
+def test_what_was_given_does_not_change_with_a_later_refresh(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    store = Store(files.database_url)
+    publish(store, files, "m")
+    registry = Registry(store, files)
+    registry.refresh()
+    before = registry.versions("m")
+    publish(store, files, "m", "n")
+    registry.refresh()
+    assert list(before) == [1]
+    assert list(registry.versions("m")) == [1, 2]
+    assert list(registry.models()) == ["m", "n"]
+    store.close()

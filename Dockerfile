@@ -27,7 +27,7 @@ COPY models models
 COPY service service
 RUN pip install --no-deps .
 # Away from /src, so that it is the installed kernel whose machine code is kept, beside it.
-RUN cd / && python -m models.inference.compiled
+RUN cd / && python -m models.compile_kernel
 
 
 FROM python:3.11-slim-bookworm

@@ -16,7 +16,7 @@ $(VENV)/installed: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(PIP) install $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) torch==2.13.0
 	$(PIP) install -e .
-	$(BIN)/python -m models.inference.compiled
+	$(BIN)/python -m models.compile_kernel
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -18,9 +18,9 @@ from rich.table import Table
 from benchmarks.servers import Running, running, separatrix
 from benchmarks.tables import console, seconds
 from models.datasets import generate
-from models.inference.compiled import warm_up_training
 from models.networks.modules import build
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from models.training.compiled_run import warm_up_training
 from models.training.train import train
 
 JOBS, CLIENTS = 200, 20
@@ -204,7 +204,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def main() -> None:
     """All of it, on a service of its own with two training processes."""
     with tempfile.TemporaryDirectory() as folder:
-        server = separatrix(Path(folder), "--no-starters", "--training-processes", "2")
+        server = separatrix(Path(folder), "--no-seed-models", "--training-processes", "2")
         with running(server, 8766) as up, httpx.Client(base_url=up.address, timeout=60) as client:
             follow_to_the_end(client)
             many(client)

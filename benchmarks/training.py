@@ -13,10 +13,10 @@ from torch import nn
 
 from benchmarks.tables import Row, console, medians, table
 from models.datasets import LabelledPoints, generate
-from models.inference.compiled import CompiledRun
 from models.networks.modules import build, layout_of
 from models.networks.plans import plan_of
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from models.training.compiled_run import CompiledRun
 from models.training.train import train, train_best
 
 RATE = 0.5

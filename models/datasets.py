@@ -29,6 +29,7 @@ from models.specs import (
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 Label = int | str
 
 

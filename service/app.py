@@ -14,31 +14,31 @@ from service.api import datasets, openapi, system
 from service.api import models as model_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
-from service.api.grids.routes import KeptGrids
+from service.api.grids.routes import CachedGrids
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
 from service.api.predictions import routes as prediction_routes
-from service.api.predictions.fast_path import Brief
+from service.api.predictions.fast_path import FastPath
 from service.api.predictions.routes import Predict
 from service.errors import StoreUnavailable
 from service.http import metrics, problems, query_parameters
 from service.http.metrics import Metrics
-from service.http.middleware import Edge, Endpoint
-from service.http.response_cache import KeptAnswers
+from service.http.middleware import Endpoint, Middleware
+from service.http.response_cache import ResponseCache
 from service.jobs.local import LocalEngine
-from service.jobs.queue import Trainer
-from service.jobs.seed_models import Starters
+from service.jobs.queue import JobQueue
+from service.jobs.seed_models import SeedModels
 from service.live.background import again
-from service.live.event_broadcaster import Feed
-from service.live.frame_renderer import Canvases
-from service.live.wakeup import Bell
-from service.registry.membership import Presence
+from service.live.event_broadcaster import EventBroadcaster
+from service.live.frame_renderer import FrameRenderer
+from service.live.wakeup import Wakeup
+from service.registry.membership import Membership
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
 
-STARTERS_LOOK_S = 0.25
+SEED_MODELS_LOOK_S = 0.25
 """How often to look whether the tutorial's networks are there."""
 
 HEAVY_ANSWERS = 4
@@ -53,7 +53,7 @@ WAITING_REQUESTS = 100
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
 
 
-def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
+def create_app(settings: Settings, *, stopping: Event | None = None) -> FastPath:
     """The ASGI application. Its lifespan opens the data folder and the training processes, and closes them.
 
     `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
@@ -68,47 +68,49 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
         files = Files(settings.data_dir)
         files.remove_abandoned()
         store = Store.of(settings, files, server=server)
-        bell = Bell()
-        engine = LocalEngine(store, settings, on_end=bell.ring)
+        wakeup = Wakeup()
+        engine = LocalEngine(store, settings, on_end=wakeup.ring)
         versions = Registry(store, files)
-        presence = Presence(server, store, versions)
-        presence.renew()
-        trainer = Trainer(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
+        membership = Membership(server, store, versions)
+        membership.renew()
+        job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
         heavy = CapacityLimiter(HEAVY_ANSWERS)
-        canvases = Canvases(store, files, versions, heavy=heavy)
-        feed = Feed(store, versions, canvases, bell=bell, stopping=stopping, max_streams=settings.max_streams)
-        starters = Starters(store, versions, trainer)
+        frame_renderer = FrameRenderer(store, files, versions, heavy=heavy)
+        broadcaster = EventBroadcaster(
+            store, versions, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
+        )
+        seed_models = SeedModels(store, versions, job_queue)
         app.state.services = Services(
             settings,
             store,
             files,
             versions,
-            trainer,
-            starters,
+            job_queue,
+            seed_models,
             stopping,
             heavy,
             CapacityLimiter(WRITERS),
             CapacityLimiter(WAITING_REQUESTS),
-            bell,
+            wakeup,
             figures,
-            KeptAnswers(versions, settings.kept_answers_bytes),
-            canvases,
-            feed,
+            ResponseCache(versions, settings.response_cache_bytes),
+            frame_renderer,
+            broadcaster,
         )
-        if settings.starters:
-            starters.begin()
-        starters.observe()
+        if settings.seed_models:
+            seed_models.begin()
+        seed_models.observe()
         async with create_task_group() as tasks:
-            tasks.start_soon(_repeat, "looking for new versions", presence.renew)
-            tasks.start_soon(_repeat, "looking for jobs without a worker", trainer.reconcile)
-            tasks.start_soon(_observe_starters, starters)
-            tasks.start_soon(canvases.run)
-            tasks.start_soon(feed.run)
+            tasks.start_soon(_repeat, "looking for new versions", membership.renew)
+            tasks.start_soon(_repeat, "looking for jobs without a worker", job_queue.reconcile)
+            tasks.start_soon(_observe_seed_models, seed_models)
+            tasks.start_soon(frame_renderer.run)
+            tasks.start_soon(broadcaster.run)
             yield
             tasks.cancel_scope.cancel()
         await to_thread.run_sync(engine.close)
         with suppress(StoreUnavailable):
-            await to_thread.run_sync(presence.end)
+            await to_thread.run_sync(membership.end)
         store.close()
 
     app = FastAPI(
@@ -135,9 +137,9 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Brief:
     openapi.install(app)
     endpoints: dict[tuple[str, str], Endpoint] = {
         ("POST", "/predict"): Predict(app),
-        ("GET", "/boundary-grid"): KeptGrids(app),
+        ("GET", "/boundary-grid"): CachedGrids(app),
     }
-    return Brief(Edge(app, endpoints, figures), app, figures, settings)
+    return FastPath(Middleware(app, endpoints, figures), app, figures, settings)
 
 
 async def _repeat(what: str, act: Callable[[], float]) -> None:
@@ -150,9 +152,9 @@ async def _repeat(what: str, act: Callable[[], float]) -> None:
     await again(what, act_and_wait)
 
 
-async def _observe_starters(starters: Starters) -> None:
+async def _observe_seed_models(seed_models: SeedModels) -> None:
     """Until they are there."""
-    while not starters.ready:
+    while not seed_models.ready:
         with suppress(StoreUnavailable):
-            await to_thread.run_sync(starters.observe)
-        await asyncio.sleep(STARTERS_LOOK_S)
+            await to_thread.run_sync(seed_models.observe)
+        await asyncio.sleep(SEED_MODELS_LOOK_S)

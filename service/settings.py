@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         le=3600,
         description="How long a training process may be silent before its job goes to another, in seconds.",
     )
-    starters: bool = Field(
+    seed_models: bool = Field(
         True, description="Train the tutorial's four networks on the flower data when the data folder is empty."
     )
     log_level: str = Field(
@@ -66,13 +66,13 @@ class Settings(BaseSettings):
         le=2**30,
         description="Largest request body. 100,000 points of two coordinates are 2 to 4 MB of JSON.",
     )
-    body_silence_s: float = Field(
+    body_timeout_s: float = Field(
         30.0, ge=0.1, le=3600, description="Longest pause within a request body, in seconds; then it is refused."
     )
     max_points_per_request: int = Field(
         MAX_POINTS, ge=1, le=MAX_POINTS, description="Most points of one prediction; the answer holds all in memory."
     )
-    kept_answers_bytes: int = Field(
+    response_cache_bytes: int = Field(
         32 * 2**20,
         ge=0,
         le=2**34,

@@ -34,13 +34,13 @@ class Service:
     """
 
     def __init__(self, folder: Path, *options: str) -> None:
-        """Nothing runs yet. There are no starters, unless one of the options is `--starters`."""
+        """Nothing runs yet. There are no starters, unless one of the options is `--seed-models`."""
         self.data_dir = folder / "data"
         given = dict(pairwise(options))
         self.database_url = given.get("--database-url")
         self._log = folder / "log"
         self._workers = int(given.get("--workers", 1))
-        self._options = ("--no-starters", "--port", "0", *options)
+        self._options = ("--no-seed-models", "--port", "0", *options)
         self._environment = os.environ | {DATA_DIR: str(self.data_dir)}  # whose processes are whose can be seen by it
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ DEADLINE_S = 60.0
 def running(data_dir: Path, *, stopping: threading.Event | None = None, **settings: Any) -> Iterator[httpx.Client]:
     """A client of a service that runs on `data_dir`, without starters unless asked for. `stopping` tells it to stop."""
     stopping = stopping or threading.Event()
-    given = {"starters": False, "log_level": "warning"} | settings
+    given = {"seed_models": False, "log_level": "warning"} | settings
     app = create_app(Settings(data_dir=data_dir, port=0, **given), stopping=stopping)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http="httptools"))
     thread = threading.Thread(target=server.run)

@@ -23,9 +23,9 @@ from models.networks.layouts import check_shapes, layout
 from models.networks.modules import build
 from models.networks.plans import check_values
 from models.specs import InvalidInput, NetworkSpec
-from models.training.resume_state import Standing
+from models.training.resume_state import ResumeState
 
-STANDING_FILE = "standing.safetensors"
+RESUME_STATE_FILE = "standing.safetensors"
 
 
 def save(folder: Path, network: nn.Module, card: Card) -> str:
@@ -50,30 +50,30 @@ def save(folder: Path, network: nn.Module, card: Card) -> str:
     return digest(card_file)
 
 
-def save_standing(folder: Path, standing: Standing) -> None:
+def save_resume_state(folder: Path, resume_state: ResumeState) -> None:
     """Writes where trainings stand as a new folder, as `save` does a checkpoint, with the weights to show meanwhile.
 
     Raises:
         FileExistsError: the folder exists.
         OSError: the disk is full or cannot be written.
     """
-    state = {key: torch.tensor(array) for key, array in standing.weights.items()}
-    atomic.write_folder(folder, {NETWORK_FILE: _network_file(state), STANDING_FILE: standing.to_bytes()})
+    state = {key: torch.tensor(array) for key, array in resume_state.weights.items()}
+    atomic.write_folder(folder, {NETWORK_FILE: _network_file(state), RESUME_STATE_FILE: resume_state.to_bytes()})
 
 
-def load_standing(folder: Path) -> Standing:
-    """What `save_standing` wrote. The weights beside it are for others, and not looked at.
+def load_resume_state(folder: Path) -> ResumeState:
+    """What `save_resume_state` wrote. The weights beside it are for others, and not looked at.
 
     Raises:
         DamagedCheckpoint: the file is missing or not what was written.
         OSError: it cannot be read now, which says nothing about what is in it.
     """
     try:
-        return Standing.from_bytes((folder / STANDING_FILE).read_bytes())
+        return ResumeState.from_bytes((folder / RESUME_STATE_FILE).read_bytes())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise DamagedCheckpoint(f"{STANDING_FILE}: is missing") from error
+        raise DamagedCheckpoint(f"{RESUME_STATE_FILE}: is missing") from error
     except ValueError as error:
-        raise DamagedCheckpoint(f"{STANDING_FILE}: {error}") from error
+        raise DamagedCheckpoint(f"{RESUME_STATE_FILE}: {error}") from error
 
 
 def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Module:

@@ -7,9 +7,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from models.datasets import Array
 from models.networks.layouts import LayerLayout, Layout
 from models.specs import Activation, NetworkSpec, output_count
-from models.training.run_state import Array
 
 ACTIVATION_MODULES: dict[Activation, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

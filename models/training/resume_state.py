@@ -11,8 +11,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from models.datasets import FloatArray
-from models.training.run_state import Array, RunState
+from models.datasets import Array, FloatArray
+from models.training.run_state import RunState
 from models.training.runs import Metrics, Outcome, Restart
 
 FORMAT = 1
@@ -40,7 +40,7 @@ class Leading:
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class ResumeState:
     """Where the restarts of one `TrainingSpec` stand, by number; those that are not in it have yet to begin.
 
     Attributes:
@@ -101,7 +101,7 @@ class Standing:
         }
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "Standing":
+    def from_bytes(cls, content: bytes) -> "ResumeState":
         """The standing that `to_bytes` wrote; its arrays cannot be written to.
 
         Raises:
@@ -112,7 +112,7 @@ class Standing:
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             fields = json.loads(header["__metadata__"]["standing"])
             if fields["format"] == FORMAT:
-                return _standing(fields, safetensors.numpy.load(content))
+                return _resume_state(fields, safetensors.numpy.load(content))
         except (safetensors.SafetensorError, TypeError, KeyError, AttributeError, ValueError) as error:
             raise ValueError(f"is not a standing ({type(error).__name__})") from error
         raise ValueError(f"is not of format {FORMAT}")
@@ -129,8 +129,8 @@ def _check_digest(content: bytes) -> None:
         raise ValueError("is not what was written (its SHA-256 differs)")
 
 
-def _standing(fields: dict[str, Any], arrays: Mapping[str, Array]) -> Standing:
-    return Standing(
+def _resume_state(fields: dict[str, Any], arrays: Mapping[str, Array]) -> ResumeState:
+    return ResumeState(
         fields["task"],
         {int(number): _running(number, one, arrays) for number, one in fields["running"].items()},
         {int(number): Restart(**_measured(restart)) for number, restart in fields["ended"].items()},

@@ -1,14 +1,12 @@
 """The state of a training that is to go on later: arrays alone, so that it can be kept in a file."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import IntArray
+from models.datasets import Array, IntArray
 
-Array = npt.NDArray[Any]
 RunState = dict[str, Array]
 """What `Run.state` gives, by name. Which arrays they are is the implementation's own affair."""
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.datasets import LabelledPoints
+from models.datasets import Array, LabelledPoints
 from models.networks.modules import arrays_of
 from models.specs import TrainingSpec
 from models.training import run_state
-from models.training.run_state import Array, RunState
+from models.training.run_state import RunState
 from models.training.runs import (
     Ending,
     Epoch,

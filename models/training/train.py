@@ -1,5 +1,6 @@
 """Training: of one network, or of several that start from different seeds, of which the best is kept."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -12,9 +13,7 @@ import torch
 from torch import nn
 
 from models import specs
-from models.checkpoints.cards import digest
 from models.datasets import FloatArray, LabelledPoints, split
-from models.inference.compiled import CompiledRun
 from models.limits import MAX_SEED
 from models.networks.layouts import Layout
 from models.networks.modules import arrays_of, layout_of
@@ -26,8 +25,9 @@ from models.specs import (
     output_count,
 )
 from models.training import run_state
+from models.training.compiled_run import CompiledRun
 from models.training.cost_model import faster
-from models.training.resume_state import Leading, Running, Standing
+from models.training.resume_state import Leading, ResumeState, Running
 from models.training.run_state import RunState
 from models.training.runs import (
     Ending,
@@ -52,11 +52,11 @@ class Observer:
     def note_epochs(self, restart: int, epochs: Epochs) -> None:
         """Passes of a restart that are done, some thousands at a time if they are that fast."""
 
-    def wants_standing(self) -> bool:
-        """Whether `note_standing` is to be called now."""
+    def wants_resume_state(self) -> bool:
+        """Whether `note_resume_state` is to be called now."""
         return False
 
-    def note_standing(self, standing: Standing) -> None:
+    def note_resume_state(self, resume_state: ResumeState) -> None:
         """Where all stand: one restart as of now, the others in progress as they last were when one was wanted.
 
         Those that have begun since are not in it.
@@ -234,7 +234,7 @@ class Trained:
 
     best: Best | None
     restarts: tuple[Restart, ...]
-    standing: Standing | None = None
+    resume_state: ResumeState | None = None
 
 
 def train_best(
@@ -244,7 +244,7 @@ def train_best(
     *,
     threads: int,
     observer: Observer = NOBODY,
-    resume: Standing | None = None,
+    resume: ResumeState | None = None,
 ) -> Trained:
     """Trains `spec.restarts` networks, from the seeds `spec.seed`, `spec.seed` + 1, ..., and keeps the best.
 
@@ -271,7 +271,7 @@ def train_best(
             several.go_on_from(resume)
         restarts = _on_threads(several.run, spec.restarts, threads, several.stopped)
     if several.stopped.is_set():
-        return Trained(None, restarts, several.standing())
+        return Trained(None, restarts, several.resume_state())
     return Trained(several.best, restarts)
 
 
@@ -295,22 +295,22 @@ class _Several:
         self._now: set[int] = set()  # those that a thread is at
         self._due: set[int] = set()  # those of them that have not been noted since a standing was wanted
 
-    def go_on_from(self, standing: Standing) -> None:
+    def go_on_from(self, resume_state: ResumeState) -> None:
         """Takes over where they stood; to be called before any begins.
 
         Raises:
             ValueError: it is not of this training, or not of this version's implementations.
         """
-        if standing.task != self._task:
+        if resume_state.task != self._task:
             raise ValueError("the standing is of another training")
-        for restart, running in standing.running.items():
+        for restart, running in resume_state.running.items():
             _begin(self._new(restart), self._parts, self._spec, restart, running.state)
-        if standing.leading:
-            network = self._new(standing.leading.restart)
-            run_state.check(standing.leading.weights, arrays_of(network))
-            _load(network, standing.leading.weights)
-            self.best, self._best_restart = Best(network, standing.leading.outcome), standing.leading.restart
-        self._ended, self._running = dict(standing.ended), dict(standing.running)
+        if resume_state.leading:
+            network = self._new(resume_state.leading.restart)
+            run_state.check(resume_state.leading.weights, arrays_of(network))
+            _load(network, resume_state.leading.weights)
+            self.best, self._best_restart = Best(network, resume_state.leading.outcome), resume_state.leading.restart
+        self._ended, self._running = dict(resume_state.ended), dict(resume_state.running)
 
     def run(self, restart: int) -> Restart:
         """Trains one of them from where it stands, to its end or until all are to stop."""
@@ -336,11 +336,11 @@ class _Several:
             self._end(restart, came, Best(network, outcome))
         return came
 
-    def standing(self) -> Standing:
+    def resume_state(self) -> ResumeState:
         """Where they stand; while any trains, only for the thread that holds the lock."""
         best = self.best
         leading = Leading(self._best_restart, best.outcome, arrays_of(best.network)) if best else None
-        return Standing(self._task, dict(self._running), dict(self._ended), leading)
+        return ResumeState(self._task, dict(self._running), dict(self._ended), leading)
 
     def _new(self, restart: int) -> nn.Module:
         return self._build(_seed(self._spec, restart))
@@ -349,7 +349,7 @@ class _Several:
     def _task(self) -> str:
         """A digest of the data, of the settings, and of the network's layout if it is of dense layers."""
         parts = [self._points.digest, specs.asdict(self._spec), repr(layout_of(self._new(0)))]
-        return digest(json.dumps(parts, sort_keys=True).encode())
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _is_stopped(self) -> bool:
         if not self.stopped.is_set() and self._observer.should_stop():
@@ -364,14 +364,14 @@ class _Several:
         """Does what the observer wants; whether to stop."""
         with self._one_at_a_time:
             stops = self._is_stopped()
-            wants = not stops and self._observer.wants_standing()
+            wants = not stops and self._observer.wants_resume_state()
             if wants:
                 self._due = set(self._now)
             if stops or restart in self._due:
                 self._running[restart] = begun.as_running()
                 self._due.discard(restart)
             if wants:
-                self._observer.note_standing(self.standing())
+                self._observer.note_resume_state(self.resume_state())
             if not stops and self._observer.wants_weights():
                 self._observer.note_weights(restart, begun.run.begun, begun.weights())
             return stops

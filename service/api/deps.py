@@ -12,12 +12,12 @@ from fastapi import Depends, Path, Request
 
 from service.errors import ModelNotFound, StoreUnavailable, VersionNotFound
 from service.http.metrics import Metrics
-from service.http.response_cache import KeptAnswers
-from service.jobs.queue import Trainer
-from service.jobs.seed_models import Starters
-from service.live.event_broadcaster import Feed
-from service.live.frame_renderer import Canvases
-from service.live.wakeup import Bell
+from service.http.response_cache import ResponseCache
+from service.jobs.queue import JobQueue
+from service.jobs.seed_models import SeedModels
+from service.live.event_broadcaster import EventBroadcaster
+from service.live.frame_renderer import FrameRenderer
+from service.live.wakeup import Wakeup
 from service.records import NAME_PATTERN, Job
 from service.registry.registry import Registry
 from service.settings import Settings
@@ -52,17 +52,17 @@ class Services:
     store: Store
     files: Files
     registry: Registry
-    trainer: Trainer
-    starters: Starters
+    job_queue: JobQueue
+    seed_models: SeedModels
     stopping: Event
     heavy: CapacityLimiter
     writes: CapacityLimiter
     waits: CapacityLimiter
-    bell: Bell
+    wakeup: Wakeup
     metrics: Metrics
-    kept: KeptAnswers
-    canvases: Canvases
-    feed: Feed
+    kept: ResponseCache
+    frame_renderer: FrameRenderer
+    broadcaster: EventBroadcaster
 
     def job(self, job_id: str) -> Job:
         """A job as it may be told: the version that it has published is served.

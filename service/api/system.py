@@ -37,8 +37,8 @@ async def ready(services: ServicesDep) -> Ready:
     """Whether to send requests here: 503 while it stops, and on the very first start until its networks are trained."""
     if services.stopping.is_set():
         raise NotReady("The service is stopping.")
-    if not services.starters.ready:
-        done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in services.starters.pending)
+    if not services.seed_models.ready:
+        done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in services.seed_models.pending)
         raise NotReady(f"The tutorial's networks are being trained, once for this data folder: {done}.")
     models = services.registry.models()
     broken = sum(isinstance(version, BrokenVersion) for versions in models.values() for version in versions.values())

@@ -42,7 +42,7 @@ Endpoint = Callable[[Scope, Headers, Receive], Awaitable[Answer | None]]
 """Answers a request by itself, or with None leaves it, its body unread, to the app."""
 
 
-class Edge:
+class Middleware:
     """The ASGI application around `app`. `endpoints`, by method and path, are asked before it."""
 
     def __init__(self, app: FastAPI, endpoints: Mapping[tuple[str, str], Endpoint], metrics: Metrics) -> None:

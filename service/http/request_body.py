@@ -103,7 +103,7 @@ async def content(headers: Headers, receive: Receive, settings: Settings) -> byt
 
     Raises:
         BodyTooLarge: there are more.
-        BodyTooSlow: nothing more of it came for `body_silence_s`.
+        BodyTooSlow: nothing more of it came for `body_timeout_s`.
         UnsupportedMediaType: it is packed in another way.
         InvalidInput: it is declared as gzip, and is not.
     """
@@ -130,7 +130,7 @@ async def _received(headers: Headers, receive: Receive, settings: Settings) -> b
             raise _too_large(max_bytes)
         if not message["more_body"]:
             return b"".join(parts)
-        with move_on_after(settings.body_silence_s) as silence:
+        with move_on_after(settings.body_timeout_s) as silence:
             message = await receive()
         if silence.cancelled_caught:
             raise BodyTooSlow("Send it without long pauses.")

@@ -20,7 +20,7 @@ Question = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class CachedResponse:
     """What a version answered.
 
     Attributes:
@@ -42,20 +42,20 @@ class KeptAnswer:
     body: bytes = b""
 
 
-class KeptAnswers:
+class ResponseCache:
     """The last of them, of no more than `max_bytes` together. For the event loop alone."""
 
     def __init__(self, registry: Registry, max_bytes: int) -> None:
         """Of the versions in `registry`."""
         self._registry = registry
-        self._answers: LRUCache[Question, KeptAnswer] = LRUCache(max_bytes, getsizeof=_size)
+        self._answers: LRUCache[Question, CachedResponse] = LRUCache(max_bytes, getsizeof=_size)
 
-    def keep(self, answer: KeptAnswer) -> None:
+    def keep(self, answer: CachedResponse) -> None:
         """Keeps it, and forgets those that have not been asked for the longest; too long a one is not kept."""
         with suppress(ValueError):  # the cache's word for what is larger than itself
             self._answers[answer.question] = answer
 
-    def find(self, question: Question) -> KeptAnswer | None:
+    def find(self, question: Question) -> CachedResponse | None:
         """The answer to that question, if it is kept and its version would still be the one to answer."""
         answer = self._answers.get(question)
         if answer is None or self._registry.loaded(answer.model, answer.number) is not answer.version:
@@ -63,5 +63,5 @@ class KeptAnswers:
         return answer
 
 
-def _size(answer: KeptAnswer) -> int:
+def _size(answer: CachedResponse) -> int:
     return OVERHEAD_BYTES + sum(map(len, answer.question)) + len(answer.body)

@@ -26,7 +26,7 @@ PATIENCE_S = 3.0
 """How long workers have to speak again after the database was away, or this machine slept, before they are silent."""
 
 
-class Trainer:
+class JobQueue:
     """The way into the queue."""
 
     def __init__(self, store: Store, files: Files, engine: JobEngine, *, max_queued_jobs: int) -> None:
@@ -64,9 +64,9 @@ class Trainer:
         self._engine.wake()
         return job_id
 
-    def submit_starters(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
+    def submit_seed_models(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
         """Puts trainings in the queue, by model name; see `Jobs.add_starters` for when."""
-        self._store.jobs.add_starters(
+        self._store.jobs.add_seed_jobs(
             [new_job(model, *recipe, origin="starter") for model, recipe in trainings.items()]
         )
         self._engine.wake()

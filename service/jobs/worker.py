@@ -20,7 +20,7 @@ from models.limits import MAX_BATCH_VALUES
 from models.networks.modules import build
 from models.recipes import batch_values
 from models.specs import NetworkSpec, TrainingSpec
-from models.training.resume_state import Standing
+from models.training.resume_state import ResumeState
 from models.training.runs import (
     Epoch,
     Epochs,
@@ -122,8 +122,8 @@ class _Attempt(Observer):
         self._next_keeping = time.monotonic() + CHECKPOINT_S
         self._next_telling = 0.0
 
-    def begin_from(self, standing: Standing) -> None:
-        self._passes = dict(standing.passes)
+    def begin_from(self, resume_state: ResumeState) -> None:
+        self._passes = dict(resume_state.passes)
 
     def should_stop(self) -> bool:
         return self.monitor.should_stop or self._should_leave()
@@ -140,15 +140,15 @@ class _Attempt(Observer):
         self.monitor.note(passes, latest)
         self._on_progress(passes, latest)
 
-    def wants_standing(self) -> bool:
+    def wants_resume_state(self) -> bool:
         return time.monotonic() >= self._next_keeping
 
-    def note_standing(self, standing: Standing) -> None:
+    def note_resume_state(self, resume_state: ResumeState) -> None:
         began = time.monotonic()
         tell = began >= self._next_telling
         try:
-            kept = self.keep(standing)
-            epoch = sum(standing.passes.values())
+            kept = self.keep(resume_state)
+            epoch = sum(resume_state.passes.values())
             if self._store.jobs.note_checkpoint(self._job, checkpoint=kept, epoch=epoch, tell=tell):
                 if self._kept is not None:
                     self.files.remove_checkpoint(self._kept)
@@ -166,14 +166,14 @@ class _Attempt(Observer):
     def note_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
         self.monitor.show(epoch, safetensors.numpy.save(weights))
 
-    def keep(self, standing: Standing) -> str:
+    def keep(self, resume_state: ResumeState) -> str:
         """Keeps where the training stands in a folder of its own; gives the folder's name.
 
         Raises:
             OSError: the disk is full or cannot be written.
         """
         name = f"{self._job.checkpoint_id}-{time.time_ns():x}"
-        torch_files.save_standing(self.files.checkpoint_folder(name), standing)
+        torch_files.save_resume_state(self.files.checkpoint_folder(name), resume_state)
         return name
 
 
@@ -203,7 +203,7 @@ def _train(job: Job, attempt: _Attempt) -> End:
             observer=attempt,
         )
         try:
-            trained = train(resume=_standing(job, attempt))
+            trained = train(resume=_resume_state(job, attempt))
         except ValueError as error:
             logger.error("job %s begins anew, its checkpoint does not fit: %s", job.id, error)
             trained = train()
@@ -227,17 +227,17 @@ def _train(job: Job, attempt: _Attempt) -> End:
         )
 
 
-def _standing(job: Job, attempt: _Attempt) -> Standing | None:
+def _resume_state(job: Job, attempt: _Attempt) -> ResumeState | None:
     """Where an earlier attempt left the training; None if there was none, or if it cannot be gone on from."""
     if job.checkpoint is None:
         return None
     try:
-        standing = torch_files.load_standing(attempt.files.checkpoint_folder(job.checkpoint))
+        resume_state = torch_files.load_resume_state(attempt.files.checkpoint_folder(job.checkpoint))
     except (DamagedCheckpoint, OSError) as error:
         logger.error("job %s begins anew, its checkpoint cannot be read: %s", job.id, error)
         return None
-    attempt.begin_from(standing)
-    return standing
+    attempt.begin_from(resume_state)
+    return resume_state
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
@@ -259,11 +259,11 @@ def _stopped(job: Job, trained: Trained, attempt: _Attempt) -> End:
     monitor = attempt.monitor
     if monitor.state is None:
         return lambda store: None
-    if monitor.state == JobState.CANCELLING or trained.standing is None:
+    if monitor.state == JobState.CANCELLING or trained.resume_state is None:
         return lambda store: store.jobs.give_back(job, cancel=attempt.is_cancelled, ran_s=monitor.ran_s)
-    kept = attempt.keep(trained.standing)
+    kept = attempt.keep(trained.resume_state)
     progress: dict[str, Any] = {
-        "epoch": sum(trained.standing.passes.values()),
+        "epoch": sum(trained.resume_state.passes.values()),
         "ran_s": monitor.ran_s,
         "checkpoint": kept,
     }

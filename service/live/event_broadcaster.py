@@ -20,9 +20,9 @@ from anyio import CapacityLimiter, to_thread
 from service.errors import StoreUnavailable, TooManyStreams
 from service.http import sse
 from service.live import background
-from service.live.frame_renderer import Canvas, Canvases
+from service.live.frame_renderer import FrameRenderer, JobFrames
 from service.live.frames import Scene
-from service.live.wakeup import Bell
+from service.live.wakeup import Wakeup
 from service.records import Event, Job
 from service.registry.registry import Registry
 from service.store.store import Store
@@ -73,13 +73,13 @@ class Track:
         canvas: of its frames.
     """
 
-    def __init__(self, job: Job, canvases: Canvases) -> None:
+    def __init__(self, job: Job, frame_renderer: FrameRenderer) -> None:
         self.job = job
         self.followers: set[Follower] = set()
         self.told = max(0, job.events - KEPT_EVENTS)
         self.kept: deque[Told] = deque(maxlen=KEPT_EVENTS)
         self.is_gone = False
-        self.canvas = Canvas(job, canvases, on_frame=lambda: self.wake(watchers_only=True))
+        self.job_frames = JobFrames(job, frame_renderer, on_frame=lambda: self.wake(watchers_only=True))
 
     def keeps(self, number: int) -> bool:
         """Whether all events after the one of that number are kept that were read."""
@@ -105,16 +105,16 @@ def has_seen_all(job: Job, position: int) -> bool:
     return job.state.ended and position >= job.events
 
 
-class Feed:
+class EventBroadcaster:
     """Reads what followed jobs have to tell, for all who follow them. One for each API process."""
 
     def __init__(
         self,
         store: Store,
         registry: Registry,
-        canvases: Canvases,
+        frame_renderer: FrameRenderer,
         *,
-        bell: Bell,
+        wakeup: Wakeup,
         stopping: Flag,
         max_streams: int,
         keep_alive_s: float = KEEP_ALIVE_S,
@@ -133,8 +133,8 @@ class Feed:
         self.keep_alive_s = keep_alive_s
         self._store = store
         self._registry = registry
-        self._canvases = canvases
-        self._bell = bell
+        self._frame_renderer = frame_renderer
+        self._wakeup = wakeup
         self._stopping = stopping
         self._max_streams = max_streams
         self._tracks: dict[str, Track] = {}
@@ -184,7 +184,7 @@ class Feed:
             cells: watch the boundary too, in frames of so many columns and rows.
             scenes: of the frames, by the job's id.
         """
-        tracks = [self._tracks.setdefault(job.id, Track(job, self._canvases)) for job in jobs]
+        tracks = [self._tracks.setdefault(job.id, Track(job, self._frame_renderer)) for job in jobs]
         places = [
             _Place(track, min(position, job.events), is_over=has_seen_all(job, position))
             for track, job, position in zip(tracks, jobs, positions, strict=True)
@@ -194,8 +194,8 @@ class Feed:
         for track in tracks:
             track.followers.add(follower)
             if cells is not None:
-                track.canvas.begin(cells, scenes.get(track.job.id))
-        self._bell.ring()
+                track.job_frames.begin(cells, scenes.get(track.job.id))
+        self._wakeup.ring()
         try:
             yield follower
         finally:
@@ -206,13 +206,13 @@ class Feed:
     def _leave(self, track: Track, follower: "Follower") -> None:
         track.followers.remove(follower)
         if follower.cells is not None:
-            track.canvas.end(follower.cells)
+            track.job_frames.end(follower.cells)
         if not track.followers:
             del self._tracks[track.job.id]
 
     async def _look(self) -> None:
         """Reads the news, and waits until there may be more."""
-        ring = self._bell.next
+        ring = self._wakeup.next
         tracks = dict(self._tracks)
         if not tracks:
             await ring.wait()
@@ -276,7 +276,7 @@ def _note(track: Track, news: _News | None) -> None:
         track.kept.extend(news.events)
         track.told = track.kept[-1].number
         track.wake()
-    track.canvas.note(news.snapshot)
+    track.job_frames.note(news.snapshot)
 
 
 @dataclass
@@ -298,11 +298,11 @@ class Follower:
         is_away: to be set, and `news` with it, when nobody listens any more.
     """
 
-    def __init__(self, feed: Feed, places: Sequence[_Place], cells: int | None) -> None:
+    def __init__(self, broadcaster: EventBroadcaster, places: Sequence[_Place], cells: int | None) -> None:
         self.cells = cells
         self.news = asyncio.Event()
         self.is_away = False
-        self._feed = feed
+        self._broadcaster = broadcaster
         self._places = places
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -310,7 +310,7 @@ class Follower:
         sent = time.monotonic()
         while not self.is_away:
             self.news.clear()
-            if self._feed.is_stopping:
+            if self._broadcaster.is_stopping:
                 yield CLOSING
                 return
             behind = self._behind()
@@ -321,7 +321,7 @@ class Follower:
                 continue
             if self._is_over():
                 return
-            silent_until = sent + self._feed.keep_alive_s
+            silent_until = sent + self._broadcaster.keep_alive_s
             await background.until(self.news, background.RETRY_S if behind else silent_until - time.monotonic())
             if time.monotonic() >= silent_until:
                 yield sse.PING
@@ -332,7 +332,7 @@ class Follower:
             if not place.is_over and place.track.keeps(place.position):
                 yield from self._events(place, place.track.since(place.position))
             if not place.is_over and self.cells is not None:
-                frame = place.track.canvas.frame(self.cells)
+                frame = place.track.job_frames.frame(self.cells)
                 if frame.serial > place.frame:
                     place.frame = frame.serial
                     yield frame.event
@@ -340,7 +340,7 @@ class Follower:
     def _events(self, place: _Place, events: Iterable[Told]) -> Iterator[bytes]:
         for told in events:
             if told.is_end and told.version is not None and self.cells is not None:
-                last = place.track.canvas.last_frame(told.version, self.cells)
+                last = place.track.job_frames.last_frame(told.version, self.cells)
                 if last is None:
                     return  # it comes first
                 yield last
@@ -357,7 +357,7 @@ class Follower:
         return next((one for one in self._places if not one.is_over and not one.track.keeps(one.position)), None)
 
     async def _older(self, place: _Place) -> list[bytes]:
-        return [*self._events(place, await self._feed.older(place.track.job.id, place.position))]
+        return [*self._events(place, await self._broadcaster.older(place.track.job.id, place.position))]
 
     def _is_over(self) -> bool:
         return all(place.is_over or place.track.is_gone for place in self._places)

@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 NO_FRAME = Frame(0, b"")
 
 
-class Canvases:
+class FrameRenderer:
     """What all canvases of an API process share, and the telling of workers that they are watched."""
 
     def __init__(self, store: Store, files: Files, registry: Registry, *, heavy: CapacityLimiter) -> None:
@@ -54,7 +54,7 @@ class Canvases:
         self.registry = registry
         self.heavy = heavy
         self._files = files
-        self._watched: dict[str, Canvas] = {}
+        self._watched: dict[str, JobFrames] = {}
         self._begun = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -70,7 +70,9 @@ class Canvases:
 
     async def scenes(self, jobs: Collection[Job]) -> dict[str, Scene]:
         """The scenes of these jobs, by id; a job whose points cannot be read back has none."""
-        known = {job_id: canvas.scene for job_id, canvas in self._watched.items() if canvas.scene is not None}
+        known = {
+            job_id: job_frames.scene for job_id, job_frames in self._watched.items() if job_frames.scene is not None
+        }
 
         def find() -> dict[str, Scene]:
             found = {}
@@ -81,9 +83,9 @@ class Canvases:
 
         return await to_thread.run_sync(find, limiter=self.heavy)
 
-    def begin(self, job_id: str, canvas: "Canvas") -> None:
+    def begin(self, job_id: str, job_frames: "JobFrames") -> None:
         """Takes a canvas among those that are watched."""
-        self._watched[job_id] = canvas
+        self._watched[job_id] = job_frames
         self._begun.set()
 
     def end(self, job_id: str) -> None:
@@ -99,18 +101,18 @@ class Canvases:
         await background.until(self._begun, WATCH_S / 3 if watched else None)
 
 
-class Canvas:
+class JobFrames:
     """The frames of one job.
 
     Attributes:
         scene: what they have in common; None as long as nobody watches.
     """
 
-    def __init__(self, job: Job, canvases: Canvases, *, on_frame: Callable[[], object]) -> None:
+    def __init__(self, job: Job, frame_renderer: FrameRenderer, *, on_frame: Callable[[], object]) -> None:
         """`on_frame` is called when there is a frame that those who watch may not have had."""
         self.scene: Scene | None = None
         self._job = job
-        self._canvases = canvases
+        self._frame_renderer = frame_renderer
         self._on_frame = on_frame
         self._sizes: Counter[int] = Counter()  # of those who watch, by their columns
         self._serial = 0  # of the latest snapshot
@@ -123,19 +125,19 @@ class Canvas:
         """Makes frames of so many columns and rows, until the `end` of as many as have begun."""
         self.scene = self.scene or scene
         if not self._sizes:
-            self._canvases.begin(self._job.id, self)
+            self._frame_renderer.begin(self._job.id, self)
         self._sizes[cells] += 1
         self._stirred.set()
         if not self._is_drawn:
             self._is_drawn = True
-            self._canvases.start(self._draw())
+            self._frame_renderer.start(self._draw())
 
     def end(self, cells: int) -> None:
         """Makes no more frames for one that has begun."""
         self._sizes -= Counter([cells])
         self._stirred.set()
         if not self._sizes:
-            self._canvases.end(self._job.id)
+            self._frame_renderer.end(self._job.id)
 
     def note(self, serial: int) -> None:
         """Takes note of the serial of the job's snapshot, 0 if there is none."""
@@ -154,7 +156,7 @@ class Canvas:
         """
         if cells not in self._last_frames:
             self._last_frames[cells] = None
-            self._canvases.start(self._draw_last(version, cells))
+            self._frame_renderer.start(self._draw_last(version, cells))
         return self._last_frames[cells]
 
     async def _draw(self) -> None:
@@ -177,14 +179,14 @@ class Canvas:
 
         def draw() -> tuple[dict[int, Frame], float]:
             began = time.thread_time()
-            snapshot = self._canvases.store.events.snapshot(self._job.id)
+            snapshot = self._frame_renderer.store.events.snapshot(self._job.id)
             if snapshot is None or self.scene is None:
                 return {}, 0.0
             made = self.scene.frames(self._job.id, snapshot, sizes)
             return {cells: Frame(snapshot.serial, event) for cells, event in made.items()}, time.thread_time() - began
 
         try:
-            return await to_thread.run_sync(draw, limiter=self._canvases.heavy)
+            return await to_thread.run_sync(draw, limiter=self._frame_renderer.heavy)
         except StoreUnavailable:
             await asyncio.sleep(background.RETRY_S)
             self._stirred.set()
@@ -194,12 +196,14 @@ class Canvas:
 
     async def _draw_last(self, version: int, cells: int) -> None:
         def draw() -> bytes:
-            return frames.last_frame(self._job.id, self._canvases.registry.resolve(self._job.model, version), cells)
+            return frames.last_frame(
+                self._job.id, self._frame_renderer.registry.resolve(self._job.model, version), cells
+            )
 
         made = b""
         try:
             with anyio.move_on_after(LAST_FRAME_S):
-                made = await to_thread.run_sync(draw, limiter=self._canvases.heavy, abandon_on_cancel=True)
+                made = await to_thread.run_sync(draw, limiter=self._frame_renderer.heavy, abandon_on_cancel=True)
         except (InvalidInput, ServiceError):
             pass  # a version that is damaged, or cannot be shown, has none
         except Exception:

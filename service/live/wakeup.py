@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Bell:
+class Wakeup:
     """Rung when some job may have ended. A hint, no more: what a job has come to is in its row."""
 
     def __init__(self) -> None:

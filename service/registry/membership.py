@@ -19,7 +19,7 @@ RENEW_S = 1.0
 """How often it gives a sign when there is nothing new."""
 
 
-class Presence:
+class Membership:
     """Keeps the registry fresh, and tells the other API processes on the database how far it is.
 
     A job is reported as succeeded only once every process that is there serves its version. A process that has given no

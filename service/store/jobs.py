@@ -98,7 +98,7 @@ class Jobs:
         with self._database.writing(serial=True) as connection:
             return self._claim(connection, transitions.add(connection, job), worker)
 
-    def add_starters(self, starters: Sequence[Job]) -> list[Job]:
+    def add_seed_jobs(self, seed_models: Sequence[Job]) -> list[Job]:
         """Puts jobs in the queue: all if there never was a job, else those that failed before and have no version yet.
 
         Returns:
@@ -106,11 +106,13 @@ class Jobs:
         """
         with self._database.writing(serial=True) as connection:
             rows = connection.execute(select(jobs.c.model, jobs.c.origin, jobs.c.state)).all()
-            states = {job.model: {row.state for row in rows if row[:2] == (job.model, "starter")} for job in starters}
+            states = {
+                job.model: {row.state for row in rows if row[:2] == (job.model, "starter")} for job in seed_models
+            }
             published = set(connection.scalars(select(versions.c.model).distinct()))
             added = [
                 job
-                for job in starters
+                for job in seed_models
                 if (not rows and not published)
                 or (states[job.model] == {JobState.FAILED} and job.model not in published)
             ]
@@ -155,7 +157,7 @@ class Jobs:
             rows = connection.execute(query).all()
         return [_reported(row) for row in rows[:limit]], len(rows) > limit
 
-    def unended_starters(self) -> list[Job]:
+    def unended_seed_jobs(self) -> list[Job]:
         """The starters that have not ended, oldest first."""
         unended = and_(jobs.c.origin == "starter", jobs.c.state.not_in(_ENDED))
         with self._database.reading() as connection:

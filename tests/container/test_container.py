@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.skipif(os.environ.get("CONTAINER") != "1", reason="needs Docker: make test-container")
 
 ROOT = Path(__file__).parents[2]
-STARTERS = ["flower-logistic", "flower-module", "flower-sequential", "flower-two-layer"]
+SEED_MODELS = ["flower-logistic", "flower-module", "flower-sequential", "flower-two-layer"]
 BUILD_S = 1_800
 """Longest that a build may take: torch alone is 200 MB to download."""
 FIRST_START_S = 300
@@ -125,10 +125,10 @@ def api(trained: Project) -> Container:
 
 def test_healthy_service_is_ready_and_serves_the_four_starters(api: Container) -> None:
     assert api.get("/health/ready").status_code == 200
-    assert sorted(model["name"] for model in api.get("/models").json()["data"]) == STARTERS
+    assert sorted(model["name"] for model in api.get("/models").json()["data"]) == SEED_MODELS
 
 
-@pytest.mark.parametrize("model", STARTERS)
+@pytest.mark.parametrize("model", SEED_MODELS)
 def test_every_starter_answers_predict(api: Container, model: str) -> None:
     answer = api.predict(model)
 
@@ -150,10 +150,11 @@ def test_process_is_not_root_and_has_no_capability(api: Container) -> None:
 
 def test_the_kernel_came_compiled_with_the_image(api: Container) -> None:
     program = (
-        "from models.inference.compiled import warm_up_answers, warm_up_training\n"
-        "from models.kernel import answers, steps\n"
+        "from models.inference.compiled import warm_up_answers\n"
+        "from models.training.compiled_run import warm_up_training\n"
+        "from models.kernel import inference, steps\n"
         "warm_up_training(), warm_up_answers()\n"
-        "for entry in (steps.advance, steps.measure, answers.probabilities, answers.grid):\n"
+        "for entry in (steps.advance, steps.measure, inference.probabilities, inference.grid):\n"
         "    assert entry.stats.cache_hits and not entry.stats.cache_misses, entry"
     )
     api.run("python", "-c", program)

@@ -133,6 +133,6 @@ def test_a_tag_alone_is_enough_to_be_told_that_nothing_has_changed(tmp_path: Any
 
 
 def test_a_service_may_be_told_to_keep_nothing(tmp_path: Any) -> None:
-    with running(tmp_path, kept_answers_bytes=0) as client:
+    with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "plane")
         assert grid(client).content == grid(client).content

@@ -42,7 +42,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(data_dir: Path) -> Iterator[httpx.Client]:
     """A service whose one training process is free between the tests, and whose queue takes four."""
-    with running(data_dir, max_queued_jobs=4, body_silence_s=0.5) as client:
+    with running(data_dir, max_queued_jobs=4, body_timeout_s=0.5) as client:
         yield client
 
 

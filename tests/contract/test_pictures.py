@@ -184,7 +184,7 @@ def test_training_points_are_discs_in_their_classs_colour_with_a_light_edge(
 
 
 def test_a_picture_whose_points_cannot_be_read_back_says_so(tmp_path: Path) -> None:
-    with running(tmp_path, kept_answers_bytes=0) as client:
+    with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "own", data={"points": [[0, 0], [1, 1], [2, 0]], "labels": [0, 1, 1]})
         query = {"model": "own", "points": "true"} | FIGURE
         assert client.get("/boundary-grid", params=query).status_code == 200

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from service.jobs.queue import Trainer, new_job
+from service.jobs.queue import JobQueue, new_job
 from service.jobs.worker import work
 from service.records import Job
 from service.store.files import Files
@@ -35,7 +35,7 @@ class Place:
         self.url = url
         self.files = Files(path)
         self.store = Store(url)
-        self.trainer = Trainer(self.store, self.files, Nobody(), max_queued_jobs=100)
+        self.job_queue = JobQueue(self.store, self.files, Nobody(), max_queued_jobs=100)
 
     @classmethod
     def of_folder(cls, path: Path) -> Self:
@@ -52,7 +52,7 @@ class Place:
     ) -> str:
         spec = TrainingSpec(epochs=epochs, **training)
         data = data or DatasetSpec()
-        return self.trainer.submit(new_job(model, data, NetworkSpec(hidden=hidden), spec, origin="http"), data)
+        return self.job_queue.submit(new_job(model, data, NetworkSpec(hidden=hidden), spec, origin="http"), data)
 
     def claim(self, worker: str = "w") -> Job:
         job = self.store.jobs.claim(worker)

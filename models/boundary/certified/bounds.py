@@ -48,7 +48,7 @@ _SAFE = 1e38  # sums up to here do not overflow float32
 
 
 @dataclass(frozen=True)
-class Enclosure:
+class CertifiedBounds:
     """Outputs of a plan on boxes: centre + reach . (x - mid) / half, plus or minus radius; float64.
 
     A radius is infinite or NaN where nothing is known.
@@ -81,12 +81,14 @@ class Enclosure:
         return centre_OM, reach_ODM, self.radius_OM[at, boxes] + self.radius_OM + DECISION_SLACK
 
 
-def enclose(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Enclosure:
+def enclose(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> CertifiedBounds:
     """The outputs on boxes from `low_MD` to `high_MD`, data units. About (D + 2) P multiplications for each box."""
     blocks = list(_in_blocks(plan, low_MD, high_MD))
     if len(blocks) == 1:
         return blocks[0]
-    return Enclosure(*(np.concatenate([vars(part)[name] for part in blocks], axis=-1) for name in vars(blocks[0])))
+    return CertifiedBounds(
+        *(np.concatenate([vars(part)[name] for part in blocks], axis=-1) for name in vars(blocks[0]))
+    )
 
 
 def certain(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray, *, level: float = 0.0) -> IntArray:
@@ -98,7 +100,7 @@ def certain(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray, *, level: flo
     return np.concatenate([_decided(enclosure, level) for enclosure in _in_blocks(plan, low_MD, high_MD)])
 
 
-def _decided(enclosure: Enclosure, level: float) -> IntArray:
+def _decided(enclosure: CertifiedBounds, level: float) -> IntArray:
     centre_OM = enclosure.centre_OM
     best_M = (centre_OM[0] > level).astype(np.int64) if len(centre_OM) == 1 else centre_OM.argmax(axis=0)
     with np.errstate(all="ignore"):
@@ -118,7 +120,7 @@ def labels_at(plan: Plan, xy_ND: FloatArray, *, level: float = 0.0) -> IntArray:
     return numpy_forward.predicted(dispatch.probabilities(plan, xy_ND), level=level)
 
 
-def _in_blocks(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Iterator[Enclosure]:
+def _in_blocks(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Iterator[CertifiedBounds]:
     widest = max(plan.widths) * (1 + plan.features)
     step = max(LEAST_BOXES, BLOCK_VALUES // widest)
     for start in range(0, max(1, len(low_MD)), step):
@@ -140,7 +142,7 @@ class _Form:
         return np.abs(self.line_ISM[:, 1:]).sum(axis=1) + self.radius_IM
 
 
-def _enclose(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> Enclosure:
+def _enclose(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> CertifiedBounds:
     low_DM = np.minimum(low_DM, low_DM.astype(np.float32))
     high_DM = np.maximum(high_DM, high_DM.astype(np.float32))
     mid_DM = low_DM / 2 + high_DM / 2
@@ -159,7 +161,7 @@ def _enclose(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> Enclosure
         safe_M &= layer_safe_M
         form = _activate(form, activation)
     radius_OM = np.where(safe_M, form.radius_IM, np.inf)
-    return Enclosure(mid_DM, half_DM, form.line_ISM[:, 0], form.line_ISM[:, 1:], radius_OM)
+    return CertifiedBounds(mid_DM, half_DM, form.line_ISM[:, 0], form.line_ISM[:, 1:], radius_OM)
 
 
 def _sum(into: list[tuple[Dense, _Form]]) -> tuple[_Form, Any]:

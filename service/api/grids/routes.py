@@ -18,7 +18,7 @@ from service.http import content_negotiation, etags, request_body
 from service.http.content_negotiation import Format
 from service.http.middleware import Answer
 from service.http.request_body import Headers
-from service.http.response_cache import KeptAnswer, Question
+from service.http.response_cache import CachedResponse, Question
 from service.inference import grids
 from service.inference.grids import BoundaryGrid, Place
 from service.registry.registry import LoadedVersion
@@ -70,7 +70,7 @@ async def boundary_grid(
     }
     response = Response(status_code=304, headers=headers)
     question = _question(request.scope, sent)
-    kept = KeptAnswer(question, query.model, query.version, version, tag, response.raw_headers)
+    kept = CachedResponse(question, query.model, query.version, version, tag, response.raw_headers)
     if not etags.is_known(tag, request_body.header(sent, b"if-none-match")):
         how = _ANSWERS["lines" if form == "geojson" else query.kind]
         response = await to_thread.run_sync(how, _Asked(version, query, form, services.files), limiter=services.heavy)
@@ -80,7 +80,7 @@ async def boundary_grid(
     return response
 
 
-class KeptGrids:
+class CachedGrids:
     """The endpoint, see `edge.Endpoint`, for grids that are kept; it leaves all others to the app."""
 
     def __init__(self, app: FastAPI) -> None:

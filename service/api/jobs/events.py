@@ -21,7 +21,7 @@ from service.http.patterns import JOB_IDS_PATTERN
 from service.live import frames
 from service.live.event_broadcaster import (
     NO_SCENES,
-    Feed,
+    EventBroadcaster,
     Follower,
     has_seen_all,
 )
@@ -113,12 +113,12 @@ class EventStream(Response):
 
     media_type = sse.MEDIA_TYPE
 
-    def __init__(self, feed: Feed, asked: "_Asked", scenes: Mapping[str, Scene]) -> None:
+    def __init__(self, broadcaster: EventBroadcaster, asked: "_Asked", scenes: Mapping[str, Scene]) -> None:
         super().__init__(
             headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Vary": "Accept"}
         )
         del self.headers["content-length"]
-        self._feed = feed
+        self._broadcaster = broadcaster
         self._asked = asked
         self._scenes = scenes
 
@@ -129,7 +129,7 @@ class EventStream(Response):
             TooManyStreams: as many are open as may be; then nothing has been sent.
         """
         asked = self._asked
-        with self._feed.stream(asked.jobs, asked.positions, cells=asked.cells, scenes=self._scenes) as follower:
+        with self._broadcaster.stream(asked.jobs, asked.positions, cells=asked.cells, scenes=self._scenes) as follower:
             listening = asyncio.create_task(_listen(receive, follower))
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -227,12 +227,12 @@ async def _stream(
     scenes = NO_SCENES
     if cells is not None:
         frames.require_plane(jobs)
-        scenes = await services.canvases.scenes(jobs)
+        scenes = await services.frame_renderer.scenes(jobs)
         for scene in scenes.values():
             scene.require(cells)
     if all(map(has_seen_all, jobs, positions)):
         return Response(status_code=204)
-    return EventStream(services.feed, _Asked(jobs, positions, cells), scenes)
+    return EventStream(services.broadcaster, _Asked(jobs, positions, cells), scenes)
 
 
 def _jobs(services: Services, ids: Sequence[str]) -> list[Job]:

@@ -95,7 +95,7 @@ async def show_job(
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobPath, services: ServicesDep) -> None:
     """Forgets a job that has ended, and what is kept with it. The version that it published stays, with its points."""
-    await to_thread.run_sync(services.trainer.delete, job_id, limiter=services.writes)
+    await to_thread.run_sync(services.job_queue.delete, job_id, limiter=services.writes)
 
 
 _STOPPING: dict[str, Any] = {
@@ -120,7 +120,7 @@ async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, 
 
 async def _stopped(job_id: str, response: Response, services: Services, waiting: Waiting) -> JobView:
     """What has come by now of a job that was asked to stop: 202 if that is still to come."""
-    services.bell.ring()  # one that no worker has is there already
+    services.wakeup.ring()  # one that no worker has is there already
     job = await waiting.look(job_id, until=lambda job: not job.state.stopping)
     response.status_code = 202 if job.state.stopping else 200
     return JobView.of(job)
@@ -129,14 +129,14 @@ async def _stopped(job_id: str, response: Response, services: Services, waiting:
 @router.post("/jobs/{job_id}/resume", response_model=JobView)
 async def resume_job(job_id: JobPath, services: ServicesDep, waiting: WaitingDep) -> JobView:
     """Has a paused job go on from where it stopped, when its turn comes."""
-    await to_thread.run_sync(services.trainer.resume, job_id, limiter=services.writes)
+    await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.writes)
     return JobView.of(await waiting.look(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", **_SUBMITTING)
 async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
     """Makes a new job that does from the beginning what one that failed or was cancelled was to do."""
-    return await submission.answer(lambda: services.trainer.again(job_id))
+    return await submission.answer(lambda: services.job_queue.again(job_id))
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile)

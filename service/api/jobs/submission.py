@@ -50,7 +50,7 @@ class Submission:
     def _submit(self, make: Callable[[], NewJob]) -> tuple[str, str]:
         """Puts the job in the queue; gives its id, and that of the job that now does it: another if the key has one."""
         job, data = make()
-        return job.id, self._services.trainer.submit(job, data, key=self._key)
+        return job.id, self._services.job_queue.submit(job, data, key=self._key)
 
 
 async def _submission(

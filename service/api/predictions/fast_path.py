@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from models.inference import scalar_codegen
 from service.api.deps import Services
 from service.http.metrics import Metrics
-from service.http.middleware import Edge
+from service.http.middleware import Middleware
 from service.settings import Settings
 
 MOST_BYTES = 2_000
@@ -44,10 +44,10 @@ _decoded = msgspec.json.Decoder(Question).decode
 _TYPE = (b"content-type", b"application/json")
 
 
-class Brief:
+class FastPath:
     """The outermost ASGI application: answers brief questions for `app`, and leaves all else to the edge around it."""
 
-    def __init__(self, edge: Edge, app: FastAPI, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, edge: Middleware, app: FastAPI, metrics: Metrics, settings: Settings) -> None:
         self._edge = edge
         self._state = app.state
         self._metrics = metrics

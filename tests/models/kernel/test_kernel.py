@@ -20,7 +20,6 @@ from torch import nn
 
 from models.datasets import LabelledPoints, generate
 from models.inference import compiled, numpy_forward
-from models.inference.compiled import CompiledRun
 from models.kernel import functions
 from models.kernel.structures import BLAS_FROM
 from models.networks.layouts import layout
@@ -36,6 +35,7 @@ from models.specs import (
     NetworkSpec,
     TrainingSpec,
 )
+from models.training.compiled_run import CompiledRun
 from models.training.runs import Epochs
 from models.training.train import train
 

@@ -15,13 +15,13 @@ from torch import nn
 
 from models.checkpoints import torch_files
 from models.checkpoints.cards import NETWORK_FILE, DamagedCheckpoint
-from models.checkpoints.torch_files import STANDING_FILE
+from models.checkpoints.torch_files import RESUME_STATE_FILE
 from models.datasets import FloatArray, LabelledPoints, from_rows, generate, split
-from models.inference.compiled import CompiledRun
 from models.networks.modules import arrays_of, build, layout_of
 from models.networks.plans import plan_of
 from models.specs import DatasetSpec, Implementation, NetworkSpec, TrainingSpec
-from models.training.resume_state import Standing
+from models.training.compiled_run import CompiledRun
+from models.training.resume_state import ResumeState
 from models.training.run_state import RunState
 from models.training.runs import Epochs, Run
 from models.training.torch_run import TorchRun
@@ -101,7 +101,7 @@ def trained(
     name: str,
     implementation: Implementation,
     observer: Observer,
-    resume: Standing | None = None,
+    resume: ResumeState | None = None,
     *,
     threads: int = 1,
     restarts: int = 1,
@@ -141,20 +141,20 @@ def resumed(
 ) -> tuple[Trained, dict[int, list[tuple[float, ...]]]]:
     """Stopped again and again, and what it told of each restart."""
     told: dict[int, list[tuple[float, ...]]] = {}
-    standing = None
+    resume_state = None
     while True:
         watch = Watch(next(stops, None))
-        result = trained(name, implementation, watch, standing, threads=threads, restarts=restarts)
+        result = trained(name, implementation, watch, resume_state, threads=threads, restarts=restarts)
         for restart, figures in watch.figures.items():
             told.setdefault(restart, []).extend(figures)
         if result.best is not None:
-            assert result.standing is None
+            assert result.resume_state is None
             return result, told
-        assert result.standing is not None
+        assert result.resume_state is not None
         assert {restart.ending for restart in result.restarts} >= {"stopped"}
         begun = {number: one.epochs for number, one in enumerate(result.restarts) if one.epochs}
-        assert {number: passes for number, passes in result.standing.passes.items() if passes} == begun
-        standing = Standing.from_bytes(result.standing.to_bytes())
+        assert {number: passes for number, passes in result.resume_state.passes.items() if passes} == begun
+        resume_state = ResumeState.from_bytes(result.resume_state.to_bytes())
 
 
 some_stops = st.lists(st.integers(0, 12) | st.integers(0, 150), min_size=1, max_size=5)
@@ -202,16 +202,16 @@ class Keeper(Watch):
     def __init__(self) -> None:
         super().__init__()
         self.asked = 0
-        self.standings: list[Standing] = []
+        self.standings: list[ResumeState] = []
         self.weights: list[tuple[int, int, dict[str, FloatArray]]] = []
 
-    def wants_standing(self) -> bool:
+    def wants_resume_state(self) -> bool:
         self.asked += 1
         return self.asked % 2 == 0
 
-    def note_standing(self, standing: Standing) -> None:
+    def note_resume_state(self, resume_state: ResumeState) -> None:
         with self.alone():
-            self.standings.append(standing)
+            self.standings.append(resume_state)
 
     def wants_weights(self) -> bool:
         return self.asked % 3 == 0
@@ -230,17 +230,19 @@ def test_every_standing_on_the_way_leads_to_the_same_end(
     whole, _ = unbroken("batches by adam", implementation, restarts=5)
     keeper = Keeper()
     assert_same(trained("batches by adam", implementation, keeper, threads=threads, restarts=5), whole)
-    standing = keeper.standings[int(where * (len(keeper.standings) - 1))]
-    again = trained("batches by adam", implementation, Watch(), Standing.from_bytes(standing.to_bytes()), restarts=5)
+    resume_state = keeper.standings[int(where * (len(keeper.standings) - 1))]
+    again = trained(
+        "batches by adam", implementation, Watch(), ResumeState.from_bytes(resume_state.to_bytes()), restarts=5
+    )
     assert_same(again, whole)
 
 
 def test_a_standing_holds_all_in_progress_once_they_have_been_asked_for() -> None:
     keeper = Keeper()
     trained("batches by adam", "torch", keeper, threads=2, restarts=4)
-    assert max(len(standing.running) for standing in keeper.standings) == 2
-    assert max(len(standing.ended) for standing in keeper.standings) >= 2
-    assert any(standing.leading for standing in keeper.standings)
+    assert max(len(resume_state.running) for resume_state in keeper.standings) == 2
+    assert max(len(resume_state.ended) for resume_state in keeper.standings) >= 2
+    assert any(resume_state.leading for resume_state in keeper.standings)
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
@@ -260,36 +262,36 @@ def test_the_weights_told_of_are_those_of_a_training_of_so_many_epochs(implement
 def test_those_that_have_ended_are_not_trained_again() -> None:
     first = Keeper()
     trained("batches", "torch", first, restarts=3)
-    standing = next(standing for standing in first.standings if len(standing.ended) == 2)
+    resume_state = next(resume_state for resume_state in first.standings if len(resume_state.ended) == 2)
     second = Watch()
-    trained("batches", "torch", second, standing, restarts=3)
+    trained("batches", "torch", second, resume_state, restarts=3)
     assert list(second.figures) == [2]
 
 
 @cache
-def some_standing() -> Standing:
+def some_standing() -> ResumeState:
     """With one of three restarts ended and one in progress."""
     keeper = Keeper()
     trained("batches by adam", "torch", keeper, restarts=3)
-    return next(standing for standing in keeper.standings if standing.ended)
+    return next(resume_state for resume_state in keeper.standings if resume_state.ended)
 
 
 def test_a_standing_shows_the_best_that_ended_else_the_first_in_progress() -> None:
-    standing = some_standing()
-    assert standing.leading is not None
-    assert standing.weights is standing.leading.weights
-    assert standing.passes == {0: 20, 1: standing.running[1].epochs}
-    before = Standing(standing.task, standing.running, {}, None)
-    assert before.weights is standing.running[1].weights
-    assert Standing(standing.task, {}, {}, None).weights == {}
+    resume_state = some_standing()
+    assert resume_state.leading is not None
+    assert resume_state.weights is resume_state.leading.weights
+    assert resume_state.passes == {0: 20, 1: resume_state.running[1].epochs}
+    before = ResumeState(resume_state.task, resume_state.running, {}, None)
+    assert before.weights is resume_state.running[1].weights
+    assert ResumeState(resume_state.task, {}, {}, None).weights == {}
 
 
 def test_bytes_give_back_the_standing() -> None:
-    standing = some_standing()
-    again = Standing.from_bytes(standing.to_bytes())
-    assert (again.task, again.ended, again.passes) == (standing.task, standing.ended, standing.passes)
-    assert again.to_bytes() == standing.to_bytes()
-    assert [*again.weights] == [*standing.weights]
+    resume_state = some_standing()
+    again = ResumeState.from_bytes(resume_state.to_bytes())
+    assert (again.task, again.ended, again.passes) == (resume_state.task, resume_state.ended, resume_state.passes)
+    assert again.to_bytes() == resume_state.to_bytes()
+    assert [*again.weights] == [*resume_state.weights]
 
 
 @settings(max_examples=150, deadline=None)
@@ -302,54 +304,54 @@ def test_damaged_bytes_are_refused_in_one_line(where: float, flip: int) -> None:
         damaged.append(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :])
     for one in damaged:
         with pytest.raises(ValueError, match=r"^[^\n]+$"):
-            Standing.from_bytes(one)
+            ResumeState.from_bytes(one)
 
 
 @settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=100))
 def test_bytes_of_anything_else_are_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="SHA-256"):
-        Standing.from_bytes(content)
+        ResumeState.from_bytes(content)
 
 
 def test_no_byte_of_the_header_may_be_flipped() -> None:
     content = some_standing().to_bytes()
     for place in range(content.index(b"}}") + 2):
         with pytest.raises(ValueError, match="SHA-256"):
-            Standing.from_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            ResumeState.from_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
 
 
 def test_a_folder_keeps_a_standing_beside_weights_that_plain_torch_loads(tmp_path: Path) -> None:
-    standing = some_standing()
-    torch_files.save_standing(tmp_path / "one", standing)
-    assert torch_files.load_standing(tmp_path / "one").to_bytes() == standing.to_bytes()
+    resume_state = some_standing()
+    torch_files.save_resume_state(tmp_path / "one", resume_state)
+    assert torch_files.load_resume_state(tmp_path / "one").to_bytes() == resume_state.to_bytes()
     state = torch.load(tmp_path / "one" / NETWORK_FILE, weights_only=True)
-    assert [*state] == [*standing.weights]
+    assert [*state] == [*resume_state.weights]
     assert {key: value.numpy().tobytes() for key, value in state.items()} == {
-        key: array.tobytes() for key, array in standing.weights.items()
+        key: array.tobytes() for key, array in resume_state.weights.items()
     }
     network = torch_files.load(tmp_path / "one" / NETWORK_FILE, NETWORK, 2, 2)
     assert [*network.state_dict()] == [*state]
     with pytest.raises(FileExistsError):
-        torch_files.save_standing(tmp_path / "one", standing)
+        torch_files.save_resume_state(tmp_path / "one", resume_state)
 
 
 def test_a_standing_that_is_missing_or_damaged_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(DamagedCheckpoint, match="is missing"):
-        torch_files.load_standing(tmp_path / "one")
-    torch_files.save_standing(tmp_path / "one", some_standing())
-    file = tmp_path / "one" / STANDING_FILE
+        torch_files.load_resume_state(tmp_path / "one")
+    torch_files.save_resume_state(tmp_path / "one", some_standing())
+    file = tmp_path / "one" / RESUME_STATE_FILE
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DamagedCheckpoint, match="SHA-256 differs"):
-        torch_files.load_standing(tmp_path / "one")
+        torch_files.load_resume_state(tmp_path / "one")
     file.unlink()
     file.mkdir()
     with pytest.raises(DamagedCheckpoint, match="is missing"):
-        torch_files.load_standing(tmp_path / "one")
+        torch_files.load_resume_state(tmp_path / "one")
 
 
 def test_a_standing_of_another_training_is_refused_before_anything_is_trained() -> None:
-    standing = some_standing()
+    resume_state = some_standing()
     points, network, training = CASES["batches by adam"]
     spec = TrainingSpec(implementation="torch", restarts=3, **training)
     others: list[tuple[NetworkSpec, LabelledPoints, TrainingSpec]] = [
@@ -369,22 +371,22 @@ def test_a_standing_of_another_training_is_refused_before_anything_is_trained() 
                 changed,
                 threads=1,
                 observer=watch,
-                resume=standing,
+                resume=resume_state,
             )
         assert watch.figures == {}
 
 
 def test_a_standing_whose_arrays_do_not_fit_is_refused_before_anything_is_trained() -> None:
-    standing = some_standing()
-    assert standing.leading is not None
-    running = standing.running[1]
+    resume_state = some_standing()
+    assert resume_state.leading is not None
+    running = resume_state.running[1]
     watch = Watch()
     for broken in (
-        {**vars(standing), "running": {1: type(running)(**{**vars(running), "state": {}})}},
-        {**vars(standing), "leading": type(standing.leading)(**{**vars(standing.leading), "weights": {}})},
+        {**vars(resume_state), "running": {1: type(running)(**{**vars(running), "state": {}})}},
+        {**vars(resume_state), "leading": type(resume_state.leading)(**{**vars(resume_state.leading), "weights": {}})},
     ):
         with pytest.raises(ValueError, match="must have the arrays"):
-            trained("batches by adam", "torch", watch, Standing(**broken), restarts=3)
+            trained("batches by adam", "torch", watch, ResumeState(**broken), restarts=3)
     assert watch.figures == {}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from service.jobs.seed_models import STARTERS
+from service.jobs.seed_models import SEED_MODELS
 from tests.contract.problems import assert_problem
 from tests.processes import service
 from tests.serving import DEADLINE_S, running, train, wait_until
@@ -18,7 +18,7 @@ from tests.streams import all_sent
 
 
 def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them_at_once(tmp_path: Path) -> None:
-    with service(tmp_path, "--starters") as one:
+    with service(tmp_path, "--seed-models") as one:
         assert one.client.get("/health/live").status_code == 200
         answer = one.client.get("/health/ready")
         assert_problem(answer, 503, "not-ready")
@@ -28,7 +28,7 @@ def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them
 
         models = one.client.get("/models").json()["data"]
         accuracy = {model["name"]: model["versions"][0]["training_accuracy"] for model in models}
-        assert set(accuracy) == set(STARTERS)
+        assert set(accuracy) == set(SEED_MODELS)
         assert 0.4 < accuracy.pop("flower-logistic") < 0.6
         assert all(share > 0.9 for share in accuracy.values()), accuracy
         assert "training the tutorial's networks, once" in one.log

@@ -15,7 +15,7 @@ import pytest
 
 from models.datasets import from_rows
 from service.jobs.local import LocalEngine
-from service.jobs.queue import Trainer
+from service.jobs.queue import JobQueue
 from service.records import Job, JobState
 from service.settings import Settings
 from service.store.transitions import MAX_DEATHS
@@ -36,7 +36,7 @@ def engine_of(place: Place, **settings: Any) -> Iterator[LocalEngine]:
     """An engine that the place's trainer wakes."""
     options: dict[str, Any] = {"data_dir": place.path, "log_level": "error"} | settings
     engine = LocalEngine(place.store, Settings(**options), on_end=lambda: None)
-    place.trainer = Trainer(place.store, place.files, engine, max_queued_jobs=100)
+    place.job_queue = JobQueue(place.store, place.files, engine, max_queued_jobs=100)
     try:
         yield engine
     finally:
@@ -119,7 +119,7 @@ def test_a_process_that_is_frozen_past_its_lease_is_ended_and_its_job_goes_to_an
         frozen = holder(place, job_id, others)
         os.kill(frozen, signal.SIGSTOP)
         let_the_lease_run_out(place.url)
-        wait_until(lambda: (place.trainer.reconcile(), place.store.jobs.get(job_id).attempt == 2)[1])
+        wait_until(lambda: (place.job_queue.reconcile(), place.store.jobs.get(job_id).attempt == 2)[1])
         wait_until(lambda: frozen not in training_processes())
     job = place.store.jobs.get(job_id)
     assert (job.state, job.deaths) == (JobState.QUEUED, 0), "the second worker has kept where it came to"
@@ -130,7 +130,7 @@ def test_a_job_whose_lease_ran_out_while_nobody_could_look_is_not_taken_from_its
         job_id = place.submit(**WITHOUT_END)
         wait_for(place, job_id, lambda job: job.state == JobState.RUNNING)
         let_the_lease_run_out(place.url)
-        place.trainer.reconcile()
+        place.job_queue.reconcile()
         assert wait_for(place, job_id, lambda job: job.epoch > 0).attempt == 1
 
 
@@ -170,7 +170,7 @@ def test_an_engine_without_processes_leaves_the_queue_to_others(place: Place) ->
     others = training_processes()
     with engine_of(place, training_processes=0):
         job_id = place.submit()
-        place.trainer.reconcile()
+        place.job_queue.reconcile()
         assert training_processes() == others
         assert place.store.jobs.get(job_id).state == JobState.QUEUED
 

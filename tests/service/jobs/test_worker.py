@@ -115,10 +115,10 @@ def test_a_worker_that_dies_costs_no_more_than_what_it_did_since_its_last_checkp
     waiting = place.store.jobs.get(job_id)
     assert (waiting.state, waiting.deaths) == (JobState.QUEUED, 1)
     assert place.folders() == [waiting.checkpoint], "only the latest is kept"
-    standing = torch_files.load_standing(place.files.checkpoint_folder(place.folders()[0]))
+    resume_state = torch_files.load_resume_state(place.files.checkpoint_folder(place.folders()[0]))
     begun: list[int] = []
     place.work(place.claim(), on_progress=lambda passes, _: begun.append(passes), should_leave=lambda: bool(begun))
-    assert begun[0] > standing.passes[0] > 0
+    assert begun[0] > resume_state.passes[0] > 0
     assert CHECKPOINT_S <= 5
 
 

@@ -8,9 +8,9 @@ from anyio import CapacityLimiter
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from service.http import sse
 from service.jobs.queue import new_job
-from service.live.event_broadcaster import Feed
-from service.live.frame_renderer import Canvases
-from service.live.wakeup import Bell
+from service.live.event_broadcaster import EventBroadcaster
+from service.live.frame_renderer import FrameRenderer
+from service.live.wakeup import Wakeup
 from service.registry.registry import Registry
 from tests.service.places import Place
 
@@ -30,12 +30,14 @@ def test_a_silent_stream_pings_and_goes_on(tmp_path: Path) -> None:
 async def followed(place: Place, job_id: str) -> list[bytes]:
     """What a stream sends that may be silent for a moment only, of a job that fails after three pings."""
     registry = Registry(place.store, place.files)
-    canvases = Canvases(place.store, place.files, registry, heavy=CapacityLimiter(1))
+    frame_renderer = FrameRenderer(place.store, place.files, registry, heavy=CapacityLimiter(1))
     stopping = threading.Event()
-    feed = Feed(place.store, registry, canvases, bell=Bell(), stopping=stopping, max_streams=1, keep_alive_s=0.05)
-    running = asyncio.create_task(feed.run())
+    broadcaster = EventBroadcaster(
+        place.store, registry, frame_renderer, wakeup=Wakeup(), stopping=stopping, max_streams=1, keep_alive_s=0.05
+    )
+    running = asyncio.create_task(broadcaster.run())
     chunks: list[bytes] = []
-    with feed.follow([place.store.jobs.get(job_id)], [0]) as follower:
+    with broadcaster.follow([place.store.jobs.get(job_id)], [0]) as follower:
         async for chunk in follower.chunks():
             chunks.append(chunk)
             if chunks.count(sse.PING) == 3 and chunk == sse.PING:

@@ -274,25 +274,25 @@ def test_a_job_that_was_paused_waits_for_its_models_next_turn(store: Store) -> N
 
 
 def test_starters_are_added_where_there_never_was_a_job_and_again_where_they_only_failed(store: Store) -> None:
-    def starters(attempt: int) -> list[Job]:
+    def seed_models(attempt: int) -> list[Job]:
         return [Job(**EXAMPLE | {"id": f"{name}{attempt}", "model": name, "origin": "starter"}) for name in "xy"]
 
-    assert [job.id for job in store.jobs.add_starters(starters(1))] == ["x1", "y1"]
-    assert store.jobs.add_starters(starters(2)) == []
+    assert [job.id for job in store.jobs.add_seed_jobs(seed_models(1))] == ["x1", "y1"]
+    assert store.jobs.add_seed_jobs(seed_models(2)) == []
     store.jobs.fail(claim(store), code="storage", detail="")
     publish(store, claim(store))
-    assert [job.id for job in store.jobs.add_starters(starters(3))] == ["x3"]
-    assert [job.id for job in store.jobs.unended_starters()] == ["x3"]
+    assert [job.id for job in store.jobs.add_seed_jobs(seed_models(3))] == ["x3"]
+    assert [job.id for job in store.jobs.unended_seed_jobs()] == ["x3"]
 
 
 def test_starters_are_not_added_to_the_data_of_somebody_who_trains_other_things(store: Store) -> None:
     add(store)
-    assert store.jobs.add_starters([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+    assert store.jobs.add_seed_jobs([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
 
 
 def test_starters_are_added_once_by_many_processes_that_start_at_once(store: Store) -> None:
     def start(number: int) -> int:
-        return len(store.jobs.add_starters([Job(**EXAMPLE | {"id": f"{number}", "origin": "starter"})]))
+        return len(store.jobs.add_seed_jobs([Job(**EXAMPLE | {"id": f"{number}", "origin": "starter"})]))
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(start, range(8))) == 1
@@ -535,7 +535,7 @@ def test_a_deleted_job_is_forgotten_and_its_version_stays(store: Store) -> None:
     assert store.events.page("job", after=0, limit=9) == ([], False)
     assert len(store.versions.after(0)) == 1
     assert store.jobs.add(Job(**EXAMPLE | {"id": "new"}), max_queued=9, key="k") == "new"
-    assert store.jobs.add_starters([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+    assert store.jobs.add_seed_jobs([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
 
 
 @pytest.mark.parametrize(("ask", "state"), [("cancel", "cancelled"), ("pause", "paused"), (None, "queued")])

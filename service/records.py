@@ -45,32 +45,19 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """A training that was asked for. Everything that decides its result is in `data`, `network` and `training`.
+class JobSpec:
+    """What a client asked for. Never changes. `data`, `network` and `training` alone decide the result.
 
     Attributes:
-        id: random, and never used again.
+        id: random, never reused.
         model: the name under which the result is published.
-        origin: who asked.
-        data: a `DatasetSpec` as JSON, or `{"points": N, "features": D}` for data kept as a file.
+        origin: who submitted the job.
+        data: a `DatasetSpec` as JSON, or `{"points": N, "features": D}` for points that are stored as a file.
         data_digest: `LabelledPoints.digest`.
-        network, training: `NetworkSpec` and `TrainingSpec` as JSON, all defaults resolved.
+        network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved.
         recipe: `Recipe.digest`.
-        metadata: whatever the client wants to know it by.
-        retry_of: the id of the job that it tries again.
-        state: see `JobState`.
-        attempt: how many times a worker took the job; each write of a worker holds only for its own attempt.
-        deaths: how many workers in a row died or fell silent with it, since it last came to a checkpoint.
-        worker: who has it.
-        epoch: passes made so far, by all restarts together.
-        metrics: the latest figures of the training; once it has ended, those of the weights that were kept.
-        ran_s: how long workers have been at it, all attempts together.
-        checkpoint: the folder of the last weights that are kept with the job, to go on from while it has not ended. A
-            published version has a folder of its own.
-        version: the number of the version it published.
-        restarts: what came of each restart, once the training has ended: `training.Restart` as JSON.
-        problem: `{"code", "detail"}` of a failed job.
-        events: how many it has; the number of the last one.
+        metadata: free key-value pairs of the client.
+        retry_of: the id of the job that this one retries.
     """
 
     id: str
@@ -83,6 +70,33 @@ class Job:
     recipe: str
     metadata: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
+    created_at: float
+
+    @property
+    def max_epochs(self) -> int:
+        """The most epochs that the job trains, summed over all restarts."""
+        return int(self.training["epochs"]) * int(self.training.get("restarts", 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """What has become of a job so far.
+
+    Attributes:
+        state: see `JobState`.
+        attempt: how many times a worker has claimed the job. A worker's write applies only to its own attempt.
+        deaths: how many workers in a row died or let the lease expire since the last checkpoint.
+        worker: the name of the worker that holds the job.
+        epoch: epochs trained so far, summed over all restarts.
+        metrics: the latest metrics of the training. Once it has ended, those of the weights that were kept.
+        ran_s: training time in seconds, summed over all attempts.
+        checkpoint: the name of the folder with the job's latest checkpoint. A published version has its own folder.
+        version: the number of the version that the job published.
+        restarts: the result of each restart (`training.Restart` as JSON), once the training has ended.
+        problem: `{"code", "detail"}` of a failed job.
+        events: how many events the job has, which is also the number of the last one.
+    """
+
     state: JobState = JobState.QUEUED
     attempt: int = 0
     deaths: int = 0
@@ -95,19 +109,41 @@ class Job:
     restarts: list[dict[str, Any]] | None = None
     problem: dict[str, str] | None = None
     events: int = 0
-    created_at: float
     started_at: float | None = None
     finished_at: float | None = None
 
+
+@dataclass(frozen=True)
+class Job:
+    """A training job: what was asked for, and what has become of it."""
+
+    spec: JobSpec
+    status: JobStatus = field(default_factory=JobStatus)
+
     @property
-    def epochs(self) -> int:
-        """Passes it may make, all restarts together."""
-        return int(self.training["epochs"]) * int(self.training.get("restarts", 1))
+    def id(self) -> str:
+        """The job's id."""
+        return self.spec.id
+
+    @property
+    def model(self) -> str:
+        """The model whose next version the job trains."""
+        return self.spec.model
+
+    @property
+    def state(self) -> JobState:
+        """The current state."""
+        return self.status.state
+
+    @property
+    def progress(self) -> float:
+        """The fraction of the epochs that is trained, 0 to 1."""
+        return self.status.epoch / self.spec.max_epochs
 
     @property
     def checkpoint_id(self) -> str:
-        """The name of the folder for this attempt's checkpoint: no two attempts ever write in one place."""
-        return f"{self.id}-{self.attempt}"
+        """The folder name for this attempt's result. It is unique per attempt, so two attempts never collide."""
+        return f"{self.id}-{self.status.attempt}"
 
 
 EventKind = Literal["status", "metrics", "checkpoint", "done"]

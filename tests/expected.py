@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
-from service.records import Job
+from service.records import Job, JobSpec
 from service.store.jobs import Wish
 
 HELD = ("running", "pausing", "cancelling")
@@ -86,20 +86,20 @@ class ExpectedJobs:
         self.turns: dict[str, float] = {}
         self._added = 0
 
-    def add(self, job: Job, *, max_queued: int, key: str | None = None) -> str:
-        payload = (job.model, job.recipe, job.retry_of)
+    def add(self, spec: JobSpec, *, max_queued: int, key: str | None = None) -> str:
+        payload = (spec.model, spec.recipe, spec.retry_of)
         if key in self.keys:
             earlier, its_payload = self.keys[key]
             if its_payload != payload:
                 raise KeyReused("")
             return earlier
-        if job.retry_of is not None and self._there(job.retry_of).state not in ("failed", "cancelled"):
+        if spec.retry_of is not None and self._there(spec.retry_of).state not in ("failed", "cancelled"):
             raise WrongState("")
         self._require_room(max_queued)
-        self._insert(job)
+        self._insert(spec)
         if key:
-            self.keys[key] = (job.id, payload)
-        return job.id
+            self.keys[key] = (spec.id, payload)
+        return spec.id
 
     def _require_room(self, max_queued: int) -> None:
         if sum(each.state == "queued" for each in self.jobs.values()) >= max_queued:
@@ -108,8 +108,8 @@ class ExpectedJobs:
     def forget_keys(self) -> None:
         self.keys.clear()
 
-    def add_claimed(self, job: Job, *, worker: str) -> ExpectedJob:
-        return self._claimed(self._insert(job), worker)
+    def add_claimed(self, spec: JobSpec, *, worker: str) -> ExpectedJob:
+        return self._claimed(self._insert(spec), worker)
 
     def claim(self, worker: str) -> ExpectedJob | None:
         waiting = [job for job in self.jobs.values() if job.state == "queued"]
@@ -225,9 +225,9 @@ class ExpectedJobs:
                 job.go("failed")
         return before
 
-    def _insert(self, job: Job) -> ExpectedJob:
+    def _insert(self, spec: JobSpec) -> ExpectedJob:
         self._added += 1
-        new = self.jobs[job.id] = ExpectedJob(job.id, job.model, self._added)
+        new = self.jobs[spec.id] = ExpectedJob(spec.id, spec.model, self._added)
         new.tell()
         return new
 
@@ -246,4 +246,4 @@ class ExpectedJobs:
 
     def _held(self, attempt: Job) -> ExpectedJob | None:
         job = self.jobs.get(attempt.id)
-        return job if job and job.attempt == attempt.attempt and job.state in HELD else None
+        return job if job and job.attempt == attempt.status.attempt and job.state in HELD else None

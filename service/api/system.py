@@ -38,7 +38,7 @@ async def ready(services: ServicesDep) -> Ready:
     if services.stopping.is_set():
         raise NotReady("The service is stopping.")
     if not services.seed_models.ready:
-        done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in services.seed_models.pending)
+        done = ", ".join(f"{job.model} {job.progress:.0%}" for job in services.seed_models.pending)
         raise NotReady(f"The tutorial's networks are being trained, once for this data folder: {done}.")
     models = services.registry.models()
     broken = sum(isinstance(version, BrokenVersion) for versions in models.values() for version in versions.values())

@@ -15,7 +15,7 @@ from models.training.runs import Metrics
 from service.commands.csv_points import read_labelled
 from service.commands.workspace import open_workspace
 from service.jobs import training_data
-from service.jobs.queue import new_job
+from service.jobs.queue import new_spec
 from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
@@ -31,17 +31,17 @@ def run(
     settings: Settings, *, model: str | None, data: DatasetSpec | Path, network: NetworkSpec, training: dict[str, Any]
 ) -> None:
     """Trains here and now, with a progress bar, and says what came of it. Ctrl-C cancels the job."""
-    spec = resolve_training(network.kind, training)
+    resolved = resolve_training(network.kind, training)
     points = read_labelled(data) if isinstance(data, Path) else data
     if model is None:
         if isinstance(data, Path):
             raise InvalidInput("model", "give a name with --model")
         model = f"{data.dataset}-{network.kind}".replace("_", "-")
-    job = new_job(model, points, network, spec, origin="cli")
+    spec = new_spec(model, points, network, resolved, origin="cli")
     with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
-        training_data.keep(workspace.files, job.id, points)
-        job = workspace.store.jobs.add_claimed(job, worker=f"command:{job.id}")
-        with _progress(job.epochs) as bar:
+        training_data.keep(workspace.files, spec.id, points)
+        job = workspace.store.jobs.add_claimed(spec, worker=f"command:{spec.id}")
+        with _progress(job.spec.max_epochs) as bar:
             work(
                 job,
                 store=workspace.store,
@@ -80,7 +80,7 @@ def _ended(store: Store, job: Job) -> Job:
 
     Or when it has not ended, and is not this process's any more.
     """
-    while (now := store.jobs.get(job.id)).state.held and now.attempt == job.attempt:
+    while (now := store.jobs.get(job.id)).state.held and now.status.attempt == job.status.attempt:
         time.sleep(LOOK_S)
     return now
 
@@ -103,8 +103,8 @@ def _say(line: str) -> None:
 
 
 def _best_of(job: Job) -> str:
-    restarts = job.restarts or []
-    seed = next(restart["seed"] for restart in restarts if restart["metrics"] == job.metrics)
+    restarts = job.status.restarts or []
+    seed = next(restart["seed"] for restart in restarts if restart["metrics"] == job.status.metrics)
     finite = [Metrics(**restart["metrics"]).decisive_loss for restart in restarts if restart["metrics"]]
     return (
         f"The best of {len(restarts)} restarts is that of seed {seed}; "
@@ -114,11 +114,11 @@ def _best_of(job: Job) -> str:
 
 def _report(job: Job, *, drawable: bool) -> None:
     if job.state == JobState.SUCCEEDED:
-        figures = job.metrics or {}
-        _say(f"[green]Published {job.model} version {job.version}.[/]")
-        if any(restart["ending"] == "stalled" for restart in job.restarts or []):
-            _say(f"Stopped early, after {job.epoch} of {job.epochs} epochs: the loss had stalled.")
-        if len(job.restarts or []) > 1:
+        figures = job.status.metrics or {}
+        _say(f"[green]Published {job.model} version {job.status.version}.[/]")
+        if any(restart["ending"] == "stalled" for restart in job.status.restarts or []):
+            _say(f"Stopped early, after {job.status.epoch} of {job.spec.max_epochs} epochs: the loss had stalled.")
+        if len(job.status.restarts or []) > 1:
             _say(_best_of(job))
         _say(f"Training points: {figures['training_accuracy']:.1%} right, loss {figures['training_loss']:.4f}")
         if figures["validation_accuracy"] is not None:
@@ -128,8 +128,8 @@ def _report(job: Job, *, drawable: bool) -> None:
         if drawable:
             _say(f"See where it draws the line: separatrix boundary {job.model} {job.model}.png")
         return
-    if job.state == JobState.FAILED and job.problem:
-        _say(f"[red]Failed ({job.problem['code']}).[/] {job.problem['detail']}")
+    if job.state == JobState.FAILED and job.status.problem:
+        _say(f"[red]Failed ({job.status.problem['code']}).[/] {job.status.problem['detail']}")
         raise typer.Exit(1)
     if job.state == JobState.PAUSED:
         _say(f"Paused by a service on this data folder, which goes on with it after POST /jobs/{job.id}/resume.")

@@ -88,7 +88,7 @@ class Monitor:
     @property
     def ran_s(self) -> float:
         """How long the training has taken, all attempts together."""
-        return self._job.ran_s + time.monotonic() - self._began
+        return self._job.status.ran_s + time.monotonic() - self._began
 
     def _tend(self) -> None:
         away = False
@@ -112,9 +112,9 @@ class Monitor:
         now = time.monotonic()
         if now < self._next_beat:
             return
-        passes, latest = self._progress or (self._job.epoch, None)
+        passes, latest = self._progress or (self._job.status.epoch, None)
         tell = latest is not None and now >= self._next_telling
-        metrics = _figures(latest) if latest else self._job.metrics
+        metrics = _figures(latest) if latest else self._job.status.metrics
         held = self._store.jobs.heartbeat(self._job, epoch=passes, metrics=metrics, ran_s=self.ran_s, tell=tell)
         if not held:
             self.state = None

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from models import specs
 from models.datasets import LabelledPoints
@@ -13,7 +14,7 @@ from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
 from service.errors import FolderUnavailable, JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
 from service.jobs import training_data
 from service.jobs.engine import JobEngine
-from service.records import NAME_PATTERN, NAME_RULE, Job, Origin
+from service.records import NAME_PATTERN, NAME_RULE, JobSpec, Origin
 from service.store.files import DamagedData, Files
 from service.store.store import Store
 
@@ -38,7 +39,7 @@ class JobQueue:
         self._reconciled = self._clock = 0.0  # by the clock that stands still while the machine sleeps, and the other
         self._patient_until = 0.0
 
-    def submit(self, job: Job, data: DatasetSpec | LabelledPoints, *, key: str | None = None) -> str:
+    def submit(self, spec: JobSpec, data: DatasetSpec | LabelledPoints, *, key: str | None = None) -> str:
         """Puts a new job in the queue and gives its id. Once this returns, the job is not lost.
 
         With an idempotency `key` under which such a job was submitted before, the id is that job's.
@@ -47,27 +48,27 @@ class JobQueue:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
             FolderUnavailable: the data cannot be kept.
         """
-        earlier = self._store.jobs.added(job, max_queued=self._max_queued_jobs, key=key)  # before the data are kept
+        earlier = self._store.jobs.added(spec, max_queued=self._max_queued_jobs, key=key)  # before the data are kept
         if earlier is not None:
             return earlier
         try:
-            training_data.keep(self._files, job.id, data)
-            job_id = self._store.jobs.add(job, max_queued=self._max_queued_jobs, key=key)
+            training_data.keep(self._files, spec.id, data)
+            job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key)
         except OSError as error:
             logger.error("the points of a job could not be kept: %s", error)
             raise FolderUnavailable("Nothing can be kept there now; the service's log says why.") from error
         except (JobNotFound, KeyReused, QueueFull, WrongState):  # else it may be in the queue all the same
-            self._files.remove_points(job.id)
+            self._files.remove_points(spec.id)
             raise
-        if job_id != job.id:  # sent twice at once
-            self._files.remove_points(job.id)
+        if job_id != spec.id:  # sent twice at once
+            self._files.remove_points(spec.id)
         self._engine.wake()
         return job_id
 
     def submit_seed_models(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
         """Puts trainings in the queue, by model name; see `Jobs.add_starters` for when."""
         self._store.jobs.add_seed_jobs(
-            [new_job(model, *recipe, origin="starter") for model, recipe in trainings.items()]
+            [new_spec(model, *recipe, origin="starter") for model, recipe in trainings.items()]
         )
         self._engine.wake()
 
@@ -80,32 +81,19 @@ class JobQueue:
         self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs)
         self._engine.wake()
 
-    def again(self, job_id: str) -> tuple[Job, DatasetSpec | LabelledPoints]:
-        """A job that nobody has yet put anywhere, to do once more what another was to do; and its data.
+    def again(self, job_id: str) -> tuple[JobSpec, DatasetSpec | LabelledPoints]:
+        """A new job that retries another one, not yet submitted, and its data.
 
         Raises:
-            JobNotFound: there is no job of that id.
+            JobNotFound: the job does not exist.
             WrongState: its data cannot be read back.
         """
-        job = self._store.jobs.get(job_id)
+        spec = self._store.jobs.get(job_id).spec
         try:
-            data = training_data.of_job(self._files, job)
+            data = training_data.of_job(self._files, spec)
         except (DamagedData, OSError) as error:
             raise WrongState("Its points cannot be read back; send the training again.") from error
-        again = Job(
-            id=_new_id(),
-            model=job.model,
-            origin=job.origin,
-            data=job.data,
-            data_digest=job.data_digest,
-            network=job.network,
-            training=job.training,
-            recipe=job.recipe,
-            metadata=job.metadata,
-            retry_of=job.id,
-            created_at=time.time(),
-        )
-        return again, data
+        return replace(spec, id=_new_id(), retry_of=job_id, created_at=time.time()), data
 
     def delete(self, job_id: str) -> None:
         """Forgets a job that has ended, and what is kept with it. A version that it published stays, with its data.
@@ -114,7 +102,7 @@ class JobQueue:
             JobNotFound, WrongState: as `Jobs.delete`.
         """
         job = self._store.jobs.delete(job_id)
-        if job.version is None:
+        if job.status.version is None:
             self._files.remove_points(job_id)
         in_use = self._store.jobs.checkpoints_in_use(job_id)
         for name in self._files.checkpoints_of(job_id):
@@ -146,11 +134,11 @@ class JobQueue:
     def _take_back(self) -> None:
         for job in self._store.jobs.take_back_silent():
             logger.error("the worker of job %s is silent; the job is taken from it", job.id)
-            if job.worker is not None:
-                self._engine.end_worker(job.worker)
+            if job.status.worker is not None:
+                self._engine.end_worker(job.status.worker)
 
 
-def new_job(
+def new_spec(
     model: str,
     data: DatasetSpec | LabelledPoints,
     network: NetworkSpec,
@@ -158,7 +146,7 @@ def new_job(
     *,
     origin: Origin,
     metadata: Mapping[str, str] | None = None,
-) -> Job:
+) -> JobSpec:
     """A job that nobody has yet put anywhere.
 
     Raises:
@@ -167,7 +155,7 @@ def new_job(
     if not re.fullmatch(NAME_PATTERN, model):
         raise InvalidInput("model", NAME_RULE)
     points = training_data.points_of(data)
-    return Job(
+    return JobSpec(
         id=_new_id(),
         model=model,
         origin=origin,

@@ -51,5 +51,5 @@ class SeedModels:
             logger.info("ready: %d models are served", len(self._registry.models()))
         elif time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + REPORT_S
-            done = ", ".join(f"{job.model} {job.epoch / job.epochs:.0%}" for job in self.pending)
+            done = ", ".join(f"{job.model} {job.progress:.0%}" for job in self.pending)
             logger.info("training the tutorial's networks, once for this data folder: %s", done)

@@ -5,7 +5,7 @@ from typing import Any
 from models import specs
 from models.datasets import LabelledPoints, generate
 from models.specs import DatasetSpec
-from service.records import Job
+from service.records import JobSpec
 from service.store.files import DamagedData, Files
 
 
@@ -31,15 +31,15 @@ def keep(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:
         files.put_points(job_id, data)
 
 
-def of_job(files: Files, job: Job) -> DatasetSpec | LabelledPoints:
+def of_job(files: Files, spec: JobSpec) -> DatasetSpec | LabelledPoints:
     """What `keep` was given; nothing is generated.
 
     Raises:
         DamagedData, OSError: as `load`.
     """
-    if "dataset" in job.data:
-        return DatasetSpec(**job.data)
-    return load(files, job.id, job.data, job.data_digest)
+    if "dataset" in spec.data:
+        return DatasetSpec(**spec.data)
+    return load(files, spec.id, spec.data, spec.data_digest)
 
 
 def load(files: Files, job_id: str, description: dict[str, Any], digest: str) -> LabelledPoints:

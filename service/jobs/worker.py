@@ -112,7 +112,7 @@ class _Attempt(Observer):
     ) -> None:
         self.files = files
         self.monitor = monitor
-        self._kept = job.checkpoint
+        self._kept = job.status.checkpoint
         self._job = job
         self._store = store
         self._should_leave = should_leave
@@ -184,16 +184,16 @@ def _clear(job: Job, store: Store, files: Files) -> None:
     """
     in_use = store.jobs.checkpoints_in_use(job.id)
     for name in files.checkpoints_of(job.id):
-        if name not in in_use and int(name.split("-")[1]) <= job.attempt:
+        if name not in in_use and int(name.split("-")[1]) <= job.status.attempt:
             files.remove_checkpoint(name)
 
 
 def _train(job: Job, attempt: _Attempt) -> End:
     """Trains and keeps the weights; whatever a row will name is on the disk before."""
     try:
-        points = training_data.load(attempt.files, job.id, job.data, job.data_digest)
-        settings = TrainingSpec(**job.training)
-        network = NetworkSpec(**job.network)
+        points = training_data.load(attempt.files, job.id, job.spec.data, job.spec.data_digest)
+        settings = TrainingSpec(**job.spec.training)
+        network = NetworkSpec(**job.spec.network)
         train = partial(
             train_best,
             lambda seed: build(network, points.features, len(points.classes), seed=seed),
@@ -229,10 +229,10 @@ def _train(job: Job, attempt: _Attempt) -> End:
 
 def _resume_state(job: Job, attempt: _Attempt) -> ResumeState | None:
     """Where an earlier attempt left the training; None if there was none, or if it cannot be gone on from."""
-    if job.checkpoint is None:
+    if job.status.checkpoint is None:
         return None
     try:
-        resume_state = torch_files.load_resume_state(attempt.files.checkpoint_folder(job.checkpoint))
+        resume_state = torch_files.load_resume_state(attempt.files.checkpoint_folder(job.status.checkpoint))
     except (DamagedCheckpoint, OSError) as error:
         logger.error("job %s begins anew, its checkpoint cannot be read: %s", job.id, error)
         return None
@@ -302,16 +302,16 @@ def _card(
     restarts: list[dict[str, Any]],
 ) -> Card:
     return Card(
-        network=NetworkSpec(**job.network),
+        network=NetworkSpec(**job.spec.network),
         features=points.features,
         classes=points.classes,
-        training=TrainingSpec(**job.training),
-        data=job.data,
-        data_digest=job.data_digest,
+        training=TrainingSpec(**job.spec.training),
+        data=job.spec.data,
+        data_digest=job.spec.data_digest,
         low=tuple(points.xy_ND.min(axis=0).tolist()),
         high=tuple(points.xy_ND.max(axis=0).tolist()),
         median=tuple(np.median(points.xy_ND, axis=0).tolist()),
-        recipe=job.recipe,
+        recipe=job.spec.recipe,
         ending=outcome.ending,
         epochs=outcome.epochs,
         metrics=metrics,

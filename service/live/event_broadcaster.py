@@ -76,7 +76,7 @@ class Track:
     def __init__(self, job: Job, frame_renderer: FrameRenderer) -> None:
         self.job = job
         self.followers: set[Follower] = set()
-        self.told = max(0, job.events - KEPT_EVENTS)
+        self.told = max(0, job.status.events - KEPT_EVENTS)
         self.kept: deque[Told] = deque(maxlen=KEPT_EVENTS)
         self.is_gone = False
         self.job_frames = JobFrames(job, frame_renderer, on_frame=lambda: self.wake(watchers_only=True))
@@ -102,7 +102,7 @@ NO_SCENES: Mapping[str, Scene] = {}
 
 def has_seen_all(job: Job, position: int) -> bool:
     """Whether a job has nothing to tell any more to who has seen its events up to the one of that number."""
-    return job.state.ended and position >= job.events
+    return job.state.ended and position >= job.status.events
 
 
 class EventBroadcaster:
@@ -186,7 +186,7 @@ class EventBroadcaster:
         """
         tracks = [self._tracks.setdefault(job.id, Track(job, self._frame_renderer)) for job in jobs]
         places = [
-            _Place(track, min(position, job.events), is_over=has_seen_all(job, position))
+            _Place(track, min(position, job.status.events), is_over=has_seen_all(job, position))
             for track, job, position in zip(tracks, jobs, positions, strict=True)
         ]
         follower = Follower(self, places, cells)

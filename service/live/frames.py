@@ -55,10 +55,10 @@ class Scene:
         Raises:
             DamagedData, OSError: its points cannot be read back.
         """
-        points = training_data.load(files, job.id, job.data, job.data_digest)
+        points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
         x, y = (grids.padded(*ends) for ends in zip(low, high, strict=True))
-        return cls(layout(NetworkSpec(**job.network), 2, len(points.classes)), points.classes, x, y)
+        return cls(layout(NetworkSpec(**job.spec.network), 2, len(points.classes)), points.classes, x, y)
 
     def require(self, cells: int) -> None:
         """Refuses frames that would take too long.
@@ -89,7 +89,7 @@ def require_plane(jobs: Collection[Job]) -> None:
         InvalidInput: the points of one of them have not two coordinates.
     """
     for job in jobs:
-        if "dataset" not in job.data and job.data["features"] != 2:
+        if "dataset" not in job.spec.data and job.spec.data["features"] != 2:
             raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
 
 

@@ -8,13 +8,12 @@ has two writers. Every method is one transaction.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, insert, select, update
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
-from service.records import Job, JobState
+from service.records import Job, JobSpec, JobState
 from service.store import transitions
 from service.store.database import Database
 from service.store.servers import served_by_all
@@ -63,7 +62,7 @@ class Jobs:
 
     # as those who ask for them see them
 
-    def add(self, job: Job, *, max_queued: int, key: str | None = None) -> str:
+    def add(self, spec: JobSpec, *, max_queued: int, key: str | None = None) -> str:
         """Puts a job in the queue, or finds the one that was added under the same key; gives the id.
 
         Raises:
@@ -73,32 +72,32 @@ class Jobs:
             WrongState: that job has succeeded, or has not ended.
         """
         with self._database.writing(serial=True) as connection:
-            earlier = _added(connection, job, max_queued, key)
+            earlier = _added(connection, spec, max_queued, key)
             if earlier is not None:
                 return earlier
-            transitions.add(connection, job)
+            transitions.add(connection, spec)
             if key:
                 outdated = idempotency_keys.c.created_at <= time.time() - KEY_S
                 connection.execute(delete(idempotency_keys).where(outdated))
-                row = {"key": key, "payload": _payload(job), "job_id": job.id, "created_at": time.time()}
+                row = {"key": key, "payload": _payload(spec), "job_id": spec.id, "created_at": time.time()}
                 connection.execute(insert(idempotency_keys), row)
-            return job.id
+            return spec.id
 
-    def added(self, job: Job, *, max_queued: int, key: str | None = None) -> str | None:
+    def added(self, spec: JobSpec, *, max_queued: int, key: str | None = None) -> str | None:
         """The id of the job that `add` would find; None if it would add one.
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `add`.
         """
         with self._database.reading() as connection:
-            return _added(connection, job, max_queued, key)
+            return _added(connection, spec, max_queued, key)
 
-    def add_claimed(self, job: Job, *, worker: str) -> Job:
+    def add_claimed(self, spec: JobSpec, *, worker: str) -> Job:
         """Adds a job that the caller works on itself, claimed as by `claim`: no other worker ever sees it waiting."""
         with self._database.writing(serial=True) as connection:
-            return self._claim(connection, transitions.add(connection, job), worker)
+            return self._claim(connection, transitions.add(connection, spec), worker)
 
-    def add_seed_jobs(self, seed_models: Sequence[Job]) -> list[Job]:
+    def add_seed_jobs(self, seed_models: Sequence[JobSpec]) -> list[JobSpec]:
         """Puts jobs in the queue: all if there never was a job, else those that failed before and have no version yet.
 
         Returns:
@@ -107,17 +106,17 @@ class Jobs:
         with self._database.writing(serial=True) as connection:
             rows = connection.execute(select(jobs.c.model, jobs.c.origin, jobs.c.state)).all()
             states = {
-                job.model: {row.state for row in rows if row[:2] == (job.model, "starter")} for job in seed_models
+                spec.model: {row.state for row in rows if row[:2] == (spec.model, "starter")} for spec in seed_models
             }
             published = set(connection.scalars(select(versions.c.model).distinct()))
             added = [
-                job
-                for job in seed_models
+                spec
+                for spec in seed_models
                 if (not rows and not published)
-                or (states[job.model] == {JobState.FAILED} and job.model not in published)
+                or (states[spec.model] == {JobState.FAILED} and spec.model not in published)
             ]
-            for job in added:
-                transitions.add(connection, job)
+            for spec in added:
+                transitions.add(connection, spec)
             return added
 
     def get(self, job_id: str) -> Job:
@@ -268,18 +267,15 @@ class Jobs:
             return None
 
     def _claim(self, connection: Connection, job: Job, worker: str) -> Job:
-        anew: dict[str, Any] = {} if job.checkpoint else {"epoch": 0, "metrics": None}
-        claimed = replace(
-            job,
-            state=JobState.RUNNING,
-            attempt=job.attempt + 1,
-            worker=worker,
-            started_at=job.started_at or time.time(),
-            **anew,
-        )
+        anew: dict[str, Any] = {} if job.status.checkpoint else {"epoch": 0, "metrics": None}
         changes: dict[str, Any] = {
-            key: getattr(claimed, key) for key in ("state", "attempt", "worker", "started_at", *anew)
+            "state": JobState.RUNNING,
+            "attempt": job.status.attempt + 1,
+            "worker": worker,
+            "started_at": job.status.started_at or time.time(),
+            **anew,
         }
+        claimed = transitions.with_status(job, **changes)
         changes |= {"lease_until": now() + self._lease_s, "claimed_at": now()}
         if not connection.execute(update(turns).where(turns.c.model == job.model).values(began_at=now())).rowcount:
             connection.execute(insert(turns).values(model=job.model, began_at=now()))
@@ -288,7 +284,7 @@ class Jobs:
     def wish(self, job: Job) -> Wish:
         """What is asked of the worker that makes this attempt."""
         query = select(jobs.c.state, jobs.c.watched_until > now()).where(
-            jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(HELD)
+            jobs.c.id == job.id, jobs.c.attempt == job.status.attempt, jobs.c.state.in_(HELD)
         )
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
@@ -306,7 +302,7 @@ class Jobs:
             held = transitions.held(connection, job)
             if held is None:
                 return False
-            news = [News("metrics", {"epoch": epoch, "epochs": job.epochs, **(metrics or {})})] if tell else []
+            news = [News("metrics", {"epoch": epoch, "epochs": job.spec.max_epochs, **(metrics or {})})] if tell else []
             lease_until = now() + self._lease_s
             transitions.change(
                 connection, held, news, lease_until=lease_until, epoch=epoch, metrics=metrics, ran_s=ran_s
@@ -398,7 +394,7 @@ class Jobs:
             held = transitions.held(connection, job)
             if held is not None:
                 kept = {"checkpoint": checkpoint, "deaths": 0} if checkpoint else {}
-                leaving = replace(held, state=JobState.CANCELLING) if cancel else held
+                leaving = transitions.with_status(held, state=JobState.CANCELLING) if cancel else held
                 transitions.release(connection, leaving, **kept, **progress)
             return held is not None
 
@@ -450,20 +446,20 @@ _NEXT_IN_TURN = (
 """The `seq` of the next job; `claimed_at` is when its turn began, null of one that has yet to have one."""
 
 
-def _added(connection: Connection, job: Job, max_queued: int, key: str | None) -> str | None:
+def _added(connection: Connection, spec: JobSpec, max_queued: int, key: str | None) -> str | None:
     """The id of the job that was added under the same key; None if this one may be added. Raises as `Jobs.add`."""
-    earlier = _under_key(connection, key, job) if key else None
+    earlier = _under_key(connection, key, spec) if key else None
     if earlier is None:
-        _require_worth_trying(connection, job)
+        _require_worth_trying(connection, spec)
         _require_room(connection, max_queued)
     return earlier
 
 
-def _require_worth_trying(connection: Connection, job: Job) -> None:
+def _require_worth_trying(connection: Connection, spec: JobSpec) -> None:
     """Raises `JobNotFound` or `WrongState` if it is to try a job again of which there is nothing to try again."""
-    if job.retry_of is None:
+    if spec.retry_of is None:
         return
-    state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job.retry_of))
+    state = connection.scalar(select(jobs.c.state).where(jobs.c.id == spec.retry_of))
     if state is None:
         raise JobNotFound("GET /jobs lists them.")
     if state not in (JobState.FAILED, JobState.CANCELLED):
@@ -476,21 +472,21 @@ def _require_room(connection: Connection, max_queued: int) -> None:
         raise QueueFull("Try again when some of the waiting jobs are done.")
 
 
-def _under_key(connection: Connection, key: str, job: Job) -> str | None:
+def _under_key(connection: Connection, key: str, spec: JobSpec) -> str | None:
     """The id of the job that was added under a key not too long ago."""
     own = select(idempotency_keys).where(idempotency_keys.c.key == key)
     row = connection.execute(own.where(idempotency_keys.c.created_at > time.time() - KEY_S)).one_or_none()
     if row is None:
         return None
-    if row.payload != _payload(job):
+    if row.payload != _payload(spec):
         raise KeyReused("Use a new key for another training.")
     return str(row.job_id)
 
 
-def _payload(job: Job) -> str:
+def _payload(spec: JobSpec) -> str:
     """What two requests under one key must agree in."""
-    parts = [job.model, job.recipe, sorted(job.metadata.items())]
-    return repr(tuple(parts if job.retry_of is None else [*parts, job.retry_of]))
+    parts = [spec.model, spec.recipe, sorted(spec.metadata.items())]
+    return repr(tuple(parts if spec.retry_of is None else [*parts, spec.retry_of]))
 
 
 def _reported(row: Row[Any]) -> Job:
@@ -499,4 +495,5 @@ def _reported(row: Row[Any]) -> Job:
     state = JobState(row.reported_state)
     if job.state == state:
         return job
-    return replace(job, state=state, version=None, finished_at=None, events=job.events - transitions.END_EVENTS)
+    events = job.status.events - transitions.END_EVENTS
+    return transitions.with_status(job, state=state, version=None, finished_at=None, events=events)

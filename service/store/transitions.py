@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from service.errors import JobNotFound
-from service.records import EventKind, Job, JobState
+from service.records import EventKind, Job, JobSpec, JobState, JobStatus
 from service.store.tables import events, jobs, now, snapshots
 
 MAX_DEATHS = 3
@@ -30,8 +30,14 @@ class News(NamedTuple):
 
 def job_of(row: Row[Any]) -> Job:
     """The job that a row of `jobs` holds."""
-    values = {field.name: row._mapping[field.name] for field in fields(Job)}
-    return Job(**values | {"state": JobState(values["state"])})
+    spec = {field.name: row._mapping[field.name] for field in fields(JobSpec)}
+    status = {field.name: row._mapping[field.name] for field in fields(JobStatus)}
+    return Job(JobSpec(**spec), JobStatus(**status | {"state": JobState(row.state)}))
+
+
+def with_status(job: Job, **changes: Any) -> Job:
+    """The job with some fields of its status replaced."""
+    return replace(job, status=replace(job.status, **changes))
 
 
 def locked(connection: Connection, job_id: str) -> Job:
@@ -48,14 +54,15 @@ def locked(connection: Connection, job_id: str) -> Job:
 
 def held(connection: Connection, job: Job) -> Job | None:
     """The job as it is until this transaction ends, if this attempt still has it."""
-    own = select(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state.in_(HELD))
+    own = select(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.status.attempt, jobs.c.state.in_(HELD))
     row = connection.execute(own.with_for_update()).one_or_none()
     return None if row is None else job_of(row)
 
 
-def add(connection: Connection, job: Job) -> Job:
-    """Writes a new job; gives it with its events counted."""
-    connection.execute(insert(jobs).values(**vars(job), queued_at=now()))
+def add(connection: Connection, spec: JobSpec) -> Job:
+    """Writes a new job, and returns it."""
+    job = Job(spec)
+    connection.execute(insert(jobs).values(**vars(spec), **vars(job.status), queued_at=now()))
     return change(connection, job, [status(job)])
 
 
@@ -63,27 +70,27 @@ def change(
     connection: Connection, job: Job, news: Sequence[News], *, version_seq: int | None = None, **values: Any
 ) -> Job:
     """Writes changes of a locked job and what there is to tell of them; gives the job with its events counted."""
-    told = job.events + len(news)
+    told = job.status.events + len(news)
     columns = values | {"events": told} | ({} if version_seq is None else {"version_seq": version_seq})
     connection.execute(update(jobs).where(jobs.c.id == job.id).values(columns))
     if news:
         at = time.time()
         rows = [
             {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **one._asdict()}
-            for number, one in enumerate(news, job.events + 1)
+            for number, one in enumerate(news, job.status.events + 1)
         ]
         connection.execute(insert(events), rows)
-    return replace(job, events=told)
+    return with_status(job, events=told)
 
 
 def status(job: Job, **more: Any) -> News:
     """The news of a job's state, and what `more` there is to tell of it."""
-    return News("status", {"status": job.state.value, "attempt": job.attempt, **more})
+    return News("status", {"status": job.state.value, "attempt": job.status.attempt, **more})
 
 
 def move(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
     """Brings a locked job into another state, none of those that end it."""
-    change(connection, job, [status(replace(job, state=state))], state=state, **values)
+    change(connection, job, [status(with_status(job, state=state))], state=state, **values)
 
 
 _NOBODYS: dict[str, Any] = {"worker": None, "lease_until": None}
@@ -92,8 +99,8 @@ _NOBODYS: dict[str, Any] = {"worker": None, "lease_until": None}
 def end(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
     """Ends a locked job, and says with what figures."""
     result = {key: values[key] for key in ("version", "problem") if key in values}
-    last = status(replace(job, state=state), **result)
-    figures = {key: values.get(key, getattr(job, key)) for key in ("epoch", "metrics")}
+    last = status(with_status(job, state=state), **result)
+    figures = {key: values.get(key, getattr(job.status, key)) for key in ("epoch", "metrics")}
     change(
         connection,
         job,
@@ -124,7 +131,7 @@ def release(connection: Connection, job: Job, **values: Any) -> None:
 
 def blame(connection: Connection, job: Job) -> None:
     """Releases a job that may have cost its worker, unless it has cost too many."""
-    deaths = job.deaths + 1
+    deaths = job.status.deaths + 1
     if job.state == JobState.CANCELLING or deaths < MAX_DEATHS:
         release(connection, job, deaths=deaths)
         return

@@ -18,7 +18,7 @@ import safetensors.numpy
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from service.jobs import training_data
-from service.jobs.queue import new_job
+from service.jobs.queue import new_spec
 from service.records import Job
 from service.store.files import Files
 from tests.contract.problems import assert_problem
@@ -49,7 +49,7 @@ class Hand:
     ) -> Job:
         """A new job that the test works on."""
         data = data or DatasetSpec()
-        made = new_job("by-hand", data, network or NetworkSpec(), TrainingSpec(epochs=epochs), origin="http")
+        made = new_spec("by-hand", data, network or NetworkSpec(), TrainingSpec(epochs=epochs), origin="http")
         training_data.keep(self.place.files, made.id, data)
         return self.jobs.add_claimed(made, worker="test")
 

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -18,8 +17,8 @@ import torch
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from service.api.jobs.views import JobView
-from service.jobs.queue import new_job
-from service.records import JobState
+from service.jobs.queue import new_spec
+from service.records import Job, JobState, JobStatus
 from tests.contract.problems import assert_problem
 from tests.serving import DEADLINE_S, running, train, wait_until
 
@@ -559,11 +558,14 @@ def test_an_estimate_is_what_is_left_at_the_pace_so_far(served: httpx.Client) ->
 
 def test_a_finish_that_no_training_may_live_to_see_is_not_foretold() -> None:
     many = TrainingSpec(epochs=1_000_000, restarts=100)
-    job = new_job("slow", DatasetSpec(), NetworkSpec(), many, origin="http")
-    begun = replace(job, state=JobState.RUNNING, epoch=1, ran_s=3_600.0)
-    assert JobView.of(begun).estimated_finish is None
-    assert JobView.of(replace(begun, epoch=10_000_000)).estimated_finish is not None
-    assert JobView.of(replace(begun, epoch=0, ran_s=0.0)).estimated_finish is None
+    spec = new_spec("slow", DatasetSpec(), NetworkSpec(), many, origin="http")
+
+    def estimated_finish(epoch: int, ran_s: float) -> datetime | None:
+        return JobView.of(Job(spec, JobStatus(state=JobState.RUNNING, epoch=epoch, ran_s=ran_s))).estimated_finish
+
+    assert estimated_finish(epoch=1, ran_s=3_600.0) is None
+    assert estimated_finish(epoch=10_000_000, ran_s=3_600.0) is not None
+    assert estimated_finish(epoch=0, ran_s=0.0) is None
 
 
 def test_the_last_weights_of_a_training_can_be_had_while_it_goes_on_and_after_it_was_stopped(

@@ -191,10 +191,10 @@ def test_of_a_hundred_jobs_none_is_lost_or_done_twice_by_two_hundred_kills(
         assert set(jobs) == set(ids)
         assert_each_ended_once(store, list(jobs.values()), Files(one.data_dir))
         for model in {job.model for job in jobs.values()}:
-            latest = max(job.version or 0 for job in jobs.values() if job.model == model)
+            latest = max(job.status.version or 0 for job in jobs.values() if job.model == model)
             answer = one.client.post("/predict", json={"model": model, "points": [[0, 0]]})
             assert answer.json()["version"] == latest
-        assert sum(job.attempt > 1 for job in jobs.values()) >= 10, "the kills have hit"
+        assert sum(job.status.attempt > 1 for job in jobs.values()) >= 10, "the kills have hit"
         store.close()
 
 
@@ -236,10 +236,10 @@ def assert_each_ended_once(store: Store, jobs: list[Job], files: Files) -> None:
         assert sum(event.kind == "done" for event in events) == 1
         assert events[-1].kind == "done"
         attempts = [event.data["attempt"] for event in events if event.data.get("status") == "running"]
-        assert attempts == list(range(1, job.attempt + 1))
+        assert attempts == list(range(1, job.status.attempt + 1))
         if job.state == JobState.SUCCEEDED:
             assert published[job.id] == 1
         else:
-            assert (job.state, job.deaths, job.id in published) == (JobState.FAILED, MAX_DEATHS, False)
+            assert (job.state, job.status.deaths, job.id in published) == (JobState.FAILED, MAX_DEATHS, False)
     for version in versions:
         cards.read(files.checkpoint_folder(version.checkpoint_id), card_digest=version.card_digest)

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from service.jobs.queue import JobQueue, new_job
+from service.jobs.queue import JobQueue, new_spec
 from service.jobs.worker import work
 from service.records import Job
 from service.store.files import Files
@@ -52,7 +52,7 @@ class Place:
     ) -> str:
         spec = TrainingSpec(epochs=epochs, **training)
         data = data or DatasetSpec()
-        return self.job_queue.submit(new_job(model, data, NetworkSpec(hidden=hidden), spec, origin="http"), data)
+        return self.job_queue.submit(new_spec(model, data, NetworkSpec(hidden=hidden), spec, origin="http"), data)
 
     def claim(self, worker: str = "w") -> Job:
         job = self.store.jobs.claim(worker)

@@ -19,7 +19,7 @@ from service.errors import NothingKept, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Page
 from service.http.patterns import JOB_ID_PATTERN
-from service.jobs.queue import new_job
+from service.jobs.queue import new_spec
 from service.records import NAME_PATTERN, Job, JobState
 
 router = APIRouter(tags=["training"])
@@ -50,7 +50,7 @@ def _new_job(body: TrainRequest) -> NewJob:
     )
     network = NetworkSpec(**body.network.model_dump())
     training = specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True))
-    return new_job(body.model, data, network, training, origin="http", metadata=body.metadata), data
+    return new_spec(body.model, data, network, training, origin="http", metadata=body.metadata), data
 
 
 @router.get("/jobs", response_model=Page[JobView])
@@ -66,7 +66,7 @@ async def list_jobs(
     def page() -> Page[JobView]:
         jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
         for job in jobs:
-            services.registry.know(job.model, job.version)
+            services.registry.know(job.model, job.status.version)
         return Page.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
 
     return await to_thread.run_sync(page)
@@ -144,14 +144,14 @@ async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> Ch
     """The last weights that are kept with a job, a `state_dict` as `.pth`: how far it is, or how far it came."""
     for _ in range(2):  # a training that goes on may just have put a newer file in its place
         job = await to_thread.run_sync(services.store.jobs.get, job_id)
-        if job.checkpoint is None:
+        if job.status.checkpoint is None:
             raise NothingKept(_why_nothing_is_kept(job))
         with suppress(VersionBroken):
-            return await checkpoint_download(services, job.checkpoint, filename=f"{job.model}-{job.id}.pth")
+            return await checkpoint_download(services, job.status.checkpoint, filename=f"{job.model}-{job.id}.pth")
     raise NothingKept("Its file cannot be read.")
 
 
 def _why_nothing_is_kept(job: Job) -> str:
-    if job.version is not None:
+    if job.status.version is not None:
         return "It has published its weights as a version; download that version's checkpoint."
     return "It ended before there was any." if job.state.ended else "There is none yet; ask again when it has run."

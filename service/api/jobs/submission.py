@@ -13,9 +13,9 @@ from service.api.jobs.requests import KeyHeader, bare_key
 from service.api.jobs.views import JobView, ValidationView
 from service.api.jobs.waiting import Waiting, WaitingDep
 from service.http import request_body
-from service.records import Job
+from service.records import JobSpec
 
-NewJob = tuple[Job, DatasetSpec | LabelledPoints]
+NewJob = tuple[JobSpec, DatasetSpec | LabelledPoints]
 """A job that nobody has yet put anywhere, and its data."""
 
 
@@ -42,15 +42,15 @@ class Submission:
         return JobView.of(await self._waiting.look(job_id))
 
     def _validate(self, make: Callable[[], NewJob]) -> Response:
-        job, _ = make()
+        spec, _ = make()
         max_queued = self._services.settings.max_queued_jobs
-        self._services.store.jobs.added(job, max_queued=max_queued, key=self._key)  # raises what `submit` would
-        return Response(ValidationView.model_validate(job).model_dump_json(), media_type=request_body.JSON)
+        self._services.store.jobs.added(spec, max_queued=max_queued, key=self._key)  # raises what `submit` would
+        return Response(ValidationView.model_validate(spec).model_dump_json(), media_type=request_body.JSON)
 
     def _submit(self, make: Callable[[], NewJob]) -> tuple[str, str]:
         """Puts the job in the queue; gives its id, and that of the job that now does it: another if the key has one."""
-        job, data = make()
-        return job.id, self._services.job_queue.submit(job, data, key=self._key)
+        spec, data = make()
+        return spec.id, self._services.job_queue.submit(spec, data, key=self._key)
 
 
 async def _submission(

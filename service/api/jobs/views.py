@@ -97,28 +97,29 @@ class JobView(BaseModel):
     @classmethod
     def of(cls, job: Job) -> "JobView":
         """The view of a job's row."""
+        spec, status = job.spec, job.status
         return cls(
-            id=job.id,
-            status=job.state,
-            model=job.model,
-            version=job.version,
-            created_at=_time(job.created_at),
-            started_at=_time(job.started_at) if job.started_at else None,
-            finished_at=_time(job.finished_at) if job.finished_at else None,
+            id=spec.id,
+            status=status.state,
+            model=spec.model,
+            version=status.version,
+            created_at=_time(spec.created_at),
+            started_at=_time(status.started_at) if status.started_at else None,
+            finished_at=_time(status.finished_at) if status.finished_at else None,
             estimated_finish=_estimated_finish(job),
-            training_seconds=round(job.ran_s, 3),
-            progress=Progress(epoch=job.epoch, epochs=job.epochs, fraction=_fraction(job)),
-            metrics=job.metrics,
-            data=job.data,
-            data_digest=job.data_digest,
-            network=job.network,
-            training=job.training,
-            recipe=job.recipe,
-            metadata=job.metadata,
-            restarts=[RestartView(**restart) for restart in job.restarts] if job.restarts else None,
-            attempt=job.attempt,
-            retry_of=job.retry_of,
-            problem=JobProblem(**job.problem) if job.problem else None,
+            training_seconds=round(status.ran_s, 3),
+            progress=Progress(epoch=status.epoch, epochs=spec.max_epochs, fraction=job.progress),
+            metrics=status.metrics,
+            data=spec.data,
+            data_digest=spec.data_digest,
+            network=spec.network,
+            training=spec.training,
+            recipe=spec.recipe,
+            metadata=spec.metadata,
+            restarts=[RestartView(**restart) for restart in status.restarts] if status.restarts else None,
+            attempt=status.attempt,
+            retry_of=spec.retry_of,
+            problem=JobProblem(**status.problem) if status.problem else None,
             links=_links(job),
         )
 
@@ -127,22 +128,18 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _fraction(job: Job) -> float:
-    return job.epoch / job.epochs
-
-
 def _estimated_finish(job: Job) -> datetime | None:
     """At the pace so far, to the second; None if there is no pace yet, or none to speak of."""
-    fraction = _fraction(job)
-    if job.state != JobState.RUNNING or job.ran_s >= MAX_ESTIMATE_S * fraction:
+    ran_s, fraction = job.status.ran_s, job.progress
+    if job.state != JobState.RUNNING or ran_s >= MAX_ESTIMATE_S * fraction:
         return None
-    return _time(round(time.time() + job.ran_s * (1 - fraction) / fraction))
+    return _time(round(time.time() + ran_s * (1 - fraction) / fraction))
 
 
 def _links(job: Job) -> dict[str, str]:
     links = {"self": f"/jobs/{job.id}", "events": f"/jobs/{job.id}/events"}
-    if job.version is not None:
-        links["version"] = f"/models/{job.model}/versions/{job.version}"
-    if job.checkpoint is not None:
+    if job.status.version is not None:
+        links["version"] = f"/models/{job.model}/versions/{job.status.version}"
+    if job.status.checkpoint is not None:
         links["checkpoint"] = f"/jobs/{job.id}/checkpoint"
     return links

@@ -49,7 +49,7 @@ class Waiting:
         """The job at that point, or when the time is up, or the service stops, or the client has gone."""
         services = self._services
         job = await to_thread.run_sync(services.job, job_id)
-        with services.broadcaster.follow([job], [job.events]) as follower:
+        with services.broadcaster.follow([job], [job.status.events]) as follower:
             while not (until(job) or time.monotonic() >= deadline or services.stopping.is_set()):
                 with anyio.move_on_after(min(LOOK_S, deadline - time.monotonic())) as silence:
                     await follower.news.wait()

@@ -65,12 +65,12 @@ def test_a_process_that_is_killed_is_replaced_and_its_job_goes_on_at_once(place:
     others = training_processes()
     with engine_of(place):
         job_id = place.submit(**WITHOUT_END)
-        wait_for(place, job_id, lambda job: job.checkpoint is not None)
+        wait_for(place, job_id, lambda job: job.status.checkpoint is not None)
         victim = holder(place, job_id, others)
         os.kill(victim, signal.SIGKILL)
-        job = wait_for(place, job_id, lambda job: job.attempt == 2)
-        assert (job.state, job.deaths) == (JobState.RUNNING, 1)
-        assert job.epoch > 0, "it goes on from its checkpoint"
+        job = wait_for(place, job_id, lambda job: job.status.attempt == 2)
+        assert (job.state, job.status.deaths) == (JobState.RUNNING, 1)
+        assert job.status.epoch > 0, "it goes on from its checkpoint"
         assert holder(place, job_id, others) != victim
         page, _ = place.store.events.page(job_id, after=0, limit=1000)
         times = {event.data["attempt"]: event.created_at for event in page if event.data.get("status") == "running"}
@@ -91,7 +91,7 @@ def test_a_fork_server_that_is_killed_is_replaced_with_the_next_process(place: P
         assert server is not None
         server.kill()
         victim.kill()
-        wait_for(place, job_id, lambda job: job.attempt == 2 and job.state == JobState.RUNNING)
+        wait_for(place, job_id, lambda job: job.status.attempt == 2 and job.state == JobState.RUNNING)
         place.store.jobs.cancel(job_id)
         wait_for(place, job_id, lambda job: job.state == JobState.CANCELLED)
 
@@ -102,12 +102,12 @@ def test_a_job_that_kills_every_process_that_takes_it_is_given_up(place: Place) 
         (place.path / "checkpoints").write_text("a file where the folder should be: no attempt gets any further")
         job_id = place.submit(**WITHOUT_END)
         for attempt in range(1, MAX_DEATHS + 1):
-            wait_for(place, job_id, lambda job, attempt=attempt: job.attempt == attempt)  # type: ignore[misc]
+            wait_for(place, job_id, lambda job, attempt=attempt: job.status.attempt == attempt)  # type: ignore[misc]
             os.kill(holder(place, job_id, others), signal.SIGKILL)
         job = wait_for(place, job_id, lambda job: job.state.ended)
-        assert (job.state, job.deaths, job.attempt) == (JobState.FAILED, MAX_DEATHS, MAX_DEATHS)
-        assert job.problem is not None
-        assert job.problem["code"] == "worker-died"
+        assert (job.state, job.status.deaths, job.status.attempt) == (JobState.FAILED, MAX_DEATHS, MAX_DEATHS)
+        assert job.status.problem is not None
+        assert job.status.problem["code"] == "worker-died"
         (place.path / "checkpoints").unlink()
         assert wait_for(place, place.submit(), lambda job: job.state.ended).state == JobState.SUCCEEDED
 
@@ -119,10 +119,10 @@ def test_a_process_that_is_frozen_past_its_lease_is_ended_and_its_job_goes_to_an
         frozen = holder(place, job_id, others)
         os.kill(frozen, signal.SIGSTOP)
         let_the_lease_run_out(place.url)
-        wait_until(lambda: (place.job_queue.reconcile(), place.store.jobs.get(job_id).attempt == 2)[1])
+        wait_until(lambda: (place.job_queue.reconcile(), place.store.jobs.get(job_id).status.attempt == 2)[1])
         wait_until(lambda: frozen not in training_processes())
     job = place.store.jobs.get(job_id)
-    assert (job.state, job.deaths) == (JobState.QUEUED, 0), "the second worker has kept where it came to"
+    assert (job.state, job.status.deaths) == (JobState.QUEUED, 0), "the second worker has kept where it came to"
 
 
 def test_a_job_whose_lease_ran_out_while_nobody_could_look_is_not_taken_from_its_worker_at_once(place: Place) -> None:
@@ -131,19 +131,19 @@ def test_a_job_whose_lease_ran_out_while_nobody_could_look_is_not_taken_from_its
         wait_for(place, job_id, lambda job: job.state == JobState.RUNNING)
         let_the_lease_run_out(place.url)
         place.job_queue.reconcile()
-        assert wait_for(place, job_id, lambda job: job.epoch > 0).attempt == 1
+        assert wait_for(place, job_id, lambda job: job.status.epoch > 0).status.attempt == 1
 
 
 def test_a_process_that_is_told_to_end_gives_its_job_back_as_it_stands(place: Place) -> None:
     others = training_processes()
     with engine_of(place):
         job_id = place.submit(**WITHOUT_END)
-        before = wait_for(place, job_id, lambda job: job.epoch > 0)
+        before = wait_for(place, job_id, lambda job: job.status.epoch > 0)
         (told,) = training_processes() - others
         os.kill(told, signal.SIGTERM)
-        job = wait_for(place, job_id, lambda job: job.attempt == 2)
-        assert (job.deaths, job.checkpoint is not None) == (0, True)
-        assert job.epoch >= before.epoch
+        job = wait_for(place, job_id, lambda job: job.status.attempt == 2)
+        assert (job.status.deaths, job.status.checkpoint is not None) == (0, True)
+        assert job.status.epoch >= before.status.epoch
         assert told not in training_processes()
 
 
@@ -153,7 +153,7 @@ def test_the_jobs_of_all_models_get_their_turn(place: Place) -> None:
     last = place.submit(epochs=1, model="other")
     with engine_of(place):
         wait_until(lambda: all(job.state.ended for job in place.store.jobs.page(limit=9)[0]))
-    started = sorted(place.store.jobs.page(limit=9)[0], key=lambda job: job.started_at or 0)
+    started = sorted(place.store.jobs.page(limit=9)[0], key=lambda job: job.status.started_at or 0)
     assert [job.id for job in started].index(last) == 1
 
 
@@ -163,7 +163,7 @@ def test_no_more_jobs_run_at_a_time_than_there_are_processes(place: Place) -> No
         wait_until(lambda: sum(place.store.jobs.get(job).state == JobState.RUNNING for job in jobs) == 2)
         place.store.jobs.cancel(jobs[0])
         wait_for(place, jobs[2], lambda job: job.state == JobState.RUNNING)
-        assert place.store.jobs.get(jobs[1]).attempt == 1
+        assert place.store.jobs.get(jobs[1]).status.attempt == 1
 
 
 def test_an_engine_without_processes_leaves_the_queue_to_others(place: Place) -> None:
@@ -196,8 +196,8 @@ def test_a_training_that_needs_more_memory_than_it_may_take_fails_and_the_proces
         job_id = place.submit(data=data, hidden=(900,), epochs=2, implementation="torch")
         process = holder(place, job_id, others)
         job = wait_for(place, job_id, lambda job: job.state.ended)
-        assert job.problem is not None
-        assert (job.problem["code"], job.attempt) == ("out-of-memory", 1)
+        assert job.status.problem is not None
+        assert (job.status.problem["code"], job.status.attempt) == ("out-of-memory", 1)
         assert wait_for(place, place.submit(), lambda job: job.state.ended).state == JobState.SUCCEEDED
         assert training_processes() - others == {process}
 
@@ -211,7 +211,7 @@ def test_an_engine_that_closes_does_not_wait_for_a_long_epoch_and_its_job_is_put
         began = time.monotonic()
     assert time.monotonic() - began < 10
     job = place.store.jobs.get(job_id)
-    assert (job.state, job.attempt, job.deaths) == (JobState.QUEUED, 1, 0)
+    assert (job.state, job.status.attempt, job.status.deaths) == (JobState.QUEUED, 1, 0)
 
 
 def test_jobs_that_run_at_a_shutdown_go_on_after_the_next_start(tmp_path: Path) -> None:

@@ -55,17 +55,22 @@ def after(passes: int) -> dict[str, Any]:
 
 def problem(job: Job) -> str:
     assert job.state == JobState.FAILED
-    assert job.problem is not None
-    return job.problem["code"]
+    assert job.status.problem is not None
+    return job.status.problem["code"]
 
 
 def test_a_worker_trains_and_publishes_a_version_that_a_registry_serves(place: Place) -> None:
     place.submit()
     job = place.work(place.claim())
-    assert (job.state, job.epoch, job.checkpoint, job.worker) == (JobState.SUCCEEDED, 5, None, None)
+    assert (job.state, job.status.epoch, job.status.checkpoint, job.status.worker) == (
+        JobState.SUCCEEDED,
+        5,
+        None,
+        None,
+    )
     registry = Registry(place.store, place.files)
     registry.refresh()
-    assert registry.resolve("m", None).card.recipe == job.recipe
+    assert registry.resolve("m", None).card.recipe == job.spec.recipe
     assert place.folders() == [job.checkpoint_id]
 
 
@@ -86,11 +91,18 @@ def test_a_job_that_was_left_several_times_ends_in_the_weights_of_one_that_was_n
     whole = place.work(place.claim())
     job_id = place.submit(**settings)
     for part in (0.2, 0.4, 0.6):
-        left = place.work(place.claim(), **after(int(part * whole.epochs)))
-        assert (left.state, place.folders()) == (JobState.QUEUED, sorted([whole.checkpoint_id, left.checkpoint or ""]))
+        left = place.work(place.claim(), **after(int(part * whole.spec.max_epochs)))
+        assert (left.state, place.folders()) == (
+            JobState.QUEUED,
+            sorted([whole.checkpoint_id, left.status.checkpoint or ""]),
+        )
     job = place.work(place.claim())
-    assert (job.id, job.state, job.attempt, job.deaths) == (job_id, JobState.SUCCEEDED, 4, 0)
-    assert (job.epoch, job.metrics, job.restarts) == (whole.epoch, whole.metrics, whole.restarts)
+    assert (job.id, job.state, job.status.attempt, job.status.deaths) == (job_id, JobState.SUCCEEDED, 4, 0)
+    assert (job.status.epoch, job.status.metrics, job.status.restarts) == (
+        whole.status.epoch,
+        whole.status.metrics,
+        whole.status.restarts,
+    )
     assert place.weights(2) == place.weights(1)
     assert len(place.folders()) == 2, "nothing is left of the parts"
 
@@ -113,8 +125,8 @@ def test_a_worker_that_dies_costs_no_more_than_what_it_did_since_its_last_checkp
         place.work(job, on_progress=live_to_the_second_checkpoint)
     place.store.jobs.take_back_from("w")
     waiting = place.store.jobs.get(job_id)
-    assert (waiting.state, waiting.deaths) == (JobState.QUEUED, 1)
-    assert place.folders() == [waiting.checkpoint], "only the latest is kept"
+    assert (waiting.state, waiting.status.deaths) == (JobState.QUEUED, 1)
+    assert place.folders() == [waiting.status.checkpoint], "only the latest is kept"
     resume_state = torch_files.load_resume_state(place.files.checkpoint_folder(place.folders()[0]))
     begun: list[int] = []
     place.work(place.claim(), on_progress=lambda passes, _: begun.append(passes), should_leave=lambda: bool(begun))
@@ -125,7 +137,7 @@ def test_a_worker_that_dies_costs_no_more_than_what_it_did_since_its_last_checkp
 def test_a_checkpoint_that_rotted_costs_the_work_but_not_the_job(place: Place) -> None:
     place.submit(epochs=40_000)
     left = place.work(place.claim(), **after(1_000))
-    (file,) = place.files.checkpoint_folder(left.checkpoint or "").glob("*.safetensors")
+    (file,) = place.files.checkpoint_folder(left.status.checkpoint or "").glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-1])
     assert place.work(place.claim()).state == JobState.SUCCEEDED
 
@@ -134,14 +146,14 @@ def test_a_checkpoint_that_rotted_costs_the_work_but_not_the_job(place: Place) -
 def test_a_job_stops_in_the_middle_of_its_training_when_it_is_asked_to(place: Place, ask: str, state: JobState) -> None:
     job_id = place.submit(**WITHOUT_END)
     job = place.work(place.claim(), on_progress=once(lambda: getattr(place.store.jobs, ask)(job_id)))
-    assert (job.state, job.version) == (state, None)
-    assert place.folders() == ([job.checkpoint] if state == JobState.PAUSED else [])
+    assert (job.state, job.status.version) == (state, None)
+    assert place.folders() == ([job.status.checkpoint] if state == JobState.PAUSED else [])
 
 
 def test_the_weights_of_a_paused_job_can_be_loaded_by_plain_torch(place: Place) -> None:
     job_id = place.submit(**WITHOUT_END)
     job = place.work(place.claim(), on_progress=once(lambda: place.store.jobs.pause(job_id)))
-    folder = place.files.checkpoint_folder(job.checkpoint or "")
+    folder = place.files.checkpoint_folder(job.status.checkpoint or "")
     state = torch.load(folder / "network.pth", weights_only=True)
     assert [tuple(value.shape) for value in state.values()] == [(64, 2), (64,), (64, 64), (64,), (1, 64), (1,)]
 
@@ -155,7 +167,7 @@ def test_a_worker_whose_job_has_gone_to_another_stops_and_leaves_nothing_behind(
         place.claim("other")
 
     job = place.work(place.claim(), on_progress=once(lose_it))
-    assert (job.id, job.state, job.attempt, job.worker) == (job_id, JobState.RUNNING, 2, "other")
+    assert (job.id, job.state, job.status.attempt, job.status.worker) == (job_id, JobState.RUNNING, 2, "other")
     assert place.store.versions.after(0) == []
     assert place.folders() == []
 
@@ -164,13 +176,13 @@ def test_a_training_that_takes_longer_than_it_may_fails_and_keeps_what_it_has(pl
     place.submit(**WITHOUT_END)
     left = place.work(place.claim(), max_training_s=0.5)
     assert problem(left) == "time-limit"
-    assert place.folders() == [left.checkpoint]
-    assert left.ran_s > 0.2
+    assert place.folders() == [left.status.checkpoint]
+    assert left.status.ran_s > 0.2
 
 
 def test_the_time_of_all_attempts_counts(place: Place) -> None:
     job_id = place.submit(**WITHOUT_END)
-    place.work(place.claim(), should_leave=lambda: place.store.jobs.get(job_id).ran_s > 0.4)
+    place.work(place.claim(), should_leave=lambda: place.store.jobs.get(job_id).status.ran_s > 0.4)
     began = time.monotonic()
     assert problem(place.work(place.claim(), max_training_s=0.41)) == "time-limit"
     assert time.monotonic() - began < 30, "it is far from done"
@@ -187,7 +199,7 @@ def test_a_result_that_cannot_be_written_ends_the_job_as_failed(place: Place) ->
     place.submit()
     job = place.work(place.claim())
     assert problem(job) == "storage"
-    assert str(place.path) not in str(job.problem)
+    assert str(place.path) not in str(job.status.problem)
 
 
 def test_a_job_that_cannot_write_its_result_keeps_its_last_checkpoint(place: Place) -> None:
@@ -196,8 +208,8 @@ def test_a_job_that_cannot_write_its_result_keeps_its_last_checkpoint(place: Pla
     claimed = place.claim()
     place.files.checkpoint_folder(claimed.checkpoint_id).mkdir()  # where its result should be
     job = place.work(claimed)
-    assert (problem(job), job.checkpoint) == ("storage", left.checkpoint)
-    assert left.checkpoint in place.folders()
+    assert (problem(job), job.status.checkpoint) == ("storage", left.status.checkpoint)
+    assert left.status.checkpoint in place.folders()
 
 
 def test_a_training_goes_on_when_it_cannot_be_kept(place: Place) -> None:
@@ -211,7 +223,7 @@ def test_a_training_goes_on_when_it_cannot_be_kept(place: Place) -> None:
         on_progress=lambda passes, _: beats.append(passes),
     )
     assert problem(job) == "storage"
-    assert job.ran_s > 1.4 * CHECKPOINT_S, "it went on after the first checkpoint failed"
+    assert job.status.ran_s > 1.4 * CHECKPOINT_S, "it went on after the first checkpoint failed"
 
 
 def test_a_training_tells_its_progress_now_and_then(place: Place) -> None:
@@ -225,7 +237,7 @@ def test_a_training_tells_its_progress_now_and_then(place: Place) -> None:
     epochs = [data["epoch"] for data in told()]
     assert epochs == sorted(set(epochs))
     assert set(told()[0]) >= {"epoch", "epochs", "training_loss", "training_accuracy"}
-    assert job.epoch >= epochs[-1]
+    assert job.status.epoch >= epochs[-1]
 
 
 def test_whoever_watches_sees_the_weights_of_the_training_as_it_goes_on(place: Place) -> None:
@@ -287,7 +299,7 @@ def test_a_job_is_not_begun_twice_by_workers_that_claim_at_once(place: Place) ->
     for thread in threads:
         thread.join()
     wait_until(lambda: not place.store.jobs.any_waits())
-    assert {job.attempt for job in place.store.jobs.page(limit=10)[0]} == {1}
+    assert {job.status.attempt for job in place.store.jobs.page(limit=10)[0]} == {1}
     assert [version.version for version in place.store.versions.after(0)] == [1, 2, 3, 4, 5, 6]
 
 
@@ -312,7 +324,7 @@ def test_a_publication_whose_answer_was_lost_is_not_taken_for_one_that_failed(pl
     place.store.jobs = Forgetful(database)
     done = place.work(job)
     database.close()
-    assert (done.state, done.version) == (JobState.SUCCEEDED, 1)
+    assert (done.state, done.status.version) == (JobState.SUCCEEDED, 1)
     assert place.folders() == [job.checkpoint_id]
     registry = Registry(place.store, place.files)
     registry.refresh()
@@ -323,7 +335,7 @@ def test_what_a_killed_worker_had_not_yet_noted_is_removed_with_the_next_end(pla
     place.submit()
     job = place.claim()
     place.files.checkpoint_folder(f"{job.checkpoint_id}-17").mkdir(parents=True)
-    later = f"{job.id}-{job.attempt + 1}-17"  # of an attempt that this one does not know of
+    later = f"{job.id}-{job.status.attempt + 1}-17"  # of an attempt that this one does not know of
     place.files.checkpoint_folder(later).mkdir()
     place.work(job)
     assert place.folders() == [job.checkpoint_id, later]

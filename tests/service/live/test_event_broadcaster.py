@@ -7,7 +7,7 @@ from anyio import CapacityLimiter
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from service.http import sse
-from service.jobs.queue import new_job
+from service.jobs.queue import new_spec
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.wakeup import Wakeup
@@ -17,8 +17,8 @@ from tests.service.places import Place
 
 def test_a_silent_stream_pings_and_goes_on(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
-    job = new_job("m", DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=5), origin="http")
-    job = place.store.jobs.add_claimed(job, worker="test")
+    spec = new_spec("m", DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=5), origin="http")
+    job = place.store.jobs.add_claimed(spec, worker="test")
     with closing(place.store):
         chunks = asyncio.run(followed(place, job.id))
     first = chunks.index(sse.PING)

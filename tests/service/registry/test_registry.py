@@ -4,7 +4,7 @@ import pytest
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from service.errors import VersionBroken
-from service.jobs.queue import new_job
+from service.jobs.queue import new_spec
 from service.jobs.worker import work
 from service.registry.registry import BrokenVersion, LoadedVersion, Registry
 from service.store.files import Files
@@ -13,8 +13,8 @@ from service.store.store import Store
 
 def publish(store: Store, files: Files, *models: str) -> None:
     for model in models:
-        job = new_job(model, DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=1), origin="cli")
-        work(store.jobs.add_claimed(job, worker="test"), store=store, files=files)
+        spec = new_spec(model, DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=1), origin="cli")
+        work(store.jobs.add_claimed(spec, worker="test"), store=store, files=files)
 
 
 def test_a_version_that_cannot_be_read_now_is_served_once_it_can(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, select, text
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
-from service.records import Job
+from service.records import Job, JobSpec
 from service.store import tables
 from service.store.jobs import KEY_S
 from service.store.store import Store
@@ -72,8 +72,8 @@ FOLLOWS = {
 """The states that a job may go to from each."""
 
 
-def new_job(job_id: str, model: str, recipe: str = "r") -> Job:
-    return Job(id=job_id, model=model, recipe=recipe, **EXAMPLE)
+def new_spec(job_id: str, model: str, recipe: str = "r") -> JobSpec:
+    return JobSpec(id=job_id, model=model, recipe=recipe, **EXAMPLE)
 
 
 def outcome(act: Callable[..., Any], *args: Any, **more: Any) -> Any:
@@ -178,7 +178,7 @@ class JobStates(RuleBasedStateMachine):
     job_ids = any_of(
         lambda self: self.those_in(*HELD), lambda self: self.those_in("queued", "paused"), lambda self: self.added
     )
-    busy = any_of(lambda self: [self.handed_out[name].worker for name in self.held()])
+    busy = any_of(lambda self: [self.handed_out[name].status.worker for name in self.held()])
     attempts = any_of(lambda self: self.held(), lambda self: list(self.handed_out))
 
     def __init__(self, store: Store, connection: Connection) -> None:
@@ -198,10 +198,10 @@ class JobStates(RuleBasedStateMachine):
     def held(self) -> list[str]:
         return [name for name, attempt in self.handed_out.items() if self.expected.wish(attempt).state]
 
-    def new_job(self, model: str, recipe: str = "r") -> Job:
-        job = new_job(f"job{len(self.added)}", model, recipe)
-        self.added.append(job.id)
-        return job
+    def new_spec(self, model: str, recipe: str = "r") -> JobSpec:
+        spec = new_spec(f"job{len(self.added)}", model, recipe)
+        self.added.append(spec.id)
+        return spec
 
     def both(self, name: str, *args: Any, **more: Any) -> Any:
         """Does one thing to the store and to what is expected, which must come out alike."""
@@ -213,7 +213,7 @@ class JobStates(RuleBasedStateMachine):
         if job is None or expected is None:
             assert job is expected
             return
-        assert (job.id, job.attempt, job.worker) == (expected.id, expected.attempt, expected.worker)
+        assert (job.id, job.status.attempt, job.status.worker) == (expected.id, expected.attempt, expected.worker)
         assert job == self.store.jobs.get(job.id)
         _, at = self.times(job.id)
         assert at is not None
@@ -235,17 +235,17 @@ class JobStates(RuleBasedStateMachine):
 
     @rule(model=models, recipe=st.sampled_from("rs"), key=st.sampled_from([None, None, "k", "l"]))
     def add(self, model: str, recipe: str, key: str | None) -> None:
-        self.submit(self.new_job(model, recipe), key)
+        self.submit(self.new_spec(model, recipe), key)
 
     @precondition(lambda self: self.added)
     @rule(job_id=job_ids, key=st.sampled_from([None, None, "k", "l"]))
     def retry(self, job_id: str, key: str | None) -> None:
-        self.submit(replace(self.new_job("m"), retry_of=job_id), key)
+        self.submit(replace(self.new_spec("m"), retry_of=job_id), key)
 
-    def submit(self, job: Job, key: str | None) -> None:
-        self.both("add", job, max_queued=3, key=key)
-        if job.id in self.expected.jobs:
-            self.expected.jobs[job.id].queued_at, _ = self.times(job.id)
+    def submit(self, spec: JobSpec, key: str | None) -> None:
+        self.both("add", spec, max_queued=3, key=key)
+        if spec.id in self.expected.jobs:
+            self.expected.jobs[spec.id].queued_at, _ = self.times(spec.id)
 
     @precondition(lambda self: self.expected.keys)
     @rule()
@@ -255,8 +255,8 @@ class JobStates(RuleBasedStateMachine):
 
     @rule(model=models, worker=workers)
     def add_claimed(self, model: str, worker: str) -> None:
-        job = self.new_job(model)
-        self.handed(self.store.jobs.add_claimed(job, worker=worker), self.expected.add_claimed(job, worker=worker))
+        spec = self.new_spec(model)
+        self.handed(self.store.jobs.add_claimed(spec, worker=worker), self.expected.add_claimed(spec, worker=worker))
 
     @rule(worker=workers)
     def claim(self, worker: str) -> None:
@@ -313,7 +313,7 @@ class JobStates(RuleBasedStateMachine):
         self.taken(self.store.jobs.take_back_silent(), self.expected.take_back_silent())
 
     def taken(self, jobs: list[Job], expected: list[ExpectedJob]) -> None:
-        assert sorted((job.id, job.attempt, job.worker, job.state.value) for job in jobs) == sorted(
+        assert sorted((job.id, job.status.attempt, job.status.worker, job.state.value) for job in jobs) == sorted(
             (job.id, job.attempt, job.worker, job.state) for job in expected
         )
 
@@ -358,7 +358,7 @@ class JobStates(RuleBasedStateMachine):
         if expected is None:
             assert job is JobNotFound
         else:
-            assert_is_as_expected(vars(job), expected)
+            assert_is_as_expected(vars(job.spec) | vars(job.status), expected)
 
     @invariant()
     def all_is_as_expected(self) -> None:
@@ -435,7 +435,7 @@ def act_at_random(store: Store, happened: Happened, chance: random.Random, name:
     match chance.choice(ACTS):
         case "add":
             key = chance.choice([None, name[-1]])
-            happened.added.append(jobs.add(new_job(name, chance.choice(MODELS)), max_queued=12, key=key))
+            happened.added.append(jobs.add(new_spec(name, chance.choice(MODELS)), max_queued=12, key=key))
         case "claim":
             if (claimed := jobs.claim(worker)) is not None:
                 happened.handed_out.append(claimed)
@@ -488,7 +488,7 @@ def work_off(url: str, store: Store, happened: Happened) -> None:
     store.jobs.take_back_silent()
     while (job := store.jobs.claim("last")) is not None:
         happened.handed_out.append(job)
-        if job.attempt % 2:
+        if job.status.attempt % 2:
             version = store.jobs.publish(job, card_digest="c", epoch=1, metrics=None)
             happened.published.append((job.model, version, job.id))
         else:
@@ -500,7 +500,7 @@ def assert_happened(rows: Rows, happened: Happened) -> None:
     """That the database holds what the threads were told, and they were told nothing twice."""
     assert len(happened.deleted) == len(set(happened.deleted))
     assert set(rows.jobs) == set(happened.added) - set(happened.deleted)
-    attempts = Counter((job.id, job.attempt) for job in happened.handed_out)
+    attempts = Counter((job.id, job.status.attempt) for job in happened.handed_out)
     assert max(attempts.values()) == 1, "no two workers are handed the same attempt"
     handed_out = {(job_id, attempt) for job_id, attempt in attempts if job_id in rows.jobs}
     assert handed_out == {(job["id"], n + 1) for job in rows.jobs.values() for n in range(job["attempt"])}
@@ -516,7 +516,7 @@ def test_many_who_act_on_the_same_jobs_at_once_leave_each_in_one_state_and_its_s
 ) -> None:
     happened = Happened()
     for number in range(6):
-        happened.added.append(store.jobs.add(new_job(f"{number}", MODELS[number % 3]), max_queued=6))
+        happened.added.append(store.jobs.add(new_spec(f"{number}", MODELS[number % 3]), max_queued=6))
     happened.handed_out += [job for worker in WORKERS if (job := store.jobs.claim(worker))]
 
     crowd(url, happened, threads=6, times=60)
@@ -536,7 +536,7 @@ def test_a_job_that_is_deleted_while_a_worker_takes_it_is_passed_over(postgresql
     waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with closing(Store(url)) as store, ThreadPoolExecutor(1) as pool:
         for name in ("deleted", "next"):
-            store.jobs.add(new_job(name, "m"), max_queued=2)
+            store.jobs.add(new_spec(name, "m"), max_queued=2)
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM jobs WHERE id = 'deleted'"))
             claim = pool.submit(store.jobs.claim, "w")

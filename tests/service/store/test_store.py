@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
-from service.records import Job, JobState
+from service.records import Job, JobSpec, JobState, JobStatus
 from service.store.database import Database, sqlite_url
 from service.store.files import Files
 from service.store.jobs import CURSOR_S, KEY_S, SPEAK_S, Wish
@@ -48,7 +49,7 @@ FIGURES: dict[str, float | None] = {"training_loss": 0.5, "training_accuracy": N
 
 
 def add(store: Store, name: str = "job", **more: object) -> str:
-    return store.jobs.add(Job(**EXAMPLE | {"id": name} | more), max_queued=100)
+    return store.jobs.add(JobSpec(**EXAMPLE | {"id": name} | more), max_queued=100)
 
 
 def claim(store: Store, worker: str = "w") -> Job:
@@ -115,9 +116,9 @@ def test_a_data_folder_from_before_there_were_migrations_is_brought_up_to_date(
         execute(url, "ALTER TABLE jobs DROP COLUMN restarts")
     store = Store(url)
     done, diverged = store.jobs.get("done"), store.jobs.get("diverged")
-    assert (done.state, done.version, done.checkpoint) == (JobState.SUCCEEDED, 1, None)
-    assert (diverged.state, diverged.checkpoint, diverged.metadata) == (JobState.FAILED, "diverged-2", {})
-    assert diverged.problem == {"code": "diverged", "detail": "d"}
+    assert (done.state, done.status.version, done.status.checkpoint) == (JobState.SUCCEEDED, 1, None)
+    assert (diverged.state, diverged.status.checkpoint, diverged.spec.metadata) == (JobState.FAILED, "diverged-2", {})
+    assert diverged.status.problem == {"code": "diverged", "detail": "d"}
     assert [version.model for version in store.versions.after(0)] == ["m"]
     assert claim(store).id == "waiting"
     store.close()
@@ -126,11 +127,16 @@ def test_a_data_folder_from_before_there_were_migrations_is_brought_up_to_date(
 def test_a_job_is_read_back_as_it_was_added(store: Store) -> None:
     add(store, "z")
     store.jobs.cancel("z")
-    add(store, "a", metrics={"x": None}, problem={"code": "c", "detail": "d"}, metadata={"k": "v"}, retry_of="z")
+    add(store, "a", metadata={"k": "v"}, retry_of="z")
     job = store.jobs.get("a")
-    assert (job.state, job.metrics, job.problem) == (JobState.QUEUED, {"x": None}, {"code": "c", "detail": "d"})
-    assert (job.attempt, job.metadata, job.retry_of, job.worker) == (0, {"k": "v"}, "z", None)
+    assert job == Job(
+        JobSpec(**EXAMPLE | {"id": "a", "metadata": {"k": "v"}, "retry_of": "z"}),
+        JobStatus(state=JobState.QUEUED, attempt=0, worker=None, events=1),
+    )
     assert told(store, "a") == [("status", "queued")]
+    store.jobs.fail(claim(store), code="c", detail="d", metrics={"x": None})
+    failed = store.jobs.get("a").status
+    assert (failed.metrics, failed.problem) == ({"x": None}, {"code": "c", "detail": "d"})
     with pytest.raises(JobNotFound):
         store.jobs.get("b")
 
@@ -144,7 +150,7 @@ def test_what_was_added_is_there_for_another_process(url: str, store: Store) -> 
 
 def test_a_queue_takes_no_more_than_its_bound(store: Store) -> None:
     job = store.jobs.get(add(store))
-    other = Job(**vars(job) | {"id": "other", "events": 0})
+    other = replace(job.spec, id="other")
     for attempt in (store.jobs.add, store.jobs.added):
         with pytest.raises(QueueFull):
             attempt(other, max_queued=1)
@@ -155,7 +161,7 @@ def test_a_queue_takes_no_more_than_its_bound(store: Store) -> None:
 def test_a_queue_takes_no_more_than_its_bound_from_many_at_once(store: Store) -> None:
     def try_to_add(number: int) -> bool:
         try:
-            store.jobs.add(Job(**EXAMPLE | {"id": f"{number}"}), max_queued=5)
+            store.jobs.add(JobSpec(**EXAMPLE | {"id": f"{number}"}), max_queued=5)
         except QueueFull:
             return False
         return True
@@ -165,22 +171,22 @@ def test_a_queue_takes_no_more_than_its_bound_from_many_at_once(store: Store) ->
 
 
 def test_a_key_finds_the_job_that_was_added_under_it_and_no_other(url: str, store: Store) -> None:
-    first = Job(**EXAMPLE)
+    first = JobSpec(**EXAMPLE)
     assert store.jobs.added(first, max_queued=1, key="k") is None
     assert store.jobs.add(first, max_queued=1, key="k") == "job"
-    again = Job(**EXAMPLE | {"id": "again"})
+    again = JobSpec(**EXAMPLE | {"id": "again"})
     assert store.jobs.add(again, max_queued=1, key="k") == "job", "the queue is full, but nothing is added"
     assert store.jobs.added(again, max_queued=1, key="k") == "job"
     for other in ({"recipe": "s"}, {"model": "n"}, {"metadata": {"a": "b"}}):
         with pytest.raises(KeyReused):
-            store.jobs.add(Job(**EXAMPLE | {"id": "other"} | other), max_queued=9, key="k")
+            store.jobs.add(JobSpec(**EXAMPLE | {"id": "other"} | other), max_queued=9, key="k")
     execute(url, f"UPDATE idempotency_keys SET created_at = created_at - {KEY_S}")
     assert store.jobs.add(again, max_queued=9, key="k") == "again"
 
 
 def test_many_requests_under_one_key_make_one_job(store: Store) -> None:
     def try_to_add(number: int) -> str:
-        return store.jobs.add(Job(**EXAMPLE | {"id": f"{number}"}), max_queued=100, key="k")
+        return store.jobs.add(JobSpec(**EXAMPLE | {"id": f"{number}"}), max_queued=100, key="k")
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(try_to_add, range(24)))) == 1
@@ -274,8 +280,8 @@ def test_a_job_that_was_paused_waits_for_its_models_next_turn(store: Store) -> N
 
 
 def test_starters_are_added_where_there_never_was_a_job_and_again_where_they_only_failed(store: Store) -> None:
-    def seed_models(attempt: int) -> list[Job]:
-        return [Job(**EXAMPLE | {"id": f"{name}{attempt}", "model": name, "origin": "starter"}) for name in "xy"]
+    def seed_models(attempt: int) -> list[JobSpec]:
+        return [JobSpec(**EXAMPLE | {"id": f"{name}{attempt}", "model": name, "origin": "starter"}) for name in "xy"]
 
     assert [job.id for job in store.jobs.add_seed_jobs(seed_models(1))] == ["x1", "y1"]
     assert store.jobs.add_seed_jobs(seed_models(2)) == []
@@ -287,20 +293,20 @@ def test_starters_are_added_where_there_never_was_a_job_and_again_where_they_onl
 
 def test_starters_are_not_added_to_the_data_of_somebody_who_trains_other_things(store: Store) -> None:
     add(store)
-    assert store.jobs.add_seed_jobs([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+    assert store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
 
 
 def test_starters_are_added_once_by_many_processes_that_start_at_once(store: Store) -> None:
     def start(number: int) -> int:
-        return len(store.jobs.add_seed_jobs([Job(**EXAMPLE | {"id": f"{number}", "origin": "starter"})]))
+        return len(store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": f"{number}", "origin": "starter"})]))
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(start, range(8))) == 1
 
 
 def test_a_job_that_is_added_claimed_never_waits(store: Store) -> None:
-    job = store.jobs.add_claimed(Job(**EXAMPLE), worker="me")
-    assert (job.state, job.attempt, job.worker) == (JobState.RUNNING, 1, "me")
+    job = store.jobs.add_claimed(JobSpec(**EXAMPLE), worker="me")
+    assert (job.state, job.status.attempt, job.status.worker) == (JobState.RUNNING, 1, "me")
     assert store.jobs.get(job.id) == job
     assert not store.jobs.any_waits()
     assert beat(store, job)
@@ -310,7 +316,7 @@ def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
     add(store)
     assert store.jobs.any_waits()
     job = claim(store)
-    assert (job.state, job.attempt, job.worker) == (JobState.RUNNING, 1, "w")
+    assert (job.state, job.status.attempt, job.status.worker) == (JobState.RUNNING, 1, "w")
     assert store.jobs.get("job") == job
     assert store.jobs.claim("other") is None
     assert not store.jobs.any_waits()
@@ -343,7 +349,12 @@ def test_what_a_worker_notes_is_told(store: Store) -> None:
     assert beat(store, job, epoch=4, tell=True)
     assert store.jobs.note_checkpoint(job, checkpoint="folder", epoch=5)
     row = store.jobs.get("job")
-    assert (row.epoch, row.metrics, row.ran_s, row.checkpoint) == (4, FIGURES, 0.5, "folder")
+    assert (row.status.epoch, row.status.metrics, row.status.ran_s, row.status.checkpoint) == (
+        4,
+        FIGURES,
+        0.5,
+        "folder",
+    )
     page, more = store.events.page("job", after=2, limit=9)
     assert not more
     assert [(event.number, event.kind, event.data) for event in page] == [
@@ -363,7 +374,7 @@ def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_
     assert store.jobs.take_back_silent() == [silent]
     assert store.jobs.take_back_silent() == []
     second = claim(store, "second")
-    assert (second.attempt, second.deaths) == (2, 1)
+    assert (second.status.attempt, second.status.deaths) == (2, 1)
 
     before = store.jobs.get("job"), told(store)
     assert not beat(store, silent)
@@ -403,8 +414,13 @@ def test_a_publication_ends_the_job_and_counts_versions_within_the_model(store: 
         version = publish(store, job, f"digest-{name}")
         assert version == {"a": 1, "b": 1, "c": 2}[name]
         ended = store.jobs.get(name)
-        assert (ended.state, ended.version, ended.epoch, ended.worker) == (JobState.SUCCEEDED, version, 10, None)
-        assert ended.finished_at is not None
+        assert (ended.state, ended.status.version, ended.status.epoch, ended.status.worker) == (
+            JobState.SUCCEEDED,
+            version,
+            10,
+            None,
+        )
+        assert ended.status.finished_at is not None
         assert publish(store, job) is None
         assert len(store.versions.after(0)) == number + 1
         assert told(store, name)[-2:] == [("status", "succeeded"), ("done", "succeeded")]
@@ -437,7 +453,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(s
     for _ in range(2):
         store.jobs.cancel("running")
         job = store.jobs.get("running")
-        assert (job.state, job.checkpoint) == (JobState.CANCELLED, "weights")
+        assert (job.state, job.status.checkpoint) == (JobState.CANCELLED, "weights")
     assert told(store, "running") == [
         ("status", "queued"),
         ("status", "running"),
@@ -462,7 +478,12 @@ def test_a_paused_job_goes_on_from_where_its_worker_left_it(store: Store) -> Non
         store.jobs.resume("job", max_queued=1)
         assert store.jobs.get("job").state == JobState.QUEUED
     again = claim(store)
-    assert (again.attempt, again.checkpoint, again.epoch, again.metrics) == (2, "weights", 7, FIGURES)
+    assert (again.status.attempt, again.status.checkpoint, again.status.epoch, again.status.metrics) == (
+        2,
+        "weights",
+        7,
+        FIGURES,
+    )
 
 
 def test_a_paused_job_goes_back_to_the_queue_only_if_there_is_room(store: Store) -> None:
@@ -527,15 +548,15 @@ def test_what_a_state_does_not_allow_is_refused_and_changes_nothing(store: Store
 
 
 def test_a_deleted_job_is_forgotten_and_its_version_stays(store: Store) -> None:
-    store.jobs.add(Job(**EXAMPLE), max_queued=9, key="k")
+    store.jobs.add(JobSpec(**EXAMPLE), max_queued=9, key="k")
     publish(store, claim(store))
-    assert store.jobs.delete("job").version == 1
+    assert store.jobs.delete("job").status.version == 1
     with pytest.raises(JobNotFound):
         store.jobs.get("job")
     assert store.events.page("job", after=0, limit=9) == ([], False)
     assert len(store.versions.after(0)) == 1
-    assert store.jobs.add(Job(**EXAMPLE | {"id": "new"}), max_queued=9, key="k") == "new"
-    assert store.jobs.add_seed_jobs([Job(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+    assert store.jobs.add(JobSpec(**EXAMPLE | {"id": "new"}), max_queued=9, key="k") == "new"
+    assert store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
 
 
 @pytest.mark.parametrize(("ask", "state"), [("cancel", "cancelled"), ("pause", "paused"), (None, "queued")])
@@ -546,7 +567,7 @@ def test_a_job_goes_where_it_was_asked_to_go_when_its_worker_died(store: Store, 
         getattr(store.jobs, ask)("job")
     store.jobs.take_back_from("w")
     job = store.jobs.get("job")
-    assert (job.state, job.worker, job.deaths) == (state, None, 1)
+    assert (job.state, job.status.worker, job.status.deaths) == (state, None, 1)
 
 
 def test_a_worker_that_writes_after_all_keeps_its_job(url: str, store: Store) -> None:
@@ -565,23 +586,25 @@ def test_a_job_that_workers_die_with_fails_unless_one_gets_any_further(store: St
         if deaths == 1:
             store.jobs.note_checkpoint(job, checkpoint="weights", epoch=1)
         store.jobs.take_back_from("w")
-        assert store.jobs.get("job").deaths == deaths
+        assert store.jobs.get("job").status.deaths == deaths
     job = store.jobs.get("job")
     assert job.state == JobState.FAILED
-    assert job.problem is not None
-    assert job.problem["code"] == "worker-died"
-    assert job.checkpoint == "weights"
+    assert job.status.problem is not None
+    assert job.status.problem["code"] == "worker-died"
+    assert job.status.checkpoint == "weights"
 
 
 def test_a_job_that_is_given_back_waits_again_and_its_worker_counts_for_no_death(store: Store) -> None:
     add(store)
     for attempt in range(1, 6):
         job = claim(store)
-        assert (job.attempt, job.epoch, job.metrics) == (attempt, 0, None), "nothing was kept to go on from"
+        assert (job.status.attempt, job.status.epoch, job.status.metrics) == (attempt, 0, None), (
+            "nothing was kept to go on from"
+        )
         beat(store, job, epoch=3)
         store.jobs.give_back(job)
     waiting = store.jobs.get("job")
-    assert (waiting.state, waiting.deaths, waiting.worker) == (JobState.QUEUED, 0, None)
+    assert (waiting.state, waiting.status.deaths, waiting.status.worker) == (JobState.QUEUED, 0, None)
 
 
 def test_whoever_watches_gets_the_latest_weights_of_a_job_that_runs(url: str, store: Store) -> None:
@@ -613,10 +636,10 @@ def test_a_publication_is_told_when_every_api_process_there_is_serves_it(url: st
     def told_by(name: str) -> tuple[str, list[str]]:
         job = stores[name].jobs.get("job")
         ended = job.state.ended
-        assert (job.version is not None, job.finished_at is not None) == (ended, ended)
+        assert (job.status.version is not None, job.status.finished_at is not None) == (ended, ended)
         (listed,) = stores[name].jobs.page(limit=9, state=job.state)[0]
         assert listed == job
-        assert job.events == len(told(stores[name])), "what is not told yet does not count"
+        assert job.status.events == len(told(stores[name])), "what is not told yet does not count"
         return job.state.value, [state for _, state in told(stores[name])]
 
     running, done = ("running", ["queued", "running"]), ("succeeded", ["queued", "running", "succeeded", "succeeded"])
@@ -714,6 +737,6 @@ def test_readers_do_not_wait_for_a_writer(url: str, store: Store) -> None:
     database = Database(url)
     with database.writing() as connection:
         connection.execute(text("UPDATE jobs SET epoch = 5"))
-        assert store.jobs.get("job").epoch == 0
-    assert store.jobs.get("job").epoch == 5
+        assert store.jobs.get("job").status.epoch == 0
+    assert store.jobs.get("job").status.epoch == 5
     database.close()

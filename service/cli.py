@@ -56,6 +56,7 @@ def serve(
     database_url: DatabaseUrl = None,
     workers: Annotated[int | None, _setting("workers")] = None,
     training_processes: Annotated[int | None, _setting("training_processes")] = None,
+    training_niceness: Annotated[int | None, _setting("training_niceness")] = None,
     max_training_s: Annotated[float | None, _setting("max_training_s")] = None,
     max_training_memory_bytes: Annotated[int | None, _setting("max_training_memory_bytes")] = None,
     lease_s: Annotated[float | None, _setting("lease_s")] = None,

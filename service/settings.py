@@ -39,6 +39,13 @@ class Settings(BaseSettings):
         description="Processes that train, each one job at a time, for each process that answers requests; with 0 it "
         "leaves all training to others. More than the cores less one slow predictions down.",
     )
+    training_niceness: int = Field(
+        19,
+        ge=0,
+        le=19,
+        description="Niceness of the training processes (see nice(1)). By default they give way to everything else, so "
+        "that predictions stay fast on a busy machine.",
+    )
     max_training_s: float = Field(
         24 * 3600.0, ge=1, le=30 * 24 * 3600.0, description="Longest that a training may take, in seconds."
     )

@@ -32,9 +32,6 @@ RETRY_S = 0.5
 YOUNG_S = 0.2
 """A process that lives no longer dies of its start; the next is started after as long a pause."""
 
-NICENESS = 19
-"""How far training processes stand back, on the scale of `nice`: predictions come first on a busy machine."""
-
 # Forked from a process that has imported everything, a training process is there in some 20 ms, and shares its memory.
 # Other systems than Linux fork less safely.
 _CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
@@ -186,7 +183,7 @@ def _work(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_fi
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
     call = _Call(pipe)
     signal.signal(signal.SIGTERM, lambda *_: call.hang_up())  # it may reach the whole group too, as by systemd
-    os.nice(NICENESS)
+    os.nice(settings.training_niceness)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     [training] %(message)s")
     from models.inference.compiled import warm_up_answers
     from service.jobs.worker import work

@@ -10,6 +10,7 @@ from models.boundary import slices
 from models.boundary.certified import quadtree
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.inference import dispatch
+from models.inference.numpy_forward import BLOCK
 from models.networks.plans import Plan
 from models.specs import GridSpec, InvalidInput, ResponseKind
 
@@ -97,6 +98,20 @@ def outputs(plan: Plan, spec: GridSpec) -> Outputs:
         if y_H is None:
             return Outputs(x_W, None, dispatch.outputs(slices.widened(plan), x_W, _ONE)[:, 0])
         return Outputs(x_W, y_H, dispatch.outputs(plan, x_W, y_H))
+
+
+def response_of(outputs: Outputs, *, response: ResponseKind, class_index: int) -> Grid:
+    """The response on the grid whose logits are given, for callers that need the logits too, such as for lines.
+
+    The values are those of `evaluate`, except for the last bits where the kernel computes these with its own
+    exponential. A caller that needs no logits uses `evaluate`: it is faster and never holds all outputs in memory.
+    """
+    values_ON = outputs.values_OHW.reshape(len(outputs.values_OHW), -1)
+    values_N = np.empty(values_ON.shape[1], dtype=np.int64 if response == "label" else np.float32)
+    for start in range(0, len(values_N), BLOCK):
+        block = slice(start, start + BLOCK)
+        values_N[block] = dispatch.respond(np.ascontiguousarray(values_ON[:, block].T), response, class_index)
+    return Grid(outputs.x_W, outputs.y_H, values_N.reshape(outputs.values_OHW.shape[1:]))
 
 
 _ONE = np.zeros(1)

@@ -63,7 +63,7 @@ def responses(
         return compiled.responses(plan, x_W, y_H, response=response, class_index=class_index)
     values_HW = np.empty((len(y_H), len(x_W)), dtype=np.int64 if response == "label" else np.float32)
     for rows, logit_NO in _by_rows(plan, x_W, y_H):
-        values_HW[rows] = _respond(logit_NO, response, class_index).reshape(-1, len(x_W))
+        values_HW[rows] = respond(logit_NO, response, class_index).reshape(-1, len(x_W))
     return values_HW
 
 
@@ -92,7 +92,8 @@ def _by_rows(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> Iterator[tuple[s
         yield rows, numpy_forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32))
 
 
-def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
+def respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
+    """The response for each point, from its logits: (N,), labels int64, all else float32."""
     if response == "logit":
         if logit_NO.shape[1] == 1:
             return logit_NO[:, 0] if class_index == 1 else -logit_NO[:, 0]

@@ -1,12 +1,19 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from models.boundary.grids import evaluate, padded
+from models.boundary import grids
+from models.boundary.grids import evaluate, padded, response_of
+from models.inference import dispatch
 from models.networks.layouts import layout
 from models.networks.modules import build
 from models.networks.plans import Plan, plan_of
-from models.specs import GridSpec, InvalidInput, NetworkSpec
+from models.specs import GridSpec, InvalidInput, NetworkSpec, ResponseKind
+from tests.models.boundary.test_certified_bounds import random_plan
 
 
 def made(features: int = 2, classes: int = 2) -> tuple[torch.nn.Module, Plan]:
@@ -85,3 +92,50 @@ def test_a_grid_out_of_bounds_is_refused_by_the_name_of_the_field(change: dict[s
     with pytest.raises(InvalidInput) as refused:
         GridSpec(**good | change)  # type: ignore[arg-type]
     assert refused.value.field == field
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    features=st.sampled_from([1, 2]),
+    outputs=st.sampled_from([1, 3, 4, 20]),
+    scale=st.sampled_from([0.3, 3.0, 300.0]),
+    resolution=st.tuples(st.integers(2, 90), st.integers(2, 90)),
+    response=st.sampled_from(get_args(ResponseKind)),
+    seed=st.integers(0, 2**32 - 1),
+    data=st.data(),
+)
+def test_a_response_derived_from_logits_equals_the_evaluated_one(
+    features: int,
+    outputs: int,
+    scale: float,
+    resolution: tuple[int, int],
+    response: ResponseKind,
+    seed: int,
+    data: st.DataObject,
+) -> None:
+    plan = random_plan((features, 8, outputs), "tanh", scale=scale, seed=seed)
+    class_index = data.draw(st.integers(0, plan.classes - 1))
+    width, height = resolution
+    spec = window(width, height) if features == 2 else GridSpec(x_min=-3.0, x_max=5.0, width=width)
+    evaluated = evaluate(plan, spec, response=response, class_index=class_index)
+    derived = response_of(grids.outputs(plan, spec), response=response, class_index=class_index)
+    np.testing.assert_array_equal(derived.values_HW, evaluated.values_HW)
+    assert derived.values_HW.dtype == evaluated.values_HW.dtype
+    np.testing.assert_array_equal(derived.x_W, evaluated.x_W)
+    np.testing.assert_array_equal(derived.y_H, evaluated.y_H)
+
+
+@pytest.mark.parametrize("response", get_args(ResponseKind))
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_a_response_derived_from_the_logits_of_the_kernel_equals_that_of_the_kernel(
+    response: ResponseKind, outputs: int
+) -> None:
+    plan = random_plan((2, 24, 24, outputs), "tanh", seed=2)
+    spec = window(100, 60)
+    assert dispatch.is_compiled(plan, spec.cells)
+    evaluated = evaluate(plan, spec, response=response, class_index=1).values_HW
+    derived = response_of(grids.outputs(plan, spec), response=response, class_index=1).values_HW
+    if response in ("label", "logit"):
+        np.testing.assert_array_equal(derived, evaluated)
+    else:
+        np.testing.assert_allclose(derived, evaluated, rtol=2e-6, atol=1e-7)

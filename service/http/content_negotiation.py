@@ -7,12 +7,13 @@ from typing import Literal
 
 from models.specs import InvalidInput
 from service.errors import NotAcceptable
-from service.http import request_body, sse
+from service.http import request_body
 from service.render import (
     arrow,
     geojson,
     npy,
     png,
+    sse,
 )
 
 Format = Literal["json", "npy", "arrow", "png", "geojson", "events"]

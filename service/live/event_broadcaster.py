@@ -18,13 +18,13 @@ import orjson
 from anyio import CapacityLimiter, to_thread
 
 from service.errors import StoreUnavailable, TooManyStreams
-from service.http import sse
 from service.live import background
 from service.live.frame_renderer import FrameRenderer, JobFrames
 from service.live.frames import Scene
 from service.live.wakeup import Wakeup
 from service.records import Event, Job
 from service.registry.registry import Registry
+from service.render import sse
 from service.store.store import Store
 
 LOOK_S = 0.02

@@ -19,11 +19,11 @@ from models.specs import (
     NetworkSpec,
     ResponseKind,
 )
-from service.http import sse
 from service.inference.grids import Window, placed
 from service.jobs import training_data
 from service.records import Job, Snapshot
 from service.registry.registry import LoadedVersion
+from service.render import sse
 from service.store.files import Files
 
 MIN_CELLS = 8

@@ -16,7 +16,7 @@ from models.specs import InvalidInput
 from service.api.deps import Services, ServicesDep
 from service.api.jobs.routes import JobPath
 from service.api.jobs.views import JobView
-from service.http import content_negotiation, request_body, sse
+from service.http import content_negotiation, request_body
 from service.http.patterns import JOB_IDS_PATTERN
 from service.live import frames
 from service.live.event_broadcaster import (
@@ -27,6 +27,7 @@ from service.live.event_broadcaster import (
 )
 from service.live.frames import MAX_CELLS, MIN_CELLS, Scene
 from service.records import Event, EventKind, Job
+from service.render import sse
 
 router = APIRouter(tags=["training"])
 

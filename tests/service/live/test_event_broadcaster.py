@@ -6,12 +6,12 @@ from pathlib import Path
 from anyio import CapacityLimiter
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from service.http import sse
 from service.jobs.queue import new_spec
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.wakeup import Wakeup
 from service.registry.registry import Registry
+from service.render import sse
 from tests.service.places import Place
 
 

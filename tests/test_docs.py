@@ -1,4 +1,4 @@
-"""What the documentation says is held against the program."""
+"""The documentation matches the program."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from service.api.jobs.requests import TrainingSettings
+from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.cli import app
 from service.http.problems import STATUS
 from service.settings import Settings
@@ -20,22 +20,40 @@ README = (ROOT / "README.md").read_text()
 API = (ROOT / "docs" / "api.md").read_text()
 
 
-def test_every_setting_is_documented_with_its_default_and_has_a_flag_and_a_variable() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
-    assert rows == {name: str(field.default) for name, field in Settings.model_fields.items()}
-    shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "400"}).stdout
-    for name in Settings.model_fields:
-        assert f"--{name.replace('_', '-')}" in shown
-        assert f"SEPARATRIX_{name.upper()}" in shown
+def test_the_table_of_settings_is_what_the_program_says() -> None:
+    rows = [f"| `{name}` | `{field.default}` | {field.description} |" for name, field in Settings.model_fields.items()]
+    documented = (ROOT / "docs" / "settings.md").read_text().splitlines()
+    assert [line for line in documented if line.startswith("| `")] == rows
 
 
-def test_every_route_is_documented_and_every_documented_route_is_there(client: httpx.Client) -> None:
+def test_every_setting_is_an_option_of_serve_with_its_default_and_its_variable() -> None:
+    shown = help_of("serve")
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in shown
+        assert f"SEPARATRIX_{name.upper()})" in shown
+        assert field.default is None or f"(default {field.default};" in shown
+
+
+def test_every_option_of_train_says_what_it_is() -> None:
+    shown = help_of("train")
+    for schema in (GeneratedData, NetworkSettings, TrainingSettings):
+        for name, field in schema.model_fields.items():
+            assert field.description, name
+            assert field.description.replace("`", "") in shown
+
+
+def help_of(command: str) -> str:
+    """The help of a command, its words separated by single spaces."""
+    return " ".join(CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "1000"}).stdout.split())
+
+
+def test_every_route_is_documented_and_every_documented_route_exists(client: httpx.Client) -> None:
     documented = set(re.findall(r"^\| `(GET|POST|DELETE) (\S+)` \|", API, re.MULTILINE))
     paths = client.get("/openapi.json").json()["paths"]
     assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
 
 
-def test_every_parameter_of_a_boundary_grid_is_documented_here_and_in_the_openapi_document(
+def test_every_parameter_of_a_boundary_grid_is_in_the_api_page_and_in_the_openapi_document(
     client: httpx.Client,
 ) -> None:
     section = API.partition("## Boundary grids")[2].partition("\n## ")[0]
@@ -54,12 +72,12 @@ def test_every_setting_of_a_training_is_documented() -> None:
     assert documented == list(TrainingSettings.model_fields)
 
 
-def test_every_code_of_a_problem_is_documented_with_its_status() -> None:
+def test_every_problem_code_is_documented_with_its_status() -> None:
     rows = {code: int(status) for code, status in re.findall(r"^\| `([\w-]+)` \| (\d{3}) \|", API, re.MULTILINE)}
     assert {error.code: status for error, status in STATUS.items()}.items() <= rows.items()
 
 
-def test_the_curl_calls_of_the_readme_are_answered(client: httpx.Client) -> None:
+def test_the_curl_commands_of_the_readme_succeed(client: httpx.Client) -> None:
     blocks = re.findall(r"^    (curl (?:.*\\\n)*.*)$", README, re.MULTILINE)
     assert len(blocks) >= 9
     for block in blocks:
@@ -68,13 +86,13 @@ def test_the_curl_calls_of_the_readme_are_answered(client: httpx.Client) -> None
         headers = dict(h.split(": ") for flag, h in pairwise(arguments) if flag == "-H")
         body = next((b for flag, b in pairwise(arguments) if flag == "-d"), None)
         path = address.removeprefix("http://127.0.0.1:8000")
-        # the shared service has `plane` where the README speaks of the tutorial's networks
+        # the shared service has the model `plane`, not the tutorial's networks
         path, body = (part and re.sub(r"flower-(module|sequential)", "plane", part) for part in (path, body))
         answer = client.request("POST" if body else "GET", path or "", content=body, headers=headers)
         assert answer.is_success, f"{block}\n{answer.text}"
 
 
-def test_the_commands_of_the_readme_are_commands(tmp_path: Path) -> None:
+def test_the_separatrix_commands_of_the_readme_succeed(tmp_path: Path) -> None:
     commands = re.findall(r"^    separatrix (.*)$", README, re.MULTILINE)
     assert len(commands) >= 9
     (tmp_path / "points.csv").write_text("".join(f"{i % 7},{i % 5},{i % 2}\n" for i in range(40)))
@@ -82,13 +100,13 @@ def test_the_commands_of_the_readme_are_commands(tmp_path: Path) -> None:
         patch.chdir(tmp_path)
         for command in commands:
             arguments = shlex.split(command)
-            if arguments[0] == "train":  # as the README has it, but not for as long
+            if arguments[0] == "train":  # with fewer epochs than in the README
                 arguments += ["--epochs", "3"]
             done = CliRunner().invoke(app, arguments)
             assert done.exit_code == 0, f"{command}\n{done.stderr}"
 
 
-def test_the_targets_of_make_that_the_documents_name_are_there() -> None:
+def test_the_make_targets_that_the_documents_name_exist() -> None:
     named = set(re.findall(r"make ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text())) - {"checkpoints"}
     for target in named & {"serve", "setup", "check", "test", "bench", "test-container"}:
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False)

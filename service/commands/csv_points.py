@@ -1,4 +1,4 @@
-"""CSV files of points, as the commands read them."""
+"""Reads points from CSV files, for the commands."""
 
 import csv
 import io
@@ -13,10 +13,10 @@ STANDARD_INPUT = Path("-")
 
 
 def read_points(path: Path) -> FloatArray:
-    """The points of a file, one a line, float32 (N, D). A first line without a number in it is a heading.
+    """The points of a file, one on each line: float32 (N, D). A first line without any number is a header.
 
     Raises:
-        InvalidInput: a value is not a number, or the lines differ in length; the field is the line.
+        InvalidInput: a value is not a number, or lines differ in length; the field names the line.
         OSError: the file cannot be read.
     """
     lines = _lines(path)
@@ -24,9 +24,9 @@ def read_points(path: Path) -> FloatArray:
 
 
 def read_labelled(path: Path) -> LabelledPoints:
-    """The points of a file with their labels: on each line the coordinates, then the label.
+    """The points and labels of a file: each line has the coordinates of a point, then its label.
 
-    The labels are integers if all of them can be read so, else strings.
+    The labels are integers if every one of them is an integer, else strings.
 
     Raises:
         InvalidInput: see `read_points` and `models.datasets.from_rows`.
@@ -34,31 +34,31 @@ def read_labelled(path: Path) -> LabelledPoints:
     """
     lines = _lines(path)
     labels: list[Label] = [cells[-1] for _, cells in lines]
-    with suppress(ValueError):  # raised when they are names
+    with suppress(ValueError):  # they are names
         labels = [int(label) for label in labels]
     return from_rows([_numbers(cells[:-1], number) for number, cells in lines], labels)
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """The lines that hold something, with their numbers, less a heading."""
+    """The cells of each line with its number, without empty lines and the header."""
     try:
         if path == STANDARD_INPUT:
-            text = sys.stdin.buffer.read().decode("utf-8-sig")  # whatever the locale takes it for
+            text = sys.stdin.buffer.read().decode("utf-8-sig")  # regardless of the locale
             rows = list(csv.reader(io.StringIO(text)))
         else:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 rows = list(csv.reader(file))
     except (UnicodeDecodeError, csv.Error):
-        raise InvalidInput(path.name, "is not a CSV file in UTF-8") from None
+        raise InvalidInput(path.name, "is not a UTF-8 CSV file") from None
     lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, start=1) if any(row)]
     if lines and not any(_is_number(cell) for cell in lines[0][1]):
         lines = lines[1:]
     if not lines:
-        raise InvalidInput(path.name, "holds no points")
+        raise InvalidInput(path.name, "has no points")
     width = len(lines[0][1])
     for number, cells in lines:
         if len(cells) != width:
-            raise InvalidInput(f"line {number}", f"has {len(cells)} values, the first has {width}")
+            raise InvalidInput(f"line {number}", f"has {len(cells)} values, but the first line has {width}")
     return lines
 
 
@@ -74,4 +74,4 @@ def _numbers(cells: list[str], number: int) -> list[float]:
     try:
         return [float(cell) for cell in cells]
     except ValueError:
-        raise InvalidInput(f"line {number}", "must be numbers with commas between") from None
+        raise InvalidInput(f"line {number}", "must be numbers separated by commas") from None

@@ -1,4 +1,4 @@
-"""`separatrix models`."""
+"""`separatrix models`: a table of all versions."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from service.settings import Settings
 
 
 def run(settings: Settings) -> None:
-    """Prints a table of every version."""
+    """Prints one row for each version of each model."""
     with open_workspace(settings) as workspace:
         models = workspace.registry.models()
     if not models:

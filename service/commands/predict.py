@@ -1,4 +1,4 @@
-"""`separatrix predict`."""
+"""`separatrix predict`: classes and probabilities of points, as CSV."""
 
 import csv
 import sys
@@ -13,7 +13,13 @@ from service.settings import Settings
 
 
 def run(settings: Settings, *, model: str, version: int | None, csv: Path | None, points: list[str]) -> None:
-    """Writes CSV to standard output: the coordinates of each point, its label, and the probability of each class."""
+    """Writes CSV to standard output: the coordinates of each point, its label, and the probability of each class.
+
+    Raises:
+        InvalidInput: a point is malformed, or has a different number of coordinates than the model.
+        ServiceError: there is no such model or version, or the database is unavailable.
+        OSError: the CSV file or the data folder cannot be read.
+    """
     xy_ND = read_points(csv) if csv else points_array([_coordinates(point) for point in points])
     with open_workspace(settings) as workspace:
         found = workspace.registry.resolve(model, version)
@@ -24,7 +30,7 @@ def _coordinates(point: str) -> list[float]:
     try:
         return [float(coordinate) for coordinate in point.split(",")]
     except ValueError:
-        raise InvalidInput("point", "must be numbers with commas between, such as 0.5,-0.25") from None
+        raise InvalidInput("point", "must be numbers separated by commas, such as 0.5,-0.25") from None
 
 
 def _write(xy_ND: FloatArray, classes: tuple[int | str, ...], prediction: predictions.Prediction) -> None:

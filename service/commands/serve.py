@@ -1,4 +1,4 @@
-"""`separatrix serve`."""
+"""`separatrix serve`: runs the application in uvicorn, in one process or several."""
 
 import logging
 import multiprocessing
@@ -24,19 +24,24 @@ from service.store.files import Files
 from service.store.store import Store
 
 SLOW_START_S = 60
-"""How long one of several serving processes may take to answer its parent: on a share of a core imports take long."""
+"""How long a serving process may take to answer its parent: imports are slow on a fraction of a core."""
 
 END_S = 4.0
-"""How long training processes and database may hold up a shutdown, after the requests in flight, in seconds."""
+"""How long training processes and the database may delay a shutdown after the last request, in seconds."""
 
 SWITCH_INTERVAL_S = 0.0005
-"""A tenth of Python's own: what a small request may have to wait for each time that a large one is in work."""
+"""A tenth of Python's default. A small request waits up to this long whenever a large one holds the interpreter."""
 
 
 def run(settings: Settings) -> None:
-    """Serves until it is told to stop."""
+    """Serves until SIGINT or SIGTERM.
+
+    Raises:
+        OSError: the address is not available, or the data folder cannot be created.
+        StoreUnavailable: the database cannot be opened.
+    """
     _log(settings)
-    Store.of(settings, Files(settings.data_dir)).close()  # says what is wrong in one line, uvicorn in fifty
+    Store.of(settings, Files(settings.data_dir)).close()  # an error here is one line, within uvicorn a long traceback
     _require_free(settings.host, settings.port)
     config = uvicorn.Config(
         partial(application, settings),
@@ -51,7 +56,7 @@ def run(settings: Settings) -> None:
         timeout_worker_healthcheck=SLOW_START_S,
         server_header=False,
         ws="none",
-        proxy_headers=False,  # nobody asks where a request came from, and to find out costs a tenth of a small one
+        proxy_headers=False,  # nothing uses them, and reading them costs a tenth of a small request
     )
     if settings.workers == 1:
         uvicorn.Server(config).run()
@@ -60,28 +65,29 @@ def run(settings: Settings) -> None:
 
 
 def application(settings: Settings) -> FastPath:
-    """The application as one serving process runs it. Called in that process, once uvicorn handles the signals."""
+    """The application of one serving process. uvicorn calls this in that process, after it has installed its handlers.
+
+    Besides making the application, it sets up the process: logging, threads, signals, and an end when the parent ends.
+    """
     _log(settings)
-    # how long a thread may keep the interpreter from the event loop; large answers take that long and more
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # small products are slower on more threads, and a request must not take the cores of its neighbours
-    threadpool_limits(1)
+    threadpool_limits(1)  # small matrix products are slower on several threads, and other requests need the cores
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         _on_signal_also(number, stopping.set)
     within_s = settings.shutdown_timeout_s + END_S
     threading.Thread(target=_end_in_time, args=(stopping, within_s), name="end-in-time", daemon=True).start()
     parent = multiprocessing.parent_process()
-    if parent is not None:  # one of several processes, none of which is to outlive their parent
+    if parent is not None:  # one of several serving processes: none may outlive the parent
         threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
     return create_app(settings, stopping=stopping)
 
 
 def _end_in_time(stopping: Event, within_s: float) -> None:
-    """Ends this process when it was told to stop and has not: a database that is silent may hold it up for ever."""
+    """Ends this process if a shutdown takes too long: a database that does not answer could delay it for ever."""
     stopping.wait()
     time.sleep(within_s)
-    logging.getLogger(__name__).error("not everything ended in time; ending all the same")
+    logging.getLogger(__name__).error("the shutdown took longer than %g s; exiting without waiting any more", within_s)
     os._exit(1)
 
 
@@ -91,7 +97,7 @@ def _log(settings: Settings) -> None:
 
 
 def _on_signal_also(number: int, act: Callable[[], object]) -> None:
-    """Acts when a signal comes, before whoever handles it already."""
+    """Calls `act` when a signal arrives, then the handler that was installed before."""
     before = signal.getsignal(number)
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -108,10 +114,10 @@ def _end_after(wait: Callable[[], object]) -> None:
 
 
 def _require_free(host: str, port: int) -> None:
-    """Looks whether the address can be had before any work begins; uvicorn itself looks last.
+    """Checks that the address is available before any work begins; uvicorn checks it last.
 
     Raises:
-        OSError: it cannot.
+        OSError: it is not.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

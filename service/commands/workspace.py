@@ -1,4 +1,4 @@
-"""A data folder as the commands use it, no server needed."""
+"""A data folder as the commands use it, without a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from service.store.store import Store
 
 @dataclass(frozen=True)
 class Workspace:
-    """The lasting parts of a data folder."""
+    """The parts of a data folder."""
 
     store: Store
     files: Files
@@ -21,10 +21,10 @@ class Workspace:
 
 @contextmanager
 def open_workspace(settings: Settings, *, make: bool = False) -> Iterator[Workspace]:
-    """Opens the data folder with every published version loaded.
+    """Opens the data folder and loads every published version; `make` creates the folder if it is missing.
 
     Raises:
-        OSError: the directory is missing, unless it is to be made.
+        OSError: the folder is missing, or cannot be created.
         StoreUnavailable: its database cannot be opened.
     """
     files = Files(settings.data_dir, make=make)

@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 
 from anyio import move_on_after, to_thread
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from models.limits import MAX_POINTS
 from models.specs import InvalidInput
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from service.http.schema import Body
 from service.settings import Settings
 
 MAX_MARKS = {
@@ -31,12 +32,6 @@ JSON = "application/json"
 
 Headers = Mapping[bytes, bytes]
 """Of a request, by name in lower case."""
-
-
-class Body(BaseModel):
-    """Base of the schemas of request bodies."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 AnyBody = TypeVar("AnyBody", bound=Body)

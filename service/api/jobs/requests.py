@@ -1,9 +1,7 @@
 """What `POST /train` is asked."""
 
-import re
 from typing import Annotated, Any
 
-from fastapi import Header
 from pydantic import Discriminator, FailFast, Field, FiniteFloat, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -29,8 +27,7 @@ from models.specs import (
     NetworkKind,
     Optimizer,
 )
-from service.http.patterns import KEY_PATTERN
-from service.http.request_body import Body
+from service.http.schema import Body
 from service.records import NAME_PATTERN
 
 MAX_METADATA = 16
@@ -42,12 +39,12 @@ MAX_METADATA_LENGTH = 512
 class GeneratedData(Body):
     """Points that a generator makes."""
 
-    dataset: DatasetName
-    n: int = Field(400, ge=2, le=MAX_POINTS, description="How many points.")
+    dataset: DatasetName = Field(description="A built-in data set.")
+    n: int = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
     noise: FiniteFloat | None = Field(
-        None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets has the defaults."
+        None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets lists the default of each data set."
     )
-    seed: int = Field(1, ge=0, le=MAX_SEED)
+    seed: int = Field(1, ge=0, le=MAX_SEED, description="Seed of the points.")
     classes: int = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
 
     @model_validator(mode="before")
@@ -93,13 +90,13 @@ Data = Annotated[
 class NetworkSettings(Body):
     """The architecture; the data decide how many inputs and outputs there are."""
 
-    kind: NetworkKind = "sequential"
+    kind: NetworkKind = Field("sequential", description="Kind of network.")
     hidden: list[Annotated[int, Field(ge=1, le=MAX_WIDTH)]] | None = Field(
         None,
         max_length=MAX_HIDDEN_LAYERS,
         description="Width of each hidden layer: by default [4], none for `logistic`; exactly one for `two_layer`.",
     )
-    activation: Activation = "tanh"
+    activation: Activation = Field("tanh", description="Activation function of the hidden layers.")
 
 
 class TrainingSettings(Body):
@@ -146,19 +143,3 @@ class TrainRequest(Body):
         Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)],
         Annotated[str, Field(max_length=MAX_METADATA_LENGTH)],
     ] = Field({}, max_length=MAX_METADATA, description="Whatever you want to know the job by.")
-
-
-KeyHeader = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        pattern=KEY_PATTERN,
-        description="1 to 255 visible ASCII characters, in quotes or not: the same training sent again under the same "
-        "key within a day is the same job.",
-    ),
-]
-
-
-def bare_key(sent: str) -> str:
-    """An idempotency key without the quotes that it may come in (RFC 9651, 3.3.3)."""
-    return re.sub(r'\\(["\\])', r"\1", sent[1:-1]) if sent.startswith('"') else sent

@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Response
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec
 from service.api.deps import Services, ServicesDep
-from service.api.jobs.requests import KeyHeader, bare_key
+from service.api.jobs.idempotency import KeyHeader, bare_key
 from service.api.jobs.views import JobView, ValidationView
 from service.api.jobs.waiting import Waiting, WaitingDep
 from service.http import request_body

@@ -14,7 +14,7 @@ from service.api.predictions import json_points
 from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
 from service.http.patterns import PARTS_PATTERN
-from service.http.request_body import Body
+from service.http.schema import Body
 from service.inference.predictions import PredictionRequest
 from service.records import NAME_PATTERN
 from service.render import arrow, npy

@@ -134,12 +134,12 @@ def test_what_the_user_can_mend_is_said_in_one_clear_line(
     ("content", "said"),
     [
         (b"1,2,a\n3,b\n", "line 2"),
-        (b"1,2,a\n3,4\n", "line 2: has 2 values, the first has 3"),
+        (b"1,2,a\n3,4\n", "line 2: has 2 values, but the first line has 3"),
         (b"1,2,a\n1,x,b\n", "line 2: must be numbers"),
         (b"1,2,a\n1,nan,b\n", "must be a number"),
         (b"1,2,a\n", "data.labels"),
-        (b"", "holds no points"),
-        (b"\xff\xfe\x00", "not a CSV file"),
+        (b"", "has no points"),
+        (b"\xff\xfe\x00", "not a UTF-8 CSV file"),
     ],
 )
 def test_a_csv_that_cannot_be_learnt_from_is_refused_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_standard_input_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "service", "train", "--csv", "-", "--model", "m", "--data-dir", str(tmp_path)]
     done = subprocess.run(command, input=b"0,\xff\n1,b\n", capture_output=True, env={"LC_ALL": "C"}, check=False)
     assert done.returncode == 2
-    assert b"is not a CSV file in UTF-8" in done.stderr
+    assert b"is not a UTF-8 CSV file" in done.stderr
 
 
 def test_a_training_that_diverges_in_its_last_step_is_no_success(tmp_path: Path) -> None:

@@ -33,16 +33,16 @@ def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     at_D = np.zeros(plan.features)
     at_D[others] = np.asarray(at, np.float64)
     layers = [_sliced(plan.layers[0], axes, at_D), *plan.layers[1:]]
-    if plan.has_branch:
-        layers[-1] = _sliced(layers[-1], axes, at_D)
+    if plan.skip:
+        layers.append(_sliced(plan.skip, axes, at_D))
     return replace(plan, widths=(len(axes), *plan.widths[1:]), parameters=_parameters(layers))
 
 
 def widened(plan: Plan) -> Plan:
     """A plan of one feature as one of two, the second of which changes nothing: a curve is a grid of one row."""
     layers = [_widened(plan.layers[0]), *plan.layers[1:]]
-    if plan.has_branch:
-        layers[-1] = _widened(layers[-1])
+    if plan.skip:
+        layers.append(_widened(plan.skip))
     return replace(plan, widths=(2, *plan.widths[1:]), parameters=_parameters(layers))
 
 
@@ -53,8 +53,13 @@ def hidden_widths(plan: Plan) -> tuple[int, ...]:
 
 def hidden(plan: Plan, layer: int) -> Plan:
     """The plan up to a hidden layer: its outputs are that layer's activations. `layer` is zero-based."""
-    layers = plan.layers[: layer + 1]
-    return Plan(plan.widths[: layer + 2], plan.activations[: layer + 1], False, _parameters(layers))
+    return replace(
+        plan,
+        widths=plan.widths[: layer + 2],
+        activations=plan.activations[: layer + 1],
+        has_skip=False,
+        parameters=_parameters(plan.layers[: layer + 1]),
+    )
 
 
 def unit(plan: Plan, layer: int, index: int) -> Plan:

@@ -28,7 +28,7 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     net = net_of(plan)
     prob_NK = np.empty((len(xy_ND), plan.classes), np.float32)
     memory = memory_for(net, len(xy_ND), learns=False)
-    if not inference.probabilities(net, np.ascontiguousarray(xy_ND), memory, prob_NK):
+    if not inference.probabilities(net, plan.transform.points(xy_ND), memory, prob_NK):
         raise InvalidInput("points", "too large for this network: its output overflows float32")
     return prob_NK
 
@@ -60,8 +60,8 @@ def _grid(
     net = net_of(plan)
     values_CHW = np.empty((channels, len(y_H), len(x_W)), np.float32)
     memory = memory_for(net, len(x_W), learns=False)
-    x_W, y_H = x_W.astype(np.float32), y_H.astype(np.float32)
-    if not inference.grid(net, x_W, y_H, memory, response, class_index, values_CHW):
+    x_inputs_W, y_inputs_H = plan.transform.axes(x_W, y_H)
+    if not inference.grid(net, x_inputs_W, y_inputs_H, memory, response, class_index, values_CHW):
         raise InvalidInput("points", "too large for this network: its output overflows float32")
     return values_CHW
 

@@ -89,7 +89,7 @@ def _by_rows(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> Iterator[tuple[s
     for start in range(0, len(y_H), some):
         rows = slice(start, start + some)
         x_hW, y_hW = np.meshgrid(x_W, y_H[rows])
-        yield rows, numpy_forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]).astype(np.float32))
+        yield rows, numpy_forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]))
 
 
 def respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:

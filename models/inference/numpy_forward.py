@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import FloatArray, IntArray
+from models.datasets import DoubleArray, FloatArray, IntArray
 from models.networks.plans import Plan
 from models.specs import Activation, InvalidInput
 
@@ -20,7 +20,7 @@ BLOCK = 4_096
 """Points per block of a forward pass: the activations of a narrow layer then stay in the processor's cache."""
 
 
-def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
+def logits(plan: Plan, xy_ND: DoubleArray | FloatArray) -> FloatArray:
     """The network's output for each point: float32 (N, O), finite. Memory beyond the answer does not grow with N.
 
     Raises:
@@ -31,20 +31,18 @@ def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
         block = slice(start, start + BLOCK)
         # Points run along the second axis, so that every operation walks contiguous memory.
         with np.errstate(over="ignore", invalid="ignore"):  # answered for below
-            out_NO[block] = _forward(plan, np.ascontiguousarray(xy_ND[block].T)).T
+            out_NO[block] = _forward(plan, np.ascontiguousarray(plan.transform.points(xy_ND[block]).T)).T
     if not np.isfinite(out_NO).all():
         raise InvalidInput("points", "too large for this network: its output overflows float32")
     return out_NO
 
 
 def _forward(plan: Plan, x_DN: FloatArray) -> FloatArray:
-    stack = plan.layers[: len(plan.activations)]
     a_IN = x_DN
-    for layer in stack:
+    for layer in plan.layers:
         a_IN = _ACTIVATIONS[layer.activation](layer.weight_OI @ a_IN + layer.bias_O1)
-    if plan.has_branch:
-        branch = plan.layers[-1]
-        a_IN = a_IN + branch.weight_OI @ x_DN + branch.bias_O1
+    if plan.skip:
+        a_IN = a_IN + plan.skip.weight_OI @ x_DN + plan.skip.bias_O1
     return a_IN
 
 

@@ -32,24 +32,24 @@ def function(plan: Plan) -> Function | None:
     """The plan written out, a line a neuron, unless it is large. The text is made of numbers and of names of ours."""
     if plan.parameters.size > MOST_WEIGHTS:
         return None
-    inputs = [f"x{d}" for d in range(plan.features)]
-    lines = [f"def answer({', '.join(inputs)}):", *_unless_calm(inputs)]
-    values = inputs
-    for i, (layer, activation) in enumerate(zip(plan.layers, plan.activations, strict=False)):
+    names = [f"x{d}" for d in range(plan.features)]
+    lines = [f"def answer({', '.join(names)}):", *_unless_calm(names)]
+    inputs = values = plan.transform.expressions(names)
+    for i, layer in enumerate(plan.layers):
         outputs = [f"a{i}_{o}" for o in range(len(layer.bias_O1))]
         for name, term in zip(outputs, _sums(layer, values), strict=True):
-            lines.append(f"    {name} = {term if activation == 'identity' else f'{activation}({term})'}")
+            lines.append(f"    {name} = {term if layer.activation == 'identity' else f'{layer.activation}({term})'}")
         values = outputs
-    if plan.has_branch:
-        lines += [f"    {a} += {term}" for a, term in zip(values, _sums(plan.layers[-1], inputs), strict=True)]
+    if plan.skip:
+        lines += [f"    {a} += {term}" for a, term in zip(values, _sums(plan.skip, inputs), strict=True)]
     lines += _unless_calm(values)
     lines.append(
         f"    return of_two({values[0]})" if len(values) == 1 else f"    return softmax([{', '.join(values)}])"
     )
-    names: dict[str, Any] = {str(name): activation for name, activation in _ACTIVATIONS.items()}
-    names |= {"of_two": _of_two, "softmax": _softmax}
-    exec("\n".join(lines), names)
-    answer: Function = names["answer"]
+    functions: dict[str, Any] = {str(name): activation for name, activation in _ACTIVATIONS.items()}
+    functions |= {"of_two": _of_two, "softmax": _softmax}
+    exec("\n".join(lines), functions)
+    answer: Function = functions["answer"]
     return answer
 
 

@@ -30,7 +30,7 @@ _CODES: dict[Activation, int] = {
     "sigmoid": structures.SIGMOID,
 }
 
-SMALLEST = Plan((2, 1), ("identity",), has_branch=False, parameters=np.zeros(3, np.float32))
+SMALLEST = Plan((2, 1), ("identity",), has_skip=False, parameters=np.zeros(3, np.float32))
 """What the kernel is tried on, to have it compiled."""
 
 
@@ -38,7 +38,7 @@ def net_of(plan: Plan) -> Net:
     """A plan as the kernel takes it; its weights are the plan's own, not a copy."""
     _one_blas_thread()
     codes = np.array([_CODES[activation] for activation in plan.activations], np.int64)
-    return Net(np.array(plan.widths, np.int64), codes, plan.has_branch, plan.parameters)
+    return Net(np.array(plan.widths, np.int64), codes, plan.has_skip, plan.parameters)
 
 
 @cache

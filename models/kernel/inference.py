@@ -35,7 +35,7 @@ def _softmax(tape, logits, outputs):
 @entry
 def probabilities(net, xy_ND, memory, prob_NK):
     """Class probabilities of points float32 (N, D) into float32 (N, K); False if a logit is not finite."""
-    widths, codes, branch, weights = net
+    widths, codes, skip, weights = net
     tapes, _, all_slopes, _, block = memory
     rows, logits = tape_rows(widths)
     outputs = widths[-1]
@@ -49,7 +49,7 @@ def probabilities(net, xy_ND, memory, prob_NK):
             for k in range(n):
                 tape[d, k] = block_ND[k, d]
         fill_ones(widths, tape)
-        forward(widths, codes, branch, weights, tape, slopes, b1(False))
+        forward(widths, codes, skip, weights, tape, slopes, b1(False))
         finite = finite and _finite(tape, logits, outputs)
         block_NK = prob_NK[start : start + n]
         if outputs == 1:
@@ -135,7 +135,7 @@ def grid(net, x_W, y_H, memory, response, chosen, values_CHW):
     The values are float32 (1, H, W), or (O, H, W) when all outputs are asked for.
     The points are not laid out: in the first layer, what y adds is one number for each row of the grid.
     """
-    widths, codes, branch, weights = net
+    widths, codes, skip, weights = net
     tapes, _, all_slopes, _, block = memory
     rows, logits = tape_rows(widths)
     outputs = widths[-1]
@@ -148,7 +148,7 @@ def grid(net, x_W, y_H, memory, response, chosen, values_CHW):
         x_n = x_W[start : start + n]
         for h in range(y_H.size):
             y = y_H[h]
-            if branch:
+            if skip:
                 for k in range(n):
                     tape[0, k] = x_n[k]
                     tape[1, k] = y
@@ -157,7 +157,7 @@ def grid(net, x_W, y_H, memory, response, chosen, values_CHW):
                 weight = weights[3 * o]
                 for k in range(n):
                     tape[3 + o, k] = constant + weight * x_n[k]
-            forward(widths, codes, branch, weights, tape, slopes, b1(True))
+            forward(widths, codes, skip, weights, tape, slopes, b1(True))
             finite = finite and _finite(tape, logits, outputs)
             if response == OUTPUTS:
                 for o in range(outputs):

@@ -70,7 +70,7 @@ def _load(widths, tape, xy_DN, label_N, order_N, first):
 
 
 @loop
-def forward(widths, codes, branch, weights, tape, slopes, placed):
+def forward(widths, codes, skip, weights, tape, slopes, placed):
     """From the inputs to the logits. `placed`: the first layer's sums stand in their rows already."""
     a = i8(0)
     w = i8(0)
@@ -86,7 +86,7 @@ def forward(widths, codes, branch, weights, tape, slopes, placed):
             else:
                 combine(i8(FROM_BIAS), tape, z, outputs, weights, w, inputs + 1, i8(1), tape, a, inputs)
         w += size
-        if layer == last and branch:
+        if layer == last and skip:
             features = widths[0]
             combine(i8(FROM_TARGET), tape, z, outputs, weights, w, features + 1, i8(1), tape, i8(0), features + 1)
         activate(codes[layer], tape, slopes, z, outputs)
@@ -94,7 +94,7 @@ def forward(widths, codes, branch, weights, tape, slopes, placed):
 
 
 @loop
-def _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, is_first):
+def _backward(widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, is_first):
     """Adds the gradient of the loss, whose derivatives by the logits stand in `backs`.
 
     `is_first`: the gradient is zero so far, and products may be written in the place of added.
@@ -113,7 +113,7 @@ def _backward(widths, codes, branch, weights, tape, backs, slopes, product, grad
         if not deactivated:
             deactivate(codes[layer], backs, tape, slopes, z, outputs)
         deactivated = False
-        if layer == last and branch:
+        if layer == last and skip:
             features = widths[0]
             correlate(gradient, w, backs, z, outputs, tape, i8(0), features + 1)
         w -= size
@@ -210,20 +210,20 @@ def _loss(outputs, tape, backs, logits, scale):
 
 
 @loop
-def learn(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, count, is_first):
+def learn(widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, count, is_first):
     """The loss of the points that stand in a tape and how many are right, as sums; adds to an unempty `gradient`.
 
     The gradient is that of the mean loss of `count` points. `is_first`: it is zero so far.
     """
-    forward(widths, codes, branch, weights, tape, slopes, b1(False))
+    forward(widths, codes, skip, weights, tape, slopes, b1(False))
     loss, right = _loss(widths[-1], tape, backs, logits, F(1) / F(count))
     if gradient.size:
-        _backward(widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, is_first)
+        _backward(widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, is_first)
     return loss, right
 
 
 @loop
-def run_pass(widths, codes, branch, weights, points, order_N, memory, gradient, first, count):
+def run_pass(widths, codes, skip, weights, points, order_N, memory, gradient, first, count):
     """The same for `count` points, block after block.
 
     They are those from `first` on, in the order given, or as they stand if `order_N` is empty.
@@ -240,7 +240,7 @@ def run_pass(widths, codes, branch, weights, points, order_N, memory, gradient, 
         slopes = view(all_slopes, rows, n) if all_slopes.size else tape
         _load(widths, tape, xy_DN, label_N, order_N, first + start)
         loss, right = learn(
-            widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, count, start == 0
+            widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, count, start == 0
         )
         loss_sum += loss
         right_sum += right

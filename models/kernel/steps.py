@@ -92,7 +92,7 @@ def advance(net, settings, training, validation, memory, state, history, order_E
     that the steps reach; empty if each step takes all points. The last weights that are known to have a finite loss are
     `state.starts[state.counts[GOOD]]`.
     """
-    widths, codes, branch, weights = net
+    widths, codes, skip, weights = net
     gradient, first, second, starts, counts, sums = state
     nothing = weights[:0]
     count = training.label_N.size
@@ -112,11 +112,11 @@ def advance(net, settings, training, validation, memory, state, history, order_E
             gradient[w] = F(0)
         if stays and step > 0:  # the points stand in the tape already
             loss, right = learn(
-                widths, codes, branch, weights, tape, backs, slopes, product, gradient, logits, count, b1(True)
+                widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, count, b1(True)
             )
         else:
             order_N = order_EN[place] if order_EN.size else codes[:0]
-            loss, right = run_pass(widths, codes, branch, weights, training, order_N, memory, gradient, done, size)
+            loss, right = run_pass(widths, codes, skip, weights, training, order_N, memory, gradient, done, size)
         sums[LOSS] += loss
         sums[RIGHT] += right
         _move(weights, gradient, first, second, counts, settings)
@@ -133,7 +133,7 @@ def advance(net, settings, training, validation, memory, state, history, order_E
         history[1, place] = sums[RIGHT] / count
         if held_out:
             loss, right = run_pass(
-                widths, codes, branch, weights, validation, codes[:0], memory, nothing, i8(0), held_out
+                widths, codes, skip, weights, validation, codes[:0], memory, nothing, i8(0), held_out
             )
             history[2, place] = watched = loss / held_out
             history[3, place] = right / held_out
@@ -146,7 +146,7 @@ def advance(net, settings, training, validation, memory, state, history, order_E
 @entry
 def measure(net, points, memory):
     """The mean loss of some points, and the share of right answers."""
-    widths, codes, branch, weights = net
+    widths, codes, skip, weights = net
     count = points.label_N.size
-    loss, right = run_pass(widths, codes, branch, weights, points, codes[:0], memory, weights[:0], i8(0), count)
+    loss, right = run_pass(widths, codes, skip, weights, points, codes[:0], memory, weights[:0], i8(0), count)
     return loss / count, right / count

@@ -28,11 +28,11 @@ SPARE_ROWS = 3
 
 
 class Net(NamedTuple):
-    """A network: widths int64 (L + 1,), activation codes int64 (L,), whether it has a branch, weights float32 (P,)."""
+    """A network: widths int64 (L + 1,), activation codes int64 (L,), whether it has a skip, weights float32 (P,)."""
 
     widths: IntArray
     codes: IntArray
-    branch: bool
+    skip: bool
     weights: FloatArray
 
 

@@ -36,12 +36,12 @@ class Layout:
     """The dense layers of a network, first to last, and the linear branch beside them, if it has one."""
 
     stack: tuple[LayerLayout, ...]
-    branch: LayerLayout | None
+    skip: LayerLayout | None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape by state-dict key, of the whole network, in the order of the network's own state dict."""
-        layers = (*([self.branch] if self.branch else []), *self.stack)
+        layers = (*([self.skip] if self.skip else []), *self.stack)
         return {key: shape for layer in layers for key, shape in layer.shapes.items()}
 
     @property
@@ -67,8 +67,8 @@ def layout(spec: NetworkSpec, features: int, classes: int) -> Layout:
     )
     if spec.kind != "residual":
         return Layout(stack, None)
-    branch = LayerLayout("layer1.weight", "layer1.bias", sizes[0], sizes[-1], "identity", input_major=False)
-    return Layout(stack, branch)
+    skip = LayerLayout("layer1.weight", "layer1.bias", sizes[0], sizes[-1], "identity", input_major=False)
+    return Layout(stack, skip)
 
 
 def _key_names(spec: NetworkSpec, i: int) -> tuple[str, str]:

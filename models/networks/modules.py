@@ -73,9 +73,9 @@ class Named(nn.Module):
 class Residual(nn.Module):
     """Two branches added: `layer1`, linear, and `layer2`, a stack with hidden layers, both from the input."""
 
-    def __init__(self, branch: nn.Linear, stack: nn.Sequential) -> None:
+    def __init__(self, skip: nn.Linear, stack: nn.Sequential) -> None:
         super().__init__()
-        self.layer1 = branch
+        self.layer1 = skip
         self.layer2 = stack
 
     def forward(self, x_ND: Tensor) -> Tensor:
@@ -149,13 +149,13 @@ def layout_of(network: nn.Module) -> Layout | None:
 def _residual(network: Residual) -> Layout | None:
     if type(network.layer2) is not nn.Sequential:
         return None
-    branch, stack = _stack("", {"layer1": network.layer1}), _stack("layer2.", network.layer2._modules)
-    if not branch or not stack:
+    skip, stack = _stack("", {"layer1": network.layer1}), _stack("layer2.", network.layer2._modules)
+    if not skip or not stack:
         return None
     ends = stack[0].inputs, stack[-1].outputs
     # an activation at the end of the stack would come before the sum
-    fits = ends == (branch[0].inputs, branch[0].outputs) and stack[-1].activation == "identity"
-    return Layout(stack, branch[0]) if fits else None
+    fits = ends == (skip[0].inputs, skip[0].outputs) and stack[-1].activation == "identity"
+    return Layout(stack, skip[0]) if fits else None
 
 
 def _raw_layer(weight: str, bias: str, parameter: nn.Parameter, activation: Activation) -> LayerLayout:

@@ -1,6 +1,6 @@
-"""A network as one vector of float32 numbers: what the compiled kernel trains, and what answers without torch."""
+"""Plans: networks as one vector of float32 numbers, which the kernel trains and which answer without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,12 +8,13 @@ import numpy as np
 
 from models.datasets import FloatArray
 from models.networks.layouts import LayerLayout, Layout, check_shapes
+from models.networks.transforms import IDENTITY, Transform
 from models.specs import Activation, InvalidInput
 
 
 @dataclass(frozen=True)
 class Dense:
-    """One dense layer: `activation(weight_OI @ x + bias_O1)`, views of a plan's parameters."""
+    """One dense layer: `activation(weight_OI @ x + bias_O1)`. The arrays are views of a plan's parameters."""
 
     weight_OI: FloatArray
     bias_O1: FloatArray
@@ -22,54 +23,64 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A stack of dense layers and perhaps a linear branch beside it. Immutable, safe to share between threads.
+    """An input transform, a stack of dense layers, and optionally a linear skip connection from input to output.
 
-    Equal to itself alone, and so a key of what is made from it once.
+    Plans are immutable and safe to share between threads. Each is equal only to itself, so that it can be the key of a
+    cache.
 
     Attributes:
         widths: of the input, the hidden layers and the output.
-        activations: of each layer, the last included.
-        has_branch: whether a linear layer from input to output is added to the output.
-        parameters: float32 (P,). Layer by layer, the branch last: for each output the weights of its inputs, then its
-            bias.
+        activations: one for each layer, including the last.
+        has_skip: whether the skip connection is added to the output.
+        parameters: float32 (P,). Layer by layer, the skip connection last: for each output the weights of its inputs,
+            then its bias.
+        transform: turns the coordinates of a point into the inputs of the first layer.
     """
 
     widths: tuple[int, ...]
     activations: tuple[Activation, ...]
-    has_branch: bool
+    has_skip: bool
     parameters: FloatArray
+    transform: Transform = IDENTITY
 
     @property
     def features(self) -> int:
-        """Coordinates of a point."""
+        """Number of coordinates of a point."""
         return self.widths[0]
 
     @property
     def classes(self) -> int:
-        """One logit tells two classes apart, more tell as many as they are."""
+        """Number of classes: one logit separates two, more logits stand for one class each."""
         return max(2, self.widths[-1])
 
     @cached_property
     def layers(self) -> tuple[Dense, ...]:
-        """The stack, first to last, and the branch behind it, if there is one."""
-        sizes = [*zip(self.widths[:-1], self.widths[1:], strict=True)]
-        if self.has_branch:
-            sizes.append((self.widths[0], self.widths[-1]))
+        """The stack, first to last, without the skip connection."""
         layers = []
         start = 0
-        for (inputs, outputs), activation in zip(sizes, (*self.activations, "identity"), strict=False):
-            end = start + outputs * (inputs + 1)
-            matrix_OI1 = self.parameters[start:end].reshape(outputs, inputs + 1)
-            layers.append(Dense(matrix_OI1[:, :-1], matrix_OI1[:, -1:], activation))
-            start = end
+        for inputs, outputs, activation in zip(self.widths[:-1], self.widths[1:], self.activations, strict=True):
+            layers.append(self._dense(start, inputs, outputs, activation))
+            start += outputs * (inputs + 1)
         return tuple(layers)
+
+    @cached_property
+    def skip(self) -> Dense | None:
+        """The skip connection, if the network has one."""
+        inputs, outputs = self.widths[0], self.widths[-1]
+        start = self.parameters.size - outputs * (inputs + 1)
+        return self._dense(start, inputs, outputs, "identity") if self.has_skip else None
+
+    def _dense(self, start: int, inputs: int, outputs: int, activation: Activation) -> Dense:
+        end = start + outputs * (inputs + 1)
+        matrix_OI1 = self.parameters[start:end].reshape(outputs, inputs + 1)
+        return Dense(matrix_OI1[:, :-1], matrix_OI1[:, -1:], activation)
 
 
 def plan_of(layout: Layout, state: Mapping[str, FloatArray]) -> Plan:
-    """The plan of a network from its state dict as arrays.
+    """The plan of a network, from its state dict as arrays.
 
     Raises:
-        InvalidInput: a key is missing or unknown, or an array has another shape, is not float32 or not finite.
+        InvalidInput: a key is missing or unknown, or an array has the wrong shape or dtype, or is not finite.
     """
     check_shapes(layout.shapes, {key: array.shape for key, array in state.items()})
     check_values(state)
@@ -80,15 +91,16 @@ def plan_of(layout: Layout, state: Mapping[str, FloatArray]) -> Plan:
     return Plan(
         widths=(layout.stack[0].inputs, *(layer.outputs for layer in layout.stack)),
         activations=tuple(layer.activation for layer in layout.stack),
-        has_branch=layout.branch is not None,
+        has_skip=layout.skip is not None,
         parameters=np.concatenate(parts),
     )
 
 
 def state_of(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
-    """The state dict of a plan as arrays, contiguous copies, in the order of the network's own: `plan_of` undone."""
+    """The state dict of a plan: the inverse of `plan_of`. Contiguous copies, in the key order of the torch network."""
     state = {}
-    for where, layer in zip(_in_order(layout), plan.layers, strict=True):
+    layers: Sequence[Dense] = [*plan.layers, plan.skip] if plan.skip else plan.layers
+    for where, layer in zip(_in_order(layout), layers, strict=True):
         weight = layer.weight_OI.T if where.input_major else layer.weight_OI
         state[where.weight] = weight.copy(order="C")
         state[where.bias] = layer.bias_O1[:, 0].copy()
@@ -96,10 +108,10 @@ def state_of(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
 
 
 def check_values(state: Mapping[str, FloatArray]) -> None:
-    """Refuses a state dict that no training of ours leaves behind.
+    """Checks that all arrays of a state dict are finite float32.
 
     Raises:
-        InvalidInput: an array is not float32 or not finite.
+        InvalidInput: one is not.
     """
     for key, array in state.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
@@ -107,5 +119,5 @@ def check_values(state: Mapping[str, FloatArray]) -> None:
 
 
 def _in_order(layout: Layout) -> list[LayerLayout]:
-    """The layers as they follow each other in a plan's parameters."""
-    return [*layout.stack, *([layout.branch] if layout.branch else [])]
+    """The layers in the order of a plan's parameters."""
+    return [*layout.stack, *([layout.skip] if layout.skip else [])]

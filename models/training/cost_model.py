@@ -38,15 +38,15 @@ def faster(layout: Layout, points: int) -> Implementation:
 def _compiled_s(layout: Layout, points: int) -> float:
     stack = [layer.inputs * layer.outputs for layer in layout.stack]
     in_loops = [weights for weights in stack if weights < BLAS_FROM]
-    if layout.branch:
-        in_loops.append(layout.branch.inputs * layout.branch.outputs)
+    if layout.skip:
+        in_loops.append(layout.skip.inputs * layout.skip.outputs)
     by_blas = sum(weights for weights in stack if weights >= BLAS_FROM)
     point_s = LOOPS_S * sum(in_loops) + BLAS_S * by_blas + COMPILED_VALUE_S * _values(layout)
     return COMPILED_STEP_S + points * point_s
 
 
 def _torch_s(layout: Layout, points: int) -> float:
-    layers = len(layout.stack) + (layout.branch is not None)
+    layers = len(layout.stack) + (layout.skip is not None)
     point_s = BLAS_S * layout.weights + TORCH_VALUE_S * _values(layout)
     return TORCH_STEP_S + TORCH_LAYER_S * layers + points * point_s
 

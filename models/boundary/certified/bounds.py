@@ -143,8 +143,7 @@ class _Form:
 
 
 def _enclose(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> CertifiedBounds:
-    low_DM = np.minimum(low_DM, low_DM.astype(np.float32))
-    high_DM = np.maximum(high_DM, high_DM.astype(np.float32))
+    low_DM, high_DM = plan.transform.boxes(low_DM, high_DM)
     mid_DM = low_DM / 2 + high_DM / 2
     half_DM = np.maximum(high_DM - mid_DM, mid_DM - low_DM) * (1 + DOUBLE)
     axes = range(plan.features)
@@ -153,13 +152,13 @@ def _enclose(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> Certified
     line_DSM[axes, [1 + d for d in axes]] = half_DM
     points = form = _Form(line_DSM, np.zeros_like(mid_DM))
     safe_M = np.ones(mid_DM.shape[1], bool)
-    for i, (layer, activation) in enumerate(zip(plan.layers, plan.activations, strict=False)):
+    for layer in plan.layers:
         into = [(layer, form)]
-        if plan.has_branch and i == len(plan.activations) - 1:
-            into.append((plan.layers[-1], points))
+        if plan.skip and layer is plan.layers[-1]:
+            into.append((plan.skip, points))
         form, layer_safe_M = _sum(into)
         safe_M &= layer_safe_M
-        form = _activate(form, activation)
+        form = _activate(form, layer.activation)
     radius_OM = np.where(safe_M, form.radius_IM, np.inf)
     return CertifiedBounds(mid_DM, half_DM, form.line_ISM[:, 0], form.line_ISM[:, 1:], radius_OM)
 

@@ -40,12 +40,12 @@ def random_plan(
 def exact_logits(plan: Plan, xy_ND: np.ndarray) -> np.ndarray:
     """The network in float64, by torch."""
     x = a = torch.from_numpy(np.asarray(xy_ND, np.float64))
-    for layer, activation in zip(plan.layers, plan.activations, strict=False):
+    for layer, activation in zip(plan.layers, plan.activations, strict=True):
         weight, bias = (torch.from_numpy(part.astype(np.float64)) for part in (layer.weight_OI, layer.bias_O1))
         a = TORCH[activation](a @ weight.T + bias.T)
-    if plan.has_branch:
-        branch = plan.layers[-1]
-        a = a + x @ torch.from_numpy(branch.weight_OI.T.astype(np.float64)) + torch.from_numpy(branch.bias_O1.T * 1.0)
+    if plan.skip:
+        skip = plan.skip
+        a = a + x @ torch.from_numpy(skip.weight_OI.T.astype(np.float64)) + torch.from_numpy(skip.bias_O1.T * 1.0)
     return a.numpy()
 
 
@@ -118,7 +118,7 @@ def test_what_the_kernel_computes_lies_in_the_enclosure_of_its_point(activation:
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_an_activation_is_enclosed_wherever_its_argument_goes(activation: Activation) -> None:
     # one neuron, whose argument is the point itself
-    plan = Plan((1, 1, 1), (activation, "identity"), has_branch=False, parameters=np.float32([1, 0, 1, 0]))
+    plan = Plan((1, 1, 1), (activation, "identity"), has_skip=False, parameters=np.float32([1, 0, 1, 0]))
     rng = np.random.default_rng(5)
     low_M1 = rng.normal(0, 1, (4_000, 1)) * 10 ** rng.uniform(-3, 2, (4_000, 1))
     high_M1 = low_M1 + 10 ** rng.uniform(-4, 2, (4_000, 1))
@@ -140,7 +140,7 @@ def test_halving_a_box_quarters_what_is_unknown(activation: Activation) -> None:
 
 @pytest.mark.parametrize("activation", SMOOTH)
 def test_where_neurons_are_straight_a_wide_box_is_known_well(activation: Activation) -> None:
-    plan = Plan((1, 1, 1), (activation, "identity"), has_branch=False, parameters=np.float32([1, 0, 1, 0]))
+    plan = Plan((1, 1, 1), (activation, "identity"), has_skip=False, parameters=np.float32([1, 0, 1, 0]))
     far = enclose(plan, np.array([[-60.0], [25.0]]), np.array([[-25.0], [60.0]]))
     assert (far.radius_OM < 3e-4).all()
 
@@ -153,7 +153,7 @@ def test_piecewise_linear_networks_are_known_exactly_away_from_their_kinks() -> 
 
 def test_one_logit_is_held_against_the_level() -> None:
     # the logit is x
-    plan = Plan((2, 1), ("identity",), has_branch=False, parameters=np.float32([1, 0, 0]))
+    plan = Plan((2, 1), ("identity",), has_skip=False, parameters=np.float32([1, 0, 0]))
     low_MD = np.array([[-2.0, 0.0], [1.0, 0.0], [2.5, 0.0]])
     high_MD = low_MD + 1.0
     assert certain(plan, low_MD, high_MD).tolist() == [0, 1, 1]
@@ -164,7 +164,7 @@ def test_one_logit_is_held_against_the_level() -> None:
 
 def test_of_equal_logits_nothing_is_proven() -> None:
     for outputs in (1, 3):
-        plan = Plan((2, outputs), ("identity",), has_branch=False, parameters=np.zeros(3 * outputs, np.float32))
+        plan = Plan((2, outputs), ("identity",), has_skip=False, parameters=np.zeros(3 * outputs, np.float32))
         assert certain(plan, np.zeros((1, 2)), np.ones((1, 2))).tolist() == [-1]
 
 

@@ -104,7 +104,7 @@ def test_of_trained_networks_the_nearest_change_is_found_and_proven(
 
 @pytest.mark.parametrize("level", [0.0, 2.0])
 def test_a_straight_boundary_is_as_far_as_geometry_says(level: float) -> None:
-    plan = Plan((2, 1), ("identity",), has_branch=False, parameters=np.float32([3, -4, 0.5]))
+    plan = Plan((2, 1), ("identity",), has_skip=False, parameters=np.float32([3, -4, 0.5]))
     xy_N2 = np.random.default_rng(0).normal(0, 3, (300, 2))
     found = nearest(plan, xy_N2, level=level, radius=100.0)
     side_N = xy_N2 @ [3, -4] + 0.5 - level
@@ -119,7 +119,7 @@ def test_a_straight_boundary_is_as_far_as_geometry_says(level: float) -> None:
 def test_a_boundary_with_corners_is_as_far_as_geometry_says() -> None:
     # the logit is |x| + |y| - 1
     parameters = np.float32([1, 0, 0, -1, 0, 0, 0, 1, 0, 0, -1, 0, 1, 1, 1, 1, -1])
-    plan = Plan((2, 4, 1), ("relu", "identity"), has_branch=False, parameters=parameters)
+    plan = Plan((2, 4, 1), ("relu", "identity"), has_skip=False, parameters=parameters)
     xy_N2 = np.array([[0.0, 0.0], [3.0, 0.0], [0.2, 0.1], [2.0, 2.0], [-0.5, -3.0], [0.0, 0.9]])
     expected_N = np.sqrt([0.5, 4.0, 0.245, 4.5, 4.25, 0.005])
     found = nearest(plan, xy_N2, radius=10.0)
@@ -132,13 +132,13 @@ def test_among_several_classes_any_other_counts() -> None:
     # the greatest of k x - k^2 / 2 is that of the integer next to x
     k = np.arange(5)
     parameters = np.column_stack([k, 0 * k, -(k**2) / 2]).astype(np.float32).ravel()
-    plan = Plan((2, 5), ("identity",), has_branch=False, parameters=parameters)
+    plan = Plan((2, 5), ("identity",), has_skip=False, parameters=parameters)
     found = nearest(plan, np.array([[1.9, 7.0], [2.2, -1.0], [-3.0, 0.0]]), radius=9.0)
     np.testing.assert_allclose(found.distance_N, [0.4, 0.3, 3.5], rtol=3 * TOLERANCE)
 
 
 def test_where_no_label_changes_within_the_radius_that_is_proven() -> None:
-    plan = Plan((2, 1), ("identity",), has_branch=False, parameters=np.float32([1, 0, 0]))
+    plan = Plan((2, 1), ("identity",), has_skip=False, parameters=np.float32([1, 0, 0]))
     found = nearest(plan, np.array([[3.0, 0.0], [1.0, 1.0]]), radius=2.0)
     assert found.distance_N[0] == np.inf
     assert found.bound_N[0] == 2.0

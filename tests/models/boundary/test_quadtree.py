@@ -103,7 +103,7 @@ def test_the_work_doubles_where_cells_become_four_times_as_many(flower: Plan) ->
 
 def test_a_window_of_one_label_is_proven_without_a_look_at_a_cell() -> None:
     # the logit is x
-    plan = Plan((2, 1), ("identity",), has_branch=False, parameters=np.float32([1, 0, 0]))
+    plan = Plan((2, 1), ("identity",), has_skip=False, parameters=np.float32([1, 0, 0]))
     found = labels(plan, np.linspace(1, 2, 1_000), np.linspace(0, 1, 700))
     assert found.evaluated == 0
     assert (found.values_HW == 1).all()
@@ -113,7 +113,7 @@ def test_a_hundred_classes_have_a_hundred_labels() -> None:
     # the greatest of k x - k^2 / 2 is that of the integer next to x
     k = np.arange(100)
     parameters = np.column_stack([k, 0 * k, -(k**2) / 2]).astype(np.float32).ravel()
-    plan = Plan((2, 100), ("identity",), has_branch=False, parameters=parameters)
+    plan = Plan((2, 100), ("identity",), has_skip=False, parameters=parameters)
     x_W = np.linspace(-0.43, 99.27, 4_986)
     found = labels(plan, x_W, np.linspace(0, 1, 300))
     assert (found.values_HW == np.rint(x_W)).all()

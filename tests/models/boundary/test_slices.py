@@ -58,10 +58,11 @@ def test_a_hidden_layer_gives_its_activations_and_a_unit_its_own(activation: Act
     assert slices.hidden_widths(plan) == (6, 4)
     first, second = slices.hidden(plan, 0), slices.hidden(plan, 1)
     assert (first.widths, second.widths) == ((5, 6), (5, 6, 4))
-    assert not second.has_branch
+    assert not second.has_skip
     activation_NU = numpy_forward.logits(second, POINTS)
     on_top = plan.layers[2].weight_OI @ activation_NU.T + plan.layers[2].bias_O1
-    beside = plan.layers[3].weight_OI @ POINTS.T + plan.layers[3].bias_O1
+    assert plan.skip
+    beside = plan.skip.weight_OI @ POINTS.T + plan.skip.bias_O1
     np.testing.assert_allclose((on_top + beside).T, numpy_forward.logits(plan, POINTS), atol=1e-5)
     for index in range(4):
         of_unit = numpy_forward.logits(slices.unit(plan, 1, index), POINTS)[:, 0]

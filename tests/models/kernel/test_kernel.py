@@ -324,7 +324,7 @@ def test_entropy_is_that_of_float64_by_numpy_and_by_the_kernel(classes: int, siz
     weight_O1 = (rng.uniform(-1, 1, (outputs, 1)) * size).astype(np.float32)
     parameters = np.column_stack([weight_O1, np.zeros((outputs, 2), np.float32)]).ravel().astype(np.float32)
     x_W = np.linspace(-1, 1, 1_001)
-    linear = Plan((2, outputs), ("identity",), has_branch=False, parameters=parameters)
+    linear = Plan((2, outputs), ("identity",), has_skip=False, parameters=parameters)
     logit_NO = numpy_forward.logits(linear, np.column_stack([x_W, 0 * x_W]).astype(np.float32))
     exact_NO = logit_NO.astype(np.longdouble)
     if outputs == 1:
@@ -344,7 +344,7 @@ def test_entropy_is_that_of_float64_by_numpy_and_by_the_kernel(classes: int, siz
 
 
 def test_what_overflows_is_refused() -> None:
-    steep = Plan((2, 1), ("identity",), has_branch=False, parameters=np.array([1e30, 0, 0], np.float32))
+    steep = Plan((2, 1), ("identity",), has_skip=False, parameters=np.array([1e30, 0, 0], np.float32))
     with pytest.raises(InvalidInput):
         compiled.probabilities(steep, np.full((3, 2), 1e30, np.float32))
     with pytest.raises(InvalidInput):

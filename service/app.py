@@ -110,7 +110,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastPath
             tasks.cancel_scope.cancel()
         await to_thread.run_sync(engine.close)
         with suppress(StoreUnavailable):
-            await to_thread.run_sync(membership.end)
+            await to_thread.run_sync(membership.leave)
         store.close()
 
     app = FastAPI(

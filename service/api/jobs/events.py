@@ -181,7 +181,7 @@ def _page(services: Services, job_id: str, after: int, limit: int) -> EventPage:
     job = services.store.jobs.get(job_id)
     events, has_more = services.store.events.page(job.id, after=after, limit=limit)
     for event in events:
-        services.registry.know(job.model, event.data.get("version"))
+        services.registry.ensure_loaded(job.model, event.data.get("version"))
     return EventPage.of(events, has_more=has_more)
 
 

@@ -66,7 +66,7 @@ async def list_jobs(
     def page() -> Page[JobView]:
         jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
         for job in jobs:
-            services.registry.know(job.model, job.status.version)
+            services.registry.ensure_loaded(job.model, job.status.version)
         return Page.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
 
     return await to_thread.run_sync(page)

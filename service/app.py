@@ -28,7 +28,7 @@ from service.http.response_cache import ResponseCache
 from service.jobs.local import LocalEngine
 from service.jobs.queue import JobQueue
 from service.jobs.seed_models import SeedModels
-from service.live.background import again
+from service.live.background import repeat_forever
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.wakeup import Wakeup
@@ -69,7 +69,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastPath
         files.remove_abandoned()
         store = Store.of(settings, files, server=server)
         wakeup = Wakeup()
-        engine = LocalEngine(store, settings, on_end=wakeup.ring)
+        engine = LocalEngine(store, settings, on_end=wakeup.notify)
         versions = Registry(store, files)
         membership = Membership(server, store, versions)
         membership.renew()
@@ -110,7 +110,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastPath
             tasks.cancel_scope.cancel()
         await to_thread.run_sync(engine.close)
         with suppress(StoreUnavailable):
-            await to_thread.run_sync(membership.end)
+            await to_thread.run_sync(membership.leave)
         store.close()
 
     app = FastAPI(
@@ -149,7 +149,7 @@ async def _repeat(what: str, act: Callable[[], float]) -> None:
     async def act_and_wait() -> None:
         await asyncio.sleep(await to_thread.run_sync(act, limiter=own, abandon_on_cancel=True))
 
-    await again(what, act_and_wait)
+    await repeat_forever(what, act_and_wait)
 
 
 async def _observe_seed_models(seed_models: SeedModels) -> None:

@@ -1,4 +1,4 @@
-"""Server-Sent Events as a test reads them: a parser of its own, by the HTML standard."""
+"""Reads Server-Sent Events in tests, with a parser of its own (HTML standard, 9.2)."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 import httpx
 
 
-class Sent(NamedTuple):
-    """One event. `data` is JSON that was decoded."""
+class StreamEvent(NamedTuple):
+    """One event of a stream, its data decoded from JSON."""
 
     kind: str
     data: dict[str, Any]
     id: str | None
 
 
-def events_of(lines: Iterable[str]) -> Iterator[Sent]:
-    """The events of a stream's lines, as they come; comments are passed over, and so is what is not ended."""
+def events_of(lines: Iterable[str]) -> Iterator[StreamEvent]:
+    """The events of a stream's lines, as they arrive. Skips comments, and an event that is not complete."""
     fields: dict[str, str] = {}
     for line in lines:
         if not line:
             if "data" in fields:
-                yield Sent(fields["event"], json.loads(fields["data"]), fields.get("id"))
+                yield StreamEvent(fields["event"], json.loads(fields["data"]), fields.get("id"))
             fields = {}
             continue
         name, _, value = line.partition(":")
@@ -30,20 +30,22 @@ def events_of(lines: Iterable[str]) -> Iterator[Sent]:
 
 
 @contextmanager
-def stream(client: httpx.Client, path: str, *, last: str | None = None, **query: Any) -> Iterator[Iterator[Sent]]:
-    """The events of a stream that begins after the one of the id `last`, to be read while it is open."""
-    headers = {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": last})
+def stream(
+    client: httpx.Client, path: str, *, last_id: str | None = None, **query: Any
+) -> Iterator[Iterator[StreamEvent]]:
+    """The events of an open stream, which starts after the event with the id `last_id`."""
+    headers = {"Accept": "text/event-stream"} | ({} if last_id is None else {"Last-Event-ID": last_id})
     with client.stream("GET", httpx.URL(path).copy_merge_params(query), headers=headers) as answer:
         assert answer.status_code == 200, answer.read()
         yield events_of(answer.iter_lines())
 
 
-def all_sent(client: httpx.Client, path: str, *, last: str | None = None, **query: Any) -> list[Sent]:
+def all_events(client: httpx.Client, path: str, *, last_id: str | None = None, **query: Any) -> list[StreamEvent]:
     """Every event of a stream until it ends."""
-    with stream(client, path, last=last, **query) as sent:
-        return list(sent)
+    with stream(client, path, last_id=last_id, **query) as events:
+        return list(events)
 
 
-def told(sent: Iterable[Sent]) -> list[Sent]:
-    """Those of the events that have ids: all but those of the stream itself and the frames."""
-    return [one for one in sent if one.id is not None]
+def with_id(events: Iterable[StreamEvent]) -> list[StreamEvent]:
+    """The events that have an id, which `job`, `boundary` and `closing` do not."""
+    return [event for event in events if event.id is not None]

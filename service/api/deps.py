@@ -71,7 +71,7 @@ class Services:
             JobNotFound: there is no job of that id.
         """
         job = self.store.jobs.get(job_id)
-        self.registry.know(job.model, job.status.version)
+        self.registry.ensure_loaded(job.model, job.status.version)
         return job
 
 

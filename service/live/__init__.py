@@ -1,1 +1,4 @@
-"""Whatever runs beside requests in the event loop: events and frames of jobs, and background tasks."""
+"""What runs in the event loop beside requests: event streams of jobs, boundary frames, wakeups, background tasks.
+
+HTTP itself belongs in `service.http` and `service.api`, and the rows behind the events in `service.store`.
+"""

@@ -1,11 +1,12 @@
-"""The boundary frames of jobs that somebody watches: each is made once, in a thread, for all who want it."""
+"""Boundary frames of watched jobs. Each frame is rendered once, in a thread, for all its viewers."""
 
 import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import anyio
@@ -23,20 +24,20 @@ from service.store.store import Store
 logger = logging.getLogger(__name__)
 
 WATCH_S = 3.0
-"""For how long a worker is told that somebody watches; it is told again each second."""
+"""How long a worker leaves snapshots after it was last told that its job is watched. It is told every second."""
 
 FRAME_S = 0.05
-"""Least time from one frame of a job to the next."""
+"""Shortest interval between two frames of a job."""
 
 FRAME_SHARE = 0.5
-"""The share of a core that the frames of one job may take: those of large networks come less often."""
+"""The share of a core that the frames of one job may take. Frames of large networks therefore come less often."""
 
-LAST_FRAME_S = 1.0
-"""How long the end of a job is held back, from those who watch its frames alone, for its last frame."""
+FINAL_FRAME_S = 1.0
+"""How long a stream that watches a job holds back its `done` event for the final frame."""
 
 
 class Frame(NamedTuple):
-    """A boundary frame as it is sent, and the serial of the snapshot that it was made from."""
+    """An encoded `boundary` event, and the serial of the snapshot that it shows."""
 
     serial: int
     event: bytes
@@ -45,168 +46,188 @@ class Frame(NamedTuple):
 NO_FRAME = Frame(0, b"")
 
 
+@dataclass(frozen=True)
+class FrameRequest:
+    """A request for frames of `cells` columns and rows. `scenes` has the scene of each job, by its id."""
+
+    cells: int
+    scenes: Mapping[str, Scene]
+
+
 class FrameRenderer:
-    """What all canvases of an API process share, and the telling of workers that they are watched."""
+    """Renders frames in threads, and tells workers which jobs are watched. One per API process."""
 
     def __init__(self, store: Store, files: Files, registry: Registry, *, heavy: CapacityLimiter) -> None:
-        """To be made within the event loop, and run in it. `heavy` is of the threads in which frames are made."""
-        self.store = store
-        self.registry = registry
-        self.heavy = heavy
+        """Must be called in the event loop that runs it. `heavy` limits the threads that render."""
+        self._store = store
         self._files = files
-        self._watched: dict[str, JobFrames] = {}
-        self._begun = asyncio.Event()
+        self._registry = registry
+        self._heavy = heavy
+        self._watched: dict[str, Scene | None] = {}
+        self._watch_started = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Does all this until it is cancelled."""
+        """Runs until it is cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
-            self.start(background.again("telling workers that they are watched", self._watch))
+            self.start(background.repeat_forever("telling workers which jobs are watched", self._announce_watched))
 
-    def start(self, act: Coroutine[Any, Any, None]) -> None:
-        """Starts a task that ends with the service at the latest."""
+    def start(self, task: Coroutine[Any, Any, None]) -> None:
+        """Starts a task that is cancelled when the service stops."""
         assert self._tasks is not None
-        self._tasks.create_task(act)
+        self._tasks.create_task(task)
 
-    async def scenes(self, jobs: Collection[Job]) -> dict[str, Scene]:
-        """The scenes of these jobs, by id; a job whose points cannot be read back has none."""
-        known = {
-            job_id: job_frames.scene for job_id, job_frames in self._watched.items() if job_frames.scene is not None
-        }
+    async def request(self, jobs: Collection[Job], cells: int) -> FrameRequest:
+        """Checks that frames of these jobs can be rendered in this size, and reads what each job's frames share.
 
-        def find() -> dict[str, Scene]:
-            found = {}
-            for job in jobs:
-                with suppress(DamagedData, OSError):  # of which the job itself will have to tell
-                    found[job.id] = known.get(job.id) or Scene.of(job, self._files)
-            return found
+        Raises:
+            InvalidInput: the points of a job do not have two coordinates, or its network is too large for this size.
+        """
+        frames.require_plane(jobs)
+        scenes = await to_thread.run_sync(self._scenes, jobs, limiter=self._heavy)
+        for scene in scenes.values():
+            scene.require(cells)
+        return FrameRequest(cells, scenes)
 
-        return await to_thread.run_sync(find, limiter=self.heavy)
+    def _scenes(self, jobs: Collection[Job]) -> dict[str, Scene]:
+        scenes = {}
+        for job in jobs:
+            with suppress(DamagedData, OSError):  # without a scene the job has no frames; its training fails by itself
+                scenes[job.id] = self._watched.get(job.id) or Scene.of(job, self._files)
+        return scenes
 
-    def begin(self, job_id: str, job_frames: "JobFrames") -> None:
-        """Takes a canvas among those that are watched."""
-        self._watched[job_id] = job_frames
-        self._begun.set()
+    def watch(self, job_id: str, scene: Scene | None) -> None:
+        """Has the worker of this job leave snapshots, until `unwatch`."""
+        self._watched[job_id] = scene
+        self._watch_started.set()
 
-    def end(self, job_id: str) -> None:
-        """Leaves a canvas that nobody watches any more."""
+    def unwatch(self, job_id: str) -> None:
+        """Ends a `watch`."""
         del self._watched[job_id]
 
-    async def _watch(self) -> None:
-        """Lets the workers know which jobs are watched, and waits until it has to be said again."""
-        self._begun.clear()
+    async def _announce_watched(self) -> None:
+        """Tells the workers which jobs are watched, and waits until this must be repeated."""
+        self._watch_started.clear()
         watched = list(self._watched)
         if watched:
-            await to_thread.run_sync(lambda: self.store.events.watch(watched, seconds=WATCH_S))
-        await background.until(self._begun, WATCH_S / 3 if watched else None)
+            await to_thread.run_sync(lambda: self._store.events.watch(watched, seconds=WATCH_S))
+        await background.wait_with_timeout(self._watch_started, WATCH_S / 3 if watched else None)
+
+    async def render(self, job_id: str, scene: Scene, sizes: Sequence[int]) -> tuple[dict[int, Frame], float]:
+        """Renders the latest snapshot of a job.
+
+        Returns:
+            The frame of each size, none if the job has no snapshot; and the CPU time that they took, in seconds.
+        """
+
+        def render() -> tuple[dict[int, Frame], float]:
+            started = time.thread_time()
+            snapshot = self._store.events.snapshot(job_id)
+            if snapshot is None:
+                return {}, 0.0
+            events = scene.frames(job_id, snapshot, sizes)
+            return {cells: Frame(snapshot.serial, events[cells]) for cells in events}, time.thread_time() - started
+
+        return await to_thread.run_sync(render, limiter=self._heavy)
+
+    async def render_final(self, job: Job, version: int, cells: int) -> bytes:
+        """Renders the version that a job has published, as an encoded event.
+
+        Empty if it cannot be rendered, or not within `FINAL_FRAME_S`.
+        """
+
+        def render() -> bytes:
+            return frames.last_frame(job.id, self._registry.resolve(job.model, version), cells)
+
+        try:
+            with anyio.move_on_after(FINAL_FRAME_S):
+                return await to_thread.run_sync(render, limiter=self._heavy, abandon_on_cancel=True)
+        except (InvalidInput, ServiceError):
+            pass  # the version is damaged, or its logits overflow
+        except Exception:
+            logger.exception("cannot render the final frame of job %s", job.id)
+        return b""
 
 
 class JobFrames:
-    """The frames of one job.
+    """The latest frames of one job, in each size that a viewer has asked for."""
 
-    Attributes:
-        scene: what they have in common; None as long as nobody watches.
-    """
-
-    def __init__(self, job: Job, frame_renderer: FrameRenderer, *, on_frame: Callable[[], object]) -> None:
-        """`on_frame` is called when there is a frame that those who watch may not have had."""
-        self.scene: Scene | None = None
+    def __init__(self, job: Job, renderer: FrameRenderer, *, on_frame: Callable[[], object]) -> None:
+        """`on_frame` is called after each new frame."""
         self._job = job
-        self._frame_renderer = frame_renderer
+        self._renderer = renderer
         self._on_frame = on_frame
-        self._sizes: Counter[int] = Counter()  # of those who watch, by their columns
-        self._serial = 0  # of the latest snapshot
-        self._stirred = asyncio.Event()  # set when there may be a frame to make
-        self._is_drawn = False
+        self._scene: Scene | None = None
+        self._viewers: Counter[int] = Counter()  # by the size of their frames
+        self._snapshot_serial = 0
+        self._changed = asyncio.Event()  # set when a frame may be out of date
+        self._is_rendering = False
         self._frames: dict[int, Frame] = {}
-        self._last_frames: dict[int, bytes | None] = {}  # None while one is made
+        self._final_frames: dict[int, bytes | None] = {}  # None while it is rendered
 
-    def begin(self, cells: int, scene: Scene | None) -> None:
-        """Makes frames of so many columns and rows, until the `end` of as many as have begun."""
-        self.scene = self.scene or scene
-        if not self._sizes:
-            self._frame_renderer.begin(self._job.id, self)
-        self._sizes[cells] += 1
-        self._stirred.set()
-        if not self._is_drawn:
-            self._is_drawn = True
-            self._frame_renderer.start(self._draw())
+    def add_viewer(self, request: FrameRequest) -> None:
+        """Renders frames for one more viewer, until `remove_viewer`."""
+        self._scene = self._scene or request.scenes.get(self._job.id)
+        self._viewers[request.cells] += 1
+        self._renderer.watch(self._job.id, self._scene)
+        self._changed.set()
+        if not self._is_rendering:
+            self._is_rendering = True
+            self._renderer.start(self._render_while_watched())
 
-    def end(self, cells: int) -> None:
-        """Makes no more frames for one that has begun."""
-        self._sizes -= Counter([cells])
-        self._stirred.set()
-        if not self._sizes:
-            self._frame_renderer.end(self._job.id)
+    def remove_viewer(self, request: FrameRequest) -> None:
+        """Ends an `add_viewer`."""
+        self._viewers -= Counter([request.cells])
+        self._changed.set()
+        if not self._viewers:
+            self._renderer.unwatch(self._job.id)
 
-    def note(self, serial: int) -> None:
-        """Takes note of the serial of the job's snapshot, 0 if there is none."""
-        if serial != self._serial:
-            self._serial = serial
-            self._stirred.set()
+    def note_snapshot(self, serial: int) -> None:
+        """Takes note of the serial of the job's latest snapshot, 0 if it has none."""
+        if serial != self._snapshot_serial:
+            self._snapshot_serial = serial
+            self._changed.set()
 
-    def frame(self, cells: int) -> Frame:
-        """The latest frame of that size; `NO_FRAME` if there is none yet."""
+    def latest(self, cells: int) -> Frame:
+        """The latest frame of this size, `NO_FRAME` if there is none yet."""
         return self._frames.get(cells, NO_FRAME)
 
-    def last_frame(self, version: int, cells: int) -> bytes | None:
-        """The frame of the version that the job has published, empty if there is none to show.
+    def final(self, version: int, cells: int) -> bytes | None:
+        """The frame of the version that the job has published, as an encoded event; see `render_final`.
 
-        None as long as it is being made.
+        The first call starts to render it. None until it is ready.
         """
-        if cells not in self._last_frames:
-            self._last_frames[cells] = None
-            self._frame_renderer.start(self._draw_last(version, cells))
-        return self._last_frames[cells]
+        if cells not in self._final_frames:
+            self._final_frames[cells] = None
+            self._renderer.start(self._render_final(version, cells))
+        return self._final_frames[cells]
 
-    async def _draw(self) -> None:
-        """Makes frames of the training for as long as anybody watches."""
-        while self._sizes:
-            self._stirred.clear()
-            wanted = [cells for cells in self._sizes if self._serial > self.frame(cells).serial]
-            began = time.monotonic()
-            made, took = await self._drawn(wanted) if wanted else ({}, 0.0)
-            if made:
-                self._frames = {cells: frame for cells, frame in (self._frames | made).items() if cells in self._sizes}
-                self._on_frame()
-                await asyncio.sleep(began + max(FRAME_S, took / FRAME_SHARE) - time.monotonic())
-            else:
-                await self._stirred.wait()
-        self._is_drawn = False
+    async def _render_while_watched(self) -> None:
+        while self._viewers:
+            self._changed.clear()
+            try:
+                await self._render_outdated()
+            except StoreUnavailable:
+                await asyncio.sleep(background.RETRY_S)
+                self._changed.set()
+            except Exception:
+                logger.exception("cannot render a frame of job %s", self._job.id)
+            await self._changed.wait()
+        self._is_rendering = False
 
-    async def _drawn(self, sizes: Sequence[int]) -> tuple[dict[int, Frame], float]:
-        """Frames of the latest snapshot, and the seconds of a core that they took."""
+    async def _render_outdated(self) -> None:
+        """Renders the frames that are older than the latest snapshot, then pauses as `FRAME_SHARE` demands."""
+        outdated = [cells for cells in self._viewers if self.latest(cells).serial < self._snapshot_serial]
+        if self._scene is None or not outdated:
+            return
+        started = time.monotonic()
+        rendered, cpu_s = await self._renderer.render(self._job.id, self._scene, outdated)
+        if rendered:
+            latest = self._frames | rendered
+            self._frames = {cells: latest[cells] for cells in latest if cells in self._viewers}
+            self._on_frame()
+            await asyncio.sleep(started + max(FRAME_S, cpu_s / FRAME_SHARE) - time.monotonic())
 
-        def draw() -> tuple[dict[int, Frame], float]:
-            began = time.thread_time()
-            snapshot = self._frame_renderer.store.events.snapshot(self._job.id)
-            if snapshot is None or self.scene is None:
-                return {}, 0.0
-            made = self.scene.frames(self._job.id, snapshot, sizes)
-            return {cells: Frame(snapshot.serial, event) for cells, event in made.items()}, time.thread_time() - began
-
-        try:
-            return await to_thread.run_sync(draw, limiter=self._frame_renderer.heavy)
-        except StoreUnavailable:
-            await asyncio.sleep(background.RETRY_S)
-            self._stirred.set()
-        except Exception:
-            logger.exception("no frame of job %s could be made", self._job.id)
-        return {}, 0.0
-
-    async def _draw_last(self, version: int, cells: int) -> None:
-        def draw() -> bytes:
-            return frames.last_frame(
-                self._job.id, self._frame_renderer.registry.resolve(self._job.model, version), cells
-            )
-
-        made = b""
-        try:
-            with anyio.move_on_after(LAST_FRAME_S):
-                made = await to_thread.run_sync(draw, limiter=self._frame_renderer.heavy, abandon_on_cancel=True)
-        except (InvalidInput, ServiceError):
-            pass  # a version that is damaged, or cannot be shown, has none
-        except Exception:
-            logger.exception("no last frame of job %s could be made", self._job.id)
-        self._last_frames[cells] = made
+    async def _render_final(self, version: int, cells: int) -> None:
+        self._final_frames[cells] = await self._renderer.render_final(self._job, version, cells)
         self._on_frame()

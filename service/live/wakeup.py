@@ -1,25 +1,25 @@
-"""Wakes requests that wait for a job, so that they need not look at its row all the time."""
+"""Wakes tasks that wait for a change of some job, so that they need not poll its row at short intervals."""
 
 import asyncio
 
 
 class Wakeup:
-    """Rung when some job may have ended. A hint, no more: what a job has come to is in its row."""
+    """Wakes tasks of one event loop, from any thread. It is only a hint: the state of a job is in its row."""
 
     def __init__(self) -> None:
-        """To be made within the event loop whose requests wait."""
+        """Must be called in the event loop whose tasks wait."""
         self._loop = asyncio.get_running_loop()
         self._next = asyncio.Event()
 
-    def ring(self) -> None:
-        """Wakes those who wait. For any thread."""
-        self._loop.call_soon_threadsafe(self._ring)
+    def notify(self) -> None:
+        """Wakes all waiting tasks. Thread-safe."""
+        self._loop.call_soon_threadsafe(self._notify)
 
-    def _ring(self) -> None:
-        rung, self._next = self._next, asyncio.Event()
-        rung.set()
+    def _notify(self) -> None:
+        current, self._next = self._next, asyncio.Event()
+        current.set()
 
     @property
     def next(self) -> asyncio.Event:
-        """The next ring. To be taken before one looks, so that no ring is missed between the look and the wait."""
+        """The event that the next `notify` sets. Take it before you read the store, so that you miss no `notify`."""
         return self._next

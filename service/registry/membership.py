@@ -1,4 +1,4 @@
-"""What makes this API process one of several: it learns of what others publish, and lets them know that it has."""
+"""Membership of this API process in the group of API processes that share a database."""
 
 import time
 
@@ -7,27 +7,27 @@ from service.registry.registry import Registry
 from service.store.store import Store
 
 LEASE_S = 5.0
-"""How long the others wait for this process after its last sign, before they report what it may not have learnt of."""
+"""How long the other processes wait for this one after its last announcement, before they report a version."""
 
-LOOK_S = 0.05
-"""How often it looks for new versions: one small indexed query. The others wait for it before they report one."""
+POLL_S = 0.05
+"""How often to look for new versions, by one small indexed query. Others wait for it before they report a version."""
 
-LOOK_ALONE_S = 0.25
-"""The same where there are no others."""
+POLL_ALONE_S = 0.25
+"""How often to look for new versions when there are no other processes."""
 
-RENEW_S = 1.0
-"""How often it gives a sign when there is nothing new."""
+ANNOUNCE_S = 1.0
+"""How often to announce this process when nothing is new."""
 
 
 class Membership:
-    """Keeps the registry fresh, and tells the other API processes on the database how far it is.
+    """Keeps the registry fresh, and announces to the other processes which versions this one has loaded.
 
-    A job is reported as succeeded only once every process that is there serves its version. A process that has given no
-    sign for `LEASE_S` is waited for no longer; by its own clock it knows so too, and then looks before it answers.
+    A job is reported as succeeded only when every process that holds a lease has loaded its version. When its own lease
+    has expired, a process refreshes the registry before it answers, because the others may have stopped waiting for it.
     """
 
     def __init__(self, server: str, store: Store, registry: Registry) -> None:
-        """`server` names this process among the others."""
+        """`server` identifies this process among the others."""
         self._server = server
         self._store = store
         self._registry = registry
@@ -35,28 +35,29 @@ class Membership:
         self._has_others = True
 
     def renew(self) -> float:
-        """Learns of new versions, and says so if there are any, or if it is time for a sign.
+        """Loads new versions, and announces them, or renews the lease when `ANNOUNCE_S` have passed.
 
         Returns:
-            After how many seconds to do so again.
+            After how many seconds to call this again.
 
         Raises:
-            StoreUnavailable: the database is away. What is known then has to do: to answer is more than to be sure.
+            StoreUnavailable: the database is unavailable. For `LEASE_S` the loaded versions are served as they are,
+                since an answer that may be out of date is better than none.
         """
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             self._registry.refresh()
-            seen = self._registry.seen_seq  # once: other threads may refresh meanwhile
-            announced, at = self._announced
-            if seen != announced or began - at >= RENEW_S:
-                self._has_others = self._store.servers.announce(self._server, seen_seq=seen, lease_s=LEASE_S)
-                self._announced = seen, began
-                self._registry.fresh_until = began + LEASE_S
+            loaded_seq = self._registry.loaded_seq  # read once: other threads may refresh too
+            announced_seq, announced_at = self._announced
+            if loaded_seq != announced_seq or started - announced_at >= ANNOUNCE_S:
+                self._has_others = self._store.servers.announce(self._server, seen_seq=loaded_seq, lease_s=LEASE_S)
+                self._announced = loaded_seq, started
+                self._registry.fresh_until = started + LEASE_S
         except StoreUnavailable:
             self._registry.fresh_until = time.monotonic() + LEASE_S
             raise
-        return LOOK_S if self._has_others else LOOK_ALONE_S
+        return POLL_S if self._has_others else POLL_ALONE_S
 
-    def end(self) -> None:
-        """Says that this process ends."""
+    def leave(self) -> None:
+        """Announces that this process ends."""
         self._store.servers.withdraw(self._server)

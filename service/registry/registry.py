@@ -1,4 +1,4 @@
-"""The published versions as this process serves them: each loaded once, then answered for from memory."""
+"""The published versions, each loaded once and then served from memory."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class LoadedVersion:
-    """A version with what is needed to answer for it. Loaded once, it is equal to itself alone."""
+    """A version that can be served. It is loaded once, and equal only to itself."""
 
     published: PublishedVersion
     card: Card
@@ -30,7 +30,7 @@ class LoadedVersion:
 
 @dataclass(frozen=True)
 class BrokenVersion:
-    """A version that cannot be served: its checkpoint is damaged, or cannot be read yet. `reason` holds no path."""
+    """A version that cannot be served, because its checkpoint is damaged or unreadable. `reason` contains no path."""
 
     published: PublishedVersion
     reason: str
@@ -40,51 +40,51 @@ Version = LoadedVersion | BrokenVersion
 
 
 class Registry:
-    """All published versions, by model name and number.
+    """All published versions, by model name and version number.
 
-    Readers take no lock: each refresh puts new mappings in the place of the old.
+    Readers take no lock: each refresh replaces the mappings with new ones.
 
     Attributes:
-        seen_seq: every version up to that one is served.
-        fresh_until: the time (`time.monotonic`) until which others take it for granted that this process learns of
-            every version before anybody is told; later, it looks before it says which one is the latest.
+        loaded_seq: every version up to this `PublishedVersion.seq` is loaded.
+        fresh_until: until this time (`time.monotonic`), no client is told of a version that is not loaded here. After
+            it, the registry must be refreshed before it can say which version is the latest.
     """
 
     def __init__(self, store: Store, files: Files) -> None:
-        """Starts empty; `refresh` fills it."""
+        """Starts empty; `refresh` loads the versions."""
         self._store = store
         self._files = files
         self._models: Mapping[str, Mapping[int, Version]] = {}
         self._loaded: Mapping[tuple[str, int | None], LoadedVersion] = {}
-        self.seen_seq = 0
-        self.fresh_until = math.inf
-        self._unread: dict[int, PublishedVersion] = {}  # by seq
+        self._unreadable: dict[int, PublishedVersion] = {}  # by seq; each refresh tries them again
         self._refreshing = threading.Lock()
+        self.loaded_seq = 0
+        self.fresh_until = math.inf
 
     def refresh(self, *, within_s: float = BUSY_S) -> None:
-        """Loads the versions published since the last call, by whichever process. One small query if there are none.
+        """Loads the versions that any process has published since the last call. One small query if there are none.
 
         Raises:
-            StoreUnavailable: the database is away, or another thread that asks it has had no answer for so long.
+            StoreUnavailable: the database is unavailable, or another thread has been refreshing for `within_s`.
         """
         if not self._refreshing.acquire(timeout=within_s):
-            raise StoreUnavailable("It does not answer in time.")
+            raise StoreUnavailable("The database does not answer in time; try again.")
         try:
-            new = self._store.versions.after(self.seen_seq)
-            if unread := [*self._unread.values(), *new]:
-                self._take(unread)
-            self.seen_seq = new[-1].seq if new else self.seen_seq
+            new = self._store.versions.after(self.loaded_seq)
+            if pending := [*self._unreadable.values(), *new]:
+                self._add(pending)
+            self.loaded_seq = new[-1].seq if new else self.loaded_seq
         finally:
             self._refreshing.release()
 
-    def _take(self, unread: Sequence[PublishedVersion]) -> None:
+    def _add(self, pending: Sequence[PublishedVersion]) -> None:
         changed: dict[str, dict[int, Version]] = {}
-        for published in unread:
+        for published in pending:
             versions = changed.setdefault(published.model, {**self._models.get(published.model, {})})
             versions[published.version] = self._load(published)
         models = {**self._models, **{model: dict(sorted(versions.items())) for model, versions in changed.items()}}
         self._loaded = _loaded(models)
-        self._models = models  # last: what `know` finds here is served
+        self._models = models  # last, so that a version that `ensure_loaded` finds here is served
 
     def _load(self, published: PublishedVersion) -> Version:
         folder = self._files.checkpoint_folder(published.checkpoint_id)
@@ -92,42 +92,42 @@ class Registry:
             card, plan = cards.read(folder, card_digest=published.card_digest)
         except DamagedCheckpoint as error:
             logger.error(
-                "version %d of %s is broken and will not be served: %s in %s; restore the file and start again",
+                "version %d of %s is broken and will not be served: %s in %s; restore the file and restart the service",
                 published.version,
                 published.model,
                 error,
                 folder,
             )
-            self._unread.pop(published.seq, None)
+            self._unreadable.pop(published.seq, None)
             return BrokenVersion(published, str(error))
-        except OSError as error:  # too many open files, say: no damage, and tried again at the next refresh
-            if published.seq not in self._unread:
-                logger.error("version %d of %s cannot be read yet: %s", published.version, published.model, error)
-            self._unread[published.seq] = published
+        except OSError as error:  # no damage: too many open files, for example
+            if published.seq not in self._unreadable:
+                logger.error("version %d of %s cannot be read; retrying: %s", published.version, published.model, error)
+            self._unreadable[published.seq] = published
             return BrokenVersion(published, f"cannot be read yet ({error.strerror})")
-        self._unread.pop(published.seq, None)
+        self._unreadable.pop(published.seq, None)
         return LoadedVersion(published, card, plan)
 
     def models(self) -> Mapping[str, Mapping[int, Version]]:
-        """Every version by model and number. Later refreshes do not change what was given."""
+        """Every version, by model name and version number. A later refresh does not change the result."""
         return self._models
 
     def versions(self, model: str) -> Mapping[int, Version]:
-        """Every version of one model, by number, ascending.
+        """Every version of one model by number, ascending. A later refresh does not change the result.
 
         Raises:
-            ModelNotFound: no version of that model was ever published.
+            ModelNotFound: the model has no version.
         """
         if model not in self._models:
-            raise ModelNotFound("GET /models, or separatrix models, lists those that there are.")
+            raise ModelNotFound("GET /models, or `separatrix models`, lists all models.")
         return self._models[model]
 
     def version(self, model: str, number: int) -> Version:
-        """One version, broken or not.
+        """One version, which may be broken.
 
         Raises:
-            ModelNotFound: no version of that model was ever published.
-            VersionNotFound: the model has no version of that number.
+            ModelNotFound: the model has no version.
+            VersionNotFound: the model has no version with this number.
         """
         versions = self.versions(model)
         if number not in versions:
@@ -135,37 +135,37 @@ class Registry:
         return versions[number]
 
     def loaded(self, model: str, number: int | None) -> LoadedVersion | None:
-        """What `resolve` finds; None where it raises, or has yet to look for what another process published."""
+        """As `resolve`, but None where that raises, and where a refresh is needed to know the latest version."""
         if number is None and not self.is_fresh:
             return None
         return self._loaded.get((model, number))
 
-    def know(self, model: str, number: int | None) -> None:
-        """Has this process serve a version that it is about to tell of, if it does not yet; nothing if there is none.
+    def ensure_loaded(self, model: str, number: int | None) -> None:
+        """Loads a version that another process has published, before this process reports it. None does nothing.
 
         Raises:
-            StoreUnavailable: it had to look, and the database is away.
+            StoreUnavailable: a refresh is needed, and the database is unavailable.
         """
         if number is not None and number not in self._models.get(model, {}):
             self.refresh()
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the latest versions are known, without a look."""
+        """Whether the latest version of each model is known without a refresh."""
         return time.monotonic() < self.fresh_until
 
     def resolve(self, model: str, number: int | None) -> LoadedVersion:
-        """The version that is to answer: the one of that number, or the latest that is not broken.
+        """The version with this number, or for None the latest version that is not broken.
 
         Raises:
-            ModelNotFound: no version of that model was ever published.
-            VersionNotFound: the model has no version of that number.
-            VersionBroken: its checkpoint is damaged, or that of every version of the model.
+            ModelNotFound: the model has no version.
+            VersionNotFound: the model has no version with this number.
+            VersionBroken: the version is broken, or for None every version of the model.
         """
         if number is not None:
             found = self.version(model, number)
             if isinstance(found, BrokenVersion):
-                raise VersionBroken("Ask for another version; the list of models says which are served.")
+                raise VersionBroken("Request another version; the list of models shows which versions are served.")
             return found
         self.versions(model)
         latest = self._loaded.get((model, None))
@@ -175,7 +175,7 @@ class Registry:
 
 
 def _loaded(models: Mapping[str, Mapping[int, Version]]) -> dict[tuple[str, int | None], LoadedVersion]:
-    """Every version that can be served by model and number, and the latest of each model by None."""
+    """Every version that is not broken, by model and number; and the latest of them of each model, by None."""
     found: dict[tuple[str, int | None], LoadedVersion] = {}
     for model, versions in models.items():
         for number, version in versions.items():

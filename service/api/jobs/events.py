@@ -1,9 +1,8 @@
-"""What jobs have to tell: `GET /jobs/{job_id}/events` as a page or a stream, `GET /events` of several jobs at once."""
+"""The events of jobs: `GET /jobs/{job_id}/events`, a page or a stream, and `GET /events`, a stream of several jobs."""
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,14 +17,10 @@ from service.api.jobs.routes import JobPath
 from service.api.jobs.views import JobView
 from service.http import content_negotiation, request_body
 from service.http.patterns import JOB_IDS_PATTERN
-from service.live import frames
-from service.live.event_broadcaster import (
-    NO_SCENES,
-    EventBroadcaster,
-    Follower,
-    has_seen_all,
-)
-from service.live.frames import MAX_CELLS, MIN_CELLS, Scene
+from service.live.event_broadcaster import EventBroadcaster
+from service.live.frame_renderer import FrameRequest
+from service.live.frames import MAX_CELLS, MIN_CELLS
+from service.live.subscription import Subscription, has_ended
 from service.records import Event, EventKind, Job
 from service.render import sse
 
@@ -35,25 +30,26 @@ MAX_EVENTS = 1_000
 """Most events of a page."""
 
 MAX_NUMBER = 999_999_999
+"""Largest event number that a request may name."""
 
 RETRY_MS = 1_000
-"""How long clients wait before they connect again."""
+"""How long clients wait before they reconnect."""
 
 _NUMBERS = re.compile(r"[0-9]{1,9}(,[0-9]{1,9})*")
 
 
 class EventView(BaseModel):
-    """Something that a job has come to."""
+    """An event of a job."""
 
     id: int = Field(description="Counts from 1 within the job, without gaps.")
     object: str = "training.job.event"
     type: EventKind
     created_at: datetime
-    data: dict[str, Any] = Field(description="What it is about; `job` is the job's id.")
+    data: dict[str, Any] = Field(description="Depends on the type; `job` is the id of the job.")
 
     @classmethod
     def of(cls, event: Event) -> "EventView":
-        """The view of an event's row."""
+        """The view of an event of the store."""
         return cls(
             id=event.number,
             type=event.kind,
@@ -67,7 +63,7 @@ class EventPage(BaseModel):
 
     object: str = "list"
     data: list[EventView]
-    has_more: bool = Field(description="Whether more follow: ask again with `after` set to `last_id`.")
+    has_more: bool = Field(description="Whether more events follow. For the next page, set `after` to `last_id`.")
     first_id: int | None
     last_id: int | None
 
@@ -85,74 +81,77 @@ class EventPage(BaseModel):
 
 _STREAM = {
     "type": "string",
-    "description": "Events `job` (as GET /jobs/{job_id} has it, first), `status`, `metrics`, `checkpoint`, `done`, "
-    "and, if asked for, `boundary`; before the service stops, `closing`. The data of each are JSON in one line.",
+    "description": "The event `job` (as in GET /jobs/{job_id}) comes first; then `status`, `metrics`, `checkpoint`, "
+    "`done`, and `boundary` if requested. Before the service stops, `closing`. The data of each event are one line of "
+    "JSON.",
 }
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {sse.MEDIA_TYPE: {"schema": _STREAM}}},
-    204: {"description": "The jobs have ended, and nothing follows the position: no need to connect again."},
+    204: {"description": "The jobs have ended, and no event follows. Do not reconnect."},
 }
-"""What the OpenAPI document says of a stream."""
+"""The OpenAPI description of a stream."""
 
 BoundaryQuery = Annotated[
     int | None,
     Query(
         ge=MIN_CELLS,
         le=MAX_CELLS,
-        description="Of a stream: also events `boundary` while the network is trained, its answers on so many columns "
-        "and rows; only for jobs whose points have two coordinates.",
+        description="Streams only: also send `boundary` events while the network trains, with its output on a grid of "
+        "this many columns and rows. The points of the jobs must have two coordinates.",
     ),
 ]
 LastEventHeader = Annotated[
-    str | None, Header(description="Of a stream: the id of the last event that was seen; goes before `after`.")
+    str | None,
+    Header(description="Streams only: the id of the last event that was received. Takes precedence over `after`."),
 ]
 
 
 class EventStream(Response):
-    """What some jobs have to tell, as it comes."""
+    """A stream of the events of some jobs."""
 
     media_type = sse.MEDIA_TYPE
 
-    def __init__(self, broadcaster: EventBroadcaster, asked: "_Asked", scenes: Mapping[str, Scene]) -> None:
+    def __init__(
+        self, broadcaster: EventBroadcaster, jobs: Sequence[Job], positions: Sequence[int], frames: FrameRequest | None
+    ) -> None:
+        """Sends what follows these event numbers, one for each job."""
         super().__init__(
             headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Vary": "Accept"}
         )
         del self.headers["content-length"]
         self._broadcaster = broadcaster
-        self._asked = asked
-        self._scenes = scenes
+        self._jobs = jobs
+        self._positions = positions
+        self._frames = frames
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Sends it.
+        """Sends the stream.
 
         Raises:
-            TooManyStreams: as many are open as may be; then nothing has been sent.
+            TooManyStreams: the limit of open streams is reached; nothing has been sent.
         """
-        asked = self._asked
-        with self._broadcaster.stream(asked.jobs, asked.positions, cells=asked.cells, scenes=self._scenes) as follower:
-            listening = asyncio.create_task(_listen(receive, follower))
+        subscribing = self._broadcaster.subscribe(self._jobs, self._positions, self._frames)
+        with self._broadcaster.stream_slot(), subscribing as subscription:
+            listener = asyncio.create_task(_close_on_disconnect(receive, subscription))
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await send({"type": "http.response.body", "body": _opening(asked.jobs), "more_body": True})
-                async for chunk in follower.chunks():
+                await send({"type": "http.response.body", "body": self._opening(), "more_body": True})
+                async for chunk in subscription.chunks():
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})
             finally:
-                listening.cancel()
+                listener.cancel()
+
+    def _opening(self) -> bytes:
+        views = [sse.event("job", JobView.of(job).model_dump_json().encode()) for job in self._jobs]
+        return b"".join([sse.retry(RETRY_MS), *views])
 
 
-async def _listen(receive: Receive, follower: Follower) -> None:
-    """Tells the follower when the client has gone."""
+async def _close_on_disconnect(receive: Receive, subscription: Subscription) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    follower.is_away = True
-    follower.news.set()
-
-
-def _opening(jobs: Sequence[Job]) -> bytes:
-    views = [sse.event("job", JobView.of(job).model_dump_json().encode()) for job in jobs]
-    return b"".join([sse.retry(RETRY_MS), *views])
+    subscription.close()
 
 
 @router.get("/jobs/{job_id}/events", response_model=EventPage, responses=RESPONSES)
@@ -161,19 +160,19 @@ async def list_events(
     services: ServicesDep,
     request: Request,
     response: Response,
-    after: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="The number of the last event that was seen.")] = 0,
-    limit: Annotated[
-        int, Query(ge=1, le=MAX_EVENTS, description="Of a page; a stream has no end but the job's.")
-    ] = 100,
+    after: Annotated[
+        int, Query(ge=0, le=MAX_NUMBER, description="The number of the last event that was received.")
+    ] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_EVENTS, description="Pages only: how many events.")] = 100,
     boundary: BoundaryQuery = None,
     last_event_id: LastEventHeader = None,
 ) -> EventPage | Response:
-    """What a job has come to, oldest first: a page, or with `Accept: text/event-stream` a stream that goes on."""
+    """The events of a job, oldest first: a page, or with `Accept: text/event-stream` a stream until the job ends."""
     accept = request_body.header(request_body.headers_of(request.scope), b"accept")
     if content_negotiation.chosen(("json", "events"), accept) == "events":
         return await _stream(services, [job_id], last_event_id, str(after), boundary)
     if boundary is not None:
-        raise InvalidInput("boundary", "only with Accept: text/event-stream")
+        raise InvalidInput("boundary", "needs the header Accept: text/event-stream")
     response.headers["Vary"] = "Accept"
     return await to_thread.run_sync(_page, services, job_id, after, limit)
 
@@ -182,7 +181,7 @@ def _page(services: Services, job_id: str, after: int, limit: int) -> EventPage:
     job = services.store.jobs.get(job_id)
     events, has_more = services.store.events.page(job.id, after=after, limit=limit)
     for event in events:
-        services.registry.know(job.model, event.data.get("version"))
+        services.registry.ensure_loaded(job.model, event.data.get("version"))
     return EventPage.of(events, has_more=has_more)
 
 
@@ -190,64 +189,47 @@ def _page(services: Services, job_id: str, after: int, limit: int) -> EventPage:
 async def follow_jobs(
     services: ServicesDep,
     request: Request,
-    job: Annotated[str, Query(pattern=JOB_IDS_PATTERN, description="The jobs' ids, 1 to 20, with commas between.")],
+    job: Annotated[str, Query(pattern=JOB_IDS_PATTERN, description="1 to 20 job ids, separated by commas.")],
     after: Annotated[
         str | None,
         Query(
-            description="For each job the number of the last event that was seen, with commas between, such as 12,7."
+            description="The number of the last event that was received of each job, in the order of `job`, separated "
+            "by commas, such as 12,7."
         ),
     ] = None,
     boundary: BoundaryQuery = None,
     last_event_id: LastEventHeader = None,
 ) -> Response:
-    """What several jobs come to, in one stream."""
+    """The events of several jobs in one stream."""
     content_negotiation.chosen(("events",), request_body.header(request_body.headers_of(request.scope), b"accept"))
-    ids = job.split(",")
-    if len(set(ids)) < len(ids):
-        raise InvalidInput("job", "each job once")
-    return await _stream(services, ids, last_event_id, after, boundary)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What a stream is asked to tell: the events of some jobs after those of these numbers; and see `Feed.follow`."""
-
-    jobs: Sequence[Job]
-    positions: Sequence[int]
-    cells: int | None
+    job_ids = job.split(",")
+    if len(set(job_ids)) < len(job_ids):
+        raise InvalidInput("job", "must name each job only once")
+    return await _stream(services, job_ids, last_event_id, after, boundary)
 
 
 async def _stream(
-    services: Services, ids: Sequence[str], last_event_id: str | None, after: str | None, cells: int | None
+    services: Services, job_ids: Sequence[str], last_event_id: str | None, after: str | None, cells: int | None
 ) -> Response:
-    if last_event_id:
-        positions = _positions(last_event_id, len(ids), "last-event-id")
-    else:
-        positions = _positions(after, len(ids), "after") if after is not None else [0] * len(ids)
-    jobs = await to_thread.run_sync(_jobs, services, ids)
-    scenes = NO_SCENES
-    if cells is not None:
-        frames.require_plane(jobs)
-        scenes = await services.frame_renderer.scenes(jobs)
-        for scene in scenes.values():
-            scene.require(cells)
-    if all(map(has_seen_all, jobs, positions)):
+    """The stream after the last event that the client has received; 204 if no event can follow."""
+    positions = _positions(len(job_ids), last_event_id, after)
+    jobs = await to_thread.run_sync(lambda: [services.job(job_id) for job_id in job_ids])
+    frames = await services.frame_renderer.request(jobs, cells) if cells is not None else None
+    if all(map(has_ended, jobs, positions)):
         return Response(status_code=204)
-    return EventStream(services.broadcaster, _Asked(jobs, positions, cells), scenes)
+    return EventStream(services.broadcaster, jobs, positions, frames)
 
 
-def _jobs(services: Services, ids: Sequence[str]) -> list[Job]:
-    """The jobs as they may be told."""
-    return [services.job(job_id) for job_id in ids]
-
-
-def _positions(text: str, jobs: int, field: str) -> list[int]:
-    """The numbers of the events that were seen last, one of each job.
+def _positions(jobs: int, last_event_id: str | None, after: str | None) -> list[int]:
+    """The number of the last event that the client has received of each job; 0 for all if it has received none.
 
     Raises:
-        InvalidInput: there are not so many, or they are no numbers.
+        InvalidInput: the id is not one number per job.
     """
+    field, text = ("last-event-id", last_event_id) if last_event_id else ("after", after)
+    if text is None:
+        return [0] * jobs
     numbers = text.split(",")
     if not _NUMBERS.fullmatch(text) or len(numbers) != jobs:
-        raise InvalidInput(field, "must be the number of an event of each job, with commas between, such as 12,7")
+        raise InvalidInput(field, "must be one event number for each job, separated by commas, such as 12,7")
     return [int(number) for number in numbers]

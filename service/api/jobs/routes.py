@@ -14,7 +14,7 @@ from service.api.downloads import CheckpointFile, checkpoint_download
 from service.api.jobs.requests import GeneratedData, TrainRequest
 from service.api.jobs.submission import NewJob, SubmissionDep
 from service.api.jobs.views import JobView, ValidationView
-from service.api.jobs.waiting import Waiting, WaitingDep
+from service.api.jobs.waiting import Wait, WaitDep
 from service.errors import NothingKept, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Page
@@ -66,7 +66,7 @@ async def list_jobs(
     def page() -> Page[JobView]:
         jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
         for job in jobs:
-            services.registry.know(job.model, job.status.version)
+            services.registry.ensure_loaded(job.model, job.status.version)
         return Page.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
 
     return await to_thread.run_sync(page)
@@ -80,11 +80,11 @@ async def list_jobs(
 async def show_job(
     job_id: JobPath,
     response: Response,
-    waiting: WaitingDep,
+    wait: WaitDep,
     if_none_match: Annotated[str, Header(description="`ETag`s of answers that the client has.")] = "",
 ) -> Response:
     """One job."""
-    body = JobView.of(await waiting.look(job_id)).model_dump_json()
+    body = JobView.of(await wait.for_job(job_id)).model_dump_json()
     tag = etags.entity_tag(body)
     headers = {**response.headers, "ETag": tag, "Cache-Control": etags.REVALIDATE}
     if etags.is_known(tag, if_none_match):
@@ -105,32 +105,32 @@ _STOPPING: dict[str, Any] = {
 
 
 @router.post("/jobs/{job_id}/cancel", **_STOPPING)
-async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, waiting: WaitingDep) -> JobView:
+async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
     """Ends a job for good; a training stops within a tenth of a second. Weights that it kept stay with it."""
     await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.writes)
-    return await _stopped(job_id, response, services, waiting)
+    return await _stopped(job_id, response, services, wait)
 
 
 @router.post("/jobs/{job_id}/pause", **_STOPPING)
-async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, waiting: WaitingDep) -> JobView:
+async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
     """Stops a job until it is resumed; others take its turn meanwhile."""
     await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.writes)
-    return await _stopped(job_id, response, services, waiting)
+    return await _stopped(job_id, response, services, wait)
 
 
-async def _stopped(job_id: str, response: Response, services: Services, waiting: Waiting) -> JobView:
+async def _stopped(job_id: str, response: Response, services: Services, wait: Wait) -> JobView:
     """What has come by now of a job that was asked to stop: 202 if that is still to come."""
-    services.wakeup.ring()  # one that no worker has is there already
-    job = await waiting.look(job_id, until=lambda job: not job.state.stopping)
+    services.wakeup.notify()  # one that no worker has is there already
+    job = await wait.for_job(job_id, until=lambda job: not job.state.stopping)
     response.status_code = 202 if job.state.stopping else 200
     return JobView.of(job)
 
 
 @router.post("/jobs/{job_id}/resume", response_model=JobView)
-async def resume_job(job_id: JobPath, services: ServicesDep, waiting: WaitingDep) -> JobView:
+async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> JobView:
     """Has a paused job go on from where it stopped, when its turn comes."""
     await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.writes)
-    return JobView.of(await waiting.look(job_id))
+    return JobView.of(await wait.for_job(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", **_SUBMITTING)

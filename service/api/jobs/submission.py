@@ -11,7 +11,7 @@ from models.specs import DatasetSpec
 from service.api.deps import Services, ServicesDep
 from service.api.jobs.idempotency import KeyHeader, bare_key
 from service.api.jobs.views import JobView, ValidationView
-from service.api.jobs.waiting import Waiting, WaitingDep
+from service.api.jobs.waiting import Wait, WaitDep
 from service.http import request_body
 from service.records import JobSpec
 
@@ -23,11 +23,11 @@ class Submission:
     """How a new job is asked for, whatever it is to do."""
 
     def __init__(
-        self, response: Response, services: Services, waiting: Waiting, *, validate_only: bool, key: str | None
+        self, response: Response, services: Services, wait: Wait, *, validate_only: bool, key: str | None
     ) -> None:
         self._response = response
         self._services = services
-        self._waiting = waiting
+        self._wait = wait
         self._validate_only = validate_only
         self._key = key
 
@@ -39,7 +39,7 @@ class Submission:
         if job_id != made:
             self._response.headers["Idempotency-Replayed"] = "true"
         self._response.headers["Location"] = f"/jobs/{job_id}"
-        return JobView.of(await self._waiting.look(job_id))
+        return JobView.of(await self._wait.for_job(job_id))
 
     def _validate(self, make: Callable[[], NewJob]) -> Response:
         spec, _ = make()
@@ -56,12 +56,12 @@ class Submission:
 async def _submission(
     response: Response,
     services: ServicesDep,
-    waiting: WaitingDep,
+    wait: WaitDep,
     validate_only: Annotated[bool, Query(description="Say what the job would be, and make none.")] = False,
     idempotency_key: KeyHeader = None,
 ) -> Submission:
     key = bare_key(idempotency_key) if idempotency_key is not None else None
-    return Submission(response, services, waiting, validate_only=validate_only, key=key)
+    return Submission(response, services, wait, validate_only=validate_only, key=key)
 
 
 SubmissionDep = Annotated[Submission, Depends(_submission)]

@@ -1,11 +1,11 @@
-"""Requests that may wait for a job: `Prefer: wait=S` (RFC 7240)."""
+"""Requests that wait for a job: `Prefer: wait=S` (RFC 7240)."""
 
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
-import anyio
 from anyio import to_thread
 from fastapi import Depends, Header, Request, Response
 
@@ -13,49 +13,47 @@ from service.api.deps import Services, ServicesDep
 from service.records import Job, JobState
 
 MAX_WAIT_S = 60
-"""Longest that `Prefer: wait` holds a request; proxies tend to cut longer ones."""
+"""Longest time that `Prefer: wait` holds a request. Proxies often cut longer ones."""
 
-LOOK_S = 0.5
-"""How often a waiting request looks whether its client has gone, when there are no news of its job."""
+DISCONNECT_POLL_S = 0.5
+"""How often a waiting request checks whether its client has disconnected."""
 
 
-class Waiting:
-    """How long one request would wait for a job."""
+@dataclass(frozen=True)
+class Wait:
+    """How long a request waits for a job, `wait_s` seconds at most; None does not wait."""
 
-    def __init__(self, request: Request, response: Response, services: Services, wait_s: int | None) -> None:
-        self._request = request
-        self._response = response
-        self._services = services
-        self._wait_s = wait_s
+    request: Request
+    response: Response
+    services: Services
+    wait_s: int | None
 
-    async def look(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended) -> Job:
-        """The job as it is now, or, if the client prefers to wait, as it is at that point or when the time is up.
+    async def for_job(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended) -> Job:
+        """The job as soon as `until` holds, or as it is when the time is up. Without `wait_s`, the job as it is now.
 
         Raises:
-            JobNotFound: there is no job of that id.
+            JobNotFound: the job does not exist.
         """
-        services = self._services
-        if self._wait_s is not None and services.waits.available_tokens >= 1:
-            self._response.headers["Preference-Applied"] = f"wait={self._wait_s}"
+        services = self.services
+        if self.wait_s is not None and services.waits.available_tokens >= 1:
+            self.response.headers["Preference-Applied"] = f"wait={self.wait_s}"
             async with services.waits:
-                job = await self._wait(job_id, until, time.monotonic() + self._wait_s)
+                job = await self._wait(job_id, until, time.monotonic() + self.wait_s)
         else:
             job = await to_thread.run_sync(services.job, job_id)
         if not job.state.ended and job.state != JobState.PAUSED:
-            self._response.headers["Retry-After"] = "1"
+            self.response.headers["Retry-After"] = "1"
         return job
 
     async def _wait(self, job_id: str, until: Callable[[Job], bool], deadline: float) -> Job:
-        """The job at that point, or when the time is up, or the service stops, or the client has gone."""
-        services = self._services
+        """Waits until `until` holds, the deadline has passed, the service stops, or the client has disconnected."""
+        services = self.services
         job = await to_thread.run_sync(services.job, job_id)
-        with services.broadcaster.follow([job], [job.status.events]) as follower:
+        with services.broadcaster.subscribe([job], [job.status.events]) as subscription:
             while not (until(job) or time.monotonic() >= deadline or services.stopping.is_set()):
-                with anyio.move_on_after(min(LOOK_S, deadline - time.monotonic())) as silence:
-                    await follower.news.wait()
-                if silence.cancelled_caught and await self._request.is_disconnected():
+                has_changed = await subscription.wait(min(DISCONNECT_POLL_S, deadline - time.monotonic()))
+                if not has_changed and await self.request.is_disconnected():
                     break
-                follower.news.clear()
                 job = await to_thread.run_sync(services.job, job_id)
         return job
 
@@ -64,21 +62,21 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4000})\"?\s*(?:$|[,;])",
 
 
 def _wait_s(prefer: str | None) -> int | None:
-    """The seconds of `Prefer: wait=S`, bounded; other preferences are not for us."""
+    """The seconds of `Prefer: wait=S`, at most `MAX_WAIT_S`. Other preferences are ignored."""
     found = _WAIT.search(prefer or "")
     return min(int(found[1]), MAX_WAIT_S) if found else None
 
 
-async def _waiting(
+async def _wait(
     request: Request,
     response: Response,
     services: ServicesDep,
     prefer: Annotated[
         str | None,
-        Header(description=f"`wait=S`: answer when the job is done, or after S seconds; at most {MAX_WAIT_S}."),
+        Header(description=f"`wait=S`: respond when the job has ended, or after S seconds, at most {MAX_WAIT_S}."),
     ] = None,
-) -> Waiting:
-    return Waiting(request, response, services, _wait_s(prefer))
+) -> Wait:
+    return Wait(request, response, services, _wait_s(prefer))
 
 
-WaitingDep = Annotated[Waiting, Depends(_waiting)]
+WaitDep = Annotated[Wait, Depends(_wait)]

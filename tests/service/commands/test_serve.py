@@ -14,7 +14,7 @@ from service.jobs.seed_models import SEED_MODELS
 from tests.contract.problems import assert_problem
 from tests.processes import service
 from tests.serving import DEADLINE_S, running, train, wait_until
-from tests.streams import all_sent
+from tests.streams import all_events
 
 
 def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them_at_once(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_service_that_is_told_to_stop_says_so_to_all_and_finishes_what_it_has_
         path = one.submit()
         wait_until(lambda: one.job(path)["status"] == "running")
         waiting = pool.submit(httpx.get, f"{one.address}{path}", headers={"Prefer": "wait=60"}, timeout=DEADLINE_S)
-        following = pool.submit(all_sent, other, f"{path}/events")
+        following = pool.submit(all_events, other, f"{path}/events")
         wait_until(lambda: len(one.process.net_connections("tcp")) >= 4)
 
         def body_that_takes_its_time() -> Iterator[bytes]:

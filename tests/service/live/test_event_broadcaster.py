@@ -15,32 +15,37 @@ from service.render import sse
 from tests.service.places import Place
 
 
-def test_a_silent_stream_pings_and_goes_on(tmp_path: Path) -> None:
+def test_a_silent_stream_sends_pings_and_goes_on_with_the_next_event(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
     spec = new_spec("m", DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=5), origin="http")
     job = place.store.jobs.add_claimed(spec, worker="test")
     with closing(place.store):
-        chunks = asyncio.run(followed(place, job.id))
-    first = chunks.index(sse.PING)
-    assert b"".join(chunks[:first]).count(b"event: status") == 2
-    assert chunks[first : first + 3] == [sse.PING] * 3
-    assert b"".join(chunks[first + 3 :]).replace(sse.PING, b"").startswith(b"event: status")
+        before, after = asyncio.run(sent_before_and_after_a_silence(place, job.id))
+    assert b"".join(before).count(b"event: status") == 2
+    assert before[-3:] == [sse.PING] * 3
+    assert b"".join(after).replace(sse.PING, b"").startswith(b"event: status")
 
 
-async def followed(place: Place, job_id: str) -> list[bytes]:
-    """What a stream sends that may be silent for a moment only, of a job that fails after three pings."""
+async def sent_before_and_after_a_silence(place: Place, job_id: str) -> tuple[list[bytes], list[bytes]]:
+    """What a stream sends until it has pinged three times in a row, and what it sends when the job then fails."""
     registry = Registry(place.store, place.files)
     frame_renderer = FrameRenderer(place.store, place.files, registry, heavy=CapacityLimiter(1))
-    stopping = threading.Event()
     broadcaster = EventBroadcaster(
-        place.store, registry, frame_renderer, wakeup=Wakeup(), stopping=stopping, max_streams=1, keep_alive_s=0.05
+        place.store,
+        registry,
+        frame_renderer,
+        wakeup=Wakeup(),
+        stopping=threading.Event(),
+        max_streams=1,
+        keep_alive_s=0.05,
     )
     running = asyncio.create_task(broadcaster.run())
-    chunks: list[bytes] = []
-    with broadcaster.follow([place.store.jobs.get(job_id)], [0]) as follower:
-        async for chunk in follower.chunks():
-            chunks.append(chunk)
-            if chunks.count(sse.PING) == 3 and chunk == sse.PING:
-                place.store.jobs.fail(place.store.jobs.get(job_id), code="internal", detail="It was the test.")
+    before: list[bytes] = []
+    with broadcaster.subscribe([place.store.jobs.get(job_id)], [0]) as subscription:
+        chunks = subscription.chunks()
+        while b"".join(before).count(b"event: status") < 2 or before[-3:] != [sse.PING] * 3:
+            before.append(await anext(chunks))
+        place.store.jobs.fail(place.store.jobs.get(job_id), code="internal", detail="It was the test.")
+        after = [chunk async for chunk in chunks]
     running.cancel()
-    return chunks
+    return before, after

@@ -1,0 +1,75 @@
+"""A worker whose every step a test controls, for a service without training processes."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import safetensors.numpy
+
+from models.datasets import LabelledPoints
+from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
+from service.jobs import training_data
+from service.jobs.queue import new_spec
+from service.records import Job
+from service.store.files import Files
+from tests.service.places import Place
+
+LOGISTIC = NetworkSpec(kind="logistic", hidden=())
+
+
+class ManualWorker:
+    """Does with jobs what a test says, by writing to the database of a service.
+
+    Attributes:
+        client: of the service.
+        place: the service's data folder and database.
+    """
+
+    def __init__(self, client: httpx.Client, place: Place) -> None:
+        self.client = client
+        self.place = place
+        self.jobs = place.store.jobs
+
+    def new_job(
+        self, data: DatasetSpec | LabelledPoints | None = None, network: NetworkSpec | None = None, epochs: int = 5
+    ) -> Job:
+        """A running job, with the events `queued` and `running`."""
+        data = data or DatasetSpec()
+        spec = new_spec("by-hand", data, network or NetworkSpec(), TrainingSpec(epochs=epochs), origin="http")
+        training_data.keep(self.place.files, spec.id, data)
+        return self.jobs.add_claimed(spec, worker="test")
+
+    def report(self, job: Job, *, epoch: int = 1, length: int = 1) -> None:
+        """Adds an event `metrics` with a value of this length."""
+        metrics: dict[str, Any] = {"figure": "0" * length}
+        assert self.jobs.heartbeat(job, epoch=epoch, metrics=metrics, ran_s=1.0, tell=True)
+
+    def fail(self, job: Job) -> None:
+        """Ends a job, with the events `failed` and `done`."""
+        assert self.jobs.fail(job, code="internal", detail="It was the test.")
+
+    def cancel(self, job: Job) -> None:
+        """Cancels a job, with the events `cancelling`, `cancelled` and `done`."""
+        self.jobs.cancel(job.id)
+        assert self.jobs.give_back(job)
+
+    def leave_snapshot(self, job: Job, epoch: int, **weights: list[Any]) -> None:
+        """Stores weights, from which the service renders the next frame."""
+        state = {key: np.array(value, np.float32) for key, value in weights.items()}
+        self.jobs.note_snapshot(job, epoch=epoch, weights=safetensors.numpy.save(state))
+
+
+@contextmanager
+def manual_worker(client: httpx.Client, folder: Path, url: str | None = None) -> Iterator[ManualWorker]:
+    """The manual worker of the service on this folder and database."""
+    place = Place(folder, url or Files(folder).database_url)
+    with closing(place.store):
+        yield ManualWorker(client, place)
+
+
+def events_path(*jobs: Job) -> str:
+    """The path of the stream of these jobs."""
+    return f"/jobs/{jobs[0].id}/events" if len(jobs) == 1 else "/events?job=" + ",".join(job.id for job in jobs)

@@ -17,8 +17,8 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
-from service.api.predictions.fast_path import FastPath
 from service.app import create_app
+from service.http.middleware import Middleware
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
@@ -59,7 +59,7 @@ def run(settings: Settings) -> None:
         Multiprocess(config, [config.bind_socket()]).run()
 
 
-def application(settings: Settings) -> FastPath:
+def application(settings: Settings) -> Middleware:
     """The application as one serving process runs it. Called in that process, once uvicorn handles the signals."""
     _log(settings)
     # how long a thread may keep the interpreter from the event loop; large answers take that long and more

@@ -35,9 +35,9 @@ class Waiting:
             JobNotFound: there is no job of that id.
         """
         services = self._services
-        if self._wait_s is not None and services.waits.available_tokens >= 1:
+        if self._wait_s is not None and services.waiting_requests.available_tokens >= 1:
             self._response.headers["Preference-Applied"] = f"wait={self._wait_s}"
-            async with services.waits:
+            async with services.waiting_requests:
                 job = await self._wait(job_id, until, time.monotonic() + self._wait_s)
         else:
             job = await to_thread.run_sync(services.job, job_id)

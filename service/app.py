@@ -14,16 +14,15 @@ from service.api import datasets, openapi, system
 from service.api import models as model_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
-from service.api.grids.routes import CachedGrids
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
 from service.api.predictions import routes as prediction_routes
-from service.api.predictions.fast_path import FastPath
-from service.api.predictions.routes import Predict
+from service.api.predictions.fast_path import PredictFastPath
+from service.api.predictions.routes import PredictEndpoint
 from service.errors import StoreUnavailable
-from service.http import metrics, problems, query_parameters
+from service.http import problems, query_parameters
 from service.http.metrics import Metrics
-from service.http.middleware import Endpoint, Middleware
+from service.http.middleware import Middleware
 from service.http.response_cache import ResponseCache
 from service.jobs.local import LocalEngine
 from service.jobs.queue import JobQueue
@@ -53,13 +52,14 @@ WAITING_REQUESTS = 100
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
 
 
-def create_app(settings: Settings, *, stopping: Event | None = None) -> FastPath:
+def create_app(settings: Settings, *, stopping: Event | None = None) -> Middleware:
     """The ASGI application. Its lifespan opens the data folder and the training processes, and closes them.
 
     `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
     requests that wait for a job then wait no longer, and streams of events end.
     """
-    figures = Metrics()
+    metrics = Metrics()
+    response_cache = ResponseCache(settings.response_cache_bytes)
     stopping = stopping or Event()
 
     @asynccontextmanager
@@ -81,21 +81,21 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastPath
         )
         seed_models = SeedModels(store, versions, job_queue)
         app.state.services = Services(
-            settings,
-            store,
-            files,
-            versions,
-            job_queue,
-            seed_models,
-            stopping,
-            heavy,
-            CapacityLimiter(WRITERS),
-            CapacityLimiter(WAITING_REQUESTS),
-            wakeup,
-            figures,
-            ResponseCache(versions, settings.response_cache_bytes),
-            frame_renderer,
-            broadcaster,
+            settings=settings,
+            stopping=stopping,
+            store=store,
+            files=files,
+            registry=versions,
+            job_queue=job_queue,
+            seed_models=seed_models,
+            wakeup=wakeup,
+            broadcaster=broadcaster,
+            frame_renderer=frame_renderer,
+            metrics=metrics,
+            response_cache=response_cache,
+            heavy_threads=heavy,
+            write_threads=CapacityLimiter(WRITERS),
+            waiting_requests=CapacityLimiter(WAITING_REQUESTS),
         )
         if settings.seed_models:
             seed_models.begin()
@@ -131,15 +131,15 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> FastPath
         model_routes,
         datasets,
         system,
-        metrics,
     ):
         app.include_router(router.router)
     openapi.install(app)
-    endpoints: dict[tuple[str, str], Endpoint] = {
-        ("POST", "/predict"): Predict(app),
-        ("GET", "/boundary-grid"): CachedGrids(app),
-    }
-    return FastPath(Middleware(app, endpoints, figures), app, figures, settings)
+    return Middleware(
+        app,
+        fast_paths={("POST", "/predict"): PredictFastPath(app, metrics, settings)},
+        endpoints={("POST", "/predict"): PredictEndpoint(app), ("GET", "/boundary-grid"): response_cache.respond},
+        metrics=metrics,
+    )
 
 
 async def _repeat(what: str, act: Callable[[], float]) -> None:

@@ -1,127 +1,134 @@
-"""What can go wrong, by name. `api.problems` alone knows which HTTP status each is."""
+"""Expected failures of the service, by name. Only `service.http.problems` knows the HTTP status of each."""
 
 
 class ServiceError(Exception):
-    """Base of all. The message is for the client: it says what to do and holds no input, no path and no trace."""
+    """Base of all expected failures.
+
+    The message is shown to the client: it says what to do, and contains no input, no path and no traceback.
+
+    Attributes:
+        code: identifies the kind of failure; never changes.
+        title: the code in words.
+    """
 
     code = "error"
     title = "Error"
 
 
 class ModelNotFound(ServiceError):
-    """No version of a model of that name was ever published."""
+    """The model has no published version."""
 
     code = "model-not-found"
-    title = "No such model"
+    title = "Model not found"
 
 
 class VersionNotFound(ServiceError):
-    """The model has no version of that number."""
+    """The model has no version of this number."""
 
     code = "version-not-found"
-    title = "No such version"
+    title = "Version not found"
 
 
 class VersionBroken(ServiceError):
     """The version was published, but its checkpoint is damaged."""
 
     code = "version-broken"
-    title = "The version's checkpoint is damaged"
+    title = "The checkpoint of the version is damaged"
 
 
 class DatasetNotFound(ServiceError):
-    """No data set of that name."""
+    """There is no data set of this name."""
 
     code = "dataset-not-found"
-    title = "No such data set"
+    title = "Data set not found"
 
 
 class JobNotFound(ServiceError):
-    """No job of that id."""
+    """There is no job of this id."""
 
     code = "job-not-found"
-    title = "No such job"
+    title = "Job not found"
 
 
 class WrongState(ServiceError):
-    """What is asked for cannot be done with a job in that state."""
+    """The state of the job does not allow the action."""
 
     code = "wrong-state"
-    title = "The job's state does not allow that"
+    title = "The state of the job does not allow this"
 
 
 class KeyReused(ServiceError):
-    """The idempotency key belongs to another request."""
+    """The idempotency key was used before with another request."""
 
     code = "idempotency-key-reused"
-    title = "The key belongs to another request"
+    title = "The idempotency key was used with another request"
 
 
-class NothingKept(ServiceError):
-    """The job keeps no checkpoint of its own."""
+class NoCheckpoint(ServiceError):
+    """The job has no checkpoint of its own."""
 
     code = "nothing-kept"
-    title = "The job keeps no checkpoint"
+    title = "The job has no checkpoint"
 
 
 class QueueFull(ServiceError):
-    """As many jobs wait as may."""
+    """The job queue is full."""
 
     code = "queue-full"
-    title = "Too many jobs are waiting"
+    title = "The job queue is full"
 
 
 class TooManyStreams(ServiceError):
-    """As many streams of events are open as may be."""
+    """The limit of open event streams is reached."""
 
     code = "too-many-streams"
-    title = "Too many streams are open"
+    title = "Too many event streams are open"
 
 
 class StoreUnavailable(ServiceError):
-    """The database cannot be reached, written or read."""
+    """The database cannot be reached, read or written."""
 
     code = "store-unavailable"
     title = "The database is unavailable"
 
 
 class FolderUnavailable(ServiceError):
-    """The data folder cannot be written: its disk is full, say."""
+    """The data folder cannot be written, for example because the disk is full."""
 
     code = "storage-unavailable"
     title = "The data folder is unavailable"
 
 
 class NotReady(ServiceError):
-    """The service has started, but does not yet serve what it will."""
+    """The service does not take requests yet, or no longer."""
 
     code = "not-ready"
-    title = "Not ready yet"
+    title = "The service is not ready"
 
 
 class BodyTooLarge(ServiceError):
-    """The request's body is larger than allowed."""
+    """The request body is longer than allowed."""
 
     code = "body-too-large"
     title = "The request body is too large"
 
 
 class BodyTooSlow(ServiceError):
-    """The request's body began to come and then did not go on."""
+    """The rest of the request body did not arrive in time."""
 
     code = "body-too-slow"
-    title = "The request body did not come in time"
+    title = "The request body did not arrive in time"
 
 
 class UnsupportedMediaType(ServiceError):
-    """The request's body is of a type that the endpoint does not read."""
+    """The endpoint does not read request bodies of this type or encoding."""
 
     code = "unsupported-media-type"
-    title = "The request body is of another type"
+    title = "Unsupported request body"
 
 
 class NotAcceptable(ServiceError):
-    """The client takes none of the formats that the answer comes in."""
+    """The client accepts none of the formats of the response."""
 
     code = "not-acceptable"
-    title = "No such format"
+    title = "No acceptable format"

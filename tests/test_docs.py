@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.cli import app
-from service.http.problems import STATUS
+from service.http.problems import PROBLEM_TYPES
 from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,7 @@ def test_every_setting_of_a_training_is_documented() -> None:
 
 def test_every_problem_code_is_documented_with_its_status() -> None:
     rows = {code: int(status) for code, status in re.findall(r"^\| `([\w-]+)` \| (\d{3}) \|", API, re.MULTILINE)}
-    assert {error.code: status for error, status in STATUS.items()}.items() <= rows.items()
+    assert {problem.code: problem.status for problem in PROBLEM_TYPES.values()}.items() <= rows.items()
 
 
 def test_the_curl_commands_of_the_readme_succeed(client: httpx.Client) -> None:

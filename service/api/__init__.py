@@ -1,1 +1,4 @@
-"""HTTP alone: parse, one call, render. The wire's schemas stand above the routes that use them."""
+"""The resources of the HTTP API: routes that parse a request, make one call and render its result.
+
+Wire schemas are here, next to their routes. What does not depend on a resource is in `service.http`.
+"""

@@ -1,4 +1,4 @@
-"""`/datasets`: the built-in generators and what they make."""
+"""`/datasets`: the built-in data sets and their points."""
 
 from typing import Annotated, Any
 
@@ -30,19 +30,21 @@ router = APIRouter(tags=["data sets"])
 
 
 class DatasetView(BaseModel):
-    """A generator."""
+    """A built-in data set, generated from its parameters."""
 
     name: str
     object: str = "dataset"
     description: str
-    features: int = Field(description="Coordinates of a point.")
-    classes: list[int] | list[str] = Field(description="The classes it makes by default.")
+    features: int = Field(description="Number of coordinates of a point.")
+    classes: list[int] | list[str] = Field(description="The classes that it has by default.")
     max_classes: int
-    defaults: dict[str, Any] = Field(description="`n`, `noise` and `seed` where none are given; noise in data units.")
+    defaults: dict[str, Any] = Field(
+        description="The values of `n`, `noise` and `seed` if not given; `noise` in data units."
+    )
 
 
 class PointsQuery(BaseModel):
-    """Which points."""
+    """Which points to generate."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,44 +55,44 @@ class PointsQuery(BaseModel):
 
 
 class PointsView(BaseModel):
-    """Labelled points: `{"points", "labels"}` is what `POST /train` takes as data."""
+    """Labelled points. `POST /train` accepts `points` and `labels` as data."""
 
     dataset: str
     classes: list[int] | list[str]
-    points: list[list[float]] = Field(description="N points of D coordinates.")
+    points: list[list[float]] = Field(description="N points of D coordinates each.")
     labels: list[int] | list[str] = Field(description="The class of each point.")
 
 
-NamePath = Annotated[str, Path(pattern=NAME_PATTERN, description="A data set's name.")]
+NamePath = Annotated[str, Path(pattern=NAME_PATTERN, description="The name of a data set.")]
 
 
 def _known(name: str) -> DatasetName:
     for known in DATASET_NAMES:
         if known == name:
             return known
-    raise DatasetNotFound("GET /datasets lists those that there are.")
+    raise DatasetNotFound("GET /datasets lists all data sets.")
 
 
 @router.get("/datasets", response_model=Page[DatasetView])
 async def list_datasets() -> Page[DatasetView]:
-    """The generators."""
+    """Lists the data sets."""
     return Page.of({one["name"]: DatasetView(**one) for one in catalogue()}, has_more=False)
 
 
 @router.get("/datasets/{name}", response_model=DatasetView)
 async def show_dataset(name: NamePath) -> DatasetView:
-    """One generator."""
+    """Returns one data set."""
     return DatasetView(**describe(_known(name)))
 
 
 @router.get("/datasets/{name}/points", response_model=PointsView)
 async def dataset_points(name: NamePath, query: Annotated[PointsQuery, Query()], services: ServicesDep) -> Response:
-    """The points that a training on this data set with the same parameters would see."""
+    """Generates the points that a training on this data set with the same parameters uses."""
     try:
         spec = DatasetSpec(dataset=_known(name), **query.model_dump())
-    except InvalidInput as error:  # it speaks of a training's `data`, where here each field is a parameter
+    except InvalidInput as error:  # it names a field of the `data` of a training; here each field is a parameter
         raise InvalidInput(error.field.removeprefix("data."), error.reason) from None
-    return await to_thread.run_sync(_points, spec, limiter=services.heavy)
+    return await to_thread.run_sync(_points, spec, limiter=services.heavy_threads)
 
 
 def _points(spec: DatasetSpec) -> Response:

@@ -1,4 +1,4 @@
-"""Checkpoints as files to download."""
+"""Checkpoints as file downloads."""
 
 from anyio import to_thread
 from fastapi import Response
@@ -9,20 +9,20 @@ from service.errors import VersionBroken
 
 
 class CheckpointFile(Response):
-    """A `state_dict` as `.pth`."""
+    """A `state_dict` as a `.pth` file."""
 
     media_type = "application/octet-stream"
 
 
 async def checkpoint_download(services: Services, checkpoint_id: str, *, filename: str) -> CheckpointFile:
-    """The `.pth` of a checkpoint, whole: it is 16 MB at most.
+    """The `.pth` file of a checkpoint, read into memory: it has at most 16 MB.
 
     Raises:
-        VersionBroken: the file has gone since it was loaded.
+        VersionBroken: the file has disappeared since the checkpoint was loaded.
     """
     path = services.files.checkpoint_folder(checkpoint_id) / NETWORK_FILE
     try:
         content = await to_thread.run_sync(path.read_bytes)
     except OSError:
-        raise VersionBroken("Its file cannot be read; the service's log says more at the next start.") from None
+        raise VersionBroken("Its file cannot be read. The log of the service says why after a restart.") from None
     return CheckpointFile(content, headers={"Content-Disposition": f'attachment; filename="{filename}"'})

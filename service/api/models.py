@@ -1,4 +1,4 @@
-"""`/models`: what is published."""
+"""`/models`: the published models, their versions and checkpoints."""
 
 from bisect import bisect_right
 from datetime import UTC, datetime
@@ -9,23 +9,24 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from models import specs
-from service.api.deps import NamePath, ServicesDep, VersionPath, look_up
+from service.api.deps import NamePath, ServicesDep, VersionPath
 from service.api.downloads import CheckpointFile, checkpoint_download
 from service.http.pagination import Page
 from service.records import NAME_PATTERN
+from service.registry.refresh import resolve_fresh
 from service.registry.registry import BrokenVersion, LoadedVersion, Version
 
 router = APIRouter(tags=["models"])
 
 
 class VersionSummary(BaseModel):
-    """One version of a model, in short."""
+    """The summary of one version of a model."""
 
     version: int
     status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
     created_at: datetime
-    training_accuracy: float | None = Field(description="Share of right answers on the training points.")
-    validation_accuracy: float | None = Field(description="Share of right answers on points kept out of training.")
+    training_accuracy: float | None = Field(description="Share of training points that are classified correctly.")
+    validation_accuracy: float | None = Field(description="The same on points that were held out of training.")
     link: str
 
     @classmethod
@@ -47,7 +48,7 @@ class ModelView(BaseModel):
 
     name: str
     object: str = "model"
-    latest: int = Field(description="The newest version, served or not.")
+    latest: int = Field(description="The newest version, served or broken.")
     versions: list[VersionSummary] = Field(description="Oldest first.")
 
     @classmethod
@@ -61,25 +62,27 @@ class ModelView(BaseModel):
 
 
 class VersionCard(BaseModel):
-    """How a version came to be."""
+    """How a version was trained."""
 
     network: dict[str, Any]
-    features: int = Field(description="Coordinates of a point.")
+    features: int = Field(description="Number of coordinates of a point.")
     classes: list[int] | list[str]
     data: dict[str, Any]
     data_digest: str
-    low: list[float] = Field(description="Least value of each coordinate of the data.")
-    high: list[float] = Field(description="Greatest value of each coordinate of the data.")
-    median: list[float] = Field(description="Of each coordinate of the data; empty for versions of old.")
+    low: list[float] = Field(description="Smallest value of each coordinate of the data.")
+    high: list[float] = Field(description="Largest value of each coordinate of the data.")
+    median: list[float] = Field(
+        description="Median of each coordinate of the data; empty for versions published by old releases."
+    )
     training: dict[str, Any]
     recipe: str
-    ending: str = Field(description="`finished` all epochs, or `stalled` and was stopped early.")
-    epochs: int = Field(description="Passes made.")
+    ending: str = Field(description="`finished`: all epochs ran. `stalled`: training stopped early.")
+    epochs: int = Field(description="Number of epochs that ran.")
     metrics: dict[str, float | None] | None
-    implementation: str = Field(description="What trained it: `compiled` or `torch`.")
-    restarts: list[dict[str, Any]] = Field(description="All that were trained; this is the best of them.")
+    implementation: str = Field(description="What trained the version: `compiled` or `torch`.")
+    restarts: list[dict[str, Any]] = Field(description="All networks that were trained; the best one was published.")
     software: dict[str, str]
-    files: dict[str, str] = Field(description="SHA-256 by file name.")
+    files: dict[str, str] = Field(description="SHA-256 of each file, by name.")
 
 
 class VersionView(BaseModel):
@@ -89,10 +92,10 @@ class VersionView(BaseModel):
     version: int
     object: str = "model.version"
     status: Literal["served", "broken"]
-    reason: str | None = Field(description="What is damaged, if it is broken.")
+    reason: str | None = Field(description="What is damaged, if the version is broken.")
     created_at: datetime
     job_id: str
-    card: VersionCard | None = Field(description="Null if it is broken.")
+    card: VersionCard | None = Field(description="Null if the version is broken.")
     links: dict[str, str]
 
     @classmethod
@@ -151,9 +154,9 @@ def _card(version: LoadedVersion) -> VersionCard:
 async def list_models(
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(pattern=NAME_PATTERN, description="`last_id` of the page before.")] = None,
+    after: Annotated[str | None, Query(pattern=NAME_PATTERN, description="`last_id` of the previous page.")] = None,
 ) -> Page[ModelView]:
-    """The models, by name."""
+    """Lists the models by name."""
     await to_thread.run_sync(services.registry.refresh)
     models = services.registry.models()
     names = sorted(models)
@@ -165,19 +168,19 @@ async def list_models(
 
 @router.get("/models/{name}", response_model=ModelView)
 async def show_model(name: NamePath, services: ServicesDep) -> ModelView:
-    """One model and its versions."""
-    versions = await look_up(services.registry, lambda: services.registry.versions(name))
+    """Returns one model and its versions."""
+    versions = await resolve_fresh(services.registry, lambda: services.registry.versions(name))
     return ModelView.of(name, list(versions.values()))
 
 
 @router.get("/models/{name}/versions/{number}", response_model=VersionView)
 async def show_version(name: NamePath, number: VersionPath, services: ServicesDep) -> VersionView:
-    """One version: its network, data, training and metrics."""
-    return VersionView.of(await look_up(services.registry, lambda: services.registry.version(name, number)))
+    """Returns one version: its network, data, training and metrics."""
+    return VersionView.of(await resolve_fresh(services.registry, lambda: services.registry.version(name, number)))
 
 
 @router.get("/models/{name}/versions/{number}/checkpoint", response_class=CheckpointFile)
 async def download_checkpoint(name: NamePath, number: VersionPath, services: ServicesDep) -> CheckpointFile:
-    """The version's `state_dict` as `.pth`: `torch.load(file, weights_only=True)` reads it."""
-    version = await look_up(services.registry, lambda: services.registry.resolve(name, number))
+    """Downloads the `state_dict` of a version as a `.pth` file for `torch.load(file, weights_only=True)`."""
+    version = await resolve_fresh(services.registry, lambda: services.registry.resolve(name, number))
     return await checkpoint_download(services, version.published.checkpoint_id, filename=f"{name}-v{number}.pth")

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, and the schemas of the bodies that our routes read themselves."""
+"""The OpenAPI document: FastAPI's own, and the schemas of the bodies that our routes read themselves."""
 
 from functools import cache
 from typing import Any
@@ -15,15 +15,15 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 def install(app: FastAPI) -> None:
-    """Has the app describe every body and every problem."""
+    """Makes the app describe every request body and the body of problems."""
 
     @cache
     def document() -> dict[str, Any]:
-        described = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         _, definitions = models_json_schema(
             [(schema, "validation") for schema in (PredictRequest, TrainRequest, Problem)], ref_template=_REFERENCE
         )
-        described["components"]["schemas"] |= definitions["$defs"]
-        return described
+        document["components"]["schemas"] |= definitions["$defs"]
+        return document
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

@@ -1,45 +1,52 @@
-"""`/health`: for whoever runs the service."""
+"""`/health` and `/metrics`: for the operators of the service."""
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from service.api.deps import ServicesDep
 from service.errors import NotReady
+from service.http import metrics
 from service.registry.registry import BrokenVersion
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter()
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """The process answers requests."""
 
     status: Literal["live"] = "live"
 
 
 class Ready(BaseModel):
-    """The service serves what it will."""
+    """The service is ready for requests."""
 
     status: Literal["ready"] = "ready"
-    models: int = Field(description="How many models have been published.")
-    broken_versions: int = Field(description="How many versions cannot be served because their checkpoint is damaged.")
+    models: int = Field(description="Number of published models.")
+    broken_versions: int = Field(description="Number of versions that cannot be served: their checkpoint is damaged.")
 
 
-@router.get("/live", response_model=Live)
+@router.get("/health/live", response_model=Live, tags=["health"])
 async def live() -> Live:
     """Whether the process answers at all."""
     return Live()
 
 
-@router.get("/ready", response_model=Ready)
+@router.get("/health/ready", response_model=Ready, tags=["health"])
 async def ready(services: ServicesDep) -> Ready:
-    """Whether to send requests here: 503 while it stops, and on the very first start until its networks are trained."""
+    """Whether to send requests here: 503 while the service stops, and until its seed models are trained."""
     if services.stopping.is_set():
-        raise NotReady("The service is stopping.")
+        raise NotReady("The service is stopping; send requests to another one.")
     if not services.seed_models.ready:
         done = ", ".join(f"{job.model} {job.progress:.0%}" for job in services.seed_models.pending)
-        raise NotReady(f"The tutorial's networks are being trained, once for this data folder: {done}.")
+        raise NotReady(f"The seed models of this data folder are being trained, which happens once. Progress: {done}.")
     models = services.registry.models()
     broken = sum(isinstance(version, BrokenVersion) for versions in models.values() for version in versions.values())
     return Ready(models=len(models), broken_versions=broken)
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, tags=["metrics"])
+async def show_metrics(services: ServicesDep) -> Response:
+    """The metrics of the service, in the text format of Prometheus."""
+    return Response(services.metrics.exposition(), media_type=metrics.MEDIA_TYPE)

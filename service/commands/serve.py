@@ -17,8 +17,8 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
-from service.api.predictions.fast_path import FastPath
 from service.app import create_app
+from service.http.middleware import Middleware
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
@@ -64,7 +64,7 @@ def run(settings: Settings) -> None:
         Multiprocess(config, [config.bind_socket()]).run()
 
 
-def application(settings: Settings) -> FastPath:
+def application(settings: Settings) -> Middleware:
     """The application of one serving process. uvicorn calls this in that process, after it has installed its handlers.
 
     Besides making the application, it sets up the process: logging, threads, signals, and an end when the parent ends.

@@ -1,1 +1,4 @@
-"""HTTP itself, whatever the resource: middleware, request bodies, content negotiation, caching, problems."""
+"""HTTP for any resource: middleware, request bodies, content negotiation, caching, pages and problems.
+
+Nothing here knows a route, a network or a job: routes and their schemas are in `service.api`.
+"""

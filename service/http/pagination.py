@@ -1,4 +1,4 @@
-"""The envelope of every list."""
+"""The page object of every list of the API."""
 
 from typing import Generic, TypeVar
 
@@ -12,13 +12,13 @@ class Page(BaseModel, Generic[Item]):
 
     object: str = "list"
     data: list[Item]
-    has_more: bool = Field(description="Whether more follow: ask again with `after` set to `last_id`.")
+    has_more: bool = Field(description="Whether there is a next page; request it with `after` set to `last_id`.")
     first_id: str | None
     last_id: str | None
 
     @classmethod
     def of(cls, items: dict[str, Item], *, has_more: bool) -> "Page[Item]":
-        """A page of items by id, in the order of the list."""
+        """A page of items by id, in list order."""
         ids = list(items)
         return cls(
             data=list(items.values()),

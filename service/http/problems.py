@@ -1,8 +1,8 @@
-"""Errors as HTTP: one body for all (RFC 9457, with an `error` string beside), and one table of statuses."""
+"""Errors as HTTP responses: one body for all of them (RFC 9457, and an `error` string), one table of their statuses."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from fastapi import FastAPI, Request
@@ -15,96 +15,113 @@ from starlette.requests import ClientDisconnect
 from models.specs import InvalidInput
 from service import errors
 from service.errors import ServiceError
-from service.http.patterns import (
-    AXES_PATTERN,
-    JOB_ID_PATTERN,
-    JOB_IDS_PATTERN,
-    KEY_PATTERN,
-    PARTS_PATTERN,
-    RESOLUTION_PATTERN,
-    UNIT_PATTERN,
-)
-from service.records import NAME_PATTERN, NAME_RULE
+from service.http.patterns import PATTERN_RULES
 
 MEDIA_TYPE = "application/problem+json"
 
-STATUS: dict[type[ServiceError], int] = {
-    errors.ModelNotFound: 404,
-    errors.VersionNotFound: 404,
-    errors.VersionBroken: 503,
-    errors.DatasetNotFound: 404,
-    errors.JobNotFound: 404,
-    errors.NothingKept: 404,
-    errors.WrongState: 409,
-    errors.KeyReused: 422,
-    errors.QueueFull: 429,
-    errors.TooManyStreams: 503,
-    errors.NotReady: 503,
-    errors.StoreUnavailable: 503,
-    errors.FolderUnavailable: 503,
-    errors.BodyTooLarge: 413,
-    errors.BodyTooSlow: 408,
-    errors.UnsupportedMediaType: 415,
-    errors.NotAcceptable: 406,
-}
 
-RETRY_AFTER = {
-    errors.QueueFull: "1",
-    errors.TooManyStreams: "5",
-    errors.NotReady: "1",
-    errors.StoreUnavailable: "1",
-    errors.FolderUnavailable: "5",
-}
-"""Seconds after which the same request may well succeed."""
+class ProblemType(NamedTuple):
+    """What all problems of one code have in common.
 
-PATTERN_RULES = {
-    NAME_PATTERN: NAME_RULE,
-    JOB_ID_PATTERN: "must be the id of a job, 24 hexadecimal digits",
-    JOB_IDS_PATTERN: "must be 1 to 20 ids of jobs, each 24 hexadecimal digits, with commas between",
-    KEY_PATTERN: "must be 1 to 255 visible ASCII characters, in quotes or not",
-    PARTS_PATTERN: "must be some of labels, probabilities and logits, with commas between",
-    AXES_PATTERN: "must be one feature or two, counted from 0, such as 0,2",
-    UNIT_PATTERN: "must be layer.index, both counted from 0, such as 0.3",
-    RESOLUTION_PATTERN: "must be W or WxH, such as 200 or 320x240",
+    Attributes:
+        retry_after_s: when the same request may succeed; None if a retry does not help.
+    """
+
+    status: int
+    code: str
+    title: str
+    retry_after_s: int | None = None
+
+
+PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
+    error: ProblemType(status, error.code, error.title, retry_after_s)
+    for error, status, retry_after_s in (
+        (errors.ModelNotFound, 404, None),
+        (errors.VersionNotFound, 404, None),
+        (errors.VersionBroken, 503, None),
+        (errors.DatasetNotFound, 404, None),
+        (errors.JobNotFound, 404, None),
+        (errors.NoCheckpoint, 404, None),
+        (errors.WrongState, 409, None),
+        (errors.KeyReused, 422, None),
+        (errors.QueueFull, 429, 1),
+        (errors.TooManyStreams, 503, 5),
+        (errors.NotReady, 503, 1),
+        (errors.StoreUnavailable, 503, 1),
+        (errors.FolderUnavailable, 503, 5),
+        (errors.BodyTooLarge, 413, None),
+        (errors.BodyTooSlow, 408, None),
+        (errors.UnsupportedMediaType, 415, None),
+        (errors.NotAcceptable, 406, None),
+    )
 }
-"""What each pattern of our schemas asks for, in words."""
+"""The problem type of each expected failure."""
+
+MALFORMED_JSON = ProblemType(400, "malformed-json", "The request body is not JSON")
+INVALID_INPUT = ProblemType(422, "invalid-input", "The request is invalid")
+INTERNAL = ProblemType(500, "internal", "Internal error")
+
+HTTP_ERRORS = {
+    400: ProblemType(400, "malformed-request", "The request is malformed"),
+    404: ProblemType(404, "no-such-path", "Path not found"),
+    405: ProblemType(405, "method-not-allowed", "Method not allowed"),
+}
+"""The problem types of errors that FastAPI raises itself."""
+
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_parsing_size": "must be a smaller integer",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "too_short": "must have {min_length} or more items",
+    "too_long": "must have {max_length} or fewer items",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+"""What the errors of our schemas require, in words, by pydantic's type of the error."""
 
 MAX_FIELDS = 10
-"""Most fields that one answer names: enough to mend a request by, little enough to read."""
+"""Most fields that one response names: enough to correct a request, few enough to read."""
 
 MAX_STEPS = 8
-"""Most steps of a field's path that are named; ours have five at most."""
+"""Most steps of a field's path that are shown; no field of ours has more than five."""
 
-_HTTP_CODES = {
-    400: ("malformed-request", "The request cannot be read"),
-    404: ("no-such-path", "No such path"),
-    405: ("method-not-allowed", "The path does not take this method"),
-}
-
-_NO_STEPS = (
+_HIDDEN_STEPS = (
     *("body", "query", "path", "header"),  # where in the request a field is
-    *("generated", "given", "integer", "string"),  # what the schemas call the alternatives of a field
-    "[key]",  # what pydantic adds to a key that is at fault itself
+    *("generated", "given", "integer", "string"),  # the alternatives of a field, as the schemas name them
+    "[key]",  # pydantic's mark for an error of the key itself
 )
-"""What is no part of a field's path as the client wrote it."""
+"""Steps of pydantic's path of a field that are not in the request."""
 
 
 class FieldProblem(BaseModel):
-    """One field that is not as it should be."""
+    """One field that is invalid."""
 
     field: str = Field(description="Dotted path of the field, such as `points.3.1` or `training.epochs`.")
-    detail: str = Field(description="What is wrong with it, or what is allowed.")
+    detail: str = Field(description="What is wrong with the field, or what is allowed.")
 
 
 class Problem(BaseModel):
-    """Why a request was not done (RFC 9457)."""
+    """Why a request failed (RFC 9457)."""
 
     type: str = Field(description="`urn:separatrix:problem:` and a code that never changes.")
     title: str = Field(description="The code in words.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What is wrong with this request and what to do about it.")
     error: str = Field(description="Title and detail in one line, for clients that show a string.")
-    errors: list[FieldProblem] = Field(description="The fields at fault; empty if it is none of them.")
+    errors: list[FieldProblem] = Field(description="The invalid fields; empty if no field is invalid.")
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -112,62 +129,58 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": description,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for status, description in (("4XX", "The request cannot be done as asked."), ("5XX", "The service is at fault."))
+    for status, description in (("4XX", "The request is at fault."), ("5XX", "The service is at fault."))
 }
-"""For the OpenAPI document of every route."""
-
-
-def problem(
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    *,
-    fields: Sequence[FieldProblem] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """The response for a request that was not done."""
-    body = Problem(
-        type=f"urn:separatrix:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        error=f"{title}: {detail}",
-        errors=list(fields),
-    )
-    content = orjson.dumps(body.model_dump())
-    return Response(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+"""The error responses of every route, for the OpenAPI document."""
 
 
 def install(app: FastAPI) -> None:
-    """Has the app answer every error with a problem."""
+    """Makes the app answer every error with a problem."""
 
     async def handle(request: Request, error: Exception) -> Response:
         answer = response(error)
         if answer.status_code == 405:
             path = getattr(request.scope.get("route"), "path", None)
             methods = app.openapi()["paths"].get(path)
-            if methods:  # of all routes of the path, where Starlette names those of one
+            if methods:  # of all routes of this path; Starlette names only those of one route
                 allowed = [*methods, "head"] if "get" in methods else methods
                 answer.headers["Allow"] = ", ".join(method.upper() for method in allowed)
         return answer
 
-    for kind in (*_ANSWERS, Exception):
+    for kind in (*_RESPONSES, Exception):
         app.add_exception_handler(kind, handle)
 
 
 def response(error: Exception) -> Response:
-    """What a request that ended in this error is answered."""
-    for kind, answer in _ANSWERS.items():
+    """The response to a request that raised this error."""
+    for kind, respond in _RESPONSES.items():
         if isinstance(error, kind):
-            return answer(error)
-    detail = "This is a fault of the service, and its log says more."
-    return problem(500, "internal", "Something went wrong", detail)
+            return respond(error)
+    return _response(INTERNAL, "The service failed; the operator finds the reason in its log.")
+
+
+def _response(
+    problem: ProblemType,
+    detail: str,
+    *,
+    fields: Sequence[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body = Problem(
+        type=f"urn:separatrix:problem:{problem.code}",
+        title=problem.title,
+        status=problem.status,
+        detail=detail,
+        error=f"{problem.title}: {detail}",
+        errors=list(fields),
+    )
+    return Response(orjson.dumps(body.model_dump()), problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _service_error(error: ServiceError) -> Response:
-    headers = {"Retry-After": RETRY_AFTER[type(error)]} if type(error) in RETRY_AFTER else None
-    return problem(STATUS[type(error)], error.code, error.title, str(error), headers=headers)
+    problem = PROBLEM_TYPES[type(error)]
+    headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s else None
+    return _response(problem, str(error), headers=headers)
 
 
 def _invalid_input(error: InvalidInput) -> Response:
@@ -177,42 +190,42 @@ def _invalid_input(error: InvalidInput) -> Response:
 def _invalid_request(error: RequestValidationError) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
-        return problem(400, "malformed-json", "The request body is not JSON", _sentence(found[0]))
-    return _invalid([FieldProblem(field=_path(one["loc"]), detail=_sentence(one)) for one in found[:MAX_FIELDS]])
+        return _response(MALFORMED_JSON, str(found[0]["msg"]))
+    return _invalid([FieldProblem(field=_path(one["loc"]), detail=_detail(one)) for one in found[:MAX_FIELDS]])
 
 
 def _invalid(fields: list[FieldProblem]) -> Response:
-    detail = "; ".join(f"{one.field}: {one.detail}" for one in fields)
-    return problem(422, "invalid-input", "The request cannot be done as asked", detail, fields=fields)
+    return _response(INVALID_INPUT, "; ".join(f"{one.field}: {one.detail}" for one in fields), fields=fields)
 
 
 def _http_exception(error: HTTPException) -> Response:
-    code, title = _HTTP_CODES.get(error.status_code, ("refused", "The request was refused"))
-    return problem(error.status_code, code, title, "GET /docs shows what there is.", headers=error.headers)
+    problem = HTTP_ERRORS.get(error.status_code, ProblemType(error.status_code, "refused", "The request was refused"))
+    return _response(problem, "GET /docs lists all paths and their methods.", headers=error.headers)
 
 
-def _hung_up(_: ClientDisconnect) -> Response:
-    """For nobody: the client went away before its request was whole."""
+def _disconnected(_: ClientDisconnect) -> Response:
+    """Nobody receives this: the client went away before the end of its request."""
     return Response(status_code=400)
 
 
-_ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
+_RESPONSES: dict[type[Exception], Callable[[Any], Response]] = {
     ServiceError: _service_error,
     InvalidInput: _invalid_input,
     RequestValidationError: _invalid_request,
     HTTPException: _http_exception,
-    ClientDisconnect: _hung_up,
+    ClientDisconnect: _disconnected,
 }
 
 
 def _path(location: Sequence[int | str]) -> str:
-    """The dotted path of a field as the client wrote it; a name that no field of ours could have is not repeated."""
-    steps = [str(step) for step in location if step not in _NO_STEPS][:MAX_STEPS]
+    """The dotted path of a field as the client wrote it. Steps that cannot be a name of ours are not repeated."""
+    steps = [str(step) for step in location if step not in _HIDDEN_STEPS][:MAX_STEPS]
     return ".".join(step if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", step) else "?" for step in steps) or "body"
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
-    """What is wrong with a field. pydantic's messages tell what is allowed and never repeat a value."""
+def _detail(error: Mapping[str, Any]) -> str:
+    """What is wrong with a field. Neither our rules nor the messages of pydantic repeat a value of the client."""
     if error["type"] == "string_pattern_mismatch":
         return PATTERN_RULES[error["ctx"]["pattern"]]
-    return "There is no such field." if error["type"] == "extra_forbidden" else str(error["msg"])
+    rule = _RULES.get(error["type"])
+    return rule.format_map(error.get("ctx", {})) if rule else str(error["msg"])

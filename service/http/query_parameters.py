@@ -1,4 +1,4 @@
-"""Queries of URLs, read as strictly as bodies: no unknown parameters, and none that stands there twice."""
+"""Query strings, read as strictly as bodies: no unknown and no repeated parameters."""
 
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
@@ -10,33 +10,33 @@ from pydantic import BaseModel
 from models.specs import InvalidInput
 
 
-def parameters(query: bytes) -> dict[str, str]:
-    """The parameters of a query by name.
+def parse(query: bytes) -> dict[str, str]:
+    """The parameters of a query string by name.
 
     Raises:
-        InvalidInput: one of them stands there more than once.
+        InvalidInput: a parameter is repeated.
     """
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name in found:
-            raise InvalidInput(name, "must be given once")
-        found[name] = value
-    return found
+        if name in parameters:
+            raise InvalidInput(name, "must be given only once")
+        parameters[name] = value
+    return parameters
 
 
 async def require_known(request: Request) -> None:
-    """Refuses what the route has no parameter for: a filter with a misspelt name would go unnoticed.
+    """Rejects parameters that the route does not have, because a misspelt filter would otherwise be ignored.
 
     Raises:
-        InvalidInput: there is an unknown parameter, or one that stands there more than once.
+        InvalidInput: a parameter is unknown or repeated.
     """
     query = request.scope["query_string"]
     if not query:
         return
     known = set(_names(request.scope["route"].dependant))
-    for name in parameters(query):
+    for name in parse(query):
         if name not in known:
-            raise InvalidInput(name, "There is no such parameter.")
+            raise InvalidInput(name, "is not a parameter of this path")
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Bodies of requests, read strictly: no more than allowed, no NaN, no unknown fields, numbers that are numbers."""
+"""Request headers and bodies, read strictly: bounded in size, no NaN, no unknown fields, no strings for numbers."""
 
 import zlib
 from collections.abc import Mapping
@@ -22,58 +22,23 @@ MAX_MARKS = {
     b'"': ("quotes", 2 * MAX_POINTS + 1_000),
     b",": ("values", 2_000_000),
 }
-"""Most brackets, quotes and commas of a body, and so most of what it can hold; in labels they count too.
+"""Most brackets, quotes and commas of a JSON body, which bound what it can hold; those inside strings count too.
 
-Parsing holds the interpreter, for less than a second at these bounds. With no bound but that on bytes it would be many
-seconds, and gigabytes.
+Parsing holds the interpreter lock: less than a second at these bounds, but many seconds and gigabytes if only the
+number of bytes were bounded.
 """
 
 JSON = "application/json"
 
 Headers = Mapping[bytes, bytes]
-"""Of a request, by name in lower case."""
+"""The headers of a request by lower-case name."""
 
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-async def read(headers: Headers, receive: Receive, schema: type[AnyBody], settings: Settings) -> AnyBody:
-    """The request's body, JSON, as `schema`.
-
-    Raises:
-        UnsupportedMediaType: it is not declared as JSON.
-        RequestValidationError: it is not JSON, or not of that schema.
-        InvalidInput: it holds more values than any request may.
-        BodyTooLarge, BodyTooSlow: as `content`.
-    """
-    if media_type(headers) != JSON:
-        raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    return validated(await content(headers, receive, settings), schema)
-
-
-def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
-    """JSON as `schema`.
-
-    Raises:
-        RequestValidationError: it is not JSON, or not of that schema.
-        InvalidInput: it holds more values than any request may.
-    """
-    for mark, (name, most) in MAX_MARKS.items():
-        if text.count(mark) > most:
-            raise InvalidInput("body", f"at most {most:,} {name}: send less at once")
-    try:
-        return schema.model_validate_json(text)
-    except ValidationError as error:
-        raise invalid(error) from None
-
-
-def invalid(error: ValidationError) -> RequestValidationError:
-    """The error of a schema as one that `problems` answers, without what the client sent."""
-    return RequestValidationError(error.errors(include_url=False, include_input=False))
-
-
 def headers_of(scope: Scope) -> Headers:
-    """A request's headers by name; the values of one that stands there several times as one list (RFC 9110, 5.3)."""
+    """The headers of a request. The values of a repeated header are joined with commas (RFC 9110, 5.3)."""
     headers = dict(scope["headers"])
     if len(headers) < len(scope["headers"]):
         for name in headers:
@@ -82,74 +47,110 @@ def headers_of(scope: Scope) -> Headers:
 
 
 def header(headers: Headers, name: bytes) -> str:
-    """The value of a header, by its name in lower case; empty if the request has none."""
+    """The value of a header by its lower-case name; empty if the request does not have it."""
     return headers.get(name, b"").decode("latin-1")
 
 
 def media_type(headers: Headers) -> str:
-    """What the body is declared to be, without parameters."""
+    """The media type of the body in lower case, without parameters."""
     return header(headers, b"content-type").partition(";")[0].strip().lower()
 
 
-async def content(headers: Headers, receive: Receive, settings: Settings) -> bytes:
-    """The body's bytes, unpacked if it is gzip.
-
-    No more than `max_body_bytes` and one chunk are read, or unpacked.
+async def read(headers: Headers, receive: Receive, schema: type[AnyBody], settings: Settings) -> AnyBody:
+    """The JSON body of a request as `schema`.
 
     Raises:
-        BodyTooLarge: there are more.
-        BodyTooSlow: nothing more of it came for `body_timeout_s`.
-        UnsupportedMediaType: it is packed in another way.
-        InvalidInput: it is declared as gzip, and is not.
+        UnsupportedMediaType: the `Content-Type` is not JSON.
+        RequestValidationError: the body is not JSON or does not fit the schema.
+        InvalidInput: the body holds more values than any request may.
+        BodyTooLarge, BodyTooSlow, ClientDisconnect: see `content`.
+    """
+    if media_type(headers) != JSON:
+        raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
+    return validated(await content(headers, receive, settings), schema)
+
+
+def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
+    """JSON text as `schema`.
+
+    Raises:
+        RequestValidationError: the text is not JSON or does not fit the schema.
+        InvalidInput: the text holds more values than any request may.
+    """
+    for mark, (name, most) in MAX_MARKS.items():
+        if text.count(mark) > most:
+            raise InvalidInput("body", f"must have at most {most:,} {name}; send less in one request")
+    try:
+        return schema.model_validate_json(text)
+    except ValidationError as error:
+        raise request_error(error) from None
+
+
+def request_error(error: ValidationError) -> RequestValidationError:
+    """The error that `problems` answers for an error of a schema, without what the client sent."""
+    return RequestValidationError(error.errors(include_url=False, include_input=False))
+
+
+async def content(headers: Headers, receive: Receive, settings: Settings) -> bytes:
+    """The bytes of the body, decompressed if it is gzip.
+
+    Receives and decompresses at most `max_body_bytes` and one chunk.
+
+    Raises:
+        BodyTooLarge: the body is longer.
+        BodyTooSlow: the next part of the body did not arrive within `body_timeout_s`.
+        UnsupportedMediaType: the body has another `Content-Encoding`.
+        InvalidInput: the body is not the gzip stream that its `Content-Encoding` declares.
+        ClientDisconnect: the client went away before the end of the body.
     """
     encoding = header(headers, b"content-encoding").strip().lower() if b"content-encoding" in headers else ""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedMediaType("Send the body as it is, or with Content-Encoding: gzip.")
+        raise UnsupportedMediaType("Send the body without Content-Encoding, or with Content-Encoding: gzip.")
     body = await _received(headers, receive, settings)
     if encoding in ("", "identity"):
         return body
-    return await to_thread.run_sync(_unpacked, body, settings.max_body_bytes)
+    return await to_thread.run_sync(_decompressed, body, settings.max_body_bytes)
 
 
 async def _received(headers: Headers, receive: Receive, settings: Settings) -> bytes:
     max_bytes = settings.max_body_bytes
-    if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has seen to it that it is a number
+    if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has checked that it is a number
         raise _too_large(max_bytes)
-    parts: list[bytes] = []
+    chunks: list[bytes] = []
     length = 0
-    message = await receive()  # nearly always all of it, and there already
+    message = await receive()  # the whole body in most cases, already received by the server
     while message["type"] != "http.disconnect":
-        parts.append(message["body"])
+        chunks.append(message["body"])
         length += len(message["body"])
         if length > max_bytes:
             raise _too_large(max_bytes)
         if not message["more_body"]:
-            return b"".join(parts)
-        with move_on_after(settings.body_timeout_s) as silence:
+            return b"".join(chunks)
+        with move_on_after(settings.body_timeout_s) as timeout:
             message = await receive()
-        if silence.cancelled_caught:
-            raise BodyTooSlow("Send it without long pauses.")
+        if timeout.cancelled_caught:
+            raise BodyTooSlow(f"Send the body without pauses of more than {settings.body_timeout_s:g} seconds.")
     raise ClientDisconnect
 
 
-def _unpacked(body: bytes, max_bytes: int) -> bytes:
-    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # gzip's own header, no other
+def _decompressed(body: bytes, max_bytes: int) -> bytes:
+    gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # accepts the header of gzip only
     try:
-        unpacked = unpacker.decompress(body, max_bytes + 1)
+        content = gzip.decompress(body, max_bytes + 1)
     except zlib.error:
         raise InvalidInput("body", "must be gzip, as its Content-Encoding says") from None
-    if len(unpacked) > max_bytes:
+    if len(content) > max_bytes:
         raise _too_large(max_bytes)
-    if not unpacker.eof or unpacker.unused_data:
-        raise InvalidInput("body", "must be one whole gzip stream, and nothing after it")
-    return unpacked
+    if not gzip.eof or gzip.unused_data:
+        raise InvalidInput("body", "must be exactly one complete gzip stream")
+    return content
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"At most {max_bytes:,} bytes are read; send the points in several requests.")
+    return BodyTooLarge(f"Send at most {max_bytes:,} bytes; split the points over several requests.")
 
 
 def documented(schema: type[Body], *, also: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads such a body, or one of the media types `also`."""
+    """The `openapi_extra` of a route that reads `schema` as JSON, or a body of one of the media types `also`."""
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
     return {"requestBody": {"required": True, "content": {JSON: {"schema": reference}, **(also or {})}}}

@@ -1,67 +1,71 @@
-"""Answers to GET that are kept, whatever their format, so that the same question is not worked out twice.
+"""Responses to GET requests, kept in any format so that a repeated request is not computed again.
 
-They are found by the question as it stands in the request, before any of it is parsed, and given out by the edge.
+A response is found by the path, query and `Accept` header of the request as sent, before any of them is parsed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from cachetools import LRUCache
+from starlette.types import Receive, Scope
 
-from service.registry.registry import LoadedVersion, Registry
+from service.http import etags
+from service.http.middleware import RawResponse
+from service.http.request_body import Headers
 
 OVERHEAD_BYTES = 2_000
-"""About what an answer takes beside its question and its body."""
+"""Approximate size of an entry without its key and body."""
+
+Key = tuple[str, bytes, bytes]
 
 
-Question = tuple[bytes, bytes]
-"""A request's query and its `Accept`, as they came."""
+def key(scope: Scope, headers: Headers) -> Key:
+    """What identifies the response to a request: path, query and `Accept`."""
+    return scope["path"], scope["query_string"], headers.get(b"accept", b"")
 
 
 @dataclass(frozen=True)
 class CachedResponse:
-    """What a version answered.
+    """A response to keep.
 
     Attributes:
-        question: to what.
-        model, number: for whom was asked, the number None for the latest.
-        version: which answered, while it is still the one that would.
-        tag: the answer's entity tag.
-        short: the headers of an answer that the client has already.
-        headers, body: of the whole answer; None if only its tag was needed so far.
+        key: identifies its request.
+        tag: its entity tag.
+        is_current: tells whether the same request would still be answered with the same response.
+        not_modified_headers: the headers of its 304 response.
+        headers, body: of its 200 response; None and empty if only a 304 has been needed so far.
     """
 
-    question: Question
-    model: str
-    number: int | None
-    version: LoadedVersion
+    key: Key
     tag: str
-    short: Sequence[tuple[bytes, bytes]]
+    is_current: Callable[[], bool]
+    not_modified_headers: Sequence[tuple[bytes, bytes]]
     headers: Sequence[tuple[bytes, bytes]] | None = None
     body: bytes = b""
 
 
 class ResponseCache:
-    """The last of them, of no more than `max_bytes` together. For the event loop alone."""
+    """The most recently used responses, up to `max_bytes` in total. Only the event loop may use it."""
 
-    def __init__(self, registry: Registry, max_bytes: int) -> None:
-        """Of the versions in `registry`."""
-        self._registry = registry
-        self._answers: LRUCache[Question, CachedResponse] = LRUCache(max_bytes, getsizeof=_size)
+    def __init__(self, max_bytes: int) -> None:
+        self._entries: LRUCache[Key, CachedResponse] = LRUCache(max_bytes, getsizeof=_size)
 
-    def keep(self, answer: CachedResponse) -> None:
-        """Keeps it, and forgets those that have not been asked for the longest; too long a one is not kept."""
-        with suppress(ValueError):  # the cache's word for what is larger than itself
-            self._answers[answer.question] = answer
+    def keep(self, response: CachedResponse) -> None:
+        """Keeps a response, in place of the least recently used ones; one larger than the whole cache is not kept."""
+        with suppress(ValueError):  # raised by cachetools for a value larger than the cache
+            self._entries[response.key] = response
 
-    def find(self, question: Question) -> CachedResponse | None:
-        """The answer to that question, if it is kept and its version would still be the one to answer."""
-        answer = self._answers.get(question)
-        if answer is None or self._registry.loaded(answer.model, answer.number) is not answer.version:
+    async def respond(self, scope: Scope, headers: Headers, _: Receive) -> RawResponse | None:
+        """The kept response to a request, 304 if the client has it; see `middleware.Endpoint`."""
+        cached = self._entries.get(key(scope, headers))
+        if cached is None or not cached.is_current():
             return None
-        return answer
+        if_none_match = headers.get(b"if-none-match")
+        if if_none_match is not None and etags.is_known(cached.tag, if_none_match.decode("latin-1")):
+            return RawResponse(304, cached.not_modified_headers, b"")
+        return None if cached.headers is None else RawResponse(200, cached.headers, cached.body)
 
 
-def _size(answer: CachedResponse) -> int:
-    return OVERHEAD_BYTES + sum(map(len, answer.question)) + len(answer.body)
+def _size(response: CachedResponse) -> int:
+    return OVERHEAD_BYTES + sum(map(len, response.key)) + len(response.body)

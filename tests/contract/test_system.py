@@ -2,7 +2,8 @@ import httpx
 import pytest
 
 from service.errors import ServiceError
-from service.http.problems import PATTERN_RULES, STATUS
+from service.http.patterns import PATTERN_RULES
+from service.http.problems import PROBLEM_TYPES
 
 
 def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:
@@ -20,7 +21,7 @@ def all_errors(kind: type[ServiceError] = ServiceError) -> list[type[ServiceErro
 
 def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
     errors = [error for error in all_errors() if error is not ServiceError]
-    assert set(STATUS) == set(errors)
+    assert set(PROBLEM_TYPES) == set(errors)
     assert len({error.code for error in errors}) == len(errors)
 
 

@@ -7,20 +7,18 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
-from starlette.types import Receive, Scope
+from fastapi import APIRouter, Header, Query, Request, Response
 
-from service.api.deps import Services, ServicesDep, look_up
+from service.api.deps import ServicesDep
 from service.api.grids import schemas
 from service.api.grids.query import OFFERED, GridQuery
 from service.api.grids.schemas import GridResponse, WarpResponse
-from service.http import content_negotiation, etags, request_body
+from service.http import content_negotiation, etags, request_body, response_cache
 from service.http.content_negotiation import Format
-from service.http.middleware import Answer
-from service.http.request_body import Headers
-from service.http.response_cache import CachedResponse, Question
+from service.http.response_cache import CachedResponse
 from service.inference import grids
 from service.inference.grids import BoundaryGrid, Place
+from service.registry.refresh import resolve_fresh
 from service.registry.registry import LoadedVersion
 from service.render import geojson, npy, png
 from service.render.png import Picture
@@ -58,7 +56,8 @@ async def boundary_grid(
     sent = request_body.headers_of(request.scope)
     form = content_negotiation.chosen(OFFERED[query.kind], request_body.header(sent, b"accept"), query.format)
     query.check(form)
-    version = await look_up(services.registry, lambda: services.registry.resolve(query.model, query.version))
+    registry, model, number = services.registry, query.model, query.version
+    version = await resolve_fresh(registry, lambda: registry.resolve(model, number))
     asked = query.model_dump(exclude={"model", "version", "format"})
     published = version.published
     release = request.app.version  # another may round otherwise
@@ -69,38 +68,20 @@ async def boundary_grid(
         "Vary": "Accept",
     }
     response = Response(status_code=304, headers=headers)
-    question = _question(request.scope, sent)
-    kept = CachedResponse(question, query.model, query.version, version, tag, response.raw_headers)
+    kept = CachedResponse(
+        response_cache.key(request.scope, sent),
+        tag,
+        lambda: registry.loaded(model, number) is version,
+        response.raw_headers,
+    )
     if not etags.is_known(tag, request_body.header(sent, b"if-none-match")):
         how = _ANSWERS["lines" if form == "geojson" else query.kind]
-        response = await to_thread.run_sync(how, _Asked(version, query, form, services.files), limiter=services.heavy)
+        grid_request = _Asked(version, query, form, services.files)
+        response = await to_thread.run_sync(how, grid_request, limiter=services.heavy_threads)
         response.headers.update(headers)
         kept = replace(kept, headers=response.raw_headers, body=bytes(response.body))
-    services.kept.keep(kept)
+    services.response_cache.keep(kept)
     return response
-
-
-class CachedGrids:
-    """The endpoint, see `edge.Endpoint`, for grids that are kept; it leaves all others to the app."""
-
-    def __init__(self, app: FastAPI) -> None:
-        """For the app whose lifespan makes the services."""
-        self._state = app.state
-
-    async def __call__(self, scope: Scope, headers: Headers, _: Receive) -> Answer | None:
-        """The answer, if there is one."""
-        services: Services = self._state.services
-        kept = services.kept.find(_question(scope, headers))
-        if kept is None:
-            return None
-        known = headers.get(b"if-none-match")
-        if known is not None and etags.is_known(kept.tag, known.decode("latin-1")):
-            return Answer(304, kept.short, b"")
-        return None if kept.headers is None else Answer(200, kept.headers, kept.body)
-
-
-def _question(scope: Scope, headers: Headers) -> Question:
-    return scope["query_string"], headers.get(b"accept", b"")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from service.api.jobs.requests import GeneratedData, TrainRequest
 from service.api.jobs.submission import NewJob, SubmissionDep
 from service.api.jobs.views import JobView, ValidationView
 from service.api.jobs.waiting import Wait, WaitDep
-from service.errors import NothingKept, VersionBroken
+from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Page
 from service.http.patterns import JOB_ID_PATTERN
@@ -95,7 +95,7 @@ async def show_job(
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobPath, services: ServicesDep) -> None:
     """Forgets a job that has ended, and what is kept with it. The version that it published stays, with its points."""
-    await to_thread.run_sync(services.job_queue.delete, job_id, limiter=services.writes)
+    await to_thread.run_sync(services.job_queue.delete, job_id, limiter=services.write_threads)
 
 
 _STOPPING: dict[str, Any] = {
@@ -107,14 +107,14 @@ _STOPPING: dict[str, Any] = {
 @router.post("/jobs/{job_id}/cancel", **_STOPPING)
 async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
     """Ends a job for good; a training stops within a tenth of a second. Weights that it kept stay with it."""
-    await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.writes)
+    await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
 @router.post("/jobs/{job_id}/pause", **_STOPPING)
 async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
     """Stops a job until it is resumed; others take its turn meanwhile."""
-    await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.writes)
+    await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
@@ -129,7 +129,7 @@ async def _stopped(job_id: str, response: Response, services: Services, wait: Wa
 @router.post("/jobs/{job_id}/resume", response_model=JobView)
 async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> JobView:
     """Has a paused job go on from where it stopped, when its turn comes."""
-    await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.writes)
+    await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.write_threads)
     return JobView.of(await wait.for_job(job_id))
 
 
@@ -145,10 +145,10 @@ async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> Ch
     for _ in range(2):  # a training that goes on may just have put a newer file in its place
         job = await to_thread.run_sync(services.store.jobs.get, job_id)
         if job.status.checkpoint is None:
-            raise NothingKept(_why_nothing_is_kept(job))
+            raise NoCheckpoint(_why_nothing_is_kept(job))
         with suppress(VersionBroken):
             return await checkpoint_download(services, job.status.checkpoint, filename=f"{job.model}-{job.id}.pth")
-    raise NothingKept("Its file cannot be read.")
+    raise NoCheckpoint("Its file cannot be read.")
 
 
 def _why_nothing_is_kept(job: Job) -> str:

@@ -35,7 +35,7 @@ class Submission:
         """Puts a job in the queue and answers with it, or with that which does it already, or with what it would be."""
         if self._validate_only:
             return await to_thread.run_sync(self._validate, make)
-        made, job_id = await to_thread.run_sync(self._submit, make, limiter=self._services.writes)
+        made, job_id = await to_thread.run_sync(self._submit, make, limiter=self._services.write_threads)
         if job_id != made:
             self._response.headers["Idempotency-Replayed"] = "true"
         self._response.headers["Location"] = f"/jobs/{job_id}"

@@ -35,9 +35,9 @@ class Wait:
             JobNotFound: the job does not exist.
         """
         services = self.services
-        if self.wait_s is not None and services.waits.available_tokens >= 1:
+        if self.wait_s is not None and services.waiting_requests.available_tokens >= 1:
             self.response.headers["Preference-Applied"] = f"wait={self.wait_s}"
-            async with services.waits:
+            async with services.waiting_requests:
                 job = await self._wait(job_id, until, time.monotonic() + self.wait_s)
         else:
             job = await to_thread.run_sync(services.job, job_id)

@@ -1,120 +1,85 @@
-"""The brief question: a few points in JSON for a small network, and nothing else asked. It is what most requests are.
+"""The fast path of `POST /predict`: few points as JSON, for a small network, without options. Most requests are such.
 
-At that size each call and each object is a noticeable part of the whole, so that it is done in as few steps as can be,
-without the parts that all other requests share. What is in any way unusual goes on to the edge and to `predictions`,
-whose answers are the same, and whose schema says what is wrong.
+At this size each call and each object is a noticeable share of the whole. Any other request is left to
+`PredictEndpoint`, which gives the same answers and says what is wrong with a request.
 """
-
-from time import perf_counter
 
 import msgspec
 import orjson
 from fastapi import FastAPI
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from models.inference import scalar_codegen
 from service.api.deps import Services
 from service.http.metrics import Metrics
-from service.http.middleware import Middleware
+from service.http.middleware import RawResponse
+from service.http.request_body import Headers
 from service.settings import Settings
 
-MOST_BYTES = 2_000
-"""Longest body that is looked at."""
+MAX_BYTES = 2_000
+"""Longest body that is tried."""
 
-ROUTE = ("POST", "/predict")
-
-USUAL_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
-USUAL_ACCEPTS = frozenset({None, b"*/*", b"application/json", b"application/json, text/plain, */*"})
-"""Those of common clients, of which it takes no parsing to see that JSON is wanted."""
-
-UNUSUAL = frozenset({b"content-encoding", b"x-request-id"})
-"""Headers that the edge sees to."""
+CONTENT_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
+ACCEPTS = frozenset({None, b"*/*", b"application/json", b"application/json, text/plain, */*"})
+"""Values of common clients that mean JSON without any parsing."""
 
 
-class Question(msgspec.Struct, forbid_unknown_fields=True):
-    """The fields of `PredictRequest` that such a body has, and their types; their bounds are not looked at."""
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of a `PredictRequest` without options. Types are checked; bounds are not."""
 
     model: str
     points: list[list[float]]
     version: int | None = None
 
 
-_decoded = msgspec.json.Decoder(Question).decode
-
-_TYPE = (b"content-type", b"application/json")
+_decode = msgspec.json.Decoder(_Request).decode
 
 
-class FastPath:
-    """The outermost ASGI application: answers brief questions for `app`, and leaves all else to the edge around it."""
+class PredictFastPath:
+    """See `middleware.FastPath`."""
 
-    def __init__(self, edge: Middleware, app: FastAPI, metrics: Metrics, settings: Settings) -> None:
-        self._edge = edge
+    def __init__(self, app: FastAPI, metrics: Metrics, settings: Settings) -> None:
+        """`app` is the app whose lifespan makes the services."""
         self._state = app.state
         self._metrics = metrics
-        self._most_bytes = min(MOST_BYTES, settings.max_body_bytes)
-        self._most_points = settings.max_points_per_request
+        self._max_bytes = min(MAX_BYTES, settings.max_body_bytes)
+        self._max_points = min(scalar_codegen.MOST_POINTS, settings.max_points_per_request)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        if scope["type"] != "http" or (scope["method"], scope["path"]) != ROUTE:
-            await self._edge(scope, receive, send)
-            return
-        began = perf_counter()
-        headers = dict(scope["headers"])
-        if (
-            headers.get(b"content-type") not in USUAL_TYPES
-            or headers.get(b"accept") not in USUAL_ACCEPTS
-            or not UNUSUAL.isdisjoint(headers)
-            or len(headers) != len(scope["headers"])  # one of them stands there twice
-            or scope["query_string"]
-        ):
-            await self._edge(scope, receive, send)
-            return
-        message = await receive()
-        content = None
-        if not message.get("more_body", True) and len(message["body"]) <= self._most_bytes:
-            content = self._answer(message["body"])
-        if content is None:
-            await self._edge(scope, _from(message, receive), send)
-            return
-        fields = [_TYPE, (b"content-length", b"%d" % len(content)), (b"x-request-id", self._edge.new_id())]
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
-        await send({"type": "http.response.body", "body": content})
-        self._metrics.observe(ROUTE, 200, perf_counter() - began)
+    def accepts(self, scope: Scope, headers: Headers) -> bool:
+        """Whether the request has an uncompressed JSON body, wants JSON, and has no query."""
+        return (
+            headers.get(b"content-type") in CONTENT_TYPES
+            and headers.get(b"accept") in ACCEPTS
+            and b"content-encoding" not in headers
+            and not scope["query_string"]
+        )
 
-    def _answer(self, body: bytes) -> bytes | None:
-        """The answer's body, or None if this is no such question, or its model is not known."""
+    def respond(self, body: bytes) -> RawResponse | None:
+        """The response, or None if the body is any other request or its model is not loaded."""
+        if len(body) > self._max_bytes:
+            return None
         try:
-            question = _decoded(body)
+            request = _decode(body)
             services: Services = self._state.services
-            version = services.registry.loaded(question.model, question.version)
-            points = question.points
-            if version is None or not 0 < len(points) <= self._most_points:
+            version = services.registry.loaded(request.model, request.version)
+            points = request.points
+            if version is None or not 0 < len(points) <= self._max_points:
                 return None
-            function = scalar_codegen.function(version.plan)
-            if function is None or len(points) > scalar_codegen.MOST_POINTS:
+            probabilities = scalar_codegen.function(version.plan)
+            if probabilities is None:
                 return None
-            prob_NK = [function(*x_D) for x_D in points]
+            prob_NK = [probabilities(*x_D) for x_D in points]
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, OverflowError):
             return None
         self._metrics.points += len(points)
         classes = version.card.classes
-        return orjson.dumps(
+        content = orjson.dumps(
             {
-                "model": question.model,
+                "model": request.model,
                 "version": version.published.version,
                 "classes": classes,
                 "labels": [classes[prob_K.index(max(prob_K))] for prob_K in prob_NK],
                 "probabilities": prob_NK,
             }
         )
-
-
-def _from(message: Message, receive: Receive) -> Receive:
-    """What gives that message again, and then what follows it."""
-    messages = [message]
-
-    async def receive_from() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return receive_from
+        return RawResponse.ok(b"application/json", content)

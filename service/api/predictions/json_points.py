@@ -1,65 +1,66 @@
-"""Points out of large JSON bodies, without a Python object for each number and without holding others up.
+"""Points of large JSON bodies, read without a Python object per number and without holding up other threads.
 
-What is well-formed is read here. Of all else the schema says what is wrong, or reads it after all: here nothing is
-refused.
+Nothing is rejected here. A body that does not have the usual form is left to the schema, which reads it or says what is
+wrong with it.
 """
 
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import orjson
 import simdjson
 
 from models.datasets import DoubleArray, FloatArray
 from models.limits import MAX_COORDINATE, MAX_FEATURES
 
-WORTHWHILE_BYTES = 2_000
-"""Length of a body from which this is the faster way."""
+MIN_BYTES = 2_000
+"""Length of a body from which this is faster than the schema."""
 
 PIECE_BYTES = 2**16
-"""About what is parsed at a time, in a fraction of a millisecond, after which other threads may take their turn."""
+"""Approximate length of the text that is parsed at a time: a fraction of a millisecond, then other threads may run."""
 
-MOST_FIELD_BYTES = 2_000
-"""Most bytes beside the points: other fields are short, and what else stands there is for the schema to count."""
+MAX_OTHER_BYTES = 2_000
+"""Most bytes besides the points. Other fields are short; longer text is left to the schema, which bounds its values."""
 
-_MARK = orjson.dumps(os.urandom(8).hex())  # stands for the points in the text without them; nobody can guess it
+MARK = os.urandom(8).hex()
+"""Stands for the points in the text without them. It is random, so that no client can send it."""
+
+_MARK_JSON = f'"{MARK}"'.encode()
 _POINTS = re.compile(rb'"points"[ \t\r\n]*:[ \t\r\n]*\[')
 _CLOSING = re.compile(rb"\][ \t\r\n]+\]")
 _ALL_BUT_MARKS = bytes(set(range(256)) - set(b"[],{}"))
 
 
-def read(text: bytes) -> tuple[dict[str, Any], FloatArray] | None:
-    """The fields of an object but `points`, and those as float32 (N, D); None if the schema is to decide."""
+def split(text: bytes) -> tuple[bytes, FloatArray] | None:
+    """The text with `MARK` in place of its points, and the points as float32 (N, D); None to leave it to the schema.
+
+    The caller checks that the text is an object whose field `points` is `MARK`: the points may be in another value.
+    """
     found = _POINTS.search(text)
     if found is None:
         return None
     start = found.end() - 1
     end = _end(text, start)
-    if end < 0 or len(text) - (end - start) > MOST_FIELD_BYTES:
+    if end < 0 or len(text) - (end - start) > MAX_OTHER_BYTES:
+        return None
+    rows = text[start + 1 : end].rstrip(b" \t\r\n")
+    row = rows[: rows.find(b"]") + 1].translate(None, _ALL_BUT_MARKS)
+    features = len(row) - 1  # the brackets and commas of a row: one comma less than numbers, and two brackets
+    if row != b"[" + b"," * (features - 1) + b"]" or features > MAX_FEATURES:
         return None
     try:
-        fields = orjson.loads(_MARK.join([text[:start], text[end + 1 :]]))
-        if type(fields) is not dict or fields.pop("points", None) != orjson.loads(_MARK):  # they stand somewhere else
-            return None
-        rows = text[start + 1 : end].rstrip(b" \t\r\n")
-        row = rows[: rows.find(b"]") + 1].translate(None, _ALL_BUT_MARKS)
-        features = len(row) - 1  # a comma fewer than numbers, and two brackets
-        if row != b"[" + b"," * (features - 1) + b"]" or features > MAX_FEATURES:
-            return None
         flat = np.concatenate([_numbers(piece, row, features) for piece in _pieces(rows)])
-    except (ValueError, TypeError, RuntimeError):  # the last by simdjson, for lists that are nested too deep
+    except (ValueError, TypeError, RuntimeError):  # simdjson raises RuntimeError for lists that are nested too deeply
         return None
     if not np.abs(flat).max() <= MAX_COORDINATE:
         return None
-    return fields, flat.astype(np.float32).reshape(-1, features)
+    return _MARK_JSON.join([text[:start], text[end + 1 :]]), flat.astype(np.float32).reshape(-1, features)
 
 
 def _end(text: bytes, start: int) -> int:
-    """Where the list of rows that begins at `start` has its last bracket, or -1."""
-    end = text.rfind(b"]]", start)  # from behind, where it mostly is
+    """The position of the last bracket of the list of rows that begins at `start`, or -1."""
+    end = text.rfind(b"]]", start)  # searched from the end of the text, where it is in most bodies
     if end >= 0:
         return end + 1
     spaced = _CLOSING.search(text, start)
@@ -67,7 +68,7 @@ def _end(text: bytes, start: int) -> int:
 
 
 def _pieces(rows: bytes) -> Iterator[bytes]:
-    """The text of rows in pieces of whole rows, each ending in a bracket; all but the first begin with a comma."""
+    """The text of the rows in pieces of whole rows. Each piece begins with a comma and ends with a bracket."""
     start = 0
     while start < len(rows):
         end = rows.find(b"]", start + PIECE_BYTES) + 1 or len(rows)
@@ -76,12 +77,12 @@ def _pieces(rows: bytes) -> Iterator[bytes]:
 
 
 def _numbers(piece: bytes, row: bytes, features: int) -> DoubleArray:
-    """The numbers of a piece. `row` is what each row has of brackets and commas.
+    """The numbers of a piece. `row` is the brackets and commas of each row.
 
-    simdjson flattens lists without a word about their lengths; the brackets and commas of the text tell them.
+    simdjson flattens nested lists without checking their lengths, so the brackets and commas of the text are checked.
 
     Raises:
-        ValueError, TypeError, RuntimeError: it is not made of such rows of numbers.
+        ValueError, TypeError, RuntimeError: the piece is not made of such rows of numbers.
     """
     parsed = simdjson.Parser().parse(b"[" + piece.lstrip(b" \t\r\n").removeprefix(b",") + b"]")
     if not isinstance(parsed, simdjson.Array):

@@ -1,4 +1,4 @@
-"""What `POST /predict` is asked, in whichever form it comes."""
+"""Requests of `POST /predict`: their schemas, and how JSON, `.npy` and Arrow bodies are read into one form."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,73 +28,84 @@ Threshold = Annotated[
     Field(
         ge=1e-6,
         le=1 - 1e-6,
-        description="Of two classes, the probability of the second above which a point gets its label; else 0.5.",
+        description="For two classes: a point gets the second label if its probability is above the threshold. "
+        "Default 0.5.",
     ),
 ]
 Margin = Annotated[
-    bool, Field(description="Also how much more probable each point's class is than the likeliest other: `margins`.")
+    bool,
+    Field(description="Also return `margins`: the probability of each label less that of the likeliest other class."),
 ]
 
 Nearest = Annotated[
     bool,
     Field(
-        description="Of points in the plane, at most 1,000, also `nearest`: for each the nearest point that is given "
-        "another label, its distance, and a distance within which there is proven to be none."
+        description="Also return `nearest`, for at most 1,000 points of two coordinates: for each point the nearest "
+        "point with another label, its distance, and a distance within which there is provably none."
     ),
 ]
 
 
-class PredictFields(Body):
-    """Who is to answer, and what."""
+class PredictOptions(Body):
+    """Which version answers, and with what."""
 
     model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The latest, if not given.")
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="Default: the latest.")
     threshold: Threshold = None
     parts: list[Part] | None = Field(
         None,
         alias="return",
         min_length=1,
         max_length=3,
-        description="What to answer for each point; labels and probabilities if not given.",
+        description="What to return for each point. Default: labels and probabilities.",
     )
     margin: Margin = False
     nearest: Nearest = False
 
 
-class PredictRequest(PredictFields):
-    """Points to put on one side of the line or the other."""
+class PredictRequest(PredictOptions):
+    """The points to classify, and how."""
 
     points: Rows = Field(
-        description="N points of as many coordinates as the model was trained on; computed in float32.",
+        description="N points with as many coordinates as the model was trained on; computed in float32.",
         examples=[[[0.5, -0.25], [2.0, 1.0]]],
     )
 
 
+class _MarkedRequest(PredictOptions):
+    """A request whose points have been read already; see `json_points.split`."""
+
+    points: str
+
+
 class ArrayQuery(BaseModel):
-    """The same for a body that is an array, and has no room for it."""
+    """The options of a request whose body is an array, as query parameters."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(None, pattern=NAME_PATTERN, description="For a body that is no JSON, and needed there.")
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The same; the latest, if not given.")
+    model: str | None = Field(None, pattern=NAME_PATTERN, description="Required if the body is not JSON.")
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="If the body is not JSON. Default: the latest.")
     threshold: Threshold = None
     parts: str | None = Field(
         None,
         alias="return",
         pattern=PARTS_PATTERN,
-        description="What to answer for each point, with commas between; an `.npy` holds one of them.",
+        description="What to return for each point, separated by commas; an `.npy` response holds one of them.",
     )
     margin: Margin = False
     nearest: Nearest = False
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request.
+class ParsedRequest:
+    """A request, in whichever format it came.
 
     Attributes:
-        parts: what to answer for each point; None leaves it to the form of the answer.
-        margin: whether the margins are wanted too.
+        version: None for the latest.
+        points: float32 (N, D).
+        prediction: what to compute.
+        parts: what to return for each point; None for the default of the response's format.
+        margin: whether to return the margins.
     """
 
     model: str
@@ -105,64 +116,66 @@ class Asked:
     margin: bool
 
 
-def read(media_type: str, body: bytes, query: bytes, *, max_points: int) -> Asked:
-    """The request that a body and a query make.
+def parse(media_type: str, body: bytes, query: bytes, *, max_points: int) -> ParsedRequest:
+    """Reads a request from its body and its query.
 
     Raises:
-        UnsupportedMediaType: it is a body of another kind.
-        RequestValidationError, InvalidInput: something in it is not as it should be.
+        UnsupportedMediaType: no request has a body of this type.
+        RequestValidationError, InvalidInput: a part of the request is invalid.
     """
-    reader = _READERS.get(media_type)
-    if reader is None:
-        raise UnsupportedMediaType(f"Send the points with one of Content-Type: {', '.join(_READERS)}.")
-    return reader(body, query, max_points)
+    parse_body = _PARSERS.get(media_type)
+    if parse_body is None:
+        raise UnsupportedMediaType(f"Send the points with Content-Type: {' or '.join(_PARSERS)}.")
+    return parse_body(body, query, max_points)
 
 
-def _json(body: bytes, query: bytes, max_points: int) -> Asked:
-    for name in query_parameters.parameters(query) if query else ():
-        raise InvalidInput(name, "belongs into the body, when that is JSON")
-    fields, points = _fields_and_points(body)
+def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
+    for name in query_parameters.parse(query) if query else ():
+        raise InvalidInput(name, "must be in the JSON body")
+    options, points = _options_and_points(body)
     if len(points) > max_points:
-        raise InvalidInput("points", f"at most {max_points:,} points in one request")
-    points = points_array(points) if isinstance(points, list) else points
-    return _asked(fields, fields.model, points, fields.parts)
+        raise InvalidInput("points", f"must be at most {max_points:,} points in one request")
+    return _parsed(options, options.model, points_array(points) if isinstance(points, list) else points, options.parts)
 
 
-def _fields_and_points(body: bytes) -> tuple[PredictFields, FloatArray | list[list[float]]]:
-    if len(body) >= json_points.WORTHWHILE_BYTES:
-        found = json_points.read(body)
+def _options_and_points(body: bytes) -> tuple[PredictOptions, FloatArray | list[list[float]]]:
+    if len(body) >= json_points.MIN_BYTES:
+        found = json_points.split(body)
         if found is not None:
-            with suppress(ValidationError):  # of which the whole schema says all
-                return PredictFields.model_validate(found[0]), found[1]
+            with suppress(ValidationError):  # the schema of the whole body says what is wrong
+                options = _MarkedRequest.model_validate_json(found[0])
+                if options.points == json_points.MARK:
+                    return options, found[1]
     request = request_body.validated(body, PredictRequest)
     return request, request.points
 
 
-def _array(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], Asked]:
-    def reader(body: bytes, query: bytes, max_points: int) -> Asked:
+def _array_parser(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], ParsedRequest]:
+    def parse_array(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
         try:
-            asked = ArrayQuery.model_validate(query_parameters.parameters(query))
+            options = ArrayQuery.model_validate(query_parameters.parse(query))
         except ValidationError as error:
-            raise request_body.invalid(error) from None
-        if asked.model is None:
-            raise InvalidInput("model", "must be given as ?model= when the body is an array")
-        parts = asked.parts.split(",") if asked.parts else None
+            raise request_body.request_error(error) from None
+        if options.model is None:
+            raise InvalidInput("model", "is required in the query, as ?model=NAME, when the body is an array")
         points = decode(body, max_points=max_points)
-        return _asked(asked, asked.model, points, parts)
+        return _parsed(options, options.model, points, options.parts.split(",") if options.parts else None)
 
-    return reader
+    return parse_array
 
 
-def _asked(fields: PredictFields | ArrayQuery, model: str, points: FloatArray, parts: Sequence[str] | None) -> Asked:
+def _parsed(
+    options: PredictOptions | ArrayQuery, model: str, points: FloatArray, parts: Sequence[str] | None
+) -> ParsedRequest:
     prediction = PredictionRequest(
-        threshold=fields.threshold, logits=parts is not None and "logits" in parts, nearest=fields.nearest
+        threshold=options.threshold, logits=parts is not None and "logits" in parts, nearest=options.nearest
     )
     chosen = cast(tuple[Part, ...], tuple(parts)) if parts else None
-    return Asked(model, fields.version, points, prediction, chosen, fields.margin)
+    return ParsedRequest(model, options.version, points, prediction, chosen, options.margin)
 
 
-_READERS: dict[str, Callable[[bytes, bytes, int], Asked]] = {
-    request_body.JSON: _json,
-    npy.MEDIA_TYPE: _array(npy.decode_points),
-    arrow.MEDIA_TYPE: _array(arrow.decode_points),
+_PARSERS: dict[str, Callable[[bytes, bytes, int], ParsedRequest]] = {
+    request_body.JSON: _parse_json,
+    npy.MEDIA_TYPE: _array_parser(npy.decode_points),
+    arrow.MEDIA_TYPE: _array_parser(arrow.decode_points),
 }

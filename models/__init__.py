@@ -8,7 +8,7 @@ Glossary
     reference   the same by plain torch.
     standing    where trainings that were stopped go on from, with the network's ``state_dict`` by then.
     checkpoint  a network's ``state_dict`` on disk, beside a card that says how it came to be.
-    enclosure   what a network's outputs lie within on a whole box of points, by proof.
+    certified bounds    what a network's outputs provably lie within on a whole box of points.
     logit       a network's raw output. One per point for two classes (the log odds of the second), else one per class.
 
 Dimension letters, at the end of array names

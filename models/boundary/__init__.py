@@ -1,1 +1,5 @@
-"""Decision boundaries: grids, contours, hidden space."""
+"""Decision boundaries: responses on grids and curves, boundary lines, slices, hidden spaces, certified labels.
+
+Everything here evaluates a `models.networks.plans.Plan`. Forward passes belong in `models.inference`; pictures, files
+and requests belong in `service`.
+"""

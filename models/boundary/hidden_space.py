@@ -1,4 +1,4 @@
-"""How a network bends the plane: the image of a grid under a hidden layer, in two coordinates."""
+"""The hidden space of a network: where a hidden layer maps the cells of a grid, in two coordinates."""
 
 from dataclasses import dataclass
 
@@ -7,43 +7,41 @@ import numpy as np
 from models.boundary import grids, slices
 from models.datasets import DoubleArray, FloatArray
 from models.networks.plans import Plan
-from models.specs import GridSpec, InvalidInput, WarpCoordinates
+from models.specs import GridSpec, HiddenSpaceCoordinates, InvalidInput
 
 BLOCK = 16_384
 """Cells whose activations are held in float64 at a time: 16 MB for 128 units."""
 
 
 @dataclass(frozen=True)
-class Warp:
-    """Where a hidden layer of U units takes each cell of a grid, or of a curve, whose values are (W, 2).
+class HiddenSpaceMap(grids.GridAxes):
+    """Where a hidden layer of U units maps each cell of a grid; for a curve, the values are (W, 2).
 
     Attributes:
-        x_W, y_H: see `grids.Grid`.
         values_HW2: float32 (H, W, 2).
-        coordinates: `first`, the activations of the first two units, or `principal`, the two directions of the U
-            activations along which the cells lie furthest apart.
-        mean_U: float64 (U,), of the activations over the cells; None for `first`, as what follows.
-        components_2U: float64 (2, U), orthonormal: the values are `components_2U @ (activations - mean_U)`. The number
-            of greatest size in each is positive, since a principal direction has no sign of its own.
-        explained_2: float64 (2,), the share of the cells' variance that each accounts for; 0 if they have none.
+        coordinates: `first`, the activations of the first two units, or `principal`, the first two principal
+            components of the activations.
+        mean_U: float64 (U,), the mean activations over the cells. None for `first`, as are the following two.
+        components_2U: float64 (2, U), orthonormal: the values are `components_2U @ (activations - mean_U)`. The entry
+            of greatest size in each is positive, since the sign of a principal component is arbitrary.
+        explained_2: float64 (2,), the share of the variance over the cells that each component explains; 0 if there is
+            no variance.
     """
 
-    x_W: DoubleArray
-    y_H: DoubleArray | None
     values_HW2: FloatArray
-    coordinates: WarpCoordinates
+    coordinates: HiddenSpaceCoordinates
     mean_U: DoubleArray | None = None
     components_2U: DoubleArray | None = None
     explained_2: DoubleArray | None = None
 
 
-def work(plan: Plan, layer: int, cells: int) -> int:
-    """Multiplications of a warp: the network up to the layer, and the covariances of its units."""
-    return cells * (slices.hidden(plan, layer).parameters.size + plan.widths[layer + 1] ** 2)
+def work_per_cell(plan: Plan, layer: int) -> int:
+    """Multiplications for each cell: the network up to the layer, and the covariances of its units."""
+    return slices.hidden(plan, layer).parameters.size + plan.widths[layer + 1] ** 2
 
 
-def warped(plan: Plan, spec: GridSpec, layer: int, coordinates: WarpCoordinates | None) -> Warp:
-    """The image of a grid under a hidden layer; in principal coordinates by default if it has more than two units.
+def map_grid(plan: Plan, spec: GridSpec, layer: int, coordinates: HiddenSpaceCoordinates | None) -> HiddenSpaceMap:
+    """Maps a grid by a hidden layer, by default into principal coordinates if the layer has more than two units.
 
     Raises:
         InvalidInput: the layer has fewer than two units; see also `grids.evaluate`.
@@ -53,23 +51,16 @@ def warped(plan: Plan, spec: GridSpec, layer: int, coordinates: WarpCoordinates 
         raise InvalidInput("warp", "must be a layer of at least 2 units, this one has 1")
     outputs = grids.outputs(slices.hidden(plan, layer), spec)
     if (coordinates or ("principal" if units > 2 else "first")) == "first":
-        return Warp(outputs.x_W, outputs.y_H, np.stack([*outputs.values_OHW[:2]], axis=-1), "first")
+        return HiddenSpaceMap(outputs.x_W, outputs.y_H, np.stack([*outputs.values_OHW[:2]], axis=-1), "first")
     activation_UN = outputs.values_OHW.reshape(units, -1)
     mean_U = activation_UN.mean(axis=1, dtype=np.float64)
-    components_2U, explained_2 = _principal(activation_UN, mean_U)
-    values_N2 = np.empty((activation_UN.shape[1], 2), np.float32)
-    for start in range(0, len(values_N2), BLOCK):
-        some = slice(start, start + BLOCK)
-        with np.errstate(over="ignore"):  # answered for below
-            values_N2[some] = (components_2U @ (activation_UN[:, some] - mean_U[:, None])).T
-    if not np.isfinite(values_N2).all():
-        raise InvalidInput("x_max", "this window is too wide for the network: its activations overflow float32")
-    values_HW2 = values_N2.reshape(*outputs.values_OHW.shape[1:], 2)
-    return Warp(outputs.x_W, outputs.y_H, values_HW2, "principal", mean_U, components_2U, explained_2)
+    components_2U, explained_2 = _principal_components(activation_UN, mean_U)
+    values_HW2 = _project(activation_UN, mean_U, components_2U).reshape(*outputs.values_OHW.shape[1:], 2)
+    return HiddenSpaceMap(outputs.x_W, outputs.y_H, values_HW2, "principal", mean_U, components_2U, explained_2)
 
 
-def _principal(activation_UN: FloatArray, mean_U: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-    """The first two principal components (2, U), from the covariances in float64, and their shares of the variance."""
+def _principal_components(activation_UN: FloatArray, mean_U: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """The first two principal components (2, U), from covariances in float64, and their shares of the variance."""
     covariance_UU = np.zeros((len(mean_U), len(mean_U)))
     for start in range(0, activation_UN.shape[1], BLOCK):
         centred_Un = activation_UN[:, start : start + BLOCK] - mean_U[:, None]
@@ -81,3 +72,15 @@ def _principal(activation_UN: FloatArray, mean_U: DoubleArray) -> tuple[DoubleAr
     total = np.trace(covariance_UU)
     explained_2 = np.clip(variance_U[:-3:-1], 0, None) / total if total > 0 else np.zeros(2)
     return np.ascontiguousarray(components_2U), explained_2
+
+
+def _project(activation_UN: FloatArray, mean_U: DoubleArray, components_2U: DoubleArray) -> FloatArray:
+    """The coordinates of each cell along the components: float32 (N, 2)."""
+    values_N2 = np.empty((activation_UN.shape[1], 2), np.float32)
+    for start in range(0, len(values_N2), BLOCK):
+        block = slice(start, start + BLOCK)
+        with np.errstate(over="ignore"):  # checked below
+            values_N2[block] = (components_2U @ (activation_UN[:, block] - mean_U[:, None])).T
+    if not np.isfinite(values_N2).all():
+        raise InvalidInput("x_max", "this window is too wide for the network: its activations overflow float32")
+    return values_N2

@@ -9,9 +9,11 @@ from models.boundary import (
     hidden_space,
     slices,
 )
+from models.boundary.certified import quadtree
+from models.boundary.certified.quadtree import AdaptiveGrid
 from models.boundary.contours import Line
-from models.boundary.grids import AdaptiveGrid, Grid, Outputs
-from models.boundary.hidden_space import Warp
+from models.boundary.grids import Grid, Outputs
+from models.boundary.hidden_space import HiddenSpaceMap
 from models.datasets import FloatArray, Label, LabelledPoints
 from models.limits import (
     MAX_ANSWER_WORK,
@@ -22,9 +24,9 @@ from models.limits import (
 from models.networks.plans import Plan
 from models.specs import (
     GridSpec,
+    HiddenSpaceCoordinates,
     InvalidInput,
     ResponseKind,
-    WarpCoordinates,
 )
 from service.errors import VersionBroken
 from service.jobs import training_data
@@ -127,7 +129,7 @@ class WarpedGrid:
     """The image of a grid under a hidden layer."""
 
     place: Place
-    warp: Warp
+    warp: HiddenSpaceMap
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
     place = placed(version, request)
     classes = version.card.classes
     if request.is_adaptive:
-        return BoundaryGrid(place, grids.labels(place.plan, place.spec), "label", None)
+        return BoundaryGrid(place, quadtree.labels(place.plan, grids.axes_of(place.spec)), "label", None)
     of_one = len(classes) == 2 or request.class_name is not None
     response = request.response or ("probability" if of_one else "label")
     k = _class_index(classes, request.class_name, response)
@@ -204,7 +206,7 @@ def layer_maps(version: LoadedVersion, window: Window, layer: int) -> LayerMaps:
 
 
 def warped_grid(
-    version: LoadedVersion, window: Window, layer: int, coordinates: WarpCoordinates | None = None
+    version: LoadedVersion, window: Window, layer: int, coordinates: HiddenSpaceCoordinates | None = None
 ) -> WarpedGrid:
     """Where a hidden layer takes the cells of a grid, or of a curve.
 
@@ -215,8 +217,8 @@ def warped_grid(
     units = _units("warp", version.plan, layer)
     place = placed(version, window)
     _check_values(units, place.spec.cells)
-    _check_work(place, hidden_space.work(place.plan, layer, 1))
-    return WarpedGrid(place, hidden_space.warped(place.plan, place.spec, layer, coordinates))
+    _check_work(place, hidden_space.work_per_cell(place.plan, layer))
+    return WarpedGrid(place, hidden_space.map_grid(place.plan, place.spec, layer, coordinates))
 
 
 def boundary_lines(
@@ -267,7 +269,7 @@ def placed(version: LoadedVersion, window: Window) -> Place:
     at = tuple(card.middle[d] for d in others) if window.at is None else window.at
     if len(at) != len(others):
         raise InvalidInput("at", f"must have {len(others)} values, one for each feature that is not on an axis")
-    spec = _spec(window, [grids.padded(card.low[d], card.high[d]) for d in axes])
+    spec = _spec(window, [grids.padded_range(card.low[d], card.high[d]) for d in axes])
     rows = spec.height or (max(1, window.width // STRIP) if window.height is None else window.height)
     if spec.is_curve and (not 1 <= rows <= MAX_RESOLUTION or rows * spec.width > MAX_GRID_CELLS):
         raise InvalidInput("resolution", f"each 1 to {MAX_RESOLUTION:,}, and at most {MAX_GRID_CELLS:,} cells in all")

@@ -101,9 +101,9 @@ def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest
         raise InvalidInput("nearest", f"is for points in the plane, this model's have {version.plan.features} features")
     if len(xy_ND) > MAX_NEAREST_POINTS:
         raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points at once: each takes a search")
-    window = [grids.padded(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
+    window = [grids.padded_range(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
     radius = math.hypot(*(high - low for low, high in window))
-    most = nearest_change.most_points(version.plan)
+    most = nearest_change.max_points(version.plan)
     if len(xy_ND) > most:
         limit = f"at most {most:,} points at once for a network of this size" if most else "the network is too large"
         raise InvalidInput("nearest", limit)

@@ -57,7 +57,7 @@ class Scene:
         """
         points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
-        x, y = (grids.padded(*ends) for ends in zip(low, high, strict=True))
+        x, y = (grids.padded_range(*ends) for ends in zip(low, high, strict=True))
         return cls(layout(NetworkSpec(**job.spec.network), 2, len(points.classes)), points.classes, x, y)
 
     def require(self, cells: int) -> None:

@@ -1,23 +1,24 @@
-"""Sound enclosures of a network's outputs on boxes, so that one look can tell the label of many points at once.
+"""Certified bounds of a network's outputs on boxes: one evaluation can prove the label of all points of a box.
 
-Forward linear relaxation (affine arithmetic: Stolfi and de Figueiredo 1997; for networks: Singh et al. 2018, "Fast and
-effective robustness certification"). Every value in the network is held, on a box, as
+The method is forward linear relaxation by affine arithmetic (Stolfi and de Figueiredo 1997; for networks: Singh et al.
+2018, "Fast and effective robustness certification"). On a box, every value in the network lies within
 
-    centre + the sum over coordinates d of reach_d t_d, plus or minus radius,   t_d = (x_d - mid_d) / half_d in [-1, 1]
+    centre + the sum over coordinates d of coef_d t_d, plus or minus radius,   t_d = (x_d - mid_d) / half_d in [-1, 1]
 
-A dense layer maps centres and reaches exactly, radii by the absolute weights; an activation becomes a line and a radius
-(`models.boundary.certified.relaxations`).
+A dense layer maps centres and coefficients exactly, and radii by the absolute weights. An activation is replaced by a
+line and a radius (`models.boundary.certified.relaxations`).
 
-What is enclosed is the answer *as computed*, in float32, by `models.inference.numpy_forward` or the kernel:
-    - a point is enclosed with what it becomes when it is cast to float32;
-    - a sum of n products in any order errs by gamma_n = n u / (1 - n u) of the sum of their sizes, u = 2^-24 (Higham,
-      Accuracy and Stability of Numerical Algorithms, 2002, section 3.1);
-    - activations are approximations, see `models.boundary.certified.relaxations.ERRORS`.
+The bounds hold for the outputs *as computed* in float32, by `models.inference.numpy_forward` or the kernel. They cover:
+    - the rounding of a point's coordinates to float32;
+    - the rounding of sums: a sum of n products, in any order, has an error of at most gamma_n = n u / (1 - n u) times
+      the sum of their absolute values, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
+      section 3.1);
+    - the approximation of activations in float32, by the error bounds that the relaxations add.
 
-float64, in which all this is reckoned, adds a billionth of that, which the constants leave room for. Where float32 may
-overflow, nothing is proven.
+The bounds themselves are computed in float64, whose rounding is a billionth of that; the constants leave room for it.
+Where float32 may overflow, nothing is proven.
 
-Dimension letters beyond those of `models`: M boxes, I values of a layer, S a centre and its reaches (1 + D).
+Dimension letters beyond those of `models`: M boxes, I values of a layer, S a centre and its coefficients (1 + D).
 """
 
 from collections.abc import Iterator
@@ -26,21 +27,21 @@ from typing import Any
 
 import numpy as np
 
-from models.boundary.certified.relaxations import DOUBLE, line
+from models.boundary.certified.relaxations import DOUBLE, linear_relaxation
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.inference import dispatch, numpy_forward
 from models.networks.plans import Dense, Plan
 from models.specs import Activation
 
 DECISION_SLACK = 2e-6
-"""How far logits must be apart, or from the level, for a label taken from float32 probabilities to be sure: these have
-relative errors below 4e-7, and what differs less may become equal."""
+"""Least difference between logits, or between a logit and the level, that proves a label. Labels are taken from float32
+probabilities, whose relative errors are below 4e-7: those of closer logits may be equal."""
 
 BLOCK_VALUES = 2**15
-"""Centres and reaches of a layer that are worked on at once: a few hundred KiB, which stay in the processor's cache."""
+"""Centres and coefficients of a layer that are computed at once: a few hundred KiB, which stay in the CPU cache."""
 
-LEAST_BOXES = 128
-"""Boxes worked on at once at least: with fewer, products of matrices are slow. Of 1,024 neurons, 3 MiB."""
+MIN_BLOCK_BOXES = 128
+"""Least number of boxes that are computed at once: matrix products of fewer are slow. 3 MiB for 1,024 neurons."""
 
 _UNIT = 2.0**-24 * (1 + 1e-6)
 _TINY = 1e-37  # a product that underflows float32 loses less
@@ -49,144 +50,152 @@ _SAFE = 1e38  # sums up to here do not overflow float32
 
 @dataclass(frozen=True)
 class CertifiedBounds:
-    """Outputs of a plan on boxes: centre + reach . (x - mid) / half, plus or minus radius; float64.
+    """Bounds of a plan's outputs on boxes: centre + coef . (x - mid) / half, plus or minus radius; all float64.
 
-    A radius is infinite or NaN where nothing is known.
+    The radius is infinite or NaN where nothing is proven.
 
     Attributes:
-        mid_DM, half_DM: the boxes, float32 roundings of their points included.
-        centre_OM, reach_ODM, radius_OM: the outputs.
+        mid_DM, half_DM: midpoints and half-widths of the boxes, which include the float32 roundings of their points.
+        centre_OM, coef_ODM, radius_OM: see above, for each output.
     """
 
     mid_DM: DoubleArray
     half_DM: DoubleArray
     centre_OM: DoubleArray
-    reach_ODM: DoubleArray
+    coef_ODM: DoubleArray
     radius_OM: DoubleArray
 
     def margin(self, k: int | IntArray, level: float) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-        """By how much class k leads each other class: centres (R, M), reaches (R, D, M) and radii (R, M) of R rivals.
+        """Bounds of the margin of class k over each of R rivals: centres (R, M), coefficients (R, D, M), radii (R, M).
 
-        `k` may differ from box to box (M,). With one output the only rival is the other class, and the lead is the
-        logit's distance from `level`; with several, the row of k itself leads by infinity.
+        `k` may differ from box to box (M,). With one output, the only rival is the other class, and the margin is the
+        distance of the logit from `level`. With several, all classes are rivals; the margin of k over itself is
+        infinite.
         """
         if len(self.centre_OM) == 1:
             sign_M = np.where(k, 1.0, -1.0)
-            return sign_M * (self.centre_OM - level), sign_M * self.reach_ODM, self.radius_OM + DECISION_SLACK
+            return sign_M * (self.centre_OM - level), sign_M * self.coef_ODM, self.radius_OM + DECISION_SLACK
         at = np.broadcast_to(k, self.centre_OM.shape[1:])
         boxes = np.arange(len(at))
         centre_OM = self.centre_OM[at, boxes] - self.centre_OM
         centre_OM[at, boxes] = np.inf
-        reach_ODM = self.reach_ODM[at, :, boxes].T - self.reach_ODM
-        return centre_OM, reach_ODM, self.radius_OM[at, boxes] + self.radius_OM + DECISION_SLACK
+        coef_ODM = self.coef_ODM[at, :, boxes].T - self.coef_ODM
+        return centre_OM, coef_ODM, self.radius_OM[at, boxes] + self.radius_OM + DECISION_SLACK
 
 
-def enclose(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> CertifiedBounds:
-    """The outputs on boxes from `low_MD` to `high_MD`, data units. About (D + 2) P multiplications for each box."""
+def output_bounds(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> CertifiedBounds:
+    """Bounds of the outputs on boxes from `low_MD` to `high_MD`, in data units.
+
+    It takes about (D + 2) P multiplications for each box.
+    """
     blocks = list(_in_blocks(plan, low_MD, high_MD))
     if len(blocks) == 1:
         return blocks[0]
     return CertifiedBounds(
-        *(np.concatenate([vars(part)[name] for part in blocks], axis=-1) for name in vars(blocks[0]))
+        *(np.concatenate([vars(block)[name] for block in blocks], axis=-1) for name in vars(blocks[0]))
     )
 
 
-def certain(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray, *, level: float = 0.0) -> IntArray:
-    """The index of the class that every point of a box is proven to get as its label, or -1: int64 (M,).
+def certified_labels(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray, *, level: float = 0.0) -> IntArray:
+    """The class index that every point of a box is proven to have as its label, or -1 if unproven: int64 (M,).
 
-    With one output, class 1 is where the logit is greater than `level`; with several, the greatest decides alone.
-    Memory beyond the answer does not grow with M.
+    With one output, the label is 1 where the logit is greater than `level`; with several, it is the greatest output.
+    Memory beyond the result does not grow with M.
     """
-    return np.concatenate([_decided(enclosure, level) for enclosure in _in_blocks(plan, low_MD, high_MD)])
+    return np.concatenate([_certify(bounds, level) for bounds in _in_blocks(plan, low_MD, high_MD)])
 
 
-def _decided(enclosure: CertifiedBounds, level: float) -> IntArray:
-    centre_OM = enclosure.centre_OM
+def _certify(bounds: CertifiedBounds, level: float) -> IntArray:
+    centre_OM = bounds.centre_OM
     best_M = (centre_OM[0] > level).astype(np.int64) if len(centre_OM) == 1 else centre_OM.argmax(axis=0)
     with np.errstate(all="ignore"):
-        lead_RM, reach_RDM, radius_RM = enclosure.margin(best_M, level)
-        proven_M = (lead_RM > np.abs(reach_RDM).sum(axis=1) + radius_RM).all(axis=0)
+        margin_RM, coef_RDM, radius_RM = bounds.margin(best_M, level)
+        proven_M = (margin_RM > np.abs(coef_RDM).sum(axis=1) + radius_RM).all(axis=0)
     label_M: IntArray = np.where(proven_M, best_M, -1)
     return label_M
 
 
-def labels_at(plan: Plan, xy_ND: FloatArray, *, level: float = 0.0) -> IntArray:
-    """The labels that `certain` speaks of, computed: int64 (N,) for points float32 (N, D).
+def computed_labels(plan: Plan, xy_ND: FloatArray, *, level: float = 0.0) -> IntArray:
+    """The labels of points, float32 (N, D), computed instead of proven: int64 (N,). See `certified_labels`.
 
     Raises:
         InvalidInput: the output of a point overflows float32.
     """
-    level = level if plan.widths[-1] == 1 else 0.0  # of several outputs the greatest decides alone
+    level = level if plan.widths[-1] == 1 else 0.0
     return numpy_forward.predicted(dispatch.probabilities(plan, xy_ND), level=level)
 
 
 def _in_blocks(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Iterator[CertifiedBounds]:
     widest = max(plan.widths) * (1 + plan.features)
-    step = max(LEAST_BOXES, BLOCK_VALUES // widest)
+    step = max(MIN_BLOCK_BOXES, BLOCK_VALUES // widest)
     for start in range(0, max(1, len(low_MD)), step):
-        with np.errstate(all="ignore"):  # what overflows, or is not a number, proves nothing
-            enclosure = _enclose(plan, low_MD[start : start + step].T, high_MD[start : start + step].T)
-        yield enclosure
+        with np.errstate(all="ignore"):  # an overflow or NaN proves nothing
+            bounds = _propagate(plan, low_MD[start : start + step].T, high_MD[start : start + step].T)
+        yield bounds
 
 
 @dataclass(frozen=True)
-class _Form:
-    """Values of a layer on M boxes: `line_ISM` has their centres and, behind them, their reaches along each axis."""
+class _AffineForm:
+    """Values of a layer on M boxes: `line_ISM` holds their centres, then their coefficients for each coordinate."""
 
     line_ISM: DoubleArray
     radius_IM: DoubleArray
 
     @property
-    def spread(self) -> Any:
-        """Half the widths of the ranges of the values: (I, M)."""
+    def deviation(self) -> Any:
+        """The greatest distance of each value from its centre: (I, M)."""
         return np.abs(self.line_ISM[:, 1:]).sum(axis=1) + self.radius_IM
 
 
-def _enclose(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> CertifiedBounds:
+def _propagate(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> CertifiedBounds:
+    """Propagates boxes through the layers."""
     low_DM, high_DM = plan.transform.boxes(low_DM, high_DM)
     mid_DM = low_DM / 2 + high_DM / 2
     half_DM = np.maximum(high_DM - mid_DM, mid_DM - low_DM) * (1 + DOUBLE)
-    axes = range(plan.features)
-    line_DSM = np.zeros((plan.features, 1 + plan.features, mid_DM.shape[1]))
-    line_DSM[:, 0] = mid_DM
-    line_DSM[axes, [1 + d for d in axes]] = half_DM
-    points = form = _Form(line_DSM, np.zeros_like(mid_DM))
+    points = form = _box_form(mid_DM, half_DM)
     safe_M = np.ones(mid_DM.shape[1], bool)
     for layer in plan.layers:
-        into = [(layer, form)]
+        terms = [(layer, form)]
         if plan.skip and layer is plan.layers[-1]:
-            into.append((plan.skip, points))
-        form, layer_safe_M = _sum(into)
+            terms.append((plan.skip, points))
+        form, layer_safe_M = _sum(terms)
         safe_M &= layer_safe_M
         form = _activate(form, layer.activation)
     radius_OM = np.where(safe_M, form.radius_IM, np.inf)
     return CertifiedBounds(mid_DM, half_DM, form.line_ISM[:, 0], form.line_ISM[:, 1:], radius_OM)
 
 
-def _sum(into: list[tuple[Dense, _Form]]) -> tuple[_Form, Any]:
-    """Dense layers added up, without activation, and on which boxes their sums cannot overflow float32."""
-    terms = sum(layer.weight_OI.shape[1] + 2 for layer, _ in into)
-    gamma = terms * _UNIT / (1 - terms * _UNIT)
+def _box_form(mid_DM: DoubleArray, half_DM: DoubleArray) -> _AffineForm:
+    """The coordinates of the points of boxes as affine forms, which are exact."""
+    features, boxes = mid_DM.shape
+    line_DSM = np.zeros((features, 1 + features, boxes))
+    line_DSM[:, 0] = mid_DM
+    line_DSM[range(features), range(1, 1 + features)] = half_DM
+    return _AffineForm(line_DSM, np.zeros_like(mid_DM))
+
+
+def _sum(terms: list[tuple[Dense, _AffineForm]]) -> tuple[_AffineForm, Any]:
+    """The sum of dense layers, without activation, and for which boxes it cannot overflow float32: bool (M,)."""
+    count = sum(layer.weight_OI.shape[1] + 2 for layer, _ in terms)
+    gamma = count * _UNIT / (1 - count * _UNIT)
     line_OSM: Any = 0.0
-    radius_OM: Any = terms * _TINY
-    for layer, form in into:
+    radius_OM: Any = count * _TINY
+    for layer, form in terms:
         weight_OI = layer.weight_OI.astype(np.float64)
-        line_ISM = form.line_ISM
-        columns = line_ISM.shape[1] * line_ISM.shape[2]
-        part_OSM = (weight_OI @ line_ISM.reshape(len(line_ISM), columns)).reshape(len(weight_OI), *line_ISM.shape[1:])
+        part_OSM = np.tensordot(weight_OI, form.line_ISM, axes=1)
         part_OSM[:, 0] += layer.bias_O1
         line_OSM = line_OSM + part_OSM
-        size_IM = np.abs(form.line_ISM[:, 0]) + form.spread
+        size_IM = np.abs(form.line_ISM[:, 0]) + form.deviation
         radius_OM = radius_OM + np.abs(weight_OI) @ (form.radius_IM + gamma * size_IM) + gamma * np.abs(layer.bias_O1)
-    # the radius is gamma times the sizes of the terms, or more
-    return _Form(line_OSM, radius_OM), (radius_OM <= gamma * _SAFE).all(axis=0)
+    # the radius is at least gamma times the sizes of the terms
+    return _AffineForm(line_OSM, radius_OM), (radius_OM <= gamma * _SAFE).all(axis=0)
 
 
-def _activate(form: _Form, activation: Activation) -> _Form:
+def _activate(form: _AffineForm, activation: Activation) -> _AffineForm:
     if activation == "identity":
         return form
-    centre_IM, spread_IM = form.line_ISM[:, 0], form.spread
-    slope_IM, offset_IM, radius_IM = line(activation, centre_IM - spread_IM, centre_IM + spread_IM)
+    centre_IM, deviation_IM = form.line_ISM[:, 0], form.deviation
+    slope_IM, offset_IM, radius_IM = linear_relaxation(activation, centre_IM - deviation_IM, centre_IM + deviation_IM)
     line_ISM = slope_IM[:, None] * form.line_ISM
     line_ISM[:, 0] += offset_IM
-    return _Form(line_ISM, np.abs(slope_IM) * form.radius_IM + radius_IM)
+    return _AffineForm(line_ISM, np.abs(slope_IM) * form.radius_IM + radius_IM)

@@ -1,8 +1,8 @@
-"""Lines that enclose an activation on an interval.
+"""Linear relaxations of activations: a line and a radius that bound an activation f on an interval [l, u].
 
-The line has the slope s of the chord of f on [l, u]; its radius is half the range of f(x) - s x, which l and u and the
-places between them where f' = s decide. Where f' is continuous, the error of interpolation by a chord is at most
-max |f''| (u - l)^2 / 8: on half the interval it is a quarter.
+The slope s of the line is that of the chord from l to u. The radius is half the range of f(x) - s x, whose extrema lie
+at l, at u and at the critical points between them, where f' = s or f has a kink. Where f' is continuous, a chord
+deviates from f by at most max |f''| (u - l)^2 / 8, so halving the interval quarters the radius.
 """
 
 from collections.abc import Callable
@@ -30,21 +30,23 @@ constant. About twice what `models.kernel.functions` states and numpy does; thos
 `_turns` too, 4e-7."""
 
 DOUBLE = 1e-14
-"""Relative error of a handful of float64 operations, generously."""
+"""A generous bound of the relative error of a few float64 operations."""
 
 
-def line(activation: Activation, low: DoubleArray, high: DoubleArray) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-    """Slope, offset and radius of a line within which f, exact and as computed in float32, stays on [low, high]."""
-    function, turns = _ACTIVATIONS[activation]
+def linear_relaxation(
+    activation: Activation, low: DoubleArray, high: DoubleArray
+) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
+    """Slope, offset and radius of a line that f stays within on [low, high], both exact and as computed in float32."""
+    function, critical_points = _ACTIVATIONS[activation]
     at_low, at_high = function(low), function(high)
     slope = np.where(high > low, (at_high - at_low) / (high - low), 0.0)
-    rests = [at_low - slope * low, at_high - slope * high]
-    for turn in turns(slope):
-        x = np.clip(turn, low, high)
-        rests.append(function(x) - slope * x)
-    least, greatest = np.minimum.reduce(rests), np.maximum.reduce(rests)
-    share, constant = ERRORS[activation]
-    error = (share + DOUBLE) * np.maximum(np.abs(at_low), np.abs(at_high)) + constant
+    extrema = [at_low - slope * low, at_high - slope * high]
+    for point in critical_points(slope):
+        x = np.clip(point, low, high)
+        extrema.append(function(x) - slope * x)
+    least, greatest = np.minimum.reduce(extrema), np.maximum.reduce(extrema)
+    relative, absolute = ERRORS[activation]
+    error = (relative + DOUBLE) * np.maximum(np.abs(at_low), np.abs(at_high)) + absolute
     error += DOUBLE * np.abs(slope) * np.maximum(np.abs(low), np.abs(high))
     return slope, (least + greatest) / 2, (greatest - least) / 2 + error
 

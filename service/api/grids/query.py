@@ -13,7 +13,7 @@ from models.limits import (
     MAX_LEVELS,
     MAX_RESOLUTION,
 )
-from models.specs import InvalidInput, ResponseKind, WarpCoordinates
+from models.specs import HiddenSpaceCoordinates, InvalidInput, ResponseKind
 from service.http.content_negotiation import Format
 from service.http.patterns import AXES_PATTERN, RESOLUTION_PATTERN, UNIT_PATTERN
 from service.inference.grids import GridRequest, Window
@@ -94,7 +94,7 @@ class GridQuery(BaseModel):
         le=9_999,
         description="Where a hidden layer, zero-based, takes each cell: two coordinates, as `json` or `npy` (H, W, 2).",
     )
-    coordinates: WarpCoordinates | None = Field(
+    coordinates: HiddenSpaceCoordinates | None = Field(
         None,
         description="Of `warp`: the activations of the `first` two units, or the `principal` components of all, which "
         "is the default for more than two.",

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.specs import ResponseKind, WarpCoordinates
+from models.specs import HiddenSpaceCoordinates, ResponseKind
 from service.inference.grids import BoundaryGrid, Place, WarpedGrid
 from service.registry.registry import LoadedVersion
 from service.render import palette
@@ -48,7 +48,7 @@ class WarpResponse(_Cells):
 
     shape: list[int] = Field(description="H, W and 2; for a curve W and 2.")
     warp: int = Field(description="The hidden layer.")
-    coordinates: WarpCoordinates
+    coordinates: HiddenSpaceCoordinates
     mean: list[float] | None = Field(description="(U,) mean activation of each unit over the cells; null for `first`.")
     components: list[list[float]] | None = Field(
         description="(2, U) the principal directions: values = components (activations - mean). Null for `first`."

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.boundary import grids
-from models.boundary.grids import evaluate, padded, response_of
+from models.boundary.grids import evaluate, padded_range, response_of
 from models.inference import dispatch
 from models.networks.layouts import layout
 from models.networks.modules import build
@@ -28,7 +28,7 @@ def window(width: int, height: int) -> GridSpec:
 
 
 @pytest.mark.parametrize(("width", "height"), [(2, 2), (7, 301), (900, 11), (4_096, 3)])
-def test_a_grid_made_in_blocks_is_one_forward_pass_over_the_mesh(width: int, height: int) -> None:
+def test_a_grid_evaluated_in_blocks_equals_one_forward_pass_over_its_points(width: int, height: int) -> None:
     network, plan = made()
     grid = evaluate(plan, window(width, height), response="probability", class_index=1)
 
@@ -43,7 +43,7 @@ def test_a_grid_made_in_blocks_is_one_forward_pass_over_the_mesh(width: int, hei
     assert grid.values_HW.dtype == np.float32
 
 
-def test_labels_are_the_most_probable_classes_and_logits_go_with_their_class() -> None:
+def test_labels_are_the_most_probable_classes_and_each_class_has_its_own_logit() -> None:
     network, plan = made(classes=3)
     spec = window(20, 10)
     stacked = np.stack([evaluate(plan, spec, response="logit", class_index=k).values_HW for k in range(3)], axis=-1)
@@ -57,18 +57,18 @@ def test_labels_are_the_most_probable_classes_and_logits_go_with_their_class() -
     np.testing.assert_allclose(stacked.reshape(-1, 3), expected.numpy(), atol=1e-5)
 
 
-def test_the_logits_of_two_classes_mirror_each_other() -> None:
+def test_the_logit_of_the_first_of_two_classes_is_the_negative_of_the_second() -> None:
     _, plan = made()
     first, second = (evaluate(plan, window(5, 5), response="logit", class_index=k).values_HW for k in (0, 1))
     np.testing.assert_array_equal(first, -second)
 
 
-def test_the_default_window_is_the_range_of_the_data_and_one_around_it() -> None:
-    assert padded(-4.0, 3.0) == (-5.0, 4.0)
-    assert padded(1e30, 2e30) == (1e30 - 2e24, 2e30 + 2e24)
+def test_the_default_window_is_the_range_of_the_data_with_a_margin_of_one() -> None:
+    assert padded_range(-4.0, 3.0) == (-5.0, 4.0)
+    assert padded_range(1e30, 2e30) == (1e30 - 2e24, 2e30 + 2e24)
 
 
-def test_a_network_of_other_than_two_features_has_no_grid() -> None:
+def test_a_grid_needs_a_network_of_two_features() -> None:
     _, plan = made(features=3)
     with pytest.raises(InvalidInput, match="2 features"):
         evaluate(plan, window(2, 2), response="label", class_index=0)
@@ -87,7 +87,7 @@ def test_a_network_of_other_than_two_features_has_no_grid() -> None:
         ({"width": 2_000, "height": 2_000}, "resolution"),
     ],
 )
-def test_a_grid_out_of_bounds_is_refused_by_the_name_of_the_field(change: dict[str, float], field: str) -> None:
+def test_a_grid_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict[str, float], field: str) -> None:
     good = {"x_min": -1.0, "x_max": 1.0, "y_min": -1.0, "y_max": 1.0, "width": 10, "height": 10}
     with pytest.raises(InvalidInput) as refused:
         GridSpec(**good | change)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.boundary.certified.bounds import certain, labels_at
+from models.boundary.certified.bounds import certified_labels, computed_labels
 from models.boundary.certified.nearest import MAX_BOXES, TOLERANCE, nearest
 from models.datasets import generate
 from models.networks.layouts import layout
@@ -15,7 +15,7 @@ from tests.models.boundary.test_certified_bounds import random_plan
 
 
 def around(xy_2: np.ndarray, radius: float, *, rings: int = 120, spokes: int = 240) -> np.ndarray:
-    """Points on rings around a point, up to the radius: float32 (n, 2)."""
+    """Points on rings around a point, up to a radius: float32 (n, 2)."""
     angle_S = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
     ring_S2 = np.column_stack([np.cos(angle_S), np.sin(angle_S)])
     away_R = radius * np.linspace(0, 1, rings + 1)[1:]
@@ -33,7 +33,7 @@ def around(xy_2: np.ndarray, radius: float, *, rings: int = 120, spokes: int = 2
     level=st.sampled_from([0.0, 0.0, 0.7]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_nothing_nearer_than_the_bound_has_another_label_and_what_is_found_has(
+def test_no_label_changes_below_the_bound_and_the_point_found_has_another_label(
     hidden: list[int],
     outputs: int,
     activation: Activation,
@@ -48,18 +48,18 @@ def test_nothing_nearer_than_the_bound_has_another_label_and_what_is_found_has(
 
     found = nearest(plan, xy_N2, level=level, radius=radius)
 
-    label_N = labels_at(plan, xy_N2.astype(np.float32), level=level)
+    label_N = computed_labels(plan, xy_N2.astype(np.float32), level=level)
     was_found_N = np.isfinite(found.distance_N)
     found_N2 = found.xy_N2[was_found_N]
-    # a label that was computed among other points may be another by a rounding, but then it is not provable
-    assert (certain(plan, found_N2, found_N2, level=level) != label_N[was_found_N]).all()
+    # computed among other points, a label may differ by rounding, but then it cannot be certified
+    assert (certified_labels(plan, found_N2, found_N2, level=level) != label_N[was_found_N]).all()
     np.testing.assert_array_equal(found_N2.astype(np.float32), found_N2)
     np.testing.assert_allclose(np.hypot(*(found_N2 - xy_N2[was_found_N]).T), found.distance_N[was_found_N])
     assert np.isnan(found.xy_N2[~was_found_N]).all()
     assert (found.bound_N <= np.minimum(found.distance_N, radius)).all()
     for n, xy_2 in enumerate(xy_N2):
         sample_N2 = around(xy_2, radius)
-        changed_N = labels_at(plan, sample_N2, level=level) != label_N[n]
+        changed_N = computed_labels(plan, sample_N2, level=level) != label_N[n]
         away_N = np.hypot(*(sample_N2 - xy_2).T)
         assert (away_N[changed_N] >= found.bound_N[n]).all()
 
@@ -84,7 +84,7 @@ def trained(
         (DatasetSpec(dataset="moons", n=200), NetworkSpec(kind="residual", hidden=(8,), activation="relu"), 0.1),
     ],
 )
-def test_of_trained_networks_the_nearest_change_is_found_and_proven(
+def test_the_nearest_change_of_trained_networks_is_found_and_certified(
     dataset: DatasetSpec, network: NetworkSpec, learning_rate: float
 ) -> None:
     plan, xy_N2 = trained(dataset, network, epochs=1_500, learning_rate=learning_rate)
@@ -95,28 +95,28 @@ def test_of_trained_networks_the_nearest_change_is_found_and_proven(
     assert np.median(gap_N) < 10 * TOLERANCE
     assert np.quantile(gap_N, 0.8) < 0.03
     for xy_2, distance in zip(some_N2, found.distance_N, strict=True):
-        label = labels_at(plan, xy_2[None].astype(np.float32))
+        label = computed_labels(plan, xy_2[None].astype(np.float32))
         ring_N2 = around(xy_2, 1.02 * distance, rings=50, spokes=2_000)
-        assert (labels_at(plan, ring_N2) != label).any()
+        assert (computed_labels(plan, ring_N2) != label).any()
         disc_N2 = around(xy_2, 0.98 * distance, rings=50, spokes=500)
-        assert (labels_at(plan, disc_N2) == label).all()
+        assert (computed_labels(plan, disc_N2) == label).all()
 
 
 @pytest.mark.parametrize("level", [0.0, 2.0])
-def test_a_straight_boundary_is_as_far_as_geometry_says(level: float) -> None:
+def test_the_distance_to_a_straight_boundary_is_exact(level: float) -> None:
     plan = Plan((2, 1), ("identity",), has_skip=False, parameters=np.float32([3, -4, 0.5]))
     xy_N2 = np.random.default_rng(0).normal(0, 3, (300, 2))
     found = nearest(plan, xy_N2, level=level, radius=100.0)
-    side_N = xy_N2 @ [3, -4] + 0.5 - level
-    expected_N = np.abs(side_N) / 5
+    logit_N = xy_N2 @ [3, -4] + 0.5 - level
+    expected_N = np.abs(logit_N) / 5
     np.testing.assert_allclose(found.distance_N, expected_N, rtol=2 * TOLERANCE, atol=3e-6)
     assert (found.bound_N <= expected_N + 1e-6).all()
     assert (found.bound_N >= expected_N * (1 - 2 * TOLERANCE) - 1e-5).all()
-    foot_N2 = xy_N2 - side_N[:, None] * np.array([3, -4]) / 25
-    np.testing.assert_allclose(found.xy_N2, foot_N2, atol=0.1)
+    projection_N2 = xy_N2 - logit_N[:, None] * np.array([3, -4]) / 25
+    np.testing.assert_allclose(found.xy_N2, projection_N2, atol=0.1)
 
 
-def test_a_boundary_with_corners_is_as_far_as_geometry_says() -> None:
+def test_the_distance_to_a_boundary_with_corners_is_exact() -> None:
     # the logit is |x| + |y| - 1
     parameters = np.float32([1, 0, 0, -1, 0, 0, 0, 1, 0, 0, -1, 0, 1, 1, 1, 1, -1])
     plan = Plan((2, 4, 1), ("relu", "identity"), has_skip=False, parameters=parameters)
@@ -128,8 +128,8 @@ def test_a_boundary_with_corners_is_as_far_as_geometry_says() -> None:
     assert (found.bound_N >= expected_N * (1 - 1e-3) - 1e-5).all()
 
 
-def test_among_several_classes_any_other_counts() -> None:
-    # the greatest of k x - k^2 / 2 is that of the integer next to x
+def test_a_change_to_any_other_class_counts() -> None:
+    # k x - k^2 / 2 is greatest for the integer k nearest to x
     k = np.arange(5)
     parameters = np.column_stack([k, 0 * k, -(k**2) / 2]).astype(np.float32).ravel()
     plan = Plan((2, 5), ("identity",), has_skip=False, parameters=parameters)
@@ -137,7 +137,7 @@ def test_among_several_classes_any_other_counts() -> None:
     np.testing.assert_allclose(found.distance_N, [0.4, 0.3, 3.5], rtol=3 * TOLERANCE)
 
 
-def test_where_no_label_changes_within_the_radius_that_is_proven() -> None:
+def test_a_radius_without_any_change_is_certified() -> None:
     plan = Plan((2, 1), ("identity",), has_skip=False, parameters=np.float32([1, 0, 0]))
     found = nearest(plan, np.array([[3.0, 0.0], [1.0, 1.0]]), radius=2.0)
     assert found.distance_N[0] == np.inf
@@ -146,7 +146,7 @@ def test_where_no_label_changes_within_the_radius_that_is_proven() -> None:
     assert found.distance_N[1] == pytest.approx(1.0, rel=2 * TOLERANCE)
 
 
-def test_a_network_that_cannot_be_proven_is_given_up_with_the_bounds_so_far() -> None:
+def test_a_search_that_needs_too_many_boxes_ends_with_the_bounds_it_has() -> None:
     plan = random_plan((2, 16, 16, 16, 16, 1), "tanh", scale=3.0, seed=1)
     xy_N2 = np.random.default_rng(0).normal(0, 1, (10, 2))
     found = nearest(plan, xy_N2, radius=5.0)
@@ -155,7 +155,7 @@ def test_a_network_that_cannot_be_proven_is_given_up_with_the_bounds_so_far() ->
     assert MAX_BOXES < 10_000
 
 
-def test_no_points_have_no_nearest_changes() -> None:
+def test_the_search_accepts_no_points() -> None:
     found = nearest(random_plan((2, 4, 1), "tanh"), np.empty((0, 2)), radius=1.0)
     assert (found.xy_N2.shape, found.distance_N.shape, found.bound_N.shape) == ((0, 2), (0,), (0,))
 

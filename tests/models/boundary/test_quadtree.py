@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.boundary.certified.bounds import DECISION_SLACK, enclose, labels_at
+from models.boundary.certified.bounds import DECISION_SLACK, computed_labels, output_bounds
 from models.boundary.certified.quadtree import labels
+from models.boundary.grids import GridAxes
 from models.datasets import generate
 from models.inference import compiled, dispatch
 from models.networks.layouts import layout
@@ -17,7 +18,7 @@ from tests.models.boundary.test_certified_bounds import exact_logits, random_pla
 
 @pytest.fixture(scope="module")
 def flower() -> Plan:
-    """The tutorial's network, trained on its flower."""
+    """The tutorial's network, trained on the flower data set."""
     spec, points = NetworkSpec(), generate(DatasetSpec())
     network = build(spec, 2, 2, seed=0)
     train(network, points, TrainingSpec(epochs=2_000))
@@ -25,16 +26,16 @@ def flower() -> Plan:
 
 
 def mesh(x_W: np.ndarray, y_H: np.ndarray) -> np.ndarray:
-    """The points of a grid, as they are cast for the network: (H * W, 2)."""
+    """The points of a grid as float32: (H * W, 2)."""
     return np.stack(np.meshgrid(x_W, y_H), axis=-1).reshape(-1, 2).astype(np.float32)
 
 
-def is_open_to_rounding(plan: Plan, xy_N2: np.ndarray, level: float) -> np.ndarray:
-    """Where the two greatest exact logits, or the logit and the level, are within what float32 may err by: (N,)."""
+def may_be_rounding(plan: Plan, xy_N2: np.ndarray, level: float) -> np.ndarray:
+    """Whether float32 rounding may decide: the two greatest logits, or logit and level, are that close: (N,)."""
     logit_NO = np.sort(exact_logits(plan, xy_N2), axis=1)
     apart_N = np.abs(logit_NO[:, 0] - level) if logit_NO.shape[1] == 1 else logit_NO[:, -1] - logit_NO[:, -2]
-    enclosure = enclose(plan, xy_N2.astype(np.float64), xy_N2.astype(np.float64))
-    error_N = (enclosure.radius_OM + np.abs(enclosure.reach_ODM).sum(axis=1)).max(axis=0)
+    bounds = output_bounds(plan, xy_N2.astype(np.float64), xy_N2.astype(np.float64))
+    error_N = (bounds.radius_OM + np.abs(bounds.coef_ODM).sum(axis=1)).max(axis=0)
     return apart_N <= 2 * error_N + DECISION_SLACK
 
 
@@ -51,7 +52,7 @@ def is_open_to_rounding(plan: Plan, xy_N2: np.ndarray, level: float) -> np.ndarr
     level=st.sampled_from([0.0, 0.0, -1.0, 3.0]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_labels_are_those_of_a_look_at_every_cell(
+def test_labels_equal_those_computed_at_every_cell(
     hidden: list[int],
     outputs: int,
     activation: Activation,
@@ -67,15 +68,15 @@ def test_labels_are_those_of_a_look_at_every_cell(
     x0, y0 = np.random.default_rng(seed).normal(0, 2, 2)
     x_W, y_H = np.linspace(x0 - window, x0 + window, width), np.linspace(y0 - window, y0 + window, height)
 
-    found = labels(plan, x_W, y_H, level=level)
+    found = labels(plan, GridAxes(x_W, y_H), level=level)
 
     xy_N2 = mesh(x_W, y_H)
     logit_NO = exact_logits(plan, xy_N2)
     exact_N = logit_NO[:, 0] > level if outputs == 1 else logit_NO.argmax(axis=1)
-    expected = [labels_at(plan, xy_N2, level=level), exact_N]
+    expected = [computed_labels(plan, xy_N2, level=level), exact_N]
     if level == 0.0:
         expected.append(dispatch.responses(plan, x_W, y_H, response="label", class_index=0).ravel())
-    clear_N = ~is_open_to_rounding(plan, xy_N2, level)
+    clear_N = ~may_be_rounding(plan, xy_N2, level)
     for label_N in expected:
         assert (found.values_HW.ravel() == label_N)[clear_N].all()
     assert found.values_HW.shape == (height, width)
@@ -83,55 +84,57 @@ def test_labels_are_those_of_a_look_at_every_cell(
     assert found.evaluated <= width * height
 
 
-def test_labels_are_the_kernels_on_a_large_grid(flower: Plan) -> None:
+def test_labels_of_a_large_grid_equal_those_of_the_kernel(flower: Plan) -> None:
     x_W, y_H = np.linspace(-5, 5, 1_301), np.linspace(-6, 6, 999)
-    found = labels(flower, x_W, y_H)
+    found = labels(flower, GridAxes(x_W, y_H))
     label_HW = compiled.responses(flower, x_W, y_H, response="label", class_index=0)
-    clear_HW = ~is_open_to_rounding(flower, mesh(x_W, y_H), 0.0).reshape(999, 1_301)
+    clear_HW = ~may_be_rounding(flower, mesh(x_W, y_H), 0.0).reshape(999, 1_301)
     assert (found.values_HW == label_HW)[clear_HW].all()
     assert clear_HW.mean() > 0.9999
     assert 0 < found.evaluated < 0.06 * label_HW.size
 
 
-def test_the_work_doubles_where_cells_become_four_times_as_many(flower: Plan) -> None:
-    coarse, fine, finer = (labels(flower, *[np.linspace(-5, 5, cells)] * 2) for cells in (1_024, 2_048, 4_096))
+def test_four_times_as_many_cells_take_twice_the_work(flower: Plan) -> None:
+    coarse, fine, finer = (
+        labels(flower, GridAxes(*[np.linspace(-5, 5, cells)] * 2)) for cells in (1_024, 2_048, 4_096)
+    )
     for less, more in ((coarse, fine), (fine, finer)):
         assert 1.7 < more.evaluated / less.evaluated < 2.3
-        assert more.enclosed / less.enclosed < 2.3
+        assert more.bounded / less.bounded < 2.3
         assert (more.values_HW == 1).mean() == pytest.approx((less.values_HW == 1).mean(), abs=0.01)
 
 
-def test_a_window_of_one_label_is_proven_without_a_look_at_a_cell() -> None:
+def test_a_window_with_one_label_is_certified_without_computing_a_cell() -> None:
     # the logit is x
     plan = Plan((2, 1), ("identity",), has_skip=False, parameters=np.float32([1, 0, 0]))
-    found = labels(plan, np.linspace(1, 2, 1_000), np.linspace(0, 1, 700))
+    found = labels(plan, GridAxes(np.linspace(1, 2, 1_000), np.linspace(0, 1, 700)))
     assert found.evaluated == 0
     assert (found.values_HW == 1).all()
 
 
-def test_a_hundred_classes_have_a_hundred_labels() -> None:
-    # the greatest of k x - k^2 / 2 is that of the integer next to x
+def test_a_hundred_classes_are_told_apart() -> None:
+    # k x - k^2 / 2 is greatest for the integer k nearest to x
     k = np.arange(100)
     parameters = np.column_stack([k, 0 * k, -(k**2) / 2]).astype(np.float32).ravel()
     plan = Plan((2, 100), ("identity",), has_skip=False, parameters=parameters)
     x_W = np.linspace(-0.43, 99.27, 4_986)
-    found = labels(plan, x_W, np.linspace(0, 1, 300))
+    found = labels(plan, GridAxes(x_W, np.linspace(0, 1, 300)))
     assert (found.values_HW == np.rint(x_W)).all()
     assert found.evaluated < 0.25 * found.values_HW.size
 
 
-def test_two_cells_are_a_grid(flower: Plan) -> None:
-    found = labels(flower, np.array([-2.0, 2.0]), np.array([-1.0, 1.0]))
+def test_the_smallest_grid_has_labels(flower: Plan) -> None:
+    found = labels(flower, GridAxes(np.array([-2.0, 2.0]), np.array([-1.0, 1.0])))
     assert found.values_HW.shape == (2, 2)
     assert found.evaluated in (0, 4)
 
 
-def test_more_work_than_is_allowed_is_refused_before_it_is_done() -> None:
+def test_too_much_work_is_refused_before_it_begins() -> None:
     weights = 3_072 + 1_024 * 1_025 + 1_025
     plan = Plan((2, 1_024, 1_024, 1), ("tanh", "tanh", "identity"), False, np.zeros(weights, np.float32))
-    axis = np.linspace(-3, 3, 180)  # nowhere provable
+    axis = np.linspace(-3, 3, 180)  # nothing can be certified
     with pytest.raises(InvalidInput, match="fewer cells") as refused:
-        labels(plan, axis, axis)
+        labels(plan, GridAxes(axis, axis))
     assert refused.value.field == "resolution"
 
 
@@ -139,4 +142,4 @@ def test_a_window_too_wide_for_the_network_is_refused() -> None:
     plan = random_plan((2, 8, 8, 1), "relu", scale=1e6)
     axis = np.linspace(-1e31, 1e31, 50)
     with pytest.raises(InvalidInput, match="too wide"):
-        labels(plan, axis, axis)
+        labels(plan, GridAxes(axis, axis))

@@ -25,9 +25,7 @@ def made(kind: NetworkKind, activation: Activation = "tanh", features: int = 5) 
 
 @pytest.mark.parametrize("kind", ["logistic", "two_layer", "residual"])
 @pytest.mark.parametrize("axes", [(0, 1), (4, 2), (3,), (2, 0, 1, 4, 3)])
-def test_a_slice_answers_as_the_whole_does_where_the_other_features_have_their_values(
-    kind: NetworkKind, axes: tuple[int, ...]
-) -> None:
+def test_a_slice_equals_the_network_with_the_other_features_fixed(kind: NetworkKind, axes: tuple[int, ...]) -> None:
     network, plan = made(kind)
     others = [d for d in range(5) if d not in axes]
     at = np.linspace(-2, 3, len(others)).tolist()
@@ -40,20 +38,20 @@ def test_a_slice_answers_as_the_whole_does_where_the_other_features_have_their_v
     np.testing.assert_allclose(numpy_forward.logits(sliced, whole_N5[:, list(axes)]), expected, atol=1e-5)
 
 
-def test_all_features_in_their_order_are_the_plan_itself() -> None:
+def test_a_slice_along_all_features_in_order_is_the_plan_itself() -> None:
     _, plan = made("residual")
     assert slices.sliced(plan, (0, 1, 2, 3, 4), ()) is plan
 
 
-def test_a_second_feature_may_be_added_that_changes_nothing() -> None:
+def test_an_added_unused_feature_does_not_change_the_outputs() -> None:
     _, plan = made("residual", features=1)
-    wide = slices.widened(plan)
+    wide = slices.with_unused_feature(plan)
     both_N2 = POINTS[:, :2]
     np.testing.assert_array_equal(numpy_forward.logits(wide, both_N2), numpy_forward.logits(plan, both_N2[:, :1]))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_hidden_layer_gives_its_activations_and_a_unit_its_own(activation: Activation) -> None:
+def test_plans_up_to_a_hidden_layer_or_unit_output_its_activations(activation: Activation) -> None:
     _, plan = made("residual", activation)
     assert slices.hidden_widths(plan) == (6, 4)
     first, second = slices.hidden(plan, 0), slices.hidden(plan, 1)
@@ -69,7 +67,7 @@ def test_a_hidden_layer_gives_its_activations_and_a_unit_its_own(activation: Act
         np.testing.assert_allclose(of_unit, activation_NU[:, index], atol=1e-6)
 
 
-def test_a_card_without_medians_is_read_and_has_the_middle_of_the_range_in_their_place() -> None:
+def test_a_card_without_medians_uses_the_middle_of_the_range_instead() -> None:
     old = card_for(NetworkSpec())
     assert old.median == ()
     assert old.middle == tuple((low + high) / 2 for low, high in zip(old.low, old.high, strict=True))
@@ -78,16 +76,16 @@ def test_a_card_without_medians_is_read_and_has_the_middle_of_the_range_in_their
     assert new.middle == (0.5, -1.5)
 
 
-def test_a_warp_of_a_layer_that_does_nothing_explains_nothing() -> None:
+def test_the_components_of_a_constant_layer_explain_no_variance() -> None:
     plan = Plan((2, 3, 1), ("relu", "identity"), False, np.r_[np.zeros(8), -1, np.zeros(4)].astype(np.float32))
     spec = GridSpec(x_min=-1, x_max=1, y_min=-1, y_max=1, width=5, height=4)
-    warp = hidden_space.warped(plan, spec, 0, "principal")
-    assert warp.explained_2 is not None
-    assert warp.explained_2.tolist() == [0, 0]
-    assert not warp.values_HW2.any()
+    hidden = hidden_space.map_grid(plan, spec, 0, "principal")
+    assert hidden.explained_2 is not None
+    assert hidden.explained_2.tolist() == [0, 0]
+    assert not hidden.values_HW2.any()
 
 
-def test_a_grid_needs_as_many_features_as_it_has_axes() -> None:
+def test_a_curve_needs_a_network_of_one_feature() -> None:
     _, plan = made("two_layer")
     with pytest.raises(InvalidInput, match="1 features"):
         grids.evaluate(plan, GridSpec(x_min=0, x_max=1, width=3), response="label", class_index=0)

@@ -1,4 +1,4 @@
-"""Jobs as those see them who submit, follow and wait for them."""
+"""Training jobs as clients experience them: submitting, following and waiting."""
 
 import asyncio
 import http.client
@@ -24,11 +24,12 @@ from models.training.compiled_run import warm_up_training
 from models.training.train import train
 
 JOBS, CLIENTS = 200, 20
-LISTENERS, FOLLOWED_S = 200, 10
+LATENCY_JOBS = 30
+SUBSCRIBERS, FOLLOWED_S = 200, 10
 REQUESTS, ROUNDS = 3_000, 7
 
-TUTORIAL = {"model": "tutorial", "data": {"dataset": "flower"}}
-WITHOUT_END = {
+TUTORIAL_JOB = {"model": "tutorial", "data": {"dataset": "flower"}}
+ENDLESS_JOB = {
     "model": "endless",
     "data": {"dataset": "flower"},
     "network": {"hidden": [64, 64]},
@@ -38,103 +39,105 @@ WITHOUT_END = {
 
 def show(title: str, headings: tuple[str, ...], *rows: tuple[str, ...]) -> None:
     """Prints a table."""
-    shown = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
     for number, heading in enumerate(headings):
-        shown.add_column(heading, justify="right" if number else "left")
+        table.add_column(heading, justify="right" if number else "left")
     for row in rows:
-        shown.add_row(*row)
-    console.print(shown)
+        table.add_row(*row)
+    console.print(table)
 
 
-def the_trainings_alone() -> float:
-    """Seconds that the kernel takes for one tutorial job, nothing around it."""
+def bare_training() -> float:
+    """Seconds that the kernel takes to train the tutorial's network, without a job around it."""
     warm_up_training()
     network, points = build(NetworkSpec(), 2, 2, seed=0), generate(DatasetSpec())
     return seconds(lambda: train(network, points, TrainingSpec()))
 
 
 def submit(client: httpx.Client, body: dict[str, object], headers: dict[str, str] | None = None) -> str:
-    """The path of a new job."""
+    """Submits a job and returns its path."""
     answer = client.post("/train", json=body, headers=headers)
     answer.raise_for_status()
     return answer.headers["location"]
 
 
-def endless(client: httpx.Client, jobs: int) -> list[str]:
-    """The paths of so many new jobs that do not end by themselves, once they run."""
-    paths = [submit(client, WITHOUT_END) for _ in range(jobs)]
+def start_endless(client: httpx.Client, jobs: int) -> list[str]:
+    """Starts jobs that do not end by themselves, and returns their paths once all are running."""
+    paths = [submit(client, ENDLESS_JOB) for _ in range(jobs)]
     wait_until(lambda: all(client.get(path).json()["status"] == "running" for path in paths))
     return paths
 
 
-def many(client: httpx.Client) -> None:
-    """So many jobs from so many clients at once, until the last has ended."""
+def throughput(client: httpx.Client) -> None:
+    """Prints how many jobs a second the service completes, submitted by several clients at once."""
 
-    def one(_: int) -> None:
-        submit(client, TUTORIAL, {"Prefer": "wait=60"})
+    def run_one(_: int) -> None:
+        submit(client, TUTORIAL_JOB, {"Prefer": "wait=60"})
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        taken_s = seconds(lambda: list(pool.map(one, range(JOBS))))
-    alone_s = the_trainings_alone()
+        taken_s = seconds(lambda: list(pool.map(run_one, range(JOBS))))
+    bare_s = bare_training()
     show(
         f"{JOBS} tutorial jobs by {CLIENTS} clients, two training processes",
         ("", "jobs a second"),
-        ("submitted, trained, published, told", f"{JOBS / taken_s:.1f}"),
-        ("the trainings alone, one after the other", f"{1 / alone_s:.1f}"),
+        ("jobs, from POST /train to its response", f"{JOBS / taken_s:.1f}"),
+        ("the trainings alone, one after another", f"{1 / bare_s:.1f}"),
     )
 
 
-def submit_to_done(client: httpx.Client) -> None:
-    """One job at a time: by a request that waits, and by the stream of its events."""
-    waited = [seconds(lambda: submit(client, TUTORIAL, {"Prefer": "wait=60"})) for _ in range(30)]
-    followed = [seconds(lambda: follow_to_the_end(client)) for _ in range(30)]
-    alone = [the_trainings_alone() for _ in range(5)]
+def latency(client: httpx.Client) -> None:
+    """Prints how long one job takes at a time: with a request that waits, and with its event stream."""
+    waited = [seconds(lambda: submit(client, TUTORIAL_JOB, {"Prefer": "wait=60"})) for _ in range(LATENCY_JOBS)]
+    followed = [seconds(lambda: follow(client)) for _ in range(LATENCY_JOBS)]
+    bare = [bare_training() for _ in range(5)]
     show(
         "one tutorial job",
-        ("", "median", "slowest of 30"),
+        ("", "median", f"slowest of {LATENCY_JOBS}"),
         (
-            "from POST /train to its answer, Prefer: wait",
+            "from POST /train to its response, Prefer: wait",
             milliseconds(statistics.median(waited)),
             milliseconds(max(waited)),
         ),
         (
-            "from POST /train to `done` in its stream",
+            "from POST /train to the `done` event",
             milliseconds(statistics.median(followed)),
             milliseconds(max(followed)),
         ),
-        ("the training alone", milliseconds(statistics.median(alone)), ""),
+        ("the training alone", milliseconds(statistics.median(bare)), ""),
     )
 
 
 def milliseconds(duration_s: float) -> str:
-    """For a table."""
+    """The duration as a table shows it."""
     return f"{duration_s * 1e3:.1f} ms"
 
 
-def follow_to_the_end(client: httpx.Client) -> None:
-    """Submits a job, and reads its stream until that ends."""
-    path = submit(client, TUTORIAL)
+def follow(client: httpx.Client) -> None:
+    """Submits a job and reads its event stream to the end."""
+    path = submit(client, TUTORIAL_JOB)
     with client.stream("GET", f"{path}/events", headers={"Accept": "text/event-stream"}) as answer:
         assert "event: done" in "".join(answer.iter_text())
 
 
-def listeners(server: Running, client: httpx.Client) -> None:
-    """What it costs the serving process to stream one running job to many, without and with frames."""
-    (path,) = endless(client, 1)
+def streams(server: Running, client: httpx.Client) -> None:
+    """Prints what it costs the API process to stream one running job to many clients, without and with frames."""
+    (path,) = start_endless(client, 1)
     rows = []
-    for name, query in (("events", ""), ("events, and frames of 64 x 64", "?boundary=64")):
+    for name, query in (("events", ""), ("events and 64 x 64 frames", "?boundary=64")):
         received, share = asyncio.run(stream_to_many(server, f"{path}/events{query}"))
-        rows.append((name, f"{received / LISTENERS / FOLLOWED_S:.1f}", f"{share:.0%}"))
+        rows.append((name, f"{received / SUBSCRIBERS / FOLLOWED_S:.1f}", f"{share:.0%}"))
     client.post(f"{path}/cancel")
-    show(f"one running job streamed to {LISTENERS}", ("", "messages a second to each", "of a core"), *rows)
+    show(
+        f"one running job streamed to {SUBSCRIBERS} clients", ("", "events a second to each", "share of a core"), *rows
+    )
 
 
 async def stream_to_many(server: Running, path: str) -> tuple[int, float]:
-    """The messages that all receive together, and the share of a core that the serving process takes."""
+    """The number of events that all clients together receive, and the share of a core that the API process uses."""
     address = urlsplit(server.address)
     received = 0
 
-    async def listen() -> None:
+    async def subscribe() -> None:
         nonlocal received
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
@@ -144,8 +147,8 @@ async def stream_to_many(server: Running, path: str) -> tuple[int, float]:
         finally:
             writer.close()
 
-    tasks = [asyncio.create_task(listen()) for _ in range(LISTENERS)]
-    await asyncio.sleep(2)  # all are connected, and have been told what was
+    tasks = [asyncio.create_task(subscribe()) for _ in range(SUBSCRIBERS)]
+    await asyncio.sleep(2)  # until all are connected and have received the past events
     process = psutil.Process(server.pid)
     before, received, began = sum(process.cpu_times()[:2]), 0, time.perf_counter()
     await asyncio.sleep(FOLLOWED_S)
@@ -157,30 +160,30 @@ async def stream_to_many(server: Running, path: str) -> tuple[int, float]:
     return counted, share
 
 
-def predictions_beside(server: Running, client: httpx.Client) -> None:
-    """One point after the other, while nothing else runs and while two trainings do, in turns."""
-    submit(client, TUTORIAL, {"Prefer": "wait=60"})
+def prediction_latency(server: Running, client: httpx.Client) -> None:
+    """Prints how long predictions of one point take, alternately with no training running and with two."""
+    submit(client, TUTORIAL_JOB, {"Prefer": "wait=60"})
     idle, busy = [], []
     for _ in range(ROUNDS):
-        idle.append(point_after_point(server))
-        paths = endless(client, 2)
-        busy.append(point_after_point(server))
+        idle.append(predict_points(server))
+        paths = start_endless(client, 2)
+        busy.append(predict_points(server))
         for path in paths:
             client.post(f"{path}/cancel", headers={"Prefer": "wait=10"}).raise_for_status()
     rows = [
         (name, *(milliseconds(median_percentile(rounds, share)) for share in (50, 99)))
-        for name, rounds in (("nothing", idle), ("two trainings", busy))
+        for name, rounds in (("no training", idle), ("two trainings", busy))
     ]
-    show(f"one-point /predict beside, median of {ROUNDS} rounds", ("", "p50", "p99"), *rows)
+    show(f"POST /predict of one point during other work, median of {ROUNDS} rounds", ("", "p50", "p99"), *rows)
 
 
 def median_percentile(rounds: list[list[float]], share: int) -> float:
-    """The median of a percentile over some rounds: a machine has its moments."""
+    """The median over rounds of a percentile, so that single slow rounds do not count."""
     return statistics.median(statistics.quantiles(times, n=100)[share - 1] for times in rounds)
 
 
-def point_after_point(server: Running) -> list[float]:
-    """Seconds of each of so many predictions on one connection."""
+def predict_points(server: Running) -> list[float]:
+    """The duration of each of `REQUESTS` predictions on one connection, in seconds."""
     connection = http.client.HTTPConnection(server.address.removeprefix("http://"))
     body = json.dumps({"model": "tutorial", "points": [[0.5, -0.25]]})
 
@@ -196,21 +199,21 @@ def point_after_point(server: Running) -> list[float]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Looks every few milliseconds."""
+    """Waits until a condition holds, checking it every few milliseconds."""
     while not condition():
         time.sleep(0.005)
 
 
 def main() -> None:
-    """All of it, on a service of its own with two training processes."""
+    """Runs all measurements on a new service with two training processes."""
     with tempfile.TemporaryDirectory() as folder:
         server = separatrix(Path(folder), "--no-seed-models", "--training-processes", "2")
         with running(server, 8766) as up, httpx.Client(base_url=up.address, timeout=60) as client:
-            follow_to_the_end(client)
-            many(client)
-            submit_to_done(client)
-            listeners(up, client)
-            predictions_beside(up, client)
+            follow(client)
+            throughput(client)
+            latency(client)
+            streams(up, client)
+            prediction_latency(up, client)
 
 
 if __name__ == "__main__":

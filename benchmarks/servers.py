@@ -1,4 +1,4 @@
-"""Server processes that are measured: ours, and those that it is compared with."""
+"""The server processes to measure: Separatrix and the servers that it is compared with."""
 
 import subprocess
 import sys
@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 
 DEADLINE_S = 60
-"""Longest that a server may take to be up."""
+"""How long a server may take to start."""
 
-ANSWER = b'{"model":"plane","version":1,"classes":["red","blue"],"labels":["red"],"probabilities":[[0.9992,0.0008]]}'
+RESPONSE = b'{"model":"plane","version":1,"classes":["red","blue"],"labels":["red"],"probabilities":[[0.9992,0.0008]]}'
 
 
 async def bare(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-    """An ASGI application that reads the request and answers with what is ready."""
+    """An ASGI application that reads the request and sends a fixed response."""
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})
@@ -27,9 +27,9 @@ async def bare(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
         return
     while (await receive())["more_body"]:
         pass
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(RESPONSE)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": ANSWER})
+    await send({"type": "http.response.body", "body": RESPONSE})
 
 
 UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-access-log", "--http", "httptools"]
@@ -37,32 +37,32 @@ UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-acce
 
 @dataclass(frozen=True)
 class Server:
-    """A server process: how to start it, and a path that answers once it is up."""
+    """How to start a server process, and a path that answers 200 once it is ready."""
 
     command: list[str]
     path: str = "/"
 
 
 def separatrix(data_dir: Path, *options: str) -> Server:
-    """Ours, on a data folder."""
+    """Separatrix, serving a data folder."""
     return Server([sys.executable, "-m", "service", "serve", "--data-dir", str(data_dir), *options], "/health/ready")
 
 
 def servers(data_dir: Path) -> dict[str, Server]:
-    """Those that can be started here, by name, `bare uvicorn` first."""
-    found = {
+    """The servers that are installed, by name; `bare uvicorn` comes first."""
+    installed = {
         "bare uvicorn": Server([*UVICORN, "benchmarks.servers:bare"]),
         "Separatrix": separatrix(data_dir),
         "FastAPI as tutorials write it": Server([*UVICORN, "benchmarks.peers.tutorial:app"], "/docs"),
     }
     if find_spec("litserve"):
-        found["LitServe"] = Server([sys.executable, "-m", "benchmarks.peers.lit"], "/health")
-    return found
+        installed["LitServe"] = Server([sys.executable, "-m", "benchmarks.peers.lit"], "/health")
+    return installed
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that is up: its process, its address, and the seconds from its start until it said so."""
+    """A server that is ready: its process id, its address, and the seconds from its start until then."""
 
     pid: int
     address: str
@@ -71,10 +71,10 @@ class Running:
 
 @contextmanager
 def running(server: Server, port: int) -> Iterator[Running]:
-    """Starts a server, and ends it when it is not needed any more.
+    """Runs a server while the context is open.
 
     Raises:
-        TimeoutError: it was not up in time.
+        TimeoutError: it is not ready in time.
     """
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -83,7 +83,7 @@ def running(server: Server, port: int) -> Iterator[Running]:
     address = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=address, timeout=5) as client:
-            while not _is_up(client, server.path):
+            while not _is_ready(client, server.path):
                 if time.perf_counter() - began > DEADLINE_S:
                     raise TimeoutError(" ".join(server.command))
                 time.sleep(0.005)
@@ -93,7 +93,7 @@ def running(server: Server, port: int) -> Iterator[Running]:
         process.wait()
 
 
-def _is_up(client: httpx.Client, path: str) -> bool:
+def _is_ready(client: httpx.Client, path: str) -> bool:
     try:
         return client.get(path).status_code == 200
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""The service as its clients see it."""
+"""Start-up, memory and latency of the service, as clients experience them."""
 
 import io
 import tempfile
@@ -22,7 +22,7 @@ from service.settings import Settings
 
 
 def tutorial_grid(network: torch.nn.Module, resolution: int) -> list[list[float]]:
-    """The tutorial's mesh, through torch, as the lists that a JSON answer would need."""
+    """The tutorial's grid, evaluated by torch, as the lists that a JSON response needs."""
     xx, yy = np.meshgrid(np.linspace(-5, 5, resolution), np.linspace(-5, 5, resolution))
     with torch.no_grad():
         mesh = torch.from_numpy(np.c_[xx.ravel(), yy.ravel()]).float()
@@ -31,7 +31,7 @@ def tutorial_grid(network: torch.nn.Module, resolution: int) -> list[list[float]
 
 
 def tutorial_picture(network: torch.nn.Module, resolution: int) -> bytes:
-    """The tutorial's picture: mesh, network, contourf, savefig, at as many pixels."""
+    """The tutorial's picture with as many pixels: grid, network, contourf, savefig."""
     xx, yy = np.meshgrid(np.linspace(-5, 5, resolution), np.linspace(-5, 5, resolution))
     with torch.no_grad():
         mesh = torch.from_numpy(np.c_[xx.ravel(), yy.ravel()]).float()
@@ -44,8 +44,8 @@ def tutorial_picture(network: torch.nn.Module, resolution: int) -> bytes:
     return file.getvalue()
 
 
-def whole_job(client: httpx.Client, hidden: tuple[int, ...]) -> None:
-    """10,000 epochs on the tutorial's points, from `POST /train` to its answer, beside the tutorial's own loop."""
+def tutorial_job(client: httpx.Client, hidden: tuple[int, ...]) -> None:
+    """Compares 10,000 epochs on the tutorial's points by `POST /train` with the tutorial's own loop."""
     body = {"model": "whole", "data": {"dataset": "flower"}, "network": {"hidden": hidden}}
 
     def train() -> None:
@@ -63,7 +63,7 @@ def whole_job(client: httpx.Client, hidden: tuple[int, ...]) -> None:
 
 
 def main() -> None:
-    """A server process: its start, its memory, its answers, and whole trainings by it."""
+    """Prints the start-up time and memory of a server process, the latency of requests, and whole trainings."""
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         train_command.run(
@@ -79,12 +79,12 @@ def main() -> None:
         ):
             resident = psutil.Process(server.pid).memory_info().rss / 2**20
             console.print(
-                f"serving process: ready {server.ready_s:.2f} s after its start, {resident:.0f} MiB resident\n"
+                f"API process: ready {server.ready_s:.2f} s after its start, {resident:.0f} MiB resident memory\n"
             )
             point = {"model": "plane", "points": [[0.5, -0.25]]}
             many = {"model": "plane", "points": np.random.default_rng(0).uniform(-5, 5, (1_000, 2)).tolist()}
             table(
-                "one request over one connection, the client's own time included",
+                "one request over one connection, including the time of the client",
                 {
                     "GET /health/live": Row(lambda: [client.get("/health/live") for _ in range(50)], 50),
                     "POST /predict, 1 point": Row(lambda: [client.post("/predict", json=point) for _ in range(50)], 50),
@@ -96,7 +96,7 @@ def main() -> None:
             numbers = count()
 
             def grid(form: str, resolution: int) -> None:
-                """A window that nobody has asked for before."""
+                """Requests a window that is not in the response cache."""
                 query = {"model": "plane", "resolution": resolution, "x_min": -5 - 1e-6 * next(numbers), "format": form}
                 assert client.get("/boundary-grid", params=query).status_code == 200
 
@@ -104,22 +104,22 @@ def main() -> None:
             table(
                 "boundary grid, 200 x 200",
                 {
-                    "the tutorial's mesh through torch, to lists": Row(lambda: tutorial_grid(network, 200)),
+                    "the tutorial's grid by torch, as lists": Row(lambda: tutorial_grid(network, 200)),
                     "GET /boundary-grid, JSON over HTTP": Row(lambda: grid("json", 200)),
-                    "the same, asked for before": Row(lambda: client.get("/boundary-grid?model=plane&resolution=200")),
+                    "the same, from the response cache": Row(
+                        lambda: client.get("/boundary-grid?model=plane&resolution=200")
+                    ),
                 },
             )
             table(
                 "boundary grid, 1000 x 1000",
                 {
-                    "the tutorial's mesh through torch, contourf, savefig": Row(
-                        lambda: tutorial_picture(network, 1_000)
-                    ),
+                    "the tutorial's grid by torch, contourf, savefig": Row(lambda: tutorial_picture(network, 1_000)),
                     "GET /boundary-grid, PNG over HTTP": Row(lambda: grid("png", 1_000)),
                     "GET /boundary-grid, .npy over HTTP": Row(lambda: grid("npy", 1_000)),
                     "GET /boundary-grid, JSON over HTTP": Row(lambda: grid("json", 1_000)),
                 },
             )
             for hidden in ((4,), (8, 8), (32, 32)):
-                whole_job(client, hidden)
+                tutorial_job(client, hidden)
         load.main(data_dir)

@@ -71,7 +71,7 @@ def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index:
         InvalidInput: the number of features does not fit the grid, or an output overflows float32.
     """
     axes, plan, y_H = _plane(plan, spec)
-    with overflow_is_of_window():
+    with attribute_overflow_to_window():
         values_HW = dispatch.responses(plan, axes.x_W, y_H, response=response, class_index=class_index)
     return Grid(axes.x_W, axes.y_H, values_HW[0] if axes.y_H is None else values_HW)
 
@@ -83,7 +83,7 @@ def outputs(plan: Plan, spec: GridSpec) -> Outputs:
         InvalidInput: see `evaluate`.
     """
     axes, plan, y_H = _plane(plan, spec)
-    with overflow_is_of_window():
+    with attribute_overflow_to_window():
         values_OHW = dispatch.outputs(plan, axes.x_W, y_H)
     return Outputs(axes.x_W, axes.y_H, values_OHW[:, 0] if axes.y_H is None else values_OHW)
 
@@ -119,7 +119,7 @@ def _plane(plan: Plan, spec: GridSpec) -> tuple[GridAxes, Plan, DoubleArray]:
 
 
 @contextmanager
-def overflow_is_of_window() -> Iterator[None]:
+def attribute_overflow_to_window() -> Iterator[None]:
     """Reports an overflow of the network as an error of the window, whose points caused it."""
     try:
         yield

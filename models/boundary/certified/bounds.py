@@ -182,7 +182,8 @@ def _sum(terms: list[tuple[Dense, _AffineForm]]) -> tuple[_AffineForm, Any]:
     radius_OM: Any = count * _TINY
     for layer, form in terms:
         weight_OI = layer.weight_OI.astype(np.float64)
-        part_OSM = np.tensordot(weight_OI, form.line_ISM, axes=1)
+        inputs, values, boxes = form.line_ISM.shape
+        part_OSM = (weight_OI @ form.line_ISM.reshape(inputs, values * boxes)).reshape(len(weight_OI), values, boxes)
         part_OSM[:, 0] += layer.bias_O1
         line_OSM = line_OSM + part_OSM
         size_IM = np.abs(form.line_ISM[:, 0]) + form.deviation

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.boundary.certified.bounds import certified_labels, computed_labels
-from models.boundary.grids import Grid, GridAxes, LabelArray, overflow_is_of_window
+from models.boundary.grids import Grid, GridAxes, LabelArray, attribute_overflow_to_window
 from models.datasets import DoubleArray, IntArray
 from models.limits import MAX_ANSWER_WORK
 from models.networks.plans import Plan
@@ -60,66 +60,58 @@ def labels(plan: Plan, axes: GridAxes, *, level: float = 0.0) -> AdaptiveGrid:
     """
     x_W, y_H = axes.x_W, axes.y_H
     assert y_H is not None, "a curve has no quadtree"
-    work = _Work(plan)
-    label_hw, size = _certify(plan, x_W, y_H, level, work)
+    label_hw, size, bounded = _certify(plan, x_W, y_H, level)
     row_M, column_M = np.nonzero(label_hw == UNDECIDED)
-    work.evaluate(int(_cells_along(y_H, row_M, size) @ _cells_along(x_W, column_M, size)))
+    evaluated = int(_cells_along(y_H, row_M, size) @ _cells_along(x_W, column_M, size))
+    _check_work(plan, evaluated=evaluated, bounded=bounded)
     label_HW = _upsample(label_hw, size, len(y_H), len(x_W))
     step = BLOCK_CELLS // size**2
     for start in range(0, len(row_M), step):
         block = slice(start, start + step)
         row_N, column_N = _cells_of(label_HW.shape, row_M[block], column_M[block], size)
         xy_N2 = np.column_stack([x_W[column_N], y_H[row_N]]).astype(np.float32)
-        with overflow_is_of_window():
+        with attribute_overflow_to_window():
             label_HW[row_N, column_N] = computed_labels(plan, xy_N2, level=level)
-    return AdaptiveGrid(x_W, y_H, label_HW, work.evaluated, work.bounded)
+    return AdaptiveGrid(x_W, y_H, label_HW, evaluated, bounded)
 
 
-class _Work:
-    """Counts the work on a grid, and refuses too much of it in advance."""
+def _certify(plan: Plan, x_W: DoubleArray, y_H: DoubleArray, level: float) -> tuple[LabelArray, int, int]:
+    """Bounds the nodes level by level.
 
-    def __init__(self, plan: Plan) -> None:
-        self._weights = plan.parameters.size
-        # for each weight: a node's centre, coefficients and radius, each in float64, which takes as long as two float32
-        self._products_per_node = 2 * (plan.features + 2)
-        self.evaluated = 0
-        self.bounded = 0
-
-    def bound(self, nodes: int) -> None:
-        self.bounded += nodes
-        self._check()
-
-    def evaluate(self, cells: int) -> None:
-        self.evaluated += cells
-        self._check()
-
-    def _check(self) -> None:
-        if self._weights * (self.evaluated + self._products_per_node * self.bounded) > MAX_ANSWER_WORK:
-            raise InvalidInput(
-                "resolution",
-                f"would take more than {MAX_ANSWER_WORK:,} multiplications: ask for fewer cells, or for a window with "
-                "less boundary in it",
-            )
-
-
-def _certify(plan: Plan, x_W: DoubleArray, y_H: DoubleArray, level: float, work: _Work) -> tuple[LabelArray, int]:
-    """The certified labels of the nodes of the last level, `UNDECIDED` where unproven, and the size of these nodes."""
+    Returns:
+        The labels of the nodes of the last level, `UNDECIDED` where unproven; the size of these nodes; and the number
+        of nodes of all levels whose certified bounds were computed.
+    """
+    bounded = 0
     size = LEAF_SIZE
     while size * ROOTS < max(len(x_W), len(y_H)):
         size *= 2
     label_hw = np.full((_nodes_along(y_H, size), _nodes_along(x_W, size)), UNDECIDED, np.uint8)
     while True:
         row_M, column_M = np.nonzero(label_hw == UNDECIDED)
-        work.bound(len(row_M))
+        bounded += len(row_M)
+        _check_work(plan, evaluated=0, bounded=bounded)
         low_M2 = np.column_stack([x_W[column_M * size], y_H[row_M * size]])
         high_M2 = np.column_stack([_last_in(x_W, column_M, size), _last_in(y_H, row_M, size)])
         label_M = certified_labels(plan, low_M2, high_M2, level=level)
         label_hw[row_M, column_M] = label_M.astype(np.uint8)  # -1 becomes `UNDECIDED`
         few_certified = (label_M >= 0).sum() < MIN_CERTIFIED_SHARE * len(label_M)
         if size == LEAF_SIZE or (size == 2 * LEAF_SIZE and few_certified):
-            return label_hw, size
+            return label_hw, size, bounded
         size //= 2
         label_hw = _upsample(label_hw, 2, _nodes_along(y_H, size), _nodes_along(x_W, size))
+
+
+def _check_work(plan: Plan, *, evaluated: int, bounded: int) -> None:
+    """Refuses too much work before it is done."""
+    # for each weight: a node's centre, coefficients and radius, in float64, which takes as long as two float32
+    products_per_node = 2 * (plan.features + 2)
+    if plan.parameters.size * (evaluated + products_per_node * bounded) > MAX_ANSWER_WORK:
+        raise InvalidInput(
+            "resolution",
+            f"would take more than {MAX_ANSWER_WORK:,} multiplications: ask for fewer cells, or for a window with less "
+            "boundary in it",
+        )
 
 
 def _nodes_along(axis: DoubleArray, size: int) -> int:

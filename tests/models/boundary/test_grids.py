@@ -16,7 +16,7 @@ from models.specs import GridSpec, InvalidInput, NetworkSpec, ResponseKind
 from tests.models.boundary.test_certified_bounds import random_plan
 
 
-def made(features: int = 2, classes: int = 2) -> tuple[torch.nn.Module, Plan]:
+def network_and_plan(features: int = 2, classes: int = 2) -> tuple[torch.nn.Module, Plan]:
     spec = NetworkSpec(hidden=(8,))
     network = build(spec, features, classes, seed=4)
     state = {key: value.numpy() for key, value in network.state_dict().items()}
@@ -29,7 +29,7 @@ def window(width: int, height: int) -> GridSpec:
 
 @pytest.mark.parametrize(("width", "height"), [(2, 2), (7, 301), (900, 11), (4_096, 3)])
 def test_a_grid_evaluated_in_blocks_equals_one_forward_pass_over_its_points(width: int, height: int) -> None:
-    network, plan = made()
+    network, plan = network_and_plan()
     grid = evaluate(plan, window(width, height), response="probability", class_index=1)
 
     xx, yy = np.meshgrid(np.linspace(-3, 5, width), np.linspace(-1, 2, height))
@@ -44,7 +44,7 @@ def test_a_grid_evaluated_in_blocks_equals_one_forward_pass_over_its_points(widt
 
 
 def test_labels_are_the_most_probable_classes_and_each_class_has_its_own_logit() -> None:
-    network, plan = made(classes=3)
+    network, plan = network_and_plan(classes=3)
     spec = window(20, 10)
     stacked = np.stack([evaluate(plan, spec, response="logit", class_index=k).values_HW for k in range(3)], axis=-1)
     label = evaluate(plan, spec, response="label", class_index=0).values_HW
@@ -58,7 +58,7 @@ def test_labels_are_the_most_probable_classes_and_each_class_has_its_own_logit()
 
 
 def test_the_logit_of_the_first_of_two_classes_is_the_negative_of_the_second() -> None:
-    _, plan = made()
+    _, plan = network_and_plan()
     first, second = (evaluate(plan, window(5, 5), response="logit", class_index=k).values_HW for k in (0, 1))
     np.testing.assert_array_equal(first, -second)
 
@@ -69,7 +69,7 @@ def test_the_default_window_is_the_range_of_the_data_with_a_margin_of_one() -> N
 
 
 def test_a_grid_needs_a_network_of_two_features() -> None:
-    _, plan = made(features=3)
+    _, plan = network_and_plan(features=3)
     with pytest.raises(InvalidInput, match="2 features"):
         evaluate(plan, window(2, 2), response="label", class_index=0)
 

@@ -14,7 +14,7 @@ from models.training.train import train
 from tests.models.boundary.test_certified_bounds import random_plan
 
 
-def around(xy_2: np.ndarray, radius: float, *, rings: int = 120, spokes: int = 240) -> np.ndarray:
+def rings_around(xy_2: np.ndarray, radius: float, *, rings: int = 120, spokes: int = 240) -> np.ndarray:
     """Points on rings around a point, up to a radius: float32 (n, 2)."""
     angle_S = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
     ring_S2 = np.column_stack([np.cos(angle_S), np.sin(angle_S)])
@@ -58,7 +58,7 @@ def test_no_label_changes_below_the_bound_and_the_point_found_has_another_label(
     assert np.isnan(found.xy_N2[~was_found_N]).all()
     assert (found.bound_N <= np.minimum(found.distance_N, radius)).all()
     for n, xy_2 in enumerate(xy_N2):
-        sample_N2 = around(xy_2, radius)
+        sample_N2 = rings_around(xy_2, radius)
         changed_N = computed_labels(plan, sample_N2, level=level) != label_N[n]
         away_N = np.hypot(*(sample_N2 - xy_2).T)
         assert (away_N[changed_N] >= found.bound_N[n]).all()
@@ -96,9 +96,9 @@ def test_the_nearest_change_of_trained_networks_is_found_and_certified(
     assert np.quantile(gap_N, 0.8) < 0.03
     for xy_2, distance in zip(some_N2, found.distance_N, strict=True):
         label = computed_labels(plan, xy_2[None].astype(np.float32))
-        ring_N2 = around(xy_2, 1.02 * distance, rings=50, spokes=2_000)
+        ring_N2 = rings_around(xy_2, 1.02 * distance, rings=50, spokes=2_000)
         assert (computed_labels(plan, ring_N2) != label).any()
-        disc_N2 = around(xy_2, 0.98 * distance, rings=50, spokes=500)
+        disc_N2 = rings_around(xy_2, 0.98 * distance, rings=50, spokes=500)
         assert (computed_labels(plan, disc_N2) == label).all()
 
 

@@ -15,7 +15,7 @@ from tests.models.checkpoints.test_checkpoints import card_for
 POINTS = np.random.default_rng(5).normal(0, 2, (200, 5)).astype(np.float32)
 
 
-def made(kind: NetworkKind, activation: Activation = "tanh", features: int = 5) -> tuple[nn.Module, Plan]:
+def network_and_plan(kind: NetworkKind, activation: Activation = "tanh", features: int = 5) -> tuple[nn.Module, Plan]:
     hidden = {"logistic": (), "two_layer": (6,)}.get(kind, (6, 4))
     spec = NetworkSpec(kind=kind, hidden=hidden, activation=activation)
     network = build(spec, features, 3, seed=9)
@@ -26,7 +26,7 @@ def made(kind: NetworkKind, activation: Activation = "tanh", features: int = 5) 
 @pytest.mark.parametrize("kind", ["logistic", "two_layer", "residual"])
 @pytest.mark.parametrize("axes", [(0, 1), (4, 2), (3,), (2, 0, 1, 4, 3)])
 def test_a_slice_equals_the_network_with_the_other_features_fixed(kind: NetworkKind, axes: tuple[int, ...]) -> None:
-    network, plan = made(kind)
+    network, plan = network_and_plan(kind)
     others = [d for d in range(5) if d not in axes]
     at = np.linspace(-2, 3, len(others)).tolist()
     sliced = slices.sliced(plan, axes, at)
@@ -39,12 +39,12 @@ def test_a_slice_equals_the_network_with_the_other_features_fixed(kind: NetworkK
 
 
 def test_a_slice_along_all_features_in_order_is_the_plan_itself() -> None:
-    _, plan = made("residual")
+    _, plan = network_and_plan("residual")
     assert slices.sliced(plan, (0, 1, 2, 3, 4), ()) is plan
 
 
 def test_an_added_unused_feature_does_not_change_the_outputs() -> None:
-    _, plan = made("residual", features=1)
+    _, plan = network_and_plan("residual", features=1)
     wide = slices.with_unused_feature(plan)
     both_N2 = POINTS[:, :2]
     np.testing.assert_array_equal(numpy_forward.logits(wide, both_N2), numpy_forward.logits(plan, both_N2[:, :1]))
@@ -52,7 +52,7 @@ def test_an_added_unused_feature_does_not_change_the_outputs() -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_plans_up_to_a_hidden_layer_or_unit_output_its_activations(activation: Activation) -> None:
-    _, plan = made("residual", activation)
+    _, plan = network_and_plan("residual", activation)
     assert slices.hidden_widths(plan) == (6, 4)
     first, second = slices.hidden(plan, 0), slices.hidden(plan, 1)
     assert (first.widths, second.widths) == ((5, 6), (5, 6, 4))
@@ -86,6 +86,6 @@ def test_the_components_of_a_constant_layer_explain_no_variance() -> None:
 
 
 def test_a_curve_needs_a_network_of_one_feature() -> None:
-    _, plan = made("two_layer")
+    _, plan = network_and_plan("two_layer")
     with pytest.raises(InvalidInput, match="1 features"):
         grids.evaluate(plan, GridSpec(x_min=0, x_max=1, width=3), response="label", class_index=0)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from time import perf_counter
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol
 
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
@@ -25,18 +25,8 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """Request ids that are taken over from clients; any other is replaced by a new one."""
 
 
-class RawResponse(NamedTuple):
-    """A complete response as ASGI sends it."""
-
-    status: int
-    headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
-
-    @classmethod
-    def ok(cls, media_type: bytes, body: bytes, *headers: tuple[bytes, bytes]) -> Self:
-        """A response of status 200, with further headers."""
-        return cls(200, [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *headers], body)
-
+RawResponse = tuple[int, Sequence[tuple[bytes, bytes]], bytes]
+"""A complete response: status, headers and body."""
 
 Endpoint = Callable[[Scope, Headers, Receive], Awaitable[RawResponse | None]]
 """Answers a request without FastAPI. None leaves the request, its body unread, to the app."""
@@ -50,6 +40,11 @@ class FastPath(Protocol):
 
     def respond(self, body: bytes) -> RawResponse | None:
         """The response to a request that was accepted; None leaves it to the endpoint."""
+
+
+def ok(media_type: bytes, body: bytes, *headers: tuple[bytes, bytes]) -> RawResponse:
+    """A response of status 200, with further headers."""
+    return 200, [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *headers], body
 
 
 class Middleware:
@@ -78,15 +73,26 @@ class Middleware:
         started = perf_counter()
         if scope["method"] == "HEAD":
             scope, receive, send = _as_get(scope, receive, send)
-        headers = request_body.headers_of(scope)
+        headers: Headers = dict(scope["headers"])
         if len(headers) < len(scope["headers"]):
+            headers = request_body.headers_of(scope)
             scope["headers"] = [*headers.items()]  # the app then also sees repeated headers joined
         request_id = headers.get(b"x-request-id")
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
             request_id = b"%s-%x" % (self._id_prefix, next(self._id_numbers))
         route = scope["method"], scope["path"]
+        response = None
         try:
-            response, receive = await self._respond(route, scope, headers, receive)
+            fast_path = self._fast_paths.get(route)
+            if fast_path is not None and fast_path.accepts(scope, headers):
+                message = await receive()
+                if not message.get("more_body", True):
+                    response = fast_path.respond(message["body"])
+                if response is None:
+                    receive = _replay(message, receive)
+            if response is None:
+                endpoint = self._endpoints.get(route)
+                response = await endpoint(scope, headers, receive) if endpoint else None
         except Exception as error:
             response = _problem(error, request_id)
         if response is None:
@@ -98,20 +104,6 @@ class Middleware:
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
         self._metrics.observe(route, status, perf_counter() - started)
-
-    async def _respond(
-        self, route: Route, scope: Scope, headers: Headers, receive: Receive
-    ) -> tuple[RawResponse | None, Receive]:
-        """The response of the fast path or the endpoint; None, with what the app is to receive from, without either."""
-        fast_path = self._fast_paths.get(route)
-        if fast_path is not None and fast_path.accepts(scope, headers):
-            message = await receive()
-            response = None if message.get("more_body", True) else fast_path.respond(message["body"])
-            if response is not None:
-                return response, receive
-            receive = _replay(message, receive)
-        endpoint = self._endpoints.get(route)
-        return await endpoint(scope, headers, receive) if endpoint else None, receive
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> int:
         """Lets the app answer; returns the status of its response."""
@@ -163,4 +155,4 @@ def _problem(error: Exception, request_id: bytes) -> RawResponse:
     response = problems.response(error)
     if response.status_code == 500:
         logger.error("request %s failed", request_id.decode(), exc_info=error)
-    return RawResponse(response.status_code, response.raw_headers, bytes(response.body))
+    return response.status_code, response.raw_headers, bytes(response.body)

@@ -63,8 +63,8 @@ class ResponseCache:
             return None
         if_none_match = headers.get(b"if-none-match")
         if if_none_match is not None and etags.is_known(cached.tag, if_none_match.decode("latin-1")):
-            return RawResponse(304, cached.not_modified_headers, b"")
-        return None if cached.headers is None else RawResponse(200, cached.headers, cached.body)
+            return 304, cached.not_modified_headers, b""
+        return None if cached.headers is None else (200, cached.headers, cached.body)
 
 
 def _size(response: CachedResponse) -> int:

@@ -32,6 +32,8 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     version: int | None = None
 
 
+_JSON = (b"content-type", b"application/json")
+
 _decode = msgspec.json.Decoder(_Request).decode
 
 
@@ -82,4 +84,4 @@ class PredictFastPath:
                 "probabilities": prob_NK,
             }
         )
-        return RawResponse.ok(b"application/json", content)
+        return 200, [_JSON, (b"content-length", b"%d" % len(content))], content

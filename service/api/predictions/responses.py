@@ -16,7 +16,7 @@ from models.specs import InvalidInput
 from service.api.predictions.requests import ParsedRequest, Part
 from service.http import request_body
 from service.http.content_negotiation import Format
-from service.http.middleware import RawResponse
+from service.http.middleware import RawResponse, ok
 from service.inference.predictions import Prediction
 from service.registry.registry import LoadedVersion
 from service.render import arrow, npy
@@ -101,7 +101,7 @@ def _json(version: LoadedVersion, request: ParsedRequest, prediction: Prediction
     if prediction.nearest is not None:
         pieces += [b',"nearest":', _json_nearest(prediction.nearest)]
     pieces.append(b"}")
-    return RawResponse.ok(request_body.JSON.encode(), b"".join(pieces))
+    return ok(request_body.JSON.encode(), b"".join(pieces))
 
 
 def _json_labels(text: _JsonText, prediction: Prediction) -> bytes:
@@ -143,7 +143,7 @@ def _npy(version: LoadedVersion, request: ParsedRequest, prediction: Prediction)
     parts = request.parts or ("probabilities",)
     if len(parts) > 1:
         raise InvalidInput("return", "must be only one of labels, probabilities and logits: an .npy holds one array")
-    return RawResponse.ok(npy.MEDIA_TYPE.encode(), npy.encode(_array(parts[0], prediction)), *_headers(version))
+    return ok(npy.MEDIA_TYPE.encode(), npy.encode(_array(parts[0], prediction)), *_headers(version))
 
 
 def _arrow(version: LoadedVersion, request: ParsedRequest, prediction: Prediction) -> RawResponse:
@@ -155,7 +155,7 @@ def _arrow(version: LoadedVersion, request: ParsedRequest, prediction: Predictio
     if prediction.nearest is not None:
         nearest = prediction.nearest
         columns |= {"nearest": nearest.xy_N2, "distance": nearest.distance_N, "at_least": nearest.bound_N}
-    return RawResponse.ok(arrow.MEDIA_TYPE.encode(), arrow.encode(version, columns), *_headers(version))
+    return ok(arrow.MEDIA_TYPE.encode(), arrow.encode(version, columns), *_headers(version))
 
 
 def _array(part: Part, prediction: Prediction) -> FloatArray | IntArray:

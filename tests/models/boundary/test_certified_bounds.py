@@ -29,12 +29,12 @@ TORCH: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def random_plan(
-    widths: tuple[int, ...], activation: Activation, *, branch: bool = False, scale: float = 1.0, seed: int = 0
+    widths: tuple[int, ...], activation: Activation, *, skip: bool = False, scale: float = 1.0, seed: int = 0
 ) -> Plan:
     size = sum((i + 1) * o for i, o in itertools.pairwise(widths))
-    size += (widths[0] + 1) * widths[-1] if branch else 0
+    size += (widths[0] + 1) * widths[-1] if skip else 0
     parameters = np.random.default_rng(seed).normal(0, scale, size).astype(np.float32)
-    return Plan(widths, (activation,) * (len(widths) - 2) + ("identity",), branch, parameters)
+    return Plan(widths, (activation,) * (len(widths) - 2) + ("identity",), skip, parameters)
 
 
 def exact_logits(plan: Plan, xy_ND: np.ndarray) -> np.ndarray:
@@ -56,14 +56,14 @@ def points_within(low_MD: np.ndarray, high_MD: np.ndarray, rng: np.random.Genera
 
 
 plans = st.builds(
-    lambda hidden, classes, features, activation, branch, scale, seed: random_plan(
-        (features, *hidden, classes), activation, branch=branch, scale=scale, seed=seed
+    lambda hidden, classes, features, activation, skip, scale, seed: random_plan(
+        (features, *hidden, classes), activation, skip=skip, scale=scale, seed=seed
     ),
     hidden=st.lists(st.integers(1, 40), max_size=3),
     classes=st.sampled_from([1, 3, 4, 5]),
     features=st.sampled_from([1, 2, 2, 2, 5]),
     activation=st.sampled_from(ACTIVATIONS),
-    branch=st.booleans(),
+    skip=st.booleans(),
     scale=st.sampled_from([0.1, 1.0, 5.0, 1e4]),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -96,10 +96,10 @@ def test_outputs_of_a_box_lie_within_its_bounds_and_have_its_certified_label(
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("branch", [False, True])
-def test_outputs_of_the_kernel_lie_within_the_bounds_of_their_points(activation: Activation, branch: bool) -> None:
+@pytest.mark.parametrize("skip", [False, True])
+def test_outputs_of_the_kernel_lie_within_the_bounds_of_their_points(activation: Activation, skip: bool) -> None:
     for seed, widths in enumerate([(2, 3, 1), (2, 8, 8, 1), (2, 40, 40, 1)]):
-        plan = random_plan(widths, activation, branch=branch, seed=seed)
+        plan = random_plan(widths, activation, skip=skip, seed=seed)
         x_W, y_H = np.linspace(-4, 4, 61), np.linspace(-30, 5, 47)
         xy_MD = np.stack(np.meshgrid(x_W, y_H), axis=-1).reshape(-1, 2)
         logit_HW = compiled.responses(plan, x_W, y_H, response="logit", class_index=1)

@@ -27,7 +27,7 @@ def rings_around(xy_2: np.ndarray, radius: float, *, rings: int = 120, spokes: i
     hidden=st.lists(st.integers(1, 16), max_size=2),
     outputs=st.sampled_from([1, 1, 2, 3, 5]),
     activation=st.sampled_from(ACTIVATIONS),
-    branch=st.booleans(),
+    skip=st.booleans(),
     scale=st.sampled_from([0.5, 1.0, 3.0]),
     radius=st.sampled_from([1e-4, 0.1, 2.0, 20.0]),
     level=st.sampled_from([0.0, 0.0, 0.7]),
@@ -37,13 +37,13 @@ def test_no_label_changes_below_the_bound_and_the_point_found_has_another_label(
     hidden: list[int],
     outputs: int,
     activation: Activation,
-    branch: bool,
+    skip: bool,
     scale: float,
     radius: float,
     level: float,
     seed: int,
 ) -> None:
-    plan = random_plan((2, *hidden, outputs), activation, branch=branch, scale=scale, seed=seed)
+    plan = random_plan((2, *hidden, outputs), activation, skip=skip, scale=scale, seed=seed)
     xy_N2 = np.random.default_rng(seed).normal(0, 2, (5, 2))
 
     found = nearest(plan, xy_N2, level=level, radius=radius)

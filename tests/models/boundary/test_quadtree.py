@@ -44,7 +44,7 @@ def may_be_rounding(plan: Plan, xy_N2: np.ndarray, level: float) -> np.ndarray:
     hidden=st.lists(st.integers(1, 24), max_size=3),
     outputs=st.sampled_from([1, 1, 2, 3, 4, 5]),
     activation=st.sampled_from(ACTIVATIONS),
-    branch=st.booleans(),
+    skip=st.booleans(),
     scale=st.sampled_from([0.3, 1.0, 4.0, 100.0]),
     window=st.sampled_from([1e-6, 0.01, 1.0, 8.0, 1e4]),
     width=st.integers(2, 150),
@@ -56,7 +56,7 @@ def test_labels_equal_those_computed_at_every_cell(
     hidden: list[int],
     outputs: int,
     activation: Activation,
-    branch: bool,
+    skip: bool,
     scale: float,
     window: float,
     width: int,
@@ -64,7 +64,7 @@ def test_labels_equal_those_computed_at_every_cell(
     level: float,
     seed: int,
 ) -> None:
-    plan = random_plan((2, *hidden, outputs), activation, branch=branch, scale=scale, seed=seed)
+    plan = random_plan((2, *hidden, outputs), activation, skip=skip, scale=scale, seed=seed)
     x0, y0 = np.random.default_rng(seed).normal(0, 2, 2)
     x_W, y_H = np.linspace(x0 - window, x0 + window, width), np.linspace(y0 - window, y0 + window, height)
 

@@ -16,8 +16,8 @@ from models.specs import InvalidInput
 def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     """The plan as a function of some of its features, with the others fixed. Its first feature is `axes[0]`.
 
-    The fixed features become part of the biases of the first layer and of the skip connection; these are summed in float64, then
-    rounded to float32.
+    The fixed features become part of the biases of the first layer and of the skip connection, which are summed in
+    float64 and then rounded to float32.
 
     Args:
         plan: a network of D features.

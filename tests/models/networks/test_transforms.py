@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.boundary import slices
-from models.boundary.certified.bounds import enclose
+from models.boundary.certified.bounds import output_bounds
 from models.datasets import DoubleArray, FloatArray
 from models.inference import compiled, dispatch, numpy_forward, scalar_codegen
 from models.networks.layouts import layout
@@ -72,7 +72,7 @@ def test_the_answers_on_a_grid_are_those_on_a_transformed_grid(plan: Plan, halve
 
 def test_bounds_are_those_of_transformed_boxes(plan: Plan, halved: Plan) -> None:
     low_MD = POINTS.astype(np.float64)
-    ours, expected = enclose(halved, low_MD, low_MD + 0.1), enclose(plan, low_MD / 2, (low_MD + 0.1) / 2)
+    ours, expected = output_bounds(halved, low_MD, low_MD + 0.1), output_bounds(plan, low_MD / 2, (low_MD + 0.1) / 2)
     np.testing.assert_array_equal(ours.centre_OM, expected.centre_OM)
     np.testing.assert_array_equal(ours.radius_OM, expected.radius_OM)
 

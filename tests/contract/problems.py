@@ -1,10 +1,10 @@
-"""What every refusal of the service looks like."""
+"""The form of every error response of the service."""
 
 import httpx
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str, *, field: str | None = None) -> None:
-    """The answer is a problem of that status and code, which names the field and repeats nothing of the request."""
+    """Asserts that the answer is a problem of this status and code, and that its errors name the field."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()

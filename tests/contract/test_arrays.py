@@ -1,4 +1,4 @@
-"""Arrays in NumPy's format as bodies of requests and answers."""
+"""`.npy` bodies, content negotiation, and entity tags of grids."""
 
 import io
 import struct
@@ -37,7 +37,7 @@ POINTS = np.random.default_rng(3).uniform(-5, 5, (1_000, 2))
 @pytest.mark.parametrize("dtype", ["<f4", "<f8", ">f4", ">f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("version", [(1, 0), (2, 0)])
-def test_an_array_of_points_is_answered_as_the_same_points_in_json(
+def test_an_npy_body_gets_the_same_answer_as_the_same_points_in_json(
     client: httpx.Client, dtype: str, order: Any, version: tuple[int, int]
 ) -> None:
     array = np.asarray(POINTS, dtype=dtype, order=order)
@@ -50,7 +50,7 @@ def test_an_array_of_points_is_answered_as_the_same_points_in_json(
     np.testing.assert_array_equal(prob_NK, np.array(as_json["probabilities"], np.float32))
 
 
-def test_either_side_may_be_json(client: httpx.Client) -> None:
+def test_request_and_response_may_have_different_formats(client: httpx.Client) -> None:
     as_json = post(client, saved(POINTS), accept="application/json").json()
     assert as_json["model"] == "plane"
     assert len(as_json["labels"]) == 1_000
@@ -59,7 +59,7 @@ def test_either_side_may_be_json(client: httpx.Client) -> None:
     np.testing.assert_array_equal(loaded(answer), np.array(as_json["probabilities"], np.float32))
 
 
-def test_a_hundred_thousand_points_are_answered_by_the_kernel_as_few_are(client: httpx.Client) -> None:
+def test_the_kernel_answers_a_hundred_thousand_points_like_few(client: httpx.Client) -> None:
     many = np.random.default_rng(4).uniform(-5, 5, (100_000, 2)).astype(np.float32)
     np.testing.assert_allclose(
         loaded(post(client, saved(many[:500]))),
@@ -114,13 +114,11 @@ def header(text: str, magic: bytes = b"\x93NUMPY\x01\x00") -> bytes:
         (header("\x00\xff"), "body"),
     ],
 )
-def test_what_is_no_array_of_points_is_refused_with_what_is_wanted(
-    client: httpx.Client, content: bytes, field: str
-) -> None:
+def test_an_invalid_npy_body_is_rejected_with_the_field(client: httpx.Client, content: bytes, field: str) -> None:
     assert_problem(post(client, content), 422, "invalid-input", field=field)
 
 
-def test_who_is_to_answer_stands_in_the_query_for_an_array_and_in_the_body_for_json(client: httpx.Client) -> None:
+def test_the_model_is_in_the_query_for_an_array_and_in_the_body_for_json(client: httpx.Client) -> None:
     headers = {"Content-Type": NPY}
     unnamed = client.post("/predict", content=saved(POINTS), headers=headers)
     assert_problem(unnamed, 422, "invalid-input", field="model")
@@ -138,9 +136,7 @@ def grid(client: httpx.Client, accept: str | None = None, **params: Any) -> http
 
 
 @pytest.mark.parametrize(("model", "response", "dtype"), [("plane", "probability", "f4"), ("trio", "label", "i8")])
-def test_a_grid_as_an_array_has_the_values_of_its_json(
-    client: httpx.Client, model: str, response: str, dtype: str
-) -> None:
+def test_a_grid_as_npy_has_the_values_of_its_json(client: httpx.Client, model: str, response: str, dtype: str) -> None:
     as_json = grid(client, model=model, response=response).json()
     for answer in (
         grid(client, model=model, response=response, format="npy"),
@@ -169,7 +165,7 @@ def test_a_grid_as_an_array_has_the_values_of_its_json(
         (f"application/json;q=much, {NPY};q=0.5", NPY),
     ],
 )
-def test_the_answer_comes_in_the_format_that_the_client_likes_best(
+def test_the_response_has_the_format_that_the_client_prefers(
     client: httpx.Client, accept: str | None, expected: str
 ) -> None:
     answer = grid(client, accept)
@@ -178,14 +174,14 @@ def test_the_answer_comes_in_the_format_that_the_client_likes_best(
 
 
 @pytest.mark.parametrize("accept", ["text/html", f"{NPY};q=0, application/json;q=0, image/png;q=0", "image/bmp"])
-def test_a_format_that_there_is_not_is_refused(client: httpx.Client, accept: str) -> None:
+def test_an_unknown_format_is_rejected(client: httpx.Client, accept: str) -> None:
     assert_problem(grid(client, accept), 406, "not-acceptable")
     answer = client.post("/predict", json={"model": "plane", "points": [[0, 0]]}, headers={"Accept": accept})
     assert_problem(answer, 406, "not-acceptable")
     assert_problem(grid(client, format="bmp"), 422, "invalid-input", field="format")
 
 
-def test_a_grid_that_the_client_has_is_not_sent_again(client: httpx.Client) -> None:
+def test_a_grid_that_the_client_has_is_answered_with_304(client: httpx.Client) -> None:
     first = grid(client)
     tag = first.headers["etag"]
     assert tag == grid(client).headers["etag"]
@@ -202,7 +198,7 @@ def test_a_grid_that_the_client_has_is_not_sent_again(client: httpx.Client) -> N
     assert len({tag, *(other.headers["etag"] for other in others)}) == 5
 
 
-def test_each_parameter_has_a_part_in_the_tag(client: httpx.Client) -> None:
+def test_every_parameter_changes_the_entity_tag(client: httpx.Client) -> None:
     queries: list[dict[str, Any]] = [
         *({"axes": axes} for axes in ("0,1", "1,0")),
         *({"response": response} for response in ("probability", "label", "logit", "entropy")),
@@ -219,7 +215,7 @@ def test_each_parameter_has_a_part_in_the_tag(client: httpx.Client) -> None:
     assert len({answer.headers["etag"] for answer in answers}) == len(queries)
 
 
-def test_a_numbered_versions_grid_may_be_kept_for_ever_the_latests_is_to_be_asked_about(client: httpx.Client) -> None:
+def test_a_grid_of_a_numbered_version_is_immutable_and_one_of_the_latest_is_revalidated(client: httpx.Client) -> None:
     assert grid(client, version=1).headers["cache-control"] == "max-age=31536000, immutable"
     assert grid(client).headers["cache-control"] == "no-cache"
     assert grid(client).headers["vary"] == "Accept"

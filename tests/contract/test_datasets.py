@@ -12,7 +12,7 @@ from tests.serving import train
 NAMES = ["flower", "circles", "moons", "xor", "spirals", "gaussians"]
 
 
-def test_the_generators_are_listed_with_their_defaults(client: httpx.Client) -> None:
+def test_data_sets_are_listed_with_their_defaults(client: httpx.Client) -> None:
     body = client.get("/datasets").json()
     assert [one["name"] for one in body["data"]] == NAMES
     assert body["has_more"] is False
@@ -23,7 +23,7 @@ def test_the_generators_are_listed_with_their_defaults(client: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_points_are_the_generators(client: httpx.Client, name: str) -> None:
+def test_points_equal_those_of_the_generator(client: httpx.Client, name: str) -> None:
     body = client.get(f"/datasets/{name}/points", params={"n": 50, "seed": 3}).json()
     expected = generate(DatasetSpec(dataset=name, n=50, seed=3))  # type: ignore[arg-type]
     np.testing.assert_array_equal(np.array(body["points"], dtype=np.float32), expected.xy_ND)
@@ -31,7 +31,7 @@ def test_the_points_are_the_generators(client: httpx.Client, name: str) -> None:
     assert body["dataset"] == name
 
 
-def test_points_that_were_fetched_train_the_same_model_as_the_data_set_by_name(client: httpx.Client) -> None:
+def test_downloaded_points_train_the_same_model_as_their_data_set(client: httpx.Client) -> None:
     points = client.get("/datasets/moons/points", params={"n": 40}).json()
     given = train(client, "given", data={"points": points["points"], "labels": points["labels"]})
     named = train(client, "named", data={"dataset": "moons", "n": 40})
@@ -51,11 +51,13 @@ def test_points_that_were_fetched_train_the_same_model_as_the_data_set_by_name(c
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_points_that_cannot_be_made_are_told_why(client: httpx.Client, query: dict[str, Any], field: str) -> None:
+def test_an_invalid_parameter_is_rejected_with_its_name(
+    client: httpx.Client, query: dict[str, Any], field: str
+) -> None:
     assert_problem(client.get("/datasets/spirals/points", params=query), 422, "invalid-input", field=field)
 
 
-def test_a_data_set_of_two_classes_has_no_third(client: httpx.Client) -> None:
+def test_a_data_set_of_two_classes_cannot_have_a_third(client: httpx.Client) -> None:
     answer = client.get("/datasets/flower/points", params={"classes": 3})
     assert_problem(answer, 422, "invalid-input", field="classes")
     answer = client.get("/datasets/spirals/points", params={"classes": 9, "n": 5})

@@ -8,7 +8,7 @@ from tests.contract.problems import assert_problem
 from tests.serving import running, train
 
 
-def test_models_are_listed_by_name_page_by_page(client: httpx.Client) -> None:
+def test_models_are_listed_by_name_in_pages(client: httpx.Client) -> None:
     names: list[str] = []
     page = {"has_more": True, "last_id": None}
     while page["has_more"]:
@@ -32,7 +32,7 @@ def test_a_model_lists_its_versions_oldest_first(client: httpx.Client) -> None:
     assert client.post("/predict", json={"model": "twice", "points": [[0, 0]]}).json()["version"] == 2
 
 
-def test_a_version_says_how_it_came_to_be(client: httpx.Client) -> None:
+def test_a_version_describes_its_training(client: httpx.Client) -> None:
     version = client.get("/models/plane/versions/1").json()
     assert (version["model"], version["version"], version["status"], version["reason"]) == ("plane", 1, "served", None)
     card = version["card"]
@@ -51,7 +51,7 @@ def test_a_version_says_how_it_came_to_be(client: httpx.Client) -> None:
     assert client.get(version["links"]["boundary_grid"]).status_code == 200
 
 
-def test_a_checkpoint_downloads_as_a_file_that_torch_loads(client: httpx.Client, tmp_path: Path) -> None:
+def test_torch_loads_a_downloaded_checkpoint(client: httpx.Client, tmp_path: Path) -> None:
     answer = client.get("/models/plane/versions/1/checkpoint")
     assert answer.headers["content-type"] == "application/octet-stream"
     assert 'filename="plane-v1.pth"' in answer.headers["content-disposition"]
@@ -72,7 +72,7 @@ def test_a_checkpoint_downloads_as_a_file_that_torch_loads(client: httpx.Client,
         ("/models/plane/versions/1/", "no-such-path"),
     ],
 )
-def test_what_is_not_there_is_not_found(client: httpx.Client, path: str, code: str) -> None:
+def test_an_unknown_path_model_or_version_is_not_found(client: httpx.Client, path: str, code: str) -> None:
     assert_problem(client.get(path), 404, code)
 
 
@@ -86,7 +86,7 @@ def test_what_is_not_there_is_not_found(client: httpx.Client, path: str, code: s
         ("/models/plane/versions/99999999999999999999", "number"),
     ],
 )
-def test_a_name_or_number_that_is_none_is_refused(client: httpx.Client, path: str, field: str | None) -> None:
+def test_an_invalid_name_or_number_is_rejected(client: httpx.Client, path: str, field: str | None) -> None:
     answer = client.get(path)
     if field is None:
         assert answer.status_code in (404, 422)
@@ -94,21 +94,21 @@ def test_a_name_or_number_that_is_none_is_refused(client: httpx.Client, path: st
         assert_problem(answer, 422, "invalid-input", field=field)
 
 
-def test_a_path_does_not_take_another_method(client: httpx.Client) -> None:
+def test_another_method_is_rejected_with_the_allowed_ones(client: httpx.Client) -> None:
     answer = client.put("/predict", json={})
     assert_problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
 
 
-def test_a_later_start_serves_every_version_and_marks_damaged_ones_as_broken(
+def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    question = {"points": [[0.5, -0.25]]}
+    request = {"points": [[0.5, -0.25]]}
     with running(tmp_path) as client:
         for name in ("good", "bad", "half"):
             train(client, name)
         train(client, "half", training={"epochs": 7})
-        before = client.post("/predict", json=question | {"model": "good"}).json()
+        before = client.post("/predict", json=request | {"model": "good"}).json()
         checkpoint_of = {name: client.get(f"/models/{name}").json()["versions"][-1]["link"] for name in ("bad", "half")}
         folders = {name: f"{client.get(link).json()['job_id']}-1" for name, link in checkpoint_of.items()}
     (tmp_path / "checkpoints" / folders["bad"] / "network.pth").write_bytes(b"rot")
@@ -116,16 +116,16 @@ def test_a_later_start_serves_every_version_and_marks_damaged_ones_as_broken(
 
     with running(tmp_path) as client:
         assert client.get("/health/ready").json() == {"status": "ready", "models": 3, "broken_versions": 2}
-        assert client.post("/predict", json=question | {"model": "good"}).json() == before
-        assert_problem(client.post("/predict", json=question | {"model": "bad"}), 503, "version-broken")
-        assert_problem(client.post("/predict", json=question | {"model": "half", "version": 2}), 503, "version-broken")
-        assert client.post("/predict", json=question | {"model": "half"}).json()["version"] == 1
+        assert client.post("/predict", json=request | {"model": "good"}).json() == before
+        assert_problem(client.post("/predict", json=request | {"model": "bad"}), 503, "version-broken")
+        assert_problem(client.post("/predict", json=request | {"model": "half", "version": 2}), 503, "version-broken")
+        assert client.post("/predict", json=request | {"model": "half"}).json()["version"] == 1
         assert_problem(client.get("/models/bad/versions/1/checkpoint"), 503, "version-broken")
         broken = client.get("/models/bad/versions/1").json()
         assert broken["status"] == "broken"
         assert broken["reason"].startswith("network.pth: ")
         assert broken["card"] is None
         assert train(client, "bad")["version"] == 2
-        assert client.post("/predict", json=question | {"model": "bad"}).json()["version"] == 2
-    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert len([line for line in told if "is broken and will not be served" in line]) == 2
+        assert client.post("/predict", json=request | {"model": "bad"}).json()["version"] == 2
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len([message for message in messages if "is broken and will not be served" in message]) == 2

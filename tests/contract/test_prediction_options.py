@@ -1,4 +1,4 @@
-"""What else `/predict` can be asked: parts, thresholds, margins, packed bodies and Arrow."""
+"""Options and formats of `POST /predict`: parts, thresholds, margins, gzip bodies, Arrow; request ids and metrics."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ def predict(client: httpx.Client, *, headers: dict[str, str] | None = None, **bo
     return client.post("/predict", json={"model": "plane", "points": POINTS.tolist()} | body, headers=headers)
 
 
-def test_the_parts_that_are_asked_for_are_answered_and_no_others(client: httpx.Client) -> None:
+def test_only_the_requested_parts_are_returned(client: httpx.Client) -> None:
     everything = predict(client, **{"return": ["labels", "probabilities", "logits"]}).json()
     for part in ("labels", "probabilities", "logits"):
         alone = predict(client, **{"return": [part]}).json()
@@ -38,14 +38,14 @@ def test_the_parts_that_are_asked_for_are_answered_and_no_others(client: httpx.C
     assert set(by_default) == {"model", "version", "classes", "labels", "probabilities"}
 
 
-def test_the_logistic_function_of_the_logit_is_the_probability_of_the_second_class(client: httpx.Client) -> None:
+def test_the_sigmoid_of_the_logit_is_the_probability_of_the_second_class(client: httpx.Client) -> None:
     body = predict(client, **{"return": ["probabilities", "logits"]}).json()
     logits = np.array(body["logits"])
     assert logits.shape == (300, 1)
     np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, 0])), np.array(body["probabilities"])[:, 1], atol=1e-6)
 
 
-def test_the_softmax_of_the_logits_are_the_probabilities_of_more_classes(client: httpx.Client) -> None:
+def test_the_softmax_of_the_logits_is_the_probabilities_of_three_classes(client: httpx.Client) -> None:
     body = predict(client, model="trio", **{"return": ["probabilities", "logits"]}).json()
     exponentials = np.exp(np.array(body["logits"]))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -53,7 +53,7 @@ def test_the_softmax_of_the_logits_are_the_probabilities_of_more_classes(client:
 
 
 @pytest.mark.parametrize("threshold", [0.001, 0.25, 0.5, 0.9])
-def test_a_threshold_decides_from_which_probability_the_second_class_is_given(
+def test_a_point_gets_the_second_label_if_its_probability_is_above_the_threshold(
     client: httpx.Client, threshold: float
 ) -> None:
     body = predict(client, threshold=threshold).json()
@@ -63,7 +63,7 @@ def test_a_threshold_decides_from_which_probability_the_second_class_is_given(
     assert one["labels"] == expected[:1]
 
 
-def test_a_margin_is_how_much_likelier_the_label_is_than_any_other(client: httpx.Client) -> None:
+def test_a_margin_is_the_lead_of_the_label_over_the_likeliest_other_class(client: httpx.Client) -> None:
     for model in ("plane", "trio"):
         body = predict(client, model=model, margin=True).json()
         likeliest = np.sort(np.array(body["probabilities"]), axis=1)
@@ -77,7 +77,7 @@ def test_a_margin_is_how_much_likelier_the_label_is_than_any_other(client: httpx
 @pytest.mark.parametrize(
     "options", [{}, {"threshold": 0.8}, {"threshold": 0.97}, {"threshold": 0.03}, {"model": "trio"}], ids=str
 )
-def test_the_nearest_change_has_another_label_and_nothing_nearer_has(
+def test_the_nearest_change_has_another_label_and_no_nearer_point_has(
     client: httpx.Client, options: dict[str, Any]
 ) -> None:
     points = POINTS[:40]
@@ -91,14 +91,14 @@ def test_the_nearest_change_has_another_label_and_nothing_nearer_has(
         assert change["at_least"] <= change["distance"] * (1 + 1e-6)
         angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
         near = point + 0.999 * change["at_least"] * np.column_stack([np.cos(angles), np.sin(angles)])
-        # a hair beyond the point that was found, so that float32 has something to go by
+        # slightly beyond the point found, where the difference is representable in float32
         there = predict(client, points=[*near.tolist(), (point + 1.001 * away).tolist()], **options).json()["labels"]
         assert set(there[:-1]) == {label}
         assert there[-1] != label
     assert np.median([1 - change["at_least"] / change["distance"] for change in found]) < 1e-3
 
 
-def test_a_network_that_never_changes_its_label_has_no_nearest_change(client: httpx.Client) -> None:
+def test_a_network_with_one_label_everywhere_has_no_nearest_change(client: httpx.Client) -> None:
     data = {"points": [[0, 0], [1, 1], [0, 1]], "labels": ["a", "a", "b"]}
     train(client, "settled", data=data, network={"kind": "logistic"}, training={"epochs": 1, "learning_rate": 1e-9})
     body = predict(client, model="settled", points=[[0, 0]], nearest=True, threshold=0.999999).json()
@@ -125,15 +125,15 @@ def test_a_network_that_never_changes_its_label_has_no_nearest_change(client: ht
     ],
 )
 @pytest.mark.parametrize("count", [1, 300])
-def test_an_option_that_cannot_be_met_is_told_which_and_why(
+def test_an_invalid_option_is_rejected_with_its_name(
     client: httpx.Client, change: dict[str, Any], field: str, count: int
 ) -> None:
     points = POINTS[:count].tolist()
-    asked = {"points": points} | change
-    assert_problem(predict(client, **asked), 422, "invalid-input", field=field)
+    request = {"points": points} | change
+    assert_problem(predict(client, **request), 422, "invalid-input", field=field)
 
 
-def test_a_point_alone_is_answered_as_in_company_and_with_all_else_that_may_be_asked(client: httpx.Client) -> None:
+def test_a_single_point_gets_the_same_answer_as_among_many(client: httpx.Client) -> None:
     many = predict(client, margin=True).json()
     for i in range(20):
         alone = predict(client, points=POINTS[i : i + 1].tolist()).json()
@@ -142,7 +142,7 @@ def test_a_point_alone_is_answered_as_in_company_and_with_all_else_that_may_be_a
 
 
 @pytest.mark.parametrize("part", ["labels", "probabilities", "logits"])
-def test_an_array_holds_the_part_that_is_asked_for(client: httpx.Client, part: str) -> None:
+def test_an_npy_response_holds_the_requested_part(client: httpx.Client, part: str) -> None:
     as_json = predict(client, **{"return": [part]}).json()
     array = np.load(io.BytesIO(predict(client, headers={"Accept": NPY}, **{"return": [part]}).content))
     if part == "labels":
@@ -152,7 +152,7 @@ def test_an_array_holds_the_part_that_is_asked_for(client: httpx.Client, part: s
         np.testing.assert_array_equal(array, np.array(as_json[part], np.float32))
 
 
-def test_an_array_has_no_room_for_more_than_one_part(client: httpx.Client) -> None:
+def test_an_npy_response_cannot_hold_more_than_one_part(client: httpx.Client) -> None:
     two = predict(client, headers={"Accept": NPY}, **{"return": ["labels", "logits"]})
     assert_problem(two, 422, "invalid-input", field="return")
     for name in ("margin", "nearest"):
@@ -160,7 +160,7 @@ def test_an_array_has_no_room_for_more_than_one_part(client: httpx.Client) -> No
         assert_problem(answer, 422, "invalid-input", field=name)
 
 
-def test_with_an_array_the_options_stand_in_the_query(client: httpx.Client) -> None:
+def test_options_of_an_array_body_are_query_parameters(client: httpx.Client) -> None:
     file = io.BytesIO()
     np.save(file, POINTS)
 
@@ -175,10 +175,10 @@ def test_with_an_array_the_options_stand_in_the_query(client: httpx.Client) -> N
         assert_problem(post(**{name: value}), 422, "invalid-input", field=name)
 
 
-def test_points_that_were_refused_are_not_counted(client: httpx.Client) -> None:
-    before = figures(client)["separatrix_points_total"]
+def test_rejected_points_are_not_counted(client: httpx.Client) -> None:
+    before = metrics(client)["separatrix_points_total"]
     assert predict(client, points=[[0, 0, 0]] * 300).status_code == 422
-    assert figures(client)["separatrix_points_total"] == before
+    assert metrics(client)["separatrix_points_total"] == before
 
 
 @pytest.mark.parametrize(
@@ -200,17 +200,17 @@ def test_points_that_were_refused_are_not_counted(client: httpx.Client) -> None:
     ],
     ids=str,
 )
-def test_a_brief_question_is_answered_as_by_the_way_of_all_others(client: httpx.Client, body: dict[str, Any]) -> None:
-    brief = client.post("/predict", json=body)
-    others = client.post("/predict", json=body, headers={"Accept": "application/json;q=0.9"})
-    assert brief.status_code == others.status_code
-    one, other = brief.json(), others.json()
-    if brief.status_code == 200:
+def test_the_fast_path_gives_the_same_response_as_the_endpoint(client: httpx.Client, body: dict[str, Any]) -> None:
+    fast = client.post("/predict", json=body)
+    ordinary = client.post("/predict", json=body, headers={"Accept": "application/json;q=0.9"})  # not on the fast path
+    assert fast.status_code == ordinary.status_code
+    one, other = fast.json(), ordinary.json()
+    if fast.status_code == 200:
         np.testing.assert_allclose(one.pop("probabilities"), other.pop("probabilities"), atol=1e-6)
     assert one == other
 
 
-def test_long_labels_are_answered_as_short_ones(client: httpx.Client) -> None:
+def test_long_labels_are_returned_like_short_ones(client: httpx.Client) -> None:
     data = {"points": [[0], [1], [2], [3]], "labels": ["b", "b", "a, \\" + "\u00e9" * 40, "a, \\" + "\u00e9" * 40]}
     train(client, "wordy", data=data, network={"kind": "logistic"}, training={"epochs": 500})
     body = predict(client, model="wordy", points=[[0], [3]] * 200).json()
@@ -237,7 +237,7 @@ LONG = b" " * 3_000
         b'{"model": "plane", "points": [[1, 2], [3, 4]], "colour": "red"}',
     ],
 )
-def test_what_is_refused_when_short_is_refused_when_long(client: httpx.Client, body: bytes) -> None:
+def test_a_long_body_is_rejected_with_the_same_errors_as_a_short_one(client: httpx.Client, body: bytes) -> None:
     short = client.post("/predict", content=body, headers=JSON)
     long = client.post("/predict", content=body[:-1] + LONG + b"}", headers=JSON)
     assert short.status_code in (400, 422)
@@ -245,17 +245,17 @@ def test_what_is_refused_when_short_is_refused_when_long(client: httpx.Client, b
     assert long.json()["errors"] == short.json()["errors"]
 
 
-# ---- packed bodies
+# ---- gzip bodies
 
 
 @pytest.mark.parametrize("size", [1, 300])
-def test_a_packed_body_is_answered_as_the_same_unpacked(client: httpx.Client, size: int) -> None:
+def test_a_gzip_body_gets_the_same_answer_as_an_uncompressed_one(client: httpx.Client, size: int) -> None:
     body = orjson.dumps({"model": "plane", "points": POINTS[:size].tolist()})
-    packed = client.post("/predict", content=gzip.compress(body), headers=JSON | {"Content-Encoding": "gzip"})
-    assert packed.status_code == 200, packed.text
-    plain = client.post("/predict", content=body, headers=JSON).json()
-    assert packed.json()["labels"] == plain["labels"]
-    np.testing.assert_allclose(packed.json()["probabilities"], plain["probabilities"], atol=1e-6)
+    compressed = client.post("/predict", content=gzip.compress(body), headers=JSON | {"Content-Encoding": "gzip"})
+    assert compressed.status_code == 200, compressed.text
+    uncompressed = client.post("/predict", content=body, headers=JSON).json()
+    assert compressed.json()["labels"] == uncompressed["labels"]
+    np.testing.assert_allclose(compressed.json()["probabilities"], uncompressed["probabilities"], atol=1e-6)
 
 
 def bomb(size: int) -> bytes:
@@ -266,16 +266,16 @@ def bomb(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "status", "code"),
     [
-        (b"no gzip at all", 422, "invalid-input"),
+        (b"not gzip at all", 422, "invalid-input"),
         (b"", 422, "invalid-input"),
         (gzip.compress(b'{"model": "plane", "points": [[0, 0]]}')[:-6], 422, "invalid-input"),
         (gzip.compress(b'{"model": "plane", "points": [[0, 0]]}') + b"more", 422, "invalid-input"),
         (zlib.compress(b'{"model": "plane", "points": [[0, 0]]}'), 422, "invalid-input"),
         (bomb(64), 413, "body-too-large"),
     ],
-    ids=["no gzip", "empty", "truncated", "more behind it", "zlib", "bomb"],
+    ids=["not gzip", "empty", "truncated", "trailing bytes", "zlib", "bomb"],
 )
-def test_a_body_that_is_not_packed_as_it_says_or_unpacks_to_too_much_is_refused(
+def test_a_damaged_gzip_body_or_one_that_decompresses_to_too_much_is_rejected(
     client: httpx.Client, content: bytes, status: int, code: str
 ) -> None:
     headers = JSON | {"Content-Encoding": "gzip"}
@@ -283,7 +283,7 @@ def test_a_body_that_is_not_packed_as_it_says_or_unpacks_to_too_much_is_refused(
     assert_problem(client.post("/train", content=content, headers=headers), status, code)
 
 
-def test_a_body_packed_in_another_way_is_refused(client: httpx.Client) -> None:
+def test_another_content_encoding_is_rejected(client: httpx.Client) -> None:
     answer = client.post("/predict", content=b"?", headers=JSON | {"Content-Encoding": "br"})
     assert_problem(answer, 415, "unsupported-media-type")
 
@@ -323,22 +323,22 @@ def post_arrow(client: httpx.Client, content: bytes, accept: str = "application/
     ],
     ids=["columns", "lists", "two batches", "slices"],
 )
-def test_an_arrow_stream_is_answered_as_the_same_points_in_json(client: httpx.Client, content: bytes) -> None:
+def test_an_arrow_stream_gets_the_same_answer_as_the_same_points_in_json(client: httpx.Client, content: bytes) -> None:
     answer = post_arrow(client, content)
     assert answer.status_code == 200, answer.text
     assert answer.json() == predict(client).json()
 
 
-def test_single_precision_in_arrow_is_taken_too(client: httpx.Client) -> None:
+def test_an_arrow_stream_may_hold_float32(client: httpx.Client) -> None:
     single = post_arrow(client, stream(columns(POINTS.astype(np.float32), pa.float32())))
     np.testing.assert_allclose(single.json()["probabilities"], predict(client).json()["probabilities"], atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
-def test_an_answer_in_arrow_has_the_columns_of_the_json(client: httpx.Client, model: str) -> None:
-    asked = {"model": model, "return": ["labels", "probabilities", "logits"], "margin": True, "nearest": True}
-    as_json = predict(client, **asked).json()
-    answer = predict(client, headers={"Accept": ARROW}, **asked)
+def test_an_arrow_response_has_the_values_of_the_json_response(client: httpx.Client, model: str) -> None:
+    request = {"model": model, "return": ["labels", "probabilities", "logits"], "margin": True, "nearest": True}
+    as_json = predict(client, **request).json()
+    answer = predict(client, headers={"Accept": ARROW}, **request)
     assert answer.headers["content-type"] == ARROW
     assert answer.headers["separatrix-version"] == "1"
     table = pa.ipc.open_stream(answer.content).read_all()
@@ -401,22 +401,18 @@ def mutated(at: int, byte: int) -> bytes:
         (stream(columns(np.array([[0, 1e39], [0, 0]]))), "points.0.1"),
     ],
 )
-def test_what_is_no_arrow_stream_of_points_is_refused_with_what_is_wanted(
-    client: httpx.Client, content: bytes, field: str
-) -> None:
+def test_an_invalid_arrow_body_is_rejected_with_the_field(client: httpx.Client, content: bytes, field: str) -> None:
     assert_problem(post_arrow(client, content), 422, "invalid-input", field=field)
 
 
-def test_a_damaged_arrow_stream_is_answered_or_refused_and_never_a_fault(client: httpx.Client) -> None:
+def test_a_damaged_arrow_stream_is_never_an_internal_error(client: httpx.Client) -> None:
     random = np.random.default_rng(6)
     length = len(stream(columns(POINTS[:8])))
     for at, byte in zip(random.integers(0, length, 300), random.integers(0, 256, 300), strict=True):
         assert post_arrow(client, mutated(int(at), int(byte))).status_code in (200, 422)
 
 
-def test_without_pyarrow_arrow_is_refused_and_all_else_is_answered(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pyarrow_only_arrow_is_rejected(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     content = stream(columns(POINTS))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert_problem(post_arrow(client, content), 415, "unsupported-media-type")
@@ -424,7 +420,7 @@ def test_without_pyarrow_arrow_is_refused_and_all_else_is_answered(
     assert predict(client).status_code == 200
 
 
-def test_the_bounds_of_a_service_hold_for_the_smallest_requests_too(tmp_path: Path) -> None:
+def test_configured_limits_also_apply_to_the_smallest_requests(tmp_path: Path) -> None:
     with running(tmp_path, max_points_per_request=2, max_body_bytes=1_024) as client:
         train(client, "plane")
         assert predict(client, points=[[0, 0]] * 2).status_code == 200
@@ -433,10 +429,10 @@ def test_the_bounds_of_a_service_hold_for_the_smallest_requests_too(tmp_path: Pa
         assert_problem(client.post("/predict", content=padded, headers=JSON), 413, "body-too-large")
 
 
-# ---- ids and figures
+# ---- request ids and metrics
 
 
-def test_every_answer_has_an_id_and_a_clients_own_is_kept(client: httpx.Client) -> None:
+def test_every_response_has_a_request_id_and_keeps_that_of_the_client(client: httpx.Client) -> None:
     requests: list[Callable[..., httpx.Response]] = [
         lambda **options: client.get("/health/live", **options),
         lambda **options: client.get("/no/such/path", **options),
@@ -451,7 +447,7 @@ def test_every_answer_has_an_id_and_a_clients_own_is_kept(client: httpx.Client) 
             assert request(headers={"X-Request-ID": bad}).headers["x-request-id"] not in ("", bad)
 
 
-def figures(client: httpx.Client) -> dict[str, float]:
+def metrics(client: httpx.Client) -> dict[str, float]:
     lines = client.get("/metrics").text.splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
@@ -459,14 +455,14 @@ def figures(client: httpx.Client) -> dict[str, float]:
 def test_requests_and_points_are_counted_by_route_and_status(client: httpx.Client) -> None:
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    before = figures(client)
+    before = metrics(client)
     predict(client)
     predict(client, points=[[0, 0]])
     predict(client, model="nobody")
     client.get("/models/plane")
     client.get("/models/nobody")
     client.get("/no/such/path")
-    after = figures(client)
+    after = metrics(client)
 
     def gained(name: str) -> float:
         return after[name] - before.get(name, 0)

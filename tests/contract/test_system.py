@@ -19,13 +19,13 @@ def all_errors(kind: type[ServiceError] = ServiceError) -> list[type[ServiceErro
     return [kind, *(error for child in kind.__subclasses__() for error in all_errors(child))]
 
 
-def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
+def test_every_error_has_a_status_and_a_unique_code() -> None:
     errors = [error for error in all_errors() if error is not ServiceError]
     assert set(PROBLEM_TYPES) == set(errors)
     assert len({error.code for error in errors}) == len(errors)
 
 
-def test_the_openapi_document_resolves_and_describes_every_body_and_problem(client: httpx.Client) -> None:
+def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
 
     def references(part: object) -> list[str]:
@@ -51,10 +51,10 @@ def test_the_openapi_document_resolves_and_describes_every_body_and_problem(clie
         for operation in operations.values():
             problem = operation["responses"]["4XX"]["content"]["application/problem+json"]["schema"]
             assert problem == {"$ref": "#/components/schemas/Problem"}
-            assert "422" not in operation["responses"], "FastAPI's own error body is never sent"
+            assert "422" not in operation["responses"], "FastAPI's own error body must not be documented"
 
 
-def test_every_pattern_on_the_wire_has_a_rule_in_words(client: httpx.Client) -> None:
+def test_every_pattern_has_a_rule_in_words(client: httpx.Client) -> None:
     def patterns(part: object) -> set[str]:
         if isinstance(part, dict):
             own = {part["pattern"]} if isinstance(part.get("pattern"), str) else set()
@@ -65,5 +65,5 @@ def test_every_pattern_on_the_wire_has_a_rule_in_words(client: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_pages_of_the_api_are_served(client: httpx.Client, path: str) -> None:
+def test_the_documentation_pages_are_served(client: httpx.Client, path: str) -> None:
     assert client.get(path).headers["content-type"].startswith("text/html")

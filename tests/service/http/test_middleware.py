@@ -1,0 +1,109 @@
+"""The middleware around a minimal app, without a server."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope
+
+from service.http import problems, request_body
+from service.http.metrics import Metrics
+from service.http.middleware import Middleware, RawResponse, ok
+from service.http.request_body import Headers
+from service.settings import Settings
+
+ECHO = ("POST", "/echo")
+
+
+class OnlyShort:
+    """A fast path that answers bodies of less than five bytes, unless the client wants otherwise."""
+
+    def accepts(self, _: Scope, headers: Headers) -> bool:
+        return headers.get(b"accept") is None
+
+    def respond(self, body: bytes) -> RawResponse | None:
+        if body == b"bad":
+            raise ZeroDivisionError
+        return ok(b"text/plain", b"fast " + body) if len(body) < 5 else None
+
+
+async def echo(_: Scope, headers: Headers, receive: Receive) -> RawResponse:
+    body = await request_body.content(headers, receive, Settings())
+    return ok(b"text/plain", b"endpoint " + body)
+
+
+def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = None) -> tuple[list[Message], Metrics]:
+    """What the middleware sends for a request whose body arrives in these chunks, and what it counted."""
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/route")
+    async def route() -> str:
+        return "app"
+
+    metrics = Metrics()
+    middleware = Middleware(app, fast_paths={ECHO: OnlyShort()}, endpoints={ECHO: echo}, metrics=metrics)
+    left = list(chunks or [b""])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": [*(headers or {}).items()]}
+    asyncio.run(middleware(scope, receive, send))
+    return sent, metrics
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers", "expected"),
+    [
+        ([b"abcd"], {}, b"fast abcd"),
+        ([b"abcde"], {}, b"endpoint abcde"),
+        ([b"ab", b"cd"], {}, b"endpoint abcd"),
+        ([b"abcd"], {b"accept": b"*/*"}, b"endpoint abcd"),
+    ],
+    ids=["short", "too long", "in two parts", "not accepted"],
+)
+def test_a_request_that_the_fast_path_leaves_reaches_the_endpoint_whole(
+    chunks: list[bytes], headers: dict[bytes, bytes], expected: bytes
+) -> None:
+    (start, body), metrics = exchange(*ECHO, *chunks, headers=headers)
+    assert (start["status"], body["body"]) == (200, expected)
+    assert dict(start["headers"])[b"content-length"] == b"%d" % len(expected)
+    assert counted(metrics) == {("POST", "/echo", "200"): 1}
+
+
+def test_a_request_without_an_endpoint_reaches_the_app() -> None:
+    sent, metrics = exchange("GET", "/route")
+    assert sent[0]["status"] == 200
+    assert b"x-request-id" in dict(sent[0]["headers"])
+    assert counted(metrics) == {("GET", "/route", "200"): 1}
+
+
+def test_an_unexpected_error_is_a_problem_with_a_request_id_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    (start, body), metrics = exchange(*ECHO, b"bad", headers={b"x-request-id": b"mine"})
+    assert start["status"] == 500
+    assert dict(start["headers"])[b"x-request-id"] == b"mine"
+    assert b"urn:separatrix:problem:internal" in body["body"]
+    assert counted(metrics) == {("POST", "/echo", "500"): 1}
+    assert [record.getMessage() for record in caplog.records] == ["request mine failed"]
+
+
+def test_a_head_request_gets_the_head_of_the_get_response() -> None:
+    sent, _ = exchange("HEAD", "/route")
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[0]["status"] == 200
+    assert sent[1]["body"] == b""
+
+
+def counted(metrics: Metrics) -> dict[tuple[Any, ...], float]:
+    samples = [sample for family in metrics.collect() for sample in family.samples]
+    return {
+        tuple(sample.labels[name] for name in ("method", "route", "status")): sample.value
+        for sample in samples
+        if sample.name == "separatrix_request_duration_seconds_count"
+    }

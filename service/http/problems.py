@@ -190,7 +190,7 @@ def _invalid_input(error: InvalidInput) -> Response:
 def _invalid_request(error: RequestValidationError) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
-        return _response(MALFORMED_JSON, str(found[0]["msg"]))
+        return _response(MALFORMED_JSON, str(found[0]["msg"]).removeprefix("Invalid JSON: "))
     return _invalid([FieldProblem(field=_path(one["loc"]), detail=_detail(one)) for one in found[:MAX_FIELDS]])
 
 

@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """Request ids that are taken over from clients; any other is replaced by a new one."""
 
-
 RawResponse = tuple[int, Sequence[tuple[bytes, bytes]], bytes]
 """A complete response: status, headers and body."""
 
@@ -48,7 +47,10 @@ def ok(media_type: bytes, body: bytes, *headers: tuple[bytes, bytes]) -> RawResp
 
 
 class Middleware:
-    """Serves `app`. Fast paths and endpoints are by method and path, and are tried before the app, in this order."""
+    """Serves `app`. Fast paths and endpoints, by method and path, are tried in this order before the app.
+
+    `__call__` is one long function on purpose: each further call shows in a request of 50 us.
+    """
 
     def __init__(
         self,

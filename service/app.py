@@ -75,7 +75,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
         membership.renew()
         job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
         heavy = CapacityLimiter(HEAVY_ANSWERS)
-        frame_renderer = FrameRenderer(store, files, versions, heavy=heavy)
+        frame_renderer = FrameRenderer(store, files, versions, threads=heavy)
         broadcaster = EventBroadcaster(
             store, versions, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
         )

@@ -57,12 +57,12 @@ class FrameRequest:
 class FrameRenderer:
     """Renders frames in threads, and tells workers which jobs are watched. One per API process."""
 
-    def __init__(self, store: Store, files: Files, registry: Registry, *, heavy: CapacityLimiter) -> None:
-        """Must be called in the event loop that runs it. `heavy` limits the threads that render."""
+    def __init__(self, store: Store, files: Files, registry: Registry, *, threads: CapacityLimiter) -> None:
+        """Must be called in the event loop that runs it. `threads` limits the threads that render."""
         self._store = store
         self._files = files
         self._registry = registry
-        self._heavy = heavy
+        self._threads = threads
         self._watched: dict[str, Scene | None] = {}
         self._watch_started = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
@@ -84,7 +84,7 @@ class FrameRenderer:
             InvalidInput: the points of a job do not have two coordinates, or its network is too large for this size.
         """
         frames.require_plane(jobs)
-        scenes = await to_thread.run_sync(self._scenes, jobs, limiter=self._heavy)
+        scenes = await to_thread.run_sync(self._scenes, jobs, limiter=self._threads)
         for scene in scenes.values():
             scene.require(cells)
         return FrameRequest(cells, scenes)
@@ -128,7 +128,7 @@ class FrameRenderer:
             events = scene.frames(job_id, snapshot, sizes)
             return {cells: Frame(snapshot.serial, events[cells]) for cells in events}, time.thread_time() - started
 
-        return await to_thread.run_sync(render, limiter=self._heavy)
+        return await to_thread.run_sync(render, limiter=self._threads)
 
     async def render_final(self, job: Job, version: int, cells: int) -> bytes:
         """Renders the version that a job has published, as an encoded event.
@@ -141,7 +141,7 @@ class FrameRenderer:
 
         try:
             with anyio.move_on_after(FINAL_FRAME_S):
-                return await to_thread.run_sync(render, limiter=self._heavy, abandon_on_cancel=True)
+                return await to_thread.run_sync(render, limiter=self._threads, abandon_on_cancel=True)
         except (InvalidInput, ServiceError):
             pass  # the version is damaged, or its logits overflow
         except Exception:

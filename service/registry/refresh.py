@@ -43,6 +43,6 @@ async def resolve_fresh(registry: Registry, lookup: Callable[[], Found]) -> Foun
 async def _refresh(registry: Registry) -> None:
     """Loads new versions, within `TIMEOUT_S`, whether another thread holds the refresh or this one runs it."""
     with move_on_after(TIMEOUT_S) as timeout:
-        await to_thread.run_sync(partial(registry.refresh, within_s=TIMEOUT_S), abandon_on_cancel=True)
+        await to_thread.run_sync(partial(registry.refresh, timeout_s=TIMEOUT_S), abandon_on_cancel=True)
     if timeout.cancelled_caught:
         raise StoreUnavailable("The database does not answer in time; try again.")

@@ -61,13 +61,13 @@ class Registry:
         self.loaded_seq = 0
         self.fresh_until = math.inf
 
-    def refresh(self, *, within_s: float = BUSY_S) -> None:
+    def refresh(self, *, timeout_s: float = BUSY_S) -> None:
         """Loads the versions that any process has published since the last call. One small query if there are none.
 
         Raises:
-            StoreUnavailable: the database is unavailable, or another thread has been refreshing for `within_s`.
+            StoreUnavailable: the database is unavailable, or another thread has been refreshing for `timeout_s`.
         """
-        if not self._refreshing.acquire(timeout=within_s):
+        if not self._refreshing.acquire(timeout=timeout_s):
             raise StoreUnavailable("The database does not answer in time; try again.")
         try:
             new = self._store.versions.after(self.loaded_seq)

@@ -51,13 +51,19 @@ def cancelled(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def endless(client: httpx.Client, **change: Any) -> Iterator[dict[str, Any]]:
-    """A job that trains until it is stopped. It is cancelled at the end, if the test has not stopped it."""
+    """A job that trains until it is stopped, once no other job waits or runs. It is cancelled at the end."""
+    wait_until(lambda: not any(_jobs(client, status) for status in ("queued", "running")))
     job = submit(client, ENDLESS | change).json()
     try:
         wait_until(lambda: show(client, job)["progress"]["epoch"] > 0)
         yield show(client, job)
     finally:
         act(client, job, "cancel", **WAIT)
+
+
+def _jobs(client: httpx.Client, status: str) -> list[Any]:
+    jobs: list[Any] = client.get("/jobs", params={"status": status}).json()["data"]
+    return jobs
 
 
 def newest_job_id(client: httpx.Client) -> str | None:

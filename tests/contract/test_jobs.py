@@ -1,3 +1,5 @@
+"""Training jobs from `POST /train` to the published version."""
+
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ import httpx
 import pytest
 import torch
 
+from tests.contract.job_requests import endless, newest_job_id
 from tests.contract.problems import assert_problem
 from tests.serving import running, train, wait_until
 
@@ -21,7 +24,7 @@ def submit(client: httpx.Client, **body: Any) -> httpx.Response:
     return client.post("/train", json=quick | body)
 
 
-def test_a_training_is_accepted_at_once_and_its_job_followed_to_the_end(client: httpx.Client) -> None:
+def test_a_training_is_accepted_at_once_and_its_job_can_be_awaited(client: httpx.Client) -> None:
     answer = submit(client, training={"epochs": 20})
     assert answer.status_code == 202
     job = answer.json()
@@ -65,7 +68,7 @@ def test_every_kind_of_network_trains_and_answers(client: httpx.Client, kind: st
     assert client.post("/predict", json={"model": f"kind-{kind}", "points": [[0, 0]]}).status_code == 200
 
 
-def test_points_of_ones_own_train_a_model_in_any_dimension(client: httpx.Client) -> None:
+def test_own_points_train_a_model_in_any_number_of_dimensions(client: httpx.Client) -> None:
     data = {"points": [[0, 0, 1], [1, 0, 1], [0, 1, 0], [1, 1, 0]], "labels": ["yes", "yes", "no", "no"]}
     job = train(client, "own", data=data, training={"epochs": 200, "optimizer": "adam"})
     assert job["data"] == {"points": 4, "features": 3}
@@ -74,7 +77,7 @@ def test_points_of_ones_own_train_a_model_in_any_dimension(client: httpx.Client)
     assert labels == data["labels"]
 
 
-def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(client: httpx.Client) -> None:
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_gives_others(client: httpx.Client) -> None:
     jobs = [train(client, "recipe", training={"epochs": 30, "seed": seed}) for seed in (4, 4, 5)]
     assert jobs[0]["recipe"] == jobs[1]["recipe"] != jobs[2]["recipe"]
     assert [job["version"] for job in jobs] == [1, 2, 3]
@@ -82,7 +85,7 @@ def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(client: 
     assert states[0]["network.safetensors"] == states[1]["network.safetensors"] != states[2]["network.safetensors"]
 
 
-def test_restarts_are_all_reported_and_the_best_is_published(client: httpx.Client) -> None:
+def test_all_restarts_are_reported_and_the_best_is_published(client: httpx.Client) -> None:
     settings = {"epochs": 200, "restarts": 6, "seed": 3, "validation_fraction": 0.25}
     job = train(client, "lucky", training=settings)
     assert job["progress"] == {"epoch": 1_200, "epochs": 1_200, "fraction": 1.0}
@@ -95,7 +98,7 @@ def test_restarts_are_all_reported_and_the_best_is_published(client: httpx.Clien
     assert card["metrics"] == job["metrics"]
 
 
-def test_the_card_says_which_implementation_trained_and_both_come_to_the_same(client: httpx.Client) -> None:
+def test_the_card_names_the_implementation_and_both_reach_the_same_loss(client: httpx.Client) -> None:
     losses = {}
     for asked, ran in {"auto": "compiled", "compiled": "compiled", "torch": "torch"}.items():
         job = train(client, "either", training={"epochs": 100, "learning_rate": 0.3, "implementation": asked})
@@ -113,35 +116,35 @@ def test_validation_and_early_stopping_are_reported(client: httpx.Client) -> Non
     assert job["metrics"]["validation_loss"] > 0
 
 
-def test_a_training_that_diverges_fails_says_what_to_try_and_keeps_its_last_finite_weights(
+def test_a_training_that_diverges_fails_with_advice_and_keeps_its_last_finite_weights(
     client: httpx.Client, tmp_path: Path
 ) -> None:
     network = {"kind": "sequential", "hidden": [4, 4], "activation": "identity"}
-    job = train(client, "wild", network=network, training={"epochs": 500, "learning_rate": 1_000})
+    job = train(client, "diverging", network=network, training={"epochs": 500, "learning_rate": 1_000})
     assert job["status"] == "failed"
     assert job["version"] is None
     assert job["problem"]["code"] == "diverged"
     assert re.search(r"in epoch \d+\. Try a learning_rate below 1000", job["problem"]["detail"])
-    assert_problem(client.get("/models/wild"), 404, "model-not-found")
+    assert_problem(client.get("/models/diverging"), 404, "model-not-found")
 
-    (tmp_path / "kept.pth").write_bytes(client.get(job["links"]["checkpoint"]).content)
-    state = torch.load(tmp_path / "kept.pth", weights_only=True)
+    (tmp_path / "checkpoint.pth").write_bytes(client.get(job["links"]["checkpoint"]).content)
+    state = torch.load(tmp_path / "checkpoint.pth", weights_only=True)
     assert all(value.isfinite().all() for value in state.values())
 
 
-def test_many_who_wait_to_write_keep_nobody_from_reading(tmp_path: Path) -> None:
+def test_requests_that_wait_to_write_do_not_block_requests_that_read(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client, ThreadPoolExecutor(50) as threads:
         body = {"model": "tried", "data": {"dataset": "flower"}}
-        outside = sqlite3.connect(tmp_path / "separatrix.db", isolation_level=None)
-        outside.execute("BEGIN IMMEDIATE")
-        writes = [threads.submit(httpx.post, client.base_url.join("/jobs"), json=body, timeout=60) for _ in range(50)]
+        writer = sqlite3.connect(tmp_path / "separatrix.db", isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        writes = [threads.submit(client.post, "/jobs", json=body) for _ in range(50)]
         try:
             for _ in range(20):
-                assert client.get("/jobs", timeout=10).status_code == 200
-                assert_problem(client.get("/models/nobody", timeout=10), 404, "model-not-found")
+                assert client.get("/jobs").status_code == 200
+                assert_problem(client.get("/models/nobody"), 404, "model-not-found")
             assert not any(write.done() for write in writes)
         finally:
-            outside.execute("ROLLBACK")
+            writer.execute("ROLLBACK")
         assert {write.result().status_code for write in writes} == {202}
 
 
@@ -181,15 +184,14 @@ def test_jobs_are_listed_newest_first_page_by_page(client: httpx.Client) -> None
 
 @pytest.fixture(scope="module")
 def busy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of `busy`."""
     return tmp_path_factory.mktemp("busy")
 
 
 @pytest.fixture(scope="module")
 def busy(busy_dir: Path) -> Iterator[httpx.Client]:
-    """A service whose one training process has a job without end, and whose queue takes two."""
-    with running(busy_dir, max_queued_jobs=2) as client:
-        path = submit(client, training={"epochs": 1_000_000}, network={"hidden": [64, 64]}).headers["location"]
-        wait_until(lambda: client.get(path).json()["status"] == "running")
+    """A service whose one training process is busy with an endless job, and whose queue takes two."""
+    with running(busy_dir, max_queued_jobs=2) as client, endless(client):
         yield client
 
 
@@ -197,18 +199,18 @@ def test_a_job_reports_its_progress_while_it_trains(busy: httpx.Client) -> None:
     (running_job,) = busy.get("/jobs", params={"status": "running"}).json()["data"]
     seen: list[int] = []
 
-    def moved_on() -> bool:
+    def has_advanced_twice() -> bool:
         seen.append(busy.get(running_job["links"]["self"]).json()["progress"]["epoch"])
         return len(set(seen)) >= 3
 
-    wait_until(moved_on)
+    wait_until(has_advanced_twice)
     assert seen == sorted(seen)
     job = busy.get(running_job["links"]["self"]).json()
     assert 0 < job["progress"]["fraction"] < 1
     assert job["metrics"]["training_loss"] > 0
 
 
-def test_a_wait_ends_when_its_time_is_up_and_says_when_to_ask_again(busy: httpx.Client) -> None:
+def test_a_wait_ends_when_its_time_is_up_and_tells_when_to_retry(busy: httpx.Client) -> None:
     (running_job,) = busy.get("/jobs", params={"status": "running"}).json()["data"]
     answer = busy.get(running_job["links"]["self"], headers={"Prefer": "wait=1"})
     assert answer.json()["status"] == "running"
@@ -216,7 +218,7 @@ def test_a_wait_ends_when_its_time_is_up_and_says_when_to_ask_again(busy: httpx.
     assert answer.headers["retry-after"] == "1"
 
 
-def test_only_model_and_data_are_required_and_the_rest_is_the_tutorials(busy: httpx.Client) -> None:
+def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(busy: httpx.Client) -> None:
     with_defaults = busy.post("/train", json={"model": "defaults", "data": {"dataset": "flower"}}).json()
     assert with_defaults["network"] == {"kind": "sequential", "hidden": [4], "activation": "tanh"}
     assert with_defaults["data"] == {"dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "classes": 2}
@@ -236,14 +238,14 @@ def test_only_model_and_data_are_required_and_the_rest_is_the_tutorials(busy: ht
     }
 
 
-def test_a_training_that_is_refused_leaves_nothing_behind(busy: httpx.Client, busy_dir: Path) -> None:
+def test_a_training_that_is_refused_leaves_no_files(busy: httpx.Client, busy_dir: Path) -> None:
     for i in range(5):
         answer = submit(busy, data={"points": [[0], [i + 1]], "labels": [0, 1]})
     assert answer.status_code == 429
     assert len(list((busy_dir / "datasets").iterdir())) <= 2
 
 
-def test_a_full_queue_asks_to_try_again(busy: httpx.Client) -> None:
+def test_a_full_queue_tells_when_to_retry(busy: httpx.Client) -> None:
     answers = [submit(busy) for _ in range(3)]
     assert_problem(answers[-1], 429, "queue-full")
     assert answers[-1].headers["retry-after"] == "1"
@@ -314,15 +316,15 @@ def test_a_full_queue_asks_to_try_again(busy: httpx.Client) -> None:
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_a_training_that_cannot_be_done_is_told_which_field_and_why_and_no_job_is_made(
+def test_an_invalid_training_is_refused_with_the_field_at_fault_and_no_job_is_created(
     client: httpx.Client, change: dict[str, Any], field: str
 ) -> None:
-    newest = client.get("/jobs", params={"limit": 1}).json()["first_id"]
+    newest = newest_job_id(client)
     assert_problem(submit(client, **change), 422, "invalid-input", field=field)
-    assert client.get("/jobs", params={"limit": 1}).json()["first_id"] == newest
+    assert newest_job_id(client) == newest
 
 
-def test_a_body_that_is_not_json_trains_nothing(client: httpx.Client) -> None:
+def test_a_body_that_is_not_json_is_refused(client: httpx.Client) -> None:
     headers = {"Content-Type": "application/json"}
     assert_problem(client.post("/train", content=b"{", headers=headers), 400, "malformed-json")
     nan = b'{"model": "x", "data": {"points": [[0], [NaN]], "labels": [0, 1]}}'
@@ -330,15 +332,15 @@ def test_a_body_that_is_not_json_trains_nothing(client: httpx.Client) -> None:
     assert_problem(client.post("/train", content=b"x", headers={}), 415, "unsupported-media-type")
 
 
-def test_a_job_that_is_none_is_not_found(client: httpx.Client) -> None:
+def test_a_job_that_does_not_exist_is_not_found(client: httpx.Client) -> None:
     assert_problem(client.get("/jobs/" + "0" * 24), 404, "job-not-found")
     assert_problem(client.get("/jobs/nonsense"), 422, "invalid-input", field="job_id")
     assert_problem(client.get("/jobs", params={"after": "0" * 24}), 404, "job-not-found")
     assert_problem(client.get("/jobs/" + "0" * 24 + "/checkpoint"), 404, "job-not-found")
-    succeeded = train(client, "keeps-nothing")["id"]
+    succeeded = train(client, "has-no-checkpoint")["id"]
     assert_problem(client.get(f"/jobs/{succeeded}/checkpoint"), 404, "nothing-kept")
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "many"}, {"status": "done"}])
-def test_a_page_that_cannot_be_made_is_told_why(client: httpx.Client, query: dict[str, Any]) -> None:
+def test_an_invalid_request_for_a_list_is_refused(client: httpx.Client, query: dict[str, Any]) -> None:
     assert_problem(client.get("/jobs", params=query), 422, "invalid-input", field=next(iter(query)))

@@ -1,4 +1,4 @@
-"""Idempotency keys as clients send them."""
+"""The header `Idempotency-Key`."""
 
 import re
 from typing import Annotated
@@ -12,12 +12,12 @@ KeyHeader = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=KEY_PATTERN,
-        description="1 to 255 visible ASCII characters, in quotes or not: the same training sent again under the same "
-        "key within a day is the same job.",
+        description="1 to 255 visible ASCII characters, with or without quotes. A submission that is repeated with the "
+        "same key within a day returns the same job.",
     ),
 ]
 
 
 def bare_key(sent: str) -> str:
-    """An idempotency key without the quotes that it may come in (RFC 9651, 3.3.3)."""
+    """The key without its quotes and escapes, if it was sent as a quoted string (RFC 9651, 3.3.3)."""
     return re.sub(r'\\(["\\])', r"\1", sent[1:-1]) if sent.startswith('"') else sent

@@ -1,4 +1,4 @@
-"""What `POST /train` is asked."""
+"""The request schemas of `POST /train` and `POST /jobs`."""
 
 from typing import Annotated, Any
 
@@ -33,11 +33,11 @@ from service.records import NAME_PATTERN
 MAX_METADATA = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_LENGTH = 512
-"""Of one value."""
+"""Most characters of one value."""
 
 
 class GeneratedData(Body):
-    """Points that a generator makes."""
+    """Points from a generator."""
 
     dataset: DatasetName = Field(description="A built-in data set.")
     n: int = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
@@ -51,7 +51,7 @@ class GeneratedData(Body):
     @classmethod
     def _refuse_given(cls, value: Any) -> Any:
         if isinstance(value, dict) and not value.keys().isdisjoint(("points", "labels")):
-            raise PydanticCustomError("both", "either a dataset or points and labels, not both")
+            raise PydanticCustomError("both", "must have either `dataset` or `points` and `labels`, not both")
         return value
 
 
@@ -67,7 +67,7 @@ Label = Annotated[
 
 
 class GivenData(Body):
-    """Points of your own: N of D coordinates, and as many labels, all integers or all strings, 2 classes or more."""
+    """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings."""
 
     points: Annotated[
         list[Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]], FailFast()
@@ -88,58 +88,67 @@ Data = Annotated[
 
 
 class NetworkSettings(Body):
-    """The architecture; the data decide how many inputs and outputs there are."""
+    """The architecture. The numbers of inputs and outputs follow from the data."""
 
     kind: NetworkKind = Field("sequential", description="Kind of network.")
     hidden: list[Annotated[int, Field(ge=1, le=MAX_WIDTH)]] | None = Field(
         None,
         max_length=MAX_HIDDEN_LAYERS,
-        description="Width of each hidden layer: by default [4], none for `logistic`; exactly one for `two_layer`.",
+        description="Width of each hidden layer. By default [4], for `logistic` none. `two_layer` has exactly one.",
     )
     activation: Activation = Field("tanh", description="Activation function of the hidden layers.")
 
 
 class TrainingSettings(Body):
-    """How to train; what is not given is as the tutorial has it for that kind of network."""
+    """How to train. The defaults are those of the tutorial for the kind of network."""
 
     epochs: int | None = Field(None, ge=1, le=MAX_EPOCHS, description="By default 10000, for `logistic` 100.")
     optimizer: Optimizer | None = Field(None, description="By default `sgd`.")
     learning_rate: FiniteFloat | None = Field(
         None, gt=0, le=MAX_LEARNING_RATE, description="By default 1.0, for `logistic` 0.1, for `adam` 0.01."
     )
-    momentum: FiniteFloat | None = Field(None, ge=0, lt=1, description="Of `sgd`; by default 0.")
+    momentum: FiniteFloat | None = Field(None, ge=0, lt=1, description="For `sgd` only. By default 0.")
     weight_decay: FiniteFloat | None = Field(None, ge=0, le=MAX_WEIGHT_DECAY, description="By default 0.")
-    batch_size: int | None = Field(None, ge=1, le=MAX_POINTS, description="By default all points at once.")
+    batch_size: int | None = Field(None, ge=1, le=MAX_POINTS, description="Points per step. By default all.")
     validation_fraction: FiniteFloat | None = Field(
-        None, ge=0, le=0.9, description="Share of each class kept out of training; by default 0."
+        None, ge=0, le=0.9, description="Share of each class that is held out for validation. By default 0."
     )
     patience: int | None = Field(
-        None, ge=1, le=MAX_EPOCHS, description="Epochs without improvement after which to stop; by default never."
+        None, ge=1, le=MAX_EPOCHS, description="Stop after this many epochs without improvement. By default never."
     )
     min_delta: FiniteFloat | None = Field(
-        None, ge=0, le=MAX_LEARNING_RATE, description="Least decrease of the loss that counts; by default 0.0001."
+        None,
+        ge=0,
+        le=MAX_LEARNING_RATE,
+        description="Smallest decrease of the loss that counts as improvement. By default 0.0001.",
     )
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Of weights, split and batches; by default 0.")
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="Seed of the weights, the split and the batches. By default 0."
+    )
     restarts: int | None = Field(
         None,
         ge=1,
         le=MAX_RESTARTS,
-        description="Train so many networks, from `seed`, `seed` + 1, ..., on all cores, and keep the one with the "
-        "least validation loss, without validation the least training loss; by default 1.",
+        description="Train this many networks in parallel, with the seeds `seed`, `seed` + 1, ..., and keep the one "
+        "with the smallest validation loss, or training loss if there is no validation. By default 1.",
     )
     implementation: ImplementationChoice | None = Field(
-        None, description="`compiled`, `torch`, or by default `auto`, the faster of the two."
+        None, description="`compiled`, `torch`, or `auto`, the faster of the two. By default `auto`."
     )
 
 
 class TrainRequest(Body):
-    """What to train, on what, and under which name to publish it."""
+    """A training: its data, network and settings, and the model to publish."""
 
-    model: str = Field(pattern=NAME_PATTERN, description="The result becomes its next version.", examples=["my-flower"])
+    model: str = Field(
+        pattern=NAME_PATTERN,
+        description="The result is published as the next version of this model.",
+        examples=["my-flower"],
+    )
     data: Data = Field(examples=[{"dataset": "flower"}])
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)],
         Annotated[str, Field(max_length=MAX_METADATA_LENGTH)],
-    ] = Field({}, max_length=MAX_METADATA, description="Whatever you want to know the job by.")
+    ] = Field({}, max_length=MAX_METADATA, description="Your own key-value pairs, returned with the job.")

@@ -1,4 +1,4 @@
-"""Training jobs: `POST /train` and `/jobs`, and what can be done with a job."""
+"""Training jobs: submit, list, show, delete, cancel, pause, resume, retry, download the checkpoint."""
 
 from contextlib import suppress
 from typing import Annotated, Any
@@ -24,22 +24,24 @@ from service.records import NAME_PATTERN, Job, JobState
 
 router = APIRouter(tags=["training"])
 
-JobPath = Annotated[str, Path(pattern=JOB_ID_PATTERN, description="A job's id.")]
+JobPath = Annotated[str, Path(pattern=JOB_ID_PATTERN, description="The id of a job.")]
 
-_SUBMITTING: dict[str, Any] = {
+_SUBMISSION: dict[str, Any] = {
     "status_code": 202,
     "response_model": JobView,
-    "responses": {200: {"model": ValidationView, "description": "What it would be, of `validate_only`."}},
+    "responses": {
+        200: {"model": ValidationView, "description": "With `validate_only`: the job as it would be submitted."}
+    },
 }
 
 
-@router.post("/jobs", **_SUBMITTING, openapi_extra=request_body.documented(TrainRequest))
-@router.post("/train", **_SUBMITTING, openapi_extra=request_body.documented(TrainRequest))
+@router.post("/jobs", **_SUBMISSION, openapi_extra=request_body.documented(TrainRequest))
+@router.post("/train", **_SUBMISSION, openapi_extra=request_body.documented(TrainRequest))
 async def train(request: Request, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
-    """Puts a training in the queue. Once this has answered, the job is not lost, whatever goes down."""
+    """Submits a training job. Once the response has been sent, the job survives any crash."""
     headers = request_body.headers_of(request.scope)
     body = await request_body.read(headers, request.receive, TrainRequest, services.settings)
-    return await submission.answer(lambda: _new_job(body))
+    return await submission.respond(lambda: _new_job(body))
 
 
 def _new_job(body: TrainRequest) -> NewJob:
@@ -57,11 +59,11 @@ def _new_job(body: TrainRequest) -> NewJob:
 async def list_jobs(
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN, description="`last_id` of the page before.")] = None,
-    status: Annotated[JobState | None, Query(description="Only jobs in that state.")] = None,
-    model: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only jobs of that model.")] = None,
+    after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN, description="`last_id` of the previous page.")] = None,
+    status: Annotated[JobState | None, Query(description="Only jobs with this status.")] = None,
+    model: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only jobs of this model.")] = None,
 ) -> Page[JobView]:
-    """The jobs, newest first."""
+    """All jobs, newest first."""
 
     def page() -> Page[JobView]:
         jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
@@ -75,15 +77,15 @@ async def list_jobs(
 @router.get(
     "/jobs/{job_id}",
     response_model=JobView,
-    responses={304: {"description": "The client has this answer: its `If-None-Match` names the `ETag`."}},
+    responses={304: {"description": "The job has not changed: `If-None-Match` contains its `ETag`."}},
 )
 async def show_job(
     job_id: JobPath,
     response: Response,
     wait: WaitDep,
-    if_none_match: Annotated[str, Header(description="`ETag`s of answers that the client has.")] = "",
+    if_none_match: Annotated[str, Header(description="The `ETag`s of responses that the client has.")] = "",
 ) -> Response:
-    """One job."""
+    """A job."""
     body = JobView.of(await wait.for_job(job_id)).model_dump_json()
     tag = etags.entity_tag(body)
     headers = {**response.headers, "ETag": tag, "Cache-Control": etags.REVALIDATE}
@@ -94,33 +96,33 @@ async def show_job(
 
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobPath, services: ServicesDep) -> None:
-    """Forgets a job that has ended, and what is kept with it. The version that it published stays, with its points."""
+    """Deletes a job that has ended, with its files. A version that it published stays, with its points."""
     await to_thread.run_sync(services.job_queue.delete, job_id, limiter=services.write_threads)
 
 
-_STOPPING: dict[str, Any] = {
+_STOP: dict[str, Any] = {
     "response_model": JobView,
-    "responses": {202: {"model": JobView, "description": "The training has yet to stop."}},
+    "responses": {202: {"model": JobView, "description": "The training has not stopped yet."}},
 }
 
 
-@router.post("/jobs/{job_id}/cancel", **_STOPPING)
+@router.post("/jobs/{job_id}/cancel", **_STOP)
 async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
-    """Ends a job for good; a training stops within a tenth of a second. Weights that it kept stay with it."""
+    """Cancels a job. A running training stops within a tenth of a second, and its last checkpoint stays available."""
     await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
-@router.post("/jobs/{job_id}/pause", **_STOPPING)
+@router.post("/jobs/{job_id}/pause", **_STOP)
 async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
-    """Stops a job until it is resumed; others take its turn meanwhile."""
+    """Pauses a job until it is resumed. Other jobs run meanwhile."""
     await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
 async def _stopped(job_id: str, response: Response, services: Services, wait: Wait) -> JobView:
-    """What has come by now of a job that was asked to stop: 202 if that is still to come."""
-    services.wakeup.notify()  # one that no worker has is there already
+    """The job after a request to stop it, with status 202 while its worker has not stopped yet."""
+    services.wakeup.notify()  # a job without a worker has stopped already
     job = await wait.for_job(job_id, until=lambda job: not job.state.stopping)
     response.status_code = 202 if job.state.stopping else 200
     return JobView.of(job)
@@ -128,30 +130,30 @@ async def _stopped(job_id: str, response: Response, services: Services, wait: Wa
 
 @router.post("/jobs/{job_id}/resume", response_model=JobView)
 async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> JobView:
-    """Has a paused job go on from where it stopped, when its turn comes."""
+    """Puts a paused job back in the queue. It continues from where it stopped."""
     await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.write_threads)
     return JobView.of(await wait.for_job(job_id))
 
 
-@router.post("/jobs/{job_id}/retry", **_SUBMITTING)
+@router.post("/jobs/{job_id}/retry", **_SUBMISSION)
 async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
-    """Makes a new job that does from the beginning what one that failed or was cancelled was to do."""
-    return await submission.answer(lambda: services.job_queue.again(job_id))
+    """Submits a failed or cancelled job again, as a new job that starts from the beginning."""
+    return await submission.respond(lambda: services.job_queue.again(job_id))
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile)
 async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
-    """The last weights that are kept with a job, a `state_dict` as `.pth`: how far it is, or how far it came."""
-    for _ in range(2):  # a training that goes on may just have put a newer file in its place
+    """The latest checkpoint of a job that has not published a version: a `state_dict` as `.pth`."""
+    for _ in range(2):  # a running job may just have replaced the file
         job = await to_thread.run_sync(services.store.jobs.get, job_id)
         if job.status.checkpoint is None:
-            raise NoCheckpoint(_why_nothing_is_kept(job))
+            raise NoCheckpoint(_why_there_is_none(job))
         with suppress(VersionBroken):
             return await checkpoint_download(services, job.status.checkpoint, filename=f"{job.model}-{job.id}.pth")
-    raise NoCheckpoint("Its file cannot be read.")
+    raise NoCheckpoint("The file of its checkpoint cannot be read.")
 
 
-def _why_nothing_is_kept(job: Job) -> str:
+def _why_there_is_none(job: Job) -> str:
     if job.status.version is not None:
-        return "It has published its weights as a version; download that version's checkpoint."
-    return "It ended before there was any." if job.state.ended else "There is none yet; ask again when it has run."
+        return "It has published a version; download the checkpoint of the version."
+    return "It ended before it saved one." if job.state.ended else "It has not saved one yet; try again later."

@@ -1,6 +1,7 @@
-"""How new jobs are asked for: `?validate_only`, `Idempotency-Key`, and what is answered."""
+"""How new jobs are submitted: `?validate_only`, `Idempotency-Key`, and the response."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from anyio import to_thread
@@ -16,52 +17,64 @@ from service.http import request_body
 from service.records import JobSpec
 
 NewJob = tuple[JobSpec, DatasetSpec | LabelledPoints]
-"""A job that nobody has yet put anywhere, and its data."""
+"""A job that is not yet in the queue, and its data."""
 
 
+@dataclass(frozen=True)
 class Submission:
-    """How a new job is asked for, whatever it is to do."""
+    """The options of a request that submits a job.
 
-    def __init__(
-        self, response: Response, services: Services, wait: Wait, *, validate_only: bool, key: str | None
-    ) -> None:
-        self._response = response
-        self._services = services
-        self._wait = wait
-        self._validate_only = validate_only
-        self._key = key
+    Attributes:
+        response: takes the headers.
+        services: the running service.
+        wait: how long the response waits for the job.
+        validate_only: only show the job, and do not submit it.
+        key: the idempotency key, if the client sent one.
+    """
 
-    async def answer(self, make: Callable[[], NewJob]) -> JobView | Response:
-        """Puts a job in the queue and answers with it, or with that which does it already, or with what it would be."""
-        if self._validate_only:
-            return await to_thread.run_sync(self._validate, make)
-        made, job_id = await to_thread.run_sync(self._submit, make, limiter=self._services.write_threads)
-        if job_id != made:
-            self._response.headers["Idempotency-Replayed"] = "true"
-        self._response.headers["Location"] = f"/jobs/{job_id}"
-        return JobView.of(await self._wait.for_job(job_id))
+    response: Response
+    services: Services
+    wait: Wait
+    validate_only: bool
+    key: str | None
 
-    def _validate(self, make: Callable[[], NewJob]) -> Response:
-        spec, _ = make()
-        max_queued = self._services.settings.max_queued_jobs
-        self._services.store.jobs.added(spec, max_queued=max_queued, key=self._key)  # raises what `submit` would
+    async def respond(self, make_job: Callable[[], NewJob]) -> JobView | Response:
+        """Submits a job and shows it. With a key that was used before, shows the job that was submitted with it.
+
+        Raises:
+            QueueFull, KeyReused, JobNotFound, WrongState, FolderUnavailable: see `JobQueue.submit`.
+        """
+        if self.validate_only:
+            return await to_thread.run_sync(self._validate, make_job)
+        new_id, job_id = await to_thread.run_sync(self._submit, make_job, limiter=self.services.write_threads)
+        if job_id != new_id:
+            self.response.headers["Idempotency-Replayed"] = "true"
+        self.response.headers["Location"] = f"/jobs/{job_id}"
+        return JobView.of(await self.wait.for_job(job_id))
+
+    def _validate(self, make_job: Callable[[], NewJob]) -> Response:
+        spec, _ = make_job()
+        max_queued = self.services.settings.max_queued_jobs
+        self.services.store.jobs.added(spec, max_queued=max_queued, key=self.key)  # raises what `submit` would raise
         return Response(ValidationView.model_validate(spec).model_dump_json(), media_type=request_body.JSON)
 
-    def _submit(self, make: Callable[[], NewJob]) -> tuple[str, str]:
-        """Puts the job in the queue; gives its id, and that of the job that now does it: another if the key has one."""
-        spec, data = make()
-        return spec.id, self._services.job_queue.submit(spec, data, key=self._key)
+    def _submit(self, make_job: Callable[[], NewJob]) -> tuple[str, str]:
+        """Returns the ids of the new job and of the submitted one, which is an earlier job if the key has one."""
+        spec, data = make_job()
+        return spec.id, self.services.job_queue.submit(spec, data, key=self.key)
 
 
 async def _submission(
     response: Response,
     services: ServicesDep,
     wait: WaitDep,
-    validate_only: Annotated[bool, Query(description="Say what the job would be, and make none.")] = False,
+    validate_only: Annotated[
+        bool, Query(description="Respond with the job as it would be submitted, and do not submit it.")
+    ] = False,
     idempotency_key: KeyHeader = None,
 ) -> Submission:
     key = bare_key(idempotency_key) if idempotency_key is not None else None
-    return Submission(response, services, wait, validate_only=validate_only, key=key)
+    return Submission(response, services, wait, validate_only, key)
 
 
 SubmissionDep = Annotated[Submission, Depends(_submission)]

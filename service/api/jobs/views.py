@@ -1,4 +1,4 @@
-"""What is told of a job."""
+"""The response schemas of jobs."""
 
 import time
 from datetime import UTC, datetime
@@ -9,44 +9,46 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.records import Job, JobState
 
 MAX_ESTIMATE_S = 30 * 24 * 3600.0
-"""Longest training that is foretold: no setting lets one take longer."""
+"""Longest training whose finish is estimated. No setting allows a longer one."""
 
 
 class Progress(BaseModel):
-    """How far a training is."""
+    """The progress of a training."""
 
-    epoch: int = Field(description="Passes made, by all restarts together.")
-    epochs: int = Field(description="At most, all restarts together; a stalled training stops early if asked to.")
-    fraction: float
+    epoch: int = Field(description="Epochs trained so far, summed over all restarts.")
+    epochs: int = Field(
+        description="Most epochs that the job trains, summed over all restarts. With `patience` it may stop early."
+    )
+    fraction: float = Field(description="`epoch` / `epochs`.")
 
 
 class JobProblem(BaseModel):
-    """Why a job failed, and what to try."""
+    """Why a job failed, and what to do."""
 
     code: str
     detail: str
 
 
 class RestartView(BaseModel):
-    """One of the networks that a job trained."""
+    """One restart of a job."""
 
     seed: int
     ending: str = Field(description="`finished`, `stalled` or `diverged`.")
-    epochs: int = Field(description="Passes made.")
+    epochs: int = Field(description="Epochs trained.")
     metrics: dict[str, float | None] | None
 
 
-Network = Annotated[dict[str, Any], Field(description="The architecture, every setting resolved.")]
-Settings = Annotated[dict[str, Any], Field(description="Every setting, resolved.")]
-DataDigest = Annotated[str, Field(description="SHA-256 of points, labels and class names.")]
+Network = Annotated[dict[str, Any], Field(description="The architecture, with all defaults resolved.")]
+Settings = Annotated[dict[str, Any], Field(description="The training settings, with all defaults resolved.")]
+DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]
 RecipeDigest = Annotated[
-    str, Field(description="SHA-256 of data, network and training: equal recipes give equal weights.")
+    str, Field(description="SHA-256 of data, network and training. Equal recipes give equal weights.")
 ]
-Metadata = Annotated[dict[str, str], Field(description="Whatever the client wants to know the job by.")]
+Metadata = Annotated[dict[str, str], Field(description="The client's own key-value pairs.")]
 
 
 class ValidationView(BaseModel):
-    """What a training would be, of which there is no job."""
+    """A job as it would be submitted."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -72,13 +74,13 @@ class JobView(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     estimated_finish: datetime | None = Field(
-        description="While it runs: when it will have made all its epochs at the pace so far; `patience` may end it "
-        "sooner."
+        description="While the job runs: when it will have trained all its epochs at the pace so far. With `patience` "
+        "it may end earlier."
     )
-    training_seconds: float = Field(description="How long training processes have been at it, all attempts together.")
+    training_seconds: float = Field(description="Training time, summed over all attempts.")
     progress: Progress
     metrics: dict[str, float | None] | None = Field(
-        description="The latest figures; once the job has succeeded or diverged, those of the weights that were kept."
+        description="The latest metrics. Once the job has succeeded or diverged, those of the weights that were saved."
     )
     data: dict[str, Any]
     data_digest: DataDigest
@@ -86,17 +88,17 @@ class JobView(BaseModel):
     training: Settings
     recipe: RecipeDigest
     metadata: Metadata
-    restarts: list[RestartView] | None = Field(description="What came of each restart, once all have ended.")
-    attempt: int = Field(description="How many times a training process took the job.")
-    retry_of: str | None = Field(description="The job that this one tries again.")
-    problem: JobProblem | None = Field(description="Why it failed.")
+    restarts: list[RestartView] | None = Field(description="The result of each restart, once all have ended.")
+    attempt: int = Field(description="How many times a training process has started the job.")
+    retry_of: str | None = Field(description="The id of the job that this one retries.")
+    problem: JobProblem | None = Field(description="Why the job failed.")
     links: dict[str, str] = Field(
-        description="`self` and `events`; `version` if it published one; `checkpoint` if weights are kept with the job."
+        description="`self` and `events`; `version` if the job published one; `checkpoint` if it has one of its own."
     )
 
     @classmethod
     def of(cls, job: Job) -> "JobView":
-        """The view of a job's row."""
+        """The view of a job of the store."""
         spec, status = job.spec, job.status
         return cls(
             id=spec.id,
@@ -129,7 +131,7 @@ def _time(seconds: float) -> datetime:
 
 
 def _estimated_finish(job: Job) -> datetime | None:
-    """At the pace so far, to the second; None if there is no pace yet, or none to speak of."""
+    """Assumes the pace so far, to the second. None while the pace is unknown, or too slow."""
     ran_s, fraction = job.status.ran_s, job.progress
     if job.state != JobState.RUNNING or ran_s >= MAX_ESTIMATE_S * fraction:
         return None

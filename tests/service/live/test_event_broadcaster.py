@@ -29,7 +29,7 @@ def test_a_silent_stream_sends_pings_and_goes_on_with_the_next_event(tmp_path: P
 async def sent_before_and_after_a_silence(place: Place, job_id: str) -> tuple[list[bytes], list[bytes]]:
     """What a stream sends until it has pinged three times in a row, and what it sends when the job then fails."""
     registry = Registry(place.store, place.files)
-    frame_renderer = FrameRenderer(place.store, place.files, registry, heavy=CapacityLimiter(1))
+    frame_renderer = FrameRenderer(place.store, place.files, registry, threads=CapacityLimiter(1))
     broadcaster = EventBroadcaster(
         place.store,
         registry,

@@ -1,0 +1,133 @@
+"""Rules that hold for all endpoints: query parameters, repeated headers, slow bodies, HEAD, refused methods."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.contract.job_requests import QUICK, UNKNOWN_ID, endless
+from tests.contract.problems import assert_problem
+from tests.serving import DEADLINE_S, running, train
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/jobs?modle=quick", "modle"),
+        ("/jobs?model=quick&model=slow", "model"),
+        (f"/events?job={UNKNOWN_ID}&job={UNKNOWN_ID}", "job"),
+        (f"/jobs/{UNKNOWN_ID}?verbose", "verbose"),
+        ("/health/ready?deep=1", "deep"),
+        ("/models?limit=1&limit=1", "limit"),
+        ("/boundary-grid?model=quick&model=quick", "model"),
+        ("/boundary-grid?model=quick&colour=red", "colour"),
+        ("/datasets/flower/points?n=10&n=20", "n"),
+    ],
+)
+def test_unknown_and_repeated_query_parameters_are_refused(client: httpx.Client, path: str, name: str) -> None:
+    assert_problem(client.get(path), 422, "invalid-input", field=name)
+
+
+def test_repeated_query_parameters_of_a_binary_request_are_refused(client: httpx.Client) -> None:
+    headers = {"Content-Type": "application/x-npy"}
+    answer = client.post("/predict?model=quick&model=slow", content=b"", headers=headers)
+    assert_problem(answer, 422, "invalid-input", field="model")
+
+
+def test_a_repeated_header_counts_as_one_list(client: httpx.Client) -> None:
+    twice = [("Idempotency-Key", "one"), ("Idempotency-Key", "other")]
+    assert_problem(client.post("/jobs", json=QUICK, headers=twice), 422, "invalid-input", field="Idempotency-Key")
+    job = train(client, "quick")
+    path = job["links"]["self"]
+    preferred = client.get(path, headers=[("Prefer", "respond-async"), ("Prefer", "wait=2")])
+    assert preferred.headers["preference-applied"] == "wait=2"
+    tags = [("If-None-Match", '"another"'), ("If-None-Match", preferred.headers["etag"])]
+    assert client.get(path, headers=tags).status_code == 304
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A service that waits half a second for the next part of a body."""
+    with running(tmp_path_factory.mktemp("impatient"), training_processes=0, body_timeout_s=0.5) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/train", "/predict"])
+def test_a_body_that_stops_arriving_is_refused(impatient: httpx.Client, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    address = (impatient.base_url.host, impatient.base_url.port or 80)
+    with socket.create_connection(address, timeout=DEADLINE_S) as connection:
+        for part in (head, '{"model": ', '"m"'):
+            connection.sendall(part.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 408
+        assert b"body-too-slow" in answer.read()
+    assert impatient.get("/health/live").is_success
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/health/live", "/health/ready", "/jobs", "/models", "/metrics", "/boundary-grid?model=plane&resolution=9"],
+)
+def test_head_returns_the_headers_of_get(client: httpx.Client, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    varying = {"date", "x-request-id", "content-length"}
+    assert {k: v for k, v in head.headers.items() if k not in varying} == {
+        k: v for k, v in whole.headers.items() if k not in varying
+    }
+    assert client.get(path).status_code == 200, "the connection can be used again"
+
+
+def test_head_of_a_stream_ends_at_once(client: httpx.Client) -> None:
+    with endless(client) as job:
+        answer = client.head(job["links"]["events"], headers={"Accept": "text/event-stream"})
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+def test_head_is_refused_where_only_post_is_allowed(client: httpx.Client) -> None:
+    assert client.head("/train").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/jobs/{}"),
+        ("DELETE", "/jobs/{}"),
+        ("POST", "/jobs/{}/cancel"),
+        ("POST", "/jobs/{}/pause"),
+        ("POST", "/jobs/{}/resume"),
+        ("POST", "/jobs/{}/retry"),
+        ("GET", "/jobs/{}/checkpoint"),
+    ],
+)
+def test_requests_about_a_job_that_does_not_exist_are_refused(client: httpx.Client, method: str, path: str) -> None:
+    assert_problem(client.request(method, path.format(UNKNOWN_ID)), 404, "job-not-found")
+    for malformed in ("nonsense", UNKNOWN_ID[1:], UNKNOWN_ID + "0", "F" * 24, "%00", "0" * 10_000):
+        answer = client.request(method, path.format(malformed))
+        assert_problem(answer, 422, "invalid-input", field="job_id")
+        assert malformed not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/train", {"POST"}),
+        ("PUT", "/jobs", {"GET", "HEAD", "POST"}),
+        ("DELETE", "/jobs", {"GET", "HEAD", "POST"}),
+        ("POST", f"/jobs/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE"}),
+        ("PATCH", f"/jobs/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE"}),
+        ("GET", f"/jobs/{UNKNOWN_ID}/cancel", {"POST"}),
+        ("DELETE", f"/jobs/{UNKNOWN_ID}/checkpoint", {"GET", "HEAD"}),
+    ],
+)
+def test_a_refused_method_names_the_allowed_ones(
+    client: httpx.Client, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = client.request(method, path)
+    assert_problem(answer, 405, "method-not-allowed")
+    assert set(answer.headers["allow"].split(", ")) == allowed

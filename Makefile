@@ -1,20 +1,22 @@
-# Everything runs in .venv, made on first use. For a CPU-only torch on a machine whose package index would give a CUDA
-# build of several GB, set TORCH_INDEX_URL to PyTorch's index of CPU wheels.
+# Every target runs in .venv and creates it on first use.
 PYTHON ?= python3.11
-TORCH_INDEX_URL ?=
+# PyPI has torch for Linux as a CUDA build of several GB, PyTorch's own index as a CPU build of 200 MB: pip takes the
+# latter, because version 2.13.0+cpu sorts above 2.13.0. Set the URL of another index for another build, or nothing to
+# use PyPI alone. An index that does not answer only costs the retries.
+TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup serve test check bench test-container test-faults size clean
+.PHONY: help setup serve test test-fast check bench test-container test-faults size clean
 
-help:  ## what there is
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/installed: pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Python 3.11 or newer is needed; to name yours: make PYTHON=python3.12"; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(PIP) install $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) torch==2.13.0
+	$(PIP) install --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) torch==2.13.0
 	$(PIP) install -e .
 	$(BIN)/python -m models.compile_kernel
 	touch $@
@@ -27,32 +29,35 @@ $(VENV)/installed-bench: $(VENV)/installed-dev
 	$(PIP) install -e '.[bench]'
 	touch $@
 
-setup: $(VENV)/installed-dev  ## install everything, for development too
+setup: $(VENV)/installed-dev  ## install everything that development needs
 
 serve: $(VENV)/installed  ## run the service on http://127.0.0.1:8000
 	$(BIN)/separatrix serve
 
-test: $(VENV)/installed-dev  ## all tests but those that need Docker, or minutes
+test: $(VENV)/installed-dev  ## run the tests, except those that need Docker
 	$(BIN)/pytest
 
-check: $(VENV)/installed-dev  ## lint, types, layers
+test-fast: $(VENV)/installed-dev  ## run the tests that start no service process and no PostgreSQL
+	$(BIN)/pytest -m 'not processes and not postgres'
+
+check: $(VENV)/installed-dev  ## lint, check types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-bench  ## side-by-side speed tables
+bench: $(VENV)/installed-bench  ## print side-by-side speed tables
 	$(BIN)/python -m benchmarks
 
-test-container: $(VENV)/installed-dev  ## build the image and try it; needs Docker
+test-container: $(VENV)/installed-dev  ## build the image and test it; needs Docker
 	CONTAINER=1 $(BIN)/pytest -n 0 tests/container
 
-test-faults: $(VENV)/installed-dev  ## the fault suite, with two hundred random kills; some minutes
+test-faults: $(VENV)/installed-dev  ## run the fault tests with two hundred random kills; takes minutes
 	FAULTS=1 $(BIN)/pytest -n 0 tests/faults
 
-size:  ## lines of code by package
+size:  ## count lines of code by package
 	@for package in models service tests; do \
 	  printf '%-8s %s\n' $$package $$(find $$package -name '*.py' | xargs cat | grep -cvE '^\s*(#|$$)'); done
 
-clean:  ## remove what make setup made
+clean:  ## remove what make setup created
 	rm -rf $(VENV) *.egg-info

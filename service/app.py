@@ -1,4 +1,4 @@
-"""Where the server's parts are put together."""
+"""The composition root: builds the parts of the server and connects them."""
 
 import asyncio
 import secrets
@@ -24,7 +24,7 @@ from service.http import problems, query_parameters
 from service.http.metrics import Metrics
 from service.http.middleware import Middleware
 from service.http.response_cache import ResponseCache
-from service.jobs.local import LocalEngine
+from service.jobs.engine import make_engine
 from service.jobs.queue import JobQueue
 from service.jobs.seed_models import SeedModels
 from service.live.background import repeat_forever
@@ -37,26 +37,28 @@ from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
 
-SEED_MODELS_LOOK_S = 0.25
-"""How often to look whether the tutorial's networks are there."""
+SEED_MODELS_POLL_S = 0.25
+"""How often to check whether the seed models are published."""
 
 HEAVY_ANSWERS = 4
-"""Most large answers that are made at a time; more would only take turns on the same cores."""
+"""Most large responses that are computed at a time; more would only compete for the same cores."""
 
 WRITERS = 8
-"""Most requests that write at a time: the database takes them one by one."""
+"""Most requests that write at a time: the database handles writes one by one."""
 
 WAITING_REQUESTS = 100
-"""Most requests that wait for a job at a time; each looks at its job's row now and then."""
+"""Most requests that wait for a job at a time; each polls its job's row now and then."""
 
-DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows where they draw the line."
+DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows their decision boundaries."
 
 
 def create_app(settings: Settings, *, stopping: Event | None = None) -> Middleware:
-    """The ASGI application. Its lifespan opens the data folder and the training processes, and closes them.
+    """Returns the ASGI application. Its lifespan opens the data folder and starts the job engine.
 
-    `stopping` is set by whoever runs the server as soon as it is told to stop, which is before the lifespan ends:
-    requests that wait for a job then wait no longer, and streams of events end.
+    Args:
+        settings: of the service.
+        stopping: set by the server as soon as it should stop, which is before the lifespan ends. Requests that wait for
+            a job then return, and event streams end.
     """
     metrics = Metrics()
     response_cache = ResponseCache(settings.response_cache_bytes)
@@ -64,54 +66,9 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        server = secrets.token_hex(8)
-        files = Files(settings.data_dir)
-        files.remove_abandoned()
-        store = Store.of(settings, files, server=server)
-        wakeup = Wakeup()
-        engine = LocalEngine(store, settings, on_end=wakeup.notify)
-        versions = Registry(store, files)
-        membership = Membership(server, store, versions)
-        membership.renew()
-        job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
-        heavy = CapacityLimiter(HEAVY_ANSWERS)
-        frame_renderer = FrameRenderer(store, files, versions, threads=heavy)
-        broadcaster = EventBroadcaster(
-            store, versions, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
-        )
-        seed_models = SeedModels(store, versions, job_queue)
-        app.state.services = Services(
-            settings=settings,
-            stopping=stopping,
-            store=store,
-            files=files,
-            registry=versions,
-            job_queue=job_queue,
-            seed_models=seed_models,
-            wakeup=wakeup,
-            broadcaster=broadcaster,
-            frame_renderer=frame_renderer,
-            metrics=metrics,
-            response_cache=response_cache,
-            heavy_threads=heavy,
-            write_threads=CapacityLimiter(WRITERS),
-            waiting_requests=CapacityLimiter(WAITING_REQUESTS),
-        )
-        if settings.seed_models:
-            seed_models.begin()
-        seed_models.observe()
-        async with create_task_group() as tasks:
-            tasks.start_soon(_repeat, "looking for new versions", membership.renew)
-            tasks.start_soon(_repeat, "looking for jobs without a worker", job_queue.reconcile)
-            tasks.start_soon(_observe_seed_models, seed_models)
-            tasks.start_soon(frame_renderer.run)
-            tasks.start_soon(broadcaster.run)
+        async with _running(settings, metrics, response_cache, stopping) as services:
+            app.state.services = services
             yield
-            tasks.cancel_scope.cancel()
-        await to_thread.run_sync(engine.close)
-        with suppress(StoreUnavailable):
-            await to_thread.run_sync(membership.leave)
-        store.close()
 
     app = FastAPI(
         title="Separatrix",
@@ -123,16 +80,8 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
         dependencies=[Depends(query_parameters.require_known)],
     )
     problems.install(app)
-    for router in (
-        prediction_routes,
-        grid_routes,
-        job_routes,
-        job_events,
-        model_routes,
-        datasets,
-        system,
-    ):
-        app.include_router(router.router)
+    for module in (prediction_routes, grid_routes, job_routes, job_events, model_routes, datasets, system):
+        app.include_router(module.router)
     openapi.install(app)
     return Middleware(
         app,
@@ -142,19 +91,81 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
     )
 
 
-async def _repeat(what: str, act: Callable[[], float]) -> None:
-    """Does something in a thread again after as many seconds as it says, for as long as the service runs."""
-    own = CapacityLimiter(1)  # no matter how many threads requests keep busy
+@asynccontextmanager
+async def _running(
+    settings: Settings, metrics: Metrics, response_cache: ResponseCache, stopping: Event
+) -> AsyncIterator[Services]:
+    """Opens the data folder, starts the engine and the background tasks, and ends them all."""
+    server = secrets.token_hex(8)
+    files = Files(settings.data_dir)
+    files.remove_abandoned()
+    store = Store.of(settings, files, server=server)
+    wakeup = Wakeup()
+    engine = make_engine(settings, store, on_job_end=wakeup.notify)
+    registry = Registry(store, files)
+    membership = Membership(server, store, registry)
+    membership.renew()
+    job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
+    seed_models = SeedModels(store, registry, job_queue)
+    heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
+    frame_renderer = FrameRenderer(store, files, registry, threads=heavy_threads)
+    broadcaster = EventBroadcaster(
+        store, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
+    )
+    services = Services(
+        settings=settings,
+        stopping=stopping,
+        store=store,
+        files=files,
+        registry=registry,
+        job_queue=job_queue,
+        seed_models=seed_models,
+        wakeup=wakeup,
+        broadcaster=broadcaster,
+        frame_renderer=frame_renderer,
+        metrics=metrics,
+        response_cache=response_cache,
+        heavy_threads=heavy_threads,
+        write_threads=CapacityLimiter(WRITERS),
+        waiting_requests=CapacityLimiter(WAITING_REQUESTS),
+    )
+    async with _background_tasks(services, membership):
+        yield services
+    await to_thread.run_sync(engine.close)
+    with suppress(StoreUnavailable):
+        await to_thread.run_sync(membership.leave)
+    store.close()
+
+
+@asynccontextmanager
+async def _background_tasks(services: Services, membership: Membership) -> AsyncIterator[None]:
+    """Runs the tasks that keep a service up to date."""
+    if services.settings.seed_models:
+        services.seed_models.submit()
+    services.seed_models.update()
+    async with create_task_group() as tasks:
+        tasks.start_soon(_repeat, "looking for new versions", membership.renew)
+        tasks.start_soon(_repeat, "looking for jobs without a worker", services.job_queue.reconcile)
+        tasks.start_soon(_follow_seed_models, services.seed_models)
+        tasks.start_soon(services.frame_renderer.run)
+        tasks.start_soon(services.broadcaster.run)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _repeat(what: str, action: Callable[[], float]) -> None:
+    """Calls an action in a thread again and again, each time after the number of seconds that it returned."""
+    own = CapacityLimiter(1)  # a thread of its own, however many threads requests occupy
 
     async def act_and_wait() -> None:
-        await asyncio.sleep(await to_thread.run_sync(act, limiter=own, abandon_on_cancel=True))
+        await asyncio.sleep(await to_thread.run_sync(action, limiter=own, abandon_on_cancel=True))
 
     await repeat_forever(what, act_and_wait)
 
 
-async def _observe_seed_models(seed_models: SeedModels) -> None:
-    """Until they are there."""
+async def _follow_seed_models(seed_models: SeedModels) -> None:
+    """Updates the seed models until all are published."""
     while not seed_models.ready:
         with suppress(StoreUnavailable):
-            await to_thread.run_sync(seed_models.observe)
-        await asyncio.sleep(SEED_MODELS_LOOK_S)
+            await to_thread.run_sync(seed_models.update)
+        await asyncio.sleep(SEED_MODELS_POLL_S)

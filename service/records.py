@@ -1,22 +1,21 @@
-"""The service's nouns, as the store keeps them. Times are seconds since the epoch, UTC."""
+"""The records that the store reads and writes. Times are seconds since the epoch, UTC."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-"""What a model may be called; `NAME_RULE` says the same in words."""
+"""The valid names of models; `NAME_RULE` says the same in words."""
 
-NAME_RULE = "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', and begin with a letter or digit"
+NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"
 
-Origin = Literal["http", "cli", "starter"]
+Origin = Literal["http", "cli", "seed"]
 
 
 class JobState(StrEnum):
-    """`queued -> running -> succeeded | failed | cancelled`, and `paused`, from where a job goes back to the queue.
+    """`queued -> running -> succeeded | failed | cancelled`; `paused` jobs return to the queue when resumed.
 
-    `pausing` and `cancelling` are what a running job is from the asking until its worker has done it; it may also end
-    meanwhile.
+    A running job is `pausing` or `cancelling` from the request until its worker stops. It may also end before that.
     """
 
     QUEUED = "queued"
@@ -34,13 +33,13 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
     @property
-    def held(self) -> bool:
-        """Whether a worker has the job."""
+    def leased(self) -> bool:
+        """Whether a worker holds the job."""
         return self in (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
 
     @property
     def stopping(self) -> bool:
-        """Whether the worker was asked to stop, and has yet to."""
+        """Whether the worker has been asked to stop and has not stopped yet."""
         return self in (JobState.PAUSING, JobState.CANCELLING)
 
 
@@ -85,7 +84,7 @@ class JobStatus:
     Attributes:
         state: see `JobState`.
         attempt: how many times a worker has claimed the job. A worker's write applies only to its own attempt.
-        deaths: how many workers in a row died or let the lease expire since the last checkpoint.
+        crash_count: how many workers in a row crashed or let the lease expire since the last checkpoint.
         worker: the name of the worker that holds the job.
         epoch: epochs trained so far, summed over all restarts.
         metrics: the latest metrics of the training. Once it has ended, those of the weights that were kept.
@@ -99,7 +98,7 @@ class JobStatus:
 
     state: JobState = JobState.QUEUED
     attempt: int = 0
-    deaths: int = 0
+    crash_count: int = 0
     worker: str | None = None
     epoch: int = 0
     metrics: dict[str, float | None] | None = None
@@ -151,7 +150,7 @@ EventKind = Literal["status", "metrics", "checkpoint", "done"]
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that a job has come to. `number` counts from 1 within the job, without gaps."""
+    """Something that happened to a job. `number` counts from 1 within the job, without gaps."""
 
     job_id: str
     number: int
@@ -162,12 +161,12 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The weights of a training that goes on, for whoever watches.
+    """The current weights of a running training, for clients that watch it.
 
     Attributes:
-        serial: ascends within the job.
-        epoch: of the training that they are from.
-        weights: a state dict, as safetensors.
+        serial: increases within the job.
+        epoch: the epoch of the weights.
+        weights: a state dict in the safetensors format.
     """
 
     serial: int
@@ -180,10 +179,10 @@ class PublishedVersion:
     """One immutable version of a model.
 
     Attributes:
-        seq: ascends with every publication, over all models.
+        seq: increases with every publication, over all models.
         version: counts from 1 within its model.
         checkpoint_id: see `Job.checkpoint_id`.
-        card_digest: SHA-256 (hex) of its card.
+        card_digest: SHA-256 of the card, in hex.
     """
 
     seq: int

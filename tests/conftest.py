@@ -4,9 +4,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.jobs.local import helper_processes
 from service.store.database import sqlite_url
 from tests.postgres import PostgreSQL
 from tests.serving import running, train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _helper_processes() -> Iterator[None]:
+    """Keeps the fork server of this process for all engines: a new one imports torch, which takes seconds."""
+    helper_processes.acquire()
+    yield
+    helper_processes.release()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What tests do to a database behind the service's back."""
+"""Direct access to a database, which the service does not know about."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from sqlalchemy import Engine, create_engine, text
 
 
 def engine_of(url: str, **options: Any) -> Engine:
-    """An engine of the test's own."""
+    """Returns an engine of the test's own."""
     return create_engine(url.replace("postgresql:", "postgresql+psycopg:"), **options)
 
 
 def execute(url: str, *statements: str) -> None:
-    """Changes rows, one transaction for all statements."""
+    """Executes all statements in one transaction."""
     engine = engine_of(url)
     with engine.begin() as connection:
         for statement in statements:
@@ -20,6 +20,6 @@ def execute(url: str, *statements: str) -> None:
     engine.dispose()
 
 
-def let_the_lease_run_out(url: str) -> None:
-    """As if the worker had been silent for long: time itself is not waited for."""
+def expire_leases(url: str) -> None:
+    """Expires all leases at once, as if the workers had been silent for long."""
     execute(url, "UPDATE jobs SET lease_until = 0 WHERE lease_until IS NOT NULL")

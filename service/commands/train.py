@@ -23,14 +23,14 @@ from service.store.store import Store
 
 console = Console(stderr=True)
 
-LOOK_S = 0.02
-"""How often to look whether the result is served; it is within moments."""
+POLL_S = 0.02
+"""How often to check whether the result is served, which takes moments."""
 
 
 def run(
     settings: Settings, *, model: str | None, data: DatasetSpec | Path, network: NetworkSpec, training: dict[str, Any]
 ) -> None:
-    """Trains here and now, with a progress bar, and says what came of it. Ctrl-C cancels the job."""
+    """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job."""
     resolved = resolve_training(network.kind, training)
     points = read_labelled(data) if isinstance(data, Path) else data
     if model is None:
@@ -39,25 +39,25 @@ def run(
         model = f"{data.dataset}-{network.kind}".replace("_", "-")
     spec = new_spec(model, points, network, resolved, origin="cli")
     with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
-        training_data.keep(workspace.files, spec.id, points)
-        job = workspace.store.jobs.add_claimed(spec, worker=f"command:{spec.id}")
+        training_data.save(workspace.files, spec.id, points)
+        job = workspace.store.leases.add_claimed(spec, worker=f"command:{spec.id}")
         with _progress(job.spec.max_epochs) as bar:
             work(
                 job,
                 store=workspace.store,
                 files=workspace.files,
-                should_leave=lambda: interrupted.yes,
-                leaving_cancels=True,
-                on_progress=lambda passes, latest: bar.update(
-                    bar.task_ids[0], completed=passes, loss=latest.loss, accuracy=latest.accuracy
+                should_stop=lambda: interrupted.yes,
+                cancel_on_stop=True,
+                on_progress=lambda epochs, latest: bar.update(
+                    bar.task_ids[0], completed=epochs, loss=latest.loss, accuracy=latest.accuracy
                 ),
             )
-        job = _ended(workspace.store, job)
+        job = _wait_until_reported(workspace.store, job)
     _report(job, drawable=training_data.points_of(points).features == 2)
 
 
 class _Interrupted:
-    """Whether Ctrl-C was pressed meanwhile; pressed again, it ends the command at once."""
+    """Whether Ctrl-C was pressed within the context. Pressed again, it ends the command at once."""
 
     def __init__(self) -> None:
         self.yes = False
@@ -75,13 +75,13 @@ class _Interrupted:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _ended(store: Store, job: Job) -> Job:
-    """The job when its end may be told: when a service that runs on the same rows serves its version.
+def _wait_until_reported(store: Store, job: Job) -> Job:
+    """Waits until the job's end is reported, that is, until a service on the same rows serves its version.
 
-    Or when it has not ended, and is not this process's any more.
+    Returns at once if the job has not ended but this process has lost it.
     """
-    while (now := store.jobs.get(job.id)).state.held and now.status.attempt == job.status.attempt:
-        time.sleep(LOOK_S)
+    while (now := store.jobs.get(job.id)).state.leased and now.status.attempt == job.status.attempt:
+        time.sleep(POLL_S)
     return now
 
 
@@ -99,43 +99,48 @@ def _progress(epochs: int) -> Progress:
 
 
 def _say(line: str) -> None:
-    console.print(line, soft_wrap=True, highlight=False)  # a command to copy must stay whole
+    console.print(line, soft_wrap=True, highlight=False)  # unwrapped, so that a command in it can be copied
 
 
-def _best_of(job: Job) -> str:
-    restarts = job.status.restarts or []
-    seed = next(restart["seed"] for restart in restarts if restart["metrics"] == job.status.metrics)
+def _best_restart(restarts: list[dict[str, Any]], metrics: dict[str, float | None]) -> str:
+    seed = next(restart["seed"] for restart in restarts if restart["metrics"] == metrics)
     finite = [Metrics(**restart["metrics"]).decisive_loss for restart in restarts if restart["metrics"]]
     return (
-        f"The best of {len(restarts)} restarts is that of seed {seed}; "
-        f"their losses lie between {min(finite):.4f} and {max(finite):.4f}."
+        f"The best of {len(restarts)} restarts is the one with seed {seed}; "
+        f"their losses are between {min(finite):.4f} and {max(finite):.4f}."
     )
 
 
 def _report(job: Job, *, drawable: bool) -> None:
+    """Prints how the job ended, and exits with a code that says so."""
+    status = job.status
     if job.state == JobState.SUCCEEDED:
-        figures = job.status.metrics or {}
-        _say(f"[green]Published {job.model} version {job.status.version}.[/]")
-        if any(restart["ending"] == "stalled" for restart in job.status.restarts or []):
-            _say(f"Stopped early, after {job.status.epoch} of {job.spec.max_epochs} epochs: the loss had stalled.")
-        if len(job.status.restarts or []) > 1:
-            _say(_best_of(job))
-        _say(f"Training points: {figures['training_accuracy']:.1%} right, loss {figures['training_loss']:.4f}")
-        if figures["validation_accuracy"] is not None:
-            _say(
-                f"Validation points: {figures['validation_accuracy']:.1%} right, loss {figures['validation_loss']:.4f}"
-            )
-        if drawable:
-            _say(f"See where it draws the line: separatrix boundary {job.model} {job.model}.png")
+        _report_success(job, drawable=drawable)
         return
-    if job.state == JobState.FAILED and job.status.problem:
-        _say(f"[red]Failed ({job.status.problem['code']}).[/] {job.status.problem['detail']}")
+    if job.state == JobState.FAILED and status.problem:
+        _say(f"[red]Failed ({status.problem['code']}).[/] {status.problem['detail']}")
         raise typer.Exit(1)
     if job.state == JobState.PAUSED:
-        _say(f"Paused by a service on this data folder, which goes on with it after POST /jobs/{job.id}/resume.")
+        _say(f"A service on this data folder has paused the job. To resume it there: POST /jobs/{job.id}/resume.")
         raise typer.Exit(1)
     if not job.state.ended:  # this process slept past its lease, or the job was paused and resumed
-        _say(f"A service that runs on this data folder has taken the job over; it is {job.id} there.")
+        _say(f"A service on this data folder has taken over the job {job.id}.")
         raise typer.Exit(1)
     _say("Cancelled; nothing was published.")
     raise typer.Exit(130)
+
+
+def _report_success(job: Job, *, drawable: bool) -> None:
+    metrics, restarts = job.status.metrics or {}, job.status.restarts or []
+    _say(f"[green]Published {job.model} version {job.status.version}.[/]")
+    if any(restart["ending"] == "stalled" for restart in restarts):
+        epochs = f"{job.status.epoch} of {job.spec.max_epochs} epochs"
+        _say(f"Stopped early after {epochs}: the loss no longer improved.")
+    if len(restarts) > 1:
+        _say(_best_restart(restarts, metrics))
+    for points in ("training", "validation"):
+        if metrics[f"{points}_accuracy"] is not None:
+            accuracy, loss = metrics[f"{points}_accuracy"], metrics[f"{points}_loss"]
+            _say(f"{points.capitalize()} points: {accuracy:.1%} correct, loss {loss:.4f}")
+    if drawable:
+        _say(f"To draw its decision boundary: separatrix boundary {job.model} {job.model}.png")

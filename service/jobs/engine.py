@@ -1,19 +1,38 @@
-"""What an engine is: it brings workers to the queue, and remembers nothing that the rows do not say."""
+"""What a job engine is, and which one runs.
 
+To add an engine: write a module with its class, choose it in `make_engine`, and add what it needs to `Settings`.
+"""
+
+from collections.abc import Callable
 from typing import Protocol
+
+from service.jobs.local import LocalEngine
+from service.settings import Settings
+from service.store.store import Store
 
 
 class JobEngine(Protocol):
-    """Runs workers somewhere, which take the jobs that wait, one after the other, and run `worker.work` on each.
+    """Starts workers somewhere, each of which runs `loop.claim_jobs`.
 
-    Progress and results are read from the store, never from here.
+    An engine keeps no state about jobs. Progress and results are read from the store.
     """
 
     def wake(self) -> None:
-        """Sees to it that workers look at the queue soon. For any thread; to wake once too often costs little."""
+        """Makes the workers look at the queue soon. Any thread may call it; a needless call costs little."""
 
-    def end_worker(self, worker: str) -> None:
-        """Ends the worker of that name, if it is one of this engine's."""
+    def kill_worker(self, worker: str) -> None:
+        """Kills the worker of that name, if this engine started it."""
 
     def close(self) -> None:
-        """Ends the workers. Jobs that they run go back to the queue."""
+        """Ends all workers and helper processes. Jobs that they run go back to the queue."""
+
+
+def make_engine(settings: Settings, store: Store, *, on_job_end: Callable[[], object]) -> JobEngine:
+    """Starts the engine that the settings choose. Today that is always `LocalEngine`.
+
+    Args:
+        settings: of the service.
+        store: of the jobs.
+        on_job_end: called from any thread when a job may have ended: a hint to read its row.
+    """
+    return LocalEngine(settings, store, on_job_end=on_job_end)

@@ -1,6 +1,6 @@
-"""Imported by the process that training processes are forked from: what they all need is then there at once."""
+"""Imported once by the fork server, so that each training process starts with everything loaded and compiled."""
 
-import service.jobs.worker  # noqa: F401  # torch takes seconds to import
+import service.jobs.loop  # noqa: F401  # with torch, which takes seconds to import
 from models.training.compiled_run import warm_up_training
 
 warm_up_training()

@@ -1,4 +1,4 @@
-"""The default engine: a few processes on this machine, started once and kept warm."""
+"""The default engine: training processes on this machine, started once and kept warm."""
 
 import logging
 import multiprocessing
@@ -12,70 +12,74 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from service.errors import StoreUnavailable
 from service.settings import Settings
-from service.store.files import Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 STOP_S = 3.0
-"""How long processes may go on with the step they are in when the engine closes, before they are killed."""
+"""How long a training process may go on with its current step when the engine closes, before it is killed."""
 
 RETRY_S = 0.5
-"""How long to wait before trying again what cannot be done now."""
+"""How long to wait before another attempt to start a process."""
 
-YOUNG_S = 0.2
-"""A process that lives no longer dies of its start; the next is started after as long a pause."""
+MIN_LIFETIME_S = 0.2
+"""A process that dies sooner probably dies of its start; the next one starts after the same pause."""
 
-# Forked from a process that has imported everything, a training process is there in some 20 ms, and shares its memory.
-# Other systems than Linux fork less safely.
+# The fork server has imported everything, so a forked process starts in some 20 ms and shares its memory. Forking is
+# less safe on other systems than Linux.
 _CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
 
 class LocalEngine:
-    """Keeps so many training processes.
+    """Keeps a fixed number of training processes running.
 
-    Each looks at the queue when it is woken, and works until no job waits. Between this process and each of them is a
-    pair of sockets: a byte to the worker says that a job may wait, one from it that a job may have ended; the end of
-    the file says that the other side is gone. A thread of this process starts another process in the place of one that
-    died, and puts its job back.
+    Each process looks at the queue when it is woken, and works until no job is queued. A pair of sockets connects it
+    with this process: a byte to the worker means that a job may be queued, a byte from it that a job may have ended,
+    and end of file that the other side is gone. A thread of this process replaces a process that dies, and puts its job
+    back in the queue.
     """
 
-    def __init__(self, store: Store, settings: Settings, *, on_end: Callable[[], object]) -> None:
-        """Returns at once; the processes are there a few seconds later, and jobs wait for them until then.
+    def __init__(self, settings: Settings, store: Store, *, on_job_end: Callable[[], object]) -> None:
+        """Returns at once. The processes start within a few seconds; jobs wait for them.
 
-        `on_end` is called when a job may have ended, from a thread of the engine: a hint to look at the rows.
+        Args:
+            settings: of the service.
+            store: of the jobs.
+            on_job_end: called from a thread of the engine when a job may have ended: a hint to read its row.
         """
-        self._store = store
         self._settings = settings
-        self._on_end = on_end
+        self._store = store
+        self._on_job_end = on_job_end
         self._name = secrets.token_hex(8)
         self._started = 0
         self._workers: list[_Worker] = []
-        self._lock = threading.Lock()  # of the list
+        self._lock = threading.Lock()  # guards the list
         self._closing, self._close = _CONTEXT.Pipe(duplex=False)
         self._missing = settings.training_processes
-        self._thread = threading.Thread(target=self._tend_always, name="local-engine", daemon=True)
+        helper_processes.acquire()
+        self._thread = threading.Thread(target=self._supervise, name="local-engine", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Has the workers look at the queue."""
+        """Makes the workers look at the queue."""
         with self._lock:
             for worker in self._workers:
                 worker.wake()
 
-    def end_worker(self, worker: str) -> None:
-        """Kills the process of that name, if it is one of ours; another is started in its place."""
+    def kill_worker(self, worker: str) -> None:
+        """Kills the process of that name, if it is one of this engine's. Another one replaces it."""
         with self._lock:
-            for one in self._workers:
-                if one.name == worker:
-                    logger.error("training process %s is killed", one.process.pid)
-                    one.process.kill()
+            for each in self._workers:
+                if each.name == worker:
+                    logger.error("killing training process %s", each.process.pid)
+                    each.process.kill()
 
     def close(self) -> None:
         """Ends the processes. Jobs that they run go back to the queue."""
@@ -88,72 +92,73 @@ class LocalEngine:
             worker.process.join(max(0.0, until - time.monotonic()))
             worker.process.kill()
             worker.process.join()
-            with suppress(StoreUnavailable):  # else its lease runs out
-                self._store.jobs.take_back_from(worker.name, blame=False)
+            with suppress(StoreUnavailable):  # then its lease expires
+                self._store.leases.reclaim_from(worker.name, crashed=False)
+        helper_processes.release()
 
-    def _tend_always(self) -> None:
-        """Without this thread nothing would be trained any more, whatever it met with."""
+    def _supervise(self) -> None:
+        """Runs until the engine closes, whatever error occurs: without this thread no job would be trained any more."""
         while not self._closing.poll(0):
             try:
-                self._tend()
+                self._keep_running()
             except Exception:
-                logger.exception("the training processes could not be tended; trying again")
+                logger.exception("the supervision of the training processes failed; trying again")
                 self._closing.poll(RETRY_S)
 
-    def _tend(self) -> None:
-        """Starts processes, waits for news of them, and starts others in the place of those that died."""
+    def _keep_running(self) -> None:
+        """Starts processes, passes on their messages, and replaces those that die."""
         while True:
             while self._missing:
-                if not self._start_one() and self._closing.poll(RETRY_S):
+                if not self._start_worker() and self._closing.poll(RETRY_S):
                     return
             pipes = {worker.pipe: worker for worker in self._workers}
             for ready in wait([self._closing, *pipes]):
                 if ready is self._closing:
                     return
                 if not pipes[ready].read():
-                    self._bury(pipes[ready])
-                self._on_end()
+                    self._remove(pipes[ready])
+                self._on_job_end()
 
-    def _start_one(self) -> bool:
-        """Starts a process, if the machine has room for one and the fork server lives long enough."""
+    def _start_worker(self) -> bool:
+        """Starts a process. Returns False if the machine has no room for it, or the fork server died."""
         self._started += 1
         try:
             worker = _Worker(f"{self._name}:{self._started}", self._settings, is_first=self._started == 1)
         except (OSError, EOFError) as error:
-            logger.error("no training process can be started (%s); trying again", error)
+            logger.error("no training process could be started (%s); trying again", error)
             return False
         with self._lock:
             self._workers.append(worker)
         self._missing -= 1
         return True
 
-    def _bury(self, worker: "_Worker") -> None:
+    def _remove(self, worker: "_Worker") -> None:
         with self._lock:
             self._workers.remove(worker)
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
         self._missing += 1
-        logger.error("training process %s died; starting another", worker.process.pid)
+        logger.error("training process %s died; starting another one", worker.process.pid)
         try:
-            self._store.jobs.take_back_from(worker.name)
+            self._store.leases.reclaim_from(worker.name)
         except StoreUnavailable:
-            logger.error("its job could not be put back; that is done when its lease has run out")
-        if time.monotonic() - worker.began < YOUNG_S:  # it may be no job's fault, and the next one's fate
-            self._closing.poll(YOUNG_S)
+            logger.error("its job could not be put back in the queue; that happens when its lease expires")
+        if time.monotonic() - worker.began < MIN_LIFETIME_S:  # maybe not the job's fault: the next may die as fast
+            self._closing.poll(MIN_LIFETIME_S)
 
 
 class _Worker:
-    """One training process, this side."""
+    """The engine's side of one training process."""
 
     def __init__(self, name: str, settings: Settings, *, is_first: bool) -> None:
-        """Starts it; it looks at the queue by itself at first."""
+        """Starts the process, which looks at the queue at once."""
         self.name = name
         self.began = time.monotonic()
-        self.pipe, there = _CONTEXT.Pipe()
+        self.pipe, remote = _CONTEXT.Pipe()
         os.set_blocking(self.pipe.fileno(), False)
         self.process = _CONTEXT.Process(
-            target=_work, args=(there, name, settings, is_first), name="separatrix-training", daemon=True
+            target=_run_worker, args=(remote, name, settings, is_first), name="separatrix-training", daemon=True
         )
         try:
             _CONTEXT.set_forkserver_preload(["service.jobs.fork_preload"])
@@ -162,14 +167,14 @@ class _Worker:
             self.pipe.close()
             raise
         finally:
-            there.close()  # the process has its own; when it dies, ours reads the end of the file
+            remote.close()  # the process has its own copy; when it dies, ours reads end of file
 
     def wake(self) -> None:
-        with suppress(OSError):  # it is full of bytes to wake it, or the process is dead
+        with suppress(OSError):  # the pipe is full of wakeups, or the process is dead
             os.write(self.pipe.fileno(), b"!")
 
     def read(self) -> bool:
-        """Takes what the process has said; False if it has died."""
+        """Reads what the process has sent. Returns False if it has died."""
         try:
             return os.read(self.pipe.fileno(), 4096) != b""
         except BlockingIOError:
@@ -178,89 +183,89 @@ class _Worker:
             return False
 
 
-def _work(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_first: bool) -> None:
-    """What a training process does: job after job, until the other side of the pipe is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
-    call = _Call(pipe)
-    signal.signal(signal.SIGTERM, lambda *_: call.hang_up())  # it may reach the whole group too, as by systemd
+class HelperProcesses:
+    """The fork server and resource tracker of this process, which `multiprocessing` starts and all engines share.
+
+    They end when the last user releases them. Otherwise they would outlive this process for a second or two.
+    """
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._lock = threading.Lock()
+
+    def acquire(self) -> None:
+        """Adds a user: an engine, or a test that keeps them for several engines."""
+        with self._lock:
+            self._users += 1
+
+    def release(self) -> None:
+        """Removes a user."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._end()
+
+    def _end(self) -> None:
+        # `_stop` closes the process's pipe and waits for its end; the public interface has no such call
+        server: Any = forkserver._forkserver
+        if server._forkserver_pid is not None:
+            os.kill(server._forkserver_pid, signal.SIGKILL)  # an orderly exit with torch loaded takes a second
+            server._stop()
+        tracker: Any = resource_tracker._resource_tracker
+        if tracker._pid is not None:  # None also in a process that uses its parent's
+            tracker._stop()
+
+
+helper_processes = HelperProcesses()
+
+
+def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_first: bool) -> None:
+    """The main function of a training process. Returns when the engine closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the API process decides
+    signal.signal(signal.SIGTERM, lambda *_: _hang_up(pipe))  # may reach the whole group too, as from systemd
     os.nice(settings.training_niceness)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     [training] %(message)s")
     from models.inference.compiled import warm_up_answers
-    from service.jobs.worker import work
+    from service.jobs.loop import LoopControl, claim_jobs
 
-    if is_first:  # for the serving process, which would else compile when first asked for something large
+    control = LoopControl()
+    threading.Thread(target=_listen, args=(pipe, control.wake, control.stop), daemon=True).start()
+    if is_first:  # fills the cache for the serving process, which would otherwise compile on its first large request
         threading.Thread(target=warm_up_answers, daemon=True).start()
-    _bound_memory(settings.max_training_memory_bytes)
-    files = Files(settings.data_dir)
-    while not call.is_over:
-        try:
-            store = Store.of(settings, files)
-            break
-        except StoreUnavailable:
-            call.wait(RETRY_S)
-    while not call.is_over:
-        call.clear()
-        try:
-            while not call.is_over and (job := store.jobs.claim(name)) is not None:
-                work(
-                    job,
-                    store=store,
-                    files=files,
-                    max_training_s=settings.max_training_s,
-                    should_leave=lambda: call.is_over,
-                    on_end=call.answer,
-                )
-        except StoreUnavailable as error:
-            logger.warning("the queue cannot be reached: %s", error)
-        except Exception:
-            logger.exception("a job could not be brought to an end; it will be tried again")
-            return  # whatever state this process is in: the next one begins afresh
-        call.wait()
+    _limit_memory(settings.max_training_memory_bytes)
+    claim_jobs(name, settings, control, on_job_end=lambda: _notify(pipe))
 
 
-class _Call:
-    """The worker's side of the pipe, read by a thread of its own."""
-
-    def __init__(self, pipe: "Connection[bytes, bytes]") -> None:
-        self.is_over = False
-        self._pipe = pipe
-        self._rung = threading.Event()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def hang_up(self) -> None:
-        """Is to the process as if the other side were gone. Takes no lock, so that a signal's handler may call it."""
-        with socket.socket(fileno=os.dup(self._pipe.fileno())) as own:
-            own.shutdown(socket.SHUT_RD)
-
-    def clear(self) -> None:
-        self._rung.clear()
-
-    def wait(self, timeout_s: float | None = None) -> None:
-        if not self.is_over:
-            self._rung.wait(timeout_s)
-
-    def answer(self) -> None:
-        with suppress(OSError):
-            os.write(self._pipe.fileno(), b".")
-
-    def _listen(self) -> None:
-        with suppress(OSError):
-            while os.read(self._pipe.fileno(), 4096):
-                self._rung.set()
-        self.is_over = True
-        self._rung.set()
+def _listen(pipe: "Connection[bytes, bytes]", wake: Callable[[], object], stop: Callable[[], object]) -> None:
+    """Passes on the engine's wakeups, and its end."""
+    with suppress(OSError):
+        while os.read(pipe.fileno(), 4096):
+            wake()
+    stop()
 
 
-def _bound_memory(room: int) -> None:
-    """Lets this process allocate so many bytes more than it has: what asks for more fails, and not the machine."""
+def _hang_up(pipe: "Connection[bytes, bytes]") -> None:
+    """Simulates the engine closing the pipe. Safe in a signal handler, since it takes no lock."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RD)
+
+
+def _notify(pipe: "Connection[bytes, bytes]") -> None:
+    """Tells the engine that a job may have ended."""
+    with suppress(OSError):
+        os.write(pipe.fileno(), b".")
+
+
+def _limit_memory(bytes_: int) -> None:
+    """Lets this process allocate so many bytes more than it has. Beyond that its allocations fail."""
     if sys.platform == "linux":
         used = _data_bytes()
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (used + room, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (used + bytes_, hard))
 
 
 def _data_bytes() -> int:
-    """The memory that counts for RLIMIT_DATA: see proc(5), VmData."""
+    """Returns the memory that counts for RLIMIT_DATA: VmData, see proc(5)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmData:"):
             return int(line.split()[1]) * 1024

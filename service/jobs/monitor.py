@@ -1,4 +1,4 @@
-"""The thread beside a training that renews the job's lease, tells its progress, and looks what is asked of it."""
+"""The thread beside a training: it renews the job's lease, reports progress, and polls for instructions."""
 
 import logging
 import threading
@@ -14,30 +14,31 @@ from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.03
-"""How often to look what is asked: a training that is cancelled has stopped a tenth of a second later."""
+POLL_S = 0.03
+"""How often to poll for instructions: a cancelled training stops within a tenth of a second."""
 
 HEARTBEAT_S = 0.25
-"""How often to note the progress: often enough to watch, seldom enough to cost nothing beside the training."""
+"""How often to write the progress: often enough to watch it, rarely enough to cost nothing beside the training."""
 
-TELL_SHARE = 1 / 400
-"""Events of progress come further and further apart, so that the longest training has some thousands of them."""
+EVENT_SHARE = 1 / 400
+"""The pause before the next event, as a share of the training time so far: a long training emits some thousands."""
 
 SNAPSHOTS_PER_S = 20
-"""Most snapshots for those who watch."""
+"""Most snapshots per second, for clients that watch."""
 
 SNAPSHOT_BYTES_PER_S = 4_000_000
-"""The same for large networks: what their snapshots may load the database with."""
+"""Bounds the load on the database by the snapshots of large networks."""
 
 
 class Monitor:
-    """Tends a job for as long as its context lasts, however long an epoch takes.
+    """Keeps the lease of a job for the duration of its context, however long an epoch takes.
 
-    `state` is the job's as last seen, None once it is another's.
+    Attributes:
+        requested_state: RUNNING, PAUSING or CANCELLING, as last read; None once the lease is lost.
     """
 
     def __init__(self, store: Store, job: Job, *, max_training_s: float) -> None:
-        self.state: JobState | None = JobState.RUNNING
+        self.requested_state: JobState | None = JobState.RUNNING
         self._store = store
         self._job = job
         self._max_training_s = max_training_s
@@ -46,10 +47,10 @@ class Monitor:
         self._snapshot: tuple[int, bytes] | None = None
         self._next_snapshot = 0.0
         self._began = time.monotonic()
-        self._next_beat = self._began + HEARTBEAT_S
-        self._next_telling = self._next_beat
+        self._next_heartbeat = self._began + HEARTBEAT_S
+        self._next_event = self._next_heartbeat
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._tend, name=f"monitor-{job.id}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"monitor-{job.id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -63,72 +64,69 @@ class Monitor:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the training is to stop: for what is asked of it, or because it takes too long."""
-        return self.state != JobState.RUNNING or self.is_too_long
+        """Whether the training should stop: on request, because the lease is lost, or after too long a time."""
+        return self.requested_state != JobState.RUNNING or self.timed_out
 
     @property
-    def is_too_long(self) -> bool:
-        """Whether the training takes longer than it may."""
+    def timed_out(self) -> bool:
+        """Whether the training has taken longer than it may."""
         return self.ran_s > self._max_training_s
 
-    def note(self, passes: int, latest: Epoch) -> None:
-        """Takes the progress, for the next heartbeat."""
-        self._progress = passes, latest
+    @property
+    def ran_s(self) -> float:
+        """Training time so far in seconds, summed over all attempts."""
+        return self._job.status.ran_s + time.monotonic() - self._began
+
+    def report(self, epochs: int, latest: Epoch) -> None:
+        """Takes the progress for the next heartbeat: epochs of all restarts, and the latest one."""
+        self._progress = epochs, latest
 
     def wants_snapshot(self) -> bool:
-        """Whether somebody watches who has not just had one."""
+        """Returns whether a client watches and a new snapshot is due."""
         return self._watched and time.monotonic() >= self._next_snapshot
 
-    def show(self, epoch: int, weights: bytes) -> None:
-        """Takes a snapshot, for those who watch."""
+    def submit_snapshot(self, epoch: int, weights: bytes) -> None:
+        """Takes a snapshot, which the thread writes to the store."""
         pause_s = max(1 / SNAPSHOTS_PER_S, len(weights) / SNAPSHOT_BYTES_PER_S)
         self._next_snapshot = time.monotonic() + pause_s
         self._snapshot = epoch, weights
 
-    @property
-    def ran_s(self) -> float:
-        """How long the training has taken, all attempts together."""
-        return self._job.status.ran_s + time.monotonic() - self._began
-
-    def _tend(self) -> None:
-        away = False
-        while not self._done.wait(LOOK_S):
+    def _run(self) -> None:
+        unavailable = False
+        while not self._done.wait(POLL_S):
             try:
-                self._look()
-                self._beat()
-                self._pass_on_snapshot()
-                away = False
-            except StoreUnavailable:  # the lease may lapse; the training goes on until it is known to have
-                if not away:
-                    logger.warning("job %s: the database is away; the training goes on", self._job.id)
-                away = True
+                self.requested_state, self._watched = self._store.leases.instructions(self._job)
+                self._heartbeat_if_due()
+                self._write_snapshot()
+                unavailable = False
+            except StoreUnavailable:  # the lease may expire; the training goes on until that is certain
+                if not unavailable:
+                    logger.warning("job %s: the database is unavailable; the training goes on", self._job.id)
+                unavailable = True
             except Exception:
-                logger.exception("job %s: its progress could not be noted", self._job.id)
+                logger.exception("job %s: the progress could not be written", self._job.id)
 
-    def _look(self) -> None:
-        self.state, self._watched = self._store.jobs.wish(self._job)
-
-    def _beat(self) -> None:
+    def _heartbeat_if_due(self) -> None:
         now = time.monotonic()
-        if now < self._next_beat:
+        if now < self._next_heartbeat:
             return
-        passes, latest = self._progress or (self._job.status.epoch, None)
-        tell = latest is not None and now >= self._next_telling
-        metrics = _figures(latest) if latest else self._job.status.metrics
-        held = self._store.jobs.heartbeat(self._job, epoch=passes, metrics=metrics, ran_s=self.ran_s, tell=tell)
+        epochs, latest = self._progress or (self._job.status.epoch, None)
+        emit = latest is not None and now >= self._next_event
+        metrics = _metrics(latest) if latest else self._job.status.metrics
+        held = self._store.leases.heartbeat(self._job, epoch=epochs, metrics=metrics, ran_s=self.ran_s, emit=emit)
         if not held:
-            self.state = None
-        self._next_beat = now + HEARTBEAT_S
-        if tell:
-            self._next_telling = now + max(HEARTBEAT_S, self.ran_s * TELL_SHARE)
+            self.requested_state = None
+        self._next_heartbeat = now + HEARTBEAT_S
+        if emit:
+            self._next_event = now + max(HEARTBEAT_S, self.ran_s * EVENT_SHARE)
 
-    def _pass_on_snapshot(self) -> None:
+    def _write_snapshot(self) -> None:
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None:
             epoch, weights = snapshot
-            self._store.jobs.note_snapshot(self._job, epoch=epoch, weights=weights)
+            self._store.leases.record_snapshot(self._job, epoch=epoch, weights=weights)
 
 
-def _figures(epoch: Epoch) -> dict[str, float | None]:
-    """The figures of an epoch under the names that the finished training will use."""
+def _metrics(epoch: Epoch) -> dict[str, float | None]:
+    """Returns the figures of an epoch under the names that the finished training uses."""
     return asdict(Metrics(epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy))

@@ -1,4 +1,4 @@
-"""Takes trainings in: checks what is asked for, writes the job's row, and sees to it that workers look at the queue."""
+"""The job queue: checks and submits trainings, wakes the workers, and reclaims the jobs of lost ones."""
 
 import logging
 import re
@@ -20,60 +20,60 @@ from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.25
-"""How often to look for jobs without a worker: two small indexed queries."""
+RECONCILE_S = 0.25
+"""How often to look for expired leases and queued jobs: two small indexed queries."""
 
-PATIENCE_S = 3.0
-"""How long workers have to speak again after the database was away, or this machine slept, before they are silent."""
+GRACE_S = 3.0
+"""How long workers have to renew their leases after an outage of the database, or after this machine slept."""
 
 
 class JobQueue:
-    """The way into the queue."""
+    """Accepts jobs for an engine's workers."""
 
     def __init__(self, store: Store, files: Files, engine: JobEngine, *, max_queued_jobs: int) -> None:
-        """All parts are given; `max_queued_jobs` bounds how many jobs may wait."""
+        """`max_queued_jobs` bounds how many jobs may be queued at a time."""
         self._store = store
         self._files = files
         self._engine = engine
         self._max_queued_jobs = max_queued_jobs
-        self._reconciled = self._clock = 0.0  # by the clock that stands still while the machine sleeps, and the other
-        self._patient_until = 0.0
+        self._reconciled_at = 0.0  # by the monotonic clock, which stands still while the machine sleeps
+        self._reconciled_at_time = 0.0  # by the wall clock
+        self._grace_until = 0.0
 
     def submit(self, spec: JobSpec, data: DatasetSpec | LabelledPoints, *, key: str | None = None) -> str:
-        """Puts a new job in the queue and gives its id. Once this returns, the job is not lost.
+        """Submits a job and returns its id. Once this returns, the job is not lost.
 
-        With an idempotency `key` under which such a job was submitted before, the id is that job's.
+        If an equal job was submitted under the same idempotency `key`, returns that job's id.
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
-            FolderUnavailable: the data cannot be kept.
+            FolderUnavailable: the points cannot be stored.
         """
-        earlier = self._store.jobs.added(spec, max_queued=self._max_queued_jobs, key=key)  # before the data are kept
+        # before any points are stored
+        earlier = self._store.jobs.find_added(spec, max_queued=self._max_queued_jobs, key=key)
         if earlier is not None:
             return earlier
         try:
-            training_data.keep(self._files, spec.id, data)
+            training_data.save(self._files, spec.id, data)
             job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key)
         except OSError as error:
-            logger.error("the points of a job could not be kept: %s", error)
-            raise FolderUnavailable("Nothing can be kept there now; the service's log says why.") from error
-        except (JobNotFound, KeyReused, QueueFull, WrongState):  # else it may be in the queue all the same
+            logger.error("the points of a job could not be stored: %s", error)
+            raise FolderUnavailable("It cannot be written now; the service's log says why.") from error
+        except (JobNotFound, KeyReused, QueueFull, WrongState):  # after any other error the job may be in the queue
             self._files.remove_points(spec.id)
             raise
-        if job_id != spec.id:  # sent twice at once
+        if job_id != spec.id:  # the same request arrived twice at once
             self._files.remove_points(spec.id)
         self._engine.wake()
         return job_id
 
     def submit_seed_models(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
-        """Puts trainings in the queue, by model name; see `Jobs.add_starters` for when."""
-        self._store.jobs.add_seed_jobs(
-            [new_spec(model, *recipe, origin="starter") for model, recipe in trainings.items()]
-        )
+        """Submits trainings by model name, under the conditions of `Jobs.add_seed_jobs`."""
+        self._store.jobs.add_seed_jobs([new_spec(model, *recipe, origin="seed") for model, recipe in trainings.items()])
         self._engine.wake()
 
     def resume(self, job_id: str) -> None:
-        """Has a paused job go on.
+        """Puts a paused job back in the queue.
 
         Raises:
             JobNotFound, QueueFull, WrongState: as `Jobs.resume`.
@@ -81,22 +81,22 @@ class JobQueue:
         self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs)
         self._engine.wake()
 
-    def again(self, job_id: str) -> tuple[JobSpec, DatasetSpec | LabelledPoints]:
-        """A new job that retries another one, not yet submitted, and its data.
+    def prepare_retry(self, job_id: str) -> tuple[JobSpec, DatasetSpec | LabelledPoints]:
+        """Returns a spec that retries a job, with its data, for `submit`.
 
         Raises:
             JobNotFound: the job does not exist.
-            WrongState: its data cannot be read back.
+            WrongState: its points cannot be read back.
         """
         spec = self._store.jobs.get(job_id).spec
         try:
-            data = training_data.of_job(self._files, spec)
+            data = training_data.read_back(self._files, spec)
         except (DamagedData, OSError) as error:
-            raise WrongState("Its points cannot be read back; send the training again.") from error
+            raise WrongState("The job's points cannot be read back; submit the training again.") from error
         return replace(spec, id=_new_id(), retry_of=job_id, created_at=time.time()), data
 
     def delete(self, job_id: str) -> None:
-        """Forgets a job that has ended, and what is kept with it. A version that it published stays, with its data.
+        """Deletes a job that has ended, and its files. A version that it published stays, with its points.
 
         Raises:
             JobNotFound, WrongState: as `Jobs.delete`.
@@ -110,32 +110,32 @@ class JobQueue:
                 self._files.remove_checkpoint(name)
 
     def reconcile(self) -> float:
-        """Takes jobs from workers that have fallen silent, whoever had them, and wakes ours if any job waits.
+        """Reclaims jobs whose lease has expired, whichever engine's they are, and wakes this engine if a job is queued.
 
         Returns:
-            After how many seconds to do so again.
+            After how many seconds to call it again.
         """
         now, clock = time.monotonic(), time.time()
-        passed_s = max(now - self._reconciled, abs(clock - self._clock))
-        # the first time, or this process stood still, or the machine slept, or its clock was set
-        if passed_s > PATIENCE_S:
-            self._patient_until = now + PATIENCE_S
-        self._reconciled, self._clock = now, clock
+        passed_s = max(now - self._reconciled_at, abs(clock - self._reconciled_at_time))
+        # the first call, or this process stood still, or the machine slept, or its clock was set
+        if passed_s > GRACE_S:
+            self._grace_until = now + GRACE_S
+        self._reconciled_at, self._reconciled_at_time = now, clock
         try:
-            if now >= self._patient_until:
-                self._take_back()
-            if self._store.jobs.any_waits():
+            if now >= self._grace_until:
+                self._reclaim_expired()
+            if self._store.jobs.any_queued():
                 self._engine.wake()
         except StoreUnavailable:
-            self._patient_until = time.monotonic() + PATIENCE_S
+            self._grace_until = time.monotonic() + GRACE_S
             raise
-        return LOOK_S
+        return RECONCILE_S
 
-    def _take_back(self) -> None:
-        for job in self._store.jobs.take_back_silent():
-            logger.error("the worker of job %s is silent; the job is taken from it", job.id)
+    def _reclaim_expired(self) -> None:
+        for job in self._store.leases.reclaim_expired():
+            logger.error("job %s: its worker stopped responding and has lost the job", job.id)
             if job.status.worker is not None:
-                self._engine.end_worker(job.status.worker)
+                self._engine.kill_worker(job.status.worker)
 
 
 def new_spec(
@@ -147,10 +147,10 @@ def new_spec(
     origin: Origin,
     metadata: Mapping[str, str] | None = None,
 ) -> JobSpec:
-    """A job that nobody has yet put anywhere.
+    """Returns the spec of a new job, not yet submitted.
 
     Raises:
-        InvalidInput: the name is none, or data, network and settings together are out of bounds.
+        InvalidInput: the model's name is invalid, or data, network and settings together are out of bounds.
     """
     if not re.fullmatch(NAME_PATTERN, model):
         raise InvalidInput("model", NAME_RULE)

@@ -1,4 +1,4 @@
-"""The tutorial's four networks on the flower data: what a new service trains first."""
+"""The tutorial's four networks on the flower data, which a new service trains first."""
 
 import logging
 import time
@@ -17,17 +17,21 @@ SEED_MODELS: dict[str, NetworkKind] = {
     "flower-sequential": "sequential",
     "flower-module": "module",
 }
-"""Network kind by model name; all else is as the tutorial has it."""
+"""Network kind by model name. All other settings are the tutorial's."""
 
 REPORT_S = 2.0
-"""How often the log says how far the training is."""
+"""How often the log reports the progress."""
 
 
 class SeedModels:
-    """Has the starters trained in an empty data folder; until they are published the service is not ready."""
+    """Trains the seed models in an empty data folder. Until they are published, the service is not ready.
+
+    Attributes:
+        ready: whether no seed model is pending any more.
+        pending: the jobs of seed models that have not ended, as of the last `update`.
+    """
 
     def __init__(self, store: Store, registry: Registry, job_queue: JobQueue) -> None:
-        """`begin` does the work."""
         self.ready = False
         self.pending: list[Job] = []
         self._store = store
@@ -35,15 +39,15 @@ class SeedModels:
         self._job_queue = job_queue
         self._next_report = time.monotonic()
 
-    def begin(self) -> None:
-        """Submits the starters if there never was a job in this data folder, or if they have failed before."""
+    def submit(self) -> None:
+        """Submits the seed models if the data folder has never had a job, or if they only failed so far."""
         flower = DatasetSpec()
         self._job_queue.submit_seed_models(
             {model: (flower, NetworkSpec(kind=kind), resolve_training(kind, {})) for model, kind in SEED_MODELS.items()}
         )
 
-    def observe(self) -> None:
-        """Notes which starters are still to come, from this start or an earlier one that was cut short."""
+    def update(self) -> None:
+        """Reads which seed models are pending, from this start or an earlier one that was interrupted."""
         self.pending = self._store.jobs.unended_seed_jobs()
         if not self.pending:
             self._registry.refresh()

@@ -1,4 +1,4 @@
-"""The data of a job: how they are named in its row, and how a worker gets them back."""
+"""The points of a job: how its row describes them, and how a worker gets them."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from service.store.files import DamagedData, Files
 
 
 def points_of(data: DatasetSpec | LabelledPoints) -> LabelledPoints:
-    """The points that are meant, generated if need be."""
+    """Returns the points, generated if necessary."""
     return generate(data) if isinstance(data, DatasetSpec) else data
 
 
 def describe(data: DatasetSpec | LabelledPoints) -> dict[str, Any]:
-    """The data as a job's row and a checkpoint's card name them."""
+    """Returns the description of the data in a job's row and a checkpoint's card."""
     if isinstance(data, DatasetSpec):
         return specs.asdict(data)
     return {"points": len(data.xy_ND), "features": data.features}
 
 
-def keep(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:
-    """Keeps data of a job that cannot be generated again.
+def save(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:
+    """Stores points that cannot be generated again.
 
     Raises:
         OSError: the disk is full or cannot be written.
@@ -31,8 +31,8 @@ def keep(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:
         files.put_points(job_id, data)
 
 
-def of_job(files: Files, spec: JobSpec) -> DatasetSpec | LabelledPoints:
-    """What `keep` was given; nothing is generated.
+def read_back(files: Files, spec: JobSpec) -> DatasetSpec | LabelledPoints:
+    """Returns what `save` was given. Generates nothing.
 
     Raises:
         DamagedData, OSError: as `load`.
@@ -43,12 +43,13 @@ def of_job(files: Files, spec: JobSpec) -> DatasetSpec | LabelledPoints:
 
 
 def load(files: Files, job_id: str, description: dict[str, Any], digest: str) -> LabelledPoints:
-    """The points of a job that a description names: generated again, or read back from where they were kept.
+    """Returns the points of a job, generated again or read from its file.
 
     Raises:
-        DamagedData: they cannot be read back, or are not those that had that digest.
+        DamagedData: the file is missing or damaged, or the points have another digest.
+        OSError: the file cannot be read now.
     """
     points = generate(DatasetSpec(**description)) if "dataset" in description else files.points(job_id, digest)
     if points.digest != digest:
-        raise DamagedData("The job's data are not those that it was made for.")
+        raise DamagedData("The job's points are not the ones that it was submitted with.")
     return points

@@ -1,4 +1,4 @@
-"""One job from claim to end: what every worker does, whichever engine started it."""
+"""One attempt at a job, from claim to end. All workers run it, whichever engine started them."""
 
 import logging
 import os
@@ -11,45 +11,31 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
-from models.datasets import FloatArray, LabelledPoints
+from models.datasets import LabelledPoints
 from models.limits import MAX_BATCH_VALUES
 from models.networks.modules import build
 from models.recipes import batch_values
 from models.specs import NetworkSpec, TrainingSpec
+from models.training import runs
 from models.training.resume_state import ResumeState
-from models.training.runs import (
-    Epoch,
-    Epochs,
-    Outcome,
-    Restart,
-)
-from models.training.train import (
-    Best,
-    Observer,
-    Trained,
-    train_best,
-)
+from models.training.train import Best, Trained, train_best
 from service.errors import StoreUnavailable
-from service.jobs import training_data
-from service.jobs.monitor import TELL_SHARE, Monitor
+from service.jobs import outcome, training_data
+from service.jobs.monitor import Monitor
+from service.jobs.observer import JobObserver, ProgressCallback
+from service.jobs.outcome import Failed, Lost, Outcome, Published, Released
 from service.records import Job, JobState
 from service.store.files import DamagedData, Files
+from service.store.leases import StatusUpdate
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_S = 1.0
-"""How often a training is kept to go on from, at most: as much of it is lost with a worker."""
-
-CHECKPOINT_SHARE = 0.05
-"""The share of a worker's time that keeping may take: large networks are kept less often."""
-
 RETRY_S = 0.5
-"""How long to wait before the end of a job is written again, when the database was away."""
+"""How long to wait before the outcome is written again when the database was unavailable."""
 
 
 def work(
@@ -58,129 +44,54 @@ def work(
     store: Store,
     files: Files,
     max_training_s: float = float("inf"),
-    should_leave: Callable[[], bool] = lambda: False,
-    leaving_cancels: bool = False,
-    on_progress: Callable[[int, Epoch], object] = lambda passes, latest: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    cancel_on_stop: bool = False,
+    on_progress: ProgressCallback = lambda epochs, latest: None,
     on_end: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Trains a claimed job from where it stands, publishes the result, and ends the job.
+    """Trains a claimed job from its last checkpoint, publishes the result, and ends the attempt.
 
-    Whatever goes wrong with the job itself ends it as failed, with a problem that says what. If the database is away
-    when the job ends, its end is written when it is back.
+    An error of the job itself fails the job, with a problem that says why. If the database is unavailable at the end,
+    the outcome is written when it is back.
 
     Args:
-        job: as `Jobs.claim` gave it.
+        job: as claimed.
         store: of the job.
         files: of the same service.
-        max_training_s: how long the training may take, all attempts together.
-        should_leave: asked every few milliseconds: once it is true, the job is given back, to be gone on with.
-        leaving_cancels: whether a job that is left is cancelled instead.
-        on_progress: told of the passes made, by all restarts together, and the latest of them.
-        on_end: called when the end is in the rows; there is some clearing up to do after it.
+        max_training_s: longest that the training may take, summed over all attempts.
+        should_stop: asked every few milliseconds; once true, the job is released and can resume.
+        cancel_on_stop: cancel the job instead of releasing it.
+        on_progress: see `ProgressCallback`.
+        on_end: called when the outcome is in the database, before unused checkpoints are removed.
+        clock: the time in seconds by which checkpoints are due.
+
+    Raises:
+        StoreUnavailable: the database is unavailable and `should_stop` is true; the lease will expire.
     """
     with Monitor(store, job, max_training_s=max_training_s) as monitor:
-        end = _train(job, _Attempt(job, files, monitor, store, should_leave, leaving_cancels, on_progress))
+        observer = JobObserver(
+            job, store, files, monitor, should_stop=should_stop, on_progress=on_progress, clock=clock
+        )
+        attempt = _Attempt(job, files, monitor, observer)
+        ended = attempt.run(cancel=lambda: cancel_on_stop and should_stop())
         while True:
             try:
-                end(store)
+                outcome.write(ended, job, store)
                 on_end()
-                _clear(job, store, files)
-                break
+                _remove_unused_checkpoints(job, store, files)
+                return
             except StoreUnavailable:
-                logger.warning("job %s: the database is away; its end is written when it is back", job.id)
-                if should_leave():
+                logger.warning("job %s: the database is unavailable; the outcome is written when it is back", job.id)
+                if should_stop():
                     raise
                 time.sleep(RETRY_S)
 
 
-End = Callable[[Store], object]
-"""How a job ends: what is yet to be written to the store, which holds only if the job is still this attempt's."""
+def _remove_unused_checkpoints(job: Job, store: Store, files: Files) -> None:
+    """Removes the checkpoints of this attempt and earlier ones that no row refers to.
 
-
-class _Attempt(Observer):
-    """One attempt at a job as the training sees it: whom it tells, and who may stop it."""
-
-    def __init__(
-        self,
-        job: Job,
-        files: Files,
-        monitor: Monitor,
-        store: Store,
-        should_leave: Callable[[], bool],
-        leaving_cancels: bool,
-        on_progress: Callable[[int, Epoch], object],
-    ) -> None:
-        self.files = files
-        self.monitor = monitor
-        self._kept = job.status.checkpoint
-        self._job = job
-        self._store = store
-        self._should_leave = should_leave
-        self._leaving_cancels = leaving_cancels
-        self._on_progress = on_progress
-        self._passes: dict[int, int] = {}
-        self._next_keeping = time.monotonic() + CHECKPOINT_S
-        self._next_telling = 0.0
-
-    def begin_from(self, resume_state: ResumeState) -> None:
-        self._passes = dict(resume_state.passes)
-
-    def should_stop(self) -> bool:
-        return self.monitor.should_stop or self._should_leave()
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether whoever has it leave wants it cancelled."""
-        return self._leaving_cancels and self._should_leave()
-
-    def note_epochs(self, restart: int, epochs: Epochs) -> None:
-        latest = epochs.last
-        self._passes[restart] = latest.number
-        passes = sum(self._passes.values())
-        self.monitor.note(passes, latest)
-        self._on_progress(passes, latest)
-
-    def wants_resume_state(self) -> bool:
-        return time.monotonic() >= self._next_keeping
-
-    def note_resume_state(self, resume_state: ResumeState) -> None:
-        began = time.monotonic()
-        tell = began >= self._next_telling
-        try:
-            kept = self.keep(resume_state)
-            epoch = sum(resume_state.passes.values())
-            if self._store.jobs.note_checkpoint(self._job, checkpoint=kept, epoch=epoch, tell=tell):
-                if self._kept is not None:
-                    self.files.remove_checkpoint(self._kept)
-                self._kept = kept
-                if tell:
-                    self._next_telling = began + self.monitor.ran_s * TELL_SHARE
-        except (OSError, StoreUnavailable) as error:  # the training can do without, for now
-            logger.warning("job %s: nothing could be kept to go on from (%s)", self._job.id, error)
-        took = time.monotonic() - began
-        self._next_keeping = time.monotonic() + max(CHECKPOINT_S, took / CHECKPOINT_SHARE)
-
-    def wants_weights(self) -> bool:
-        return self.monitor.wants_snapshot()
-
-    def note_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
-        self.monitor.show(epoch, safetensors.numpy.save(weights))
-
-    def keep(self, resume_state: ResumeState) -> str:
-        """Keeps where the training stands in a folder of its own; gives the folder's name.
-
-        Raises:
-            OSError: the disk is full or cannot be written.
-        """
-        name = f"{self._job.checkpoint_id}-{time.time_ns():x}"
-        torch_files.save_resume_state(self.files.checkpoint_folder(name), resume_state)
-        return name
-
-
-def _clear(job: Job, store: Store, files: Files) -> None:
-    """Removes what this attempt and those before it have left and no row names.
-
-    That is asked of the rows: the answer to a write may have been lost, or this attempt the job.
+    The rows decide, not this attempt: the answer to a write may have been lost, or the job may have been reclaimed.
     """
     in_use = store.jobs.checkpoints_in_use(job.id)
     for name in files.checkpoints_of(job.id):
@@ -188,142 +99,153 @@ def _clear(job: Job, store: Store, files: Files) -> None:
             files.remove_checkpoint(name)
 
 
-def _train(job: Job, attempt: _Attempt) -> End:
-    """Trains and keeps the weights; whatever a row will name is on the disk before."""
-    try:
-        points = training_data.load(attempt.files, job.id, job.spec.data, job.spec.data_digest)
-        settings = TrainingSpec(**job.spec.training)
-        network = NetworkSpec(**job.spec.network)
+class _Attempt:
+    """Trains a job and saves its files. Writes no outcome: that is the caller's."""
+
+    def __init__(self, job: Job, files: Files, monitor: Monitor, observer: JobObserver) -> None:
+        self._job = job
+        self._files = files
+        self._monitor = monitor
+        self._observer = observer
+
+    def run(self, *, cancel: Callable[[], bool]) -> Outcome:
+        """Trains to the end or until the observer stops it. Files that the outcome names are on the disk.
+
+        `cancel` is asked once, if the training was stopped: whether to cancel the job.
+        """
+        job = self._job
+        try:
+            points = training_data.load(self._files, job.id, job.spec.data, job.spec.data_digest)
+            trained = self._train(points)
+            if trained.best is None:
+                return self._stopped(trained, cancel=cancel())
+            return self._ended(trained.best, trained.restarts, points)
+        except DamagedData as error:
+            return self._failed("damaged-data", str(error))
+        except OSError as error:
+            logger.error("job %s: a file could not be read or written: %s", job.id, error)
+            reason = (error.strerror or "an input/output error").lower()
+            return self._failed(
+                "storage", f"The data folder could not be read or written: {reason}. Fix that, then retry the job."
+            )
+        except Exception as error:
+            if _is_out_of_memory(error):
+                detail = "It needs more memory than a training may use. Try a smaller batch_size or narrower layers."
+                return self._failed("out-of-memory", detail)
+            logger.exception("job %s failed because of an internal error", job.id)
+            detail = "An internal error of the service ended this training; the service's log has the details."
+            return self._failed("internal", detail)
+
+    def _train(self, points: LabelledPoints) -> Trained:
+        spec = self._job.spec
+        network, training = NetworkSpec(**spec.network), TrainingSpec(**spec.training)
         train = partial(
             train_best,
             lambda seed: build(network, points.features, len(points.classes), seed=seed),
             points,
-            settings,
-            threads=_threads(points, network, settings),
-            observer=attempt,
+            training,
+            threads=_threads(points, network, training),
+            observer=self._observer,
         )
         try:
-            trained = train(resume=_resume_state(job, attempt))
+            return train(resume=self._resume_state())
         except ValueError as error:
-            logger.error("job %s begins anew, its checkpoint does not fit: %s", job.id, error)
-            trained = train()
-        if trained.best is None:
-            return _stopped(job, trained, attempt)
-        return _ended(job, trained.best, trained.restarts, points, attempt)
-    except DamagedData as error:
-        return _failed(job, attempt, "damaged-data", str(error))
-    except OSError as error:
-        logger.error("job %s could not read or write its files: %s", job.id, error)
-        reason = (error.strerror or "an error of input or output").lower()
-        detail = f"The data folder could not be read or written: {reason}. Mend that, and retry the job."
-        return _failed(job, attempt, "storage", detail)
-    except Exception as error:
-        if _is_lack_of_memory(error):
-            detail = "It needs more memory than a training may take; try a smaller batch_size or narrower layers."
-            return _failed(job, attempt, "out-of-memory", detail)
-        logger.exception("job %s failed by a fault of the service", job.id)
-        return _failed(
-            job, attempt, "internal", "A fault of the service ended this training; the service's log says which."
-        )
+            logger.error("job %s restarts from the beginning; its checkpoint does not fit: %s", spec.id, error)
+            return train()
+
+    def _resume_state(self) -> ResumeState | None:
+        """Returns where the last attempt left the training; None if there is no checkpoint or it is damaged."""
+        checkpoint = self._job.status.checkpoint
+        if checkpoint is None:
+            return None
+        try:
+            resume_state = torch_files.load_resume_state(self._files.checkpoint_folder(checkpoint))
+        except (DamagedCheckpoint, OSError) as error:
+            logger.error("job %s restarts from the beginning; its checkpoint cannot be read: %s", self._job.id, error)
+            return None
+        self._observer.resume_from(resume_state)
+        return resume_state
+
+    def _stopped(self, trained: Trained, *, cancel: bool) -> Outcome:
+        """Saves a training that was stopped, unless it will never resume."""
+        monitor = self._monitor
+        if monitor.requested_state is None:
+            return Lost()
+        if monitor.requested_state == JobState.CANCELLING or trained.resume_state is None:
+            return Released(cancel=cancel, status={"ran_s": monitor.ran_s})
+        status: StatusUpdate = {
+            "epoch": sum(trained.resume_state.passes.values()),
+            "checkpoint": self._observer.save_checkpoint(trained.resume_state),
+            "ran_s": monitor.ran_s,
+        }
+        if monitor.timed_out:
+            detail = "It took longer than a training may. Try fewer epochs or a larger learning_rate."
+            return Failed(code="time-limit", detail=detail, status=status)
+        return Released(cancel=cancel, status=status)
+
+    def _ended(self, best: Best, all_restarts: tuple[runs.Restart, ...], points: LabelledPoints) -> Outcome:
+        """Saves the best network of a training that has ended by itself."""
+        result = best.outcome
+        metrics = asdict(result.metrics) if result.metrics else None
+        restarts = [asdict(restart) for restart in all_restarts]
+        status: StatusUpdate = {
+            "epoch": sum(restart.epochs for restart in all_restarts),
+            "metrics": metrics,
+            "restarts": restarts,
+            "ran_s": self._monitor.ran_s,
+        }
+        card = _card(self._job, result, points, metrics, restarts)
+        checkpoint = self._job.checkpoint_id
+        card_digest = torch_files.save(self._files.checkpoint_folder(checkpoint), best.network, card)
+        if result.advice is not None:
+            return Failed(code="diverged", detail=result.advice, status={**status, "checkpoint": checkpoint})
+        return Published(card_digest=card_digest, status=status)
+
+    def _failed(self, code: str, detail: str) -> Outcome:
+        return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
 
 
-def _resume_state(job: Job, attempt: _Attempt) -> ResumeState | None:
-    """Where an earlier attempt left the training; None if there was none, or if it cannot be gone on from."""
-    if job.status.checkpoint is None:
-        return None
-    try:
-        resume_state = torch_files.load_resume_state(attempt.files.checkpoint_folder(job.status.checkpoint))
-    except (DamagedCheckpoint, OSError) as error:
-        logger.error("job %s begins anew, its checkpoint cannot be read: %s", job.id, error)
-        return None
-    attempt.begin_from(resume_state)
-    return resume_state
-
-
-def _is_lack_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch raises a RuntimeError
 
 
-def _failed(job: Job, attempt: _Attempt, code: str, detail: str) -> End:
-    return lambda store: store.jobs.fail(job, code=code, detail=detail, ran_s=attempt.monitor.ran_s)
-
-
 def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
-    """How many restarts to train at a time: one a core, and no more than there is memory for."""
-    room = MAX_BATCH_VALUES // batch_values(points, network, training)
-    return min(training.restarts, len(os.sched_getaffinity(0)), room)
-
-
-def _stopped(job: Job, trained: Trained, attempt: _Attempt) -> End:
-    """What becomes of a training that was asked to stop: it is kept to go on from, but for those that never will."""
-    monitor = attempt.monitor
-    if monitor.state is None:
-        return lambda store: None
-    if monitor.state == JobState.CANCELLING or trained.resume_state is None:
-        return lambda store: store.jobs.give_back(job, cancel=attempt.is_cancelled, ran_s=monitor.ran_s)
-    kept = attempt.keep(trained.resume_state)
-    progress: dict[str, Any] = {
-        "epoch": sum(trained.resume_state.passes.values()),
-        "ran_s": monitor.ran_s,
-        "checkpoint": kept,
-    }
-
-    if monitor.is_too_long:
-        detail = "It took longer than a training may; try fewer epochs, or a larger learning_rate."
-        return lambda store: store.jobs.fail(job, code="time-limit", detail=detail, **progress)
-    return lambda store: store.jobs.give_back(job, cancel=attempt.is_cancelled, **progress)
-
-
-def _ended(job: Job, best: Best, all_restarts: tuple[Restart, ...], points: LabelledPoints, attempt: _Attempt) -> End:
-    outcome = best.outcome
-    metrics = asdict(outcome.metrics) if outcome.metrics else None
-    restarts = [asdict(restart) for restart in all_restarts]
-    result: dict[str, Any] = {
-        "epoch": sum(restart.epochs for restart in all_restarts),
-        "metrics": metrics,
-        "restarts": restarts,
-        "ran_s": attempt.monitor.ran_s,
-    }
-    card = _card(job, outcome, points, metrics, restarts)
-    card_digest = torch_files.save(attempt.files.checkpoint_folder(job.checkpoint_id), best.network, card)
-
-    advice = outcome.advice
-    if advice is None:
-        return lambda store: store.jobs.publish(job, card_digest=card_digest, **result)
-    kept = {"checkpoint": job.checkpoint_id}
-    return lambda store: store.jobs.fail(job, code="diverged", detail=advice, **kept, **result)
+    """Returns how many restarts to train at a time: one per core, and no more than fit in memory."""
+    fitting = MAX_BATCH_VALUES // batch_values(points, network, training)
+    return min(training.restarts, len(os.sched_getaffinity(0)), fitting)
 
 
 def _card(
     job: Job,
-    outcome: Outcome,
+    result: runs.Outcome,
     points: LabelledPoints,
     metrics: dict[str, Any] | None,
     restarts: list[dict[str, Any]],
 ) -> Card:
+    spec = job.spec
     return Card(
-        network=NetworkSpec(**job.spec.network),
+        network=NetworkSpec(**spec.network),
         features=points.features,
         classes=points.classes,
-        training=TrainingSpec(**job.spec.training),
-        data=job.spec.data,
-        data_digest=job.spec.data_digest,
+        training=TrainingSpec(**spec.training),
+        data=spec.data,
+        data_digest=spec.data_digest,
         low=tuple(points.xy_ND.min(axis=0).tolist()),
         high=tuple(points.xy_ND.max(axis=0).tolist()),
         median=tuple(np.median(points.xy_ND, axis=0).tolist()),
-        recipe=job.spec.recipe,
-        ending=outcome.ending,
-        epochs=outcome.epochs,
+        recipe=spec.recipe,
+        ending=result.ending,
+        epochs=result.epochs,
         metrics=metrics,
         created_at=datetime.now(UTC).isoformat(),
         software=_software(),
         files={},
-        implementation=outcome.implementation,
+        implementation=result.implementation,
         restarts=tuple(restarts),
     )
 
 
 @cache
 def _software() -> dict[str, str]:
-    """Versions by name; they are read from files, which takes some milliseconds."""
+    """Returns package versions by name. Reading them takes some milliseconds."""
     return {name: version(name) for name in ("separatrix", "torch", "numpy", "numba")}

@@ -1,4 +1,4 @@
-"""The database: connections and transactions, alike on SQLite and PostgreSQL."""
+"""Connections and transactions, with the same behaviour on SQLite and PostgreSQL."""
 
 import threading
 import time
@@ -18,90 +18,89 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from service.errors import StoreUnavailable
 
 BUSY_S = 30.0
-"""Longest that a transaction waits for others."""
+"""Longest that a transaction waits for other writers."""
 
-BUSY_LOOK_S = 0.001
-"""How often a transaction looks whether SQLite's one writer is done."""
+BUSY_POLL_S = 0.001
+"""How often a waiting transaction retries while another connection writes to SQLite."""
 
 CONNECT_S = 2
-"""Longest that reaching a PostgreSQL server may take."""
+"""Longest that connecting to a PostgreSQL server may take."""
 
-FROZEN_S = 10
-"""How long PostgreSQL lets a process that has stopped in the middle of a transaction keep its locks."""
+IDLE_TRANSACTION_S = 10
+"""PostgreSQL ends a transaction that stands idle for this long, so that a frozen process does not keep its locks."""
 
 CONNECTIONS = 5
-"""Connections of each kind that a process keeps; twice as many at most."""
+"""Connections of each kind that a process keeps open; it opens twice as many at most."""
 
-AWAY_STATES = ("25006", "25P03")
-"""PostgreSQL's codes for a server that may only be read, as after a failover, and a transaction that stood too long."""
+UNAVAILABLE_STATES = ("25006", "25P03")
+"""PostgreSQL's codes for a read-only server, as after a failover, and for a transaction that stood idle too long."""
 
 SERIAL_LOCK = 0x5E9A
-"""The advisory lock, any number of our own, of transactions that must come one after the other."""
+"""The advisory lock of serial transactions. The number is arbitrary."""
 
 
 class Database:
-    """One SQLite file or one PostgreSQL database. Safe to share between threads; each process opens its own.
+    """One SQLite file or PostgreSQL database. Threads may share it; each process opens its own.
 
-    Every method raises `StoreUnavailable` when the database cannot be reached, written or read.
+    Every method raises `StoreUnavailable` if the database cannot be reached, read or written.
     """
 
     def __init__(self, url: str, *, busy_s: float = BUSY_S) -> None:
-        """Connects when first used. `busy_s` bounds the wait for other writers."""
+        """Connects on first use. `busy_s` bounds the wait for other writers."""
         self._url = make_url(url)
         self._busy_s = busy_s
-        self._lock = threading.Lock()
+        self._sqlite_writer = threading.Lock()
         self._writes = self._engine(synchronous="FULL", busy_s=busy_s)
-        # connections of their own: writers that wait for each other must not keep readers waiting
+        # separate connections: readers must not wait while writers wait for each other
         self._reads = self._engine(synchronous="FULL", busy_s=busy_s).execution_options(isolation_level="AUTOCOMMIT")
-        self._notes = self._writes if self.is_postgresql else self._engine(synchronous="NORMAL", busy_s=busy_s)
+        self._fast_writes = self._writes if self.is_postgresql else self._engine(synchronous="NORMAL", busy_s=busy_s)
 
     @property
     def is_postgresql(self) -> bool:
-        """Whether it is PostgreSQL, else SQLite."""
+        """Whether the database is PostgreSQL. Otherwise it is SQLite."""
         return self._url.get_backend_name() == "postgresql"
 
     def close(self) -> None:
         """Closes every connection."""
-        for engine in (self._writes, self._reads, self._notes):
+        for engine in (self._writes, self._reads, self._fast_writes):
             engine.dispose()
 
     @contextmanager
-    def writing(self, *, serial: bool = False) -> Iterator[Connection]:
-        """One transaction, which is on the disk when the block has ended.
+    def writing(self, *, serial: bool = False, durable: bool = True) -> Iterator[Connection]:
+        """Opens a write transaction, which commits at the end of the block.
 
-        Serial ones see everything that other serial ones have written, as all do on SQLite, which knows no others.
+        Args:
+            serial: run one at a time with the other serial transactions, and see what they have committed. On SQLite
+                all write transactions do.
+            durable: return only when the commit is on the disk. Otherwise a power failure may undo the last moment;
+                that is for data that is soon written again.
         """
-        with _unavailable(), self._turn(), self._writes.begin() as connection:
-            if serial and self.is_postgresql:
+        engine = self._writes if durable else self._fast_writes
+        with _unavailable(), self._one_sqlite_writer(), engine.begin() as connection:
+            if self.is_postgresql and serial:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SERIAL_LOCK})
-            yield connection
-
-    @contextmanager
-    def noting(self) -> Iterator[Connection]:
-        """One transaction of which a power cut may undo the last moment: for what is soon written again."""
-        with _unavailable(), self._turn(), self._notes.begin() as connection:
-            if self.is_postgresql:
+            if self.is_postgresql and not durable:
                 connection.execute(text("SET LOCAL synchronous_commit = off"))
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that only reads: it takes no lock and never waits for a writer. Each query sees the latest."""
+        """Opens a connection for queries. It never waits for a writer; each query sees the latest commit."""
         with _unavailable(), self._reads.connect() as connection:
             yield connection
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Has the threads of this process take turns on SQLite: one that waits here need not look again and again."""
+    def _one_sqlite_writer(self) -> Iterator[None]:
+        """Queues this process's SQLite writers on a lock, which is cheaper than polling the file."""
         if self.is_postgresql:
             yield
             return
-        if not self._lock.acquire(timeout=self._busy_s):
-            raise StoreUnavailable("It does not answer in time.")
+        if not self._sqlite_writer.acquire(timeout=self._busy_s):
+            raise StoreUnavailable("The database does not answer in time.")
         try:
             yield
         finally:
-            self._lock.release()
+            self._sqlite_writer.release()
 
     def _engine(self, *, synchronous: str, busy_s: float) -> Engine:
         if self.is_postgresql:
@@ -110,26 +109,26 @@ class Database:
 
 
 def sqlite_url(path: Any) -> str:
-    """The URL of an SQLite file, whatever characters its path has."""
+    """Returns the URL of an SQLite file. The path may hold any characters."""
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 def _postgresql(url: URL, busy_s: float) -> Engine:
-    limits = f"-c lock_timeout={1000 * busy_s:.0f} -c idle_in_transaction_session_timeout={FROZEN_S}s"
+    limits = f"-c lock_timeout={1000 * busy_s:.0f} -c idle_in_transaction_session_timeout={IDLE_TRANSACTION_S}s"
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={"connect_timeout": CONNECT_S, "options": limits},
         pool_size=CONNECTIONS,
         max_overflow=CONNECTIONS,
         pool_timeout=busy_s,
-        pool_pre_ping=True,  # the server may have been started anew since
+        pool_pre_ping=True,  # the server may have restarted since
     )
 
 
 def _sqlite(url: URL, synchronous: str, busy_s: float) -> Engine:
-    """A transaction takes the write lock when it begins, so that it can never fail half way for want of it.
+    """Returns an engine whose transactions take the write lock when they begin, so that they cannot fail half way.
 
-    A commit is on the disk when it returns, with `synchronous` FULL.
+    With `synchronous` FULL, a commit is on the disk when it returns.
     """
     engine = create_engine(url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, pool_timeout=busy_s)
     event.listen(engine, "connect", partial(_configure, synchronous=synchronous, busy_s=busy_s))
@@ -138,17 +137,17 @@ def _sqlite(url: URL, synchronous: str, busy_s: float) -> Engine:
 
 
 def _configure(connection: SQLiteConnection, _: object, *, synchronous: str, busy_s: float) -> None:
-    connection.isolation_level = None  # the driver would begin transactions by rules of its own
+    connection.isolation_level = None  # otherwise the driver begins transactions by its own rules
     pragmas = (f"busy_timeout={1000 * busy_s:.0f}", "journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON")
     for pragma in pragmas:
-        # the first to open a file makes it one with a log beside it, for which SQLite itself would not wait
+        # the first connection switches the file to WAL; for that lock SQLite's own busy timeout does not wait
         _when_free(partial(connection.execute, f"PRAGMA {pragma}"), busy_s)
 
 
 def _begin_immediate(connection: Connection, *, busy_s: float) -> None:
     """Takes the write lock as soon as it is free.
 
-    SQLite itself looks ever less often, after 100 ms at last, and a busy queue would stand still meanwhile.
+    SQLite's own busy timeout polls ever more slowly, in the end every 100 ms, which would stall a busy queue.
     """
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
@@ -162,7 +161,7 @@ def _begin_immediate(connection: Connection, *, busy_s: float) -> None:
 
 
 def _when_free(act: Callable[[], object], busy_s: float) -> None:
-    """Does something as soon as no other connection is in the way."""
+    """Calls `act` again until no other connection blocks it, for `busy_s` at most."""
     until = time.monotonic() + busy_s
     while True:
         try:
@@ -170,23 +169,23 @@ def _when_free(act: Callable[[], object], busy_s: float) -> None:
             return
         except (OperationalError, SQLiteError) as error:
             code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
-            if code & 0xFF != SQLITE_BUSY or time.monotonic() >= until:  # with its extended codes
+            if code & 0xFF != SQLITE_BUSY or time.monotonic() >= until:  # the low byte is the primary code
                 raise
-        time.sleep(BUSY_LOOK_S)
+        time.sleep(BUSY_POLL_S)
 
 
 @contextmanager
 def _unavailable() -> Iterator[None]:
-    """Turns what the database raises when it cannot do its work into an error of ours."""
+    """Raises `StoreUnavailable` for the errors of a database that is unreachable, busy, read-only or damaged."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise StoreUnavailable("It does not answer, or not in time.") from error
+        raise StoreUnavailable("The database does not answer in time.") from error
     except InternalError as error:
-        if getattr(error.orig, "sqlstate", None) not in AWAY_STATES:
+        if getattr(error.orig, "sqlstate", None) not in UNAVAILABLE_STATES:
             raise
-        raise StoreUnavailable("It takes no changes now, or has not waited.") from error
+        raise StoreUnavailable("The database is read-only now, or ended a transaction that took too long.") from error
     except DatabaseError as error:
-        if type(error) is not DatabaseError:  # its children but those above are faults of ours
+        if type(error) is not DatabaseError:  # its other subclasses are programming errors
             raise
-        raise StoreUnavailable("Its file is damaged, or is none of a database.") from error
+        raise StoreUnavailable("The database file is damaged, or is not a database.") from error

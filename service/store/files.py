@@ -1,4 +1,4 @@
-"""The folders of a data folder: checkpoints and given data. No client's string ever becomes part of a path."""
+"""The files of a data folder: checkpoints and training points. No string from a client becomes part of a path."""
 
 import errno
 import io
@@ -15,44 +15,44 @@ from service.store.database import sqlite_url
 
 
 class DamagedData(Exception):
-    """Data that were kept cannot be read back."""
+    """The training points of a job cannot be read back."""
 
 
 class Files:
-    """Where things lie under one data folder."""
+    """The layout of one data folder."""
 
     def __init__(self, data_dir: Path, *, make: bool = True) -> None:
-        """Makes the directory if it is missing, unless `make` is false.
+        """Creates the folder if it is missing and `make` is set.
 
         Raises:
-            OSError: the directory cannot be made, or is missing.
+            OSError: the folder cannot be created, or is missing.
         """
         if make:
             data_dir.mkdir(parents=True, exist_ok=True)
         elif not data_dir.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "there is no such data folder", str(data_dir))
+            raise FileNotFoundError(errno.ENOENT, "the data folder does not exist", str(data_dir))
         self.database_url = sqlite_url(data_dir / "separatrix.db")
         self._data_dir = data_dir
 
     def remove_abandoned(self) -> None:
-        """Removes what processes that were killed had begun to write."""
+        """Removes unfinished writes of killed processes."""
         for name in ("checkpoints", "datasets"):
             atomic.remove_abandoned(self._data_dir / name)
 
     def checkpoint_folder(self, checkpoint_id: str) -> Path:
-        """The checkpoint that one attempt at a job made."""
+        """Returns the folder of a checkpoint."""
         return self._data_dir / "checkpoints" / checkpoint_id
 
     def checkpoints_of(self, job_id: str) -> list[str]:
-        """The ids of all checkpoints that any attempt at a job has left."""
+        """Returns the ids of all checkpoints on the disk, of all attempts at a job."""
         return [path.name for path in (self._data_dir / "checkpoints").glob(f"{job_id}-*")]
 
     def remove_checkpoint(self, checkpoint_id: str) -> None:
-        """Removes a checkpoint, if it is there."""
+        """Removes a checkpoint if it exists."""
         shutil.rmtree(self.checkpoint_folder(checkpoint_id), ignore_errors=True)
 
     def put_points(self, job_id: str, points: LabelledPoints) -> None:
-        """Keeps the data of a job.
+        """Stores the points of a job.
 
         Raises:
             OSError: the disk is full or cannot be written.
@@ -63,15 +63,15 @@ class Files:
         atomic.write_file(self._points_file(job_id), content.getvalue())
 
     def remove_points(self, job_id: str) -> None:
-        """Removes the data of a job, if any were kept."""
+        """Removes the points of a job if they were stored."""
         with suppress(OSError):
             self._points_file(job_id).unlink()
 
     def points(self, job_id: str, digest: str) -> LabelledPoints:
-        """The data kept for a job; before version 0003 of the database they were kept under their digest.
+        """Returns the stored points of a job. Before version 0003 of the database, the file was named by its digest.
 
         Raises:
-            DamagedData: the file is missing or is no such file. What it holds is for the caller to check.
+            DamagedData: the file is missing or has a wrong format. The caller checks the content.
             OSError: the file cannot be read now.
         """
         own = self._points_file(job_id)
@@ -82,9 +82,9 @@ class Files:
         except OSError as error:
             if not isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
-            raise DamagedData("The job's data are missing from the data folder.") from error
-        except Exception as error:  # zip, header and array readers raise what they happen to raise
-            raise DamagedData("The job's data cannot be read back from the data folder.") from error
+            raise DamagedData("The job's points are missing from the data folder.") from error
+        except Exception as error:  # the readers of zip files and headers raise various types
+            raise DamagedData("The job's points cannot be read back from the data folder.") from error
 
     def _points_file(self, name: str) -> Path:
         return self._data_dir / "datasets" / f"{name}.npz"

@@ -1,4 +1,4 @@
-"""Brings a database's tables up to date when it is opened."""
+"""Migrates the tables of a database when it is opened."""
 
 import logging
 from importlib.resources import files
@@ -10,15 +10,15 @@ from service.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0003"
-"""The latest step of `migrations`: what this program reads and writes."""
+HEAD = "0004"
+"""The latest revision in `migrations`, which this program reads and writes."""
 
 
 def migrate(database: Database) -> None:
-    """Takes the steps that are missing, all or none; of several processes that start at once one takes them.
+    """Applies the missing migrations in one transaction. If several processes start at once, one of them does.
 
     Raises:
-        StoreUnavailable: the database is one of a later program, or cannot be reached or written.
+        StoreUnavailable: a later version of the program wrote the database, or it cannot be reached or written.
     """
     with database.reading() as connection:
         if _revision(connection) == HEAD:
@@ -28,20 +28,20 @@ def migrate(database: Database) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would tell of its plugins
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # at level INFO it lists its plugins
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
     if inspect(connection).has_table("jobs"):
-        logger.info("the tables of an earlier version are brought up to date")
+        logger.info("migrating the tables of an earlier version")
     config = Config()
     config.set_main_option("script_location", str(files("service.store") / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise StoreUnavailable("It belongs to a later version of Separatrix.") from error
+        raise StoreUnavailable("The database belongs to a later version of Separatrix.") from error
 
 
 def _revision(connection: Connection) -> str | None:

@@ -1,4 +1,4 @@
-"""The API processes on one database, and what each of them has seen."""
+"""The API processes that share a database, and which versions each of them serves."""
 
 from sqlalchemy import Column, ColumnElement, delete, exists, insert, not_, or_, select, update
 
@@ -7,19 +7,19 @@ from service.store.tables import now, servers
 
 
 class Servers:
-    """Which API processes there are. What nobody renews is forgotten, so that one that has died holds up nothing."""
+    """The running API processes. Entries expire unless they are renewed, so that a dead process blocks nobody."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def announce(self, server: str, *, seen_seq: int, lease_s: float) -> bool:
-        """Notes that a process serves every version up to that `seq`, and is there for `lease_s` more seconds.
+        """Records that a process serves all versions up to `seen_seq`, and renews its entry for `lease_s` seconds.
 
         Returns:
-            Whether others are there too.
+            Whether other processes are running too.
         """
         values = {"seen_seq": seen_seq, "alive_until": now() + lease_s}
-        with self._database.noting() as connection:
+        with self._database.writing(durable=False) as connection:
             if not connection.execute(update(servers).where(servers.c.id == server).values(values)).rowcount:
                 connection.execute(insert(servers).values(id=server, **values))
                 connection.execute(delete(servers).where(servers.c.alive_until < now()))
@@ -27,16 +27,16 @@ class Servers:
             return bool(connection.scalar(select(others)))
 
     def withdraw(self, server: str) -> None:
-        """Notes that a process has ended."""
-        with self._database.noting() as connection:
+        """Removes the entry of a process that ends."""
+        with self._database.writing(durable=False) as connection:
             connection.execute(delete(servers).where(servers.c.id == server))
 
 
 def served_by_all(version_seq: "Column[int]", *, server: str | None) -> ColumnElement[bool]:
-    """Whether all processes there are serve the version with that `seq`; true of no version.
+    """Returns a condition: every running process serves the version. True if `version_seq` is null.
 
-    `server` is the one that asks, if any: it looks for itself before it answers, and as long as it is alone need not
-    have announced so. Once there are others it must have, lest they tell of the job what it was before.
+    `server` is the process that asks, if any. It refreshes before it answers, so while it runs alone it need not have
+    announced the version. With other processes it must have; otherwise one of them could report a stale job state.
     """
     lags = exists().where(servers.c.alive_until > now(), servers.c.seen_seq < version_seq)
     if server is not None:

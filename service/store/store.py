@@ -1,4 +1,4 @@
-"""All rows of one service: the only package with queries."""
+"""The parts of a database, opened together."""
 
 from typing import Self
 
@@ -6,28 +6,29 @@ from service.settings import Settings
 from service.store.database import BUSY_S, Database
 from service.store.events import Events
 from service.store.files import Files
-from service.store.jobs import LEASE_S, Jobs
+from service.store.jobs import Jobs
+from service.store.leases import LEASE_S, Leases
 from service.store.schema import migrate
 from service.store.servers import Servers
 from service.store.versions import Versions
 
 
 class Store:
-    """The parts of a database. Safe to share between threads, and between processes that each open their own."""
+    """A database with all its parts. Threads may share a store; each process opens its own."""
 
     def __init__(
         self, url: str, *, lease_s: float = LEASE_S, server: str | None = None, busy_s: float = BUSY_S
     ) -> None:
-        """Opens a database and brings its tables up to date.
+        """Opens a database and migrates its tables.
 
         Args:
-            url: of SQLAlchemy, for SQLite or PostgreSQL.
-            lease_s: how long a worker may be silent before its job goes to another.
-            server: the name of the API process that this is for, if it is one.
-            busy_s: bounds the wait for other writers.
+            url: an SQLAlchemy URL for SQLite or PostgreSQL.
+            lease_s: how long a worker may stay silent before its job is reclaimed.
+            server: the name of the API process that opens the store, if it is one.
+            busy_s: longest wait for other writers.
 
         Raises:
-            StoreUnavailable: as may every method of every part, when the database cannot be reached, written or read.
+            StoreUnavailable: the database cannot be reached, read or written. Every method of every part may raise it.
         """
         self._database = Database(url, busy_s=busy_s)
         try:
@@ -35,14 +36,15 @@ class Store:
         except BaseException:
             self._database.close()
             raise
-        self.jobs = Jobs(self._database, lease_s=lease_s, server=server)
+        self.jobs = Jobs(self._database, server=server)
+        self.leases = Leases(self._database, lease_s=lease_s)
         self.events = Events(self._database, server=server)
         self.versions = Versions(self._database)
         self.servers = Servers(self._database)
 
     @classmethod
     def of(cls, settings: Settings, files: Files, *, server: str | None = None) -> Self:
-        """The store that is meant by the settings: the database that they name, else a file beside the others."""
+        """Opens the database that the settings name, else the SQLite file of the data folder."""
         given = settings.database_url
         url = given.get_secret_value() if given is not None else files.database_url
         return cls(url, lease_s=settings.lease_s, server=server)

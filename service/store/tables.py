@@ -21,7 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 metadata = MetaData()
 
-_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only what it calls INTEGER
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only a column of type INTEGER
 
 jobs = Table(
     "jobs",
@@ -39,7 +39,7 @@ jobs = Table(
     Column("retry_of", String),
     Column("state", String, nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
-    Column("deaths", Integer, nullable=False),
+    Column("crash_count", Integer, nullable=False),
     Column("worker", String, index=True),
     Column("lease_until", Float),
     Column("queued_at", Float, nullable=False, server_default="0"),
@@ -60,8 +60,8 @@ jobs = Table(
     sqlite_autoincrement=True,
 )
 
-turns = Table(
-    "turns",
+fair_share_slots = Table(
+    "fair_share_slots",
     metadata,
     Column("model", String, primary_key=True),
     Column("began_at", Float, nullable=False),
@@ -128,8 +128,8 @@ servers = Table(
 )
 
 
-class now(FunctionElement[float]):  # noqa: N801  # written like the SQL functions beside it
-    """The time by the database's clock, in seconds since the epoch: the one clock that all its clients share."""
+class now(FunctionElement[float]):  # noqa: N801  # an SQL function, named like one
+    """The time of the database's clock, which all clients share, in seconds since the epoch."""
 
     type = Float()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""What a job's row may become: each change is written with the events that tell of it, in the caller's transaction."""
+"""State changes of a job's row. Each writes the row and its events within the caller's transaction."""
 
 import time
 from collections.abc import Sequence
@@ -11,132 +11,136 @@ from service.errors import JobNotFound
 from service.records import EventKind, Job, JobSpec, JobState, JobStatus
 from service.store.tables import events, jobs, now, snapshots
 
-MAX_DEATHS = 3
-"""A job that so many workers in a row died with, none of them getting any further, is at fault itself."""
+MAX_CRASHES = 3
+"""A job fails when so many workers in a row have crashed with it without reaching a checkpoint."""
 
 END_EVENTS = 2
-"""So many events tell of a job's end: its last status, and that it is done."""
+"""How many events the end of a job writes: its last `status`, and `done`."""
 
-HELD = tuple(state for state in JobState if state.held)
-"""The states of a job that a worker has."""
+LEASED = tuple(state for state in JobState if state.leased)
+"""The states in which a worker holds the job."""
+
+_NO_LEASE: dict[str, Any] = {"worker": None, "lease_until": None}
 
 
-class News(NamedTuple):
-    """An event that is yet to be written."""
+class NewEvent(NamedTuple):
+    """An event before it is written."""
 
     kind: EventKind
     data: dict[str, Any]
 
 
 def job_of(row: Row[Any]) -> Job:
-    """The job that a row of `jobs` holds."""
+    """Returns the job that a row of the table `jobs` holds."""
     spec = {field.name: row._mapping[field.name] for field in fields(JobSpec)}
     status = {field.name: row._mapping[field.name] for field in fields(JobStatus)}
     return Job(JobSpec(**spec), JobStatus(**status | {"state": JobState(row.state)}))
 
 
 def with_status(job: Job, **changes: Any) -> Job:
-    """The job with some fields of its status replaced."""
+    """Returns the job with some fields of its status replaced."""
     return replace(job, status=replace(job.status, **changes))
 
 
-def locked(connection: Connection, job_id: str) -> Job:
-    """The job as it is until this transaction ends.
+def lock(connection: Connection, job_id: str) -> Job:
+    """Returns the job and locks its row until the transaction ends.
 
     Raises:
-        JobNotFound: there is no job of that id.
+        JobNotFound: the job does not exist.
     """
     row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
     if row is None:
-        raise JobNotFound("GET /jobs lists them.")
+        raise JobNotFound("GET /jobs lists the jobs that exist.")
     return job_of(row)
 
 
-def held(connection: Connection, job: Job) -> Job | None:
-    """The job as it is until this transaction ends, if this attempt still has it."""
-    own = select(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.status.attempt, jobs.c.state.in_(HELD))
+def lock_leased(connection: Connection, job: Job) -> Job | None:
+    """Returns the job and locks its row until the transaction ends; None if this attempt no longer holds the lease."""
+    own = select(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.status.attempt, jobs.c.state.in_(LEASED))
     row = connection.execute(own.with_for_update()).one_or_none()
     return None if row is None else job_of(row)
 
 
 def add(connection: Connection, spec: JobSpec) -> Job:
-    """Writes a new job, and returns it."""
+    """Inserts a new queued job and returns it."""
     job = Job(spec)
     connection.execute(insert(jobs).values(**vars(spec), **vars(job.status), queued_at=now()))
-    return change(connection, job, [status(job)])
+    return change(connection, job, [status_event(job)])
 
 
 def change(
-    connection: Connection, job: Job, news: Sequence[News], *, version_seq: int | None = None, **values: Any
+    connection: Connection, job: Job, new_events: Sequence[NewEvent], *, version_seq: int | None = None, **columns: Any
 ) -> Job:
-    """Writes changes of a locked job and what there is to tell of them; gives the job with its events counted."""
-    told = job.status.events + len(news)
-    columns = values | {"events": told} | ({} if version_seq is None else {"version_seq": version_seq})
-    connection.execute(update(jobs).where(jobs.c.id == job.id).values(columns))
-    if news:
+    """Writes columns and events of a locked job, and returns the job with the new event count.
+
+    Args:
+        connection: in the transaction that holds the lock.
+        job: as the row was.
+        new_events: appended to the job's events.
+        version_seq: the `seq` of the version that the job has just published.
+        columns: the columns that change.
+    """
+    count = job.status.events + len(new_events)
+    published = {} if version_seq is None else {"version_seq": version_seq}
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(**columns, **published, events=count))
+    if new_events:
         at = time.time()
         rows = [
-            {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **one._asdict()}
-            for number, one in enumerate(news, job.status.events + 1)
+            {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **event._asdict()}
+            for number, event in enumerate(new_events, job.status.events + 1)
         ]
         connection.execute(insert(events), rows)
-    return with_status(job, events=told)
+    return with_status(job, events=count)
 
 
-def status(job: Job, **more: Any) -> News:
-    """The news of a job's state, and what `more` there is to tell of it."""
-    return News("status", {"status": job.state.value, "attempt": job.status.attempt, **more})
+def status_event(job: Job) -> NewEvent:
+    """Returns the event that reports the job's state."""
+    status = job.status
+    result = {"version": status.version, "problem": status.problem}
+    known = {key: value for key, value in result.items() if value is not None}
+    return NewEvent("status", {"status": status.state.value, "attempt": status.attempt, **known})
 
 
-def move(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
-    """Brings a locked job into another state, none of those that end it."""
-    change(connection, job, [status(with_status(job, state=state))], state=state, **values)
+def set_state(connection: Connection, job: Job, state: JobState, **columns: Any) -> None:
+    """Moves a locked job to a state that is not final."""
+    change(connection, job, [status_event(with_status(job, state=state))], state=state, **columns)
 
 
-_NOBODYS: dict[str, Any] = {"worker": None, "lease_until": None}
-
-
-def end(connection: Connection, job: Job, state: JobState, **values: Any) -> None:
-    """Ends a locked job, and says with what figures."""
-    result = {key: values[key] for key in ("version", "problem") if key in values}
-    last = status(with_status(job, state=state), **result)
-    figures = {key: values.get(key, getattr(job.status, key)) for key in ("epoch", "metrics")}
-    change(
-        connection,
-        job,
-        [last, News("done", last.data | figures)],
-        state=state,
-        finished_at=time.time(),
-        **values,
-        **_NOBODYS,
-    )
+def end(connection: Connection, job: Job, state: JobState, *, version_seq: int | None = None, **status: Any) -> None:
+    """Moves a locked job to a final state and sets other fields of its status."""
+    ended = with_status(job, state=state, **status)
+    last = status_event(ended)
+    done = NewEvent("done", last.data | {"epoch": ended.status.epoch, "metrics": ended.status.metrics})
+    columns = {**status, **_NO_LEASE, "state": state, "finished_at": time.time()}
+    change(connection, job, [last, done], version_seq=version_seq, **columns)
     connection.execute(delete(snapshots).where(snapshots.c.job_id == job.id))
 
 
-def hold_back(connection: Connection, job: Job, **values: Any) -> None:
-    """Pauses a job that no worker has any more. Its turn is over: others come first when it is resumed."""
-    move(connection, job, JobState.PAUSED, claimed_at=None, **values)
+def pause(connection: Connection, job: Job, **columns: Any) -> None:
+    """Pauses a locked job. It loses its fair-share slot: once resumed, it waits for the next slot of its model."""
+    set_state(connection, job, JobState.PAUSED, claimed_at=None, **columns, **_NO_LEASE)
 
 
-def release(connection: Connection, job: Job, **values: Any) -> None:
-    """Has a job go where it was asked to, else back to the queue, where it keeps its turn."""
+def release(connection: Connection, job: Job, **columns: Any) -> None:
+    """Ends the lease of a locked job. The job moves to its requested state, else back to the queue with its slot."""
     match job.state:
         case JobState.CANCELLING:
-            end(connection, job, JobState.CANCELLED, **values)
+            end(connection, job, JobState.CANCELLED, **columns)
         case JobState.PAUSING:
-            hold_back(connection, job, **values, **_NOBODYS)
+            pause(connection, job, **columns)
         case _:
-            move(connection, job, JobState.QUEUED, **values, **_NOBODYS)
+            set_state(connection, job, JobState.QUEUED, **columns, **_NO_LEASE)
 
 
-def blame(connection: Connection, job: Job) -> None:
-    """Releases a job that may have cost its worker, unless it has cost too many."""
-    deaths = job.status.deaths + 1
-    if job.state == JobState.CANCELLING or deaths < MAX_DEATHS:
-        release(connection, job, deaths=deaths)
+def release_after_crash(connection: Connection, job: Job) -> None:
+    """Releases a locked job whose worker crashed; fails the job after `MAX_CRASHES` of them in a row."""
+    crash_count = job.status.crash_count + 1
+    if job.state == JobState.CANCELLING or crash_count < MAX_CRASHES:
+        release(connection, job, crash_count=crash_count)
         return
     detail = (
-        f"Its training process died or fell silent {deaths} times in a row; the service's log may say why. "
-        "If memory ran out, try a smaller batch_size or narrower layers."
+        f"Its training process crashed or stopped responding {crash_count} times in a row; the service's log may say "
+        "why. If memory ran out, try a smaller batch_size or narrower layers."
     )
-    end(connection, job, JobState.FAILED, deaths=deaths, problem={"code": "worker-died", "detail": detail})
+    problem = {"code": "worker-died", "detail": detail}
+    end(connection, job, JobState.FAILED, crash_count=crash_count, problem=problem)

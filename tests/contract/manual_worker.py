@@ -32,6 +32,7 @@ class ManualWorker:
         self.client = client
         self.place = place
         self.jobs = place.store.jobs
+        self.leases = place.store.leases
 
     def new_job(
         self, data: DatasetSpec | LabelledPoints | None = None, network: NetworkSpec | None = None, epochs: int = 5
@@ -39,27 +40,27 @@ class ManualWorker:
         """A running job, with the events `queued` and `running`."""
         data = data or DatasetSpec()
         spec = new_spec("by-hand", data, network or NetworkSpec(), TrainingSpec(epochs=epochs), origin="http")
-        training_data.keep(self.place.files, spec.id, data)
-        return self.jobs.add_claimed(spec, worker="test")
+        training_data.save(self.place.files, spec.id, data)
+        return self.leases.add_claimed(spec, worker="test")
 
     def report(self, job: Job, *, epoch: int = 1, length: int = 1) -> None:
         """Adds an event `metrics` with a value of this length."""
         metrics: dict[str, Any] = {"figure": "0" * length}
-        assert self.jobs.heartbeat(job, epoch=epoch, metrics=metrics, ran_s=1.0, tell=True)
+        assert self.leases.heartbeat(job, epoch=epoch, metrics=metrics, ran_s=1.0, emit=True)
 
     def fail(self, job: Job) -> None:
         """Ends a job, with the events `failed` and `done`."""
-        assert self.jobs.fail(job, code="internal", detail="It was the test.")
+        assert self.leases.fail(job, code="internal", detail="It was the test.")
 
     def cancel(self, job: Job) -> None:
         """Cancels a job, with the events `cancelling`, `cancelled` and `done`."""
         self.jobs.cancel(job.id)
-        assert self.jobs.give_back(job)
+        assert self.leases.release(job)
 
     def leave_snapshot(self, job: Job, epoch: int, **weights: list[Any]) -> None:
         """Stores weights, from which the service renders the next frame."""
         state = {key: np.array(value, np.float32) for key, value in weights.items()}
-        self.jobs.note_snapshot(job, epoch=epoch, weights=safetensors.numpy.save(state))
+        self.leases.record_snapshot(job, epoch=epoch, weights=safetensors.numpy.save(state))
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def test_a_stream_starts_with_the_job_and_sends_each_event_as_it_happens(worker:
         assert next(events) == ("status", {"job": job.id, "status": "running", "attempt": 1}, "2")
         worker.report(job, epoch=4)
         assert next(events) == ("metrics", {"job": job.id, "epoch": 4, "epochs": 5, "figure": "0"}, "3")
-        assert worker.jobs.note_checkpoint(job, checkpoint="c", epoch=4)
+        assert worker.leases.record_checkpoint(job, checkpoint="c", epoch=4)
         assert next(events) == ("checkpoint", {"job": job.id, "epoch": 4}, "4")
         worker.fail(job)
         problem = {"code": "internal", "detail": "It was the test."}

@@ -22,7 +22,7 @@ from models.checkpoints import cards
 from service.records import Job, JobState
 from service.store.files import Files
 from service.store.store import Store
-from service.store.transitions import MAX_DEATHS
+from service.store.transitions import MAX_CRASHES
 from tests.contract.problems import assert_problem
 from tests.postgres import PostgreSQL
 from tests.processes import LONG, Service, service
@@ -182,7 +182,7 @@ def test_of_a_hundred_jobs_none_is_lost_or_done_twice_by_two_hundred_kills(
         for number in range(JOBS):
             ids.append(submit_until_it_is_answered(one, f"m{number % 5}", key=f"job-{number}"))
             for _ in range(KILLS // JOBS):
-                wait_until(lambda: store.jobs.page(limit=1, state=JobState.RUNNING)[0] or not store.jobs.any_waits())
+                wait_until(lambda: store.jobs.page(limit=1, state=JobState.RUNNING)[0] or not store.jobs.any_queued())
                 threading.Event().wait(rng.uniform(0.0, 0.2))
                 kills[kill_one_of(one, rng)] += 1
         assert min(kills.values()) >= 3, kills
@@ -240,6 +240,6 @@ def assert_each_ended_once(store: Store, jobs: list[Job], files: Files) -> None:
         if job.state == JobState.SUCCEEDED:
             assert published[job.id] == 1
         else:
-            assert (job.state, job.status.deaths, job.id in published) == (JobState.FAILED, MAX_DEATHS, False)
+            assert (job.state, job.status.crash_count, job.id in published) == (JobState.FAILED, MAX_CRASHES, False)
     for version in versions:
         cards.read(files.checkpoint_folder(version.checkpoint_id), card_digest=version.card_digest)

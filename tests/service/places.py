@@ -1,4 +1,4 @@
-"""A data folder with its parts, for tests that are the engine or the worker themselves."""
+"""A data folder with its parts, for tests that play the engine or the worker."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -11,16 +11,17 @@ from service.records import Job
 from service.store.files import Files
 from service.store.store import Store
 
-WITHOUT_END: dict[str, Any] = {"epochs": 1_000_000, "hidden": (64, 64)}  # some minutes
+ENDLESS: dict[str, Any] = {"epochs": 1_000_000, "hidden": (64, 64)}
+"""A training that no test waits for: it takes several minutes."""
 
 
-class Nobody:
-    """An engine that brings no worker: the test is the worker."""
+class NoEngine:
+    """An engine without workers."""
 
     def wake(self) -> None:
         pass
 
-    def end_worker(self, worker: str) -> None:
+    def kill_worker(self, worker: str) -> None:
         pass
 
     def close(self) -> None:
@@ -35,11 +36,11 @@ class Place:
         self.url = url
         self.files = Files(path)
         self.store = Store(url)
-        self.job_queue = JobQueue(self.store, self.files, Nobody(), max_queued_jobs=100)
+        self.job_queue = JobQueue(self.store, self.files, NoEngine(), max_queued_jobs=100)
 
     @classmethod
     def of_folder(cls, path: Path) -> Self:
-        """One whose database lies in the folder."""
+        """Returns a place whose database is in the folder."""
         return cls(path, Files(path).database_url)
 
     def submit(
@@ -55,20 +56,20 @@ class Place:
         return self.job_queue.submit(new_spec(model, data, NetworkSpec(hidden=hidden), spec, origin="http"), data)
 
     def claim(self, worker: str = "w") -> Job:
-        job = self.store.jobs.claim(worker)
+        job = self.store.leases.claim(worker)
         assert job is not None
         return job
 
     def work(self, job: Job, **options: Any) -> Job:
-        """Works on a claimed job, and gives it as it is then."""
+        """Works on a claimed job and returns the job as it is afterwards."""
         work(job, store=self.store, files=self.files, **options)
         return self.store.jobs.get(job.id)
 
     def weights(self, version: int) -> bytes:
-        """The state dict of a version of the one model."""
+        """Returns the state dict of a version of the only model."""
         published = self.store.versions.after(0)[version - 1]
         return (self.files.checkpoint_folder(published.checkpoint_id) / "network.safetensors").read_bytes()
 
     def folders(self) -> list[str]:
-        """The names of all checkpoints on the disk."""
+        """Returns the names of all checkpoints on the disk."""
         return sorted(path.name for path in (self.path / "checkpoints").glob("*"))

@@ -138,7 +138,7 @@ async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> J
 @router.post("/jobs/{job_id}/retry", **_SUBMISSION)
 async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
     """Submits a failed or cancelled job again, as a new job that starts from the beginning."""
-    return await submission.respond(lambda: services.job_queue.again(job_id))
+    return await submission.respond(lambda: services.job_queue.prepare_retry(job_id))
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile)

@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps that are missing, in the transaction that the caller has begun."""
+"""The entry point of Alembic. Runs the missing migrations in the caller's transaction."""
 
 from alembic import context
 

@@ -37,7 +37,7 @@ def test_restarts_are_summed_up(tmp_path: Path) -> None:
     done = separatrix("train", "--epochs", "50", "--restarts", "4", "--seed", "2", data=tmp_path)
     assert done.exit_code == 0, done.stderr
     found = re.search(
-        r"The best of 4 restarts is that of seed ([2-5]); their losses lie between (0\.\d+) and (0\.\d+)\.", done.stderr
+        r"The best of 4 restarts is the one with seed ([2-5]); their losses are between (0\.\d+) and (0\.\d+)\.", done.stderr
     )
     assert found, done.stderr
     assert f"loss {found[2]}" in done.stderr
@@ -52,7 +52,7 @@ def test_a_model_is_trained_asked_drawn_and_listed_without_a_server(tmp_path: Pa
     )
     assert trained.returncode == 0, trained.stderr
     assert "Published flower-sequential version 1" in trained.stderr
-    assert "% right, loss 0." in trained.stderr
+    assert "% correct, loss 0." in trained.stderr
 
     asked = separatrix_process("predict", "flower-sequential", "--point", "0.5,-0.25", "--point", "-2,1", data=data)
     rows = list(csv.DictReader(io.StringIO(asked.stdout)))
@@ -246,7 +246,7 @@ def test_ctrl_c_cancels_a_training_before_any_service_can_take_it(tmp_path: Path
         wait_until(lambda: place.store.jobs.page(limit=1)[0])
         process.send_signal(signal.SIGINT)
         while process.poll() is None:
-            assert place.store.jobs.claim("another") is None
+            assert place.store.leases.claim("another") is None
         _, said = process.communicate()
         assert process.returncode == 130
         assert "Cancelled; nothing was published." in said

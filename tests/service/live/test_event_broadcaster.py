@@ -18,7 +18,7 @@ from tests.service.places import Place
 def test_a_silent_stream_sends_pings_and_goes_on_with_the_next_event(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
     spec = new_spec("m", DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=5), origin="http")
-    job = place.store.jobs.add_claimed(spec, worker="test")
+    job = place.store.leases.add_claimed(spec, worker="test")
     with closing(place.store):
         before, after = asyncio.run(sent_before_and_after_a_silence(place, job.id))
     assert b"".join(before).count(b"event: status") == 2
@@ -45,7 +45,7 @@ async def sent_before_and_after_a_silence(place: Place, job_id: str) -> tuple[li
         chunks = subscription.chunks()
         while b"".join(before).count(b"event: status") < 2 or before[-3:] != [sse.PING] * 3:
             before.append(await anext(chunks))
-        place.store.jobs.fail(place.store.jobs.get(job_id), code="internal", detail="It was the test.")
+        place.store.leases.fail(place.store.jobs.get(job_id), code="internal", detail="It was the test.")
         after = [chunk async for chunk in chunks]
     running.cancel()
     return before, after

@@ -14,7 +14,7 @@ from service.store.store import Store
 def publish(store: Store, files: Files, *models: str) -> None:
     for model in models:
         spec = new_spec(model, DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=1), origin="cli")
-        work(store.jobs.add_claimed(spec, worker="test"), store=store, files=files)
+        work(store.leases.add_claimed(spec, worker="test"), store=store, files=files)
 
 
 def test_a_version_that_cannot_be_read_now_is_served_once_it_can(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The store, on both databases alike."""
+"""The store, on both databases."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +17,12 @@ from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, 
 from service.records import Job, JobSpec, JobState, JobStatus
 from service.store.database import Database, sqlite_url
 from service.store.files import Files
-from service.store.jobs import CURSOR_S, KEY_S, SPEAK_S, Wish
+from service.store.jobs import CURSOR_TTL_S, KEY_TTL_S
+from service.store.leases import RECLAIM_WITHIN_S, Instructions
 from service.store.store import Store
 from service.store.tables import metadata
-from service.store.transitions import MAX_DEATHS
-from tests.databases import engine_of, execute, let_the_lease_run_out
+from service.store.transitions import MAX_CRASHES
+from tests.databases import engine_of, execute, expire_leases
 from tests.postgres import PostgreSQL
 from tests.serving import wait_until
 
@@ -53,26 +54,26 @@ def add(store: Store, name: str = "job", **more: object) -> str:
 
 
 def claim(store: Store, worker: str = "w") -> Job:
-    job = store.jobs.claim(worker)
+    job = store.leases.claim(worker)
     assert job is not None
     return job
 
 
 def beat(store: Store, job: Job, **more: Any) -> bool:
-    return store.jobs.heartbeat(job, **{"epoch": 1, "metrics": FIGURES, "ran_s": 0.5} | more)
+    return store.leases.heartbeat(job, **{"epoch": 1, "metrics": FIGURES, "ran_s": 0.5} | more)
 
 
 def publish(store: Store, job: Job, digest: str = "c") -> int | None:
-    return store.jobs.publish(job, card_digest=digest, epoch=10, metrics=FIGURES)
+    return store.leases.publish(job, card_digest=digest, epoch=10, metrics=FIGURES)
 
 
-def told(store: Store, job_id: str = "job") -> list[tuple[str, Any]]:
+def events_of(store: Store, job_id: str = "job") -> list[tuple[str, Any]]:
     page, _ = store.events.page(job_id, after=0, limit=100)
     assert [event.number for event in page] == list(range(1, len(page) + 1))
     return [(event.kind, event.data.get("status")) for event in page]
 
 
-def test_the_tables_are_those_that_the_migrations_make(url: str, store: Store) -> None:
+def test_the_migrations_create_the_tables_that_the_program_uses(url: str, store: Store) -> None:
     engine = engine_of(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -80,7 +81,7 @@ def test_the_tables_are_those_that_the_migrations_make(url: str, store: Store) -
     engine.dispose()
 
 
-def test_several_processes_that_start_at_once_bring_the_tables_up_to_date_together(url: str) -> None:
+def test_processes_that_start_at_once_migrate_the_database_together(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         stores = list(pool.map(lambda _: Store(url), range(8)))
     add(stores[0])
@@ -89,39 +90,21 @@ def test_several_processes_that_start_at_once_bring_the_tables_up_to_date_togeth
         store.close()
 
 
-def test_a_new_file_can_be_opened_by_many_at_the_same_moment(tmp_path: Path) -> None:
+def test_many_connections_can_open_a_new_file_at_the_same_moment(tmp_path: Path) -> None:
     def open_and_read(database: Database) -> object:
         with closing(database), database.reading() as connection:
             return connection.scalar(text("SELECT 1"))
 
     with ThreadPoolExecutor(8) as pool:
-        for number in range(60):  # without a wait one in ten goes wrong
+        for number in range(60):  # without retries one in ten fails
             url = sqlite_url(tmp_path / f"{number}.db")
             assert set(pool.map(open_and_read, [Database(url) for _ in range(8)])) == {1}
 
 
-def test_a_database_of_a_later_program_is_left_alone(url: str, store: Store) -> None:
+def test_a_database_of_a_later_version_is_refused(url: str, store: Store) -> None:
     execute(url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreUnavailable, match="later version"):
         Store(url)
-
-
-@pytest.mark.parametrize("has_restarts", [True, False])
-def test_a_data_folder_from_before_there_were_migrations_is_brought_up_to_date(
-    tmp_path: Path, has_restarts: bool
-) -> None:
-    url = sqlite_url(tmp_path / "old.db")
-    execute(url, *Path(__file__).with_name("old_data_folder.sql").read_text().split(";\n"))
-    if not has_restarts:
-        execute(url, "ALTER TABLE jobs DROP COLUMN restarts")
-    store = Store(url)
-    done, diverged = store.jobs.get("done"), store.jobs.get("diverged")
-    assert (done.state, done.status.version, done.status.checkpoint) == (JobState.SUCCEEDED, 1, None)
-    assert (diverged.state, diverged.status.checkpoint, diverged.spec.metadata) == (JobState.FAILED, "diverged-2", {})
-    assert diverged.status.problem == {"code": "diverged", "detail": "d"}
-    assert [version.model for version in store.versions.after(0)] == ["m"]
-    assert claim(store).id == "waiting"
-    store.close()
 
 
 def test_a_job_is_read_back_as_it_was_added(store: Store) -> None:
@@ -133,32 +116,32 @@ def test_a_job_is_read_back_as_it_was_added(store: Store) -> None:
         JobSpec(**EXAMPLE | {"id": "a", "metadata": {"k": "v"}, "retry_of": "z"}),
         JobStatus(state=JobState.QUEUED, attempt=0, worker=None, events=1),
     )
-    assert told(store, "a") == [("status", "queued")]
-    store.jobs.fail(claim(store), code="c", detail="d", metrics={"x": None})
+    assert events_of(store, "a") == [("status", "queued")]
+    store.leases.fail(claim(store), code="c", detail="d", metrics={"x": None})
     failed = store.jobs.get("a").status
     assert (failed.metrics, failed.problem) == ({"x": None}, {"code": "c", "detail": "d"})
     with pytest.raises(JobNotFound):
         store.jobs.get("b")
 
 
-def test_what_was_added_is_there_for_another_process(url: str, store: Store) -> None:
+def test_another_process_can_read_an_added_job(url: str, store: Store) -> None:
     add(store)
     other = Store(url)
     assert other.jobs.get("job") == store.jobs.get("job")
     other.close()
 
 
-def test_a_queue_takes_no_more_than_its_bound(store: Store) -> None:
+def test_a_full_queue_refuses_jobs(store: Store) -> None:
     job = store.jobs.get(add(store))
     other = replace(job.spec, id="other")
-    for attempt in (store.jobs.add, store.jobs.added):
+    for attempt in (store.jobs.add, store.jobs.find_added):
         with pytest.raises(QueueFull):
             attempt(other, max_queued=1)
     claim(store)
     store.jobs.add(other, max_queued=1)
 
 
-def test_a_queue_takes_no_more_than_its_bound_from_many_at_once(store: Store) -> None:
+def test_concurrent_requests_cannot_overfill_the_queue(store: Store) -> None:
     def try_to_add(number: int) -> bool:
         try:
             store.jobs.add(JobSpec(**EXAMPLE | {"id": f"{number}"}), max_queued=5)
@@ -170,21 +153,21 @@ def test_a_queue_takes_no_more_than_its_bound_from_many_at_once(store: Store) ->
         assert sum(pool.map(try_to_add, range(24))) == 5
 
 
-def test_a_key_finds_the_job_that_was_added_under_it_and_no_other(url: str, store: Store) -> None:
+def test_an_idempotency_key_finds_the_job_that_was_added_under_it(url: str, store: Store) -> None:
     first = JobSpec(**EXAMPLE)
-    assert store.jobs.added(first, max_queued=1, key="k") is None
+    assert store.jobs.find_added(first, max_queued=1, key="k") is None
     assert store.jobs.add(first, max_queued=1, key="k") == "job"
     again = JobSpec(**EXAMPLE | {"id": "again"})
-    assert store.jobs.add(again, max_queued=1, key="k") == "job", "the queue is full, but nothing is added"
-    assert store.jobs.added(again, max_queued=1, key="k") == "job"
+    assert store.jobs.add(again, max_queued=1, key="k") == "job", "the queue is full, but the job exists already"
+    assert store.jobs.find_added(again, max_queued=1, key="k") == "job"
     for other in ({"recipe": "s"}, {"model": "n"}, {"metadata": {"a": "b"}}):
         with pytest.raises(KeyReused):
             store.jobs.add(JobSpec(**EXAMPLE | {"id": "other"} | other), max_queued=9, key="k")
-    execute(url, f"UPDATE idempotency_keys SET created_at = created_at - {KEY_S}")
+    execute(url, f"UPDATE idempotency_keys SET created_at = created_at - {KEY_TTL_S}")
     assert store.jobs.add(again, max_queued=9, key="k") == "again"
 
 
-def test_many_requests_under_one_key_make_one_job(store: Store) -> None:
+def test_concurrent_requests_with_one_idempotency_key_add_one_job(store: Store) -> None:
     def try_to_add(number: int) -> str:
         return store.jobs.add(JobSpec(**EXAMPLE | {"id": f"{number}"}), max_queued=100, key="k")
 
@@ -193,7 +176,7 @@ def test_many_requests_under_one_key_make_one_job(store: Store) -> None:
     assert len(store.jobs.page(limit=100)[0]) == 1
 
 
-def test_a_page_holds_the_jobs_of_a_state_and_of_a_model(store: Store) -> None:
+def test_a_page_can_be_filtered_by_state_and_model(store: Store) -> None:
     for name, model in (("a", "m"), ("b", "n"), ("c", "m")):
         add(store, name, model=model)
     assert claim(store).id == "a"
@@ -215,7 +198,7 @@ def test_a_page_holds_the_jobs_of_a_state_and_of_a_model(store: Store) -> None:
         store.jobs.page(limit=2, after="nobody")
 
 
-def test_a_list_goes_on_behind_a_job_that_was_deleted_meanwhile(url: str, store: Store) -> None:
+def test_a_deleted_job_still_works_as_a_cursor_for_a_day(url: str, store: Store) -> None:
     for name in "abcd":
         add(store, name)
         store.jobs.cancel(name)
@@ -226,7 +209,7 @@ def test_a_list_goes_on_behind_a_job_that_was_deleted_meanwhile(url: str, store:
         seen.append(after)
         store.jobs.delete(after)
     assert seen == ["d", "c", "b", "a"]
-    execute(url, f"UPDATE deleted_jobs SET deleted_at = deleted_at - {CURSOR_S}")
+    execute(url, f"UPDATE deleted_jobs SET deleted_at = deleted_at - {CURSOR_TTL_S}")
     add(store, "e")
     store.jobs.cancel("e")
     store.jobs.delete("e")
@@ -235,7 +218,7 @@ def test_a_list_goes_on_behind_a_job_that_was_deleted_meanwhile(url: str, store:
     assert store.jobs.page(limit=1, after="e") == ([], False)
 
 
-def test_models_take_turns_and_new_ones_come_last(store: Store) -> None:
+def test_models_share_the_workers_fairly_and_new_models_come_last(store: Store) -> None:
     add(store, "old1", model="old")
     add(store, "old2", model="old")
     assert claim(store).id == "old1"
@@ -245,7 +228,7 @@ def test_models_take_turns_and_new_ones_come_last(store: Store) -> None:
     assert [claim(store).id for _ in range(7)] == ["old2", "x1", "y1", "z1", "x2", "y2", "z2"]
 
 
-def test_deleting_its_jobs_gives_a_model_no_earlier_turn(store: Store) -> None:
+def test_deleting_jobs_does_not_give_a_model_an_earlier_slot(store: Store) -> None:
     for number in range(3):
         add(store, f"patient{number}", model="patient")
     claims = []
@@ -254,80 +237,80 @@ def test_deleting_its_jobs_gives_a_model_no_earlier_turn(store: Store) -> None:
         while not claims or claims[-1] != f"busy{number}":
             job = claim(store)
             claims.append(job.id)
-            assert store.jobs.fail(job, code="c", detail="d")
+            assert store.leases.fail(job, code="c", detail="d")
             store.jobs.delete(job.id)
     assert claims == ["patient0", "busy0", "patient1", "busy1", "patient2", "busy2"]
 
 
-@pytest.mark.parametrize("blame", [True, False])
-def test_a_job_whose_turn_was_broken_off_goes_on_before_all_others(blame: bool, store: Store) -> None:
+@pytest.mark.parametrize("crashed", [True, False])
+def test_a_job_whose_slot_was_interrupted_comes_first(crashed: bool, store: Store) -> None:
     for name in "abc":
         add(store, name, model=name)
     assert claim(store, worker="dies").id == "a"
     add(store, "d", model="d")
-    store.jobs.take_back_from("dies", blame=blame)
+    store.leases.reclaim_from("dies", crashed=crashed)
     assert [claim(store).id for _ in range(4)] == ["a", "b", "c", "d"]
 
 
-def test_a_job_that_was_paused_waits_for_its_models_next_turn(store: Store) -> None:
+def test_a_resumed_job_waits_for_the_next_slot_of_its_model(store: Store) -> None:
     add(store, "paused", model="m")
     add(store, "other", model="n")
     attempt = claim(store)
     store.jobs.pause("paused")
-    assert store.jobs.give_back(attempt)
+    assert store.leases.release(attempt)
     store.jobs.resume("paused", max_queued=9)
     assert [claim(store).id for _ in range(2)] == ["other", "paused"]
 
 
-def test_starters_are_added_where_there_never_was_a_job_and_again_where_they_only_failed(store: Store) -> None:
+def test_seed_jobs_are_added_to_an_empty_database_and_again_if_they_only_failed(store: Store) -> None:
     def seed_models(attempt: int) -> list[JobSpec]:
-        return [JobSpec(**EXAMPLE | {"id": f"{name}{attempt}", "model": name, "origin": "starter"}) for name in "xy"]
+        return [JobSpec(**EXAMPLE | {"id": f"{name}{attempt}", "model": name, "origin": "seed"}) for name in "xy"]
 
     assert [job.id for job in store.jobs.add_seed_jobs(seed_models(1))] == ["x1", "y1"]
     assert store.jobs.add_seed_jobs(seed_models(2)) == []
-    store.jobs.fail(claim(store), code="storage", detail="")
+    store.leases.fail(claim(store), code="storage", detail="")
     publish(store, claim(store))
     assert [job.id for job in store.jobs.add_seed_jobs(seed_models(3))] == ["x3"]
     assert [job.id for job in store.jobs.unended_seed_jobs()] == ["x3"]
 
 
-def test_starters_are_not_added_to_the_data_of_somebody_who_trains_other_things(store: Store) -> None:
+def test_seed_jobs_are_not_added_beside_other_jobs(store: Store) -> None:
     add(store)
-    assert store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+    assert store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": "x", "origin": "seed"})]) == []
 
 
-def test_starters_are_added_once_by_many_processes_that_start_at_once(store: Store) -> None:
+def test_processes_that_start_at_once_add_the_seed_jobs_once(store: Store) -> None:
     def start(number: int) -> int:
-        return len(store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": f"{number}", "origin": "starter"})]))
+        return len(store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": f"{number}", "origin": "seed"})]))
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(start, range(8))) == 1
 
 
-def test_a_job_that_is_added_claimed_never_waits(store: Store) -> None:
-    job = store.jobs.add_claimed(JobSpec(**EXAMPLE), worker="me")
+def test_a_job_that_is_added_claimed_is_never_queued(store: Store) -> None:
+    job = store.leases.add_claimed(JobSpec(**EXAMPLE), worker="me")
     assert (job.state, job.status.attempt, job.status.worker) == (JobState.RUNNING, 1, "me")
     assert store.jobs.get(job.id) == job
-    assert not store.jobs.any_waits()
+    assert not store.jobs.any_queued()
     assert beat(store, job)
 
 
-def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
+def test_only_one_worker_can_claim_a_job(store: Store) -> None:
     add(store)
-    assert store.jobs.any_waits()
+    assert store.jobs.any_queued()
     job = claim(store)
     assert (job.state, job.status.attempt, job.status.worker) == (JobState.RUNNING, 1, "w")
     assert store.jobs.get("job") == job
-    assert store.jobs.claim("other") is None
-    assert not store.jobs.any_waits()
+    assert store.leases.claim("other") is None
+    assert not store.jobs.any_queued()
 
 
-def test_many_workers_claim_every_job_once(store: Store) -> None:
+def test_concurrent_workers_claim_every_job_once(store: Store) -> None:
     names = [add(store, f"{number}", model=f"m{number % 3}") for number in range(30)]
 
     def take(worker: int) -> list[str]:
         taken = []
-        while (job := store.jobs.claim(f"{worker}")) is not None:
+        while (job := store.leases.claim(f"{worker}")) is not None:
             taken.append(job.id)
         return taken
 
@@ -336,18 +319,18 @@ def test_many_workers_claim_every_job_once(store: Store) -> None:
     assert sorted(claimed) == sorted(names)
 
 
-def test_the_jobs_of_one_model_do_not_wait_for_all_of_anothers(store: Store) -> None:
+def test_no_model_waits_for_all_jobs_of_another(store: Store) -> None:
     for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
         add(store, name, model=name[0])
     assert [claim(store).id for _ in range(6)] == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-def test_what_a_worker_notes_is_told(store: Store) -> None:
+def test_progress_is_recorded_in_the_row_and_emitted_as_events(store: Store) -> None:
     add(store)
     job = claim(store)
     assert beat(store, job, epoch=3)
-    assert beat(store, job, epoch=4, tell=True)
-    assert store.jobs.note_checkpoint(job, checkpoint="folder", epoch=5)
+    assert beat(store, job, epoch=4, emit=True)
+    assert store.leases.record_checkpoint(job, checkpoint="folder", epoch=5)
     row = store.jobs.get("job")
     assert (row.status.epoch, row.status.metrics, row.status.ran_s, row.status.checkpoint) == (
         4,
@@ -365,49 +348,49 @@ def test_what_a_worker_notes_is_told(store: Store) -> None:
     assert store.events.latest(["job", "nobody"]) == {"job": (4, 0)}
 
 
-def test_a_job_whose_worker_fell_silent_goes_to_another_and_the_first_can_write_no_more(url: str, store: Store) -> None:
+def test_a_worker_whose_lease_expired_loses_the_job_and_cannot_write_any_more(url: str, store: Store) -> None:
     add(store)
     silent = claim(store, "first")
-    assert store.jobs.take_back_silent() == []
-    let_the_lease_run_out(url)
-    assert store.jobs.claim("second") is None, "it is taken from its worker first"
-    assert store.jobs.take_back_silent() == [silent]
-    assert store.jobs.take_back_silent() == []
+    assert store.leases.reclaim_expired() == []
+    expire_leases(url)
+    assert store.leases.claim("second") is None, "it must be reclaimed first"
+    assert store.leases.reclaim_expired() == [silent]
+    assert store.leases.reclaim_expired() == []
     second = claim(store, "second")
-    assert (second.status.attempt, second.status.deaths) == (2, 1)
+    assert (second.status.attempt, second.status.crash_count) == (2, 1)
 
-    before = store.jobs.get("job"), told(store)
+    before = store.jobs.get("job"), events_of(store)
     assert not beat(store, silent)
-    assert store.jobs.wish(silent) == Wish(None, False)
+    assert store.leases.instructions(silent) == Instructions(None, False)
     assert publish(store, silent) is None
-    assert not store.jobs.fail(silent, code="x", detail="x")
-    assert not store.jobs.note_checkpoint(silent, checkpoint="x", epoch=1)
-    assert not store.jobs.give_back(silent)
-    store.jobs.note_snapshot(silent, epoch=1, weights=b"")
+    assert not store.leases.fail(silent, code="x", detail="x")
+    assert not store.leases.record_checkpoint(silent, checkpoint="x", epoch=1)
+    assert not store.leases.release(silent)
+    store.leases.record_snapshot(silent, epoch=1, weights=b"")
 
-    assert (store.jobs.get("job"), told(store)) == before
+    assert (store.jobs.get("job"), events_of(store)) == before
     assert (store.versions.after(0), store.events.snapshot("job")) == ([], None)
     assert beat(store, second)
 
 
-def test_a_job_whose_worker_is_known_to_be_dead_goes_to_another_at_once(store: Store) -> None:
+def test_the_job_of_a_dead_worker_can_be_reclaimed_at_once(store: Store) -> None:
     add(store, "a")
     add(store, "b")
     a, b = claim(store, "first"), claim(store, "second")
-    assert store.jobs.take_back_from("first") == [a]
+    assert store.leases.reclaim_from("first") == [a]
     assert store.jobs.get("a").state == JobState.QUEUED
     assert store.jobs.get("b") == b
 
 
-def test_a_heartbeat_keeps_the_lease(url: str, store: Store) -> None:
+def test_a_heartbeat_renews_the_lease(url: str, store: Store) -> None:
     add(store)
     job = claim(store)
-    let_the_lease_run_out(url)
+    expire_leases(url)
     assert beat(store, job)
-    assert store.jobs.take_back_silent() == []
+    assert store.leases.reclaim_expired() == []
 
 
-def test_a_publication_ends_the_job_and_counts_versions_within_the_model(store: Store) -> None:
+def test_publishing_ends_the_job_and_numbers_the_versions_of_each_model(store: Store) -> None:
     for number, (name, model) in enumerate([("a", "m"), ("b", "n"), ("c", "m")]):
         add(store, name, model=model)
         job = claim(store)
@@ -423,12 +406,12 @@ def test_a_publication_ends_the_job_and_counts_versions_within_the_model(store: 
         assert ended.status.finished_at is not None
         assert publish(store, job) is None
         assert len(store.versions.after(0)) == number + 1
-        assert told(store, name)[-2:] == [("status", "succeeded"), ("done", "succeeded")]
+        assert events_of(store, name)[-2:] == [("status", "succeeded"), ("done", "succeeded")]
     seqs = [version.seq for version in store.versions.after(0)]
     assert [version.model for version in store.versions.after(seqs[0])] == ["n", "m"]
 
 
-def test_versions_published_at_once_are_seen_in_the_order_of_their_numbers(store: Store) -> None:
+def test_versions_published_at_once_become_visible_in_the_order_of_their_seq(store: Store) -> None:
     claimed = [claim(store) for number in range(24) if add(store, f"{number}", model=f"m{number % 2}")]
     seen: list[int] = []
     with ThreadPoolExecutor(8) as pool:
@@ -440,7 +423,7 @@ def test_versions_published_at_once_are_seen_in_the_order_of_their_numbers(store
     assert len(seen) == 24
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(store: Store) -> None:
+def test_a_queued_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(store: Store) -> None:
     add(store, "waiting")
     store.jobs.cancel("waiting")
     assert store.jobs.get("waiting").state == JobState.CANCELLED
@@ -448,13 +431,13 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(s
     running = claim(store)
     for _ in range(2):
         store.jobs.cancel("running")
-        assert store.jobs.wish(running).state == JobState.CANCELLING
-    store.jobs.give_back(running, checkpoint="weights")
+        assert store.leases.instructions(running).requested_state == JobState.CANCELLING
+    store.leases.release(running, checkpoint="weights")
     for _ in range(2):
         store.jobs.cancel("running")
         job = store.jobs.get("running")
         assert (job.state, job.status.checkpoint) == (JobState.CANCELLED, "weights")
-    assert told(store, "running") == [
+    assert events_of(store, "running") == [
         ("status", "queued"),
         ("status", "running"),
         ("status", "cancelling"),
@@ -463,17 +446,17 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(s
     ]
 
 
-def test_a_paused_job_goes_on_from_where_its_worker_left_it(store: Store) -> None:
+def test_a_resumed_job_continues_from_its_checkpoint(store: Store) -> None:
     add(store)
     job = claim(store)
     beat(store, job, epoch=7)
     store.jobs.pause("job")
-    assert store.jobs.wish(job).state == JobState.PAUSING
-    store.jobs.give_back(job, checkpoint="weights")
+    assert store.leases.instructions(job).requested_state == JobState.PAUSING
+    store.leases.release(job, checkpoint="weights")
     for _ in range(2):
         store.jobs.pause("job")
         assert store.jobs.get("job").state == JobState.PAUSED
-    assert store.jobs.claim("w") is None
+    assert store.leases.claim("w") is None
     for _ in range(2):
         store.jobs.resume("job", max_queued=1)
         assert store.jobs.get("job").state == JobState.QUEUED
@@ -486,7 +469,7 @@ def test_a_paused_job_goes_on_from_where_its_worker_left_it(store: Store) -> Non
     )
 
 
-def test_a_paused_job_goes_back_to_the_queue_only_if_there_is_room(store: Store) -> None:
+def test_a_paused_job_cannot_be_resumed_into_a_full_queue(store: Store) -> None:
     store.jobs.pause(add(store, "paused"))
     add(store, "waiting")
     with pytest.raises(QueueFull):
@@ -494,16 +477,16 @@ def test_a_paused_job_goes_back_to_the_queue_only_if_there_is_room(store: Store)
     assert store.jobs.get("paused").state == JobState.PAUSED
 
 
-def test_a_job_may_be_resumed_before_its_worker_has_paused_it(store: Store) -> None:
+def test_a_job_can_be_resumed_before_its_worker_has_paused_it(store: Store) -> None:
     add(store)
     job = claim(store)
     store.jobs.pause("job")
     store.jobs.resume("job", max_queued=1)
-    assert store.jobs.wish(job).state == JobState.RUNNING
+    assert store.leases.instructions(job).requested_state == JobState.RUNNING
     assert publish(store, job) == 1
 
 
-def test_a_job_may_end_before_its_worker_learns_that_it_should_stop(store: Store) -> None:
+def test_a_job_may_end_before_its_worker_sees_the_request_to_stop(store: Store) -> None:
     for name, ask in (("a", store.jobs.pause), ("b", store.jobs.cancel)):
         add(store, name)
         job = claim(store)
@@ -512,7 +495,7 @@ def test_a_job_may_end_before_its_worker_learns_that_it_should_stop(store: Store
         assert store.jobs.get(name).state == JobState.SUCCEEDED
 
 
-def test_what_a_state_does_not_allow_is_refused_and_changes_nothing(store: Store) -> None:
+def test_a_request_that_the_state_does_not_allow_is_refused_and_changes_nothing(store: Store) -> None:
     asks: dict[str, Callable[[str], object]] = {
         "cancel": store.jobs.cancel,
         "pause": store.jobs.pause,
@@ -525,11 +508,11 @@ def test_what_a_state_does_not_allow_is_refused_and_changes_nothing(store: Store
         if name == "succeeded":
             publish(store, job)
         elif name == "failed":
-            store.jobs.fail(job, code="c", detail="d")
+            store.leases.fail(job, code="c", detail="d")
         else:
             store.jobs.cancel(name)
             if name == "cancelled":
-                store.jobs.give_back(job)
+                store.leases.release(job)
     refused = {
         "succeeded": {"cancel", "pause", "resume"},
         "failed": {"cancel", "pause", "resume"},
@@ -547,7 +530,7 @@ def test_what_a_state_does_not_allow_is_refused_and_changes_nothing(store: Store
             ask("nobody")
 
 
-def test_a_deleted_job_is_forgotten_and_its_version_stays(store: Store) -> None:
+def test_deleting_a_job_keeps_its_version(store: Store) -> None:
     store.jobs.add(JobSpec(**EXAMPLE), max_queued=9, key="k")
     publish(store, claim(store))
     assert store.jobs.delete("job").status.version == 1
@@ -556,37 +539,37 @@ def test_a_deleted_job_is_forgotten_and_its_version_stays(store: Store) -> None:
     assert store.events.page("job", after=0, limit=9) == ([], False)
     assert len(store.versions.after(0)) == 1
     assert store.jobs.add(JobSpec(**EXAMPLE | {"id": "new"}), max_queued=9, key="k") == "new"
-    assert store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": "x", "origin": "starter"})]) == []
+    assert store.jobs.add_seed_jobs([JobSpec(**EXAMPLE | {"id": "x", "origin": "seed"})]) == []
 
 
 @pytest.mark.parametrize(("ask", "state"), [("cancel", "cancelled"), ("pause", "paused"), (None, "queued")])
-def test_a_job_goes_where_it_was_asked_to_go_when_its_worker_died(store: Store, ask: str | None, state: str) -> None:
+def test_a_reclaimed_job_moves_to_its_requested_state(store: Store, ask: str | None, state: str) -> None:
     add(store)
     claim(store)
     if ask:
         getattr(store.jobs, ask)("job")
-    store.jobs.take_back_from("w")
+    store.leases.reclaim_from("w")
     job = store.jobs.get("job")
-    assert (job.state, job.status.worker, job.status.deaths) == (state, None, 1)
+    assert (job.state, job.status.worker, job.status.crash_count) == (state, None, 1)
 
 
-def test_a_worker_that_writes_after_all_keeps_its_job(url: str, store: Store) -> None:
+def test_a_worker_that_writes_before_its_job_is_reclaimed_keeps_it(url: str, store: Store) -> None:
     add(store)
     job = claim(store)
-    let_the_lease_run_out(url)
-    assert store.jobs.wish(job).state == JobState.RUNNING
+    expire_leases(url)
+    assert store.leases.instructions(job).requested_state == JobState.RUNNING
     assert beat(store, job)
-    assert store.jobs.take_back_silent() == []
+    assert store.leases.reclaim_expired() == []
 
 
-def test_a_job_that_workers_die_with_fails_unless_one_gets_any_further(store: Store) -> None:
+def test_a_job_fails_after_several_crashes_without_a_checkpoint_in_between(store: Store) -> None:
     add(store)
-    for deaths in (*range(1, MAX_DEATHS), *range(1, MAX_DEATHS + 1)):
+    for deaths in (*range(1, MAX_CRASHES), *range(1, MAX_CRASHES + 1)):
         job = claim(store)
         if deaths == 1:
-            store.jobs.note_checkpoint(job, checkpoint="weights", epoch=1)
-        store.jobs.take_back_from("w")
-        assert store.jobs.get("job").status.deaths == deaths
+            store.leases.record_checkpoint(job, checkpoint="weights", epoch=1)
+        store.leases.reclaim_from("w")
+        assert store.jobs.get("job").status.crash_count == deaths
     job = store.jobs.get("job")
     assert job.state == JobState.FAILED
     assert job.status.problem is not None
@@ -594,75 +577,75 @@ def test_a_job_that_workers_die_with_fails_unless_one_gets_any_further(store: St
     assert job.status.checkpoint == "weights"
 
 
-def test_a_job_that_is_given_back_waits_again_and_its_worker_counts_for_no_death(store: Store) -> None:
+def test_a_released_job_is_queued_again_and_counts_no_crash(store: Store) -> None:
     add(store)
     for attempt in range(1, 6):
         job = claim(store)
         assert (job.status.attempt, job.status.epoch, job.status.metrics) == (attempt, 0, None), (
-            "nothing was kept to go on from"
+            "there was no checkpoint to resume from"
         )
         beat(store, job, epoch=3)
-        store.jobs.give_back(job)
+        store.leases.release(job)
     waiting = store.jobs.get("job")
-    assert (waiting.state, waiting.status.deaths, waiting.status.worker) == (JobState.QUEUED, 0, None)
+    assert (waiting.state, waiting.status.crash_count, waiting.status.worker) == (JobState.QUEUED, 0, None)
 
 
-def test_whoever_watches_gets_the_latest_weights_of_a_job_that_runs(url: str, store: Store) -> None:
+def test_watchers_get_the_latest_snapshot_of_a_running_job(url: str, store: Store) -> None:
     add(store)
     job = claim(store)
-    assert not store.jobs.wish(job).watched
+    assert not store.leases.instructions(job).watched
     store.events.watch(["job"], seconds=60)
-    assert store.jobs.wish(job).watched
+    assert store.leases.instructions(job).watched
     assert store.events.snapshot("job") is None
     for epoch in (1, 2):
-        store.jobs.note_snapshot(job, epoch=epoch, weights=bytes([epoch]))
+        store.leases.record_snapshot(job, epoch=epoch, weights=bytes([epoch]))
         snapshot = store.events.snapshot("job")
         assert snapshot is not None
         assert (snapshot.serial, snapshot.epoch, snapshot.weights) == (epoch, epoch, bytes([epoch]))
         assert store.events.latest(["job"])["job"].snapshot == epoch
     store.events.watch(["job"], seconds=0)
-    assert not store.jobs.wish(job).watched
+    assert not store.leases.instructions(job).watched
     publish(store, job)
     assert store.events.snapshot("job") is None
 
 
-def test_a_publication_is_told_when_every_api_process_there_is_serves_it(url: str, store: Store) -> None:
+def test_a_publication_is_visible_once_every_api_process_serves_it(url: str, store: Store) -> None:
     stores = {name: Store(url, server=name) for name in ("a", "b")}
     for name in stores:
         store.servers.announce(name, seen_seq=0, lease_s=60)
     add(store)
     publish(store, claim(store))
 
-    def told_by(name: str) -> tuple[str, list[str]]:
+    def seen_by(name: str) -> tuple[str, list[str]]:
         job = stores[name].jobs.get("job")
         ended = job.state.ended
         assert (job.status.version is not None, job.status.finished_at is not None) == (ended, ended)
         (listed,) = stores[name].jobs.page(limit=9, state=job.state)[0]
         assert listed == job
-        assert job.status.events == len(told(stores[name])), "what is not told yet does not count"
-        return job.state.value, [state for _, state in told(stores[name])]
+        assert job.status.events == len(events_of(stores[name])), "hidden events do not count"
+        return job.state.value, [state for _, state in events_of(stores[name])]
 
     running, done = ("running", ["queued", "running"]), ("succeeded", ["queued", "running", "succeeded", "succeeded"])
-    assert (told_by("a"), told_by("b")) == (running, running)
+    assert (seen_by("a"), seen_by("b")) == (running, running)
     store.servers.announce("a", seen_seq=1, lease_s=60)
-    assert (told_by("a"), told_by("b")) == (running, running), "none tells what another would deny"
+    assert (seen_by("a"), seen_by("b")) == (running, running), "one process reports what another does not serve yet"
     store.servers.announce("b", seen_seq=1, lease_s=60)
-    assert (told_by("a"), told_by("b")) == (done, done)
+    assert (seen_by("a"), seen_by("b")) == (done, done)
 
     store.servers.announce("b", seen_seq=0, lease_s=60)
-    assert told_by("a") == running
+    assert seen_by("a") == running
     store.servers.announce("b", seen_seq=0, lease_s=-1)
-    assert told_by("a") == done, "a process that is gone holds up nobody"
+    assert seen_by("a") == done, "an expired process blocks the others"
     store.servers.announce("b", seen_seq=0, lease_s=60)
     store.servers.withdraw("b")
-    assert told_by("a") == done
+    assert seen_by("a") == done
     store.servers.announce("a", seen_seq=0, lease_s=60)
-    assert told_by("a") == done, "one that is alone looks for itself"
+    assert seen_by("a") == done, "a process that runs alone need not announce the version"
     for each in stores.values():
         each.close()
 
 
-def test_a_database_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_an_unusable_database_raises_store_unavailable(tmp_path: Path) -> None:
     (tmp_path / "rotten.db").write_bytes(b"no database at all, but long enough to be taken for one" * 100)
     (tmp_path / "folder.db").mkdir()
     for name in ("rotten.db", "folder.db"):
@@ -672,7 +655,7 @@ def test_a_database_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> N
         Store("postgresql://nobody@127.0.0.1:9/nothing")
 
 
-def test_a_server_that_may_only_be_read_for_a_while_is_away(postgresql: PostgreSQL) -> None:
+def test_a_read_only_server_raises_store_unavailable(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     with closing(Store(url)) as store:
         add(store)
@@ -687,21 +670,21 @@ def test_a_server_that_may_only_be_read_for_a_while_is_away(postgresql: PostgreS
             store.jobs.cancel("job")
 
 
-def test_a_worker_that_stood_still_in_the_middle_of_a_write_finds_the_database_away(postgresql: PostgreSQL) -> None:
+def test_a_transaction_that_stood_idle_too_long_raises_store_unavailable(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
 
-    def stand_still(database: Database) -> None:
+    def stand_idle(database: Database) -> None:
         with database.writing() as connection:
             connection.execute(text("SET idle_in_transaction_session_timeout = 1"))
-            wait_until(lambda: not stands_still(url))
+            wait_until(lambda: not has_idle_transaction(url))
             connection.execute(text("SELECT 1"))
 
     with closing(Database(url)) as database, pytest.raises(StoreUnavailable):
-        stand_still(database)
+        stand_idle(database)
 
 
-def stands_still(url: str) -> bool:
-    """Whether a transaction stands still on that database."""
+def has_idle_transaction(url: str) -> bool:
+    """Returns whether a transaction stands idle in the database."""
     engine = engine_of(url)
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
     with engine.connect() as connection:
@@ -710,21 +693,21 @@ def stands_still(url: str) -> bool:
     return bool(found)
 
 
-def test_workers_that_the_database_kept_waiting_may_speak_before_they_are_found_silent(tmp_path: Path) -> None:
+def test_workers_that_had_to_wait_for_the_database_may_renew_before_their_jobs_are_reclaimed(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "rows.db")
     with closing(Store(url)) as store, closing(Database(url)) as other, ThreadPoolExecutor() as pool:
         add(store)
         claim(store)
-        let_the_lease_run_out(url)
+        expire_leases(url)
         with other.writing():
-            looks = pool.submit(store.jobs.take_back_silent)
+            looks = pool.submit(store.leases.reclaim_expired)
             with pytest.raises(TimeoutError):
-                looks.result(SPEAK_S + 0.2)
+                looks.result(RECLAIM_WITHIN_S + 0.2)
         assert looks.result() == []
-        assert [job.id for job in store.jobs.take_back_silent()] == ["job"]
+        assert [job.id for job in store.leases.reclaim_expired()] == ["job"]
 
 
-def test_a_data_folder_may_have_any_name(tmp_path: Path) -> None:
+def test_a_data_folder_can_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "what?mode=ro&a#b%20c"
     store = Store(Files(folder).database_url)
     add(store)

@@ -1,1 +1,1 @@
-"""One script a step."""
+"""One script per revision."""

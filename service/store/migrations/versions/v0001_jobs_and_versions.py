@@ -1,4 +1,4 @@
-"""Jobs and versions, as data folders had them before there were migrations."""
+"""Tables of jobs and versions, as data folders had them before migrations existed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,17 +10,17 @@ _Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Makes what is missing: folders that are older than this script have tables, though perhaps not each column."""
+    """Creates what is missing. Folders older than this script have the tables, but maybe not all columns."""
     present = sa.inspect(op.get_bind()).get_table_names()
     if "jobs" not in present:
-        _make_jobs()
+        _create_jobs()
     elif "restarts" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("jobs")}:
         op.add_column("jobs", sa.Column("restarts", sa.JSON))
     if "versions" not in present:
-        _make_versions()
+        _create_versions()
 
 
-def _make_jobs() -> None:
+def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("seq", _Number, primary_key=True),
@@ -49,7 +49,7 @@ def _make_jobs() -> None:
     )
 
 
-def _make_versions() -> None:
+def _create_versions() -> None:
     op.create_table(
         "versions",
         sa.Column("seq", _Number, primary_key=True),

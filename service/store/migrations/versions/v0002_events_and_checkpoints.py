@@ -1,4 +1,4 @@
-"""What a job tells and where it stands: events, checkpoints to go on from, and who reads and writes them."""
+"""Events, snapshots and checkpoints of jobs, idempotency keys, and the list of API processes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,15 +10,15 @@ _Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Adds columns to the jobs, and the tables beside them."""
-    _widen_jobs()
-    _make_events()
-    _make_snapshots()
-    _make_idempotency_keys()
-    _make_servers()
+    """Adds columns to the jobs, and new tables."""
+    _extend_jobs()
+    _create_events()
+    _create_snapshots()
+    _create_idempotency_keys()
+    _create_servers()
 
 
-def _widen_jobs() -> None:
+def _extend_jobs() -> None:
     for column in (
         sa.Column("metadata", sa.JSON, nullable=False, server_default="{}"),
         sa.Column("retry_of", sa.String),
@@ -37,7 +37,7 @@ def _widen_jobs() -> None:
     op.create_index("ix_jobs_model_claimed_at", "jobs", ["model", "claimed_at"])
 
 
-def _make_events() -> None:
+def _create_events() -> None:
     op.create_table(
         "events",
         sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
@@ -50,7 +50,7 @@ def _make_events() -> None:
     )
 
 
-def _make_snapshots() -> None:
+def _create_snapshots() -> None:
     op.create_table(
         "snapshots",
         sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -60,7 +60,7 @@ def _make_snapshots() -> None:
     )
 
 
-def _make_idempotency_keys() -> None:
+def _create_idempotency_keys() -> None:
     op.create_table(
         "idempotency_keys",
         sa.Column("key", sa.String, primary_key=True),
@@ -70,7 +70,7 @@ def _make_idempotency_keys() -> None:
     )
 
 
-def _make_servers() -> None:
+def _create_servers() -> None:
     op.create_table(
         "servers",
         sa.Column("id", sa.String, primary_key=True),

@@ -1,4 +1,4 @@
-"""What outlives a job: when its model was last attended to, and its place in the list."""
+"""What outlives a job: when its model's last slot began, and its position in the list of jobs."""
 
 import sqlalchemy as sa
 from alembic import op

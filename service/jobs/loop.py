@@ -1,0 +1,89 @@
+"""The loop of every worker process, whichever engine started it: claim a job, work on it, wait for a wakeup."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from service.errors import StoreUnavailable
+from service.jobs.worker import work
+from service.settings import Settings
+from service.store.files import Files
+from service.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 0.5
+"""How long to wait before another attempt to open the database."""
+
+
+class LoopControl:
+    """Wakes and stops a loop. Any thread may call it, but no signal handler: `Event.set` takes a lock.
+
+    Attributes:
+        stopping: whether the loop should release its job and end.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self._wakeup = threading.Event()
+
+    def wake(self) -> None:
+        """Makes the loop look at the queue."""
+        self._wakeup.set()
+
+    def stop(self) -> None:
+        """Makes the loop release its job and end."""
+        self.stopping = True
+        self._wakeup.set()
+
+    def clear(self) -> None:
+        """Forgets earlier wakeups. To be called before a look at the queue, so that no later wakeup is lost."""
+        self._wakeup.clear()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Waits for a wakeup or the stop."""
+        if not self.stopping:
+            self._wakeup.wait(timeout_s)
+
+
+def claim_jobs(worker: str, settings: Settings, control: LoopControl, *, on_job_end: Callable[[], object]) -> None:
+    """Works on queued jobs until the control stops it.
+
+    Also returns after an unexpected error: the state of the process is then unknown, and the engine starts a fresh one.
+
+    Args:
+        worker: this worker's name.
+        settings: of the service.
+        control: wakes and stops the loop.
+        on_job_end: called when a job has ended.
+    """
+    files = Files(settings.data_dir)
+    store = _open_store(settings, files, control)
+    while store is not None and not control.stopping:
+        control.clear()
+        try:
+            while not control.stopping and (job := store.leases.claim(worker)) is not None:
+                work(
+                    job,
+                    store=store,
+                    files=files,
+                    max_training_s=settings.max_training_s,
+                    should_stop=lambda: control.stopping,
+                    on_end=on_job_end,
+                )
+        except StoreUnavailable as error:
+            logger.warning("the job queue is unavailable: %s", error)
+        except Exception:
+            logger.exception("a job was interrupted by an unexpected error; it will be retried")
+            return
+        control.wait()
+
+
+def _open_store(settings: Settings, files: Files, control: LoopControl) -> Store | None:
+    """Opens the database once it is available; returns None if the loop stops before that."""
+    while not control.stopping:
+        try:
+            return Store.of(settings, files)
+        except StoreUnavailable:
+            control.wait(RETRY_S)
+    return None

@@ -1,0 +1,250 @@
+"""Leases: how workers claim jobs, report progress, and end them, and how the jobs of lost workers are reclaimed.
+
+A worker holds a job for as long as it renews its lease. Each write names the attempt that it is for, and changes
+nothing if the job has moved on. So a job never has two writers. Every method is one transaction.
+"""
+
+import math
+import time
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+
+from service.records import Job, JobSpec, JobState
+from service.store import transitions
+from service.store.database import Database
+from service.store.tables import fair_share_slots, jobs, now, snapshots, versions
+from service.store.transitions import LEASED, NewEvent, job_of
+
+LEASE_S = 15.0
+"""How long a lease lasts without renewal. Heartbeats are far more frequent."""
+
+MAX_RECLAIMED = 100
+"""Most jobs that one call reclaims; the next call follows a moment later."""
+
+RECLAIM_WITHIN_S = 0.5
+"""A search for expired leases stops after this time: if it had to wait for the database, so had the workers, which may
+still renew their leases."""
+
+
+class Instructions(NamedTuple):
+    """What a worker should do with its job.
+
+    Attributes:
+        requested_state: RUNNING, PAUSING or CANCELLING; None if the worker has lost the job.
+        watched: whether a client watches the training, so that snapshots are wanted.
+    """
+
+    requested_state: JobState | None
+    watched: bool
+
+
+class StatusUpdate(TypedDict, total=False):
+    """Fields of `JobStatus` that a worker may set when it ends its attempt."""
+
+    epoch: int
+    metrics: dict[str, float | None] | None
+    restarts: list[dict[str, Any]]
+    ran_s: float
+    checkpoint: str
+
+
+class Leases:
+    """What workers write. `lease_s` is how long a worker may stay silent before its job is reclaimed."""
+
+    def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
+        self._database = database
+        self._lease_s = lease_s
+
+    def claim(self, worker: str) -> Job | None:
+        """Starts a new attempt at the next queued job and returns the job; None if no job is queued.
+
+        Jobs whose slot was interrupted come first: their worker crashed, or its service was stopped. Then comes the
+        oldest job of the model whose last fair-share slot began longest ago. A model without a slot so far counts from
+        the time when its first job was queued. So no model waits for all jobs of another, or for all new models.
+        """
+        with self._database.writing(serial=True) as connection:
+            while (seq := connection.scalar(_NEXT_QUEUED)) is not None:
+                row = connection.execute(select(jobs).where(jobs.c.seq == seq).with_for_update()).one_or_none()
+                if row is not None and row.state == JobState.QUEUED:  # else it was cancelled or deleted meanwhile
+                    return self._claim(connection, job_of(row), worker)
+            return None
+
+    def add_claimed(self, spec: JobSpec, *, worker: str) -> Job:
+        """Adds a job that is claimed from the start: no other worker ever sees it queued."""
+        with self._database.writing(serial=True) as connection:
+            return self._claim(connection, transitions.add(connection, spec), worker)
+
+    def _claim(self, connection: Connection, job: Job, worker: str) -> Job:
+        restarted: dict[str, Any] = {} if job.status.checkpoint else {"epoch": 0, "metrics": None}
+        status: dict[str, Any] = {
+            "state": JobState.RUNNING,
+            "attempt": job.status.attempt + 1,
+            "worker": worker,
+            "started_at": job.status.started_at or time.time(),
+            **restarted,
+        }
+        claimed = transitions.with_status(job, **status)
+        slot = update(fair_share_slots).where(fair_share_slots.c.model == job.model).values(began_at=now())
+        if not connection.execute(slot).rowcount:
+            connection.execute(insert(fair_share_slots).values(model=job.model, began_at=now()))
+        lease: dict[str, Any] = {"lease_until": now() + self._lease_s, "claimed_at": now()}
+        return transitions.change(connection, claimed, [transitions.status_event(claimed)], **status, **lease)
+
+    def instructions(self, job: Job) -> Instructions:
+        """Returns what this attempt's worker should do."""
+        query = select(jobs.c.state, jobs.c.watched_until > now()).where(
+            jobs.c.id == job.id, jobs.c.attempt == job.status.attempt, jobs.c.state.in_(LEASED)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return Instructions(None, False) if row is None else Instructions(JobState(row[0]), bool(row[1]))
+
+    def heartbeat(
+        self, job: Job, *, epoch: int, metrics: dict[str, float | None] | None, ran_s: float, emit: bool = False
+    ) -> bool:
+        """Renews the lease and records the progress, also as a `metrics` event if `emit` is set.
+
+        Returns:
+            Whether this attempt still holds the job.
+        """
+        with self._database.writing() as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is None:
+                return False
+            event = NewEvent("metrics", {"epoch": epoch, "epochs": job.spec.max_epochs, **(metrics or {})})
+            transitions.change(
+                connection,
+                leased,
+                [event] if emit else [],
+                epoch=epoch,
+                metrics=metrics,
+                ran_s=ran_s,
+                lease_until=now() + self._lease_s,
+            )
+            return True
+
+    def record_checkpoint(self, job: Job, *, checkpoint: str, epoch: int, emit: bool = True) -> bool:
+        """Records the checkpoint that the next attempt resumes from, also as an event if `emit` is set.
+
+        Returns:
+            Whether this attempt still holds the job.
+        """
+        with self._database.writing() as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is not None:
+                events = [NewEvent("checkpoint", {"epoch": epoch})] if emit else []
+                transitions.change(connection, leased, events, checkpoint=checkpoint, crash_count=0)
+            return leased is not None
+
+    def record_snapshot(self, job: Job, *, epoch: int, weights: bytes) -> None:
+        """Replaces the job's snapshot, which clients watch. Does nothing if this attempt has lost the job."""
+        with self._database.writing(durable=False) as connection:
+            if transitions.lock_leased(connection, job) is None:
+                return
+            own = snapshots.c.job_id == job.id
+            newer = update(snapshots).where(own).values(serial=snapshots.c.serial + 1, epoch=epoch, weights=weights)
+            if not connection.execute(newer).rowcount:
+                row = {"job_id": job.id, "serial": 1, "epoch": epoch, "weights": weights}
+                connection.execute(insert(snapshots), row)
+
+    def publish(self, job: Job, *, card_digest: str, **status: Unpack[StatusUpdate]) -> int | None:
+        """Ends a job as succeeded and publishes its weights as the next version of the model, both or neither.
+
+        Returns:
+            The version's number; None if this attempt has lost the job.
+        """
+        # one after the other, so that a reader who has seen a version has seen all with a smaller `seq`
+        with self._database.writing(serial=True) as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is None:
+                return None
+            latest = connection.scalar(select(func.max(versions.c.version)).where(versions.c.model == job.model))
+            version = (latest or 0) + 1
+            row = {
+                "model": job.model,
+                "version": version,
+                "job_id": job.id,
+                "checkpoint_id": job.checkpoint_id,
+                "card_digest": card_digest,
+                "created_at": time.time(),
+            }
+            seq = connection.execute(insert(versions).returning(versions.c.seq), row).scalar_one()
+            result = {**status, "version": version, "checkpoint": None}
+            transitions.end(connection, leased, JobState.SUCCEEDED, version_seq=seq, **result)
+            return version
+
+    def fail(self, job: Job, *, code: str, detail: str, **status: Unpack[StatusUpdate]) -> bool:
+        """Ends a job as failed.
+
+        Returns:
+            Whether this attempt still held the job.
+        """
+        with self._database.writing() as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is not None:
+                problem = {"code": code, "detail": detail}
+                transitions.end(connection, leased, JobState.FAILED, problem=problem, **status)
+            return leased is not None
+
+    def release(self, job: Job, *, cancel: bool = False, **status: Unpack[StatusUpdate]) -> bool:
+        """Gives up a job: it moves to its requested state, else back to the queue.
+
+        Args:
+            job: as claimed.
+            cancel: cancel the job instead. One write does both, so that no other worker can claim it in between.
+            status: with a checkpoint, the next attempt resumes there, and `crash_count` is reset.
+
+        Returns:
+            Whether this attempt still held the job.
+        """
+        with self._database.writing() as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is not None:
+                reset = {"crash_count": 0} if "checkpoint" in status else {}
+                target = transitions.with_status(leased, state=JobState.CANCELLING) if cancel else leased
+                transitions.release(connection, target, **status, **reset)
+            return leased is not None
+
+    def reclaim_expired(self) -> list[Job]:
+        """Reclaims the jobs whose lease has expired, as after a crash, and returns them as they were."""
+        expired = and_(jobs.c.state.in_(LEASED), jobs.c.lease_until < now())
+        return self._reclaim(expired, within_s=RECLAIM_WITHIN_S)
+
+    def reclaim_from(self, worker: str, *, crashed: bool = True) -> list[Job]:
+        """Reclaims the jobs of a worker that is gone, and returns them as they were.
+
+        They move to their requested state, else back to the queue. If the worker `crashed`, that counts: a job fails
+        after `transitions.MAX_CRASHES` crashes.
+        """
+        return self._reclaim(and_(jobs.c.state.in_(LEASED), jobs.c.worker == worker), crashed=crashed)
+
+    def _reclaim(self, lost: ColumnElement[bool], *, crashed: bool = True, within_s: float = math.inf) -> list[Job]:
+        began = time.monotonic()
+        with self._database.reading() as connection:
+            found = connection.scalars(select(jobs.c.id).where(lost).limit(MAX_RECLAIMED)).all()
+        reclaimed: list[Job] = []
+        for job_id in found:
+            with self._database.writing() as connection:
+                if time.monotonic() - began > within_s:
+                    return reclaimed
+                query = select(jobs).where(jobs.c.id == job_id, lost).with_for_update()
+                row = connection.execute(query).one_or_none()  # None if the worker has renewed its lease meanwhile
+                if row is None:
+                    continue
+                reclaimed.append(job_of(row))
+                if crashed:
+                    transitions.release_after_crash(connection, reclaimed[-1])
+                else:
+                    transitions.release(connection, reclaimed[-1])
+        return reclaimed
+
+
+_NEXT_QUEUED = (
+    select(jobs.c.seq)
+    .outerjoin(fair_share_slots, fair_share_slots.c.model == jobs.c.model)
+    .where(jobs.c.state == JobState.QUEUED.value)
+    .order_by(jobs.c.claimed_at.nulls_last(), func.coalesce(fair_share_slots.c.began_at, jobs.c.queued_at), jobs.c.seq)
+    .limit(1)
+)
+"""The `seq` of the job to claim next. `claimed_at` is when its slot began; null for a job without a slot."""

@@ -1,0 +1,92 @@
+"""Data folders that earlier versions wrote still open, and their jobs continue."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from service.records import Job, JobState
+from service.registry.registry import Registry
+from service.store.database import sqlite_url
+from service.store.store import Store
+from service.store.transitions import MAX_CRASHES
+from tests.databases import execute
+from tests.service.places import Place
+
+FOLDER = Path(__file__).parent
+
+
+@pytest.mark.parametrize("has_restarts", [True, False])
+def test_a_database_from_before_migrations_existed_is_migrated(tmp_path: Path, has_restarts: bool) -> None:
+    url = sqlite_url(tmp_path / "old.db")
+    execute(url, *(FOLDER / "old_data_folder.sql").read_text().split(";\n"))
+    if not has_restarts:
+        execute(url, "ALTER TABLE jobs DROP COLUMN restarts")
+    store = Store(url)
+    done, diverged = store.jobs.get("done"), store.jobs.get("diverged")
+    assert (done.state, done.status.version, done.status.checkpoint) == (JobState.SUCCEEDED, 1, None)
+    assert (diverged.state, diverged.status.checkpoint, diverged.spec.metadata) == (JobState.FAILED, "diverged-2", {})
+    assert diverged.status.problem == {"code": "diverged", "detail": "d"}
+    assert [version.model for version in store.versions.after(0)] == ["m"]
+    claimed = store.leases.claim("w")
+    assert claimed is not None
+    assert claimed.id == "waiting"
+    store.close()
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Iterator[Place]:
+    """A data folder of release 0.1.0.
+
+    `flower-logistic` is published. `flower-module` is a seed job whose worker crashed once, then vanished. Of the model
+    `mine`, one job is paused after 4,681 of 20,000 epochs, and one is queued after two crashes.
+    """
+    with ZipFile(FOLDER / "data_folder_0_1_0.zip") as archive:
+        archive.extractall(tmp_path)
+    place = Place.of_folder(tmp_path)
+    yield place
+    place.store.close()
+
+
+def job_in(place: Place, state: JobState) -> Job:
+    ((job,), _) = place.store.jobs.page(limit=9, state=state)
+    return job
+
+
+def test_versions_of_the_last_release_are_served(released: Place) -> None:
+    registry = Registry(released.store, released.files)
+    registry.refresh()
+    loaded = registry.resolve("flower-logistic", 1)
+    assert loaded.card.epochs == 20
+    assert job_in(released, JobState.SUCCEEDED).spec.recipe == loaded.card.recipe
+
+
+def test_seed_jobs_of_the_last_release_are_still_seed_jobs(released: Place) -> None:
+    (job,) = released.store.jobs.unended_seed_jobs()
+    assert (job.model, job.spec.origin, job.state, job.status.crash_count) == (
+        *("flower-module", "seed"),
+        *(JobState.RUNNING, 1),
+    )
+    assert released.store.leases.reclaim_from("gone") == [job]
+    assert released.claim().id == job.id, "it keeps its fair-share slot"
+
+
+def test_crashes_under_the_last_release_count(released: Place) -> None:
+    queued = job_in(released, JobState.QUEUED)
+    assert queued.status.crash_count == MAX_CRASHES - 1
+    assert released.claim().id == queued.id
+    released.store.leases.reclaim_from("w")
+    assert released.store.jobs.get(queued.id).state == JobState.FAILED
+
+
+def test_a_job_that_was_paused_under_the_last_release_continues_from_its_checkpoint(released: Place) -> None:
+    paused = job_in(released, JobState.PAUSED)
+    assert (paused.status.epoch, paused.spec.data) == (4_681, {"points": 25, "features": 2})
+    released.store.jobs.cancel(job_in(released, JobState.QUEUED).id)
+    released.job_queue.resume(paused.id)
+    epochs: list[int] = []
+    done = released.work(released.claim(), on_progress=lambda total, _: epochs.append(total))
+    assert (done.id, done.state, done.status.version) == (paused.id, JobState.SUCCEEDED, 1)
+    assert epochs[0] > 4_681
+    assert done.status.epoch == 20_000

@@ -17,12 +17,12 @@ def publish(store: Store, files: Files, *models: str) -> None:
         work(store.leases.add_claimed(spec, worker="test"), store=store, files=files)
 
 
-def test_a_version_that_cannot_be_read_now_is_served_once_it_can(tmp_path: Path) -> None:
+def test_a_version_that_is_temporarily_unreadable_is_served_later(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
     publish(store, files, "first", "second")
     hidden = next(path for path in (tmp_path / "checkpoints").iterdir())
-    # a loop of links: nobody can read it, root included, and yet it is no missing file
+    # a link to itself: even root cannot read it, and yet the file is not missing
     aside = hidden.rename(tmp_path / "aside")
     hidden.symlink_to(hidden)
 
@@ -41,7 +41,7 @@ def test_a_version_that_cannot_be_read_now_is_served_once_it_can(tmp_path: Path)
     store.close()
 
 
-def test_what_was_given_does_not_change_with_a_later_refresh(tmp_path: Path) -> None:
+def test_a_later_refresh_does_not_change_what_was_returned(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
     publish(store, files, "m")

@@ -1,4 +1,4 @@
-"""Several API processes on one database: on one machine by `--workers`, on several by PostgreSQL."""
+"""Several API processes that share a database: `--workers` on one machine, or PostgreSQL on several machines."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,25 +11,28 @@ from tests.processes import has_ended, service
 from tests.serving import DEADLINE_S, running, train, wait_until
 
 
-def who_answers(answer: httpx.Response) -> str:
+def process_of(answer: httpx.Response) -> str:
+    """Identifies the process that sent a response."""
     return answer.headers["x-request-id"].partition("-")[0]
 
 
-def test_what_one_process_reports_as_succeeded_every_process_serves(tmp_path: Path) -> None:
-    with service(tmp_path, "--workers", "2") as one:
-        asked = set()
+def test_a_job_that_one_process_reports_as_succeeded_is_served_by_every_process(tmp_path: Path) -> None:
+    new_connections = httpx.Limits(max_keepalive_connections=0)  # so that either process may answer a request
+    with (
+        service(tmp_path, "--workers", "2") as one,
+        httpx.Client(base_url=one.address, timeout=DEADLINE_S, limits=new_connections) as client,
+    ):
+        processes = set()
         for version in range(1, 9):
-            with httpx.Client(base_url=one.address, timeout=DEADLINE_S) as client:
-                assert train(client, "m", training={"epochs": 1})["version"] == version
-            for _ in range(12):  # each by a connection of its own, which goes to whichever process is first
-                body = {"model": "m", "points": [[0, 0]]}
-                answer = httpx.post(f"{one.address}/predict", json=body, timeout=DEADLINE_S)
+            assert train(client, "m", training={"epochs": 1})["version"] == version
+            for _ in range(12):
+                answer = client.post("/predict", json={"model": "m", "points": [[0, 0]]})
                 assert answer.json()["version"] == version
-                asked.add(who_answers(answer))
-        assert len(asked) == 2
+                processes.add(process_of(answer))
+        assert len(processes) == 2
 
 
-def test_serving_processes_that_die_are_replaced_and_end_with_their_parent(tmp_path: Path) -> None:
+def test_serving_processes_are_replaced_when_they_die_and_end_with_their_parent(tmp_path: Path) -> None:
     with service(tmp_path, "--workers", "2") as one:
         before = one.serving_processes()
         before[0].kill()
@@ -44,7 +47,7 @@ def test_serving_processes_that_die_are_replaced_and_end_with_their_parent(tmp_p
             httpx.get(f"{one.address}/health/live", timeout=DEADLINE_S)
 
 
-def test_several_processes_end_in_time_when_they_are_told_to(tmp_path: Path) -> None:
+def test_several_processes_end_in_time_when_they_are_told_to_stop(tmp_path: Path) -> None:
     with service(tmp_path, "--workers", "2") as one:
         for _ in range(2):
             one.submit()
@@ -60,7 +63,7 @@ def test_several_processes_end_in_time_when_they_are_told_to(tmp_path: Path) -> 
 
 @pytest.fixture
 def hosts(tmp_path: Path, url: str) -> Iterator[Callable[..., httpx.Client]]:
-    """Starts services that share a database and a data folder, as on machines that share a file system."""
+    """Starts services that share a database and a data folder, like machines with a shared file system."""
     database = {"database_url": url} if url.startswith("postgresql") else {}
     with ExitStack() as stack:
 
@@ -71,7 +74,7 @@ def hosts(tmp_path: Path, url: str) -> Iterator[Callable[..., httpx.Client]]:
         yield start
 
 
-def test_services_on_one_database_do_each_others_jobs_and_serve_each_others_versions(
+def test_services_on_one_database_run_each_others_jobs_and_serve_each_others_versions(
     hosts: Callable[..., httpx.Client],
 ) -> None:
     front, back = hosts(training_processes=0), hosts()
@@ -84,7 +87,9 @@ def test_services_on_one_database_do_each_others_jobs_and_serve_each_others_vers
             assert client.get(f"/jobs/{job['id']}").json() == job
 
 
-def test_a_service_that_ends_holds_up_nobody(hosts: Callable[..., httpx.Client], tmp_path: Path, url: str) -> None:
+def test_a_service_that_has_ended_does_not_delay_the_others(
+    hosts: Callable[..., httpx.Client], tmp_path: Path, url: str
+) -> None:
     database = {"database_url": url} if url.startswith("postgresql") else {}
     front = hosts()
     with running(tmp_path / "data", training_processes=0, **database):

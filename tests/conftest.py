@@ -1,3 +1,5 @@
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,15 @@ from service.jobs.local import helper_processes
 from service.store.database import sqlite_url
 from tests.postgres import PostgreSQL
 from tests.serving import running, train
+
+MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
+MEMORY_BYTES = 2 * 2**30
+
+
+def pytest_configure() -> None:
+    """Puts the temporary folders into memory where there is room: every commit would wait for the disk."""
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,7 +31,7 @@ def _helper_processes() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A running service with a few models, shared by all tests that change none of them.
+    """A running service with a few models, shared by the tests that do not change them.
 
     `plane` has two classes of points in the plane, `trio` three, `line` points of one coordinate and integer labels.
     """
@@ -33,15 +44,23 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server, shared by all tests that do not stop it."""
+    """A PostgreSQL server, shared by the tests that do not stop it."""
     server = PostgreSQL()
     yield server
     server.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mortal_postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server that tests may kill and start again."""
+    server = PostgreSQL()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database; a test that takes it runs on both kinds."""
+    """The URL of an empty database. A test that uses it runs on both kinds of database."""
     if request.param == "sqlite":
         return sqlite_url(tmp_path / "rows.db")
     url: str = request.getfixturevalue("postgresql").new_database()

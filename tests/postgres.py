@@ -17,14 +17,25 @@ import pytest
 
 from tests.serving import wait_until
 
-OPTIONS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200", "shared_buffers=32MB")
+OPTIONS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=200",
+    "shared_buffers=32MB",
+    # A killed server loses nothing that it gave to the operating system; only a crash of the machine would.
+    "fsync=off",
+    "full_page_writes=off",
+)
 
 
 class PostgreSQL:
-    """A server on a free port of the loopback. It refuses to run as root, so root runs it as `postgres`."""
+    """A server on a free port of the loopback interface.
+
+    PostgreSQL refuses to run as root, so root runs it as the user `postgres`.
+    """
 
     def __init__(self) -> None:
-        """Starts it; skips the test where PostgreSQL is not installed, but not on continuous integration."""
+        """Starts it. Where PostgreSQL is not installed, the test is skipped; with CI=true it fails."""
         self._programs = _programs()
         self._user = "postgres" if os.getuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="separatrix-postgres-"))
@@ -43,7 +54,7 @@ class PostgreSQL:
         self.start()
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Starts the server again after `kill`. Returns when it answers."""
         options = [part for option in OPTIONS for part in ("-c", option)]
         with (self._folder / "log").open("a") as log:
             self.process = subprocess.Popen(
@@ -55,7 +66,7 @@ class PostgreSQL:
         wait_until(self._answers)
 
     def kill(self) -> None:
-        """Kills it and everything it has started, as a power cut would."""
+        """Kills the server with all its processes."""
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -63,7 +74,7 @@ class PostgreSQL:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """For as long as the block lasts it is there, and says nothing."""
+        """The server does not answer for the duration of the block, but keeps its connections."""
         frozen = self._processes()
         for process in frozen:
             process.suspend()
@@ -78,6 +89,7 @@ class PostgreSQL:
         return [own, *own.children()]
 
     def close(self) -> None:
+        """Stops the server and deletes its files."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
         shutil.rmtree(self._folder)

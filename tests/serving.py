@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,22 @@ import uvicorn
 from service.app import create_app
 from service.settings import Settings
 
-DEADLINE_S = 60.0
-"""Longest that a test waits for anything: a busy machine takes seconds to import torch."""
+DEADLINE_S = 180.0
+"""Longest that a test waits for anything. A busy machine may take a minute to import torch."""
+
+LONGEST_PAUSE_S = 0.04
+"""Between two looks at a condition. Looking more often would take the processor from what is waited for."""
 
 
 @contextmanager
 def running(data_dir: Path, *, stopping: threading.Event | None = None, **settings: Any) -> Iterator[httpx.Client]:
-    """A client of a service that runs on `data_dir`, without starters unless asked for. `stopping` tells it to stop."""
+    """A client of a service that runs on `data_dir`, without the tutorial's models unless `settings` ask for them.
+
+    `stopping` is the event that the service sees when it is told to stop.
+    """
     stopping = stopping or threading.Event()
-    given = {"seed_models": False, "log_level": "warning"} | settings
+    # Trainings compete with the tests themselves for the processor: with a low priority they would take minutes.
+    given = {"seed_models": False, "log_level": "warning", "training_niceness": 0} | settings
     app = create_app(Settings(data_dir=data_dir, port=0, **given), stopping=stopping)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http="httptools"))
     thread = threading.Thread(target=server.run)
@@ -37,19 +44,29 @@ def running(data_dir: Path, *, stopping: threading.Event | None = None, **settin
         thread.join()
 
 
-def wait_until(condition: Any, *, deadline_s: float = DEADLINE_S) -> None:
-    """Returns as soon as the condition holds; fails when it does not in time."""
+def wait_until(condition: Callable[[], object], *, deadline_s: float = DEADLINE_S) -> None:
+    """Returns as soon as the condition holds. Fails if it does not hold in time."""
     until = time.monotonic() + deadline_s
+    pause_s = 0.001
     while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        threading.Event().wait(0.01)
+        assert time.monotonic() < until, f"it did not happen within {deadline_s:g} s"
+        threading.Event().wait(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def train(client: httpx.Client, model: str, **body: Any) -> dict[str, Any]:
-    """The job of a training that has ended."""
+    """Submits a training and returns its job once it has ended."""
     request = {"model": model, "data": {"dataset": "flower"}, "training": {"epochs": 30}} | body
     answer = client.post("/train", json=request, headers={"Prefer": "wait=50"})
     assert answer.status_code == 202, answer.text
-    job: dict[str, Any] = answer.json()
-    assert job["status"] in ("succeeded", "failed", "cancelled"), job
-    return job
+    return ended(client, answer.headers["location"])
+
+
+def ended(client: httpx.Client, path: str) -> dict[str, Any]:
+    """The job at `path` once it has ended."""
+    until = time.monotonic() + DEADLINE_S
+    while True:
+        job: dict[str, Any] = client.get(path, headers={"Prefer": "wait=50"}).json()
+        if job["status"] in ("succeeded", "failed", "cancelled"):
+            return job
+        assert time.monotonic() < until, job

@@ -5,35 +5,38 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from service.cli import app
 from service.records import JobState
+from tests import processes
 from tests.service.places import Place
-from tests.serving import running, train, wait_until
+from tests.serving import DEADLINE_S, running, train, wait_until
 
 
 def separatrix(*arguments: str, data: Path, text: str | None = None) -> Result:
-    """The command, in this process: a process of its own would import torch anew each time."""
+    """Runs a command in this process: a process of its own takes seconds to import torch."""
     environment = {"SEPARATRIX_DATA_DIR": str(data), "COLUMNS": "160"}
     return CliRunner().invoke(app, arguments, env=environment, input=text)
 
 
-def separatrix_process(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a user runs it."""
-    environment = {**os.environ, "SEPARATRIX_DATA_DIR": str(data), "COLUMNS": "160"}
+def separatrix_process(
+    *arguments: str, text: bytes | None = None, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs a command in a process of its own, as a user does."""
     command = [sys.executable, "-m", "service", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, env=environment, input=text, capture_output=True, timeout=DEADLINE_S, check=False)
 
 
-def test_restarts_are_summed_up(tmp_path: Path) -> None:
+def test_train_summarizes_its_restarts(tmp_path: Path) -> None:
     done = separatrix("train", "--epochs", "50", "--restarts", "4", "--seed", "2", data=tmp_path)
     assert done.exit_code == 0, done.stderr
     found = re.search(
@@ -44,31 +47,32 @@ def test_restarts_are_summed_up(tmp_path: Path) -> None:
     assert float(found[2]) < float(found[3])
 
 
-def test_a_model_is_trained_asked_drawn_and_listed_without_a_server(tmp_path: Path) -> None:
+def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> None:
     data = tmp_path / "data"
     trained = separatrix_process(
         *["train", "--dataset", "flower", "--network", "sequential", "--hidden", "4", "--epochs", "400", "--seed", "1"],
-        data=data,
+        SEPARATRIX_DATA_DIR=str(data),
+        COLUMNS="160",
     )
     assert trained.returncode == 0, trained.stderr
-    assert "Published flower-sequential version 1" in trained.stderr
-    assert "% correct, loss 0." in trained.stderr
+    assert b"Published flower-sequential version 1" in trained.stderr
+    assert b"% correct, loss 0." in trained.stderr
 
-    asked = separatrix_process("predict", "flower-sequential", "--point", "0.5,-0.25", "--point", "-2,1", data=data)
+    asked = separatrix("predict", "flower-sequential", "--point", "0.5,-0.25", "--point", "-2,1", data=data)
     rows = list(csv.DictReader(io.StringIO(asked.stdout)))
     assert [(row["x1"], row["x2"]) for row in rows] == [("0.5", "-0.25"), ("-2", "1")]
     assert {row["label"] for row in rows} <= {"red", "blue"}
     assert all(float(row["p(red)"]) + float(row["p(blue)"]) == pytest.approx(1, abs=2e-6) for row in rows)
 
     picture = tmp_path / "out.png"
-    drawn = separatrix_process("boundary", "flower-sequential", str(picture), data=data)
-    assert drawn.returncode == 0, drawn.stderr
+    drawn = separatrix("boundary", "flower-sequential", str(picture), data=data)
+    assert drawn.exit_code == 0, drawn.stderr
     with Image.open(picture) as image:
         colours = {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
         assert image.size == (720, 720)
-    assert {(0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3)} <= colours, "points of both classes are on it"
+    assert {(0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3)} <= colours, "it shows points of both classes"
 
-    listed = separatrix_process("models", data=data)
+    listed = separatrix("models", data=data)
     assert "flower-sequential" in listed.stdout
     assert "sequential 2-4-1" in listed.stdout
 
@@ -77,7 +81,7 @@ def test_a_model_is_trained_asked_drawn_and_listed_without_a_server(tmp_path: Pa
         assert answer.json()["labels"] == [row["label"] for row in rows]
 
 
-def test_a_csv_of_ones_own_is_trained_on_and_a_csv_of_points_is_answered(tmp_path: Path) -> None:
+def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("a,b,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
     trained = separatrix(
         "train", "--csv", str(tmp_path / "own.csv"), "--model", "own", "--epochs", "50", data=tmp_path / "data"
@@ -116,7 +120,7 @@ def test_a_csv_of_ones_own_is_trained_on_and_a_csv_of_points_is_answered(tmp_pat
         ("train --batch-size 1 --epochs 1000000", 2, "training.batch_size: makes 400,000,000 steps"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_clear_line(
+def test_an_error_that_the_user_can_fix_is_reported_in_one_line(
     arguments: str, status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -142,7 +146,7 @@ def test_what_the_user_can_mend_is_said_in_one_clear_line(
         (b"\xff\xfe\x00", "not a UTF-8 CSV file"),
     ],
 )
-def test_a_csv_that_cannot_be_learnt_from_is_refused_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+def test_an_invalid_csv_file_is_rejected_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_bytes(content)
     done = separatrix("train", "--csv", str(tmp_path / "bad.csv"), "--model", "bad", data=tmp_path / "data")
     assert done.exit_code == 2, done.stderr
@@ -150,12 +154,12 @@ def test_a_csv_that_cannot_be_learnt_from_is_refused_in_one_line(content: bytes,
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_command_that_only_reads_makes_no_folder(tmp_path: Path) -> None:
+def test_a_command_that_only_reads_creates_no_data_folder(tmp_path: Path) -> None:
     assert separatrix("models", data=tmp_path / "mistyped").exit_code == 1
     assert not (tmp_path / "mistyped").exists()
 
 
-def test_labels_are_drawn_as_they_are_written(tmp_path: Path) -> None:
+def test_labels_are_drawn_verbatim(tmp_path: Path) -> None:
     labels = ("$\\frac$", "_hidden")
     rows = "".join(f"{x},{y},{labels[x]}\n" for x in (0, 1) for y in range(5))
     done = separatrix("train", "--csv", "-", "--model", "odd", "--epochs", "5", data=tmp_path, text=rows)
@@ -165,7 +169,7 @@ def test_labels_are_drawn_as_they_are_written(tmp_path: Path) -> None:
     assert (tmp_path / "odd.svg").stat().st_size > 1_000
 
 
-def test_of_more_features_the_picture_is_a_plane_through_the_medians_and_of_one_there_is_none(tmp_path: Path) -> None:
+def test_boundary_draws_a_plane_through_three_features_and_rejects_a_model_of_one(tmp_path: Path) -> None:
     for features, status in ((3, 0), (1, 2)):
         rows = "".join(",".join([str(i % (d + 2)) for d in range(features)]) + f",{i % 2}\n" for i in range(12))
         (tmp_path / "own.csv").write_text(rows)
@@ -179,14 +183,13 @@ def test_of_more_features_the_picture_is_a_plane_through_the_medians_and_of_one_
     assert "at least 2 features" in done.stderr
 
 
-def test_standard_input_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "service", "train", "--csv", "-", "--model", "m", "--data-dir", str(tmp_path)]
-    done = subprocess.run(command, input=b"0,\xff\n1,b\n", capture_output=True, env={"LC_ALL": "C"}, check=False)
+def test_standard_input_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
+    done = separatrix_process("predict", "m", "-", "--data-dir", str(tmp_path), text=b"0,\xff\n1,b\n", LC_ALL="C")
     assert done.returncode == 2
     assert b"is not a UTF-8 CSV file" in done.stderr
 
 
-def test_a_training_that_diverges_in_its_last_step_is_no_success(tmp_path: Path) -> None:
+def test_a_training_that_diverges_in_its_last_step_fails(tmp_path: Path) -> None:
     rows = "1e30,1e30,a\n-1e30,1e30,b\n"
     done = separatrix(
         *[
@@ -209,7 +212,7 @@ def test_a_training_that_diverges_in_its_last_step_is_no_success(tmp_path: Path)
     assert "Failed (diverged)" in done.stderr
 
 
-def test_a_training_that_diverges_says_what_to_try(tmp_path: Path) -> None:
+def test_a_training_that_diverges_suggests_a_lower_learning_rate(tmp_path: Path) -> None:
     done = separatrix(
         *["train", "--hidden", "4,4", "--activation", "identity", "--learning-rate", "1000", "--epochs", "500"],
         data=tmp_path,
@@ -219,30 +222,25 @@ def test_a_training_that_diverges_says_what_to_try(tmp_path: Path) -> None:
     assert "learning_rate below 1000" in " ".join(done.stderr.split())
 
 
-@contextmanager
-def training_without_end(data: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command, training until it is told to stop; it has ended when this is left."""
-    command = [sys.executable, "-m", "service", "train", "--epochs", "1000000", "--hidden", "64,64", "--data-dir"]
-    with subprocess.Popen([*command, str(data)], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def long_training(data: Path) -> AbstractContextManager[psutil.Popen]:
+    """A training of several minutes, started from the command line."""
+    command = ["train", "--epochs", "1000000", "--hidden", "64,64", "--data-dir", str(data)]
+    return processes.separatrix(*command, stderr=subprocess.PIPE, text=True)
 
 
 def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
-    with training_without_end(tmp_path) as process, running(tmp_path) as client:
+    with long_training(tmp_path) as process, running(tmp_path) as client:
         wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 130
         assert "Cancelled; nothing was published." in said
         assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
 
 
-def test_ctrl_c_cancels_a_training_before_any_service_can_take_it(tmp_path: Path) -> None:
+def test_ctrl_c_cancels_a_training_before_another_worker_can_claim_it(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
-    with training_without_end(tmp_path) as process:
+    with long_training(tmp_path) as process:
         wait_until(lambda: place.store.jobs.page(limit=1)[0])
         process.send_signal(signal.SIGINT)
         while process.poll() is None:
@@ -253,12 +251,12 @@ def test_ctrl_c_cancels_a_training_before_any_service_can_take_it(tmp_path: Path
         assert [job.state for job in place.store.jobs.page(limit=10)[0]] == [JobState.CANCELLED]
 
 
-def test_a_training_of_the_command_line_that_is_paused_ends_and_says_how_it_goes_on(tmp_path: Path) -> None:
-    with training_without_end(tmp_path) as process, running(tmp_path, training_processes=0) as client:
+def test_the_command_of_a_training_that_is_paused_ends_and_says_how_to_resume_it(tmp_path: Path) -> None:
+    with long_training(tmp_path) as process, running(tmp_path, training_processes=0) as client:
         wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
         (job,) = client.get("/jobs").json()["data"]
         client.post(f"/jobs/{job['id']}/pause")
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 1
         assert f"POST /jobs/{job['id']}/resume" in said
         assert client.post(f"/jobs/{job['id']}/resume").json()["status"] == "queued"
@@ -269,6 +267,8 @@ def test_a_running_service_serves_what_the_command_line_trains(tmp_path: Path) -
         train(client, "moons", training={"epochs": 1})
         done = separatrix("train", "--dataset", "moons", "--model", "moons", "--epochs", "20", data=tmp_path)
         assert done.exit_code == 0, done.stderr
-        assert client.get("/models/moons").json()["latest"] == 2, "it says so only when the service serves it"
+        assert client.get("/models/moons").json()["latest"] == 2, (
+            "the command ends only when the service serves the version"
+        )
         done = separatrix("train", "--dataset", "moons", "--model", "fresh", "--epochs", "20", data=tmp_path)
         assert client.post("/predict", json={"model": "fresh", "points": [[0, 0]]}).status_code == 200

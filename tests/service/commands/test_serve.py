@@ -12,19 +12,19 @@ import psutil
 
 from service.jobs.seed_models import SEED_MODELS
 from tests.contract.problems import assert_problem
-from tests.processes import service
+from tests.processes import separatrix, service
 from tests.serving import DEADLINE_S, running, train, wait_until
 from tests.streams import all_events
 
 
-def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them_at_once(tmp_path: Path) -> None:
+def test_the_first_start_trains_the_tutorials_networks_and_the_next_start_serves_them_at_once(tmp_path: Path) -> None:
     with service(tmp_path, "--seed-models") as one:
         assert one.client.get("/health/live").status_code == 200
         answer = one.client.get("/health/ready")
         assert_problem(answer, 503, "not-ready")
         assert answer.headers["retry-after"] == "1"
         assert "flower-module 0%" in answer.json()["detail"]
-        wait_until(lambda: one.client.get("/health/ready").status_code == 200, deadline_s=120)
+        wait_until(lambda: one.client.get("/health/ready").status_code == 200)
 
         models = one.client.get("/models").json()["data"]
         accuracy = {model["name"]: model["versions"][0]["training_accuracy"] for model in models}
@@ -37,7 +37,7 @@ def test_the_first_start_trains_the_tutorials_networks_and_later_ones_serve_them
 
         one.start()
         assert one.client.get("/health/ready").json() == {"status": "ready", "models": 4, "broken_versions": 0}
-        assert not has_torch(one.process), "the serving process needs no torch"
+        assert not has_torch(one.process), "a serving process must not import torch"
         answer = one.client.post("/predict", json={"model": "flower-two-layer", "points": [[0.5, -0.25]]})
         assert answer.json()["labels"] == ["red"]
         assert not has_torch(one.process)
@@ -48,7 +48,7 @@ def has_torch(process: psutil.Process) -> bool:
     return any(Path(file.path).name.startswith("libtorch") for file in process.memory_maps())
 
 
-def test_a_service_that_is_told_to_stop_says_so_to_all_and_finishes_what_it_has_begun(tmp_path: Path) -> None:
+def test_a_service_that_is_told_to_stop_finishes_requests_and_ends_streams_and_waits(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool, service(tmp_path) as one, httpx.Client(base_url=one.address) as other:
         train(one.client, "m")
         path = one.submit()
@@ -57,16 +57,16 @@ def test_a_service_that_is_told_to_stop_says_so_to_all_and_finishes_what_it_has_
         following = pool.submit(all_events, other, f"{path}/events")
         wait_until(lambda: len(one.process.net_connections("tcp")) >= 4)
 
-        def body_that_takes_its_time() -> Iterator[bytes]:
+        def slow_body() -> Iterator[bytes]:
             yield b'{"model": "m", "points": [[0, 0],'
-            one.client.get("/health/live")  # answered after all that was sent before has been read
+            one.client.get("/health/live")  # its answer means that the service has read everything sent before
             one.tell_to_stop()
             wait_until(lambda: refuses(one.client))
             yield b"[1, 1]]}"
 
         headers = {"Content-Type": "application/json"}
         url = f"{one.address}/predict"
-        answer = httpx.post(url, content=body_that_takes_its_time(), headers=headers, timeout=DEADLINE_S)
+        answer = httpx.post(url, content=slow_body(), headers=headers, timeout=DEADLINE_S)
         assert (answer.status_code, len(answer.json()["labels"])) == (200, 2)
         answer = waiting.result(DEADLINE_S)
         assert (answer.status_code, answer.json()["status"]) == (200, "running")
@@ -76,26 +76,25 @@ def test_a_service_that_is_told_to_stop_says_so_to_all_and_finishes_what_it_has_
 
         one.start()
         wait_until(lambda: one.job(path)["attempt"] == 2)
-        assert one.job(path)["status"] == "running", "it goes on"
+        assert one.job(path)["status"] == "running", "the next start resumes the training"
 
 
 def refuses(client: httpx.Client) -> bool:
-    """Whether a service wants no more requests."""
+    """Whether a service accepts no more requests."""
     try:
         return client.get("/health/ready").status_code == 503
     except httpx.TransportError:
         return True
 
 
-def test_a_service_that_is_told_to_stop_while_it_starts_stops(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_until(lambda: "pydantic" in str([file.path for file in psutil.Process(process.pid).memory_maps()]))
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(DEADLINE_S) in (0, -signal.SIGTERM)
+def test_a_service_that_is_told_to_stop_while_it_starts_ends(tmp_path: Path) -> None:
+    with separatrix("serve", "--port", "0", "--data-dir", str(tmp_path), stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: "pydantic" in str([file.path for file in process.memory_maps()]))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) in (0, -signal.SIGTERM)
 
 
-def test_a_port_that_is_taken_is_said_and_ends_the_command(tmp_path: Path) -> None:
+def test_serve_reports_a_port_that_is_taken_and_ends(tmp_path: Path) -> None:
     with running(tmp_path / "one") as client:
         port = str(client.base_url.port)
         done = subprocess.run(

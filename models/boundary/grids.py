@@ -101,7 +101,7 @@ def evaluate_with_outputs(
     axes, plan, y_H = _plane(plan, spec)
     assert axes.y_H is not None, "a curve has no lines"
     output_OHW = np.empty((plan.widths[-1], len(y_H), len(axes.x_W)), np.float32)
-    with overflow_is_of_window():
+    with attribute_overflow_to_window():
         values_HW = dispatch.responses(
             plan, axes.x_W, y_H, response=response, class_index=class_index, output_OHW=output_OHW
         )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from service.render.palette import scale
+from service.render.palette import opaque_scale
 from tests.contract.problems import assert_problem
 from tests.serving import train
 
@@ -83,7 +83,7 @@ def test_a_layers_picture_is_a_sheet_of_its_units(deep: httpx.Client, transparen
         assert image.size == (3 * 30 + 2 * 2, 3 * 20 + 2 * 2)
         rgba_HW4 = np.asarray(image.convert("RGBA")).astype(int)
     red, blue = (np.array(list(bytes.fromhex(c)), np.uint8) for c in ("c8372d", "2f6fb3"))
-    shades = scale(red, blue, steps=128).astype(int)
+    shades = opaque_scale(red, blue, steps=128).astype(int)
     covered = np.zeros(rgba_HW4.shape[:2], bool)
     for unit in range(7):
         rows = slice(unit // 3 * 22, unit // 3 * 22 + 20)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.render.palette import scale
+from service.render.palette import opaque_scale
 from tests.contract.problems import assert_problem
 from tests.serving import running, train
 
@@ -47,7 +47,7 @@ def test_a_picture_of_probabilities_goes_from_the_others_colour_over_pale_grey_t
     rgb_HW3 = picture(client, model="plane")[::-1].astype(int)
     values_HW = np.array(body["values"])
     red, blue = colours(body).astype(np.uint8)
-    expected = scale(red, blue, steps=128)[np.round(values_HW * 127).astype(int)]
+    expected = opaque_scale(red, blue, steps=128)[np.round(values_HW * 127).astype(int)]
     assert np.abs(rgb_HW3 - expected).max() <= 4, "to the step that rounding may shift"
     unsure = np.abs(values_HW - 0.5) < 0.02
     assert unsure.any()
@@ -60,7 +60,7 @@ def test_a_picture_of_one_of_many_classes_pales_where_it_is_not(client: httpx.Cl
     rgb_HW3 = picture(client, **params)[::-1].astype(int)
     values_HW = np.array(body["values"])
     k = [str(label) for label in body["classes"]].index("1")
-    expected = scale(None, colours(body)[k].astype(np.uint8), steps=128)[np.round(values_HW * 127).astype(int)]
+    expected = opaque_scale(None, colours(body)[k].astype(np.uint8), steps=128)[np.round(values_HW * 127).astype(int)]
     assert np.abs(rgb_HW3 - expected).max() <= 4
     assert values_HW.max() - values_HW.min() > 0.5
 
@@ -97,7 +97,7 @@ def test_logits_and_units_are_shown_on_a_scale_even_about_0_whose_range_is_state
     low, high = range_of(client, **params)
     assert high == -low == pytest.approx(np.abs(values_HW).max(), rel=1e-6)
     red, blue = colours({"colours": ends}).astype(np.uint8)
-    expected = scale(red, blue, steps=128)[np.round((values_HW - low) / (high - low) * 127).astype(int)]
+    expected = opaque_scale(red, blue, steps=128)[np.round((values_HW - low) / (high - low) * 127).astype(int)]
     assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
 
 
@@ -106,7 +106,7 @@ def test_a_picture_of_entropy_darkens_towards_the_greatest_that_there_can_be(cli
     assert range_of(client, **params) == (0.0, np.log2(3))
     values_HW = np.array(client.get("/boundary-grid", params=SIZE | params).json()["values"])
     violet = colours({"colours": ["#5b2e8c"]})[0].astype(np.uint8)
-    expected = scale(None, violet, steps=128)[np.round(values_HW / np.log2(3) * 127).astype(int)]
+    expected = opaque_scale(None, violet, steps=128)[np.round(values_HW / np.log2(3) * 127).astype(int)]
     assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
 
 

@@ -136,7 +136,7 @@ class GridQuery(BaseModel):
             one, other = (name.removesuffix("_name") for name in (kinds[-1], kinds[0]))
             raise InvalidInput(one, f"cannot be combined with {other}: use response (with class), unit, layer, or warp")
         if self.coordinates is not None and self.warp is None:
-            raise InvalidInput("coordinates", "only together with warp")
+            raise InvalidInput("coordinates", "needs warp")
         if self.levels is not None and not form.lines:
             raise InvalidInput("levels", f"only with format={either(LINES)}")
         if self.response is not None and form.lines:

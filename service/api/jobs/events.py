@@ -34,6 +34,7 @@ MAX_NUMBER = 999_999_999
 """Largest event number that a request may name."""
 
 PAGE, STREAM = Format("json", request_body.JSON), Format("events", sse.MEDIA_TYPE)
+"""The formats of a job's events."""
 
 RETRY_MS = 1_000
 """How long clients wait before they reconnect."""

@@ -57,6 +57,16 @@ class PlacedWindow:
     at: tuple[float, ...]
     rows: int
 
+    @property
+    def about(self) -> dict[str, str | int]:
+        """The version that answers, and the axes and the values of the other features as a query takes them."""
+        return {
+            "model": self.version.published.model,
+            "version": self.version.published.version,
+            "axes": ",".join(map(str, self.axes)),
+            "at": ",".join(map(repr, map(float, self.at))),  # every digit
+        }
+
 
 def place(version: LoadedVersion, window: Window) -> PlacedWindow:
     """Places a window on a version.

@@ -3,7 +3,6 @@
 import orjson
 
 from service.inference.grids import BoundaryLines
-from service.render import headers
 
 MEDIA_TYPE = "application/geo+json"
 
@@ -25,7 +24,7 @@ def encode(boundary: BoundaryLines) -> bytes:
     ]
     content = {
         "type": "FeatureCollection",
-        **headers.fields(boundary.window),
+        **boundary.window.about,
         "class": None if k is None else classes[k],
         "classes": classes,
         "features": features,

@@ -8,7 +8,7 @@ import orjson
 from models.boundary.contours import Line
 from models.datasets import DoubleArray
 from service.inference.grids import BoundaryLines
-from service.render import headers, palette
+from service.render import palette
 
 MEDIA_TYPE = "image/svg+xml"
 
@@ -29,7 +29,7 @@ def encode(boundary: BoundaryLines) -> bytes:
     assert spec.y_min is not None
     assert spec.y_max is not None
     view_box = (spec.x_min, -spec.y_max, spec.x_max - spec.x_min, spec.y_max - spec.y_min)
-    about = headers.fields(boundary.window)
+    about = boundary.window.about
     classes = ", ".join(map(str, boundary.window.version.card.classes))
     at = f" Other features: {about['at']}." if about["at"] else ""
     head = (

@@ -10,7 +10,7 @@ from service.api.deps import ServicesDep
 from service.api.grids.formats import FORMATS, OFFERED, GridFormat
 from service.api.grids.query import GridQuery
 from service.api.grids.schemas import GridResponse, WarpResponse
-from service.http import content_negotiation, etags, request_body, response_cache
+from service.http import content_negotiation, etags, response_cache
 from service.http.response_cache import CachedResponse
 from service.inference import grids, overlays, windows
 from service.inference.grids import BoundaryGrid
@@ -35,11 +35,10 @@ async def boundary_grid(
     query: Annotated[GridQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header()] = None,  # noqa: ARG001  # for the document: it may be sent in several lines
+    accept: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A model's response at every cell of a regular grid, or its decision boundary as lines."""
-    sent = request_body.headers_of(request.scope)
-    form = content_negotiation.chosen(OFFERED[query.kind], request_body.header(sent, b"accept"), query.format)
+    form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)
     query.check(form)
     registry, model, number = services.registry, query.model, query.version
     version = await resolve_fresh(registry, lambda: registry.resolve(model, number))
@@ -54,12 +53,12 @@ async def boundary_grid(
     }
     response = Response(status_code=304, headers=caching)
     kept = CachedResponse(
-        response_cache.key(request.scope, sent),
+        response_cache.key(request.scope, dict(request.scope["headers"])),
         tag,
         lambda: registry.loaded(model, number) is version,
         response.raw_headers,
     )
-    if not etags.is_known(tag, request_body.header(sent, b"if-none-match")):
+    if not etags.is_known(tag, request.headers.get("if-none-match", "")):
         respond = _GridRequest(version, query, form, services.files).respond
         response = await to_thread.run_sync(respond, limiter=services.heavy_threads)
         response.headers.update(caching)
@@ -93,11 +92,12 @@ class _GridRequest:
 
     def _grid(self, window: PlacedWindow) -> Response:
         query, form = self.query, self.form
-        overlays.require_plane(window, points=query.points, line=query.line)
-        boundary = self._boundary(window)
         if form.grid:
+            boundary = self._boundary(window)
             return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
         assert form.picture
+        overlays.require_plane(window, points=query.points, line=query.line)
+        boundary = self._boundary(window)
         overlay = overlays.overlay(boundary, self.files, points=query.points, line=query.line)
         picture = form.picture(boundary, overlay, query.transparent)
         return self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)

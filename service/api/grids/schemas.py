@@ -9,7 +9,7 @@ from models.boundary.grids import GridAxes
 from models.specs import HiddenSpaceCoordinates, ResponseKind
 from service.inference.grids import BoundaryGrid, HiddenSpaceGrid
 from service.inference.windows import PlacedWindow
-from service.render import headers, palette
+from service.render import palette
 
 
 class _Cells(BaseModel):
@@ -100,7 +100,7 @@ def encode_hidden_space(grid: HiddenSpaceGrid) -> bytes:
 
 
 def _cells(window: PlacedWindow, axes: GridAxes) -> dict[str, Any]:
-    return headers.fields(window) | {"x": axes.x_W, "y": axes.y_H}
+    return window.about | {"x": axes.x_W, "y": axes.y_H}
 
 
 def _dumped(body: dict[str, Any]) -> bytes:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from models.boundary import slices
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.inference import dispatch
-from models.inference.numpy_forward import BLOCK
 from models.networks.plans import Plan
 from models.specs import GridSpec, InvalidInput, ResponseKind
 
@@ -88,17 +87,25 @@ def outputs(plan: Plan, spec: GridSpec) -> Outputs:
     return Outputs(axes.x_W, axes.y_H, values_OHW[:, 0] if axes.y_H is None else values_OHW)
 
 
-def response_of(outputs: Outputs, *, response: ResponseKind, class_index: int) -> Grid:
-    """The response derived from a grid's logits, for callers that need the logits as well, for example for lines.
+def evaluate_with_outputs(
+    plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int
+) -> tuple[Grid, Outputs]:
+    """The results of `evaluate` and `outputs`, bit for bit, from one evaluation of a grid of the plane.
 
-    The values equal those of `evaluate`, except for the last bits of probabilities and entropies of large grids, for
-    which the kernel uses its own exponential. Callers that do not need the logits should use `evaluate`: it is faster
-    and does not hold all outputs in memory.
+    For callers that need the logits as well, for example for lines. Other callers should use `evaluate`, which does not
+    hold all outputs in memory.
+
+    Raises:
+        InvalidInput: see `evaluate`.
     """
-    values_ON = outputs.values_OHW.reshape(len(outputs.values_OHW), -1)
-    blocks = (np.ascontiguousarray(values_ON[:, i : i + BLOCK].T) for i in range(0, values_ON.shape[1], BLOCK))
-    values_N = np.concatenate([dispatch.respond(logit_NO, response, class_index) for logit_NO in blocks])
-    return Grid(outputs.x_W, outputs.y_H, values_N.reshape(outputs.values_OHW.shape[1:]))
+    axes, plan, y_H = _plane(plan, spec)
+    assert axes.y_H is not None, "a curve has no lines"
+    output_OHW = np.empty((plan.widths[-1], len(y_H), len(axes.x_W)), np.float32)
+    with attribute_overflow_to_window():
+        values_HW = dispatch.responses(
+            plan, axes.x_W, y_H, response=response, class_index=class_index, output_OHW=output_OHW
+        )
+    return Grid(axes.x_W, y_H, values_HW), Outputs(axes.x_W, y_H, output_OHW)
 
 
 def axes_of(spec: GridSpec) -> GridAxes:

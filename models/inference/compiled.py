@@ -34,36 +34,44 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
 
 
 def responses(
-    plan: Plan, x_W: DoubleArray, y_H: DoubleArray, *, response: ResponseKind, class_index: int
+    plan: Plan,
+    x_W: DoubleArray,
+    y_H: DoubleArray,
+    *,
+    response: ResponseKind,
+    class_index: int,
+    output_OHW: FloatArray | None = None,
 ) -> FloatArray | IntArray:
-    """A response at each point of a grid, of a plan of two features: (H, W), labels int64, all else float32.
-
-    Raises:
-        InvalidInput: the output of a point overflows float32.
-    """
-    values_HW: FloatArray = _grid(plan, x_W, y_H, _RESPONSES[response], class_index, channels=1)[0]
+    """See `models.inference.dispatch.responses`."""
+    values_HW = np.empty((len(y_H), len(x_W)), np.float32)
+    _grid(plan, x_W, y_H, _RESPONSES[response], class_index, values_HW, _NONE_3 if output_OHW is None else output_OHW)
     return values_HW.astype(np.int64) if response == "label" else values_HW
 
 
 def outputs(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> FloatArray:
-    """Every output at each point of a grid, of a plan of two features: float32 (O, H, W).
+    """See `models.inference.dispatch.outputs`."""
+    output_OHW = np.empty((plan.widths[-1], len(y_H), len(x_W)), np.float32)
+    _grid(plan, x_W, y_H, structures.LOGIT, 0, _NONE_2, output_OHW)
+    return output_OHW
 
-    Raises:
-        InvalidInput: the output of a point overflows float32.
-    """
-    return _grid(plan, x_W, y_H, structures.OUTPUTS, 0, channels=plan.widths[-1])
+
+_NONE_2, _NONE_3 = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
 
 
 def _grid(
-    plan: Plan, x_W: DoubleArray, y_H: DoubleArray, response: int, class_index: int, *, channels: int
-) -> FloatArray:
+    plan: Plan,
+    x_W: DoubleArray,
+    y_H: DoubleArray,
+    response: int,
+    class_index: int,
+    values_HW: FloatArray,
+    output_OHW: FloatArray,
+) -> None:
     net = net_of(plan)
-    values_CHW = np.empty((channels, len(y_H), len(x_W)), np.float32)
     memory = memory_for(net, len(x_W), learns=False)
     x_inputs_W, y_inputs_H = plan.transform.axes(x_W, y_H)
-    if not inference.grid(net, x_inputs_W, y_inputs_H, memory, response, class_index, values_CHW):
+    if not inference.grid(net, x_inputs_W, y_inputs_H, memory, response, class_index, values_HW, output_OHW):
         raise InvalidInput("points", "too large for this network: its output overflows float32")
-    return values_CHW
 
 
 def warm_up_answers() -> None:

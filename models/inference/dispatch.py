@@ -50,9 +50,17 @@ def _check_features(plan: Plan, xy_ND: FloatArray) -> None:
 
 
 def responses(
-    plan: Plan, x_W: DoubleArray, y_H: DoubleArray, *, response: ResponseKind, class_index: int
+    plan: Plan,
+    x_W: DoubleArray,
+    y_H: DoubleArray,
+    *,
+    response: ResponseKind,
+    class_index: int,
+    output_OHW: FloatArray | None = None,
 ) -> FloatArray | IntArray:
     """A response at each point of a grid, of a plan of two features: (H, W), labels int64, all else float32.
+
+    `output_OHW`, float32 (O, H, W), if given, receives all outputs from the same evaluation.
 
     Raises:
         InvalidInput: the output of a point overflows float32.
@@ -60,10 +68,12 @@ def responses(
     if is_compiled(plan, len(x_W) * len(y_H)):
         from models.inference import compiled
 
-        return compiled.responses(plan, x_W, y_H, response=response, class_index=class_index)
+        return compiled.responses(plan, x_W, y_H, response=response, class_index=class_index, output_OHW=output_OHW)
     values_HW = np.empty((len(y_H), len(x_W)), dtype=np.int64 if response == "label" else np.float32)
     for rows, logit_NO in _by_rows(plan, x_W, y_H):
-        values_HW[rows] = respond(logit_NO, response, class_index).reshape(-1, len(x_W))
+        values_HW[rows] = _respond(logit_NO, response, class_index).reshape(-1, len(x_W))
+        if output_OHW is not None:
+            output_OHW[:, rows] = logit_NO.T.reshape(len(output_OHW), -1, len(x_W))
     return values_HW
 
 
@@ -92,8 +102,7 @@ def _by_rows(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> Iterator[tuple[s
         yield rows, numpy_forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]))
 
 
-def respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
-    """The response for each point, from its logits: (N,), labels int64, all else float32."""
+def _respond(logit_NO: FloatArray, response: ResponseKind, class_index: int) -> FloatArray | IntArray:
     if response == "logit":
         if logit_NO.shape[1] == 1:
             return logit_NO[:, 0] if class_index == 1 else -logit_NO[:, 0]

@@ -3,7 +3,7 @@
 from models.kernel.compiling import entry, loop
 from models.kernel.functions import F, exp_negative, log1p_unit, log_above_one, sigmoid
 from models.kernel.passes import b1, fill_ones, find_greatest, forward, tape_rows, view
-from models.kernel.structures import ENTROPY, LABEL, LOGIT, OUTPUTS, SPARE_ROWS
+from models.kernel.structures import ENTROPY, LABEL, LOGIT, SPARE_ROWS
 
 BITS = F(1.44269504)  # of a nat: 1 / ln 2
 
@@ -129,11 +129,11 @@ def _respond(tape, logits, outputs, response, chosen, out):
 
 
 @entry
-def grid(net, x_W, y_H, memory, response, chosen, values_CHW):
-    """A response at every cell of a grid, abscissas float32 (W,) and ordinates (H,); False if a logit is not finite.
+def grid(net, x_W, y_H, memory, response, chosen, values_HW, output_OHW):
+    """A response, and all outputs, at every cell of a grid of x float32 (W,) by y float32 (H,).
 
-    The values are float32 (1, H, W), or (O, H, W) when all outputs are asked for.
-    The points are not laid out: in the first layer, what y adds is one number for each row of the grid.
+    Writes into float32 (H, W) and (O, H, W); either may be empty if it is not wanted. Returns False if an output is not
+    finite. The points are not laid out: in the first layer, y adds one number to each row of the grid.
     """
     widths, codes, skip, weights = net
     tapes, _, all_slopes, _, block = memory
@@ -159,11 +159,11 @@ def grid(net, x_W, y_H, memory, response, chosen, values_CHW):
                     tape[3 + o, k] = constant + weight * x_n[k]
             forward(widths, codes, skip, weights, tape, slopes, b1(True))
             finite = finite and _finite(tape, logits, outputs)
-            if response == OUTPUTS:
+            if output_OHW.size:
                 for o in range(outputs):
-                    out = values_CHW[o, h, start : start + n]
+                    out = output_OHW[o, h, start : start + n]
                     for k in range(n):
                         out[k] = tape[logits + o, k]
-            else:
-                _respond(tape, logits, outputs, response, chosen, values_CHW[0, h, start : start + n])
+            if values_HW.size:  # may overwrite the outputs on the tape
+                _respond(tape, logits, outputs, response, chosen, values_HW[h, start : start + n])
     return finite

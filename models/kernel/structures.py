@@ -7,8 +7,8 @@ from models.datasets import DoubleArray, FloatArray, IntArray
 IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, SOFTPLUS, TANH, SIGMOID = range(9)
 """Activation codes."""
 
-LOGIT, PROBABILITY, LABEL, ENTROPY, OUTPUTS = range(5)
-"""Response codes of a grid; the last stands for all outputs as they are."""
+LOGIT, PROBABILITY, LABEL, ENTROPY = range(4)
+"""Response codes of a grid."""
 
 GOING_ON, STALLED, DIVERGED = range(3)
 """What `steps.advance` answers."""

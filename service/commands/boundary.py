@@ -8,10 +8,10 @@ from models.datasets import LabelledPoints
 from models.inference import dispatch, numpy_forward
 from models.specs import InvalidInput
 from service.commands.workspace import open_workspace
-from service.inference import grids
-from service.inference.grids import BoundaryGrid, GridRequest
+from service.inference import grids, windows
+from service.inference.grids import BoundaryGrid
+from service.inference.windows import Window
 from service.jobs import training_data
-from service.registry.registry import LoadedVersion
 from service.render import palette
 from service.settings import Settings
 
@@ -21,39 +21,41 @@ DOTS_PER_INCH = 120
 
 
 def run(settings: Settings, *, model: str, version: int | None, out: Path, resolution: int) -> None:
-    """Writes the picture, in the format that the file's ending names."""
+    """Draws the decision boundary of a model into a file, in the format that its suffix names.
+
+    Raises:
+        InvalidInput: the suffix is not one of `FORMATS`, or the model has a single feature.
+    """
     if out.suffix.lower() not in FORMATS:
         raise InvalidInput("out", f"must end in one of {', '.join(FORMATS)}")
     with open_workspace(settings) as workspace:
         found = workspace.registry.resolve(model, version)
-        request = GridRequest(width=resolution, height=resolution, response="label")
         if found.plan.features == 1:
-            raise InvalidInput("model", "a picture needs a model of at least 2 features, this one has 1")
-        boundary = grids.boundary_grid(found, request)
+            raise InvalidInput("model", "must have at least 2 features to be drawn, this model has 1")
+        boundary = grids.response_grid(windows.place(found, Window(width=resolution)), response="label")
         points = training_data.load(workspace.files, found.published.job_id, found.card.data, found.card.data_digest)
-    figure = draw(found, boundary, points)
+    figure = draw(boundary, points)
     figure.savefig(out)
     print(f"wrote {out}")
 
 
-def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints) -> Figure:
-    """The tutorial's picture: the region of each class, the points over it, and how many of them lie in their own.
+def draw(boundary: BoundaryGrid, points: LabelledPoints) -> Figure:
+    """The tutorial's figure: the region of each class, the training points, and the share of them classified correctly.
 
-    Of a model of more features it is the plane of the first two through the medians of the others.
+    For a model of more than two features, it shows the plane of the first two, through the medians of the others.
     """
+    version = boundary.window.version
     classes = version.card.classes
-    of_classes = palette.hexadecimal(palette.of_classes(len(classes)))
+    codes = palette.hex_codes(palette.class_palette(len(classes)))
     figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     grid = boundary.grid
     levels = [k - 0.5 for k in range(len(classes) + 1)]
-    axes.contourf(grid.x_W, grid.y_H, grid.values_HW, levels=levels, colors=of_classes, alpha=0.35)
+    axes.contourf(grid.x_W, grid.y_H, grid.values_HW, levels=levels, colors=codes, alpha=0.35)
     dots = []
     for k in range(len(classes)):
         xy_N2 = points.xy_ND[points.label_N == k]
-        dots.append(
-            axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=of_classes[k], edgecolors="white", linewidths=0.4)
-        )
+        dots.append(axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=codes[k], edgecolors="white", linewidths=0.4))
     right = (numpy_forward.predicted(dispatch.probabilities(version.plan, points.xy_ND)) == points.label_N).mean()
     published = version.published
     axes.set_title(f"{published.model} version {published.version}: {right:.1%} of {len(points.xy_ND)} points right")
@@ -61,5 +63,5 @@ def draw(version: LoadedVersion, boundary: BoundaryGrid, points: LabelledPoints)
     axes.set_ylabel("x2")
     legend = axes.legend(dots, [str(label) for label in classes], loc="upper right")
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a label may hold a $
+        text.set_parse_math(False)  # a label may contain a $
     return figure

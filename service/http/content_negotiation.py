@@ -1,72 +1,83 @@
-"""In which format to answer: by the query's `format`, else by the `Accept` header (RFC 9110, 12.5.1), else JSON."""
+"""Chooses the format of a response: the query's `format`, else what `Accept` prefers (RFC 9110, 12.5.1)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import TypeVar
 
 from models.specs import InvalidInput
 from service.errors import NotAcceptable
-from service.http import request_body
-from service.render import (
-    arrow,
-    geojson,
-    npy,
-    png,
-    sse,
-)
-
-Format = Literal["json", "npy", "arrow", "png", "geojson", "events"]
-
-MEDIA_TYPES: Mapping[Format, str] = {
-    "json": request_body.JSON,
-    "npy": npy.MEDIA_TYPE,
-    "arrow": arrow.MEDIA_TYPE,
-    "png": png.MEDIA_TYPE,
-    "geojson": geojson.MEDIA_TYPE,
-    "events": sse.MEDIA_TYPE,
-}
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-"""What the OpenAPI document says of a body that is no text."""
+"""The OpenAPI media type object of a body that is not text."""
 
 MAX_RANGES = 50
-"""Most media ranges of a header that are looked at."""
+"""Media ranges of an `Accept` header that are read; the rest are ignored."""
 
 
-def chosen(offered: Sequence[Format], accept: str | None, asked: Format | None = None) -> Format:
-    """The format to answer in: of those that the client likes best, the first of those offered.
+@dataclass(frozen=True, eq=False)
+class Format:
+    """A format of responses: its name in a query's `format`, and its media type."""
+
+    name: str
+    media_type: str
+
+
+AnyFormat = TypeVar("AnyFormat", bound=Format)
+
+
+def chosen(offered: Sequence[AnyFormat], accept: str | None, name: str | None = None) -> AnyFormat:
+    """The format of a response.
+
+    Args:
+        offered: the formats to choose from. The first is the default, and wins among equally preferred formats.
+        accept: the request's `Accept` header; None or empty accepts anything.
+        name: the format that the query names, which takes precedence over `accept`.
 
     Raises:
-        NotAcceptable: the client takes none of ours.
-        InvalidInput: the format asked for is none of those offered.
+        NotAcceptable: `accept` excludes every format offered.
+        InvalidInput: no format of that name is offered.
     """
-    if asked is not None:
-        if asked not in offered:
-            raise InvalidInput("format", f"this comes as {' or '.join(offered)} alone")
-        return asked
-    return _best(tuple(offered), accept) if accept else offered[0]
+    if name is not None:
+        for one in offered:
+            if one.name == name:
+                return one
+        raise InvalidInput("format", f"must be {either(offered)} for this request")
+    return _preferred(tuple(offered), accept) if accept else offered[0]
+
+
+def either(formats: Sequence[Format]) -> str:
+    """The names of some formats in words, such as `npy or png`."""
+    return _words([one.name for one in formats])
 
 
 @lru_cache(maxsize=100)
-def _best(offered: tuple[Format, ...], accept: str) -> Format:
-    liked: dict[Format, float] = dict.fromkeys(offered, 0.0)
-    specific: dict[Format, int] = dict.fromkeys(offered, -1)
+def _preferred(offered: tuple[AnyFormat, ...], accept: str) -> AnyFormat:
+    quality = dict.fromkeys(offered, 0.0)
+    specificity = dict.fromkeys(
+        offered, -1
+    )  # of the media range that the quality is from: the most specific one counts
     for part in accept.split(",")[:MAX_RANGES]:
         media_range, _, parameters = part.strip().lower().partition(";")
-        quality = _quality(parameters)
-        for name in offered:
-            how = _specificity(media_range.strip(), MEDIA_TYPES[name])
-            if how > specific[name]:
-                specific[name], liked[name] = how, quality
-    best = max(liked, key=lambda name: liked[name])
-    if liked[best] == 0:
-        raise NotAcceptable(f"The answer comes as {' or '.join(MEDIA_TYPES[name] for name in offered)}.")
+        for one in offered:
+            how = _specificity(media_range.strip(), one.media_type)
+            if how > specificity[one]:
+                specificity[one], quality[one] = how, _quality(parameters)
+    best = max(offered, key=lambda one: quality[one])
+    if quality[best] == 0:
+        types = _words([one.media_type for one in offered])
+        raise NotAcceptable(f"This response is available as {types}. Name one of them in the Accept header.")
     return best
 
 
+def _words(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def _quality(parameters: str) -> float:
-    """The weight, 1 if there is none; one that is no number is none that a client wants."""
+    """The weight `q` of a media range; 1 if there is none, 0 if it is not a number."""
     found = re.search(r"(?:^|;)\s*q\s*=\s*([^;\s]*)", parameters)
     if found is None:
         return 1.0
@@ -74,7 +85,7 @@ def _quality(parameters: str) -> float:
 
 
 def _specificity(media_range: str, media_type: str) -> int:
-    """How closely a range names a type: 2 by name, 1 by its main type, 0 as anything, -1 not at all."""
+    """How closely a media range matches a type: 2 exactly, 1 by its main type, 0 as `*/*`, -1 not at all."""
     if media_range == media_type:
         return 2
     if media_range == f"{media_type.partition('/')[0]}/*":

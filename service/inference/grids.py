@@ -1,310 +1,187 @@
-"""Boundary grids for published versions: what a request leaves open is resolved, and the mathematics asked."""
+"""Grids of published versions: responses, activations of hidden layers, and boundary lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.boundary import (
-    contours,
-    grids,
-    hidden_space,
-    slices,
-)
+from models.boundary import contours, grids, hidden_space, slices
 from models.boundary.certified import quadtree
 from models.boundary.certified.quadtree import AdaptiveGrid
 from models.boundary.contours import Line
 from models.boundary.grids import Grid, Outputs
 from models.boundary.hidden_space import HiddenSpaceMap
-from models.datasets import FloatArray, Label, LabelledPoints
-from models.limits import (
-    MAX_ANSWER_WORK,
-    MAX_GRID_CELLS,
-    MAX_GRID_VALUES,
-    MAX_RESOLUTION,
-)
+from models.datasets import Label
+from models.limits import MAX_ANSWER_WORK, MAX_GRID_VALUES
 from models.networks.plans import Plan
-from models.specs import (
-    GridSpec,
-    HiddenSpaceCoordinates,
-    InvalidInput,
-    ResponseKind,
-)
-from service.errors import VersionBroken
-from service.jobs import training_data
-from service.registry.registry import LoadedVersion
-from service.store.files import DamagedData, Files
-
-STRIP = 8
-"""A curve's picture is by default this much wider than it is high."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """Which cells somebody wants; what is None depends on the version that answers.
-
-    Attributes:
-        x_min, x_max, y_min, y_max: the edges, in data units; by default the training data's range and 1 around it.
-        width, height: columns and rows; without a height as many rows as columns.
-        axes: the features along x and y, zero-based, or the one along which a curve runs; by default the first two, of
-            a model of one feature that one.
-        at: the values of all other features, in their order; by default the medians of the training data.
-        is_picture: whether a picture is to be made, the only form in which a curve has a height.
-        is_adaptive: whether labels are to be proven where they can be.
-    """
-
-    x_min: float | None = None
-    x_max: float | None = None
-    y_min: float | None = None
-    y_max: float | None = None
-    width: int
-    height: int | None = None
-    axes: tuple[int, ...] | None = None
-    at: tuple[float, ...] | None = None
-    is_picture: bool = False
-    is_adaptive: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridRequest(Window):
-    """The grid that somebody wants.
-
-    Attributes:
-        response: by default the probability for two classes, or of a class that is named; else the label.
-        class_name: whose probability or logit, as a string; by default the second of two classes.
-    """
-
-    response: ResponseKind | None = None
-    class_name: str | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """A window with nothing left open.
-
-    Attributes:
-        plan: the version's network over `axes`, of as many features as they are.
-        spec: the cells.
-        axes, at: see `Window`.
-        rows: of a picture.
-    """
-
-    plan: Plan
-    spec: GridSpec
-    axes: tuple[int, ...]
-    at: tuple[float, ...]
-    rows: int
+from models.specs import HiddenSpaceCoordinates, InvalidInput, ResponseKind
+from service.inference.windows import PlacedWindow
 
 
 @dataclass(frozen=True)
 class BoundaryGrid:
-    """A grid and what its values are.
+    """One value for each cell of a window.
 
     Attributes:
-        response: None for the activation of a hidden unit.
-        class_index: whose probability or logit; None for everything else.
-        unit: layer and index of the hidden unit, None for a response.
+        response: what the values are; None for the activation of a hidden unit.
+        class_index: the class whose probability or logit they are; None for everything else.
+        unit: layer and index of the hidden unit; None for a response.
+        logits: the logits that the response was computed from, if they were asked for.
     """
 
-    place: Place
+    window: PlacedWindow
     grid: Grid
-    response: ResponseKind | None
-    class_index: int | None
+    response: ResponseKind | None = None
+    class_index: int | None = None
     unit: tuple[int, int] | None = None
+    logits: Outputs | None = None
 
     @property
     def evaluated(self) -> int:
-        """Cells that the network computed, all of them unless they were proven."""
-        return self.grid.evaluated if isinstance(self.grid, AdaptiveGrid) else self.place.spec.cells
+        """The number of cells that the network computed: all cells, or those that could not be certified."""
+        return self.grid.evaluated if isinstance(self.grid, AdaptiveGrid) else self.window.spec.cells
 
 
 @dataclass(frozen=True)
 class LayerMaps:
-    """The activations of all units of a hidden layer, see `grids.Outputs`."""
+    """The activations of all units of a hidden layer for each cell of a window."""
 
-    place: Place
+    window: PlacedWindow
     outputs: Outputs
 
 
 @dataclass(frozen=True)
-class WarpedGrid:
-    """The image of a grid under a hidden layer."""
+class HiddenSpaceGrid:
+    """Where a hidden layer maps each cell of a window."""
 
-    place: Place
-    warp: HiddenSpaceMap
+    window: PlacedWindow
+    layer: int
+    map: HiddenSpaceMap
 
 
 @dataclass(frozen=True)
 class BoundaryLines:
-    """The decision boundary as lines; `class_index` is whose probability their levels are of, None without levels."""
+    """The decision boundary as lines.
 
-    place: Place
+    Attributes:
+        class_index: the class whose probability the levels of the lines are; None for lines without levels.
+    """
+
+    window: PlacedWindow
     lines: list[Line]
     class_index: int | None
 
 
-@dataclass(frozen=True)
-class Overlay:
-    """What is drawn over a picture.
-
-    Attributes:
-        xy_N2: float32 (N, 2), training points along the picture's axes, in data units.
-        label_N: int64 (N,), their classes.
-        lines: the decision boundary.
-    """
-
-    points: LabelledPoints | None = None
-    lines: Sequence[Line] = ()
-
-
-def boundary_grid(version: LoadedVersion, request: GridRequest) -> BoundaryGrid:
+def response_grid(
+    window: PlacedWindow,
+    *,
+    response: ResponseKind | None = None,
+    class_name: str | None = None,
+    with_logits: bool = False,
+) -> BoundaryGrid:
     """A version's response on a grid, or along a curve.
 
+    Args:
+        window: where.
+        response: by default the probability for two classes or if a class is named, else the label.
+        class_name: the class whose probability or logit it is; by default the second of two.
+        with_logits: whether to keep the logits of the same evaluation. Only for a grid of the plane.
+
     Raises:
-        InvalidInput: the window, the axes or the resolution are out of bounds, or the class is none of the model's or
-            is not given though there are more than two.
+        InvalidInput: the model has no such class, a class is needed, or there are too many cells.
     """
-    place = placed(version, request)
-    classes = version.card.classes
-    if request.is_adaptive:
-        return BoundaryGrid(place, quadtree.labels(place.plan, grids.axes_of(place.spec)), "label", None)
-    of_one = len(classes) == 2 or request.class_name is not None
-    response = request.response or ("probability" if of_one else "label")
-    k = _class_index(classes, request.class_name, response)
-    _check_work(place, place.plan.parameters.size)
-    grid = grids.evaluate(place.plan, place.spec, response=response, class_index=k)
-    return BoundaryGrid(place, grid, response, k if response in ("probability", "logit") else None)
+    classes = window.version.card.classes
+    response = response or ("probability" if len(classes) == 2 or class_name is not None else "label")
+    k = _class_index(classes, class_name, response)
+    if with_logits:
+        _check_values(window.plan.widths[-1], window.spec.cells)
+    _check_work(window, window.plan.parameters.size)
+    logits = None
+    if with_logits:
+        grid, logits = grids.evaluate_with_outputs(window.plan, window.spec, response=response, class_index=k)
+    else:
+        grid = grids.evaluate(window.plan, window.spec, response=response, class_index=k)
+    return BoundaryGrid(window, grid, response, k if response in ("probability", "logit") else None, logits=logits)
 
 
-def unit_map(version: LoadedVersion, window: Window, layer: int, index: int) -> BoundaryGrid:
+def adaptive_labels(window: PlacedWindow) -> BoundaryGrid:
+    """A version's labels on a grid of the plane, most of them certified for many cells at once.
+
+    Raises:
+        InvalidInput: see `models.boundary.certified.quadtree.labels`.
+    """
+    return BoundaryGrid(window, quadtree.labels(window.plan, grids.axes_of(window.spec)), "label")
+
+
+def unit_grid(window: PlacedWindow, layer: int, index: int) -> BoundaryGrid:
     """The activation of one hidden unit on a grid, or along a curve.
 
     Raises:
-        InvalidInput: there is no such unit; see also `boundary_grid`.
+        InvalidInput: the model has no such unit, or there are too many cells.
     """
-    units = _units("unit", version.plan, layer)
+    units = _units("unit", window.plan, layer)
     if index >= units:
         raise InvalidInput("unit", f"must be {layer}.0 to {layer}.{units - 1}: layer {layer} has {units} units")
-    place = placed(version, window)
-    up_to = slices.unit(place.plan, layer, index)
-    _check_work(place, up_to.parameters.size)
-    grid = grids.evaluate(up_to, place.spec, response="logit", class_index=1)
-    return BoundaryGrid(place, grid, None, None, (layer, index))
+    up_to = slices.unit(window.plan, layer, index)
+    _check_work(window, up_to.parameters.size)
+    grid = grids.evaluate(up_to, window.spec, response="logit", class_index=1)
+    return BoundaryGrid(window, grid, unit=(layer, index))
 
 
-def layer_maps(version: LoadedVersion, window: Window, layer: int) -> LayerMaps:
-    """The activations of all units of a hidden layer.
-
-    Raises:
-        InvalidInput: there is no such layer, or it has too many units for so many cells; see also `boundary_grid`.
-    """
-    units = _units("layer", version.plan, layer)
-    place = placed(version, window)
-    cells = place.spec.width * place.rows if window.is_picture else place.spec.cells
-    _check_values(units, cells)
-    up_to = slices.hidden(place.plan, layer)
-    _check_work(place, up_to.parameters.size)
-    return LayerMaps(place, grids.outputs(up_to, place.spec))
-
-
-def warped_grid(
-    version: LoadedVersion, window: Window, layer: int, coordinates: HiddenSpaceCoordinates | None = None
-) -> WarpedGrid:
-    """Where a hidden layer takes the cells of a grid, or of a curve.
+def layer_maps(window: PlacedWindow, layer: int) -> LayerMaps:
+    """The activations of all units of a hidden layer on a grid, or along a curve.
 
     Raises:
-        InvalidInput: there is no such layer, or it has too few units, or too many for so many cells; see also
-            `boundary_grid`.
+        InvalidInput: the model has no such layer, or there are too many cells.
     """
-    units = _units("warp", version.plan, layer)
-    place = placed(version, window)
-    _check_values(units, place.spec.cells)
-    _check_work(place, hidden_space.work_per_cell(place.plan, layer))
-    return WarpedGrid(place, hidden_space.map_grid(place.plan, place.spec, layer, coordinates))
+    units = _units("layer", window.plan, layer)
+    _check_values(units, window.spec.width * window.rows)
+    up_to = slices.hidden(window.plan, layer)
+    _check_work(window, up_to.parameters.size)
+    return LayerMaps(window, grids.outputs(up_to, window.spec))
 
 
-def boundary_lines(
-    version: LoadedVersion, window: Window, levels: Sequence[float] = (), class_name: str | None = None
-) -> BoundaryLines:
-    """Where the classes part, or where the probability of a class has one of some levels.
+def hidden_space_grid(
+    window: PlacedWindow, layer: int, coordinates: HiddenSpaceCoordinates | None = None
+) -> HiddenSpaceGrid:
+    """Where a hidden layer maps the cells of a grid, or of a curve.
 
     Raises:
-        InvalidInput: the window is a curve's, the class is missing or does not fit, or there are too many classes for
-            so many cells; see also `boundary_grid`.
+        InvalidInput: the model has no such layer, it has a single unit, or there are too many cells.
     """
-    place = placed(version, window)
-    if place.spec.is_curve:
-        raise InvalidInput("format", "lines need two axes, this is a curve along one: ask for json, npy or png")
-    classes = version.card.classes
+    units = _units("warp", window.plan, layer)
+    _check_values(units, window.spec.cells)
+    _check_work(window, hidden_space.work_per_cell(window.plan, layer))
+    return HiddenSpaceGrid(window, layer, hidden_space.map_grid(window.plan, window.spec, layer, coordinates))
+
+
+def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_name: str | None = None) -> BoundaryLines:
+    """The lines between classes, or with levels, the lines along which the probability of a class has these levels.
+
+    Raises:
+        InvalidInput: the window is a curve, a class is needed or not allowed, the model has no such class, or there are
+            too many cells.
+    """
+    if window.spec.is_curve:
+        message = "lines need two axes, this window is a curve along one: ask for a format that shows values"
+        raise InvalidInput("format", message)
+    classes = window.version.card.classes
     if class_name is not None and len(classes) > 2 and not levels:
-        raise InvalidInput("class", "of more than two classes only levels have a class")
+        raise InvalidInput("class", "only together with levels, for a model of more than two classes")
     k = _class_index(classes, class_name, "probability" if levels else "label")
-    logits = _logits(place)
+    found = logits(window)
     if not levels:
-        return BoundaryLines(place, contours.between_classes(logits), None)
-    return BoundaryLines(place, contours.at_levels(logits, k, levels), k)
+        return BoundaryLines(window, contours.between_classes(found), None)
+    return BoundaryLines(window, contours.at_levels(found, k, levels), k)
 
 
-def overlay(version: LoadedVersion, files: Files, place: Place, *, points: bool, line: bool) -> Overlay:
-    """What a picture of a place is to have drawn over it.
-
-    Raises:
-        InvalidInput: the picture is that of a curve; see also `boundary_lines`.
-        VersionBroken: the training points cannot be read back.
-    """
-    for name, wanted in (("points", points), ("line", line)):
-        if wanted and place.spec.is_curve:
-            raise InvalidInput(name, "only over a picture of two axes, this is a curve along one")
-    shown = _training_points(version, files, place.axes) if points else None
-    return Overlay(shown, contours.between_classes(_logits(place)) if line else ())
-
-
-def placed(version: LoadedVersion, window: Window) -> Place:
-    """A window as a version fills it in.
+def logits(window: PlacedWindow) -> Outputs:
+    """A version's logits at every cell of a window.
 
     Raises:
-        InvalidInput: there are no such axes, `at` has not a value for each of the others, or a bound is broken.
+        InvalidInput: there are too many cells.
     """
-    card = version.card
-    axes = _axes(version.plan.features, window.axes)
-    others = [d for d in range(version.plan.features) if d not in axes]
-    at = tuple(card.middle[d] for d in others) if window.at is None else window.at
-    if len(at) != len(others):
-        raise InvalidInput("at", f"must have {len(others)} values, one for each feature that is not on an axis")
-    spec = _spec(window, [grids.padded_range(card.low[d], card.high[d]) for d in axes])
-    rows = spec.height or (max(1, window.width // STRIP) if window.height is None else window.height)
-    if spec.is_curve and (not 1 <= rows <= MAX_RESOLUTION or rows * spec.width > MAX_GRID_CELLS):
-        raise InvalidInput("resolution", f"each 1 to {MAX_RESOLUTION:,}, and at most {MAX_GRID_CELLS:,} cells in all")
-    return Place(slices.sliced(version.plan, axes, at), spec, axes, at, rows)
-
-
-def _axes(features: int, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    if given is None:
-        return (0, 1)[:features]
-    if max(given) >= features:
-        raise InvalidInput("axes", f"must be of the model's features, 0 to {features - 1}")
-    return given
-
-
-def _spec(window: Window, defaults: Sequence[tuple[float, float]]) -> GridSpec:
-    x_min = defaults[0][0] if window.x_min is None else window.x_min
-    x_max = defaults[0][1] if window.x_max is None else window.x_max
-    if len(defaults) == 1:
-        for name in ("y_min", "y_max"):
-            if getattr(window, name) is not None:
-                raise InvalidInput(name, "a curve along one axis has no ordinates: give two axes, or leave it out")
-        if window.height is not None and not window.is_picture:
-            raise InvalidInput("resolution", "must be W, such as 200: a curve has no rows, its picture alone takes WxH")
-        if window.is_adaptive:
-            raise InvalidInput("adaptive", "needs two axes, this is a curve along one")
-        return GridSpec(x_min=x_min, x_max=x_max, width=window.width)
-    return GridSpec(
-        x_min=x_min,
-        x_max=x_max,
-        y_min=defaults[1][0] if window.y_min is None else window.y_min,
-        y_max=defaults[1][1] if window.y_max is None else window.y_max,
-        width=window.width,
-        height=window.width if window.height is None else window.height,
-        is_adaptive=window.is_adaptive and window.is_picture,
-    )
+    _check_values(window.plan.widths[-1], window.spec.cells)
+    _check_work(window, window.plan.parameters.size)
+    return grids.outputs(window.plan, window.spec)
 
 
 def _class_index(classes: tuple[Label, ...], name: str | None, response: ResponseKind) -> int:
@@ -314,42 +191,27 @@ def _class_index(classes: tuple[Label, ...], name: str | None, response: Respons
     if name is not None:
         return names.index(name)
     if response in ("probability", "logit") and len(classes) > 2:
-        raise InvalidInput("class", f"must say which of the model's {len(classes)} classes, or ask for response=label")
+        raise InvalidInput("class", f"must name one of the model's {len(classes)} classes, or ask for response=label")
     return 1
 
 
 def _units(field: str, plan: Plan, layer: int) -> int:
-    """How many units a hidden layer has."""
+    """The number of units of a hidden layer."""
     widths = slices.hidden_widths(plan)
     if not widths:
         raise InvalidInput(field, "this model has no hidden layers")
     if layer >= len(widths):
-        there = ", ".join(f"{number} of {units} units" for number, units in enumerate(widths))
-        raise InvalidInput(field, f"must be one of the model's hidden layers: {there}")
+        available = ", ".join(f"{number} of {units} units" for number, units in enumerate(widths))
+        raise InvalidInput(field, f"must be one of the model's hidden layers: {available}")
     return widths[layer]
 
 
-def _logits(place: Place) -> Outputs:
-    _check_values(place.plan.widths[-1], place.spec.cells)
-    _check_work(place, place.plan.parameters.size)
-    return grids.outputs(place.plan, place.spec)
-
-
-def _training_points(version: LoadedVersion, files: Files, axes: tuple[int, ...]) -> LabelledPoints:
-    try:
-        points = training_data.load(files, version.published.job_id, version.card.data, version.card.data_digest)
-    except (DamagedData, OSError) as error:
-        raise VersionBroken("Its training points cannot be read back; ask for the picture without them.") from error
-    along: FloatArray = points.xy_ND[:, list(axes)]
-    return LabelledPoints(along, points.label_N, points.classes)
-
-
-def _check_work(place: Place, per_cell: int) -> None:
-    if place.spec.cells * per_cell > MAX_ANSWER_WORK:
-        raise InvalidInput("resolution", "too many cells for a network of this size")
+def _check_work(window: PlacedWindow, per_cell: int) -> None:
+    if window.spec.cells * per_cell > MAX_ANSWER_WORK:
+        raise InvalidInput("resolution", "too many cells for a network of this size: ask for fewer")
 
 
 def _check_values(outputs: int, cells: int) -> None:
     if outputs * cells > MAX_GRID_VALUES:
         most = MAX_GRID_VALUES // outputs
-        raise InvalidInput("resolution", f"at most {most:,} cells where each has {outputs:,} values")
+        raise InvalidInput("resolution", f"must have at most {most:,} cells, because each has {outputs:,} values")

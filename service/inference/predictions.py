@@ -1,4 +1,4 @@
-"""Answers for published versions: classes of points. Boundary grids are in `service.inference.grids`."""
+"""Predictions of published versions: the class of each point, and what else a request wants to know of it."""
 
 import math
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from service.registry.registry import LoadedVersion
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionRequest:
-    """What somebody wants to know of some points.
+    """What to compute for some points.
 
     Attributes:
-        threshold: of two classes, the probability of the second above which a point is given its label; None is 0.5.
-        logits: whether the network's output itself is wanted.
-        nearest: whether the nearest point of another label is wanted, of points in the plane.
+        threshold: for two classes, the probability of the second class above which a point has its label; None is 0.5.
+        logits: whether to return the network's output too.
+        nearest: whether to find the nearest point with another label. Only for points in the plane.
     """
 
     threshold: float | None = None
@@ -38,13 +38,13 @@ class PredictionRequest:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The classes of some points.
+    """The predicted classes of N points.
 
     Attributes:
         prob_NK: float32 (N, K), each row summing to 1.
         level: the threshold of the request, as a logit.
-        logit_NO: float32 (N, O), the network's output, O = 1 for two classes; None if it was not wanted.
-        nearest: the nearest points of another label; None if they were not wanted.
+        logit_NO: float32 (N, O), the network's output, with O = 1 for two classes; None if it was not requested.
+        nearest: the nearest points with another label; None if they were not requested.
     """
 
     prob_NK: FloatArray
@@ -54,14 +54,14 @@ class Prediction:
 
     @cached_property
     def best_N(self) -> IntArray:
-        """Int64 (N,): the index of each point's class, the most probable or what the threshold says."""
+        """Int64 (N,): the index of each point's class, the most probable one unless the threshold decides."""
         return numpy_forward.predicted(self.prob_NK, level=self.level)
 
     @property
     def margin_N(self) -> FloatArray:
-        """Float32 (N,): how much more probable each point's class is than the likeliest other.
+        """Float32 (N,): the probability of each point's class minus that of the most probable other class.
 
-        Negative where a threshold overrules the more probable class.
+        It is negative where the threshold decides against the more probable class.
         """
         own_N1 = np.take_along_axis(self.prob_NK, self.best_N[:, None], axis=1)
         others_NK = self.prob_NK.copy()
@@ -74,17 +74,17 @@ _DEFAULT = PredictionRequest()
 
 
 def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionRequest = _DEFAULT) -> Prediction:
-    """The class of each point, float32 (N, D).
+    """Predicts the class of each point, float32 (N, D).
 
     Raises:
-        InvalidInput: the points have another number of coordinates, are too many or too large for the network, or
-            a threshold or the nearest points are wanted of a model that has none.
+        InvalidInput: the points have the wrong number of coordinates, there are too many, the network overflows, or the
+            model does not allow a threshold or a search for the nearest points.
     """
     plan = version.plan
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
-        raise InvalidInput("points", "too many at once for a network of this size: send them in several requests")
+        raise InvalidInput("points", "too many for a network of this size: send them in several requests")
     if request.threshold is not None and plan.classes > 2:
-        raise InvalidInput("threshold", f"is for models of two classes, this one has {plan.classes}")
+        raise InvalidInput("threshold", f"only for models of two classes, this one has {plan.classes}")
     nearest = _nearest(version, xy_ND, request.level) if request.nearest else None
     logit_NO = None
     if request.logits:
@@ -96,11 +96,11 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
 
 
 def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:
-    """Looked for as far as the window of the version's grids is wide, from corner to corner."""
+    """Searches within the length of the diagonal of the default window of a grid."""
     if version.plan.features != 2:
-        raise InvalidInput("nearest", f"is for points in the plane, this model's have {version.plan.features} features")
+        raise InvalidInput("nearest", f"only for points in the plane, this model has {version.plan.features} features")
     if len(xy_ND) > MAX_NEAREST_POINTS:
-        raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points at once: each takes a search")
+        raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points in one request: each needs a search")
     window = [grids.padded_range(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
     radius = math.hypot(*(high - low for low, high in window))
     most = nearest_change.max_points(version.plan)
@@ -110,9 +110,9 @@ def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest
     try:
         return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
     except InvalidInput:
-        raise InvalidInput("points", "too far out to search around: the network's output overflows float32") from None
+        raise InvalidInput("points", "too far out for a search: the network's output overflows float32") from None
 
 
 def work(version: LoadedVersion, points: int) -> int:
-    """What answering for that many points costs, in multiplications."""
+    """The cost of predicting this many points, in multiplications."""
     return points * version.plan.parameters.size

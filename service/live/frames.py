@@ -1,4 +1,4 @@
-"""Boundary frames: how the classes part while a network is trained, as events that all who watch share."""
+"""Boundary frames: what a network in training predicts on a coarse grid, as events that all its viewers share."""
 
 import base64
 from collections.abc import Collection, Mapping
@@ -19,7 +19,8 @@ from models.specs import (
     NetworkSpec,
     ResponseKind,
 )
-from service.inference.grids import Window, placed
+from service.inference import windows
+from service.inference.windows import Window
 from service.jobs import training_data
 from service.records import Job, Snapshot
 from service.registry.registry import LoadedVersion
@@ -27,19 +28,19 @@ from service.render import sse
 from service.store.files import Files
 
 MIN_CELLS = 8
-"""Fewest columns, and rows, of a frame."""
+"""Smallest number of columns, and of rows, of a frame."""
 
 MAX_CELLS = 256
-"""Most columns, and rows, of a frame: it is then 87 KB, twenty times a second."""
+"""Largest number of columns, and of rows, of a frame: an event of 87 KB, up to twenty times a second."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What all frames of a job in training have in common.
+    """What all frames of a job have in common.
 
     Attributes:
-        layout: of the network that is trained.
-        classes: in the order of the network's outputs.
+        layout: the layout of the network in training.
+        classes: the classes, in the order of the network's outputs.
         x, y: the edges of the window, in data units.
     """
 
@@ -53,7 +54,7 @@ class Scene:
         """The scene of a job whose points have two coordinates.
 
         Raises:
-            DamagedData, OSError: its points cannot be read back.
+            DamagedData, OSError: its points cannot be read.
         """
         points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
@@ -61,16 +62,16 @@ class Scene:
         return cls(layout(NetworkSpec(**job.spec.network), 2, len(points.classes)), points.classes, x, y)
 
     def require(self, cells: int) -> None:
-        """Refuses frames that would take too long.
+        """Checks that frames of `cells` x `cells` do not take too long.
 
         Raises:
-            InvalidInput: frames of `cells` x `cells` are too much for a network of this size.
+            InvalidInput: these are too many cells for a network of this size.
         """
         if cells * cells * self.layout.weights > MAX_ANSWER_WORK:
-            raise InvalidInput("boundary", "too many cells for a network of this size")
+            raise InvalidInput("boundary", "too many cells for a network of this size: ask for fewer")
 
     def frames(self, job_id: str, snapshot: Snapshot, sizes: Collection[int]) -> dict[int, bytes]:
-        """The frames of some sizes, as events; empty where the weights have grown out of what can be shown."""
+        """The frames of some sizes, as events by size; empty events if the weights are too large to be shown."""
         try:
             plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights))
             return {cells: _event(job_id, snapshot.epoch, self.classes, plan, self._spec(cells)) for cells in sizes}
@@ -83,10 +84,10 @@ class Scene:
 
 
 def require_plane(jobs: Collection[Job]) -> None:
-    """Refuses jobs that have no boundary in the plane.
+    """Checks that the points of all jobs have two coordinates.
 
     Raises:
-        InvalidInput: the points of one of them have not two coordinates.
+        InvalidInput: those of one job do not.
     """
     for job in jobs:
         if "dataset" not in job.spec.data and job.spec.data["features"] != 2:
@@ -97,10 +98,10 @@ def last_frame(job_id: str, version: LoadedVersion, cells: int) -> bytes:
     """The frame of the version that a job has published, as an event.
 
     Raises:
-        InvalidInput: there is none that can be shown.
+        InvalidInput: the version cannot be shown.
     """
-    place = placed(version, Window(width=cells))
-    return _event(job_id, version.card.epochs, version.card.classes, place.plan, place.spec)
+    window = windows.place(version, Window(width=cells))
+    return _event(job_id, version.card.epochs, version.card.classes, window.plan, window.spec)
 
 
 def _event(job_id: str, epoch: int, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> bytes:

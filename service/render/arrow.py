@@ -1,6 +1,6 @@
-"""Arrow IPC streams as bodies, `application/vnd.apache.arrow.stream`, where pyarrow is installed.
+"""Arrow IPC streams, `application/vnd.apache.arrow.stream`, if pyarrow is installed.
 
-pyarrow is loaded by the first body of the kind: it takes some 60 MiB.
+pyarrow takes about 60 MiB, so it is imported only with the first such body.
 """
 
 import importlib
@@ -20,16 +20,16 @@ from service.registry.registry import LoadedVersion
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 
 MAX_BATCHES = 1_000
-"""Of a stream: each takes a tenth of a millisecond, whatever it holds."""
+"""Record batches of a stream: each takes 0.1 ms, even if it is empty."""
 
 _HEADER, _LENGTH, _COMPRESSION = 8, 4, 10  # fields of a message and its record batch, by Arrow's format/Message.fbs
 
 
 def decode_points(content: bytes, *, max_points: int) -> FloatArray:
-    """Points, float32 (N, D), from a stream whose columns are the D coordinates, or whose one column is lists of D.
+    """Points, float32 (N, D), from a stream with D columns, or with a single column of fixed-size lists of length D.
 
     Raises:
-        InvalidInput: it is no such stream, or holds something other than N points, or a number that is out of bounds.
+        InvalidInput: the body is not such a stream, there are too many points, or a number is out of bounds.
         UnsupportedMediaType: pyarrow is not installed.
     """
     pa = _pyarrow(UnsupportedMediaType)
@@ -38,14 +38,14 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
     except InvalidInput:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, IndexError, struct.error, EOFError) as error:
-        raise InvalidInput("body", "must be an Arrow IPC stream of record batches, without compression") from error
+        raise InvalidInput("body", "must be an Arrow IPC stream of record batches without compression") from error
     if not batches:
-        raise InvalidInput("points", "at least one")
+        raise InvalidInput("points", "must be at least one point")
     return bounded(np.concatenate(batches))
 
 
 def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[Any, Any]]:
-    """The points of each batch, (n, D). No batch is unpacked before its header says that it is small enough."""
+    """The points of each batch, (n, D). A batch is read only after its header says that it is small enough."""
     reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(content))
     first = next(iter(reader), None)
     if first is None:
@@ -55,11 +55,11 @@ def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[An
     left = max_points
     for number, message in enumerate(reader):
         if number == MAX_BATCHES:
-            raise InvalidInput("body", f"at most {MAX_BATCHES:,} batches")
+            raise InvalidInput("body", f"must have at most {MAX_BATCHES:,} record batches")
         length, compressed = _record_batch(message.metadata.to_pybytes())
         left -= length
         if left < 0:
-            raise InvalidInput("points", f"at most {max_points:,} points in one request")
+            raise InvalidInput("points", f"must be at most {max_points:,} points in one request")
         if message.type != "record batch" or compressed:
             raise ValueError
         batch = pa.ipc.read_record_batch(message, schema)
@@ -71,7 +71,9 @@ def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[An
 def _check_columns(pa: Any, schema: Any) -> None:
     kinds = {pa.float32(), pa.float64()}
     count = len(schema)
-    if count == 1 and pa.types.is_fixed_size_list(schema.field(0).type):  # its size is a number in a header: any at all
+    if count == 1 and pa.types.is_fixed_size_list(
+        schema.field(0).type
+    ):  # its size is any number that the header claims
         is_float, count = schema.field(0).type.value_type in kinds, schema.field(0).type.list_size
     else:
         is_float = count <= MAX_FEATURES and set(schema.types) <= kinds
@@ -84,18 +86,18 @@ def _check_columns(pa: Any, schema: Any) -> None:
 def _points(batch: Any) -> np.ndarray[Any, Any]:
     columns = batch.columns
     if any(column.null_count for column in columns):
-        raise InvalidInput("body", "must have no nulls")
+        raise InvalidInput("body", "must not have nulls")
     if hasattr(columns[0], "flatten"):
         values = columns[0].flatten()
         if values.null_count:
-            raise InvalidInput("body", "must have no nulls")
+            raise InvalidInput("body", "must not have nulls")
         rows: np.ndarray[Any, Any] = values.to_numpy().reshape(batch.num_rows, -1)
         return rows
     return np.column_stack([column.to_numpy() for column in columns])
 
 
 def _record_batch(metadata: bytes) -> tuple[int, bool]:
-    """How many rows a batch has, and whether it is compressed, which pyarrow tells only once it has unpacked it."""
+    """The number of rows of a batch, and whether it is compressed: pyarrow tells only once it has decompressed it."""
     from flatbuffers import encode, number_types, table
 
     root = encode.Get(number_types.UOffsetTFlags.packer_type, metadata, 0)
@@ -109,7 +111,7 @@ def _record_batch(metadata: bytes) -> tuple[int, bool]:
 
 
 def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArray | IntArray]) -> bytes:
-    """A stream of one batch: (N,) columns as they are, (N, C) ones as lists of C; `labels` as the labels themselves.
+    """A stream of one record batch. Columns (N, C) become lists of fixed size C, and `labels` the classes themselves.
 
     Raises:
         NotAcceptable: pyarrow is not installed.
@@ -138,4 +140,6 @@ def _pyarrow(refusal: type[ServiceError]) -> Any:
     try:
         return importlib.import_module("pyarrow")
     except ImportError:
-        raise refusal("Arrow needs pyarrow where the service runs: pip install 'separatrix[arrow]'.") from None
+        raise refusal(
+            "Arrow needs pyarrow, which this service does not have: pip install 'separatrix[arrow]'."
+        ) from None

@@ -1,18 +1,15 @@
-"""Decision boundaries as GeoJSON (RFC 7946), `application/geo+json`: lines in data units in the place of degrees."""
-
-from typing import Any
+"""Boundary lines as GeoJSON (RFC 7946), `application/geo+json`: data units take the place of degrees."""
 
 import orjson
 
-from models.datasets import Label
 from service.inference.grids import BoundaryLines
 
 MEDIA_TYPE = "application/geo+json"
 
 
-def encode(boundary: BoundaryLines, classes: tuple[Label, ...], about: dict[str, Any]) -> bytes:
-    """A FeatureCollection of LineStrings, a feature a line; `about` stands beside them, as RFC 7946, 6.1, has it."""
-    k = boundary.class_index
+def encode(boundary: BoundaryLines) -> bytes:
+    """A FeatureCollection with one LineString for each line; its other members are foreign (RFC 7946, 6.1)."""
+    classes, k = boundary.window.version.card.classes, boundary.class_index
     features = [
         {
             "type": "Feature",
@@ -27,7 +24,7 @@ def encode(boundary: BoundaryLines, classes: tuple[Label, ...], about: dict[str,
     ]
     content = {
         "type": "FeatureCollection",
-        **about,
+        **boundary.window.about,
         "class": None if k is None else classes[k],
         "classes": classes,
         "features": features,

@@ -1,4 +1,4 @@
-"""Arrays as bodies in NumPy's own format, `application/x-npy`."""
+"""Arrays in NumPy's own format, `application/x-npy`: grids and predictions as they are sent, points as they come."""
 
 import io
 import tokenize
@@ -10,52 +10,65 @@ from numpy.lib import format as npy_format
 from models.datasets import FloatArray, bounded
 from models.limits import MAX_FEATURES
 from models.specs import InvalidInput
-from service.registry.registry import LoadedVersion
+from service.inference.grids import BoundaryGrid, HiddenSpaceGrid, LayerMaps
 
 MEDIA_TYPE = "application/x-npy"
 
 MAX_HEADER_BYTES = 1_000
-"""Longest header that is read: those of plain arrays take 128 bytes, and Python's parser reads it."""
+"""Longest header that is read, by Python's parser. The header of a plain array takes 128 bytes."""
 
 _READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
 
-def headers(version: LoadedVersion) -> dict[str, str]:
-    """What an array cannot say: which model and version answered."""
-    published = version.published
-    return {"Separatrix-Model": published.model, "Separatrix-Version": str(published.version)}
-
-
 def encode(array: npt.NDArray[np.generic]) -> bytes:
-    """The array, in C order, as a file of format 1.0."""
+    """The array as a file of format 1.0, in C order."""
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
 
 
-def decode_points(content: bytes, *, max_points: int) -> FloatArray:
-    """Points, float32 (N, D), from a file of floats of 4 or 8 bytes, in C or Fortran order.
+def encode_grid(boundary: BoundaryGrid) -> bytes:
+    """The values of a grid, (H, W), or of a curve, (W,): int64 for labels, else float32."""
+    values_HW = boundary.grid.values_HW
+    return encode(values_HW.astype(np.int64, copy=False) if boundary.response == "label" else values_HW)
 
-    The header is held against the length of the body before anything is made of it.
+
+def encode_layer(maps: LayerMaps) -> bytes:
+    """The activations of a layer of U units: float32 (U, H, W), for a curve (U, W)."""
+    return encode(maps.outputs.values_OHW)
+
+
+def encode_hidden_space(grid: HiddenSpaceGrid) -> bytes:
+    """The coordinates of each cell in the hidden space: float32 (H, W, 2), for a curve (W, 2)."""
+    return encode(grid.map.values_HW2)
+
+
+def decode_points(content: bytes, *, max_points: int) -> FloatArray:
+    """Points, float32 (N, D), from a file of float32 or float64 in C or Fortran order.
+
+    The header is checked against the length of the body before any array is allocated.
 
     Raises:
-        InvalidInput: it is no such file, or holds something other than N points, or a number that is out of bounds.
+        InvalidInput: the body is not such a file, the array is not (N, D), there are too many points, or a number is
+            out of bounds.
     """
     shape, fortran_order, dtype, start = _header(content)
     if dtype not in (np.dtype("<f4"), np.dtype("<f8"), np.dtype(">f4"), np.dtype(">f8")):
-        raise InvalidInput("body", "must be an array of floats of 4 or 8 bytes")
+        raise InvalidInput("body", "must be an array of float32 or float64")
     if len(shape) != 2 or not 1 <= shape[1] <= MAX_FEATURES:
-        raise InvalidInput("body", f"must be of shape (N, D), a point a row, with D from 1 to {MAX_FEATURES:,}")
+        raise InvalidInput(
+            "body", f"must have the shape (N, D), one point in each row, with D from 1 to {MAX_FEATURES:,}"
+        )
     if not 1 <= shape[0] <= max_points:
-        raise InvalidInput("points", f"at least one, and at most {max_points:,} points in one request")
+        raise InvalidInput("points", f"must be 1 to {max_points:,} points in one request")
     if len(content) - start != shape[0] * shape[1] * dtype.itemsize:
-        raise InvalidInput("body", "has not the length that its header says")
+        raise InvalidInput("body", "length does not match the shape and type in the .npy header")
     flat = np.frombuffer(content, dtype, offset=start)
     return bounded(flat.reshape(shape, order="F" if fortran_order else "C"))
 
 
 def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
-    """Shape, order, dtype and where the data begin."""
+    """The shape, whether in Fortran order, the dtype, and the offset of the data."""
     file = io.BytesIO(content)
     try:
         version = npy_format.read_magic(file)
@@ -76,7 +89,7 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]
         MemoryError,
         tokenize.TokenError,
     ) as error:
-        raise InvalidInput("body", "must be an .npy file, as numpy.save writes it") from error
+        raise InvalidInput("body", "must be an .npy file as written by numpy.save") from error
     if any(type(length) is not int or length < 0 for length in shape):
-        raise InvalidInput("body", "must be of shape (N, D), a point a row")
+        raise InvalidInput("body", "must have the shape (N, D), one point in each row")
     return shape, fortran_order, dtype, file.tell()

@@ -1,33 +1,35 @@
-"""Colours of classes, and of what lies between them, even to the eye.
+"""The palette: colours of classes, the scales between them, and their mixtures.
 
-They are mixed in Oklab, where equal distances look equal (Ottosson 2020, bottosson.github.io/posts/oklab).
+Colours are mixed in Oklab, where equal distances look equal (Ottosson 2020, bottosson.github.io/posts/oklab).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from models.datasets import DoubleArray
 
-Colours = npt.NDArray[np.uint8]
-"""sRGB, (C, 3)."""
+Palette = npt.NDArray[np.uint8]
+"""Colours in sRGB, (C, 3), or one, (3,)."""
 
 TUTORIAL = ((0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3))
-"""Red and blue, as the tutorial draws its two classes."""
+"""Red and blue, in which the tutorial draws its two classes."""
 
 GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
-"""Between the hues of classes that follow each other, in radians: no two of them ever come to lie close."""
+"""Between the hues of successive classes, in radians: it keeps any number of hues apart."""
 
 LIGHTNESS, CHROMA = 0.65, 0.12
 """Of further classes, in Oklab: about as light and as vivid as the tutorial's."""
 
 DARK = (0x5B, 0x2E, 0x8C)
-"""Where all classes are equally probable: the dark end of a scale of entropy, a violet."""
+"""The dark end of the scale of entropy, where all classes are equally probable: a violet."""
 
 OTHERS = (0x5E, 0x5E, 0x5E)
-"""A grey for all other classes together, on a scale of one class's logit."""
+"""All other classes together, on the scale of one class's logit: a grey."""
 
 PALE = 0.97
-"""Lightness of the middle of a scale, where neither side is likelier."""
+"""Lightness of the middle of a diverging scale, where neither side is more probable."""
 
 _CONE_OF_RGB = np.array(
     [
@@ -45,17 +47,21 @@ _LAB_OF_CONE = np.array(
 )
 
 
-def of_classes(count: int) -> Colours:
-    """A colour for each class: the tutorial's two, then hues of their own."""
+def class_palette(count: int) -> Palette:
+    """A colour for each class: the tutorial's two, then distinct hues."""
     hues_C = GOLDEN_ANGLE * np.arange(count)
     lab_C3 = np.column_stack([np.full(count, LIGHTNESS), CHROMA * np.cos(hues_C), CHROMA * np.sin(hues_C)])
-    colours_C3 = _rgb(lab_C3)
-    colours_C3[: len(TUTORIAL)] = TUTORIAL[:count]
-    return colours_C3
+    palette_C3 = _rgb(lab_C3)
+    palette_C3[: len(TUTORIAL)] = TUTORIAL[:count]
+    return palette_C3
 
 
-def scale(low: Colours | None, high: Colours, *, steps: int) -> Colours:
-    """Colours (steps, 3) from `low` over a pale grey to `high`, or from the grey on without a `low`; (3,) each."""
+def opaque_scale(low: Palette | None, high: Palette, *, steps: int) -> Palette:
+    """A diverging scale from `low` over a pale grey to `high`, or without `low` a sequential one from the grey.
+
+    Returns:
+        The scale's colours, (steps, 3).
+    """
     grey = np.array([PALE, 0.0, 0.0])
     knots = [grey, _lab(high)] if low is None else [_lab(low), grey, _lab(high)]
     places = np.linspace(0, len(knots) - 1, steps)
@@ -63,10 +69,12 @@ def scale(low: Colours | None, high: Colours, *, steps: int) -> Colours:
     return _rgb(np.column_stack(columns))
 
 
-def veil(low: Colours | None, high: Colours, *, steps: int) -> tuple[Colours, DoubleArray]:
-    """`scale` for what lies under it to show through: the end's colour alone, and opacities (steps,) from 0 to 1.
+def transparent_scale(low: Palette | None, high: Palette, *, steps: int) -> tuple[Palette, DoubleArray]:
+    """`opaque_scale` with transparency in place of the grey, so that what is below the picture shows through.
 
-    They are 0 where the scale has its grey and rise evenly to 1 at its ends.
+    Returns:
+        The scale's colours, (steps, 3), each equal to that of its end; and their opacities, (steps,), which rise evenly
+        from 0 in place of the grey to 1 at the ends.
     """
     if low is None:
         return np.tile(high, (steps, 1)), np.linspace(0, 1, steps)
@@ -74,19 +82,26 @@ def veil(low: Colours | None, high: Colours, *, steps: int) -> tuple[Colours, Do
     return np.where(places[:, None] < 0, low, high), np.abs(places)
 
 
-def hexadecimal(colours: Colours) -> list[str]:
-    """`#rrggbb` for each."""
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in colours.tolist()]
+def mixture(palette_C3: Palette, shares: Sequence[float]) -> Palette:
+    """One colour, (3,), from several in shares that sum to 1."""
+    lab_3 = sum((share * _lab(one_3) for share, one_3 in zip(shares, palette_C3, strict=True)), start=np.zeros(3))
+    mixed: Palette = _rgb(lab_3[None])[0]
+    return mixed
 
 
-def _lab(colour: Colours) -> DoubleArray:
+def hex_codes(palette_C3: Palette) -> list[str]:
+    """`#rrggbb` for each colour."""
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in palette_C3.tolist()]
+
+
+def _lab(colour: Palette) -> DoubleArray:
     value = colour / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     lab: DoubleArray = _LAB_OF_CONE @ np.cbrt(_CONE_OF_RGB @ linear)
     return lab
 
 
-def _rgb(lab_C3: DoubleArray) -> Colours:
+def _rgb(lab_C3: DoubleArray) -> Palette:
     cone_C3 = (lab_C3 @ np.linalg.inv(_LAB_OF_CONE).T) ** 3
     linear = np.clip(cone_C3 @ np.linalg.inv(_CONE_OF_RGB).T, 0, 1)
     value = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

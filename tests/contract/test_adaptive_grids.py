@@ -1,4 +1,4 @@
-"""Grids of labels that are mostly proven, and grids that are kept."""
+"""Grids of labels that are mostly certified, and grids in the response cache."""
 
 import io
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.api.grids.formats import FORMATS
 from tests.contract.problems import assert_problem
 from tests.serving import running, train
 
@@ -17,7 +18,7 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
-def test_proven_labels_are_those_that_are_computed_at_every_cell(client: httpx.Client, model: str) -> None:
+def test_adaptive_labels_equal_the_labels_computed_at_every_cell(client: httpx.Client, model: str) -> None:
     computed = grid(client, model=model, response="label", resolution="1000x900")
     proven = grid(client, model=model, adaptive=True, resolution="1000x900")
     as_computed, as_proven = computed.json(), proven.json()
@@ -29,13 +30,15 @@ def test_proven_labels_are_those_that_are_computed_at_every_cell(client: httpx.C
     np.testing.assert_array_equal(array, as_computed["values"])
 
 
-def test_a_picture_of_67_million_cells_takes_the_computing_of_few(client: httpx.Client) -> None:
+def test_a_picture_of_67_million_cells_needs_few_evaluations(client: httpx.Client) -> None:
     small, large = (grid(client, adaptive=True, resolution=n, format="png") for n in (1_024, 8_192))
     assert large.status_code == 200
     pixels = np.asarray(Image.open(io.BytesIO(large.content)))
     assert pixels.shape == (8_192, 8_192)
     evaluated = [int(answer.headers["separatrix-evaluated"]) for answer in (small, large)]
-    assert evaluated[1] < 10 * evaluated[0], "as the length of the boundary, 8 times, not as the area, 64 times"
+    assert evaluated[1] < 10 * evaluated[0], (
+        "grows with the length of the boundary, 8 times, not with the area, 64 times"
+    )
     corners = np.array(grid(client, response="label", resolution=2).json()["values"])
     np.testing.assert_array_equal(pixels[[-1, 0]][:, [0, -1]], corners)
 
@@ -59,18 +62,15 @@ def test_a_picture_of_67_million_cells_takes_the_computing_of_few(client: httpx.
         ({"adaptive": True, "format": "png", "resolution": "1"}, "resolution"),
     ],
 )
-def test_what_cannot_be_proven_is_told_which_parameter_and_why(
+def test_an_invalid_adaptive_grid_is_refused_with_the_parameter_at_fault(
     client: httpx.Client, query: dict[str, Any], field: str
 ) -> None:
     assert_problem(grid(client, **query), 422, "invalid-input", field=field)
 
 
-FORMATS = ("json", "npy", "png", "geojson")
-
-
-def test_a_grid_that_was_asked_for_before_is_the_same_again(client: httpx.Client) -> None:
+def test_a_cached_grid_is_sent_again_unchanged(client: httpx.Client) -> None:
     for form in FORMATS:
-        first, second = (grid(client, format=form, x_min=-2.5) for _ in range(2))
+        first, second = (grid(client, format=form.name, x_min=-2.5) for _ in range(2))
         assert second.status_code == 200
         assert second.content == first.content
         kept, made = (dict(answer.headers) for answer in (second, first))
@@ -83,16 +83,16 @@ def test_a_grid_that_was_asked_for_before_is_the_same_again(client: httpx.Client
         assert client.get(first.url, headers={"If-None-Match": '"other"'}).content == first.content
 
 
-def test_the_format_that_is_accepted_is_not_another_that_is_kept(client: httpx.Client) -> None:
+def test_a_cached_grid_in_another_format_is_not_sent(client: httpx.Client) -> None:
     query = {"model": "plane", "resolution": "20", "x_min": -2.25}
-    types = ["application/json", "application/x-npy", "image/png", "application/geo+json"]
+    types = [one.media_type for one in FORMATS]
     for _ in range(2):
         for media_type in types:
             answer = client.get("/boundary-grid", params=query, headers={"Accept": media_type})
-            assert answer.headers["content-type"] == media_type
+            assert answer.headers["content-type"].partition(";")[0] == media_type
 
 
-def test_accept_in_several_lines_is_one_list_and_keeps_nothing_for_others(client: httpx.Client) -> None:
+def test_accept_in_several_lines_is_one_list_and_a_cache_key_of_its_own(client: httpx.Client) -> None:
     query = {"model": "plane", "resolution": "20", "x_min": -2.125}
     png, json = ("Accept", "image/png;q=0.9"), ("Accept", "application/json;q=0.5")
     for lines in ([png, json], [json, png]):
@@ -106,7 +106,7 @@ def test_accept_in_several_lines_is_one_list_and_keeps_nothing_for_others(client
         assert client.get("/boundary-grid", params=query, headers=[json, *known]).status_code == 304
 
 
-def test_the_latests_grid_is_the_new_versions_as_soon_as_there_is_one(client: httpx.Client) -> None:
+def test_the_grid_of_the_latest_version_changes_as_soon_as_there_is_a_new_one(client: httpx.Client) -> None:
     train(client, "moving")
     first = grid(client, model="moving")
     tag = {"If-None-Match": first.headers["etag"]}
@@ -120,11 +120,11 @@ def test_the_latests_grid_is_the_new_versions_as_soon_as_there_is_one(client: ht
     assert grid(client, model="moving", version=1).json()["version"] == 1
 
 
-def test_a_tag_alone_is_enough_to_be_told_that_nothing_has_changed(tmp_path: Any) -> None:
+def test_a_tag_alone_is_enough_for_a_304_from_a_service_that_has_not_computed_the_grid(tmp_path: Any) -> None:
     with running(tmp_path) as client:
         train(client, "plane")
         first = grid(client)
-    with running(tmp_path) as client:  # which has made no grid yet
+    with running(tmp_path) as client:  # this service has not computed any grid
         tag = {"If-None-Match": first.headers["etag"]}
         path = str(first.url.raw_path, "ascii")
         for _ in range(2):
@@ -132,7 +132,7 @@ def test_a_tag_alone_is_enough_to_be_told_that_nothing_has_changed(tmp_path: Any
         assert client.get(path).content == first.content
 
 
-def test_a_service_may_be_told_to_keep_nothing(tmp_path: Any) -> None:
+def test_a_service_without_a_response_cache_sends_the_same_grid(tmp_path: Any) -> None:
     with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "plane")
         assert grid(client).content == grid(client).content

@@ -12,7 +12,7 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
     return client.get("/boundary-grid", params={"model": "plane", "resolution": "12x8"} | query)
 
 
-def test_a_grid_has_its_axes_its_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
+def test_a_grid_has_axes_a_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
     assert set(body) == {
         *("model", "version", "axes", "at", "x", "y", "shape"),
@@ -27,7 +27,7 @@ def test_a_grid_has_its_axes_its_shape_and_a_value_for_every_cell(client: httpx.
     assert np.array(body["values"]).shape == (8, 12)
 
 
-def test_each_value_is_what_predict_says_of_that_point_with_row_0_at_y_min(client: httpx.Client) -> None:
+def test_each_value_equals_the_prediction_at_its_cell_and_row_0_is_at_y_min(client: httpx.Client) -> None:
     body = grid(client).json()
     points = [[x, y] for y in body["y"] for x in body["x"]]
     predicted = client.post("/predict", json={"model": "plane", "points": points}).json()
@@ -39,14 +39,14 @@ def test_each_value_is_what_predict_says_of_that_point_with_row_0_at_y_min(clien
     assert [labels["classes"][k] for row in labels["values"] for k in row] == predicted["labels"]
 
 
-def test_the_probability_is_that_of_the_class_asked_for(client: httpx.Client) -> None:
+def test_the_probability_is_that_of_the_requested_class(client: httpx.Client) -> None:
     red, blue = (np.array(grid(client, **{"class": name}).json()["values"]) for name in ("red", "blue"))
     np.testing.assert_allclose(red + blue, 1.0, atol=1e-6)
     logit = np.array(grid(client, response="logit").json()["values"])
     np.testing.assert_allclose(1 / (1 + np.exp(-logit)), blue, atol=1e-6)
 
 
-def test_the_window_is_by_default_that_of_the_training_data_and_one_around_it(client: httpx.Client) -> None:
+def test_the_default_window_is_the_range_of_the_training_data_and_1_around_it(client: httpx.Client) -> None:
     body = grid(client).json()
     points = np.array(client.get("/datasets/flower/points").json()["points"])
     np.testing.assert_allclose([body["x"][0], body["y"][0]], points.min(axis=0) - 1, rtol=1e-6)
@@ -56,16 +56,16 @@ def test_the_window_is_by_default_that_of_the_training_data_and_one_around_it(cl
     assert half["x"][-1] == body["x"][-1]
 
 
-def test_a_resolution_of_one_number_is_square_and_200_by_default(client: httpx.Client) -> None:
+def test_a_resolution_of_one_number_makes_a_square_grid_and_the_default_is_200(client: httpx.Client) -> None:
     assert grid(client, resolution="5").json()["shape"] == [5, 5]
     assert client.get("/boundary-grid", params={"model": "plane"}).json()["shape"] == [200, 200]
 
 
-def test_a_million_cells_are_answered(client: httpx.Client) -> None:
+def test_a_grid_may_have_a_million_cells(client: httpx.Client) -> None:
     assert grid(client, resolution="1024", response="label").json()["shape"] == [1024, 1024]
 
 
-def test_of_three_classes_the_labels_are_the_default_and_a_probability_needs_a_class(client: httpx.Client) -> None:
+def test_with_three_classes_labels_are_the_default_and_a_probability_needs_a_class(client: httpx.Client) -> None:
     body = grid(client, model="trio").json()
     assert body["response"] == "label"
     assert {k for row in body["values"] for k in row} == {0, 1, 2}
@@ -160,13 +160,13 @@ def test_of_three_classes_the_labels_are_the_default_and_a_probability_needs_a_c
         ({"zoom": 2}, "zoom"),
     ],
 )
-def test_a_grid_that_cannot_be_made_is_told_which_parameter_and_why(
+def test_an_invalid_grid_is_refused_with_the_parameter_at_fault(
     client: httpx.Client, query: dict[str, Any], field: str
 ) -> None:
     assert_problem(grid(client, **query), 422, "invalid-input", field=field)
 
 
-def test_a_model_of_huge_points_has_a_grid_by_default(client: httpx.Client) -> None:
+def test_a_model_of_huge_points_has_a_default_window(client: httpx.Client) -> None:
     data = {"points": [[1e30, 5e17], [-1e30, 5e17]], "labels": [0, 1]}
     train(client, "huge", data=data, network={"kind": "logistic"}, training={"epochs": 1, "learning_rate": 1e-30})
     body = grid(client, model="huge").json()
@@ -175,7 +175,7 @@ def test_a_model_of_huge_points_has_a_grid_by_default(client: httpx.Client) -> N
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
-def test_entropy_is_that_of_the_probabilities_in_bits(client: httpx.Client, model: str) -> None:
+def test_entropy_is_computed_from_the_probabilities_in_bits(client: httpx.Client, model: str) -> None:
     body = grid(client, model=model, response="entropy").json()
     assert body["class"] is None
     points = [[x, y] for y in body["y"] for x in body["x"]]

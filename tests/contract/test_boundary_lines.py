@@ -1,4 +1,4 @@
-"""Decision boundaries as GeoJSON, held against what the service predicts of their vertices."""
+"""Boundary lines as GeoJSON, compared with the predictions at their vertices."""
 
 import io
 from typing import Any
@@ -39,7 +39,7 @@ def predicted(client: httpx.Client, model: str, points: np.ndarray) -> np.ndarra
     return np.array(answer["probabilities"])
 
 
-def test_on_the_line_of_a_logistic_model_it_is_one_straight_line_where_w_x_plus_b_is_0(client: httpx.Client) -> None:
+def test_the_boundary_of_a_logistic_model_is_the_straight_line_where_w_x_plus_b_is_0(client: httpx.Client) -> None:
     train(client, "one-line", network={"kind": "logistic"}, training={"epochs": 100, "learning_rate": 0.1})
     state = torch.load(io.BytesIO(client.get("/models/one-line/versions/1/checkpoint").content), weights_only=True)
     w, b = state["w"].numpy().ravel(), float(state["b"])
@@ -58,7 +58,7 @@ def test_on_the_line_of_a_logistic_model_it_is_one_straight_line_where_w_x_plus_
 
 
 @pytest.mark.parametrize("class_name", [None, "red"])
-def test_the_probability_at_each_vertex_is_the_level_the_closer_the_finer_the_grid(
+def test_the_probability_at_each_vertex_approaches_the_level_as_the_grid_gets_finer(
     client: httpx.Client, class_name: str | None
 ) -> None:
     levels = [0.1, 0.5, 0.93]
@@ -79,7 +79,7 @@ def test_the_probability_at_each_vertex_is_the_level_the_closer_the_finer_the_gr
     assert worst[2] < 1e-3
 
 
-def test_a_ring_is_closed(client: httpx.Client) -> None:
+def test_a_ring_is_a_closed_line(client: httpx.Client) -> None:
     data = {"dataset": "circles", "n": 300}
     training = {"epochs": 3_000, "learning_rate": 0.5}
     train(client, "ring", data=data, network={"hidden": [8]}, training=training)
@@ -90,7 +90,7 @@ def test_a_ring_is_closed(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("model", ["trio", "five"])
-def test_on_a_line_between_two_of_several_classes_these_are_equally_probable_and_no_other_is_more(
+def test_on_a_line_between_two_classes_both_are_equally_probable_and_no_third_is_more_probable(
     client: httpx.Client, model: str
 ) -> None:
     train(client, "five", data={"dataset": "gaussians", "classes": 5, "n": 200}, training={"epochs": 300})
@@ -107,7 +107,7 @@ def test_on_a_line_between_two_of_several_classes_these_are_equally_probable_and
         assert (prob_VK.max(axis=1) - np.maximum(prob_VK[:, i], prob_VK[:, j])).max() < 2e-3
 
 
-def test_the_lines_of_three_clouds_meet_in_one_point(client: httpx.Client) -> None:
+def test_the_lines_between_three_clouds_meet_in_one_point(client: httpx.Client) -> None:
     body = lines(client, model="trio", resolution=300)
     assert sorted(feature["properties"]["classes"] for feature in body["features"]) == [[0, 1], [0, 2], [1, 2]]
     ends = np.array([[vertices(feature)[0], vertices(feature)[-1]] for feature in body["features"]])
@@ -115,7 +115,7 @@ def test_the_lines_of_three_clouds_meet_in_one_point(client: httpx.Client) -> No
     assert np.ptp(inner, axis=0).max() < 0.01
 
 
-def test_levels_of_one_of_several_classes_are_lines_of_its_probability(client: httpx.Client) -> None:
+def test_levels_of_one_of_three_classes_are_lines_of_its_probability(client: httpx.Client) -> None:
     body = lines(client, model="trio", resolution=300, levels="0.2,0.8", **{"class": "1"})
     assert body["class"] == 1
     assert len(body["features"]) >= 2
@@ -125,14 +125,14 @@ def test_levels_of_one_of_several_classes_are_lines_of_its_probability(client: h
         np.testing.assert_allclose(prob_V, feature["properties"]["level"], atol=2e-3)
 
 
-def test_where_one_class_is_everywhere_there_is_no_line(client: httpx.Client) -> None:
+def test_a_window_of_a_single_class_has_no_lines(client: httpx.Client) -> None:
     window = {"x_min": 3.5, "x_max": 3.6, "y_min": 0.5, "y_max": 0.6}
     for model in ("trio", "plane"):
         labels = client.get("/boundary-grid", params={"model": model, "response": "label"} | window).json()["values"]
         assert (len(np.unique(labels)) == 1) == (lines(client, model=model, **window)["features"] == [])
 
 
-def test_lines_are_had_by_accept_too_and_have_a_tag(client: httpx.Client) -> None:
+def test_the_accept_header_selects_lines_and_their_tag_is_recognised(client: httpx.Client) -> None:
     answer = client.get("/boundary-grid", params={"model": "plane"}, headers={"Accept": GEOJSON})
     assert answer.headers["content-type"] == GEOJSON
     assert answer.json() == lines(client)

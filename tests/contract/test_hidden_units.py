@@ -1,4 +1,4 @@
-"""What hidden units see, and how a layer bends the plane, held against the network as torch runs it."""
+"""Activations of hidden units and hidden spaces, compared with the network as torch evaluates it."""
 
 import io
 from typing import Any
@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from service.render.palette import scale
+from service.render.palette import opaque_scale
 from tests.contract.problems import assert_problem
 from tests.serving import train
 
 
 @pytest.fixture(scope="module")
 def deep(client: httpx.Client) -> httpx.Client:
-    """With `deep`, 2-7-3-1-3; `branched`, a branch beside two hidden layers; and `straight`, which has none."""
+    """The client, with `deep`, 2-7-3-1-3; `branched`, with a skip connection; `straight`, without hidden layers."""
     data = {"dataset": "gaussians", "classes": 3, "n": 90}
     train(client, "deep", data=data, network={"hidden": [7, 3, 1]}, training={"epochs": 100, "learning_rate": 0.2})
     train(client, "branched", network={"kind": "residual", "hidden": [5, 4]}, training={"epochs": 50})
@@ -36,7 +36,7 @@ def loaded(answer: httpx.Response) -> np.ndarray:
 
 
 def activations(client: httpx.Client, model: str, layer: int, body: dict[str, Any]) -> np.ndarray:
-    """(U, H, W) in float64, from the checkpoint as torch loads it. All layers up to the one asked for have tanh."""
+    """(U, H, W) in float64, computed by torch from the checkpoint. All layers up to this one have tanh."""
     content = client.get(f"/models/{model}/versions/1/checkpoint").content
     state = {key: value.double() for key, value in torch.load(io.BytesIO(content), weights_only=True).items()}
     prefix = "layer2." if model == "branched" else ""
@@ -50,7 +50,7 @@ def activations(client: httpx.Client, model: str, layer: int, body: dict[str, An
 @pytest.mark.parametrize(
     ("model", "layer", "units"), [("deep", 0, 7), ("deep", 1, 3), ("deep", 2, 1), ("branched", 1, 4)]
 )
-def test_a_unit_and_its_layer_have_the_activations_that_torch_has(
+def test_a_unit_and_its_layer_have_the_activations_that_torch_computes(
     deep: httpx.Client, model: str, layer: int, units: int
 ) -> None:
     body = get(deep, model=model).json()
@@ -67,14 +67,14 @@ def test_a_unit_and_its_layer_have_the_activations_that_torch_has(
     np.testing.assert_array_equal(as_array, np.array(one["values"], np.float32))
 
 
-def test_a_large_grid_of_a_layer_comes_from_the_kernel_and_has_the_same_values(deep: httpx.Client) -> None:
+def test_a_large_grid_of_a_layer_is_computed_by_the_kernel_with_the_same_values(deep: httpx.Client) -> None:
     maps_UHW = loaded(get(deep, layer=0, resolution="700", x_min=-3, x_max=3, y_min=-3, y_max=3))
     few = get(deep, layer=0, resolution="3", x_min=-3, x_max=3, y_min=-3, y_max=3)
     np.testing.assert_allclose(maps_UHW[:, ::699, ::699], loaded(few)[:, ::2, ::2], atol=1e-6)
 
 
 @pytest.mark.parametrize("transparent", ["false", "true"])
-def test_a_layers_picture_is_a_sheet_of_its_units(deep: httpx.Client, transparent: str) -> None:
+def test_the_picture_of_a_layer_is_a_contact_sheet_of_its_units(deep: httpx.Client, transparent: str) -> None:
     maps_UHW = loaded(get(deep, layer=0))
     answer = get(deep, layer=0, format="png", transparent=transparent)
     low, high = map(float, answer.headers["separatrix-range"].split(","))
@@ -83,7 +83,7 @@ def test_a_layers_picture_is_a_sheet_of_its_units(deep: httpx.Client, transparen
         assert image.size == (3 * 30 + 2 * 2, 3 * 20 + 2 * 2)
         rgba_HW4 = np.asarray(image.convert("RGBA")).astype(int)
     red, blue = (np.array(list(bytes.fromhex(c)), np.uint8) for c in ("c8372d", "2f6fb3"))
-    shades = scale(red, blue, steps=128).astype(int)
+    shades = opaque_scale(red, blue, steps=128).astype(int)
     covered = np.zeros(rgba_HW4.shape[:2], bool)
     for unit in range(7):
         rows = slice(unit // 3 * 22, unit // 3 * 22 + 20)
@@ -99,7 +99,7 @@ def test_a_layers_picture_is_a_sheet_of_its_units(deep: httpx.Client, transparen
     assert (rgba_HW4[~covered] == between).all()
 
 
-def test_a_layer_is_no_json(deep: httpx.Client) -> None:
+def test_a_layer_is_not_available_as_json(deep: httpx.Client) -> None:
     query = {"model": "deep", "layer": 0}
     refused = deep.get("/boundary-grid", params=query, headers={"Accept": "application/json"})
     assert_problem(refused, 406, "not-acceptable")
@@ -125,7 +125,7 @@ def test_a_layer_is_no_json(deep: httpx.Client) -> None:
     ],
     ids=str,
 )
-def test_layers_and_units_that_are_not_there_are_refused_with_those_that_are(
+def test_a_layer_or_unit_that_does_not_exist_is_refused_with_those_that_do(
     deep: httpx.Client, query: dict[str, Any], field: str, said: str
 ) -> None:
     answer = deep.get("/boundary-grid", params={"model": "deep"} | query)
@@ -133,7 +133,7 @@ def test_layers_and_units_that_are_not_there_are_refused_with_those_that_are(
     assert said in answer.json()["detail"]
 
 
-def test_more_values_than_one_answer_may_have_are_refused(deep: httpx.Client) -> None:
+def test_more_values_than_a_response_may_have_are_refused(deep: httpx.Client) -> None:
     train(deep, "wide", network={"hidden": [300]}, training={"epochs": 1})
     for query in ({"layer": 0}, {"warp": 0}):
         answer = deep.get("/boundary-grid", params={"model": "wide", "resolution": "300"} | query)
@@ -141,7 +141,7 @@ def test_more_values_than_one_answer_may_have_are_refused(deep: httpx.Client) ->
         assert get(deep, model="wide", **query).status_code == 200
 
 
-def test_a_warp_into_the_first_coordinates_is_where_the_first_two_units_take_the_cells(deep: httpx.Client) -> None:
+def test_first_coordinates_are_the_activations_of_the_first_two_units(deep: httpx.Client) -> None:
     maps_UHW = loaded(get(deep, layer=1))
     body = get(deep, warp=1, coordinates="first").json()
     assert (body["shape"], body["warp"], body["coordinates"]) == ([20, 30, 2], 1, "first")
@@ -152,7 +152,7 @@ def test_a_warp_into_the_first_coordinates_is_where_the_first_two_units_take_the
 
 
 @pytest.mark.parametrize(("model", "layer"), [("deep", 0), ("deep", 1), ("branched", 0)])
-def test_principal_coordinates_are_those_of_a_singular_value_decomposition(
+def test_principal_coordinates_equal_those_of_a_singular_value_decomposition(
     deep: httpx.Client, model: str, layer: int
 ) -> None:
     activation_NU = loaded(get(deep, model=model, layer=layer)).reshape(-1, 600).T.astype(np.float64)

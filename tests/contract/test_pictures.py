@@ -1,4 +1,4 @@
-"""Grids as PNG, decoded by another library and held against the JSON of the same grid."""
+"""Grids as PNG, decoded by Pillow and compared with the JSON of the same grid."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.render.palette import scale
+from service.render.palette import opaque_scale
 from tests.contract.problems import assert_problem
 from tests.serving import running, train
 
@@ -30,9 +30,7 @@ def colours(body: dict[str, Any]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
-def test_a_picture_of_labels_has_the_colour_of_each_class_where_the_json_has_the_class(
-    client: httpx.Client, model: str
-) -> None:
+def test_a_picture_of_labels_shows_each_cell_in_the_colour_of_its_class(client: httpx.Client, model: str) -> None:
     params = {"model": model, "response": "label"}
     body = client.get("/boundary-grid", params=SIZE | params).json()
     upside_up = colours(body)[np.array(body["values"])][::-1]
@@ -40,32 +38,32 @@ def test_a_picture_of_labels_has_the_colour_of_each_class_where_the_json_has_the
     assert len(np.unique(upside_up.reshape(-1, 3), axis=0)) > 1
 
 
-def test_a_picture_of_probabilities_goes_from_the_others_colour_over_pale_grey_to_the_classs_own(
+def test_the_scale_of_a_probability_runs_from_the_other_class_over_a_pale_grey_to_its_own(
     client: httpx.Client,
 ) -> None:
     body = client.get("/boundary-grid", params=SIZE | {"model": "plane"}).json()
     rgb_HW3 = picture(client, model="plane")[::-1].astype(int)
     values_HW = np.array(body["values"])
     red, blue = colours(body).astype(np.uint8)
-    expected = scale(red, blue, steps=128)[np.round(values_HW * 127).astype(int)]
-    assert np.abs(rgb_HW3 - expected).max() <= 4, "to the step that rounding may shift"
+    expected = opaque_scale(red, blue, steps=128)[np.round(values_HW * 127).astype(int)]
+    assert np.abs(rgb_HW3 - expected).max() <= 4, "at most one step of the scale, by rounding"
     unsure = np.abs(values_HW - 0.5) < 0.02
     assert unsure.any()
     assert rgb_HW3[unsure].min() > 215
 
 
-def test_a_picture_of_one_of_many_classes_pales_where_it_is_not(client: httpx.Client) -> None:
+def test_the_scale_of_one_of_three_classes_starts_at_the_pale_grey(client: httpx.Client) -> None:
     params = {"model": "trio", "response": "probability", "class": "1"}
     body = client.get("/boundary-grid", params=SIZE | params).json()
     rgb_HW3 = picture(client, **params)[::-1].astype(int)
     values_HW = np.array(body["values"])
     k = [str(label) for label in body["classes"]].index("1")
-    expected = scale(None, colours(body)[k].astype(np.uint8), steps=128)[np.round(values_HW * 127).astype(int)]
+    expected = opaque_scale(None, colours(body)[k].astype(np.uint8), steps=128)[np.round(values_HW * 127).astype(int)]
     assert np.abs(rgb_HW3 - expected).max() <= 4
     assert values_HW.max() - values_HW.min() > 0.5
 
 
-def test_browsers_that_ask_for_an_image_get_one(client: httpx.Client) -> None:
+def test_a_browser_that_asks_for_an_image_gets_png(client: httpx.Client) -> None:
     accept = {"Accept": "image/avif,image/webp,image/apng,image/*,*/*;q=0.8"}
     answer = client.get("/boundary-grid", params=SIZE | {"model": "plane"}, headers=accept)
     assert answer.headers["content-type"] == "image/png"
@@ -90,23 +88,23 @@ def range_of(client: httpx.Client, **params: Any) -> tuple[float, float]:
     ],
     ids=str,
 )
-def test_logits_and_units_are_shown_on_a_scale_even_about_0_whose_range_is_stated(
+def test_logits_and_units_have_a_scale_symmetric_about_0_whose_range_is_in_a_header(
     client: httpx.Client, params: dict[str, str], ends: tuple[str, str]
 ) -> None:
     values_HW = np.array(client.get("/boundary-grid", params=SIZE | params).json()["values"])
     low, high = range_of(client, **params)
     assert high == -low == pytest.approx(np.abs(values_HW).max(), rel=1e-6)
     red, blue = colours({"colours": ends}).astype(np.uint8)
-    expected = scale(red, blue, steps=128)[np.round((values_HW - low) / (high - low) * 127).astype(int)]
+    expected = opaque_scale(red, blue, steps=128)[np.round((values_HW - low) / (high - low) * 127).astype(int)]
     assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
 
 
-def test_a_picture_of_entropy_darkens_towards_the_greatest_that_there_can_be(client: httpx.Client) -> None:
+def test_the_scale_of_entropy_runs_to_its_greatest_possible_value(client: httpx.Client) -> None:
     params = {"model": "trio", "response": "entropy"}
     assert range_of(client, **params) == (0.0, np.log2(3))
     values_HW = np.array(client.get("/boundary-grid", params=SIZE | params).json()["values"])
     violet = colours({"colours": ["#5b2e8c"]})[0].astype(np.uint8)
-    expected = scale(None, violet, steps=128)[np.round(values_HW / np.log2(3) * 127).astype(int)]
+    expected = opaque_scale(None, violet, steps=128)[np.round(values_HW / np.log2(3) * 127).astype(int)]
     assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
 
 
@@ -119,7 +117,7 @@ def with_opacity(client: httpx.Client, **params: Any) -> np.ndarray:
         return np.asarray(image.convert("RGBA"))[::-1].astype(int)
 
 
-def test_a_transparent_picture_is_as_opaque_as_the_model_is_sure(client: httpx.Client) -> None:
+def test_a_transparent_picture_is_as_opaque_as_the_model_is_certain(client: httpx.Client) -> None:
     body = client.get("/boundary-grid", params=SIZE | {"model": "plane"}).json()
     values_HW, (red, blue) = np.array(body["values"]), colours(body)
     rgba_HW4 = with_opacity(client, model="plane")
@@ -157,7 +155,7 @@ def figure(client: httpx.Client, **params: Any) -> np.ndarray:
     ],
     ids=str,
 )
-def test_training_points_are_discs_in_their_classs_colour_with_a_light_edge(
+def test_training_points_are_discs_in_the_colours_of_their_classes_with_a_white_edge(
     client: httpx.Client, model: str, params: dict[str, str], data: str
 ) -> None:
     window = {"model": model, "x_min": -2, "x_max": 3, "y_min": -2.5, "y_max": 2}
@@ -176,14 +174,14 @@ def test_training_points_are_discs_in_their_classs_colour_with_a_light_edge(
     for (column, row), label in zip(place_N2[inside], label_N[inside], strict=True):
         near_HW[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4] = True
         own += tuple(shown[row, column]) == tuple(colours(body)[label])
-    assert own >= 0.8 * inside.sum(), "some lie under others"
+    assert own >= 0.8 * inside.sum(), "some are covered by others"
     np.testing.assert_array_equal(shown[~near_HW], plain[~near_HW])
     changed = shown[(shown != plain).any(axis=-1)]
     assert {tuple(rgb) for rgb in changed.tolist()} <= {EDGE, *map(tuple, colours(body).tolist())}
     assert EDGE in {tuple(rgb) for rgb in changed.tolist()}
 
 
-def test_a_picture_whose_points_cannot_be_read_back_says_so(tmp_path: Path) -> None:
+def test_a_picture_whose_training_points_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "own", data={"points": [[0, 0], [1, 1], [2, 0]], "labels": [0, 1, 1]})
         query = {"model": "own", "points": "true"} | FIGURE
@@ -196,7 +194,7 @@ def test_a_picture_whose_points_cannot_be_read_back_says_so(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
 @pytest.mark.parametrize("params", [{}, {"response": "label"}, {"response": "entropy"}, {"unit": "0.1"}], ids=str)
-def test_the_boundary_is_a_line_exactly_where_neighbouring_labels_differ(
+def test_the_boundary_line_runs_exactly_where_neighbouring_labels_differ(
     client: httpx.Client, model: str, params: dict[str, str]
 ) -> None:
     body = client.get("/boundary-grid", params={"model": model, "resolution": "240x160", "response": "label"}).json()
@@ -211,7 +209,7 @@ def test_the_boundary_is_a_line_exactly_where_neighbouring_labels_differ(
 
 
 def widened(mask_HW: np.ndarray) -> np.ndarray:
-    """With all pixels beside its own."""
+    """The mask, extended by one pixel in every direction."""
     padded = np.pad(mask_HW, 1)
     height, width = mask_HW.shape
     return np.any([padded[i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=0)

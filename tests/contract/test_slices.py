@@ -1,4 +1,4 @@
-"""Grids of models of more features than two, and of one: planes and lines through the space of the points."""
+"""Grids of models with more than two features, or with one: planes and curves through the space of the points."""
 
 import io
 from typing import Any
@@ -18,7 +18,7 @@ LABELS = (POINTS @ [1.0, -1.0, 0.5, 2.0] > 0).astype(int) + (POINTS[:, 1] > 1)
 
 @pytest.fixture(scope="module")
 def space(client: httpx.Client) -> httpx.Client:
-    """With `space`, of four features and three classes, and `beside`, of two classes, with a branch."""
+    """The client, with `space` of four features and three classes, and `beside` of two, with a skip connection."""
     data = {"points": POINTS.tolist(), "labels": LABELS.tolist()}
     train(client, "space", data=data, network={"hidden": [6, 5]}, training={"epochs": 200, "learning_rate": 0.3})
     data = {"points": POINTS.tolist(), "labels": (LABELS > 0).astype(int).tolist()}
@@ -36,7 +36,7 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 @pytest.mark.parametrize("model", ["space", "beside"])
 @pytest.mark.parametrize(("axes", "at"), [((0, 1), (1.5, -2.0)), ((3, 1), (0.25, 1e3)), ((2, 0), (-0.0, 0.1))])
 @pytest.mark.parametrize("response", ["probability", "label", "logit", "entropy"])
-def test_a_plane_through_more_features_has_what_predict_says_of_its_points(
+def test_a_plane_through_four_features_has_the_predictions_of_its_points(
     space: httpx.Client, model: str, axes: tuple[int, int], at: tuple[float, float], response: str
 ) -> None:
     query = {"model": model, "axes": ",".join(map(str, axes)), "at": ",".join(map(str, at)), "response": response}
@@ -64,7 +64,7 @@ def predicted(client: httpx.Client, model: str, points: np.ndarray) -> np.ndarra
     return np.array(answer.json()["probabilities"])
 
 
-def test_by_default_it_is_the_plane_of_the_first_two_features_through_the_medians_of_the_others(
+def test_the_default_plane_is_that_of_the_first_two_features_through_the_medians_of_the_others(
     space: httpx.Client,
 ) -> None:
     answer = grid(space)
@@ -73,7 +73,7 @@ def test_by_default_it_is_the_plane_of_the_first_two_features_through_the_median
     assert body["axes"] == "0,1"
     np.testing.assert_allclose([float(value) for value in body["at"].split(",")], median_2, rtol=1e-6)
     np.testing.assert_allclose([body["x"][0], body["y"][-1]], [POINTS[:, 0].min() - 1, POINTS[:, 1].max() + 1])
-    assert grid(space, axes=body["axes"], at=body["at"]).json() == body, "it is said as the query takes it"
+    assert grid(space, axes=body["axes"], at=body["at"]).json() == body, "the JSON says it as the query takes it"
     other = grid(space, axes="3,2").json()
     np.testing.assert_allclose([other["x"][0], other["y"][-1]], [POINTS[:, 3].min() - 1, POINTS[:, 2].max() + 1])
     card = space.get("/models/space/versions/1").json()["card"]
@@ -81,7 +81,7 @@ def test_by_default_it_is_the_plane_of_the_first_two_features_through_the_median
 
 
 @pytest.mark.parametrize("form", ["npy", "png"])
-def test_what_has_no_fields_says_its_axes_in_headers(space: httpx.Client, form: str) -> None:
+def test_formats_without_fields_have_the_axes_in_headers(space: httpx.Client, form: str) -> None:
     headers = grid(space, axes="1,3", at="0.5,-2", format=form).headers
     assert (headers["separatrix-axes"], headers["separatrix-at"]) == ("1,3", "0.5,-2.0")
     headers = grid(space, model="plane", format=form).headers
@@ -89,7 +89,7 @@ def test_what_has_no_fields_says_its_axes_in_headers(space: httpx.Client, form: 
     assert "separatrix-at" not in headers
 
 
-def test_axes_of_a_model_of_two_features_can_be_swapped(client: httpx.Client) -> None:
+def test_the_axes_of_a_model_with_two_features_can_be_swapped(client: httpx.Client) -> None:
     window = {"x_min": -1, "x_max": 2, "y_min": -3, "y_max": 1}
     turned = {"x_min": -3, "x_max": 1, "y_min": -1, "y_max": 2}
     straight_HW = np.array(grid(client, model="plane", resolution="9x7", **window).json()["values"])
@@ -107,12 +107,12 @@ def test_axes_of_a_model_of_two_features_can_be_swapped(client: httpx.Client) ->
         ({"at": "1,,2"}, "at"),
     ],
 )
-def test_a_plane_that_is_not_there_is_refused(space: httpx.Client, query: dict[str, str], field: str) -> None:
+def test_a_plane_that_does_not_exist_is_refused(space: httpx.Client, query: dict[str, str], field: str) -> None:
     answer = space.get("/boundary-grid", params={"model": "space"} | query)
     assert_problem(answer, 422, "invalid-input", field=field)
 
 
-def test_along_one_axis_it_is_a_curve(space: httpx.Client) -> None:
+def test_a_single_axis_gives_a_curve(space: httpx.Client) -> None:
     query = {"model": "beside", "axes": "2", "at": "0.5,-1,2", "resolution": "11", "x_min": -3, "x_max": 3}
     body = grid(space, **query).json()
     assert (body["shape"], body["y"], body["axes"], body["at"]) == ([11], None, "2", "0.5,-1.0,2.0")
@@ -125,7 +125,7 @@ def test_along_one_axis_it_is_a_curve(space: httpx.Client) -> None:
     assert array.headers["separatrix-window"] == "-3.0,3.0"
 
 
-def test_of_a_model_of_one_feature_it_is_a_curve_by_default(client: httpx.Client) -> None:
+def test_a_model_with_one_feature_gives_a_curve_by_default(client: httpx.Client) -> None:
     body = grid(client, model="line", resolution="50").json()
     assert (body["shape"], body["axes"], body["at"]) == ([50], "0", "")
     answer = client.post("/predict", json={"model": "line", "points": [[x] for x in body["x"]]}).json()
@@ -134,6 +134,10 @@ def test_of_a_model_of_one_feature_it_is_a_curve_by_default(client: httpx.Client
         assert len(grid(client, model="line", resolution="50", response=response).json()["values"]) == 50
     assert np.load(io.BytesIO(grid(client, model="line", resolution="50", layer=0).content)).shape == (4, 50)
     assert grid(client, model="line", resolution="50", warp=0).json()["shape"] == [50, 2]
+
+
+def test_a_curve_may_have_as_many_cells_as_a_grid_has_columns(client: httpx.Client) -> None:
+    assert grid(client, model="line", resolution="4096").json()["shape"] == [4096]
 
 
 @pytest.mark.parametrize(("resolution", "size"), [("160", (160, 20)), ("160x3", (160, 3)), ("5", (5, 1))])
@@ -147,7 +151,7 @@ def test_the_picture_of_a_curve_is_a_strip(client: httpx.Client, resolution: str
         assert (rgba_HW4[0, 0] != rgba_HW4[0, -1]).any()
 
 
-def test_values_that_are_too_much_for_the_network_are_refused_by_their_name(client: httpx.Client) -> None:
+def test_values_that_overflow_the_network_are_refused_with_the_parameter_at_fault(client: httpx.Client) -> None:
     data = {"points": [[1e7, 0, 1], [-1e7, 1, 0]], "labels": [0, 1]}
     train(client, "steep", data=data, network={"kind": "logistic"}, training={"epochs": 2, "learning_rate": 1_000})
     answer = client.get("/boundary-grid", params={"model": "steep", "axes": "1,2", "at": "1e30"})

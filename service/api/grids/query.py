@@ -1,10 +1,10 @@
-"""The parameters of `GET /boundary-grid`, and which of them go together."""
+"""The parameters of `GET /boundary-grid`, and which of them can be combined."""
 
 import math
 import re
-from typing import Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
 
 from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
@@ -14,49 +14,45 @@ from models.limits import (
     MAX_RESOLUTION,
 )
 from models.specs import HiddenSpaceCoordinates, InvalidInput, ResponseKind
-from service.http.content_negotiation import Format
+from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
+from service.http.content_negotiation import either
 from service.http.patterns import AXES_PATTERN, RESOLUTION_PATTERN, UNIT_PATTERN
-from service.inference.grids import GridRequest, Window
+from service.inference.windows import Window
 from service.records import NAME_PATTERN
 
-Kind = Literal["response", "unit", "layer", "warp"]
-
-OFFERED: dict[Kind, tuple[Format, ...]] = {
-    "response": ("json", "npy", "png", "geojson"),
-    "unit": ("json", "npy", "png"),
-    "layer": ("npy", "png"),  # as JSON a layer would be many megabytes of text
-    "warp": ("json", "npy"),  # places are no colours
-}
-"""The formats of each kind of grid, the first by default."""
-
 MAX_NUMBERS_LENGTH = 32_000
-"""Characters of a list of numbers: a thousand features take no more."""
+"""Characters of a list of numbers: enough for the values of 1,000 features."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
+FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
+"""The name of a format. `content_negotiation.chosen` refuses every other string."""
+
 
 class GridQuery(BaseModel):
-    """Which grid."""
+    """A grid, and the format to show it in."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(pattern=NAME_PATTERN, description="Who answers.", examples=["flower-sequential"])
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The latest, if not given.")
-    x_min: FiniteFloat | None = Field(None, description="Left edge; by default that of the training data, less 1.")
-    x_max: FiniteFloat | None = Field(None, description="Right edge; by default that of the training data, plus 1.")
-    y_min: FiniteFloat | None = Field(None, description="Lower edge; by default that of the training data, less 1.")
-    y_max: FiniteFloat | None = Field(None, description="Upper edge; by default that of the training data, plus 1.")
+    model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="Its version; by default the latest.")
+    x_min: FiniteFloat | None = Field(
+        None, description="Left edge; by default the least x of the training data, minus 1."
+    )
+    x_max: FiniteFloat | None = Field(None, description="Right edge; by default the greatest x, plus 1.")
+    y_min: FiniteFloat | None = Field(None, description="Lower edge; by default the least y, minus 1.")
+    y_max: FiniteFloat | None = Field(None, description="Upper edge; by default the greatest y, plus 1.")
     resolution: str = Field(
         "200",
         pattern=RESOLUTION_PATTERN,
         description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells. A "
-        "curve has `W` cells; as a picture it is a strip of W x H, by default an eighth as high as wide.",
+        "curve has `W` cells; its picture is a strip of W x H pixels, by default an eighth as high as wide.",
     )
     axes: str | None = Field(
         None,
         pattern=AXES_PATTERN,
-        description="The features along x and y, zero-based, such as `0,2`; one alone gives a curve. By default `0,1`, "
-        "of a model of one feature `0`.",
+        description="The features along x and y, zero-based, such as `0,2`; a single one gives a curve. By default "
+        "`0,1`, or `0` for a model of one feature.",
     )
     at: str | None = Field(
         None,
@@ -73,7 +69,7 @@ class GridQuery(BaseModel):
         None,
         alias="class",
         max_length=64,
-        description="Whose probability or logit; by default the second of two classes.",
+        description="The class whose probability or logit to show; by default the second of two.",
     )
     unit: str | None = Field(
         None,
@@ -85,89 +81,87 @@ class GridQuery(BaseModel):
         None,
         ge=0,
         le=9_999,
-        description="The activations of all units of a hidden layer, zero-based, as `npy` (U, H, W) or a sheet of "
-        "pictures.",
+        description="The activations of all units of a hidden layer, zero-based: an array (U, H, W), or a contact "
+        "sheet of pictures.",
     )
     warp: int | None = Field(
         None,
         ge=0,
         le=9_999,
-        description="Where a hidden layer, zero-based, takes each cell: two coordinates, as `json` or `npy` (H, W, 2).",
+        description="Where a hidden layer, zero-based, maps each cell: two coordinates, (H, W, 2).",
     )
     coordinates: HiddenSpaceCoordinates | None = Field(
         None,
-        description="Of `warp`: the activations of the `first` two units, or the `principal` components of all, which "
-        "is the default for more than two.",
+        description="For `warp`: the activations of the `first` two units, or the `principal` components of all units, "
+        "which is the default for more than two.",
     )
     levels: str | None = Field(
         None,
         max_length=MAX_NUMBERS_LENGTH,
-        description=f"Of `format=geojson`: the probabilities to draw lines at, such as `0.1,0.5,0.9`; at most "
-        f"{MAX_LEVELS}, each greater than 0 and less than 1. By default the lines where classes part.",
+        description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`; at "
+        f"most {MAX_LEVELS}, each greater than 0 and less than 1. By default the lines between classes.",
     )
-    points: bool = Field(False, description="Of a picture: with the training points over it.")
-    line: bool = Field(False, description="Of a picture: with the decision boundary over it.")
-    transparent: bool = Field(False, description="Of a picture: the less certain, the more transparent.")
+    points: bool = Field(False, description="For a picture: draw the training points on top.")
+    line: bool = Field(False, description="For a picture: draw the decision boundary on top.")
+    transparent: bool = Field(False, description="For a picture: the less certain, the more transparent.")
     adaptive: bool = Field(
         False,
-        description="Labels, most of them proven for whole blocks of cells rather than computed, at a cost that grows "
-        f"with the boundary's length and not with the area: as a picture up to {MAX_ADAPTIVE_RESOLUTION} x "
-        f"{MAX_ADAPTIVE_RESOLUTION}.",
+        description="Labels that are certified for many cells at once where possible, at a cost that grows with the "
+        "length of the boundary and not with the area. A picture may then have up to "
+        f"{MAX_ADAPTIVE_RESOLUTION} x {MAX_ADAPTIVE_RESOLUTION} cells.",
     )
-    format: Literal["json", "npy", "png", "geojson"] | None = Field(
-        None, description="`json`, `npy`, `png` or `geojson`; by default what `Accept` prefers, else JSON."
+    format: FormatName | None = Field(
+        None, description="By default the format that `Accept` prefers, else the first that can show the grid."
     )
 
     @property
     def kind(self) -> Kind:
-        """What the grid is of."""
+        """The kind of grid."""
         if self.unit is not None:
             return "unit"
         if self.layer is not None:
             return "layer"
-        return "response" if self.warp is None else "warp"
+        return "response" if self.warp is None else "hidden_space"
 
-    def check(self, form: Format) -> None:
-        """Holds the parameters against each other and against the format that was chosen.
+    def check(self, form: GridFormat) -> None:
+        """Checks the parameters against each other and against the format.
 
         Raises:
-            InvalidInput: two of them exclude each other, or one has no part in what is asked for.
+            InvalidInput: two parameters exclude each other, or one does not apply.
         """
-        asked = [
+        kinds = [
             name for name in ("response", "class_name", "unit", "layer", "warp") if getattr(self, name) is not None
         ]
-        if len(asked) > 1 and asked != ["response", "class_name"]:
-            one, other = (name.removesuffix("_name") for name in (asked[-1], asked[0]))
-            raise InvalidInput(one, f"not together with {other}: one of response (and class), unit, layer, warp")
+        if len(kinds) > 1 and kinds != ["response", "class_name"]:
+            one, other = (name.removesuffix("_name") for name in (kinds[-1], kinds[0]))
+            raise InvalidInput(one, f"cannot be combined with {other}: use response (with class), unit, layer, or warp")
         if self.coordinates is not None and self.warp is None:
-            raise InvalidInput("coordinates", "only with warp")
-        if self.levels is not None and form != "geojson":
-            raise InvalidInput("levels", "only with format=geojson")
-        if self.response is not None and form == "geojson":
-            raise InvalidInput("response", "not with geojson: it has the lines where classes part, or those of levels")
+            raise InvalidInput("coordinates", "needs warp")
+        if self.levels is not None and not form.lines:
+            raise InvalidInput("levels", f"only with format={either(LINES)}")
+        if self.response is not None and form.lines:
+            raise InvalidInput(
+                "response", f"not with format={form.name}, which shows lines between classes or at levels"
+            )
         if self.class_name is not None and (self.adaptive or self.response in ("label", "entropy")):
-            raise InvalidInput("class", "only of a probability or a logit: labels and entropies are of all classes")
-        if self.adaptive and (self.kind != "response" or self.response not in (None, "label") or form == "geojson"):
-            raise InvalidInput("adaptive", "only for response=label, as json, npy or png")
+            raise InvalidInput("class", "only for a probability or a logit: labels and entropies cover all classes")
+        if self.adaptive and (self.kind != "response" or self.response not in (None, "label") or form.lines):
+            values = [one for one in FORMATS if one.grid or one.picture]
+            raise InvalidInput("adaptive", f"only for response=label, with format={either(values)}")
+        self._check_picture(form)
+
+    def _check_picture(self, form: GridFormat) -> None:
         for name in ("points", "line", "transparent"):
-            if getattr(self, name) and form != "png":
-                raise InvalidInput(name, "only with format=png")
+            if getattr(self, name) and not form.picture:
+                raise InvalidInput(name, f"only with format={either(PICTURES)}")
             if getattr(self, name) and self.kind == "layer" and name != "transparent":
-                raise InvalidInput(name, "not on the sheet of a layer: ask for the picture of a unit")
+                raise InvalidInput(name, "not on the contact sheet of a layer: ask for the picture of a unit")
 
-    def request(self, form: Format) -> GridRequest:
-        """The response that is asked for, and where.
-
-        Raises:
-            InvalidInput: see `window`.
-        """
-        return GridRequest(**vars(self.window(form)), response=self.response, class_name=self.class_name)
-
-    def window(self, form: Format) -> Window:
-        """The cells that are asked for.
+    def window(self, form: GridFormat) -> Window:
+        """The window of the grid.
 
         Raises:
-            InvalidInput: an axis is named twice, or a value is no number.
+            InvalidInput: an axis is named twice, or a value is not a number.
         """
         width, _, height = self.resolution.partition("x")
         return Window(
@@ -179,15 +173,15 @@ class GridQuery(BaseModel):
             height=int(height) if height else None,
             axes=self._axes(),
             at=None if self.at is None else _numbers("at", self.at),
-            is_picture=form == "png",
+            is_picture=form.picture is not None,
             is_adaptive=self.adaptive,
         )
 
     def probabilities(self) -> tuple[float, ...]:
-        """The levels to draw lines at; none where classes part.
+        """The levels to draw lines at; empty for the lines between classes.
 
         Raises:
-            InvalidInput: they are too many, not distinct, or no probabilities that have log-odds.
+            InvalidInput: there are too many levels, two are equal, or one is not between 0 and 1.
         """
         if self.levels is None:
             return ()
@@ -198,8 +192,8 @@ class GridQuery(BaseModel):
             raise InvalidInput("levels", f"must be 1 to {MAX_LEVELS} different probabilities")
         return levels
 
-    def unit_place(self) -> tuple[int, int]:
-        """Layer and index of the unit asked for."""
+    def unit_indices(self) -> tuple[int, int]:
+        """The layer and the index of the hidden unit."""
         layer, _, index = (self.unit or "").partition(".")
         return int(layer), int(index)
 
@@ -213,10 +207,10 @@ class GridQuery(BaseModel):
 
 
 def _numbers(field: str, text: str) -> tuple[float, ...]:
-    """Numbers between commas; an empty text holds none."""
+    """Numbers separated by commas; none for an empty text."""
     parts = text.split(",") if text else []
     if not all(_NUMBER.fullmatch(part) for part in parts):
-        raise InvalidInput(field, "must be numbers with commas between them, such as 0.5,-1")
+        raise InvalidInput(field, "must be numbers separated by commas, such as 0.5,-1")
     numbers = tuple(map(float, parts))
     if not all(math.isfinite(number) and abs(number) <= MAX_COORDINATE for number in numbers):
         raise InvalidInput(field, f"each must be between -{MAX_COORDINATE} and {MAX_COORDINATE}")

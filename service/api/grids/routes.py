@@ -1,174 +1,132 @@
 """`GET /boundary-grid`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.api.deps import ServicesDep
-from service.api.grids import schemas
-from service.api.grids.query import OFFERED, GridQuery
+from service.api.grids.formats import FORMATS, OFFERED, GridFormat
+from service.api.grids.query import GridQuery
 from service.api.grids.schemas import GridResponse, WarpResponse
-from service.http import content_negotiation, etags, request_body, response_cache
-from service.http.content_negotiation import Format
+from service.http import content_negotiation, etags, response_cache
 from service.http.response_cache import CachedResponse
-from service.inference import grids
-from service.inference.grids import BoundaryGrid, Place
+from service.inference import grids, overlays, windows
+from service.inference.grids import BoundaryGrid
+from service.inference.windows import PlacedWindow
 from service.registry.refresh import resolve_fresh
 from service.registry.registry import LoadedVersion
-from service.render import geojson, npy, png
-from service.render.png import Picture
+from service.render import headers
 from service.store.files import Files
 
 router = APIRouter(tags=["boundary"])
-
-_NOTHING: Mapping[str, str] = {}
-
-MAX_HEADER_LENGTH = 4_000
-"""Characters of the values of features that are not on an axis: more would be too much for some proxies."""
 
 
 @router.get(
     "/boundary-grid",
     response_model=GridResponse | WarpResponse,
     responses={
-        200: {
-            "content": {
-                npy.MEDIA_TYPE: content_negotiation.BINARY,
-                png.MEDIA_TYPE: content_negotiation.BINARY,
-                geojson.MEDIA_TYPE: {"schema": {"type": "object", "description": "A FeatureCollection, RFC 7946."}},
-            }
-        },
-        304: {"description": "The client has this answer: its `If-None-Match` names the `ETag`."},
+        200: {"content": {one.media_type: dict(one.content) for one in FORMATS}},
+        304: {"description": "The client has this response: its `If-None-Match` names the `ETag`."},
     },
 )
 async def boundary_grid(
     query: Annotated[GridQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header()] = None,  # noqa: ARG001  # for the document: it may be sent in several lines
+    accept: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A model's answer at every cell of a regular grid: its decision boundary as a map, or as lines."""
-    sent = request_body.headers_of(request.scope)
-    form = content_negotiation.chosen(OFFERED[query.kind], request_body.header(sent, b"accept"), query.format)
+    """A model's response at every cell of a regular grid, or its decision boundary as lines."""
+    form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)
     query.check(form)
     registry, model, number = services.registry, query.model, query.version
     version = await resolve_fresh(registry, lambda: registry.resolve(model, number))
     asked = query.model_dump(exclude={"model", "version", "format"})
     published = version.published
-    release = request.app.version  # another may round otherwise
-    tag = etags.entity_tag(release, published.model, published.version, published.card_digest, asked, form)
-    headers = {
+    release = request.app.version  # another release may round differently
+    tag = etags.entity_tag(release, published.model, published.version, published.card_digest, asked, form.name)
+    caching = {
         "ETag": tag,
         "Cache-Control": etags.REVALIDATE if query.version is None else etags.FOR_EVER,
         "Vary": "Accept",
     }
-    response = Response(status_code=304, headers=headers)
+    response = Response(status_code=304, headers=caching)
     kept = CachedResponse(
-        response_cache.key(request.scope, sent),
+        response_cache.key(request.scope, dict(request.scope["headers"])),
         tag,
         lambda: registry.loaded(model, number) is version,
         response.raw_headers,
     )
-    if not etags.is_known(tag, request_body.header(sent, b"if-none-match")):
-        how = _ANSWERS["lines" if form == "geojson" else query.kind]
-        grid_request = _Asked(version, query, form, services.files)
-        response = await to_thread.run_sync(how, grid_request, limiter=services.heavy_threads)
-        response.headers.update(headers)
+    if not etags.is_known(tag, request.headers.get("if-none-match", "")):
+        respond = _GridRequest(version, query, form, services.files).respond
+        response = await to_thread.run_sync(respond, limiter=services.heavy_threads)
+        response.headers.update(caching)
         kept = replace(kept, headers=response.raw_headers, body=bytes(response.body))
     services.response_cache.keep(kept)
     return response
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Everything that an answer is made from."""
+class _GridRequest:
+    """A request whose version and format are known."""
 
     version: LoadedVersion
     query: GridQuery
-    form: Format
+    form: GridFormat
     files: Files
 
+    def respond(self) -> Response:
+        """The response, without caching headers. It takes long, so call it in a thread."""
+        query, form = self.query, self.form
+        window = windows.place(self.version, query.window(form))
+        if form.lines:
+            lines = grids.boundary_lines(window, query.probabilities(), query.class_name)
+            return self._encoded(window, form.lines(lines))
+        if query.kind == "layer":
+            return self._layer(window)
+        if form.hidden_space and query.warp is not None:
+            found = grids.hidden_space_grid(window, query.warp, query.coordinates)
+            return self._encoded(window, form.hidden_space(found))
+        return self._grid(window)
 
-def _response(asked: _Asked) -> Response:
-    return _map(asked, grids.boundary_grid(asked.version, asked.query.request(asked.form)))
+    def _grid(self, window: PlacedWindow) -> Response:
+        query, form = self.query, self.form
+        if form.grid:
+            boundary = self._boundary(window)
+            return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
+        assert form.picture
+        overlays.require_plane(window, points=query.points, line=query.line)
+        boundary = self._boundary(window)
+        overlay = overlays.overlay(boundary, self.files, points=query.points, line=query.line)
+        picture = form.picture(boundary, overlay, query.transparent)
+        return self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)
 
+    def _boundary(self, window: PlacedWindow) -> BoundaryGrid:
+        query = self.query
+        if query.kind == "unit":
+            return grids.unit_grid(window, *query.unit_indices())
+        if query.adaptive:
+            return grids.adaptive_labels(window)
+        return grids.response_grid(window, response=query.response, class_name=query.class_name, with_logits=query.line)
 
-def _unit(asked: _Asked) -> Response:
-    window = asked.query.window(asked.form)
-    return _map(asked, grids.unit_map(asked.version, window, *asked.query.unit_place()))
+    def _layer(self, window: PlacedWindow) -> Response:
+        assert self.query.layer is not None
+        maps = grids.layer_maps(window, self.query.layer)
+        if self.form.layer:
+            return self._encoded(window, self.form.layer(maps))
+        assert self.form.sheet
+        sheet = self.form.sheet(maps, self.query.transparent)
+        return self._encoded(window, sheet.content, value_range=sheet.range)
 
-
-def _map(asked: _Asked, boundary: BoundaryGrid) -> Response:
-    version, query = asked.version, asked.query
-    grid, place = boundary.grid, boundary.place
-    if asked.form == "json":
-        return Response(schemas.grid(version, boundary), media_type=request_body.JSON)
-    if asked.form == "npy":
-        values = grid.values_HW.astype(np.int64, copy=False) if boundary.response == "label" else grid.values_HW
-        return _array(version, place, values, _evaluated(boundary))
-    over = grids.overlay(version, asked.files, place, points=query.points, line=query.line)
-    picture = png.encode(boundary, len(version.card.classes), over, query.transparent)
-    return _picture(version, place, picture, _evaluated(boundary))
-
-
-def _evaluated(boundary: BoundaryGrid) -> dict[str, str]:
-    return {"Separatrix-Evaluated": str(boundary.evaluated)}
-
-
-def _layer(asked: _Asked) -> Response:
-    assert asked.query.layer is not None
-    maps = grids.layer_maps(asked.version, asked.query.window(asked.form), asked.query.layer)
-    if asked.form == "npy":
-        return _array(asked.version, maps.place, maps.outputs.values_OHW)
-    return _picture(asked.version, maps.place, png.encode_sheet(maps, asked.query.transparent))
-
-
-def _warp(asked: _Asked) -> Response:
-    version, query = asked.version, asked.query
-    assert query.warp is not None
-    warped = grids.warped_grid(version, query.window(asked.form), query.warp, query.coordinates)
-    if asked.form == "json":
-        return Response(schemas.warp(version, warped, query.warp), media_type=request_body.JSON)
-    return _array(version, warped.place, warped.warp.values_HW2)
-
-
-def _lines(asked: _Asked) -> Response:
-    version, query = asked.version, asked.query
-    lines = grids.boundary_lines(version, query.window(asked.form), query.probabilities(), query.class_name)
-    content = geojson.encode(lines, version.card.classes, schemas.about(version, lines.place))
-    return Response(content, media_type=geojson.MEDIA_TYPE)
-
-
-_ANSWERS = {"response": _response, "unit": _unit, "layer": _layer, "warp": _warp, "lines": _lines}
-
-
-def _array(
-    version: LoadedVersion, place: Place, values: npt.NDArray[Any], also: Mapping[str, str] = _NOTHING
-) -> Response:
-    return Response(npy.encode(values), media_type=npy.MEDIA_TYPE, headers={**_headers(version, place), **also})
-
-
-def _picture(version: LoadedVersion, place: Place, picture: Picture, also: Mapping[str, str] = _NOTHING) -> Response:
-    headers = {**_headers(version, place), **also}
-    if picture.range is not None:
-        headers["Separatrix-Range"] = ",".join(map(repr, picture.range))
-    return Response(picture.content, media_type=png.MEDIA_TYPE, headers=headers)
-
-
-def _headers(version: LoadedVersion, place: Place) -> dict[str, str]:
-    """What neither an array nor a picture can say: who answered, and for which part of which axes."""
-    spec = place.spec
-    edges = (edge for edge in (spec.x_min, spec.x_max, spec.y_min, spec.y_max) if edge is not None)
-    headers = npy.headers(version) | {
-        "Separatrix-Window": ",".join(repr(float(edge)) for edge in edges),
-        "Separatrix-Axes": schemas.axes_text(place),
-    }
-    at = schemas.at_text(place)
-    if 0 < len(at) <= MAX_HEADER_LENGTH:
-        headers["Separatrix-At"] = at
-    return headers
+    def _encoded(
+        self,
+        window: PlacedWindow,
+        body: bytes,
+        *,
+        evaluated: int | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> Response:
+        form = self.form
+        about = {} if form.has_fields else headers.of_grid(window, evaluated=evaluated, value_range=value_range)
+        return Response(body, media_type=form.media_type, headers=about)

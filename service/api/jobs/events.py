@@ -16,6 +16,7 @@ from service.api.deps import Services, ServicesDep
 from service.api.jobs.routes import JobPath
 from service.api.jobs.views import JobView
 from service.http import content_negotiation, request_body
+from service.http.content_negotiation import Format
 from service.http.patterns import JOB_IDS_PATTERN
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRequest
@@ -31,6 +32,9 @@ MAX_EVENTS = 1_000
 
 MAX_NUMBER = 999_999_999
 """Largest event number that a request may name."""
+
+PAGE, STREAM = Format("json", request_body.JSON), Format("events", sse.MEDIA_TYPE)
+"""The formats of a job's events."""
 
 RETRY_MS = 1_000
 """How long clients wait before they reconnect."""
@@ -169,7 +173,7 @@ async def list_events(
 ) -> EventPage | Response:
     """The events of a job, oldest first: a page, or with `Accept: text/event-stream` a stream until the job ends."""
     accept = request_body.header(request_body.headers_of(request.scope), b"accept")
-    if content_negotiation.chosen(("json", "events"), accept) == "events":
+    if content_negotiation.chosen((PAGE, STREAM), accept) is STREAM:
         return await _stream(services, [job_id], last_event_id, str(after), boundary)
     if boundary is not None:
         raise InvalidInput("boundary", "needs the header Accept: text/event-stream")
@@ -201,7 +205,7 @@ async def follow_jobs(
     last_event_id: LastEventHeader = None,
 ) -> Response:
     """The events of several jobs in one stream."""
-    content_negotiation.chosen(("events",), request_body.header(request_body.headers_of(request.scope), b"accept"))
+    content_negotiation.chosen((STREAM,), request_body.header(request_body.headers_of(request.scope), b"accept"))
     job_ids = job.split(",")
     if len(set(job_ids)) < len(job_ids):
         raise InvalidInput("job", "must name each job only once")

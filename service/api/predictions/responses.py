@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from service.http.content_negotiation import Format
 from service.http.middleware import RawResponse, ok
 from service.inference.predictions import Prediction
 from service.registry.registry import LoadedVersion
-from service.render import arrow, npy
+from service.render import arrow, headers, npy
 
 DEFAULT_PARTS: tuple[Part, ...] = ("labels", "probabilities")
 
@@ -58,15 +59,6 @@ class PredictResponse(BaseModel):
         None, description="(N,), if requested: the probability of the label less that of the likeliest other class."
     )
     nearest: list[NearestChange] | None = Field(None, description="(N,), if requested: where each label changes.")
-
-
-def encode(form: Format, version: LoadedVersion, request: ParsedRequest, prediction: Prediction) -> RawResponse:
-    """The response in the given format.
-
-    Raises:
-        InvalidInput: the format cannot hold what the request wants.
-    """
-    return _ENCODERS[form](version, request, prediction)
 
 
 class _JsonText(NamedTuple):
@@ -167,7 +159,18 @@ def _array(part: Part, prediction: Prediction) -> FloatArray | IntArray:
 
 
 def _headers(version: LoadedVersion) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode()) for name, value in npy.headers(version).items()]
+    return [(name.lower().encode(), value.encode()) for name, value in headers.of_version(version).items()]
 
 
-_ENCODERS = {"json": _json, "npy": _npy, "arrow": _arrow}
+@dataclass(frozen=True, eq=False)
+class PredictionFormat(Format):
+    """A format of predictions. Its encoder raises InvalidInput if the format cannot hold what the request wants."""
+
+    encode: Callable[[LoadedVersion, ParsedRequest, Prediction], RawResponse]
+
+
+FORMATS = (
+    PredictionFormat("json", request_body.JSON, _json),
+    PredictionFormat("npy", npy.MEDIA_TYPE, _npy),
+    PredictionFormat("arrow", arrow.MEDIA_TYPE, _arrow),
+)

@@ -8,17 +8,16 @@ from fastapi import APIRouter, FastAPI, Header, Query
 from starlette.types import Receive, Scope
 
 from service.api.deps import Services
-from service.api.predictions import requests, responses
+from service.api.predictions import requests
 from service.api.predictions.requests import ArrayQuery, ParsedRequest, PredictRequest
-from service.api.predictions.responses import PredictResponse
+from service.api.predictions.responses import FORMATS, PredictionFormat, PredictResponse
 from service.http import content_negotiation, request_body
-from service.http.content_negotiation import Format
 from service.http.middleware import RawResponse
 from service.http.request_body import Headers
 from service.inference import predictions
 from service.registry.refresh import resolve_fresh
 from service.registry.registry import LoadedVersion
-from service.render import arrow, npy
+from service.render import arrow
 
 router = APIRouter(tags=["predictions"])
 
@@ -28,7 +27,7 @@ LARGE_WORK = 500_000
 LARGE_BYTES = 500_000
 """Length from which a body is parsed in a thread: a millisecond or two, about 12,000 points of JSON."""
 
-_ARRAYS = {npy.MEDIA_TYPE: content_negotiation.BINARY, arrow.MEDIA_TYPE: content_negotiation.BINARY}
+_ARRAYS = {one.media_type: content_negotiation.BINARY for one in FORMATS if one.name != "json"}
 
 
 class PredictEndpoint:
@@ -45,7 +44,7 @@ class PredictEndpoint:
             ServiceError, InvalidInput, RequestValidationError, ClientDisconnect: `problems` has a response for each.
         """
         services: Services = self._state.services
-        form = content_negotiation.chosen(("json", "npy", "arrow"), request_body.header(headers, b"accept"))
+        form = content_negotiation.chosen(FORMATS, request_body.header(headers, b"accept"))
         body = await request_body.content(headers, receive, services.settings)
         request = await _parsed(services, request_body.media_type(headers), body, scope["query_string"])
         registry = services.registry
@@ -62,7 +61,9 @@ async def _parsed(services: Services, media_type: str, body: bytes, query: bytes
     return parse(media_type, body, query)
 
 
-async def _predicted(services: Services, form: Format, version: LoadedVersion, request: ParsedRequest) -> RawResponse:
+async def _predicted(
+    services: Services, form: PredictionFormat, version: LoadedVersion, request: ParsedRequest
+) -> RawResponse:
     count = len(request.points)
     values = count * (version.plan.features + version.plan.classes)
     if predictions.work(version, count) + 10 * values > LARGE_WORK or request.prediction.nearest:
@@ -70,9 +71,9 @@ async def _predicted(services: Services, form: Format, version: LoadedVersion, r
     return _predict(form, version, request)
 
 
-def _predict(form: Format, version: LoadedVersion, request: ParsedRequest) -> RawResponse:
+def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequest) -> RawResponse:
     prediction = predictions.predict(version, request.points, request.prediction)
-    return responses.encode(form, version, request, prediction)
+    return form.encode(version, request, prediction)
 
 
 @router.post(

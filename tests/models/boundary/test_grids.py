@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.boundary import grids
-from models.boundary.grids import evaluate, padded_range, response_of
+from models.boundary.grids import evaluate, padded_range
 from models.inference import dispatch
 from models.networks.layouts import layout
 from models.networks.modules import build
@@ -96,7 +96,6 @@ def test_a_grid_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict
 
 @settings(max_examples=80, deadline=None)
 @given(
-    features=st.sampled_from([1, 2]),
     outputs=st.sampled_from([1, 3, 4, 20]),
     scale=st.sampled_from([0.3, 3.0, 300.0]),
     resolution=st.tuples(st.integers(2, 90), st.integers(2, 90)),
@@ -104,8 +103,7 @@ def test_a_grid_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict
     seed=st.integers(0, 2**32 - 1),
     data=st.data(),
 )
-def test_a_response_derived_from_logits_equals_the_evaluated_one(
-    features: int,
+def test_one_evaluation_gives_the_response_and_the_outputs_of_two(
     outputs: int,
     scale: float,
     resolution: tuple[int, int],
@@ -113,29 +111,27 @@ def test_a_response_derived_from_logits_equals_the_evaluated_one(
     seed: int,
     data: st.DataObject,
 ) -> None:
-    plan = random_plan((features, 8, outputs), "tanh", scale=scale, seed=seed)
-    class_index = data.draw(st.integers(0, plan.classes - 1))
-    width, height = resolution
-    spec = window(width, height) if features == 2 else GridSpec(x_min=-3.0, x_max=5.0, width=width)
-    evaluated = evaluate(plan, spec, response=response, class_index=class_index)
-    derived = response_of(grids.outputs(plan, spec), response=response, class_index=class_index)
-    np.testing.assert_array_equal(derived.values_HW, evaluated.values_HW)
-    assert derived.values_HW.dtype == evaluated.values_HW.dtype
-    np.testing.assert_array_equal(derived.x_W, evaluated.x_W)
-    np.testing.assert_array_equal(derived.y_H, evaluated.y_H)
+    plan = random_plan((2, 8, outputs), "tanh", scale=scale, seed=seed)
+    assert_one_evaluation_gives_both(plan, window(*resolution), response, data.draw(st.integers(0, plan.classes - 1)))
 
 
 @pytest.mark.parametrize("response", get_args(ResponseKind))
 @pytest.mark.parametrize("outputs", [1, 4])
-def test_a_response_derived_from_the_logits_of_the_kernel_equals_that_of_the_kernel(
+def test_one_evaluation_by_the_kernel_gives_the_response_and_the_outputs_of_two(
     response: ResponseKind, outputs: int
 ) -> None:
     plan = random_plan((2, 24, 24, outputs), "tanh", seed=2)
     spec = window(100, 60)
     assert dispatch.is_compiled(plan, spec.cells)
-    evaluated = evaluate(plan, spec, response=response, class_index=1).values_HW
-    derived = response_of(grids.outputs(plan, spec), response=response, class_index=1).values_HW
-    if response in ("label", "logit"):
-        np.testing.assert_array_equal(derived, evaluated)
-    else:
-        np.testing.assert_allclose(derived, evaluated, rtol=2e-6, atol=1e-7)
+    assert_one_evaluation_gives_both(plan, spec, response, 1)
+
+
+def assert_one_evaluation_gives_both(plan: Plan, spec: GridSpec, response: ResponseKind, class_index: int) -> None:
+    grid, outputs = grids.evaluate_with_outputs(plan, spec, response=response, class_index=class_index)
+    evaluated = evaluate(plan, spec, response=response, class_index=class_index)
+    assert grid.values_HW.dtype == evaluated.values_HW.dtype
+    np.testing.assert_array_equal(grid.values_HW, evaluated.values_HW)
+    np.testing.assert_array_equal(outputs.values_OHW, grids.outputs(plan, spec).values_OHW)
+    for axes in (grid, outputs):
+        np.testing.assert_array_equal(axes.x_W, evaluated.x_W)
+        np.testing.assert_array_equal(axes.y_H, evaluated.y_H)

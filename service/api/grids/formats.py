@@ -1,0 +1,98 @@
+"""The formats of grids: the only place that lists them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.api.grids import schemas
+from service.http import content_negotiation, request_body
+from service.http.content_negotiation import Format
+from service.inference.grids import BoundaryGrid, BoundaryLines, HiddenSpaceGrid, LayerMaps
+from service.inference.overlays import Overlay
+from service.render import csv_cells, geojson, npy, png, svg
+from service.render.png import Picture
+
+Kind = Literal["response", "unit", "layer", "hidden_space"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GridFormat(Format):
+    """A format, and an encoder for each kind of grid that it can show; None if it cannot show that kind.
+
+    Attributes:
+        grid: encodes the values of a response, or of the activation of a hidden unit.
+        layer: encodes the activations of a hidden layer.
+        hidden_space: encodes where a hidden layer maps the cells.
+        lines: encodes the boundary lines in place of the response. A curve has none.
+        picture: draws a response, or the activation of a hidden unit, with an overlay.
+        sheet: draws the activations of a hidden layer.
+        has_fields: whether bodies say which version answered and where, so that no `Separatrix-` headers are needed.
+        content: the OpenAPI media type object.
+    """
+
+    grid: Callable[[BoundaryGrid], bytes] | None = None
+    layer: Callable[[LayerMaps], bytes] | None = None
+    hidden_space: Callable[[HiddenSpaceGrid], bytes] | None = None
+    lines: Callable[[BoundaryLines], bytes] | None = None
+    picture: Callable[[BoundaryGrid, Overlay, bool], Picture] | None = None
+    sheet: Callable[[LayerMaps, bool], Picture] | None = None
+    has_fields: bool = False
+    content: Mapping[str, Any]
+
+    def shows(self, kind: Kind) -> bool:
+        """Whether the format can show a kind of grid."""
+        encoders: dict[Kind, tuple[object, ...]] = {
+            "response": (self.grid, self.picture, self.lines),
+            "unit": (self.grid, self.picture),
+            "layer": (self.layer, self.sheet),
+            "hidden_space": (self.hidden_space,),
+        }
+        return any(encoders[kind])
+
+
+FORMATS = (
+    GridFormat(
+        "json",
+        request_body.JSON,
+        grid=schemas.encode_grid,  # no layer: it would be many megabytes of text
+        hidden_space=schemas.encode_hidden_space,
+        has_fields=True,
+        content={},  # FastAPI adds the response model
+    ),
+    GridFormat(
+        "npy",
+        npy.MEDIA_TYPE,
+        grid=npy.encode_grid,
+        layer=npy.encode_layer,
+        hidden_space=npy.encode_hidden_space,
+        content=content_negotiation.BINARY,
+    ),
+    GridFormat("png", png.MEDIA_TYPE, picture=png.encode, sheet=png.encode_sheet, content=content_negotiation.BINARY),
+    GridFormat(
+        "geojson",
+        geojson.MEDIA_TYPE,
+        lines=geojson.encode,
+        has_fields=True,
+        content={"schema": {"type": "object", "description": "A FeatureCollection, RFC 7946."}},
+    ),
+    GridFormat(
+        "csv",
+        csv_cells.MEDIA_TYPE,
+        grid=csv_cells.encode,
+        content={"schema": {"type": "string", "description": "`x,y,value`, or `x,value` for a curve, then the cells."}},
+    ),
+    GridFormat(
+        "svg",
+        svg.MEDIA_TYPE,
+        lines=svg.encode,
+        content={"schema": {"type": "string", "description": "A path for each line, in data units."}},
+    ),
+)
+"""Of the formats that can show a kind of grid, the first is the default."""
+
+OFFERED: dict[Kind, tuple[GridFormat, ...]] = {
+    kind: tuple(one for one in FORMATS if one.shows(kind)) for kind in ("response", "unit", "layer", "hidden_space")
+}
+
+PICTURES = tuple(one for one in FORMATS if one.picture)
+LINES = tuple(one for one in FORMATS if one.lines)

@@ -1,0 +1,61 @@
+"""What a picture of a grid shows on top: the training points, and the decision boundary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.boundary import contours
+from models.boundary.contours import Line
+from models.datasets import FloatArray, LabelledPoints
+from models.specs import InvalidInput
+from service.errors import VersionBroken
+from service.inference import grids
+from service.inference.grids import BoundaryGrid
+from service.inference.windows import PlacedWindow
+from service.jobs import training_data
+from service.store.files import DamagedData, Files
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What to draw over a picture, in data units.
+
+    Attributes:
+        points: the training points, whose two coordinates are those along the picture's axes; None draws none.
+        lines: the decision boundary.
+    """
+
+    points: LabelledPoints | None = None
+    lines: Sequence[Line] = ()
+
+
+def require_plane(window: PlacedWindow, *, points: bool, line: bool) -> None:
+    """Checks that a window can have an overlay.
+
+    Raises:
+        InvalidInput: an overlay is asked for, and the window is a curve.
+    """
+    for name, is_asked in (("points", points), ("line", line)):
+        if is_asked and window.spec.is_curve:
+            raise InvalidInput(name, "needs two axes, this window is a curve along one")
+
+
+def overlay(boundary: BoundaryGrid, files: Files, *, points: bool, line: bool) -> Overlay:
+    """What to draw over the picture of a grid of the plane.
+
+    Raises:
+        InvalidInput: there are too many cells, or the lines have too many vertices.
+        VersionBroken: the training points cannot be read.
+    """
+    shown = _training_points(boundary.window, files) if points else None
+    lines = contours.between_classes(boundary.logits or grids.logits(boundary.window)) if line else ()
+    return Overlay(shown, lines)
+
+
+def _training_points(window: PlacedWindow, files: Files) -> LabelledPoints:
+    version = window.version
+    try:
+        points = training_data.load(files, version.published.job_id, version.card.data, version.card.data_digest)
+    except (DamagedData, OSError) as error:
+        raise VersionBroken("Its training points cannot be read. Ask for the picture without them.") from error
+    along_axes: FloatArray = points.xy_ND[:, list(window.axes)]
+    return LabelledPoints(along_axes, points.label_N, points.classes)

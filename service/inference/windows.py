@@ -1,0 +1,132 @@
+"""The window of a grid: as a request asks for it, and as it is placed on a version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.boundary import grids, slices
+from models.limits import MAX_GRID_CELLS, MAX_RESOLUTION
+from models.networks.plans import Plan
+from models.specs import GridSpec, InvalidInput
+from service.registry.registry import LoadedVersion
+
+STRIP_RATIO = 8
+"""The width of a curve's picture divided by its default height."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The window that a request asks for; the version that answers supplies whatever is None.
+
+    Attributes:
+        x_min, x_max, y_min, y_max: the edges in data units; by default the range of the training data and 1 around it.
+        width, height: columns and rows; by default as many rows as columns.
+        axes: the features along x and y, zero-based, or the one along which a curve runs; by default the first two, or
+            the only one.
+        at: the values of all other features, in their order; by default the medians of the training data.
+        is_picture: whether the grid becomes a picture. A curve has a height only as a picture.
+        is_adaptive: whether labels are certified for many cells at once; a picture of them may have more cells.
+    """
+
+    x_min: float | None = None
+    x_max: float | None = None
+    y_min: float | None = None
+    y_max: float | None = None
+    width: int
+    height: int | None = None
+    axes: tuple[int, ...] | None = None
+    at: tuple[float, ...] | None = None
+    is_picture: bool = False
+    is_adaptive: bool = False
+
+
+@dataclass(frozen=True)
+class PlacedWindow:
+    """A window placed on the version that answers, with every default resolved.
+
+    Attributes:
+        plan: the version's network over `axes` alone.
+        spec: the cells.
+        axes, at: see `Window`.
+        rows: the height as it is shown: for the picture of a curve, its equal rows.
+    """
+
+    version: LoadedVersion
+    plan: Plan
+    spec: GridSpec
+    axes: tuple[int, ...]
+    at: tuple[float, ...]
+    rows: int
+
+    @property
+    def about(self) -> dict[str, str | int]:
+        """The version that answers, and the axes and the values of the other features as a query takes them."""
+        return {
+            "model": self.version.published.model,
+            "version": self.version.published.version,
+            "axes": ",".join(map(str, self.axes)),
+            "at": ",".join(map(repr, map(float, self.at))),  # every digit
+        }
+
+
+def place(version: LoadedVersion, window: Window) -> PlacedWindow:
+    """Places a window on a version.
+
+    Raises:
+        InvalidInput: the model has no such axes, `at` does not have one value for each of the other features, or the
+            edges or the resolution are out of bounds.
+    """
+    card, features = version.card, version.plan.features
+    axes = _axes(features, window.axes)
+    others = [d for d in range(features) if d not in axes]
+    at = tuple(card.middle[d] for d in others) if window.at is None else window.at
+    if len(at) != len(others):
+        raise InvalidInput("at", f"must have {len(others)} values, one for each feature that is not on an axis")
+    spec = _spec(window, [grids.padded_range(card.low[d], card.high[d]) for d in axes])
+    rows = spec.height or _curve_rows(window)
+    return PlacedWindow(version, slices.sliced(version.plan, axes, at), spec, axes, at, rows)
+
+
+def _axes(features: int, given: tuple[int, ...] | None) -> tuple[int, ...]:
+    if given is None:
+        return (0, 1)[:features]
+    if max(given) >= features:
+        raise InvalidInput("axes", f"must be features of the model, 0 to {features - 1}")
+    return given
+
+
+def _spec(window: Window, defaults: Sequence[tuple[float, float]]) -> GridSpec:
+    x_min = defaults[0][0] if window.x_min is None else window.x_min
+    x_max = defaults[0][1] if window.x_max is None else window.x_max
+    if len(defaults) == 1:
+        _require_curve(window)
+        return GridSpec(x_min=x_min, x_max=x_max, width=window.width)
+    return GridSpec(
+        x_min=x_min,
+        x_max=x_max,
+        y_min=defaults[1][0] if window.y_min is None else window.y_min,
+        y_max=defaults[1][1] if window.y_max is None else window.y_max,
+        width=window.width,
+        height=window.width if window.height is None else window.height,
+        is_adaptive=window.is_adaptive and window.is_picture,
+    )
+
+
+def _curve_rows(window: Window) -> int:
+    """The rows of a curve, of which only its picture has more than one."""
+    if not window.is_picture:
+        return 1
+    rows = max(1, window.width // STRIP_RATIO) if window.height is None else window.height
+    if not 1 <= rows <= MAX_RESOLUTION or rows * window.width > MAX_GRID_CELLS:
+        limit = f"must have 1 to {MAX_RESOLUTION:,} rows, and at most {MAX_GRID_CELLS:,} cells in all"
+        raise InvalidInput("resolution", limit)
+    return rows
+
+
+def _require_curve(window: Window) -> None:
+    for name, edge in (("y_min", window.y_min), ("y_max", window.y_max)):
+        if edge is not None:
+            raise InvalidInput(name, "a curve along one axis has no y: give two axes, or leave this out")
+    if window.height is not None and not window.is_picture:
+        raise InvalidInput("resolution", "must be W, such as 200: only the picture of a curve takes WxH")
+    if window.is_adaptive:
+        raise InvalidInput("adaptive", "needs two axes, this window is a curve along one")

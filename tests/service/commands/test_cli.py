@@ -37,7 +37,8 @@ def test_restarts_are_summed_up(tmp_path: Path) -> None:
     done = separatrix("train", "--epochs", "50", "--restarts", "4", "--seed", "2", data=tmp_path)
     assert done.exit_code == 0, done.stderr
     found = re.search(
-        r"The best of 4 restarts is the one with seed ([2-5]); their losses are between (0\.\d+) and (0\.\d+)\.", done.stderr
+        r"The best of 4 restarts is the one with seed ([2-5]); their losses are between (0\.\d+) and (0\.\d+)\.",
+        done.stderr,
     )
     assert found, done.stderr
     assert f"loss {found[2]}" in done.stderr

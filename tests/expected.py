@@ -37,7 +37,7 @@ EventSummary = tuple[object, ...]
 class ExpectedJob:
     """A job, and what else its row should hold.
 
-    `number` increases with each job that is added. The test sets `queued_at` and `claimed_at` from the database's clock.
+    `number` increases with each job that is added. The test copies `queued_at` and `claimed_at` from the row.
     """
 
     id: str

@@ -55,9 +55,7 @@ class Submission:
     def _validate(self, make_job: Callable[[], NewJob]) -> Response:
         spec, _ = make_job()
         max_queued = self.services.settings.max_queued_jobs
-        self.services.store.jobs.find_added(
-            spec, max_queued=max_queued, key=self.key
-        )  # raises what `submit` would raise
+        self.services.store.jobs.find_added(spec, max_queued=max_queued, key=self.key)  # raises what `submit` would
         return Response(ValidationView.model_validate(spec).model_dump_json(), media_type=request_body.JSON)
 
     def _submit(self, make_job: Callable[[], NewJob]) -> tuple[str, str]:

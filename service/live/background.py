@@ -39,9 +39,8 @@ async def repeat_forever(what: str, action: Callable[[], Awaitable[None]]) -> No
             await asyncio.sleep(RETRY_S)
 
 
-async def wait_with_timeout(event: asyncio.Event, timeout_s: float | None) -> bool:
-    """Waits until an event is set, at most `timeout_s` seconds if given. Returns whether it is set."""
+async def wait_with_timeout(event: asyncio.Event, timeout_s: float | None) -> None:
+    """Waits until an event is set, or the time is up. None waits without a limit."""
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
-    return event.is_set()

@@ -40,6 +40,11 @@ class Cursor:
         """The cursor after the event with the number `position`, or after the last event if there is none yet."""
         return cls(stream, min(position, job.status.events), has_ended(job, position))
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the events that follow are still in memory."""
+        return self.stream.has_all_after(self.position)
+
 
 @dataclass(eq=False)
 class Subscription:
@@ -71,11 +76,14 @@ class Subscription:
         self.is_closed = True
         self.changed.set()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Waits until there may be something new. Returns False if the time is up before."""
-        has_changed = await background.wait_with_timeout(self.changed, timeout_s)
+    async def wait(self, timeout_s: float) -> None:
+        """Waits until there may be something new, or the time is up."""
+        timer = asyncio.get_running_loop().call_later(timeout_s, self.changed.set)  # a third of asyncio.timeout's cost
+        try:
+            await self.changed.wait()
+        finally:
+            timer.cancel()
         self.changed.clear()
-        return has_changed
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The encoded events and frames. Ends when all jobs have ended, after `close`, and when the service stops."""
@@ -100,11 +108,11 @@ class Subscription:
 
     def _lagging(self) -> Cursor | None:
         """A cursor whose next events are no longer in memory, if there is one."""
-        return next((each for each in self.cursors if not each.is_done and not _is_in_memory(each)), None)
+        return next((each for each in self.cursors if not each.is_done and not each.is_in_memory), None)
 
     def _from_memory(self) -> Iterator[bytes]:
         for cursor in self.cursors:
-            if not cursor.is_done and _is_in_memory(cursor):
+            if not cursor.is_done and cursor.is_in_memory:
                 yield from self._advance(cursor, cursor.stream.events_after(cursor.position))
             if not cursor.is_done and self.cells is not None:
                 frame = cursor.stream.frames.latest(self.cells)
@@ -130,7 +138,3 @@ class Subscription:
     def _id(self) -> bytes:
         """The id of the event that is sent next: the position in every job, from which a client can go on."""
         return ",".join([str(cursor.position) for cursor in self.cursors]).encode()
-
-
-def _is_in_memory(cursor: Cursor) -> bool:
-    return cursor.stream.has_all_after(cursor.position)

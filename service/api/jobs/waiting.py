@@ -51,8 +51,8 @@ class Wait:
         job = await to_thread.run_sync(services.job, job_id)
         with services.broadcaster.subscribe([job], [job.status.events]) as subscription:
             while not (until(job) or time.monotonic() >= deadline or services.stopping.is_set()):
-                has_changed = await subscription.wait(min(DISCONNECT_POLL_S, deadline - time.monotonic()))
-                if not has_changed and await self.request.is_disconnected():
+                await subscription.wait(min(DISCONNECT_POLL_S, deadline - time.monotonic()))
+                if await self.request.is_disconnected():
                     break
                 job = await to_thread.run_sync(services.job, job_id)
         return job

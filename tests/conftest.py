@@ -20,6 +20,13 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that use a PostgreSQL server."""
+    for item in items:
+        if isinstance(item, pytest.Function) and {"postgresql", "mortal_postgresql"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.postgres)
+
+
 @pytest.fixture(scope="session")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A running service with a few models, shared by the tests that do not change them.

@@ -23,6 +23,8 @@ from tests.databases import let_the_lease_run_out
 from tests.service.places import WITHOUT_END, Place
 from tests.serving import running, wait_until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:

@@ -15,6 +15,7 @@ def who_answers(answer: httpx.Response) -> str:
     return answer.headers["x-request-id"].partition("-")[0]
 
 
+@pytest.mark.processes
 def test_what_one_process_reports_as_succeeded_every_process_serves(tmp_path: Path) -> None:
     with service(tmp_path, "--workers", "2") as one:
         asked = set()
@@ -29,6 +30,7 @@ def test_what_one_process_reports_as_succeeded_every_process_serves(tmp_path: Pa
         assert len(asked) == 2
 
 
+@pytest.mark.processes
 def test_serving_processes_that_die_are_replaced_and_end_with_their_parent(tmp_path: Path) -> None:
     with service(tmp_path, "--workers", "2") as one:
         before = one.serving_processes()
@@ -44,6 +46,7 @@ def test_serving_processes_that_die_are_replaced_and_end_with_their_parent(tmp_p
             httpx.get(f"{one.address}/health/live", timeout=DEADLINE_S)
 
 
+@pytest.mark.processes
 def test_several_processes_end_in_time_when_they_are_told_to(tmp_path: Path) -> None:
     with service(tmp_path, "--workers", "2") as one:
         for _ in range(2):

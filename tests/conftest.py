@@ -21,6 +21,13 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that use a PostgreSQL server."""
+    for item in items:
+        if isinstance(item, pytest.Function) and {"postgresql", "mortal_postgresql"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.postgres)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _helper_processes() -> Iterator[None]:
     """Keeps the fork server of this process for all engines: a new one imports torch, which takes seconds."""

@@ -1,31 +1,35 @@
-"""The image and the compose file: built, started, asked, stopped. They need Docker: `make test-container`."""
+"""The image and the compose file: they are built, started and stopped, and their service answers. Needs Docker."""
 
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.serving import wait_until
+
 pytestmark = pytest.mark.skipif(os.environ.get("CONTAINER") != "1", reason="needs Docker: make test-container")
 
 ROOT = Path(__file__).parents[2]
 SEED_MODELS = ["flower-logistic", "flower-module", "flower-sequential", "flower-two-layer"]
 BUILD_S = 1_800
-"""Longest that a build may take: torch alone is 200 MB to download."""
+"""Longest that a build may take. Torch alone is a download of 200 MB."""
+
 FIRST_START_S = 300
-"""Longest until a service with an empty data folder is healthy: it trains, after it compiled if it had to."""
-LATER_START_S = 60
+"""Longest until a service with an empty data folder is healthy. It trains, and it may have to compile first."""
+
+LATER_START_S = 120
 
 
 class Container:
-    """A container that serves, and what is published of it."""
+    """A container with a running service."""
 
     def __init__(self, name: str) -> None:
-        """`name` is its id or its name."""
+        """`name` is the name or the id of the container."""
         self.name = name
 
     def inspect(self, template: str) -> str:
@@ -35,7 +39,7 @@ class Container:
         return docker("exec", self.name, *command)
 
     def log(self) -> str:
-        """All of it: the service logs to standard error."""
+        """Everything that the service has logged. It logs to standard error."""
         command = ["docker", "logs", self.name]
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
 
@@ -51,13 +55,13 @@ class Container:
 
     def wait_until_healthy(self, deadline_s: float) -> None:
         try:
-            wait_until(lambda: self.inspect("{{.State.Health.Status}}") == "healthy", deadline_s)
-        except TimeoutError:
+            wait_until(lambda: self.inspect("{{.State.Health.Status}}") == "healthy", deadline_s=deadline_s)
+        except AssertionError:
             pytest.fail(f"not healthy within {deadline_s} s; its log:\n{self.log()}")
 
 
 class Project:
-    """A compose project of our own, beside whatever else runs on this machine."""
+    """A compose project with a name of its own, so that it cannot meet another one on this machine."""
 
     def __init__(self) -> None:
         """Nothing is built or started yet."""
@@ -75,7 +79,7 @@ class Project:
 
 
 def docker(*arguments: str, timeout_s: float = 120) -> str:
-    """What the command prints on standard output. The published port is any free one."""
+    """Runs a docker command and returns its standard output. The service gets a free port of the host."""
     environment = os.environ | {"SEPARATRIX_PORT": "0"}
     done = subprocess.run(
         ["docker", *arguments],
@@ -91,14 +95,6 @@ def docker(*arguments: str, timeout_s: float = 120) -> str:
     return done.stdout.strip()
 
 
-def wait_until(condition: Callable[[], bool], deadline_s: float) -> None:
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def project() -> Iterator[Project]:
     project = Project()
@@ -112,24 +108,24 @@ def project() -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def trained(project: Project) -> Project:
-    """The project with the tutorial's networks in its volume: trained once for all tests."""
+    """The project with the tutorial's networks in its volume. They are trained once for all tests."""
     project.up(FIRST_START_S)
     return project
 
 
 @pytest.fixture
 def api(trained: Project) -> Container:
-    """The service of the compose file, healthy, whatever an earlier test did to it."""
+    """The service of the compose file. It is healthy, whatever an earlier test did to it."""
     return trained.up(LATER_START_S)
 
 
-def test_healthy_service_is_ready_and_serves_the_four_starters(api: Container) -> None:
+def test_a_healthy_service_is_ready_and_serves_the_tutorials_models(api: Container) -> None:
     assert api.get("/health/ready").status_code == 200
     assert sorted(model["name"] for model in api.get("/models").json()["data"]) == SEED_MODELS
 
 
 @pytest.mark.parametrize("model", SEED_MODELS)
-def test_every_starter_answers_predict(api: Container, model: str) -> None:
+def test_every_model_of_the_tutorial_answers_predictions(api: Container, model: str) -> None:
     answer = api.predict(model)
 
     assert answer.status_code == 200
@@ -137,18 +133,22 @@ def test_every_starter_answers_predict(api: Container, model: str) -> None:
     assert len(answer.json()["labels"]) == 2
 
 
-def test_published_port_is_open_to_this_machine_alone(api: Container) -> None:
+def test_the_published_port_is_open_to_this_machine_only(api: Container) -> None:
     assert api.address().startswith("127.0.0.1:")
 
 
-def test_process_is_not_root_and_has_no_capability(api: Container) -> None:
+def test_the_process_is_not_root_and_has_no_capabilities(api: Container) -> None:
     status = dict(line.split(":\t", 1) for line in api.run("cat", "/proc/1/status").splitlines() if ":\t" in line)
 
     assert status["Uid"].split() == ["10001"] * 4
     assert int(status["CapEff"], 16) == 0
 
 
-def test_the_kernel_came_compiled_with_the_image(api: Container) -> None:
+def test_the_image_has_torch_without_cuda(api: Container) -> None:
+    assert api.run("python", "-c", "import torch; print(torch.version.cuda)").splitlines()[-1] == "None"
+
+
+def test_the_image_contains_the_compiled_kernel(api: Container) -> None:
     program = (
         "from models.inference.compiled import warm_up_answers\n"
         "from models.training.compiled_run import warm_up_training\n"
@@ -171,7 +171,7 @@ def test_down_and_up_keeps_the_models_and_trains_nothing_again(api: Container, p
     assert again.predict("flower-module").status_code == 200
 
 
-def test_stop_ends_within_ten_seconds_with_status_0(api: Container) -> None:
+def test_stop_takes_less_than_ten_seconds_and_ends_with_status_0(api: Container) -> None:
     begin = time.monotonic()
     docker("stop", api.name)
 
@@ -179,7 +179,7 @@ def test_stop_ends_within_ten_seconds_with_status_0(api: Container) -> None:
     assert api.inspect("{{.State.ExitCode}}") == "0"
 
 
-def test_image_trains_predicts_and_draws_on_a_read_only_file_system_without_capabilities(project: Project) -> None:
+def test_the_image_trains_predicts_and_draws_on_a_read_only_file_system_without_capabilities(project: Project) -> None:
     name = f"{project.name}-read-only"
     flags = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--publish", "127.0.0.1::8000"]
     try:

@@ -201,23 +201,21 @@ def test_streams_close_when_the_service_stops_and_resume_after_a_restart(tmp_pat
     assert len(rest) == 5
 
 
-def test_a_stream_survives_an_outage_of_the_database(tmp_path: Path) -> None:
-    postgresql = PostgreSQL()
-    url = postgresql.new_database()
+def test_a_stream_survives_an_outage_of_the_database(tmp_path: Path, mortal_postgresql: PostgreSQL) -> None:
+    url = mortal_postgresql.new_database()
     service = running(tmp_path, training_processes=0, database_url=url)
     with service as client, manual_worker(client, tmp_path, url) as worker:
         job = worker.new_job()
         with stream(client, events_path(job), boundary=8) as events:
             assert [next(events).kind for _ in range(3)] == ["job", "status", "status"]
-            postgresql.kill()
+            mortal_postgresql.kill()
             refused = client.get(events_path(job), headers=ACCEPT)
             assert_problem(refused, 503, "store-unavailable")
-            postgresql.start()
+            mortal_postgresql.start()
             worker.report(job)
             assert next(events).id == "3"
             worker.fail(job)
             assert [event.kind for event in events] == ["status", "done"]
-    postgresql.close()
 
 
 def test_the_openapi_document_describes_pages_and_streams(worker: ManualWorker) -> None:

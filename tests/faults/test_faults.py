@@ -5,11 +5,9 @@ import random
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,21 +23,15 @@ from service.store.store import Store
 from service.store.transitions import MAX_CRASHES
 from tests.contract.problems import assert_problem
 from tests.postgres import PostgreSQL
-from tests.processes import LONG, Service, service
+from tests.processes import LONG, Service, separatrix, service
 from tests.serving import DEADLINE_S, train, wait_until
+
+pytestmark = pytest.mark.processes
 
 LEASE = ("--lease-s", "2")
 
 
-@pytest.fixture(scope="module")
-def mortal_postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server that tests may kill."""
-    server = PostgreSQL()
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest) -> list[str]:
     """Options of a service on either database."""
     if request.param == "sqlite":
@@ -136,8 +128,10 @@ def test_a_database_that_falls_silent_stops_neither_the_predictions_nor_the_end(
 
 def test_a_worker_that_thaws_after_its_job_has_gone_to_another_writes_nothing(tmp_path: Path) -> None:
     command = ["train", "--model", "long", "--hidden", "64,64", "--epochs", "1000000", "--data-dir"]
-    with service(tmp_path, *LEASE) as one:
-        worker = psutil.Popen([sys.executable, "-m", "service", *command, str(one.data_dir)], stderr=subprocess.PIPE)
+    with (
+        service(tmp_path, *LEASE) as one,
+        separatrix(*command, str(one.data_dir), stderr=subprocess.PIPE) as worker,
+    ):
         wait_until(lambda: one.client.get("/jobs").json()["data"] != [])
         path = one.client.get("/jobs").json()["data"][0]["links"]["self"]
         wait_until(lambda: kept(one, path))

@@ -48,6 +48,7 @@ def test_train_summarizes_its_restarts(tmp_path: Path) -> None:
     assert float(found[2]) < float(found[3])
 
 
+@pytest.mark.processes
 def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> None:
     data = tmp_path / "data"
     trained = separatrix_process(
@@ -184,6 +185,7 @@ def test_boundary_draws_a_plane_through_three_features_and_rejects_a_model_of_on
     assert "at least 2 features" in done.stderr
 
 
+@pytest.mark.processes
 def test_standard_input_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
     done = separatrix_process("predict", "m", "-", "--data-dir", str(tmp_path), text=b"0,\xff\n1,b\n", LC_ALL="C")
     assert done.returncode == 2
@@ -229,6 +231,7 @@ def long_training(data: Path) -> AbstractContextManager[psutil.Popen]:
     return processes.separatrix(*command, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.processes
 def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
     with long_training(tmp_path) as process, running(tmp_path) as client:
         wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
@@ -239,6 +242,7 @@ def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
         assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
 
 
+@pytest.mark.processes
 def test_ctrl_c_cancels_a_training_before_another_worker_can_claim_it(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
     with long_training(tmp_path) as process:
@@ -252,6 +256,7 @@ def test_ctrl_c_cancels_a_training_before_another_worker_can_claim_it(tmp_path: 
         assert [job.state for job in place.store.jobs.page(limit=10)[0]] == [JobState.CANCELLED]
 
 
+@pytest.mark.processes
 def test_the_command_of_a_training_that_is_paused_ends_and_says_how_to_resume_it(tmp_path: Path) -> None:
     with long_training(tmp_path) as process, running(tmp_path, training_processes=0) as client:
         wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from service.jobs.seed_models import SEED_MODELS
 from tests.contract.problems import assert_problem
 from tests.processes import separatrix, service
 from tests.serving import DEADLINE_S, running, train, wait_until
 from tests.streams import all_events
+
+pytestmark = pytest.mark.processes
 
 
 def test_the_first_start_trains_the_tutorials_networks_and_the_next_start_serves_them_at_once(tmp_path: Path) -> None:

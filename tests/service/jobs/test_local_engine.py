@@ -23,6 +23,8 @@ from tests.databases import expire_leases
 from tests.service.places import ENDLESS, Place
 from tests.serving import running, wait_until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:

@@ -16,6 +16,7 @@ def process_of(answer: httpx.Response) -> str:
     return answer.headers["x-request-id"].partition("-")[0]
 
 
+@pytest.mark.processes
 def test_a_job_that_one_process_reports_as_succeeded_is_served_by_every_process(tmp_path: Path) -> None:
     new_connections = httpx.Limits(max_keepalive_connections=0)  # so that either process may answer a request
     with (
@@ -32,6 +33,7 @@ def test_a_job_that_one_process_reports_as_succeeded_is_served_by_every_process(
         assert len(processes) == 2
 
 
+@pytest.mark.processes
 def test_serving_processes_are_replaced_when_they_die_and_end_with_their_parent(tmp_path: Path) -> None:
     with service(tmp_path, "--workers", "2") as one:
         before = one.serving_processes()
@@ -47,6 +49,7 @@ def test_serving_processes_are_replaced_when_they_die_and_end_with_their_parent(
             httpx.get(f"{one.address}/health/live", timeout=DEADLINE_S)
 
 
+@pytest.mark.processes
 def test_several_processes_end_in_time_when_they_are_told_to_stop(tmp_path: Path) -> None:
     with service(tmp_path, "--workers", "2") as one:
         for _ in range(2):

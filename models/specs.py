@@ -1,7 +1,7 @@
-"""What can be asked for: the specifications of a data set, a network, a training and a grid, and their bounds.
+"""Specifications of data sets, networks, trainings and grids, with their defaults and bounds.
 
-Every specification checks itself when it is made and raises `InvalidInput`, which names the field. The defaults are the
-tutorial's own settings.
+A specification checks itself when it is created, and raises `InvalidInput` with the name of the field. The defaults are
+the tutorial's settings.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from models.generators import GENERATORS
 from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
     MAX_CLASSES,
@@ -42,23 +43,14 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 IMPLEMENTATION_CHOICES: tuple[ImplementationChoice, ...] = get_args(ImplementationChoice)
 
-DEFAULT_NOISE: dict[DatasetName, float] = {
-    "flower": 0.2,
-    "circles": 0.1,
-    "moons": 0.1,
-    "xor": 0.1,
-    "spirals": 0.05,
-    "gaussians": 0.5,
-}
-"""Width of the uniform noise for `flower`, standard deviation of the normal noise for the others, in data units."""
-
-MANY_CLASS_DATASETS: tuple[DatasetName, ...] = ("spirals", "gaussians")
+LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.01}
+"""Default learning rates of the optimisers that the tutorial does not use."""
 
 
 class InvalidInput(ValueError):
-    """Something asked for cannot be done as asked.
+    """A value of a request is not allowed.
 
-    `field` is the dotted path of the offending field (`network.hidden`, `points.3.1`); `reason` says what is allowed.
+    `field` is the dotted path of the value (`network.hidden`, `points.3.1`); `reason` says what is allowed.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -69,13 +61,13 @@ class InvalidInput(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """A generated data set: `n` points, the classes as evenly filled as `n` allows.
+    """A generated data set: `n` points, divided as evenly among the classes as possible.
 
-    `noise` is in data units, see `DEFAULT_NOISE`. `classes` is the number of arms of `spirals` or of clouds of
-    `gaussians`; the other data sets have two.
+    `noise` is in data units; by default that of the generator, see `models.generators`. `classes` is the number of arms
+    of `spirals` or of clouds of `gaussians`; the other data sets have two.
 
     Raises:
-        InvalidInput: a value is out of its bounds.
+        InvalidInput: a value is out of bounds.
     """
 
     dataset: DatasetName = "flower"
@@ -90,24 +82,25 @@ class DatasetSpec:
         _within("data.noise", self.noise, 0.0, MAX_NOISE)
         _within("data.seed", self.seed, 0, MAX_SEED)
         _within("data.classes", self.classes, 2, MAX_CLASSES)
-        if self.classes != 2 and self.dataset not in MANY_CLASS_DATASETS:
-            raise InvalidInput("data.classes", f"only {' and '.join(MANY_CLASS_DATASETS)} take more than two classes")
+        if self.classes != 2 and not GENERATORS[self.dataset].many_classes:
+            capable = " and ".join(name for name, generator in GENERATORS.items() if generator.many_classes)
+            raise InvalidInput("data.classes", f"must be 2: only {capable} can have more classes")
         _within("data.n", self.n, self.classes, MAX_POINTS)
 
     @property
     def noise_level(self) -> float:
-        """The noise, resolved."""
-        return DEFAULT_NOISE[self.dataset] if self.noise is None else self.noise
+        """The noise, or the generator's default."""
+        return GENERATORS[self.dataset].noise if self.noise is None else self.noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
-    """A network's architecture, apart from the number of inputs and outputs, which the data decide.
+    """A network's architecture, except for the numbers of inputs and outputs, which follow from the data.
 
     `hidden` lists the widths of the hidden layers: none for `logistic`, exactly one for `two_layer`.
 
     Raises:
-        InvalidInput: a value is out of its bounds.
+        InvalidInput: a value is out of bounds.
     """
 
     kind: NetworkKind = "sequential"
@@ -120,17 +113,17 @@ class NetworkSpec:
         hidden = self.widths
         object.__setattr__(self, "hidden", hidden)
         if self.kind == "logistic" and hidden:
-            raise InvalidInput("network.hidden", "a logistic network has no hidden layer")
+            raise InvalidInput("network.hidden", "must be empty: a logistic network has no hidden layer")
         if self.kind == "two_layer" and len(hidden) != 1:
-            raise InvalidInput("network.hidden", "a two_layer network has exactly one hidden layer")
+            raise InvalidInput("network.hidden", "must list exactly one hidden layer for a two_layer network")
         if len(hidden) > MAX_HIDDEN_LAYERS:
-            raise InvalidInput("network.hidden", f"at most {MAX_HIDDEN_LAYERS} hidden layers")
+            raise InvalidInput("network.hidden", f"must list at most {MAX_HIDDEN_LAYERS} hidden layers")
         for i, width in enumerate(hidden):
             _within(f"network.hidden.{i}", width, 1, MAX_WIDTH)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The widths of the hidden layers, resolved."""
+        """The widths of the hidden layers, or the default for this kind of network."""
         if self.hidden is None:
             return () if self.kind == "logistic" else (4,)
         return tuple(self.hidden)
@@ -141,22 +134,22 @@ class TrainingSpec:
     """How a network is trained.
 
     Attributes:
-        epochs: passes over the training points, at most.
-        optimizer: `sgd` or `adam` (torch's, with their default betas and epsilon).
+        epochs: largest number of passes over the training points.
+        optimizer: `sgd` or `adam`, as in torch, with torch's default betas and epsilon.
         learning_rate: the optimiser's step size.
         momentum: of `sgd`, in [0, 1).
-        weight_decay: L2 penalty added to the gradient, as torch's optimisers do.
-        batch_size: points per step, in an order drawn anew each epoch; None takes all points at once.
-        validation_fraction: share of each class that is kept out of training, in [0, 0.9].
-        patience: epochs without an improvement of the watched loss (validation if there is any, else training) after
-            which training stops; None never stops early.
-        min_delta: the least decrease of the watched loss that counts as an improvement.
-        seed: of the initial weights, the validation split and the batch order.
-        restarts: how many networks to train, with the seeds `seed`, `seed` + 1, ..., to keep the best of.
+        weight_decay: L2 penalty added to the gradient, as in torch.
+        batch_size: points per step, in a new random order in each epoch; None takes all points at once.
+        validation_fraction: share of each class that is held out of training, in [0, 0.9].
+        patience: training stops early after this many epochs without an improvement of the watched loss, which is that
+            of the validation points, or without these that of the training points. None never stops early.
+        min_delta: smallest decrease of the watched loss that counts as an improvement.
+        seed: for the initial weights, the validation split and the batch order.
+        restarts: how many networks to train, with the seeds `seed`, `seed` + 1, ...; the best is kept.
         implementation: `compiled`, `torch`, or `auto` for the faster one that can train the network.
 
     Raises:
-        InvalidInput: a value is out of its bounds.
+        InvalidInput: a value is out of bounds.
     """
 
     epochs: int = 10_000
@@ -182,7 +175,7 @@ class TrainingSpec:
         if self.momentum == 1.0:
             raise InvalidInput("training.momentum", "must be less than 1")
         if self.momentum and self.optimizer != "sgd":
-            raise InvalidInput("training.momentum", "only the sgd optimizer takes a momentum")
+            raise InvalidInput("training.momentum", "must be 0 unless the optimizer is sgd")
         _within("training.weight_decay", self.weight_decay, 0.0, MAX_WEIGHT_DECAY)
         if self.batch_size is not None:
             _within("training.batch_size", self.batch_size, 1, MAX_POINTS)
@@ -196,29 +189,30 @@ class TrainingSpec:
 
 
 def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:
-    """The settings in `given`, the rest as the tutorial trains that kind of network.
+    """The settings in `given`, completed by the tutorial's settings for this kind of network.
 
-    The tutorial uses SGD throughout: logistic regression with a learning rate of 0.1 for 100 epochs, the networks with
-    1.0 for 10,000. Adam, which it does not use, starts from a learning rate of 0.01.
+    The tutorial uses SGD: for logistic regression with a learning rate of 0.1 for 100 epochs, for other networks with
+    1.0 for 10,000. For other optimisers see `LEARNING_RATES`.
 
     Raises:
-        InvalidInput: a value is out of its bounds.
+        InvalidInput: a value is out of bounds.
     """
     defaults: dict[str, Any] = {"epochs": 100, "learning_rate": 0.1} if kind == "logistic" else {}
-    if given.get("optimizer") == "adam":
-        defaults["learning_rate"] = 0.01
+    optimizer = given.get("optimizer")
+    if optimizer in LEARNING_RATES:
+        defaults["learning_rate"] = LEARNING_RATES[optimizer]
     return TrainingSpec(**(defaults | given))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridSpec:
-    """A regular grid over a window of the plane: `width` columns from `x_min` to `x_max`, `height` rows, ends included.
+    """A regular grid over a window of the plane: `width` columns from `x_min` to `x_max` and `height` rows, inclusive.
 
-    Or a curve over a stretch of one axis, without the rest: `width` cells from `x_min` to `x_max`. `is_adaptive` is for
-    `models.boundary.certified.quadtree`, which allows for more cells.
+    Without `y_min`, `y_max` and `height`, it is a curve: `width` cells of one axis, from `x_min` to `x_max`.
+    `is_adaptive` allows more cells, for `models.boundary.certified.quadtree`.
 
     Raises:
-        InvalidInput: the window is not finite or is empty, or the resolution is out of its bounds.
+        InvalidInput: the window is empty or not finite, or the resolution is out of bounds.
     """
 
     x_min: float
@@ -238,30 +232,30 @@ class GridSpec:
                 raise InvalidInput(f"{axis}_max", f"must be greater than {axis}_min")
             steps = self.width if axis == "x" else self.height or 1
             if not high - low > steps * math.ulp(max(abs(low), abs(high))):
-                raise InvalidInput(f"{axis}_max", f"too near to {axis}_min to tell so many cells apart")
+                raise InvalidInput(f"{axis}_max", f"too close to {axis}_min: the cells would coincide")
         for cells in (self.width,) if self.is_curve else (self.width, self.height):
             _within("resolution", cells, 2, MAX_ADAPTIVE_RESOLUTION if self.is_adaptive else MAX_RESOLUTION)
         if self.cells > MAX_GRID_CELLS and not self.is_adaptive:
-            raise InvalidInput("resolution", f"at most {MAX_GRID_CELLS} cells in all")
+            raise InvalidInput("resolution", f"must make at most {MAX_GRID_CELLS} cells")
 
     @property
     def is_curve(self) -> bool:
-        """Whether it has an abscissa alone."""
+        """Whether it has one axis only."""
         return self.height is None
 
     @property
     def cells(self) -> int:
-        """How many there are."""
+        """Number of cells."""
         return self.width * (self.height or 1)
 
 
 def output_count(classes: int) -> int:
-    """How many logits a network needs: one for two classes, else one per class."""
+    """Number of logits of a network: one for two classes, else one per class."""
     return 1 if classes == 2 else classes
 
 
 def asdict(spec: DatasetSpec | NetworkSpec | TrainingSpec) -> dict[str, Any]:
-    """The specification as JSON can hold it: tuples become lists."""
+    """The specification as JSON values: tuples become lists."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(spec).items()}
 
 

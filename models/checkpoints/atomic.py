@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and are still there after a power cut."""
+"""Writes files atomically and durably: they appear complete or not at all, and survive a power failure."""
 
 import os
 import secrets
@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 PREFIX = ".new-"
-"""How the name of what is being written begins."""
+"""Prefix of the names of files and folders that are being written."""
 
 ABANDONED_S = 3600.0
-"""What has not been touched for so long is not being written any more: its writer was killed."""
+"""A file or folder with `PREFIX` that has not changed for so long was left behind by a killed process."""
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes what writers that were killed have left in a folder, if there is such a folder."""
+    """Removes what killed processes have left behind in a folder. Does nothing if the folder does not exist."""
     if not folder.is_dir():
         return
     for path in folder.glob(f"{PREFIX}*"):
@@ -26,11 +26,11 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes the files of a new folder, by name; its parent is made if need be.
+    """Writes a new folder of files, by name. Creates its parent if necessary.
 
     Raises:
         FileExistsError: the folder exists.
-        OSError: the disk is full or cannot be written; nothing is left behind.
+        OSError: the disk is full or cannot be written. Nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{PREFIX}{secrets.token_hex(8)}")
@@ -39,7 +39,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         for name, content in contents.items():
             _write_synced(temporary / name, content)
         _sync_folder(temporary)
-        if folder.exists():  # rename would replace an empty folder without a word
+        if folder.exists():  # rename would silently replace an empty folder
             raise FileExistsError(folder)
         temporary.rename(folder)
     except BaseException:
@@ -49,10 +49,10 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file in place of any that was there; its folder is made if need be.
+    """Writes a file, or replaces it. Creates its folder if necessary.
 
     Raises:
-        OSError: the disk is full or cannot be written; the old file, if any, is as it was.
+        OSError: the disk is full or cannot be written. An old file is left unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}")

@@ -1,8 +1,8 @@
-"""A checkpoint as a serving process reads it: the card, and the weights as arrays. No torch.
+"""Reads checkpoints without torch, as a serving process does: the card, and the weights as arrays.
 
-A checkpoint is a folder of three files. `network.pth` is the network's `state_dict`, for anybody's torch script;
-`network.safetensors` is the same state as plain arrays, which load without torch; `card.json` says how they came to be
-and holds the digests of both, so that damage to any of the three is found.
+A checkpoint is a folder of three files. `network.pth` is the network's `state_dict`, for any torch script.
+`network.safetensors` is the same state as plain arrays, which load without torch. `card.json` describes the training
+and contains the digests of both files. The caller knows the digest of the card, so that damage to any file is detected.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from models.datasets import Label
 from models.networks.layouts import layout
 from models.networks.plans import Plan, plan_of
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
+from models.training.runs import ENDINGS, StopReason
 
 FORMAT = 1
 CARD_FILE = "card.json"
@@ -27,26 +28,25 @@ ARRAYS_FILE = "network.safetensors"
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint that cannot be served. The message says which file and why, in one line, without a path."""
+    """A checkpoint that cannot be used. The message names the file and the reason, in one line, without a path."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """How a checkpoint came to be.
+    """The description of a checkpoint and its training.
 
     Attributes:
         network: the architecture.
-        features: coordinates of a point.
+        features: number of coordinates of a point.
         classes: the label of each class.
         training: every setting, resolved.
-        data: the data set's specification, or `{"points": N, "features": D}` for points that somebody gave.
+        data: the data set's specification, or `{"points": N, "features": D}` for points given by a client.
         data_digest: `LabelledPoints.digest`.
-        low, high: the least and greatest value of each coordinate of the data, in data units.
-        median: of each coordinate of the data; empty in cards that were written before there was one.
+        low, high: minimum and maximum of each coordinate of the data, in data units.
+        median: of each coordinate of the data. Empty in old cards.
         recipe: `Recipe.digest`.
-        ending, epochs, implementation: of `training.Outcome`.
-        metrics: of `training.Outcome`, or None.
-        restarts: `training.Restart`s as JSON, all that were trained; the checkpoint is the best of them.
+        stop_reason, epochs, implementation, metrics: as in `models.training.runs.Outcome`.
+        restarts: `models.training.runs.Restart`s as JSON, all that were trained. The checkpoint is the best of them.
         created_at: ISO 8601, UTC.
         software: versions by name.
         files: SHA-256 (hex) by file name.
@@ -61,33 +61,35 @@ class Card:
     low: tuple[float, ...]
     high: tuple[float, ...]
     recipe: str
-    ending: str
+    stop_reason: StopReason
     epochs: int
     metrics: dict[str, float | None] | None
     created_at: str
     software: dict[str, str]
     files: dict[str, str]
-    implementation: str = "torch"  # before there was another, cards did not say
+    implementation: str = "torch"  # old cards do not name it: there was no other
     restarts: tuple[dict[str, Any], ...] = ()
     median: tuple[float, ...] = ()
 
     @property
     def middle(self) -> tuple[float, ...]:
-        """A typical value of each coordinate: its median, if the card has it, else the middle of its range."""
+        """A typical value of each coordinate: its median, or in old cards the middle of its range."""
         return self.median or tuple(low / 2 + high / 2 for low, high in zip(self.low, self.high, strict=True))
 
     def to_json(self) -> bytes:
-        """The card as it stands in `card.json`, UTF-8."""
+        """The content of `card.json`, UTF-8."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         fields |= {"network": specs.asdict(self.network), "training": asdict(self.training)}
+        fields["ending"] = ENDINGS[self.stop_reason]
+        del fields["stop_reason"]
         return json.dumps({"format": FORMAT, **fields}, indent=2, allow_nan=False).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Card":
-        """The card from the bytes of `card.json`.
+        """The card from the content of `card.json`.
 
         Raises:
-            DamagedCheckpoint: not a card, or one of another format.
+            DamagedCheckpoint: it is not a card, or has another format.
         """
         try:
             fields = json.loads(text)
@@ -95,11 +97,15 @@ class Card:
                 raise DamagedCheckpoint(f"{CARD_FILE}: not of format {FORMAT}")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
+            fields["stop_reason"] = _STOP_REASONS[fields.pop("ending")]
             for key in fields.keys() & {"classes", "low", "high", "median", "restarts"}:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedCheckpoint(f"{CARD_FILE}: not a card ({type(error).__name__})") from error
+
+
+_STOP_REASONS = {word: stop_reason for stop_reason, word in ENDINGS.items()}
 
 
 def digest(content: bytes) -> str:
@@ -108,11 +114,11 @@ def digest(content: bytes) -> str:
 
 
 def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
-    """A checkpoint, ready to answer, after every file of it has been held against its digest.
+    """The card and the plan of a checkpoint, after comparing every file with its digest.
 
     Raises:
-        DamagedCheckpoint: a file is missing or not what was written, or the weights do not fit the network.
-        OSError: a file cannot be read now, which says nothing about what is in it.
+        DamagedCheckpoint: a file is missing or damaged, or the weights do not fit the network.
+        OSError: a file cannot be read at present. This says nothing about its content.
     """
     card = Card.from_json(_read_file(folder / CARD_FILE, card_digest))
     for name in (NETWORK_FILE, ARRAYS_FILE):

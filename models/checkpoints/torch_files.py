@@ -1,4 +1,4 @@
-"""Checkpoints as torch writes and reads them: a `state_dict` that any torch script can load, and the card beside it."""
+"""Writes checkpoints and resume states, and reads `.pth` files: `state_dict`s that any torch script can load."""
 
 import io
 from collections.abc import Mapping
@@ -25,13 +25,11 @@ from models.networks.plans import check_values
 from models.specs import InvalidInput, NetworkSpec
 from models.training.resume_state import ResumeState
 
-RESUME_STATE_FILE = "standing.safetensors"
+RESUME_STATE_FILE = "resume_state.bin"
 
 
 def save(folder: Path, network: nn.Module, card: Card) -> str:
-    """Writes a checkpoint as a new folder that appears whole or not at all, and survives a power cut once it is there.
-
-    `card.files` is filled in here.
+    """Writes a checkpoint as a new folder, atomically and durably. Fills in `card.files`.
 
     Returns:
         The digest of the card, for `cards.read`.
@@ -51,7 +49,7 @@ def save(folder: Path, network: nn.Module, card: Card) -> str:
 
 
 def save_resume_state(folder: Path, resume_state: ResumeState) -> None:
-    """Writes where trainings stand as a new folder, as `save` does a checkpoint, with the weights to show meanwhile.
+    """Writes a resume state as a new folder, atomically and durably, together with the weights to show meanwhile.
 
     Raises:
         FileExistsError: the folder exists.
@@ -62,11 +60,11 @@ def save_resume_state(folder: Path, resume_state: ResumeState) -> None:
 
 
 def load_resume_state(folder: Path) -> ResumeState:
-    """What `save_resume_state` wrote. The weights beside it are for others, and not looked at.
+    """Reads what `save_resume_state` wrote. Ignores the weights beside it, which are for other programs.
 
     Raises:
-        DamagedCheckpoint: the file is missing or not what was written.
-        OSError: it cannot be read now, which says nothing about what is in it.
+        DamagedCheckpoint: the file is missing or damaged.
+        OSError: the file cannot be read at present. This says nothing about its content.
     """
     try:
         return ResumeState.from_bytes((folder / RESUME_STATE_FILE).read_bytes())
@@ -77,21 +75,21 @@ def load_resume_state(folder: Path) -> ResumeState:
 
 
 def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Module:
-    """The network whose `state_dict` is in a `.pth` file, ours or one that a plain torch script saved.
+    """The network whose `state_dict` is in a `.pth` file, saved by this module or by any torch script.
 
-    Nothing but tensors is unpickled, and keys, shapes, dtype and finiteness are checked before a weight is copied.
+    Only tensors are unpickled. Keys, shapes, dtypes and finiteness are checked before any weight is copied.
 
     Raises:
-        DamagedCheckpoint: the file is no `state_dict`, or not that of such a network.
+        DamagedCheckpoint: the file is not a `state_dict`, or not that of such a network.
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises what its unpickler, zip reader or storage code happens to raise
+    except Exception as error:  # torch's unpickler, zip reader and storage code raise many different exceptions
         raise DamagedCheckpoint(f"{path.name}: not a state_dict ({type(error).__name__})") from error
     if not isinstance(state, dict) or not all(_is_float32(value) for value in state.values()):
         raise DamagedCheckpoint(f"{path.name}: not a state_dict of float32 tensors")
     try:
-        # shapes first: a tiny file can claim a tensor of terabytes, and as an array it would be one
+        # shapes first: a tiny file can claim a tensor of terabytes, which would fill the memory as an array
         check_shapes(layout(spec, features, classes).shapes, {key: tuple(value.shape) for key, value in state.items()})
         check_values(_arrays(state))
     except InvalidInput as error:

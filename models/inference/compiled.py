@@ -1,13 +1,13 @@
-"""Answers by the compiled kernel.
+"""Inference by the compiled kernel.
 
-Importing this module loads numba, half a second and some 60 MiB.
+Importing this module loads numba: half a second and some 60 MiB.
 """
 
 import numpy as np
 
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.kernel import inference, structures
-from models.kernel.buffers import SMALLEST, memory_for, net_of
+from models.kernel.buffers import SMALLEST, net_of, workspace_for
 from models.networks.plans import Plan
 from models.specs import InvalidInput, ResponseKind
 
@@ -23,12 +23,12 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     """Class probabilities of points, float32 (N, D): float32 (N, K).
 
     Raises:
-        InvalidInput: the output of a point overflows float32.
+        InvalidInput: the output for a point overflows float32.
     """
     net = net_of(plan)
     prob_NK = np.empty((len(xy_ND), plan.classes), np.float32)
-    memory = memory_for(net, len(xy_ND), learns=False)
-    if not inference.probabilities(net, plan.transform.points(xy_ND), memory, prob_NK):
+    workspace = workspace_for(net, len(xy_ND), for_training=False)
+    if not inference.probabilities(net, plan.transform.points(xy_ND), workspace, prob_NK):
         raise InvalidInput("points", "too large for this network: its output overflows float32")
     return prob_NK
 
@@ -44,18 +44,19 @@ def responses(
 ) -> FloatArray | IntArray:
     """See `models.inference.dispatch.responses`."""
     values_HW = np.empty((len(y_H), len(x_W)), np.float32)
-    _grid(plan, x_W, y_H, _RESPONSES[response], class_index, values_HW, _NONE_3 if output_OHW is None else output_OHW)
+    output_OHW = _NO_OUTPUTS if output_OHW is None else output_OHW
+    _grid(plan, x_W, y_H, _RESPONSES[response], class_index, values_HW, output_OHW)
     return values_HW.astype(np.int64) if response == "label" else values_HW
 
 
 def outputs(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> FloatArray:
     """See `models.inference.dispatch.outputs`."""
     output_OHW = np.empty((plan.widths[-1], len(y_H), len(x_W)), np.float32)
-    _grid(plan, x_W, y_H, structures.LOGIT, 0, _NONE_2, output_OHW)
+    _grid(plan, x_W, y_H, structures.LOGIT, 0, _NO_VALUES, output_OHW)
     return output_OHW
 
 
-_NONE_2, _NONE_3 = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
+_NO_VALUES, _NO_OUTPUTS = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
 
 
 def _grid(
@@ -68,13 +69,13 @@ def _grid(
     output_OHW: FloatArray,
 ) -> None:
     net = net_of(plan)
-    memory = memory_for(net, len(x_W), learns=False)
+    workspace = workspace_for(net, len(x_W), for_training=False)
     x_inputs_W, y_inputs_H = plan.transform.axes(x_W, y_H)
-    if not inference.grid(net, x_inputs_W, y_inputs_H, memory, response, class_index, values_HW, output_OHW):
+    if not inference.grid(net, x_inputs_W, y_inputs_H, workspace, response, class_index, values_HW, output_OHW):
         raise InvalidInput("points", "too large for this network: its output overflows float32")
 
 
-def warm_up_answers() -> None:
-    """The same for its answers."""
+def warm_up_inference() -> None:
+    """Loads the inference part of the kernel; compiles it if this machine has not done so yet."""
     probabilities(SMALLEST, np.zeros((1, 2), np.float32))
     responses(SMALLEST, np.zeros(1), np.zeros(1), response="logit", class_index=1)

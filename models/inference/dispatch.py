@@ -1,4 +1,4 @@
-"""What a plan answers: little by numpy, which needs nothing loaded, much by the compiled kernel."""
+"""Evaluates plans: small requests by NumPy, which is loaded anyway, large ones by the compiled kernel."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from models.networks.plans import Plan
 from models.specs import InvalidInput, ResponseKind
 
 COMPILED_FROM = 1_500_000
-"""Multiplications of an answer from which the kernel makes it, in half the time of numpy: 90,000 points of the
-tutorial's network. Less is not worth the half second and the 60 MiB that a process's first compiled answer takes."""
+"""Multiplications from which the kernel evaluates a request: 90,000 points of the tutorial's network, which take NumPy
+twice as long. Less is not worth the half second and the 60 MiB that a process needs to load the kernel."""
 
 
 def is_compiled(plan: Plan, points: int) -> bool:
-    """Whether the kernel answers for that many points."""
+    """Whether the kernel evaluates that many points."""
     return points * plan.parameters.size >= COMPILED_FROM
 
 
@@ -23,17 +23,17 @@ def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     """The network's output for points, float32 (N, D): float32 (N, O).
 
     Raises:
-        InvalidInput: points of another number of coordinates, or the output of one overflows float32.
+        InvalidInput: the points have the wrong number of coordinates, or the output for one overflows float32.
     """
     _check_features(plan, xy_ND)
     return numpy_forward.logits(plan, xy_ND)
 
 
 def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
-    """Class probabilities of points, float32 (N, D): float32 (N, K), each row summing to 1.
+    """Class probabilities of points, float32 (N, D): float32 (N, K). Each row sums to 1.
 
     Raises:
-        InvalidInput: points of another number of coordinates, or the output of one overflows float32.
+        InvalidInput: the points have the wrong number of coordinates, or the output for one overflows float32.
     """
     _check_features(plan, xy_ND)
     if is_compiled(plan, len(xy_ND)):
@@ -46,7 +46,7 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
 def _check_features(plan: Plan, xy_ND: FloatArray) -> None:
     given, wanted = xy_ND.shape[1], plan.features
     if given != wanted:
-        raise InvalidInput("points", f"each point must have {wanted} coordinates, these have {given}")
+        raise InvalidInput("points", f"each point must have {wanted} coordinates, but these have {given}")
 
 
 def responses(
@@ -58,12 +58,12 @@ def responses(
     class_index: int,
     output_OHW: FloatArray | None = None,
 ) -> FloatArray | IntArray:
-    """A response at each point of a grid, of a plan of two features: (H, W), labels int64, all else float32.
+    """A response at each point of a grid, for a plan of two features: (H, W), labels int64, all else float32.
 
     `output_OHW`, float32 (O, H, W), if given, receives all outputs from the same evaluation.
 
     Raises:
-        InvalidInput: the output of a point overflows float32.
+        InvalidInput: the output for a point overflows float32.
     """
     if is_compiled(plan, len(x_W) * len(y_H)):
         from models.inference import compiled
@@ -78,10 +78,10 @@ def responses(
 
 
 def outputs(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> FloatArray:
-    """Every output at each point of a grid, of a plan of two features: float32 (O, H, W).
+    """Every output at each point of a grid, for a plan of two features: float32 (O, H, W).
 
     Raises:
-        InvalidInput: the output of a point overflows float32.
+        InvalidInput: the output for a point overflows float32.
     """
     if is_compiled(plan, len(x_W) * len(y_H)):
         from models.inference import compiled
@@ -94,10 +94,10 @@ def outputs(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> FloatArray:
 
 
 def _by_rows(plan: Plan, x_W: DoubleArray, y_H: DoubleArray) -> Iterator[tuple[slice, FloatArray]]:
-    """The logits of some rows of a grid after the other, float32 (rows x W, O), about a block of points at a time."""
-    some = max(1, numpy_forward.BLOCK // len(x_W))
-    for start in range(0, len(y_H), some):
-        rows = slice(start, start + some)
+    """The logits of a grid, float32 (rows x W, O), some rows at a time: about one block of points."""
+    height = max(1, numpy_forward.BLOCK // len(x_W))
+    for start in range(0, len(y_H), height):
+        rows = slice(start, start + height)
         x_hW, y_hW = np.meshgrid(x_W, y_H[rows])
         yield rows, numpy_forward.logits(plan, np.column_stack([x_hW.ravel(), y_hW.ravel()]))
 

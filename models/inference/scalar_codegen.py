@@ -1,6 +1,6 @@
-"""A small plan as one Python function, for a few points: there a single call of numpy costs more than the arithmetic.
+"""Generates Python code for small plans: for a few points, a single NumPy call costs more than the arithmetic.
 
-`models.inference.numpy_forward` does the same for any plan and any number of points.
+`models.inference.numpy_forward` evaluates any plan for any number of points.
 """
 
 import math
@@ -8,33 +8,33 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from models.networks import activations
 from models.networks.plans import Dense, Plan
-from models.specs import Activation
 
-MOST_WEIGHTS = 100
-"""Of a plan that is written out."""
+MAX_PARAMETERS = 100
+"""Largest plan for which code is generated."""
 
-MOST_POINTS = 8
-"""Points up to which this is the faster way."""
+MAX_POINTS = 8
+"""Largest number of points for which the generated function is faster than NumPy."""
 
-CALM = 1e6
-"""Coordinates and logits of this size and more are not answered for: float32 may overflow, which numpy is to judge."""
+MAX_SIZE = 1e6
+"""Coordinates and logits must be smaller than this. Larger ones may overflow float32, which NumPy has to decide."""
 
 Function = Callable[..., list[float]]
-"""From the D coordinates of a point to the probabilities of its K classes, in double precision.
+"""Takes the D coordinates of a point, returns the probabilities of its K classes, in float64.
 
-Raises TypeError for another number of coordinates, OverflowError for a number that is too large.
+Raises TypeError for a wrong number of coordinates, OverflowError for a number that is too large.
 """
 
 
 @lru_cache(maxsize=1_000)
 def function(plan: Plan) -> Function | None:
-    """The plan written out, a line a neuron, unless it is large. The text is made of numbers and of names of ours."""
-    if plan.parameters.size > MOST_WEIGHTS:
+    """A function for a small plan, else None. Its source consists of numbers and of names chosen here."""
+    if plan.parameters.size > MAX_PARAMETERS:
         return None
     names = [f"x{d}" for d in range(plan.features)]
-    lines = [f"def answer({', '.join(names)}):", *_unless_calm(names)]
-    inputs = values = plan.transform.expressions(names)
+    lines = [f"def answer({', '.join(names)}):", *_check_size(names)]
+    inputs = values = [f"({expression})" for expression in plan.transform.expressions(names)]
     for i, layer in enumerate(plan.layers):
         outputs = [f"a{i}_{o}" for o in range(len(layer.bias_O1))]
         for name, term in zip(outputs, _sums(layer, values), strict=True):
@@ -42,20 +42,20 @@ def function(plan: Plan) -> Function | None:
         values = outputs
     if plan.skip:
         lines += [f"    {a} += {term}" for a, term in zip(values, _sums(plan.skip, inputs), strict=True)]
-    lines += _unless_calm(values)
+    lines += _check_size(values)
     lines.append(
         f"    return of_two({values[0]})" if len(values) == 1 else f"    return softmax([{', '.join(values)}])"
     )
-    functions: dict[str, Any] = {str(name): activation for name, activation in _ACTIVATIONS.items()}
+    functions: dict[str, Any] = {str(name): row.of_float for name, row in activations.TABLE.items()}
     functions |= {"of_two": _of_two, "softmax": _softmax}
     exec("\n".join(lines), functions)
     answer: Function = functions["answer"]
     return answer
 
 
-def _unless_calm(values: list[str]) -> list[str]:
-    calm = " and ".join(f"-{CALM} < {value} < {CALM}" for value in values)  # a NaN is neither
-    return [f"    if not ({calm}):", "        raise OverflowError"]
+def _check_size(values: list[str]) -> list[str]:
+    in_range = " and ".join(f"-{MAX_SIZE} < {value} < {MAX_SIZE}" for value in values)  # false for a NaN
+    return [f"    if not ({in_range}):", "        raise OverflowError"]
 
 
 def _sums(layer: Dense, values: list[str]) -> list[str]:
@@ -66,10 +66,10 @@ def _sums(layer: Dense, values: list[str]) -> list[str]:
 
 
 def _of_two(logit: float) -> list[float]:
-    """The logistic function of either sign of the logit, of which the exponential never overflows."""
-    small = math.exp(-abs(logit))
-    less, more = small / (1 + small), 1 / (1 + small)
-    return [less, more] if logit > 0 else [more, less]
+    """The logistic function of minus the logit and of the logit. The exponential never overflows."""
+    exp = math.exp(-abs(logit))
+    smaller, larger = exp / (1 + exp), 1 / (1 + exp)
+    return [smaller, larger] if logit > 0 else [larger, smaller]
 
 
 def _softmax(logit_K: Sequence[float]) -> list[float]:
@@ -77,25 +77,3 @@ def _softmax(logit_K: Sequence[float]) -> list[float]:
     exp_K = [math.exp(z - greatest) for z in logit_K]
     total = sum(exp_K)
     return [e / total for e in exp_K]
-
-
-def _sigmoid(z: float) -> float:
-    return 1 / (1 + math.exp(-z))
-
-
-def _gelu(z: float) -> float:
-    """See `models.inference.numpy_forward`."""
-    return 0.5 * z * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)))
-
-
-_ACTIVATIONS: dict[Activation, Callable[[float], float]] = {
-    "relu": lambda z: max(z, 0.0),
-    "leaky_relu": lambda z: max(z, 0.01 * z),
-    "elu": lambda z: z if z > 0 else math.expm1(z),
-    "silu": lambda z: z * _sigmoid(z),
-    "gelu": _gelu,
-    "softplus": lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))),
-    "tanh": math.tanh,
-    "sigmoid": _sigmoid,
-}
-"""What the text calls; the identity is not written."""

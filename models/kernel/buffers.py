@@ -1,49 +1,36 @@
-"""What the kernel works on: plans, points and memory in the form that its loops take."""
+"""Conversion of plans and points into the structures that the kernel's loops take, and memory for them."""
 
 from functools import cache
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  # the BLAS that numba multiplies with, loaded so that it can be told:
+import scipy.linalg.cython_blas  # noqa: F401  # loads the BLAS that numba calls, so that threadpoolctl finds it
 from threadpoolctl import threadpool_limits
 
 from models.datasets import FloatArray, LabelledPoints
-from models.kernel import structures
-from models.kernel.structures import Memory, Net, Points
+from models.kernel import activations
+from models.kernel.structures import SPARE_ROWS, Net, Points, Workspace
 from models.networks.plans import Plan
-from models.specs import Activation
 
 CACHED_VALUES = 2**15
-"""Values of a tape, 128 KiB, that stay near the processor with their derivatives beside them."""
+"""Values of a tape, 128 KiB, that stay in the processor's cache together with their derivatives."""
 
-LEAST_BLOCK, MOST_BLOCK = 512, 4_096
-"""Points of a block: fewer make matrix products slow, more gain nothing."""
-
-_CODES: dict[Activation, int] = {
-    "identity": structures.IDENTITY,
-    "relu": structures.RELU,
-    "leaky_relu": structures.LEAKY_RELU,
-    "elu": structures.ELU,
-    "silu": structures.SILU,
-    "gelu": structures.GELU,
-    "softplus": structures.SOFTPLUS,
-    "tanh": structures.TANH,
-    "sigmoid": structures.SIGMOID,
-}
+MIN_BLOCK, MAX_BLOCK = 512, 4_096
+"""Points of a block: fewer make matrix products slow, more bring nothing."""
 
 SMALLEST = Plan((2, 1), ("identity",), has_skip=False, parameters=np.zeros(3, np.float32))
-"""What the kernel is tried on, to have it compiled."""
+"""A plan to compile the kernel with."""
 
 
 def net_of(plan: Plan) -> Net:
-    """A plan as the kernel takes it; its weights are the plan's own, not a copy."""
-    _one_blas_thread()
-    codes = np.array([_CODES[activation] for activation in plan.activations], np.int64)
+    """A plan as the kernel takes it. Its weights are the plan's own, not a copy."""
+    _limit_blas_to_one_thread()
+    codes = np.array([activations.CODES[activation] for activation in plan.activations], np.int64)
     return Net(np.array(plan.widths, np.int64), codes, plan.has_skip, plan.parameters)
 
 
 @cache
-def _one_blas_thread() -> None:
-    """For the whole process: BLAS would sum in another order with more threads, and be slower for small work."""
+def _limit_blas_to_one_thread() -> None:
+    """For the whole process. More threads would change the order of sums, and are slower for small work."""
     threadpool_limits(1, user_api="blas")
 
 
@@ -57,26 +44,26 @@ def no_points(features: int) -> Points:
     return Points(np.empty((features, 0), np.float32), np.empty(0, np.float32))
 
 
-def memory_for(net: Net, points: int, *, learns: bool) -> Memory:
-    """Room for `points` at most at a time; without derivatives if it is not for learning."""
-    rows = int((net.widths + 1).sum()) - 1 + structures.SPARE_ROWS
-    block = min(max(CACHED_VALUES // rows, LEAST_BLOCK), MOST_BLOCK, max(points, 1))
-    nothing = np.empty(0, np.float32)
-    tape, backs = _apart(rows * block) if learns else (np.empty(rows * block, np.float32), nothing)
-    has_slopes = np.isin(net.codes, (structures.SILU, structures.GELU)).any()
-    return Memory(
+def workspace_for(net: Net, points: int, *, for_training: bool) -> Workspace:
+    """Memory for at most `points` points at a time; with room for derivatives only `for_training`."""
+    rows = int((net.widths + 1).sum()) - 1 + SPARE_ROWS
+    block = min(max(CACHED_VALUES // rows, MIN_BLOCK), MAX_BLOCK, max(points, 1))
+    size = rows * block
+    empty = np.empty(0, np.float32)
+    tape, tape_grad = _half_a_page_apart(size) if for_training else (np.empty(size, np.float32), empty)
+    return Workspace(
         tape,
-        backs,
-        np.empty(rows * block, np.float32) if has_slopes else nothing,
-        np.empty(net.weights.size, np.float32) if learns else nothing,
-        block,
+        tape_grad,
+        slopes=np.empty(size, np.float32) if np.isin(net.codes, activations.STORING_SLOPES).any() else empty,
+        product=np.empty(net.weights.size, np.float32) if for_training else empty,
+        block=block,
     )
 
 
-def _apart(size: int) -> tuple[FloatArray, FloatArray]:
-    """Two vectors half a memory page (1,024 numbers) apart, modulo a page.
+def _half_a_page_apart(size: int) -> tuple[FloatArray, FloatArray]:
+    """Two vectors whose addresses differ by half a memory page (512 numbers), modulo a page.
 
-    At the same place in their pages, a write to one would hold up reads of the other: an eighth of the time, measured.
+    At equal addresses modulo a page, a write to one delays reads of the other. That costs an eighth of an epoch.
     """
     page, half = 1_024, 512
     second = -(-size // page) * page + half

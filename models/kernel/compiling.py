@@ -1,4 +1,4 @@
-"""How the kernel is compiled, and where its machine code is kept."""
+"""Compiles the kernel, and decides where its machine code is kept."""
 
 import hashlib
 import os
@@ -12,30 +12,35 @@ from numba.core import caching
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_FAST = {"reassoc", "contract", "arcp", "nsz"}  # not nnan, not ninf: checks for what is not finite would vanish
+_FAST = {
+    "reassoc",
+    "contract",
+    "arcp",
+    "nsz",
+}  # without nnan and ninf, which would remove the checks for NaN and infinity
 
 
 def inline(function: _Function) -> _Function:
-    """Compiles a function of a number or two, into each place that calls it."""
+    """Compiles a function of one or two numbers into each of its callers."""
     return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy", inline="always")(function))
 
 
 def loop(function: _Function) -> _Function:
-    """Compiles a part of the loops, for callers among them only.
+    """Compiles a function that only other compiled functions call.
 
-    Constants are handed to it as `np.int64(0)` or `np.bool_(True)`: for a plain 0 numba compiles it once more.
+    Pass constants as `np.int64(0)` or `np.bool_(True)`: a plain 0 has another type, for which numba compiles again.
     """
     return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy")(function))
 
 
 def entry(function: _Function) -> _Function:
-    """Compiles what Python calls, to run without the interpreter's lock, and keeps the machine code on disk."""
+    """Compiles a function that Python calls. It releases the GIL, and its machine code is kept on disk."""
     settings = vars(numba.config)
     before = settings["CACHE_LOCATOR_CLASSES"]
-    settings["CACHE_LOCATOR_CLASSES"] = ",".join(f"{__name__}.{place.__name__}" for place in _PLACES)
+    settings["CACHE_LOCATOR_CLASSES"] = ",".join(f"{__name__}.{locator.__name__}" for locator in _LOCATORS)
     try:
         return _entry(function, cache=True)
-    except RuntimeError:  # no place can be written: a user without a home, whose every process compiles
+    except RuntimeError:  # no folder can be written (a user without a home): every process compiles
         return _entry(function, cache=False)
     finally:
         settings["CACHE_LOCATOR_CLASSES"] = before
@@ -51,43 +56,56 @@ def _sources() -> bytes:
 
 
 SOURCES = _sources()
-"""Digest of this package. numba would look at the file of the entry alone, and miss changes of the others."""
+"""Digest of this package. numba by itself checks only the file of the entry, and would miss changes in the others."""
+
+VERSION = SOURCES.hex()[:16]
 
 
 class _OfAllSources:
     def get_source_stamp(self) -> bytes:
         return SOURCES
 
+    def get_disambiguator(self) -> str:
+        """Goes into the file names: numba cannot even read an index that names types of another version."""
+        return VERSION
+
 
 class BesideTheCode(_OfAllSources, caching.InTreeCacheLocator):
-    """In `__pycache__`, if that can be written."""
+    """Keeps machine code in `__pycache__`, if that can be written."""
+
+    def ensure_cache_path(self) -> None:
+        """Removes the machine code of other versions."""
+        super().ensure_cache_path()
+        for file in Path(self.get_cache_path()).glob("*.nb[ci]"):
+            if VERSION not in file.name:
+                file.unlink(missing_ok=True)
 
 
 class _Elsewhere(_OfAllSources):
-    """A folder for this version of the kernel, which begins with what was compiled beside the code, if anything was.
+    """Keeps machine code in a folder for this version of the kernel, which starts as a copy of that beside the code.
 
-    So an image whose code is read-only brings its machine code along, and where that fits the processor, none compiles.
+    This way a container image whose code is read-only can ship machine code. It is used if it fits the processor.
     """
 
     def get_cache_path(self) -> str:
-        return str(Path(super().get_cache_path()) / SOURCES.hex()[:16])  # type: ignore[misc]
+        return str(Path(super().get_cache_path()) / VERSION)  # type: ignore[misc]
 
     def ensure_cache_path(self) -> None:
         super().ensure_cache_path()  # type: ignore[misc]
         here = Path(self.get_cache_path())
-        for file in (Path(__file__).parent / "__pycache__").glob("*.nb[ci]"):
+        for file in (Path(__file__).parent / "__pycache__").glob(f"*{VERSION}*.nb[ci]"):
             if not (here / file.name).exists():
-                own = here / f"{file.name}.{os.getpid()}"
-                shutil.copyfile(file, own)
-                own.replace(here / file.name)
+                temporary = here / f"{file.name}.{os.getpid()}"
+                shutil.copyfile(file, temporary)
+                temporary.replace(here / file.name)
 
 
 class CacheFolder(_Elsewhere, caching.UserProvidedCacheLocator):
-    """Where NUMBA_CACHE_DIR says, if it does."""
+    """Uses the folder that NUMBA_CACHE_DIR names, if it is set."""
 
 
 class UsersCache(_Elsewhere, caching.UserWideCacheLocator):
-    """In the user's cache folder, else."""
+    """Uses the user's cache folder."""
 
 
-_PLACES = (CacheFolder, BesideTheCode, UsersCache)
+_LOCATORS = (CacheFolder, BesideTheCode, UsersCache)

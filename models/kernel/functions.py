@@ -1,10 +1,11 @@
-"""Functions of one number, from which everything else is made, and the derivatives of the activations.
+"""Exponentials, logarithms, tanh and the logistic function of one float32 number.
 
-The coefficients are fits of our own: least squares, reweighted until the greatest error was least (Lawson's method), in
-float64, then rounded. docs/decisions/0007-the-compiled-kernel.md tells how; the tests measure every error stated here.
+The coefficients were fitted for this project: least squares in float64, reweighted until the greatest error was
+smallest (Lawson's method), then rounded; see docs/decisions/0007-the-compiled-kernel.md. The tests measure every error
+stated here.
 
-A NaN passes through every function, so that a look at the loss finds it: comparisons are written such that a NaN fails
-them.
+A NaN passes through every function, so that a check of the loss finds it: comparisons are written such that they are
+false for a NaN.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ I = np.int32  # noqa: E741  # beside F
 
 @inline
 def _exp_parts(x):
-    """For x <= 0 and x = k ln 2 + r with |r| <= ln(2) / 2: e^r - 1, and 2^k."""
+    """For x <= 0, and x = k ln 2 + r with |r| <= ln(2) / 2: e^r - 1 and 2^k."""
     x = F(-88.1) if x < F(-88.1) else x
     k = np.floor(x * F(1.44269504) + F(0.5))
     r = (x - k * F(0.693359375)) + k * F(2.12194440e-4)  # ln 2 in two parts, the first of few bits
@@ -38,7 +39,7 @@ def exp_negative(x):
 
 @inline
 def expm1_negative(x):
-    """e^x - 1 for x <= 0: relative error below 3e-7, near 0 too, where the difference would cancel."""
+    """e^x - 1 for x <= 0: relative error below 3e-7, also near 0, where the difference would cancel."""
     m, power = _exp_parts(x)
     return m * power + (power - F(1))
 
@@ -60,16 +61,16 @@ def log1p_unit(x):
 
 @inline
 def log_above_one(x):
-    """log(x) for x >= 1: error below 2e-7, relative or absolute, whichever is greater."""
+    """log(x) for x >= 1: error below 2e-7, relative or absolute, whichever is larger."""
     bits = F(x).view(np.int32)
     k = F((bits >> I(23)) - I(127))
     fraction = I((bits & I(0x7FFFFF)) | I(0x3F800000)).view(np.float32)  # x / 2^k, in [1, 2)
-    return k * F(0.693147181) + log1p_unit(fraction - F(1)) + F(0) * x  # the bits of a NaN would make a number
+    return k * F(0.693147181) + log1p_unit(fraction - F(1)) + F(0) * x  # keeps a NaN, whose bits would give a number
 
 
 @inline
 def tanh(x):
-    """The hyperbolic tangent, x P(x^2) / Q(x^2) with P and Q of degree 4: error below 4e-7, on average (rms) 7e-8."""
+    """The hyperbolic tangent, x P(x^2) / Q(x^2) with P and Q of degree 4: error below 4e-7, root mean square 7e-8."""
     x = F(-9) if x < F(-9) else x
     x = F(9) if x > F(9) else x
     u = x * x
@@ -88,77 +89,7 @@ def tanh(x):
 
 @inline
 def sigmoid(x):
-    """1 / (1 + e^-x): relative error below 4e-7, far from 0 too."""
+    """1 / (1 + e^-x): relative error below 4e-7, also far from 0."""
     e = exp_negative(-abs(x))
     inverse = F(1) / (F(1) + e)
     return e * inverse if x < F(0) else inverse
-
-
-@inline
-def relu(x):
-    """max(x, 0)."""
-    return F(0) if x < F(0) else x
-
-
-@inline
-def leaky_relu(x):
-    """X, or a hundredth of it below 0."""
-    return F(0.01) * x if x < F(0) else x
-
-
-@inline
-def elu(x):
-    """X, or e^x - 1 below 0."""
-    below = expm1_negative(F(0) if x > F(0) else x)
-    return x if x > F(0) else below
-
-
-@inline
-def softplus(x):
-    """log(1 + e^x)."""
-    return (F(0) if x < F(0) else x) + log1p_unit(exp_negative(-abs(x)))
-
-
-@inline
-def gelu_gate(x):
-    """The share of x that the tanh form of GELU lets through: (1 + tanh(v)) / 2 = sigmoid(2 v)."""
-    return sigmoid(F(1.5957691216) * (x + F(0.044715) * x * x * x))
-
-
-# derivatives, from the function's value a
-
-
-@inline
-def relu_slope(a):
-    """0 where torch has 0: at and below 0."""
-    return F(1) if a > F(0) else F(0)
-
-
-@inline
-def leaky_relu_slope(a):
-    """1 above 0, else a hundredth."""
-    return F(1) if a > F(0) else F(0.01)
-
-
-@inline
-def elu_slope(a):
-    """e^x = a + 1 below 0."""
-    return F(1) if a > F(0) else a + F(1)
-
-
-@inline
-def softplus_slope(a):
-    """sigmoid(x) = 1 - e^-a."""
-    return -expm1_negative(-a)
-
-
-@inline
-def tanh_slope(a):
-    """1 - a^2."""
-    return F(1) - a * a
-
-
-@inline
-def sigmoid_slope(a):
-    """That of the logistic function, a (1 - a)."""
-    return a * (F(1) - a)

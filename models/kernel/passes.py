@@ -1,20 +1,19 @@
-"""One block of points after the other through a network: forward, the loss, and backward."""
+"""Passes of a network over points, block by block: forward, the loss, and backward."""
 
 import numpy as np
 
+from models.kernel.activations import TANH, activate, activation_backward
 from models.kernel.compiling import loop
 from models.kernel.functions import F, exp_negative, log1p_unit, log_above_one
 from models.kernel.layers import (
     FROM_BIAS,
     FROM_TARGET,
     FROM_ZERO,
-    activate,
-    combine,
-    correlate,
-    deactivate,
-    spread_to_tanh,
+    accumulate_weight_grad,
+    linear,
+    linear_backward_through_tanh,
 )
-from models.kernel.structures import BLAS_FROM, SPARE_ROWS, TANH
+from models.kernel.structures import BLAS_FROM, SPARE_ROWS
 
 i8 = np.int64
 b1 = np.bool_
@@ -22,16 +21,16 @@ b1 = np.bool_
 
 @loop
 def tape_rows(widths):
-    """How many rows a tape has, and which is the first logit's."""
-    logits = 0
+    """The number of rows of a tape, and the row of the first logit."""
+    logit_row = 0
     for layer in range(widths.size - 1):
-        logits += widths[layer] + 1
-    return logits + widths[-1] + SPARE_ROWS, logits
+        logit_row += widths[layer] + 1
+    return logit_row + widths[-1] + SPARE_ROWS, logit_row
 
 
 @loop
 def view(vector, rows, n):
-    """The first of a vector's numbers as rows of n."""
+    """The start of a vector as rows of n numbers."""
     return vector[: rows * n].reshape(rows, n)
 
 
@@ -48,16 +47,16 @@ def fill_ones(widths, tape):
 
 @loop
 def _load(widths, tape, xy_DN, label_N, order_N, first):
-    """Fills the rows of the inputs, of the ones and of the labels; the points from `first` on, in the order given."""
+    """Fills the rows of inputs, ones and labels with n points, from the one at `first` in `order_N` on."""
     n = tape.shape[1]
-    labels = tape.shape[0] - 1
+    label_row = tape.shape[0] - 1
     if order_N.size:
-        chosen = order_N[first : first + n]
+        index = order_N[first : first + n]
         for d in range(widths[0]):
             for k in range(n):
-                tape[d, k] = xy_DN[d, chosen[k]]
+                tape[d, k] = xy_DN[d, index[k]]
         for k in range(n):
-            tape[labels, k] = label_N[chosen[k]]
+            tape[label_row, k] = label_N[index[k]]
     else:
         xy_Dn = xy_DN[:, first : first + n]
         label_n = label_N[first : first + n]
@@ -65,13 +64,13 @@ def _load(widths, tape, xy_DN, label_N, order_N, first):
             for k in range(n):
                 tape[d, k] = xy_Dn[d, k]
         for k in range(n):
-            tape[labels, k] = label_n[k]
+            tape[label_row, k] = label_n[k]
     fill_ones(widths, tape)
 
 
 @loop
-def forward(widths, codes, skip, weights, tape, slopes, placed):
-    """From the inputs to the logits. `placed`: the first layer's sums stand in their rows already."""
+def forward(widths, codes, has_skip, weights, tape, slopes, first_layer_ready):
+    """Computes all rows from the inputs to the logits. `first_layer_ready`: the sums of the first layer are done."""
     a = i8(0)
     w = i8(0)
     last = codes.size - 1
@@ -80,168 +79,178 @@ def forward(widths, codes, skip, weights, tape, slopes, placed):
         outputs = widths[layer + 1]
         z = a + inputs + 1
         size = outputs * (inputs + 1)
-        if not (placed and layer == 0):
+        if not (first_layer_ready and layer == 0):
             if outputs * inputs >= BLAS_FROM:
                 np.dot(weights[w : w + size].reshape(outputs, inputs + 1), tape[a:z], tape[z : z + outputs])
             else:
-                combine(i8(FROM_BIAS), tape, z, outputs, weights, w, inputs + 1, i8(1), tape, a, inputs)
+                linear(i8(FROM_BIAS), tape, z, outputs, weights, w, inputs + 1, i8(1), tape, a, inputs)
         w += size
-        if layer == last and skip:
+        if layer == last and has_skip:
             features = widths[0]
-            combine(i8(FROM_TARGET), tape, z, outputs, weights, w, features + 1, i8(1), tape, i8(0), features + 1)
+            linear(i8(FROM_TARGET), tape, z, outputs, weights, w, features + 1, i8(1), tape, i8(0), features + 1)
         activate(codes[layer], tape, slopes, z, outputs)
         a = z
 
 
 @loop
-def _backward(widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, is_first):
-    """Adds the gradient of the loss, whose derivatives by the logits stand in `backs`.
+def _backward(widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, is_first):
+    """Adds the gradient of the loss to `weight_grad`, from the derivatives by the logits in `tape_grad`.
 
-    `is_first`: the gradient is zero so far, and products may be written in the place of added.
+    `is_first`: `weight_grad` is still zero, so that products may be written instead of added.
     """
-    z = logits
+    z = logit_row
     last = codes.size - 1
     w = 0
     for layer in range(last + 1):
         w += widths[layer + 1] * (widths[layer] + 1)
-    deactivated = False
+    through_activation = False
     for layer in range(last, -1, -1):
         inputs = widths[layer]
         outputs = widths[layer + 1]
         a = z - inputs - 1
         size = outputs * (inputs + 1)
-        if not deactivated:
-            deactivate(codes[layer], backs, tape, slopes, z, outputs)
-        deactivated = False
-        if layer == last and skip:
+        if not through_activation:
+            activation_backward(codes[layer], tape_grad, tape, slopes, z, outputs)
+        through_activation = False
+        if layer == last and has_skip:
             features = widths[0]
-            correlate(gradient, w, backs, z, outputs, tape, i8(0), features + 1)
+            accumulate_weight_grad(weight_grad, w, tape_grad, z, outputs, tape, i8(0), features + 1)
         w -= size
         if outputs * inputs >= BLAS_FROM:
-            back = backs[z : z + outputs]
-            target = gradient[w : w + size] if is_first else product[:size]
+            back = tape_grad[z : z + outputs]
+            target = weight_grad[w : w + size] if is_first else product[:size]
             np.dot(back, tape[a:z].T, target.reshape(outputs, inputs + 1))
             if not is_first:
                 for i in range(size):
-                    gradient[w + i] += product[i]
+                    weight_grad[w + i] += product[i]
             if layer > 0:
-                np.dot(weights[w : w + size].reshape(outputs, inputs + 1).T, back, backs[a:z])
+                np.dot(weights[w : w + size].reshape(outputs, inputs + 1).T, back, tape_grad[a:z])
         else:
-            correlate(gradient, w, backs, z, outputs, tape, a, inputs + 1)
+            accumulate_weight_grad(weight_grad, w, tape_grad, z, outputs, tape, a, inputs + 1)
             if layer > 0 and outputs == 1 and codes[layer - 1] == TANH:
-                spread_to_tanh(backs, a, inputs, weights, w, z, tape)
-                deactivated = True
+                linear_backward_through_tanh(tape_grad, a, inputs, weights, w, z, tape)
+                through_activation = True
             elif layer > 0:
-                combine(i8(FROM_ZERO), backs, a, inputs, weights, w, i8(1), inputs + 1, backs, z, outputs)
+                linear(i8(FROM_ZERO), tape_grad, a, inputs, weights, w, i8(1), inputs + 1, tape_grad, z, outputs)
         z = a
 
 
 @loop
-def _binary_loss(tape, backs, logits, scale):
-    """Binary cross-entropy of one logit: its sum, the right answers, and into `backs` its derivatives times `scale`."""
-    labels = tape.shape[0] - 1
-    small = tape.shape[0] - SPARE_ROWS
+def _binary_loss(tape, tape_grad, logit_row, scale):
+    """Binary cross-entropy of one logit, summed, and the number of correct answers.
+
+    Writes the derivatives times `scale` into `tape_grad`.
+    """
+    label_row = tape.shape[0] - 1
+    exp_row = tape.shape[0] - SPARE_ROWS
     for k in range(tape.shape[1]):
-        x = tape[logits, k]
+        x = tape[logit_row, k]
         e = exp_negative(-abs(x))
-        tape[small, k] = e
+        tape[exp_row, k] = e
         inverse = F(1) / (F(1) + e)
-        backs[logits, k] = ((e * inverse if x < F(0) else inverse) - tape[labels, k]) * scale
+        tape_grad[logit_row, k] = ((e * inverse if x < F(0) else inverse) - tape[label_row, k]) * scale
     loss = F(0)
     wrong = F(0)
     for k in range(tape.shape[1]):
-        x = tape[logits, k]
-        off = (F(1) if x > F(0) else F(0)) - tape[labels, k]  # 0 when the answer is right
-        loss += x * off + log1p_unit(tape[small, k])
+        x = tape[logit_row, k]
+        off = (F(1) if x > F(0) else F(0)) - tape[label_row, k]  # 0 for a correct answer
+        loss += x * off + log1p_unit(tape[exp_row, k])
         wrong += off * off
     return loss, F(tape.shape[1]) - wrong
 
 
 @loop
-def find_greatest(tape, logits, classes):
-    """Into the first spare row the greatest logit of each point, into the second the first class that has it."""
+def find_max(tape, logit_row, classes):
+    """Writes the greatest logit of each point into the first spare row, and the first class with it into the second."""
     n = tape.shape[1]
-    greatest = tape.shape[0] - SPARE_ROWS
+    max_row = tape.shape[0] - SPARE_ROWS
     for k in range(n):
-        tape[greatest, k] = tape[logits, k]
-        tape[greatest + 1, k] = F(0)
+        tape[max_row, k] = tape[logit_row, k]
+        tape[max_row + 1, k] = F(0)
     for o in range(1, classes):
         for k in range(n):
-            more = tape[logits + o, k] > tape[greatest, k]
-            tape[greatest + 1, k] = F(o) if more else tape[greatest + 1, k]
-            tape[greatest, k] = tape[logits + o, k] if more else tape[greatest, k]
+            more = tape[logit_row + o, k] > tape[max_row, k]
+            tape[max_row + 1, k] = F(o) if more else tape[max_row + 1, k]
+            tape[max_row, k] = tape[logit_row + o, k] if more else tape[max_row, k]
 
 
 @loop
-def _softmax_loss(tape, backs, logits, classes, scale):
-    """Softmax cross-entropy: its sum, the right answers, and into `backs` its derivatives times `scale`."""
+def _softmax_loss(tape, tape_grad, logit_row, classes, scale):
+    """Softmax cross-entropy, summed, and the number of correct answers.
+
+    Writes the derivatives times `scale` into `tape_grad`.
+    """
     n = tape.shape[1]
-    greatest = tape.shape[0] - SPARE_ROWS
-    total = greatest + 1
-    labels = greatest + 2
-    find_greatest(tape, logits, classes)
-    right = F(0)
+    max_row = tape.shape[0] - SPARE_ROWS
+    sum_row = max_row + 1
+    label_row = max_row + 2
+    find_max(tape, logit_row, classes)
+    correct = F(0)
     for k in range(n):
-        right += F(1) if tape[total, k] == tape[labels, k] else F(0)
-        tape[total, k] = F(0)
+        correct += F(1) if tape[sum_row, k] == tape[label_row, k] else F(0)
+        tape[sum_row, k] = F(0)
     loss = F(0)
     for o in range(classes):
         for k in range(n):
-            below = tape[logits + o, k] - tape[greatest, k]
+            below = tape[logit_row + o, k] - tape[max_row, k]
             e = exp_negative(below)
-            backs[logits + o, k] = e
-            tape[total, k] += e
-            loss -= below if tape[labels, k] == F(o) else F(0)
+            tape_grad[logit_row + o, k] = e
+            tape[sum_row, k] += e
+            loss -= below if tape[label_row, k] == F(o) else F(0)
     for k in range(n):
-        loss += log_above_one(tape[total, k])
-        tape[total, k] = F(1) / tape[total, k]
+        loss += log_above_one(tape[sum_row, k])
+        tape[sum_row, k] = F(1) / tape[sum_row, k]
     for o in range(classes):
         for k in range(n):
-            label = F(1) if tape[labels, k] == F(o) else F(0)
-            backs[logits + o, k] = (backs[logits + o, k] * tape[total, k] - label) * scale
-    return loss, right
+            label = F(1) if tape[label_row, k] == F(o) else F(0)
+            tape_grad[logit_row + o, k] = (tape_grad[logit_row + o, k] * tape[sum_row, k] - label) * scale
+    return loss, correct
 
 
 @loop
-def _loss(outputs, tape, backs, logits, scale):
+def _loss(outputs, tape, tape_grad, logit_row, scale):
     if outputs == 1:
-        return _binary_loss(tape, backs, logits, scale)
-    return _softmax_loss(tape, backs, logits, outputs, scale)
+        return _binary_loss(tape, tape_grad, logit_row, scale)
+    return _softmax_loss(tape, tape_grad, logit_row, outputs, scale)
 
 
 @loop
-def learn(widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, count, is_first):
-    """The loss of the points that stand in a tape and how many are right, as sums; adds to an unempty `gradient`.
+def block_loss_and_grad(
+    widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, count, is_first
+):
+    """The summed loss of the points in a tape, and the number of correct answers.
 
-    The gradient is that of the mean loss of `count` points. `is_first`: it is zero so far.
+    Adds the gradient of the mean loss of `count` points to `weight_grad`, unless that is empty. `is_first`: it is still
+    zero.
     """
-    forward(widths, codes, skip, weights, tape, slopes, b1(False))
-    loss, right = _loss(widths[-1], tape, backs, logits, F(1) / F(count))
-    if gradient.size:
-        _backward(widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, is_first)
-    return loss, right
+    forward(widths, codes, has_skip, weights, tape, slopes, b1(False))
+    loss, correct = _loss(widths[-1], tape, tape_grad, logit_row, F(1) / F(count))
+    if weight_grad.size:
+        _backward(widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, is_first)
+    return loss, correct
 
 
 @loop
-def run_pass(widths, codes, skip, weights, points, order_N, memory, gradient, first, count):
-    """The same for `count` points, block after block.
+def loss_and_grad(widths, codes, has_skip, weights, points, order_N, workspace, weight_grad, first, count):
+    """The same for `count` points, block by block.
 
-    They are those from `first` on, in the order given, or as they stand if `order_N` is empty.
+    These are the points from index `first` on, in the order `order_N`, or in their own order if that is empty.
     """
     xy_DN, label_N = points
-    tapes, all_backs, all_slopes, product, block = memory
-    rows, logits = tape_rows(widths)
+    tape_memory, tape_grad_memory, slopes_memory, product, block = workspace
+    rows, logit_row = tape_rows(widths)
     loss_sum = 0.0
-    right_sum = 0.0
+    correct_sum = 0.0
     for start in range(0, count, block):
         n = min(block, count - start)
-        tape = view(tapes, rows, n)
-        backs = view(all_backs, rows, n)
-        slopes = view(all_slopes, rows, n) if all_slopes.size else tape
+        tape = view(tape_memory, rows, n)
+        tape_grad = view(tape_grad_memory, rows, n)
+        slopes = view(slopes_memory, rows, n) if slopes_memory.size else tape
         _load(widths, tape, xy_DN, label_N, order_N, first + start)
-        loss, right = learn(
-            widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, count, start == 0
+        is_first = start == 0
+        loss, correct = block_loss_and_grad(
+            widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, count, is_first
         )
         loss_sum += loss
-        right_sum += right
-    return loss_sum, right_sum
+        correct_sum += correct
+    return loss_sum, correct_sum

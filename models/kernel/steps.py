@@ -1,52 +1,23 @@
-"""Training: step after step of an optimiser, epoch after epoch."""
+"""Training: steps of an optimiser, epoch by epoch."""
 
 import numpy as np
 
 from models.kernel.compiling import entry, loop
 from models.kernel.functions import F
-from models.kernel.passes import b1, i8, learn, run_pass, tape_rows, view
+from models.kernel.optimizers import update
+from models.kernel.passes import b1, block_loss_and_grad, i8, loss_and_grad, tape_rows, view
 from models.kernel.structures import (
-    ADAM_STEPS,
     BEST,
+    CONTINUES,
+    CORRECT,
     DIVERGED,
+    EARLY_STOPPED,
     EPOCH,
-    GOING_ON,
-    GOOD,
+    LAST_FINITE,
     LOSS,
-    RIGHT,
-    SINCE,
-    STALLED,
+    SINCE_BEST,
     STEP,
 )
-
-
-@loop
-def _move(weights, gradient, first, second, counts, settings):
-    """The optimisers of torch: SGD with momentum; Adam with betas 0.9 and 0.999 and an epsilon of 1e-8."""
-    rate = F(settings.learning_rate)
-    decay = F(settings.weight_decay)
-    if decay > F(0):
-        for i in range(weights.size):
-            gradient[i] += decay * weights[i]
-    if settings.adam:
-        counts[ADAM_STEPS] += 1
-        steps = counts[ADAM_STEPS]
-        size = F(settings.learning_rate / (1.0 - 0.9**steps))
-        correction = F(1.0 / np.sqrt(1.0 - 0.999**steps))
-        for i in range(weights.size):
-            g = gradient[i]
-            first[i] += F(0.1) * (g - first[i])
-            second[i] = F(0.999) * second[i] + F(0.001) * g * g
-        for i in range(weights.size):
-            weights[i] -= size * first[i] / (np.sqrt(second[i]) * correction + F(1e-8))
-    elif settings.momentum > 0.0:
-        momentum = F(settings.momentum)
-        for i in range(weights.size):
-            first[i] = momentum * first[i] + gradient[i]
-            weights[i] -= rate * first[i]
-    else:
-        for i in range(weights.size):
-            weights[i] -= rate * gradient[i]
 
 
 @loop
@@ -64,89 +35,94 @@ def _epoch_is_finite(weights, loss):
 
 
 @loop
-def _stalled(watched, settings, counts, sums):
+def _stops_early(watched, settings, counts, sums):
     if watched < sums[BEST] - settings.min_delta:
         sums[BEST] = watched
-        counts[SINCE] = 0
+        counts[SINCE_BEST] = 0
     else:
-        counts[SINCE] += 1
-    return settings.patience > 0 and counts[SINCE] >= settings.patience
+        counts[SINCE_BEST] += 1
+    return settings.patience > 0 and counts[SINCE_BEST] >= settings.patience
 
 
 @loop
-def _only_block(widths, memory, n):
-    """The tape of n points and what goes with it."""
-    tapes, all_backs, all_slopes, product, _ = memory
-    rows, logits = tape_rows(widths)
-    tape = view(tapes, rows, n)
-    slopes = view(all_slopes, rows, n) if all_slopes.size else tape
-    return tape, view(all_backs, rows, n), slopes, product, logits
+def _single_block(widths, workspace, n):
+    """The tape of a training whose n points fit into one block, and the memory beside it."""
+    tape_memory, tape_grad_memory, slopes_memory, product, _ = workspace
+    rows, logit_row = tape_rows(widths)
+    tape = view(tape_memory, rows, n)
+    slopes = view(slopes_memory, rows, n) if slopes_memory.size else tape
+    return tape, view(tape_grad_memory, rows, n), slopes, product, logit_row
 
 
 @entry
-def advance(net, settings, training, validation, memory, state, history, order_EN, steps):
-    """Some steps more, fewer if the training ends; says whether it does.
+def advance(net, settings, training, validation, workspace, state, history, order_EN, steps):
+    """Trains for `steps` steps, or fewer if the training ends. Returns `CONTINUES`, `EARLY_STOPPED` or `DIVERGED`.
 
-    Epochs that end meanwhile are written into the columns of `history`, float64 (4, steps): loss, right answers, and
-    those of the validation points. `order_EN` (int64) is the order of the points in this epoch and in each of the next
-    that the steps reach; empty if each step takes all points. The last weights that are known to have a finite loss are
-    `state.starts[state.counts[GOOD]]`.
+    Each epoch that completes fills a column of `history`, float64 (4, steps): loss and accuracy of the training points,
+    then of the validation points. `order_EN` (int64) is the order of the points in the current epoch and in each epoch
+    that the steps reach; empty if each step takes all points. `state.starts[state.counts[LAST_FINITE]]` are the last
+    weights known to have a finite loss.
     """
-    widths, codes, skip, weights = net
-    gradient, first, second, starts, counts, sums = state
+    widths, codes, has_skip, weights = net
+    weight_grad, first, second, starts, counts, sums = state
     nothing = weights[:0]
     count = training.label_N.size
-    held_out = validation.label_N.size
+    validation_count = validation.label_N.size
     batch = settings.batch_size if settings.batch_size > 0 else count
-    stays = batch >= count and count <= memory.block and held_out == 0
-    tape, backs, slopes, product, logits = _only_block(widths, memory, count if stays else i8(0))
-    place = 0
+    fits_one_block = batch >= count and count <= workspace.block and validation_count == 0
+    tape, tape_grad, slopes, product, logit_row = _single_block(widths, workspace, count if fits_one_block else i8(0))
+    column = 0
     for step in range(steps):
         if counts[STEP] == 0:
-            _copy(weights, starts[1 - counts[GOOD]])
+            _copy(weights, starts[1 - counts[LAST_FINITE]])
             sums[LOSS] = 0.0
-            sums[RIGHT] = 0.0
-        done = counts[STEP] * batch
-        size = min(batch, count - done)
+            sums[CORRECT] = 0.0
+        first_point = counts[STEP] * batch
+        size = min(batch, count - first_point)
         for w in range(weights.size):
-            gradient[w] = F(0)
-        if stays and step > 0:  # the points stand in the tape already
-            loss, right = learn(
-                widths, codes, skip, weights, tape, backs, slopes, product, gradient, logits, count, b1(True)
-            )
+            weight_grad[w] = F(0)
+        if fits_one_block and step > 0:  # the tape still holds all points
+            loss, correct = block_loss_and_grad(
+                widths, codes, has_skip, weights,
+                tape, tape_grad, slopes, product, weight_grad, logit_row, count, b1(True),
+            )  # fmt: skip
         else:
-            order_N = order_EN[place] if order_EN.size else codes[:0]
-            loss, right = run_pass(widths, codes, skip, weights, training, order_N, memory, gradient, done, size)
+            order_N = order_EN[column] if order_EN.size else codes[:0]
+            loss, correct = loss_and_grad(
+                widths, codes, has_skip, weights, training, order_N, workspace, weight_grad, first_point, size
+            )
         sums[LOSS] += loss
-        sums[RIGHT] += right
-        _move(weights, gradient, first, second, counts, settings)
+        sums[CORRECT] += correct
+        update(weights, weight_grad, first, second, counts, settings)
         counts[STEP] += 1
-        if done + size < count:
+        if first_point + size < count:
             continue
         if np.isfinite(sums[LOSS]):
-            counts[GOOD] = 1 - counts[GOOD]
+            counts[LAST_FINITE] = 1 - counts[LAST_FINITE]
         if not _epoch_is_finite(weights, sums[LOSS]):
             return DIVERGED
         counts[STEP] = 0
         counts[EPOCH] += 1
-        history[0, place] = watched = sums[LOSS] / count
-        history[1, place] = sums[RIGHT] / count
-        if held_out:
-            loss, right = run_pass(
-                widths, codes, skip, weights, validation, codes[:0], memory, nothing, i8(0), held_out
+        history[0, column] = watched = sums[LOSS] / count
+        history[1, column] = sums[CORRECT] / count
+        if validation_count:
+            loss, correct = loss_and_grad(
+                widths, codes, has_skip, weights, validation, codes[:0], workspace, nothing, i8(0), validation_count
             )
-            history[2, place] = watched = loss / held_out
-            history[3, place] = right / held_out
-        place += 1
-        if _stalled(watched, settings, counts, sums):
-            return STALLED
-    return GOING_ON
+            history[2, column] = watched = loss / validation_count
+            history[3, column] = correct / validation_count
+        column += 1
+        if _stops_early(watched, settings, counts, sums):
+            return EARLY_STOPPED
+    return CONTINUES
 
 
 @entry
-def measure(net, points, memory):
-    """The mean loss of some points, and the share of right answers."""
-    widths, codes, skip, weights = net
+def measure(net, points, workspace):
+    """The mean loss and the accuracy on some points."""
+    widths, codes, has_skip, weights = net
     count = points.label_N.size
-    loss, right = run_pass(widths, codes, skip, weights, points, codes[:0], memory, weights[:0], i8(0), count)
-    return loss / count, right / count
+    loss, correct = loss_and_grad(
+        widths, codes, has_skip, weights, points, codes[:0], workspace, weights[:0], i8(0), count
+    )
+    return loss / count, correct / count

@@ -1,38 +1,36 @@
-"""What the kernel's functions are given, and the numbers that mean something."""
+"""The arguments of the kernel's functions, and its codes and constants."""
 
 from typing import NamedTuple
 
 from models.datasets import DoubleArray, FloatArray, IntArray
 
-IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, SOFTPLUS, TANH, SIGMOID = range(9)
-"""Activation codes."""
-
 LOGIT, PROBABILITY, LABEL, ENTROPY = range(4)
 """Response codes of a grid."""
 
-GOING_ON, STALLED, DIVERGED = range(3)
-"""What `steps.advance` answers."""
+CONTINUES, EARLY_STOPPED, DIVERGED = range(3)
+"""What `steps.advance` returns."""
 
-EPOCH, STEP, GOOD, SINCE, ADAM_STEPS = range(5)
-"""Places in `State.counts`: epochs done; steps done of the next one; which of `State.starts` was last found to have a
-finite loss; epochs since the watched loss improved; steps of Adam."""
+EPOCH, STEP, LAST_FINITE, SINCE_BEST, UPDATES = range(5)
+"""Indices of `State.counts`: epochs completed; steps completed of the current epoch; the index of the `State.starts`
+whose loss was last found to be finite; epochs since the watched loss improved; updates made by the optimiser."""
 
-LOSS, RIGHT, BEST = range(3)
-"""Places in `State.sums`: of the epoch so far, the sum of the losses and the right answers; the least loss watched."""
+LOSS, CORRECT, BEST = range(3)
+"""Indices of `State.sums`: the sum of losses and the number of correct answers in the current epoch; the least watched
+loss."""
 
 BLAS_FROM = 1_024
 """Weights of a layer from which BLAS multiplies faster than the loops (measured: 24 x 24 no, 32 x 32 yes)."""
 
 SPARE_ROWS = 3
-"""Rows of a tape behind the logits: two for the loss to work in, and the labels."""
+"""Rows of a tape after the logits: two for the loss to work in, and the labels."""
 
 
 class Net(NamedTuple):
-    """A network: widths int64 (L + 1,), activation codes int64 (L,), whether it has a skip, weights float32 (P,)."""
+    """A network: widths int64 (L + 1,), activation codes int64 (L,), whether it has a skip connection, weights (P,)."""
 
     widths: IntArray
     codes: IntArray
-    skip: bool
+    has_skip: bool
     weights: FloatArray
 
 
@@ -44,9 +42,13 @@ class Points(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """`TrainingSpec` in numbers: a `batch_size` of 0 takes all points at once, a `patience` of 0 never stops early."""
+    """`TrainingSpec` in numbers.
 
-    adam: bool
+    `optimizer` is a code of `models.kernel.optimizers`. A `batch_size` of 0 takes all points at once, a `patience` of 0
+    never stops early.
+    """
+
+    optimizer: int
     learning_rate: float
     momentum: float
     weight_decay: float
@@ -55,14 +57,14 @@ class Settings(NamedTuple):
     min_delta: float
 
 
-class Memory(NamedTuple):
-    """What a pass works in: float32 vectors of R x `block` values, `product` of P; a tape takes `block` points at most.
+class Workspace(NamedTuple):
+    """Memory for the loops: float32 vectors of R x `block` values, `product` of P. A tape takes `block` points at most.
 
-    `slopes` is for the activations whose derivative does not follow from their value, and may be empty without them.
+    `slopes` is for activations whose derivative does not follow from their value, and may be empty without them.
     """
 
     tape: FloatArray
-    backs: FloatArray
+    tape_grad: FloatArray
     slopes: FloatArray
     product: FloatArray
     block: int
@@ -71,10 +73,10 @@ class Memory(NamedTuple):
 class State(NamedTuple):
     """What a training carries from step to step: float32 (P,), but `starts` (2, P), `counts` int64, `sums` float64.
 
-    `first` and `second` are the optimiser's moments; `starts` the weights that the last two epochs began with.
+    `first` and `second` are the optimiser's moments. `starts` are the weights at the start of the last two epochs.
     """
 
-    gradient: FloatArray
+    weight_grad: FloatArray
     first: FloatArray
     second: FloatArray
     starts: FloatArray

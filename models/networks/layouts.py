@@ -1,6 +1,7 @@
-"""How a network of dense layers lies in its state dict: the names, shapes and activations of its layers.
+"""Layouts: the state-dict keys, shapes and activations of a network of dense layers.
 
-Every network of ours is a stack of dense layers, to which `residual` adds a linear branch from input to output.
+Every kind of network is a stack of dense layers. `residual` adds a skip connection, a linear layer from input to
+output.
 """
 
 from collections.abc import Mapping
@@ -13,16 +14,22 @@ from models.specs import Activation, InvalidInput, NetworkSpec, output_count
 
 @dataclass(frozen=True)
 class LayerLayout:
-    """Where a dense layer lies in a state dict: its keys, its sizes, and which way round its weight is stored."""
+    """A dense layer in a state dict.
+
+    Attributes:
+        weight, bias: keys.
+        inputs, outputs: sizes.
+        activation: applied to its output.
+        input_major: whether the weight has the shape (inputs, outputs), as the tutorial's raw parameters have, or else
+            (outputs, inputs), as in `nn.Linear`.
+    """
 
     weight: str
     bias: str
     inputs: int
     outputs: int
     activation: Activation
-    input_major: (
-        bool  # weight of shape (inputs, outputs), as the tutorial's raw parameters; else torch's (outputs, inputs)
-    )
+    input_major: bool
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -33,25 +40,25 @@ class LayerLayout:
 
 @dataclass(frozen=True)
 class Layout:
-    """The dense layers of a network, first to last, and the linear branch beside them, if it has one."""
+    """The dense layers of a network, first to last, and the skip connection, if it has one."""
 
     stack: tuple[LayerLayout, ...]
     skip: LayerLayout | None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape by state-dict key, of the whole network, in the order of the network's own state dict."""
+        """Shape by state-dict key, for the whole network, in the order of its state dict."""
         layers = (*([self.skip] if self.skip else []), *self.stack)
         return {key: shape for layer in layers for key, shape in layer.shapes.items()}
 
     @property
     def weights(self) -> int:
-        """How many numbers the network is made of, biases included."""
+        """Number of parameters, including biases."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
 
 
 def layout(spec: NetworkSpec, features: int, classes: int) -> Layout:
-    """The state-dict keys and shapes of a network of that kind for points of `features` coordinates."""
+    """The layout of a network for points of `features` coordinates in `classes` classes."""
     sizes = (features, *spec.widths, output_count(classes))
     last = len(sizes) - 2
     names = [_key_names(spec, i) for i in range(last + 1)]
@@ -72,7 +79,7 @@ def layout(spec: NetworkSpec, features: int, classes: int) -> Layout:
 
 
 def _key_names(spec: NetworkSpec, i: int) -> tuple[str, str]:
-    """The state-dict keys of the i-th dense layer; activations count as layers where torch counts them."""
+    """The state-dict keys of the i-th dense layer. Where torch numbers activations too, so does this."""
     if spec.kind == "logistic":
         return "w", "b"
     if spec.kind == "two_layer":
@@ -82,7 +89,7 @@ def _key_names(spec: NetworkSpec, i: int) -> tuple[str, str]:
 
 
 def check_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
-    """Holds the keys and shapes of a state dict against those that a network has.
+    """Checks the keys and shapes of a state dict against those of a network.
 
     Raises:
         InvalidInput: a key is missing or unknown, or a shape differs.

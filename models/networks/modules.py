@@ -1,6 +1,6 @@
-"""The tutorial's networks as `nn.Module`s, each with the state-dict keys that the tutorial's own script would save."""
+"""The tutorial's networks as `nn.Module`s, with the state-dict keys that the tutorial's own script saves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,24 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from models.datasets import Array
+from models.networks import activations
 from models.networks.layouts import LayerLayout, Layout
-from models.specs import Activation, NetworkSpec, output_count
+from models.specs import ACTIVATIONS, Activation, NetworkSpec, output_count
 
-ACTIVATION_MODULES: dict[Activation, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "silu": nn.SiLU,
-    "gelu": lambda: nn.GELU(approximate="tanh"),
-    "softplus": nn.Softplus,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "identity": nn.Identity,
-}
+
+def activation_module(activation: Activation) -> nn.Module:
+    """A new module that computes an activation."""
+    row = activations.TABLE[activation]
+    module: nn.Module = getattr(nn, row.torch_module)(**row.torch_arguments)
+    return module
 
 
 class Logistic(nn.Module):
-    """Logistic regression, a network of one layer: `x @ w + b` with `w` (D, O) and `b` (O,)."""
+    """Logistic regression, a network of a single layer: `x @ w + b` with `w` (D, O) and `b` (O,)."""
 
     def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
@@ -38,7 +34,7 @@ class Logistic(nn.Module):
 
 
 class TwoLayer(nn.Module):
-    """Two layers from raw parameters: `w1` (D, h), `b1` (h,), `w2` (h, O), `b2` (O,); weights start small."""
+    """Two layers of raw parameters: `w1` (D, h), `b1` (h,), `w2` (h, O), `b2` (O,). The initial weights are small."""
 
     def __init__(self, features: int, hidden: int, outputs: int, activation: nn.Module) -> None:
         super().__init__()
@@ -55,7 +51,7 @@ class TwoLayer(nn.Module):
 
 
 class Named(nn.Module):
-    """Layers by name: `layer1` is linear, `layer2` its activation, and so on to the last, a linear one."""
+    """Named layers: `layer1` is linear, `layer2` its activation, and so on. The last one is linear."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
@@ -71,7 +67,7 @@ class Named(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two branches added: `layer1`, linear, and `layer2`, a stack with hidden layers, both from the input."""
+    """The sum of two branches: `layer1`, a linear skip connection, and `layer2`, a stack with hidden layers."""
 
     def __init__(self, skip: nn.Linear, stack: nn.Sequential) -> None:
         super().__init__()
@@ -86,9 +82,9 @@ class Residual(nn.Module):
 
 
 def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Module:
-    """A new network for points of `features` coordinates; the same seed gives the same weights.
+    """A new network for points of `features` coordinates. Equal seeds give equal weights.
 
-    torch's global generator is left as it was.
+    The state of torch's global random generator is not changed.
     """
     outputs = output_count(classes)
     with torch.random.fork_rng(devices=[]):
@@ -97,7 +93,7 @@ def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Mo
             case "logistic":
                 return Logistic(features, outputs)
             case "two_layer":
-                return TwoLayer(features, spec.widths[0], outputs, ACTIVATION_MODULES[spec.activation]())
+                return TwoLayer(features, spec.widths[0], outputs, activation_module(spec.activation))
             case "sequential":
                 return nn.Sequential(*_layers(spec, features, outputs))
             case "module":
@@ -111,27 +107,28 @@ def _layers(spec: NetworkSpec, features: int, outputs: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
     inputs = features
     for width in spec.widths:
-        layers += [nn.Linear(inputs, width), ACTIVATION_MODULES[spec.activation]()]
+        layers += [nn.Linear(inputs, width), activation_module(spec.activation)]
         inputs = width
     return [*layers, nn.Linear(inputs, outputs)]
 
 
 def arrays_of(network: nn.Module) -> dict[str, Array]:
-    """The state dict of a network as arrays, contiguous copies."""
+    """The state dict of a network as arrays: contiguous copies."""
     return {key: value.detach().numpy().copy() for key, value in network.state_dict().items()}
 
 
 def layout_of(network: nn.Module) -> Layout | None:
-    """Where the dense layers of a network lie in its state dict, if that is all it is made of; else None.
+    """The layout of a network that consists of dense layers only, else None.
 
-    Known are the networks of this module and every plain `nn.Sequential` of `nn.Linear` and activations of ours, the
-    first of them linear, with biases, float32, every parameter trained and none shared.
+    Recognises the networks of this module, and every plain `nn.Sequential` of `nn.Linear` and known activations that
+    starts with a linear layer. All layers must have biases, and all parameters must be float32, trainable and not
+    shared.
     """
     parameters = list(network.parameters())
     plain = all(value.requires_grad and value.dtype == torch.float32 for value in parameters)
     if not plain or len(parameters) != len(network.state_dict()):
         return None
-    # subclasses may compute something else
+    # type() rather than isinstance(): a subclass may compute something else
     if type(network) is Logistic:
         return Layout((_raw_layer("w", "b", network.w, "identity"),), None)
     if type(network) is TwoLayer:
@@ -153,7 +150,7 @@ def _residual(network: Residual) -> Layout | None:
     if not skip or not stack:
         return None
     ends = stack[0].inputs, stack[-1].outputs
-    # an activation at the end of the stack would come before the sum
+    # an activation at the end of the stack would be applied before the sum, not after it
     fits = ends == (skip[0].inputs, skip[0].outputs) and stack[-1].activation == "identity"
     return Layout(stack, skip[0]) if fits else None
 
@@ -164,28 +161,28 @@ def _raw_layer(weight: str, bias: str, parameter: nn.Parameter, activation: Acti
 
 
 def _stack(prefix: str, modules: Mapping[str, nn.Module | None]) -> tuple[LayerLayout, ...] | None:
-    """The layers of a chain of linear modules, with an activation or none behind each; None if it is no such chain."""
+    """The layers of a chain of linear modules, each followed by at most one activation; None if it is anything else."""
     layers: list[LayerLayout] = []
-    open_for_activation = False
+    may_get_activation = False
     for name, child in modules.items():
         if type(child) is nn.Linear and child.bias is not None:
             key = f"{prefix}{name}"
             names = f"{key}.weight", f"{key}.bias"
             layers.append(LayerLayout(*names, child.in_features, child.out_features, "identity", input_major=False))
-            open_for_activation = True
+            may_get_activation = True
             continue
         activation = _activation_of(child) if child else None
-        if activation is None or not open_for_activation:
+        if activation is None or not may_get_activation:
             return None
         layers[-1] = replace(layers[-1], activation=activation)
-        open_for_activation = False
+        may_get_activation = False
     fits = all(above.outputs == below.inputs for above, below in pairwise(layers))
     return tuple(layers) if layers and fits else None
 
 
 def _activation_of(module: nn.Module) -> Activation | None:
-    """The activation that a module computes, settings included."""
+    """The activation that a module computes, if it has the same settings."""
     return _KNOWN.get((type(module), module.extra_repr()))
 
 
-_KNOWN = {(type(make()), make().extra_repr()): name for name, make in ACTIVATION_MODULES.items()}
+_KNOWN = {(type(module), module.extra_repr()): name for name in ACTIVATIONS for module in [activation_module(name)]}

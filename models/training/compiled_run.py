@@ -1,6 +1,6 @@
 """Training by the compiled kernel.
 
-Importing this module loads numba, half a second and some 60 MiB.
+Importing this module loads numba: half a second and some 60 MiB.
 """
 
 import math
@@ -9,33 +9,33 @@ import time
 import numpy as np
 
 from models.datasets import FloatArray, IntArray, LabelledPoints
-from models.kernel import steps, structures
-from models.kernel.buffers import SMALLEST, memory_for, net_of, no_points, points_of
+from models.kernel import optimizers, steps, structures
+from models.kernel.buffers import SMALLEST, net_of, no_points, points_of, workspace_for
 from models.kernel.structures import Settings, State
 from models.networks.plans import Plan
 from models.specs import TrainingSpec
 from models.training import run_state
 from models.training.run_state import RunState
-from models.training.runs import Ending, Epochs, Metrics
+from models.training.runs import Epochs, Metrics, StopReason
 
 SLICE_S = 0.02
-"""About how long the kernel goes on before it is asked whether to stop."""
+"""About how long each call of the kernel takes; between calls a training can be stopped."""
 
-HISTORY = 16_384
-"""Most epochs between two such questions."""
+MAX_SLICE_EPOCHS = 16_384
+"""Most epochs in one call of the kernel."""
 
-DRAWN = 2**18
-"""About how many indices of points, 2 MiB, are drawn ahead for mini-batches."""
+DRAWN_INDICES = 2**18
+"""About how many indices of points, 2 MiB, are drawn in advance for mini-batches."""
 
-_VERDICTS: dict[int, Ending | None] = {
-    structures.GOING_ON: None,
-    structures.STALLED: "stalled",
+_STOP_REASONS: dict[int, StopReason | None] = {
+    structures.CONTINUES: None,
+    structures.EARLY_STOPPED: "early_stopped",
     structures.DIVERGED: "diverged",
 }
 
 
 class CompiledRun:
-    """A training of a plan's network by the kernel; see `models.training.runs.Run`. The plan itself stays as it is."""
+    """A training of a plan's network by the kernel; see `models.training.runs.Run`. The plan itself is not changed."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class CompiledRun:
         order_seed: int,
         state: RunState | None = None,
     ) -> None:
-        """Nothing is trained yet. The kernel checks no index: what does not fit must not come to it.
+        """Prepares the training. All arguments must fit together: the kernel checks no index.
 
         Raises:
-            ValueError: the state is not one of a training of such a network, or not one that can go on.
+            ValueError: the state does not belong to an unfinished training of such a network.
         """
         assert training.features == plan.features
         self._net = net_of(plan)._replace(weights=plan.parameters.copy())
@@ -59,20 +59,20 @@ class CompiledRun:
         self._epochs = spec.epochs
         count = len(training.label_N)
         batch = spec.batch_size or count
-        in_order = batch < count  # else all take part in a step, and their order is left as it is
+        shuffles = batch < count  # a step that takes all points leaves them in their order
         self._batches = math.ceil(count / batch)
         self._settings = Settings(
-            spec.optimizer == "adam",
-            float(spec.learning_rate),  # for a whole number numba would compile everything once more
+            optimizers.CODES[spec.optimizer],
+            float(spec.learning_rate),  # numba would compile everything again for an int
             float(spec.momentum),
             float(spec.weight_decay),
-            batch if in_order else 0,
+            batch if shuffles else 0,
             spec.patience or 0,
             float(spec.min_delta),
         )
-        self._memory = memory_for(self._net, count, learns=True)
+        self._workspace = workspace_for(self._net, count, for_training=True)
         self._state = State(
-            gradient=np.zeros_like(plan.parameters),
+            weight_grad=np.zeros_like(plan.parameters),
             first=np.zeros_like(plan.parameters),
             second=np.zeros_like(plan.parameters),
             starts=np.stack([plan.parameters, plan.parameters]),
@@ -80,96 +80,96 @@ class CompiledRun:
             sums=np.array([0.0, 0.0, math.inf]),
         )
         self._rng = np.random.default_rng(order_seed)
-        self._drawn: list[IntArray] = []  # the orders of this epoch and of some that follow
-        self._most_drawn = max(1, DRAWN // count) if in_order else HISTORY
-        self._history = np.empty((4, HISTORY))
+        self._drawn: list[IntArray] = []  # the orders of the current epoch and of some that follow
+        self._max_drawn = max(1, DRAWN_INDICES // count) if shuffles else MAX_SLICE_EPOCHS
+        self._history = np.empty((4, MAX_SLICE_EPOCHS))
         self._steps = 1
         if state is not None:
-            self._go_on_from(state)
+            self._restore(state)
 
     @property
     def _validates(self) -> bool:
         return self._validation.label_N.size > 0
 
     @property
-    def begun(self) -> int:
-        """Epochs begun."""
+    def epochs_started(self) -> int:
+        """Number of epochs started, including the current one."""
         counts = self._state.counts
         return int(counts[structures.EPOCH]) + int(counts[structures.STEP] > 0)
 
     @property
     def weights(self) -> FloatArray:
-        """The parameters as they are now, float32 (P,), a plan's order."""
+        """The current parameters, float32 (P,), in a plan's order. Not a copy."""
         return self._net.weights
 
-    def advance(self) -> tuple[Epochs | None, Ending | None]:
-        """Some steps more, for about `SLICE_S`."""
+    def advance(self) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for some more steps, for about `SLICE_S`."""
         counts = self._state.counts
         before = int(counts[structures.EPOCH])
-        some = self._slice()
-        order_EN = self._orders(some)
+        step_count = self._slice()
+        order_EN = self._orders(step_count)
         began = time.perf_counter()
         verdict = steps.advance(
             self._net,
             self._settings,
             self._training,
             self._validation,
-            self._memory,
+            self._workspace,
             self._state,
             self._history,
             order_EN,
-            some,
+            step_count,
         )
         taken_s = time.perf_counter() - began
-        self._steps = max(1, min(8 * self._steps, int(some * SLICE_S / taken_s)))
-        done = int(counts[structures.EPOCH])
-        del self._drawn[: done - before]
-        ending = _VERDICTS[verdict]
-        if ending is None and done == self._epochs:
-            ending = "finished"
-        return self._epochs_since(before), ending
+        self._steps = max(1, min(8 * self._steps, int(step_count * SLICE_S / taken_s)))
+        completed = int(counts[structures.EPOCH])
+        del self._drawn[: completed - before]
+        stop_reason = _STOP_REASONS[verdict]
+        if stop_reason is None and completed == self._epochs:
+            stop_reason = "completed"
+        return self._epochs_since(before), stop_reason
 
     def _slice(self) -> int:
-        """How many steps to take at once: not beyond the last epoch, nor what there is room to note and to draw for."""
+        """Number of steps for the next call, limited by the last epoch, the history, and the orders drawn ahead."""
         counts = self._state.counts
-        epochs = min(self._epochs - int(counts[structures.EPOCH]), HISTORY, self._most_drawn)
+        epochs = min(self._epochs - int(counts[structures.EPOCH]), MAX_SLICE_EPOCHS, self._max_drawn)
         return min(self._steps, epochs * self._batches - int(counts[structures.STEP]))
 
-    def _orders(self, some: int) -> IntArray:
-        """The order of the points in each epoch that the next steps reach, (E, N); empty if a step takes them all."""
+    def _orders(self, step_count: int) -> IntArray:
+        """The order of the points in each epoch that the next steps reach, (E, N); empty if a step takes all points."""
         if not self._settings.batch_size:
             return np.empty((0, 0), np.int64)
         count = len(self._training.label_N)
-        epochs = -(-(int(self._state.counts[structures.STEP]) + some) // self._batches)
+        epochs = -(-(int(self._state.counts[structures.STEP]) + step_count) // self._batches)
         while len(self._drawn) < epochs:
             self._drawn.append(self._rng.permutation(count))
         return np.stack(self._drawn[:epochs])
 
     def _epochs_since(self, before: int) -> Epochs | None:
-        done = int(self._state.counts[structures.EPOCH]) - before
-        if done == 0:
+        completed = int(self._state.counts[structures.EPOCH]) - before
+        if completed == 0:
             return None
-        loss_E, accuracy_E, *validation = self._history[: 4 if self._validates else 2, :done].copy()
+        loss_E, accuracy_E, *validation = self._history[: 4 if self._validates else 2, :completed].copy()
         return Epochs(before + 1, loss_E, accuracy_E, *(validation or (None, None)))
 
     def state(self) -> RunState:
-        """Copies of the weights, of what goes with them from step to step, and of the orders that are drawn already."""
+        """Copies of the weights, the optimiser's state, the counts, and the orders that are already drawn."""
         arrays = {"weights": self._net.weights, **self._state._asdict()}
-        del arrays["gradient"]  # begins at 0 in every step
+        del arrays["weight_grad"]  # every step sets it to 0 first
         return {
             **{name: array.copy() for name, array in arrays.items()},
             "order_EN": np.array(self._drawn, np.int64).reshape(-1, len(self._training.label_N)),
             "generator": run_state.generator_state(self._rng),
         }
 
-    def _go_on_from(self, state: RunState) -> None:
+    def _restore(self, state: RunState) -> None:
         expected = self.state()
         drawn = state["order_EN"].shape[:1] if "order_EN" in state else ()
         expected["order_EN"] = np.empty((*drawn, len(self._training.label_N)), np.int64)
         run_state.check(state, expected)
         run_state.check_orders(state["order_EN"])
         self._check_counts(state["counts"], len(state["order_EN"]))
-        self._rng = run_state.generator_at(state["generator"])
+        self._rng = run_state.restored_generator(state["generator"])
         self._drawn = [order_N.copy() for order_N in state["order_EN"]]
         self._net.weights[:] = state["weights"]
         for name, array in self._state._asdict().items():
@@ -177,25 +177,25 @@ class CompiledRun:
                 array[:] = state[name]
 
     def _check_counts(self, counts: IntArray, drawn: int) -> None:
-        goes_on = 0 <= counts[structures.EPOCH] < self._epochs
+        is_unfinished = 0 <= counts[structures.EPOCH] < self._epochs
         step = counts[structures.STEP]
-        in_epoch = step == 0 or (0 < step < self._batches and drawn > 0)
-        if not (goes_on and in_epoch and counts[structures.GOOD] in (0, 1)):
-            raise ValueError("the state's counts must be those of a training that can go on")
+        is_valid_step = step == 0 or (0 < step < self._batches and drawn > 0)
+        if not (is_unfinished and is_valid_step and counts[structures.LAST_FINITE] in (0, 1)):
+            raise ValueError("the state's counts must be those of an unfinished training")
 
     def measure(self) -> Metrics:
-        """The loss and accuracy of the weights as they are now."""
-        training = steps.measure(self._net, self._training, self._memory)
-        validation = steps.measure(self._net, self._validation, self._memory) if self._validates else (None, None)
+        """Loss and accuracy of the current weights."""
+        training = steps.measure(self._net, self._training, self._workspace)
+        validation = steps.measure(self._net, self._validation, self._workspace) if self._validates else (None, None)
         return Metrics(*training, *validation)
 
-    def step_back(self) -> None:
-        """Goes back to the last weights that are known to have a finite loss."""
-        self._net.weights[:] = self._state.starts[self._state.counts[structures.GOOD]]
+    def restore_last_finite(self) -> None:
+        """Restores the last weights known to have a finite loss."""
+        self._net.weights[:] = self._state.starts[self._state.counts[structures.LAST_FINITE]]
 
 
 def warm_up_training() -> None:
-    """Has the kernel's training part loaded, or compiled if this machine has not done so yet."""
+    """Loads the training part of the kernel; compiles it if this machine has not done so yet."""
     points = LabelledPoints(np.zeros((2, 2), np.float32), np.array([0, 1]), (0, 1))
     run = CompiledRun(SMALLEST, points, None, TrainingSpec(epochs=1), order_seed=0)
     run.advance()

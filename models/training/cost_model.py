@@ -1,7 +1,7 @@
-"""Which implementation trains a network faster, by what a step of each costs.
+"""Predicts which implementation trains a network faster, from the cost of a step of each.
 
-The constants were measured on one core, an AMD EPYC with AVX2. What they decide depends little on them: the kernel is
-far ahead, but where it does in loops what torch does by matrix products.
+The constants were measured on one core of an AMD EPYC with AVX2. The decision depends little on them: the kernel is far
+ahead, except where it loops over what torch computes as matrix products.
 """
 
 from models.kernel.structures import BLAS_FROM
@@ -9,29 +9,29 @@ from models.networks.layouts import Layout
 from models.specs import Implementation
 
 TORCH_STEP_S = 180e-6
-"""What a step of eager torch takes for nothing, the optimiser included."""
+"""Fixed cost of a step of eager torch, including the optimiser."""
 
 TORCH_LAYER_S = 110e-6
-"""What it takes more for each layer."""
+"""Additional cost of each layer in torch."""
 
 COMPILED_STEP_S = 1e-6
-"""What a step of the kernel takes for nothing."""
+"""Fixed cost of a step of the kernel."""
 
 BLAS_S = 0.08e-9
-"""For each weight and point, three products by BLAS: forward, backward, and for the gradient."""
+"""For each weight and point, the three products of a step by BLAS: forward, backward, and for the gradient."""
 
 LOOPS_S = 0.16e-9
-"""The same three in the kernel's loops."""
+"""The same three products in the kernel's loops."""
 
 TORCH_VALUE_S = 4e-9
-"""For each point and output of a layer, the activation and its derivative by torch; more where they leave the cache."""
+"""For each point and output of a layer, activation and derivative in torch. Higher when values leave the cache."""
 
 COMPILED_VALUE_S = 1e-9
 """The same in the kernel."""
 
 
 def faster(layout: Layout, points: int) -> Implementation:
-    """The implementation that makes a step on that many points in less time."""
+    """The implementation that needs less time for a step on `points` points."""
     return "compiled" if _compiled_s(layout, points) <= _torch_s(layout, points) else "torch"
 
 

@@ -1,8 +1,10 @@
-"""Where several trainings stand: kept on the disk, they go on from there after whatever ended them. No torch."""
+"""Resume states: where the restarts of an unfinished training are, in one file, to continue after any interruption.
+
+No torch.
+"""
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,15 +17,14 @@ from models.datasets import Array, FloatArray
 from models.training.run_state import RunState
 from models.training.runs import Metrics, Outcome, Restart
 
-FORMAT = 1
+FORMAT = 2
 
-_NO_DIGEST = "0" * 64
-_DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')  # as it stands in JSON within JSON
+_DIGEST_BYTES, _LENGTH_BYTES = 32, 8
 
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """One of the trainings, in progress: passes begun, what it goes on from, and its network's state dict by then."""
+    """A restart in progress: epochs started, the state to resume from, and the network's state dict at that point."""
 
     epochs: int
     state: RunState
@@ -31,8 +32,8 @@ class Running:
 
 
 @dataclass(frozen=True, eq=False)
-class Leading:
-    """The best of those that ended: which it is, how it ended, and its network's state dict."""
+class BestSoFar:
+    """The best of the restarts that have ended: its number, its outcome, and its network's state dict."""
 
     restart: int
     outcome: Outcome
@@ -41,117 +42,109 @@ class Leading:
 
 @dataclass(frozen=True, eq=False)
 class ResumeState:
-    """Where the restarts of one `TrainingSpec` stand, by number; those that are not in it have yet to begin.
+    """Where the restarts of one `TrainingSpec` are, by number. Restarts that are in no field have not started.
 
     Attributes:
-        task: a digest of what is trained, with what and how; nothing else can go on from here.
-        running: those in progress.
-        ended: what came of the others.
-        leading: the best of these; None if none has ended.
+        task: a digest of data, network and settings. Only the same training can resume from here.
+        running: restarts in progress.
+        ended: results of the restarts that have ended.
+        best: the best of these; None if none has ended.
     """
 
     task: str
     running: dict[int, Running]
     ended: dict[int, Restart]
-    leading: Leading | None
+    best: BestSoFar | None
 
     @property
-    def passes(self) -> dict[int, int]:
-        """Epochs begun by each restart so far."""
+    def epochs(self) -> dict[int, int]:
+        """Epochs started so far, by restart."""
         return {number: one.epochs for number, one in sorted((self.ended | self.running).items())}
 
     @property
     def weights(self) -> dict[str, FloatArray]:
-        """A state dict to show meanwhile: of the best that ended, else of the first in progress; empty without any."""
-        if self.leading:
-            return self.leading.weights
+        """A state dict to show meanwhile: of the best so far, else of the first restart in progress, else empty."""
+        if self.best:
+            return self.best.weights
         return self.running[min(self.running)].weights if self.running else {}
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file, with a digest of it all; the same standing always gives the same bytes."""
-        arrays = {f"leading.{key}": array for key, array in (self.leading.weights if self.leading else {}).items()}
+        """The content of a resume state file. Equal resume states give equal bytes.
+
+        That is the SHA-256 of what follows (32 bytes), the length of a JSON text (8 bytes, little-endian), the JSON
+        text with all fields but the arrays, and the arrays as safetensors.
+        """
+        arrays = {f"best.{key}": array for key, array in (self.best.weights if self.best else {}).items()}
         for number, one in self.running.items():
             arrays |= {f"{number}.state.{key}": array for key, array in one.state.items()}
             arrays |= {f"{number}.weights.{key}": array for key, array in one.weights.items()}
-        metadata = {"standing": json.dumps(self._fields(), allow_nan=False)}
-        # it is memory as it lies that is written
-        content = safetensors.numpy.save({key: np.asarray(arrays[key], order="C") for key in arrays}, metadata)
-        return content.replace(_NO_DIGEST.encode(), hashlib.sha256(content).hexdigest().encode(), 1)
+        header = json.dumps(self._fields(), allow_nan=False).encode()
+        # safetensors writes the memory of an array as it is, whatever its strides
+        packed = safetensors.numpy.save({key: np.asarray(arrays[key], order="C") for key in arrays})
+        content = len(header).to_bytes(_LENGTH_BYTES, "little") + header + packed
+        return hashlib.sha256(content).digest() + content
 
     def _fields(self) -> dict[str, Any]:
-        """All but the arrays, of which it has the names, since safetensors keeps them in an order of its own.
-
-        The digest is that of the file with this place for it.
-        """
+        """All fields but the arrays. It has the arrays' names, because safetensors does not keep their order."""
         return {
             "format": FORMAT,
-            "sha256": _NO_DIGEST,
             "task": self.task,
             "running": {
                 number: {"epochs": one.epochs, "state": [*one.state], "weights": [*one.weights]}
                 for number, one in self.running.items()
             },
             "ended": {number: asdict(restart) for number, restart in self.ended.items()},
-            "leading": self.leading
+            "best": self.best
             and {
-                "restart": self.leading.restart,
-                "outcome": asdict(self.leading.outcome),
-                "weights": [*self.leading.weights],
+                "restart": self.best.restart,
+                "outcome": asdict(self.best.outcome),
+                "weights": [*self.best.weights],
             },
         }
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "ResumeState":
-        """The standing that `to_bytes` wrote; its arrays cannot be written to.
+        """The resume state that `to_bytes` wrote. Its arrays are read-only.
 
         Raises:
-            ValueError: it is damaged, or of another format. The message says why, in one line.
+            ValueError: the content is damaged, or has another format. The message is one line.
         """
-        _check_digest(content)
+        digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("is not what was written (its SHA-256 differs)")
+        arrays_start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
         try:
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            fields = json.loads(header["__metadata__"]["standing"])
+            fields = json.loads(content[_LENGTH_BYTES:arrays_start])
             if fields["format"] == FORMAT:
-                return _resume_state(fields, safetensors.numpy.load(content))
+                return _resume_state(fields, safetensors.numpy.load(content[arrays_start:]))
         except (safetensors.SafetensorError, TypeError, KeyError, AttributeError, ValueError) as error:
-            raise ValueError(f"is not a standing ({type(error).__name__})") from error
+            raise ValueError(f"is not a resume state ({type(error).__name__})") from error
         raise ValueError(f"is not of format {FORMAT}")
-
-
-def _check_digest(content: bytes) -> None:
-    found = _DIGEST.search(content)
-    if found is None:
-        raise ValueError("has no SHA-256")
-    digest = hashlib.sha256(content[: found.start(1)])
-    digest.update(_NO_DIGEST.encode())
-    digest.update(content[found.end(1) :])
-    if digest.hexdigest().encode() != found[1]:
-        raise ValueError("is not what was written (its SHA-256 differs)")
 
 
 def _resume_state(fields: dict[str, Any], arrays: Mapping[str, Array]) -> ResumeState:
     return ResumeState(
         fields["task"],
         {int(number): _running(number, one, arrays) for number, one in fields["running"].items()},
-        {int(number): Restart(**_measured(restart)) for number, restart in fields["ended"].items()},
-        _leading(fields["leading"], arrays) if fields["leading"] else None,
+        {int(number): Restart(**_with_metrics(restart)) for number, restart in fields["ended"].items()},
+        _best(fields["best"], arrays) if fields["best"] else None,
     )
 
 
 def _running(number: str, fields: dict[str, Any], arrays: Mapping[str, Array]) -> Running:
-    state = _taken(arrays, f"{number}.state", fields["state"])
-    return Running(fields["epochs"], state, _taken(arrays, f"{number}.weights", fields["weights"]))
+    state = _arrays_of(arrays, f"{number}.state", fields["state"])
+    return Running(fields["epochs"], state, _arrays_of(arrays, f"{number}.weights", fields["weights"]))
 
 
-def _leading(fields: dict[str, Any], arrays: Mapping[str, Array]) -> Leading:
-    weights = _taken(arrays, "leading", fields["weights"])
-    return Leading(fields["restart"], Outcome(**_measured(fields["outcome"])), weights)
+def _best(fields: dict[str, Any], arrays: Mapping[str, Array]) -> BestSoFar:
+    weights = _arrays_of(arrays, "best", fields["weights"])
+    return BestSoFar(fields["restart"], Outcome(**_with_metrics(fields["outcome"])), weights)
 
 
-def _taken(arrays: Mapping[str, Array], prefix: str, keys: Iterable[str]) -> dict[str, Array]:
+def _arrays_of(arrays: Mapping[str, Array], prefix: str, keys: Iterable[str]) -> dict[str, Array]:
     return {key: arrays[f"{prefix}.{key}"] for key in keys}
 
 
-def _measured(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a record with its metrics as such."""
+def _with_metrics(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a record, with its metrics as `Metrics`."""
     return fields | {"metrics": Metrics(**fields["metrics"]) if fields["metrics"] else None}

@@ -1,4 +1,4 @@
-"""The state of a training that is to go on later: arrays alone, so that it can be kept in a file."""
+"""The state of an unfinished training as plain arrays, so that a file can hold it."""
 
 from collections.abc import Mapping
 
@@ -8,16 +8,16 @@ import numpy.typing as npt
 from models.datasets import Array, IntArray
 
 RunState = dict[str, Array]
-"""What `Run.state` gives, by name. Which arrays they are is the implementation's own affair."""
+"""What `Run.state` returns: arrays by name. Each implementation chooses its own."""
 
 _WORD = 2**64 - 1
 
 
 def check(given: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
-    """Holds arrays by name against others, whose values do not matter.
+    """Checks names, shapes and dtypes of arrays against expected ones, whose values do not matter.
 
     Raises:
-        ValueError: a name is missing or unknown, or an array has another shape or dtype.
+        ValueError: a name is missing or unknown, or an array has the wrong shape or dtype.
     """
     if given.keys() != expected.keys():
         raise ValueError(f"the state must have the arrays {', '.join(expected)}")
@@ -27,32 +27,32 @@ def check(given: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
 
 
 def check_orders(order_EN: IntArray) -> None:
-    """Sees to it that no point is missed or met twice, and no index leads astray.
+    """Checks that each row contains every point exactly once, so that no index is out of range.
 
     Raises:
         ValueError: a row is not a permutation of 0 to N - 1.
     """
     if not (np.sort(order_EN, axis=1) == np.arange(order_EN.shape[1])).all():
-        raise ValueError("the state's order of points must hold each of them once")
+        raise ValueError("the state's order of points must contain each point once")
 
 
 def generator_state(generator: np.random.Generator) -> npt.NDArray[np.uint64]:
-    """Where a generator of `numpy.random.default_rng` stands, uint64 (6,)."""
+    """The state of a generator made by `numpy.random.default_rng`, uint64 (6,)."""
     where = generator.bit_generator.state
     state, increment = where["state"]["state"], where["state"]["inc"]
     halves = [state >> 64, state & _WORD, increment >> 64, increment & _WORD]
     return np.array([*halves, where["has_uint32"], where["uinteger"]], np.uint64)
 
 
-def generator_at(state: npt.NDArray[np.uint64]) -> np.random.Generator:
-    """A generator that stands where another stood, see `generator_state`.
+def restored_generator(state: npt.NDArray[np.uint64]) -> np.random.Generator:
+    """The generator with a state that `generator_state` returned.
 
     Raises:
-        ValueError: no generator stands there.
+        ValueError: no generator has this state.
     """
     high, low, increment_high, increment_low, has_half, half = (int(word) for word in state)
     if has_half > 1 or half >= 2**32:
-        raise ValueError("the state's generator must be one of NumPy's")
+        raise ValueError("the state's generator must be a PCG64 generator of NumPy")
     bits = np.random.PCG64(0)
     bits.state = {
         "bit_generator": "PCG64",

@@ -1,8 +1,8 @@
-"""What a training tells while it runs, and the interface that both implementations of it have."""
+"""What a training reports, and the interface of both implementations."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 
@@ -10,15 +10,24 @@ from models.datasets import DoubleArray
 from models.specs import Implementation
 from models.training.run_state import RunState
 
-Ending = Literal["finished", "stalled", "stopped", "diverged"]
+StopReason = Literal["completed", "early_stopped", "stopped", "diverged"]
+"""All epochs are done; the watched loss no longer improved; somebody asked to stop; a loss or weight is not finite."""
+
+ENDINGS: dict[StopReason, str] = {
+    "completed": "finished",
+    "early_stopped": "stalled",
+    "stopped": "stopped",
+    "diverged": "diverged",
+}
+"""The words for stop reasons in `card.json`, in job rows and in the HTTP API, where the key is `ending`."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training points.
+    """One epoch.
 
-    `number` counts from 1. `loss` and `accuracy` are those of the training points as the pass met them, before each of
-    its steps; the validation figures, None without validation points, are taken after the pass.
+    `number` counts from 1. `loss` and `accuracy` are those of the training points as each step met them, before it
+    changed the weights. The validation figures are taken after the epoch; None without validation points.
     """
 
     number: int
@@ -30,7 +39,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Epochs:
-    """E passes that follow each other, from number `first` on; float64 (E,) each, see `Epoch`."""
+    """E consecutive epochs, from number `first` on; float64 (E,) each, see `Epoch`."""
 
     first: int
     loss_E: DoubleArray
@@ -40,7 +49,7 @@ class Epochs:
 
     @classmethod
     def of(cls, epoch: Epoch) -> Self:
-        """One pass."""
+        """A single epoch."""
         validated = epoch.validation_loss is not None
         return cls(
             epoch.number,
@@ -55,7 +64,7 @@ class Epochs:
 
     @property
     def last(self) -> Epoch:
-        """The last of them."""
+        """The last one."""
         return Epoch(
             self.first + len(self) - 1,
             float(self.loss_E[-1]),
@@ -67,7 +76,7 @@ class Epochs:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Mean loss (natural log) and share of right answers of a trained network, by the points it was measured on."""
+    """Mean loss (natural logarithm) and accuracy of a trained network, on training and validation points."""
 
     training_loss: float
     training_accuracy: float
@@ -76,12 +85,12 @@ class Metrics:
 
     @property
     def finite(self) -> bool:
-        """Whether the losses can be written down."""
+        """Whether all losses are finite."""
         return math.isfinite(self.training_loss) and math.isfinite(self.validation_loss or 0.0)
 
     @property
-    def decisive_loss(self) -> float:
-        """By which trainings are compared: the validation loss, without validation points the training loss."""
+    def selection_loss(self) -> float:
+        """The loss that restarts are compared by: on validation points, or without these on training points."""
         return self.training_loss if self.validation_loss is None else self.validation_loss
 
 
@@ -90,14 +99,14 @@ class Outcome:
     """How a training ended. The network it was called with holds the weights.
 
     Attributes:
-        ending: `finished` all epochs, `stalled` (stopped early), `stopped` when asked to, or `diverged`.
-        epochs: the number of passes begun.
-        metrics: of the weights held at the end; None if their loss is not finite, or if the training was stopped.
-        implementation: which one trained, `compiled` or `torch`.
-        advice: what to try, when it diverged.
+        stop_reason: why it ended.
+        epochs: number of epochs started.
+        metrics: of the final weights; None if their loss is not finite, or if the training was stopped.
+        implementation: `compiled` or `torch`.
+        advice: what to try next; only if it diverged.
     """
 
-    ending: Ending
+    stop_reason: StopReason
     epochs: int
     metrics: Metrics | None
     implementation: Implementation
@@ -106,40 +115,51 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Restart:
-    """What came of one of several trainings: `seed` made its weights and batches; the rest is of `Outcome`."""
+    """The result of one of several trainings. `seed` made its weights and batches; for the rest see `Outcome`."""
 
     seed: int
-    ending: Ending
+    stop_reason: StopReason
     epochs: int
     metrics: Metrics | None
 
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `card.json`, in job rows and in the HTTP API."""
+        return {
+            "seed": self.seed,
+            "ending": ENDINGS[self.stop_reason],
+            "epochs": self.epochs,
+            "metrics": asdict(self.metrics) if self.metrics else None,
+        }
+
 
 class Run(Protocol):
-    """A training of one network that has begun.
+    """A training of one network, in progress.
 
-    An implementation takes a `state` when it is made, to begin from there in place of the start.
+    An implementation takes an optional `state` when it is made, and then resumes from that instead of starting anew.
     """
 
     @property
-    def begun(self) -> int:
-        """Epochs begun."""
+    def epochs_started(self) -> int:
+        """Number of epochs started, including the current one."""
         ...
 
-    def advance(self) -> tuple[Epochs | None, Ending | None]:
-        """Some steps more: the epochs that ended meanwhile, if any did, and how the training ended, if it did.
+    def advance(self) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for some more steps.
 
-        A loss or a weight that is not finite after an epoch ends it as `diverged`.
+        Returns:
+            The epochs that completed meanwhile, and the stop reason once the training has ended. A loss or a weight
+            that is not finite after an epoch ends it as `diverged`.
         """
         ...
 
     def state(self) -> RunState:
-        """Copies of all that a training that has not ended needs to go on from here, to the same end to the bit."""
+        """Copies of everything needed to resume an unfinished training from here, with bit-identical results."""
         ...
 
     def measure(self) -> Metrics:
-        """The loss and accuracy of the weights as they are now."""
+        """Loss and accuracy of the current weights."""
         ...
 
-    def step_back(self) -> None:
-        """Goes back to the last weights that are known to have a finite loss, those a training begins with at worst."""
+    def restore_last_finite(self) -> None:
+        """Restores the last weights known to have a finite loss, at worst the initial ones."""
         ...

@@ -1,4 +1,4 @@
-"""Training: of one network, or of several that start from different seeds, of which the best is kept."""
+"""Trains one network, or several from different seeds, of which the best is kept."""
 
 import hashlib
 import json
@@ -27,50 +27,46 @@ from models.specs import (
 from models.training import run_state
 from models.training.compiled_run import CompiledRun
 from models.training.cost_model import faster
-from models.training.resume_state import Leading, ResumeState, Running
+from models.training.resume_state import BestSoFar, ResumeState, Running
 from models.training.run_state import RunState
-from models.training.runs import (
-    Ending,
-    Epochs,
-    Outcome,
-    Restart,
-    Run,
-)
+from models.training.runs import Epochs, Outcome, Restart, Run, StopReason
 from models.training.torch_run import TorchRun, one_thread
 
 
 class Observer:
-    """What `train_best` tells and asks; this one hears nothing and wants nothing. Called from one thread at a time.
+    """Follows and controls `train_best`. This base class ignores all events and asks for nothing.
 
-    The questions come before a training begins and then every few milliseconds, or after a step that takes longer.
+    Methods are called by one thread at a time: the questions before each training and then every few milliseconds, or
+    after each step that takes longer.
     """
 
     def should_stop(self) -> bool:
-        """Whether all are to stop where they are."""
+        """Whether all restarts should stop now."""
         return False
 
-    def note_epochs(self, restart: int, epochs: Epochs) -> None:
-        """Passes of a restart that are done, some thousands at a time if they are that fast."""
+    def on_epochs(self, restart: int, epochs: Epochs) -> None:
+        """Called with the epochs that a restart has completed, up to some thousands at a time."""
 
     def wants_resume_state(self) -> bool:
-        """Whether `note_resume_state` is to be called now."""
+        """Whether to call `on_resume_state` now."""
         return False
 
-    def note_resume_state(self, resume_state: ResumeState) -> None:
-        """Where all stand: one restart as of now, the others in progress as they last were when one was wanted.
+    def on_resume_state(self, resume_state: ResumeState) -> None:
+        """Called with the resume state of all restarts.
 
-        Those that have begun since are not in it.
+        The state of one restart is current, that of others in progress is from the last time one was wanted. Restarts
+        that have started since are not included.
         """
 
     def wants_weights(self) -> bool:
-        """Whether `note_weights` is to be called now."""
+        """Whether to call `on_weights` now."""
         return False
 
-    def note_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
-        """The state dict of a restart as it is now, copies; `epoch` is the number of passes begun."""
+    def on_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        """Called with a copy of a restart's current state dict; `epoch` is the number of epochs it has started."""
 
 
-NOBODY = Observer()
+_SILENT = Observer()
 
 
 def train(
@@ -83,26 +79,26 @@ def train(
 ) -> Outcome:
     """Trains a network in place.
 
-    Binary networks (one logit) learn by binary cross-entropy with logits, others by softmax cross-entropy. A loss or a
-    weight that is not finite ends the training as `diverged`; the network then holds the last weights whose loss was
+    The loss is binary cross-entropy with logits for networks of one logit, else softmax cross-entropy. A loss or a
+    weight that is not finite ends the training as `diverged`. The network then holds the last weights whose loss was
     finite.
 
     Args:
-        network: takes float32 (N, D), gives logits (N, O).
-        points: what to learn.
-        spec: how; its `restarts` are for `train_best`.
-        on_epochs: called with the passes that are done, some thousands at a time if they are that fast.
-        should_stop: asked before it begins and then every few milliseconds, or after a step that takes longer.
+        network: takes float32 (N, D), returns logits (N, O).
+        points: the training data.
+        spec: the settings; `restarts` is ignored, see `train_best`.
+        on_epochs: called with the epochs that have completed, up to some thousands at a time.
+        should_stop: called before the training and then every few milliseconds, or after each step that takes longer.
 
     Raises:
-        InvalidInput: the compiled implementation was asked for, and the network is not one that it knows.
+        InvalidInput: the compiled implementation was requested, but cannot train this network.
     """
     parts = _parts(points, spec)
-    return _train(network, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda begun: should_stop())
+    return _train(network, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda started: should_stop())
 
 
 Parts = tuple[LabelledPoints, LabelledPoints | None]
-"""The points to train on, and those held out for validation."""
+"""Training points, and validation points if there are any."""
 
 
 def _parts(points: LabelledPoints, spec: TrainingSpec) -> Parts:
@@ -110,22 +106,24 @@ def _parts(points: LabelledPoints, spec: TrainingSpec) -> Parts:
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """A training of one network that has begun; `weights` copies the network's state dict as it is now."""
+class _Started:
+    """A training of one network, in progress. `weights` copies the network's current state dict."""
 
     run: Run
     implementation: Implementation
     weights: Callable[[], dict[str, FloatArray]]
 
     def as_running(self) -> Running:
-        """For a standing."""
-        return Running(self.run.begun, self.run.state(), self.weights())
+        """Its part of a resume state."""
+        return Running(self.run.epochs_started, self.run.state(), self.weights())
 
 
-def _begin(network: nn.Module, parts: Parts, spec: TrainingSpec, restart: int, state: RunState | None = None) -> _Begun:
-    """One of the restarts, from its state if it has one.
+def _start(
+    network: nn.Module, parts: Parts, spec: TrainingSpec, restart: int, state: RunState | None = None
+) -> _Started:
+    """Starts one of the restarts, from its state if it has one.
 
-    Which it is decides the order of mini-batches, not which points are held out.
+    The number of the restart decides the order of mini-batches, but not which points are held out.
     """
     kept, held_out = parts
     seed = _seed(spec, restart)
@@ -133,11 +131,11 @@ def _begin(network: nn.Module, parts: Parts, spec: TrainingSpec, restart: int, s
     if spec.implementation == "compiled" and layout is None:
         raise InvalidInput("training.implementation", "only torch can train this network")
     if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
-        reference = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
-        return _Begun(reference, "torch", partial(arrays_of, network))
+        torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
+        return _Started(torch_run, "torch", partial(arrays_of, network))
     plan = plan_of(layout, arrays_of(network))
     run = CompiledRun(plan, kept, held_out, spec, order_seed=seed, state=state)
-    return _Begun(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)))
+    return _Started(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)))
 
 
 def _train(
@@ -148,15 +146,15 @@ def _train(
     state: RunState | None,
     *,
     on_epochs: Callable[[Epochs], object],
-    should_stop: Callable[[_Begun], bool],
+    should_stop: Callable[[_Started], bool],
 ) -> Outcome:
-    """One of the restarts to its end, in place."""
-    begun = _begin(network, parts, spec, restart, state)
-    if begun.implementation == "torch":
+    """Trains one of the restarts to its end, in place."""
+    started = _start(network, parts, spec, restart, state)
+    if started.implementation == "torch":
         with one_thread():
-            return _run(begun, spec, on_epochs, should_stop)
-    outcome = _run(begun, spec, on_epochs, should_stop)
-    _load(network, begun.weights())
+            return _run(started, spec, on_epochs, should_stop)
+    outcome = _run(started, spec, on_epochs, should_stop)
+    _load(network, started.weights())
     return outcome
 
 
@@ -165,7 +163,7 @@ def _load(network: nn.Module, weights: dict[str, FloatArray]) -> None:
 
 
 def _compilable(network: nn.Module, points: LabelledPoints) -> Layout | None:
-    """The layout of a network that the kernel can train on these points; None if it cannot."""
+    """The layout of a network that the kernel can train on these points, else None."""
     layout = layout_of(network)
     if layout is None or not all(parameter.isfinite().all() for parameter in network.parameters()):
         return None
@@ -184,34 +182,36 @@ def _seed(spec: TrainingSpec, restart: int) -> int:
 
 
 def _run(
-    begun: _Begun,
+    started: _Started,
     spec: TrainingSpec,
     on_epochs: Callable[[Epochs], object],
-    should_stop: Callable[[_Begun], bool],
+    should_stop: Callable[[_Started], bool],
 ) -> Outcome:
-    run, implementation = begun.run, begun.implementation
-    ending: Ending | None = None
-    while ending is None:
-        if should_stop(begun):
-            return Outcome("stopped", run.begun, None, implementation)
-        epochs, ending = run.advance()
+    run, implementation = started.run, started.implementation
+    stop_reason: StopReason | None = None
+    while stop_reason is None:
+        if should_stop(started):
+            return Outcome("stopped", run.epochs_started, None, implementation)
+        epochs, stop_reason = run.advance()
         if epochs is not None:
             on_epochs(epochs)
     metrics = run.measure()
-    if ending == "diverged" or not metrics.finite:  # else the last step went too far, and no pass came to find it out
-        ending = "diverged"
-        run.step_back()
+    if stop_reason == "diverged" or not metrics.finite:  # the latter if the very last step diverged
+        stop_reason = "diverged"
+        run.restore_last_finite()
         metrics = run.measure()
     return Outcome(
-        ending, run.begun, metrics if metrics.finite else None, implementation, _advice(spec, run.begun, ending)
+        stop_reason,
+        run.epochs_started,
+        metrics if metrics.finite else None,
+        implementation,
+        _advice(spec, run.epochs_started) if stop_reason == "diverged" else None,
     )
 
 
-def _advice(spec: TrainingSpec, number: int, ending: Ending) -> str | None:
-    if ending != "diverged":
-        return None
+def _advice(spec: TrainingSpec, epoch: int) -> str:
     return (
-        f"The loss or a weight stopped being finite in epoch {number}. "
+        f"The loss or a weight was no longer finite in epoch {epoch}. "
         f"Try a learning_rate below {spec.learning_rate:g}, "
         "or scale the points so that their coordinates lie between about -5 and 5."
     )
@@ -219,7 +219,7 @@ def _advice(spec: TrainingSpec, number: int, ending: Ending) -> str | None:
 
 @dataclass(frozen=True)
 class Best:
-    """The network of the best of several trainings, and how that ended."""
+    """The best of several trained networks, and the outcome of its training."""
 
     network: nn.Module
     outcome: Outcome
@@ -227,9 +227,9 @@ class Best:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of several trainings, all in the order of their seeds.
+    """The result of several trainings, in the order of their seeds.
 
-    Either there is a best, or they were stopped and there is the standing from which they can go on.
+    Either `best` or `resume_state` is set: the latter if they were stopped.
     """
 
     best: Best | None
@@ -243,111 +243,111 @@ def train_best(
     spec: TrainingSpec,
     *,
     threads: int,
-    observer: Observer = NOBODY,
-    resume: ResumeState | None = None,
+    observer: Observer = _SILENT,
+    resume_from: ResumeState | None = None,
 ) -> Trained:
     """Trains `spec.restarts` networks, from the seeds `spec.seed`, `spec.seed` + 1, ..., and keeps the best.
 
-    The best has the least validation loss, without validation points the least training loss; of equals the first. One
-    that diverged is kept only if all did. The result depends neither on `threads` nor on how often and where they were
-    stopped.
+    The best has the lowest validation loss, or without validation points the lowest training loss; the first of equals.
+    One that diverged is kept only if all did. The result depends neither on `threads` nor on when and how often the
+    training was stopped and resumed.
 
     Args:
-        build: a new network from a seed.
-        points: what to learn; all restarts hold out the same.
-        spec: how.
-        threads: most that train at a time. The compiled kernel needs no interpreter, so that as many as there are cores
-            are worth it, but for small mini-batches, whose order the interpreter draws.
-        observer: told of them while they train, and asked whether to stop them.
-        resume: where they stood, to go on from there; those that had ended are not trained again.
+        build: returns a new network for a seed.
+        points: the training data. All restarts hold out the same points.
+        spec: the settings.
+        threads: most restarts that train at the same time. The kernel releases the GIL, so that as many threads as
+            cores pay, except for small mini-batches, whose order is drawn in Python.
+        observer: follows the trainings, and may stop them.
+        resume_from: where an earlier call was stopped. Restarts that had ended are not trained again.
 
     Raises:
         InvalidInput: see `train`.
-        ValueError: `resume` is not of this training.
+        ValueError: `resume_from` belongs to another training.
     """
     with one_thread():
-        several = _Several(build, points, spec, observer)
-        if resume is not None:
-            several.go_on_from(resume)
+        several = _Restarts(build, points, spec, observer)
+        if resume_from is not None:
+            several.restore(resume_from)
         restarts = _on_threads(several.run, spec.restarts, threads, several.stopped)
     if several.stopped.is_set():
         return Trained(None, restarts, several.resume_state())
     return Trained(several.best, restarts)
 
 
-class _Several:
-    """The restarts of one training, for the threads that `run` them, each another."""
+class _Restarts:
+    """The restarts of one training. Several threads call `run`, each with another number."""
 
     def __init__(
         self, build: Callable[[int], nn.Module], points: LabelledPoints, spec: TrainingSpec, observer: Observer
     ) -> None:
         self.stopped = Event()
-        self.best: Best | None = None  # of those that ended, all of which would fill the memory
+        self.best: Best | None = None  # of those that ended: keeping all of them would fill the memory
         self._best_restart = 0
         self._build = build
         self._points = points
         self._parts = _parts(points, spec)
         self._spec = spec
         self._observer = observer
-        self._one_at_a_time = Lock()  # for the observer, and for building: torch has one random generator for all
+        self._lock = Lock()  # for the observer, and for building: torch has one random generator for all threads
         self._ended: dict[int, Restart] = {}
-        self._running: dict[int, Running] = {}  # as they last were when a standing was wanted
-        self._now: set[int] = set()  # those that a thread is at
-        self._due: set[int] = set()  # those of them that have not been noted since a standing was wanted
+        self._running: dict[int, Running] = {}  # as they were when a resume state was last wanted
+        self._active: set[int] = set()  # those that a thread is training
+        self._due: set[int] = set()  # active ones not yet in `_running` since a resume state was last wanted
 
-    def go_on_from(self, resume_state: ResumeState) -> None:
-        """Takes over where they stood; to be called before any begins.
+    def restore(self, resume_state: ResumeState) -> None:
+        """Continues from a resume state. Call it before the first `run`.
 
         Raises:
-            ValueError: it is not of this training, or not of this version's implementations.
+            ValueError: the resume state belongs to another training, or to other versions of the implementations.
         """
         if resume_state.task != self._task:
-            raise ValueError("the standing is of another training")
-        for restart, running in resume_state.running.items():
-            _begin(self._new(restart), self._parts, self._spec, restart, running.state)
-        if resume_state.leading:
-            network = self._new(resume_state.leading.restart)
-            run_state.check(resume_state.leading.weights, arrays_of(network))
-            _load(network, resume_state.leading.weights)
-            self.best, self._best_restart = Best(network, resume_state.leading.outcome), resume_state.leading.restart
+            raise ValueError("the resume state is of another training")
+        for restart, running in resume_state.running.items():  # raises if a state does not fit
+            _start(self._new(restart), self._parts, self._spec, restart, running.state)
+        if resume_state.best:
+            network = self._new(resume_state.best.restart)
+            run_state.check(resume_state.best.weights, arrays_of(network))
+            _load(network, resume_state.best.weights)
+            self.best, self._best_restart = Best(network, resume_state.best.outcome), resume_state.best.restart
         self._ended, self._running = dict(resume_state.ended), dict(resume_state.running)
 
     def run(self, restart: int) -> Restart:
-        """Trains one of them from where it stands, to its end or until all are to stop."""
-        with self._one_at_a_time:
+        """Trains one of them, from its state if it has one, to its end or until all should stop."""
+        with self._lock:
             before = self._running.get(restart)
             if restart in self._ended:
                 return self._ended[restart]
             if self._is_stopped():
                 return Restart(_seed(self._spec, restart), "stopped", before.epochs if before else 0, None)
             network = self._new(restart)
-            self._now.add(restart)
+            self._active.add(restart)
         outcome = _train(
             network,
             self._parts,
             self._spec,
             restart,
             before.state if before else None,
-            on_epochs=partial(self._note, restart),
+            on_epochs=partial(self._report, restart),
             should_stop=partial(self._ask, restart),
         )
-        came = Restart(_seed(self._spec, restart), outcome.ending, outcome.epochs, outcome.metrics)
-        if outcome.ending != "stopped":
-            self._end(restart, came, Best(network, outcome))
-        return came
+        result = Restart(_seed(self._spec, restart), outcome.stop_reason, outcome.epochs, outcome.metrics)
+        if outcome.stop_reason != "stopped":
+            self._end(restart, result, Best(network, outcome))
+        return result
 
     def resume_state(self) -> ResumeState:
-        """Where they stand; while any trains, only for the thread that holds the lock."""
+        """The current resume state. While any restart trains, call it only with the lock held."""
         best = self.best
-        leading = Leading(self._best_restart, best.outcome, arrays_of(best.network)) if best else None
-        return ResumeState(self._task, dict(self._running), dict(self._ended), leading)
+        best_so_far = BestSoFar(self._best_restart, best.outcome, arrays_of(best.network)) if best else None
+        return ResumeState(self._task, dict(self._running), dict(self._ended), best_so_far)
 
     def _new(self, restart: int) -> nn.Module:
         return self._build(_seed(self._spec, restart))
 
     @cached_property
     def _task(self) -> str:
-        """A digest of the data, of the settings, and of the network's layout if it is of dense layers."""
+        """A digest of the data, the settings, and the network's layout if it consists of dense layers."""
         parts = [self._points.digest, specs.asdict(self._spec), repr(layout_of(self._new(0)))]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -356,38 +356,38 @@ class _Several:
             self.stopped.set()
         return self.stopped.is_set()
 
-    def _note(self, restart: int, epochs: Epochs) -> None:
-        with self._one_at_a_time:
-            self._observer.note_epochs(restart, epochs)
+    def _report(self, restart: int, epochs: Epochs) -> None:
+        with self._lock:
+            self._observer.on_epochs(restart, epochs)
 
-    def _ask(self, restart: int, begun: _Begun) -> bool:
-        """Does what the observer wants; whether to stop."""
-        with self._one_at_a_time:
+    def _ask(self, restart: int, started: _Started) -> bool:
+        """Gives the observer what it wants. Returns whether to stop."""
+        with self._lock:
             stops = self._is_stopped()
             wants = not stops and self._observer.wants_resume_state()
             if wants:
-                self._due = set(self._now)
+                self._due = set(self._active)
             if stops or restart in self._due:
-                self._running[restart] = begun.as_running()
+                self._running[restart] = started.as_running()
                 self._due.discard(restart)
             if wants:
-                self._observer.note_resume_state(self.resume_state())
+                self._observer.on_resume_state(self.resume_state())
             if not stops and self._observer.wants_weights():
-                self._observer.note_weights(restart, begun.run.begun, begun.weights())
+                self._observer.on_weights(restart, started.run.epochs_started, started.weights())
             return stops
 
-    def _end(self, restart: int, came: Restart, candidate: Best) -> None:
-        with self._one_at_a_time:
-            self._now.discard(restart)
+    def _end(self, restart: int, result: Restart, candidate: Best) -> None:
+        with self._lock:
+            self._active.discard(restart)
             self._running.pop(restart, None)
-            self._ended[restart] = came
+            self._ended[restart] = result
             rank = _rank(candidate.outcome, restart)
             if self.best is None or rank < _rank(self.best.outcome, self._best_restart):
                 self.best, self._best_restart = candidate, restart
 
 
 def _on_threads(run: Callable[[int], Restart], restarts: int, threads: int, stopped: Event) -> tuple[Restart, ...]:
-    if min(threads, restarts) == 1:  # in this thread, which can be interrupted
+    if min(threads, restarts) == 1:  # in this thread, which Ctrl-C can interrupt
         return tuple(map(run, range(restarts)))
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -398,5 +398,6 @@ def _on_threads(run: Callable[[int], Restart], restarts: int, threads: int, stop
 
 
 def _rank(outcome: Outcome, restart: int) -> tuple[bool, float, int]:
-    """The less, the better."""
-    return outcome.ending == "diverged", outcome.metrics.decisive_loss if outcome.metrics else math.inf, restart
+    """Sort key of an outcome: the lowest is the best."""
+    loss = outcome.metrics.selection_loss if outcome.metrics else math.inf
+    return outcome.stop_reason == "diverged", loss, restart

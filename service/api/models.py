@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from models import specs
+from models.training.runs import ENDINGS
 from service.api.deps import NamePath, ServicesDep, VersionPath
 from service.api.downloads import CheckpointFile, checkpoint_download
 from service.http.pagination import Page
@@ -140,7 +141,7 @@ def _card(version: LoadedVersion) -> VersionCard:
         median=list(card.median),
         training=specs.asdict(card.training),
         recipe=card.recipe,
-        ending=card.ending,
+        ending=ENDINGS[card.stop_reason],
         epochs=card.epochs,
         metrics=card.metrics,
         implementation=card.implementation,

@@ -104,7 +104,7 @@ def _say(line: str) -> None:
 
 def _best_restart(restarts: list[dict[str, Any]], metrics: dict[str, float | None]) -> str:
     seed = next(restart["seed"] for restart in restarts if restart["metrics"] == metrics)
-    finite = [Metrics(**restart["metrics"]).decisive_loss for restart in restarts if restart["metrics"]]
+    finite = [Metrics(**restart["metrics"]).selection_loss for restart in restarts if restart["metrics"]]
     return (
         f"The best of {len(restarts)} restarts is the one with seed {seed}; "
         f"their losses are between {min(finite):.4f} and {max(finite):.4f}."

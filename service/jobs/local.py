@@ -225,13 +225,13 @@ def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings,
     signal.signal(signal.SIGTERM, lambda *_: _hang_up(pipe))  # may reach the whole group too, as from systemd
     os.nice(settings.training_niceness)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     [training] %(message)s")
-    from models.inference.compiled import warm_up_answers
+    from models.inference.compiled import warm_up_inference
     from service.jobs.loop import LoopControl, claim_jobs
 
     control = LoopControl()
     threading.Thread(target=_listen, args=(pipe, control.wake, control.stop), daemon=True).start()
     if is_first:  # fills the cache for the serving process, which would otherwise compile on its first large request
-        threading.Thread(target=warm_up_answers, daemon=True).start()
+        threading.Thread(target=warm_up_inference, daemon=True).start()
     _limit_memory(settings.max_training_memory_bytes)
     claim_jobs(name, settings, control, on_job_end=lambda: _notify(pipe))
 

@@ -57,13 +57,13 @@ class JobObserver(Observer):
 
     def resume_from(self, resume_state: ResumeState) -> None:
         """Counts the epochs of earlier attempts."""
-        self._epochs = dict(resume_state.passes)
+        self._epochs = dict(resume_state.epochs)
 
     def should_stop(self) -> bool:
         """Returns whether the monitor or the worker wants the training to stop."""
         return self._monitor.should_stop or self._should_stop()
 
-    def note_epochs(self, restart: int, epochs: Epochs) -> None:
+    def on_epochs(self, restart: int, epochs: Epochs) -> None:
         """Reports the progress to the monitor and the caller."""
         latest = epochs.last
         self._epochs[restart] = latest.number
@@ -75,7 +75,7 @@ class JobObserver(Observer):
         """Returns whether a checkpoint is due."""
         return self._clock() >= self._next_checkpoint
 
-    def note_resume_state(self, resume_state: ResumeState) -> None:
+    def on_resume_state(self, resume_state: ResumeState) -> None:
         """Saves a checkpoint in place of the last one. If that fails, the training goes on without."""
         began = self._clock()
         try:
@@ -87,7 +87,7 @@ class JobObserver(Observer):
 
     def _replace_checkpoint(self, resume_state: ResumeState, *, emit: bool) -> None:
         saved = self.save_checkpoint(resume_state)
-        epoch = sum(resume_state.passes.values())
+        epoch = sum(resume_state.epochs.values())
         if not self._store.leases.record_checkpoint(self._job, checkpoint=saved, epoch=epoch, emit=emit):
             return
         if self._checkpoint is not None:
@@ -110,6 +110,6 @@ class JobObserver(Observer):
         """Returns whether a snapshot is due."""
         return self._monitor.wants_snapshot()
 
-    def note_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+    def on_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
         """Passes the weights to the monitor, as a snapshot."""
         self._monitor.submit_snapshot(epoch, safetensors.numpy.save(weights))

@@ -148,7 +148,7 @@ class _Attempt:
             observer=self._observer,
         )
         try:
-            return train(resume=self._resume_state())
+            return train(resume_from=self._resume_state())
         except ValueError as error:
             logger.error("job %s restarts from the beginning; its checkpoint does not fit: %s", spec.id, error)
             return train()
@@ -174,7 +174,7 @@ class _Attempt:
         if monitor.requested_state == JobState.CANCELLING or trained.resume_state is None:
             return Released(cancel=cancel, status={"ran_s": monitor.ran_s})
         status: StatusUpdate = {
-            "epoch": sum(trained.resume_state.passes.values()),
+            "epoch": sum(trained.resume_state.epochs.values()),
             "checkpoint": self._observer.save_checkpoint(trained.resume_state),
             "ran_s": monitor.ran_s,
         }
@@ -187,7 +187,7 @@ class _Attempt:
         """Saves the best network of a training that has ended by itself."""
         result = best.outcome
         metrics = asdict(result.metrics) if result.metrics else None
-        restarts = [asdict(restart) for restart in all_restarts]
+        restarts = [restart.to_json() for restart in all_restarts]
         status: StatusUpdate = {
             "epoch": sum(restart.epochs for restart in all_restarts),
             "metrics": metrics,
@@ -234,7 +234,7 @@ def _card(
         high=tuple(points.xy_ND.max(axis=0).tolist()),
         median=tuple(np.median(points.xy_ND, axis=0).tolist()),
         recipe=spec.recipe,
-        ending=result.ending,
+        stop_reason=result.stop_reason,
         epochs=result.epochs,
         metrics=metrics,
         created_at=datetime.now(UTC).isoformat(),

@@ -150,10 +150,10 @@ def test_the_image_has_torch_without_cuda(api: Container) -> None:
 
 def test_the_image_contains_the_compiled_kernel(api: Container) -> None:
     program = (
-        "from models.inference.compiled import warm_up_answers\n"
+        "from models.inference.compiled import warm_up_inference\n"
         "from models.training.compiled_run import warm_up_training\n"
         "from models.kernel import inference, steps\n"
-        "warm_up_training(), warm_up_answers()\n"
+        "warm_up_training(), warm_up_inference()\n"
         "for entry in (steps.advance, steps.measure, inference.probabilities, inference.grid):\n"
         "    assert entry.stats.cache_hits and not entry.stats.cache_misses, entry"
     )

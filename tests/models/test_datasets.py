@@ -5,7 +5,7 @@ from models.datasets import LabelledPoints, from_rows, generate, points_array, s
 from models.specs import DATASET_NAMES, DatasetName, DatasetSpec, InvalidInput
 
 
-def test_the_default_flower_is_the_tutorials_own_four_hundred_points() -> None:
+def test_the_default_flower_consists_of_the_tutorials_own_points() -> None:
     np.random.seed(1)  # the tutorial draws from the global legacy generator
     expected_N2 = np.zeros((400, 2))
     for j in range(2):
@@ -21,7 +21,7 @@ def test_the_default_flower_is_the_tutorials_own_four_hundred_points() -> None:
 
 
 @pytest.mark.parametrize("name", DATASET_NAMES)
-def test_a_generator_gives_the_same_points_for_the_same_seed_and_others_for_another(name: DatasetName) -> None:
+def test_a_generator_gives_equal_points_only_for_equal_seeds(name: DatasetName) -> None:
     spec = DatasetSpec(dataset=name, n=101, seed=5)
     once, again = generate(spec), generate(spec)
     other = generate(DatasetSpec(dataset=name, n=101, seed=6))
@@ -33,13 +33,13 @@ def test_a_generator_gives_the_same_points_for_the_same_seed_and_others_for_anot
 
 
 @pytest.mark.parametrize("name", ["spirals", "gaussians"])
-def test_spirals_and_gaussians_come_in_as_many_classes_as_asked_for(name: DatasetName) -> None:
+def test_spirals_and_gaussians_have_the_requested_number_of_classes(name: DatasetName) -> None:
     points = generate(DatasetSpec(dataset=name, n=50, classes=5))
     assert points.classes == (0, 1, 2, 3, 4)
     assert np.bincount(points.label_N).tolist() == [10] * 5
 
 
-def test_without_noise_each_generator_draws_its_own_figure() -> None:
+def test_without_noise_each_generator_draws_its_figure_exactly() -> None:
     def made(name: DatasetName, **more: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         points = generate(DatasetSpec(dataset=name, n=60, noise=0.0, **more))
         return points.xy_ND[:, 0], points.xy_ND[:, 1], points.label_N
@@ -59,7 +59,7 @@ def test_without_noise_each_generator_draws_its_own_figure() -> None:
     np.testing.assert_allclose(np.cos(turn), 1.0, atol=1e-5)
 
 
-def test_the_flowers_noise_scales_the_width_of_its_scatter() -> None:
+def test_the_noise_of_the_flower_is_the_width_of_its_scatter() -> None:
     clean, quiet, noisy = (generate(DatasetSpec(noise=noise)).xy_ND for noise in (0.0, 0.01, 0.4))
     radius = np.hypot(*clean.T)
     t = np.concatenate([np.linspace(0, 3.12, 200), np.linspace(3.12, 6.24, 200)])
@@ -84,13 +84,13 @@ def test_the_flowers_noise_scales_the_width_of_its_scatter() -> None:
         ({"dataset": "spirals", "classes": 9, "n": 8}, "data.n"),
     ],
 )
-def test_a_data_set_out_of_bounds_is_refused_by_the_name_of_the_field(change: dict[str, object], field: str) -> None:
+def test_a_data_set_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         DatasetSpec(**change)  # type: ignore[arg-type]
     assert refused.value.field == field
 
 
-def test_given_labels_keep_their_type_and_their_order_decides_nothing() -> None:
+def test_given_labels_keep_their_type_and_are_sorted() -> None:
     names = from_rows([[0.0], [1.0], [2.0]], ["b", "a", "b"])
     numbers = from_rows([[0.0], [1.0], [2.0]], [10, -3, 10])
 
@@ -120,7 +120,7 @@ def test_given_labels_keep_their_type_and_their_order_decides_nothing() -> None:
         ([[0.0] * 1_001] * 2, ["a", "b"], "data.points.0"),
     ],
 )
-def test_given_data_that_cannot_be_learnt_from_are_refused_by_the_name_of_the_field(
+def test_unusable_data_are_refused_with_the_name_of_the_field(
     points: list[list[float]], labels: list[str | int], field: str
 ) -> None:
     with pytest.raises(InvalidInput) as refused:
@@ -128,7 +128,7 @@ def test_given_data_that_cannot_be_learnt_from_are_refused_by_the_name_of_the_fi
     assert refused.value.field == field
 
 
-def test_equal_data_have_equal_digests_and_any_change_another() -> None:
+def test_data_have_equal_digests_only_if_they_are_equal() -> None:
     base = from_rows([[0.0, 1.0], [2.0, 3.0]], ["a", "b"])
     others = [
         from_rows([[0.0, 1.0], [2.0, 4.0]], ["a", "b"]),
@@ -141,7 +141,7 @@ def test_equal_data_have_equal_digests_and_any_change_another() -> None:
     assert from_rows([[0.0], [1.0]], [1, 2]).digest != from_rows([[0.0], [1.0]], ["1", "2"]).digest
 
 
-def test_a_split_keeps_that_share_of_each_class_out_and_loses_no_point() -> None:
+def test_a_split_holds_out_a_share_of_each_class_and_loses_no_point() -> None:
     points = generate(DatasetSpec(dataset="gaussians", classes=3, n=300))
     training, validation = split(points, fraction=0.2, seed=3)
 
@@ -156,7 +156,7 @@ def test_a_split_keeps_that_share_of_each_class_out_and_loses_no_point() -> None
     assert again.digest == validation.digest != other.digest
 
 
-def test_a_split_leaves_every_class_a_point_to_train_on() -> None:
+def test_a_split_leaves_at_least_one_training_point_in_each_class() -> None:
     points = LabelledPoints(points_array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1]), ("a", "b"))
     training, validation = split(points, fraction=0.9, seed=0)
     assert sorted(training.label_N.tolist()) == [0, 1]
@@ -164,6 +164,6 @@ def test_a_split_leaves_every_class_a_point_to_train_on() -> None:
     assert validation.label_N.tolist() == [1]
 
 
-def test_a_split_without_a_point_to_validate_on_is_refused() -> None:
+def test_a_split_without_validation_points_is_refused() -> None:
     with pytest.raises(InvalidInput, match="validation_fraction"):
         split(from_rows([[0.0], [1.0]], ["a", "b"]), fraction=0.1, seed=0)

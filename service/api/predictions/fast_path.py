@@ -45,7 +45,7 @@ class PredictFastPath:
         self._state = app.state
         self._metrics = metrics
         self._max_bytes = min(MAX_BYTES, settings.max_body_bytes)
-        self._max_points = min(scalar_codegen.MOST_POINTS, settings.max_points_per_request)
+        self._max_points = min(scalar_codegen.MAX_POINTS, settings.max_points_per_request)
 
     def accepts(self, scope: Scope, headers: Headers) -> bool:
         """Whether the request has an uncompressed JSON body, wants JSON, and has no query."""

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import subprocess
@@ -37,7 +38,7 @@ def card_for(spec: NetworkSpec, classes: tuple[int | str, ...] = ("red", "blue")
         low=(-4.0, -4.0),
         high=(4.0, 4.0),
         recipe="0" * 64,
-        ending="finished",
+        stop_reason="completed",
         epochs=10_000,
         metrics={"training_loss": 0.1, "validation_loss": None},
         created_at="2026-01-01T00:00:00+00:00",
@@ -47,7 +48,7 @@ def card_for(spec: NetworkSpec, classes: tuple[int | str, ...] = ("red", "blue")
 
 
 def run_plain_torch(script: str, folder: Path) -> str:
-    """What a script prints that has torch but never heard of Separatrix: it runs isolated, from another folder."""
+    """The output of a script that has torch but not Separatrix: it runs isolated, in another folder."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", script], cwd=folder, capture_output=True, text=True, check=True, timeout=60
     )
@@ -55,9 +56,7 @@ def run_plain_torch(script: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", NETWORK_KINDS)
-def test_what_is_saved_is_read_back_with_the_same_answers_by_torch_and_without(
-    kind: NetworkKind, tmp_path: Path
-) -> None:
+def test_a_saved_checkpoint_gives_the_same_answers_with_torch_and_without(kind: NetworkKind, tmp_path: Path) -> None:
     spec = NetworkSpec(kind=kind)
     network = build(spec, 2, 2, seed=1)
     card_digest = torch_files.save(tmp_path / "one", network, card_for(spec))
@@ -72,7 +71,8 @@ def test_what_is_saved_is_read_back_with_the_same_answers_by_torch_and_without(
     assert card == card_for(spec).__class__(**vars(card_for(spec)) | {"files": card.files})
 
 
-def test_a_plain_torch_script_loads_our_checkpoint_into_the_tutorials_network(tmp_path: Path) -> None:
+@pytest.mark.processes
+def test_a_plain_torch_script_loads_a_checkpoint_into_the_tutorials_network(tmp_path: Path) -> None:
     spec = NetworkSpec()
     network = build(spec, 2, 2, seed=1)
     torch_files.save(tmp_path / "one", network, card_for(spec))
@@ -87,7 +87,8 @@ def test_a_plain_torch_script_loads_our_checkpoint_into_the_tutorials_network(tm
     assert float(printed) == network(torch.tensor([[0.5, -0.25]])).item()
 
 
-def test_a_checkpoint_that_a_plain_torch_script_saved_is_read_back(tmp_path: Path) -> None:
+@pytest.mark.processes
+def test_a_checkpoint_saved_by_a_plain_torch_script_can_be_loaded(tmp_path: Path) -> None:
     printed = run_plain_torch(
         "import torch; from torch import nn\n"
         "class Net(nn.Module):\n"
@@ -108,7 +109,7 @@ def test_a_checkpoint_that_a_plain_torch_script_saved_is_read_back(tmp_path: Pat
 
 
 class Evil:
-    """Pickles into a call."""
+    """Pickles as a function call."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("pwned",)
@@ -122,8 +123,8 @@ GOOD = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).state_dict()
     [
         pytest.param(lambda path: path.write_bytes(b""), id="an empty file"),
         pytest.param(lambda path: path.write_bytes(b"PK\x03\x04" + b"\0" * 100), id="a broken zip"),
-        pytest.param(lambda path: path.write_bytes(pickle.dumps(Evil())), id="a pickle that calls"),
-        pytest.param(lambda path: torch.save(Evil(), path), id="a torch file that calls"),
+        pytest.param(lambda path: path.write_bytes(pickle.dumps(Evil())), id="a pickle that calls a function"),
+        pytest.param(lambda path: torch.save(Evil(), path), id="a torch file that calls a function"),
         pytest.param(lambda path: torch.save(nn.Linear(2, 1), path), id="a whole module"),
         pytest.param(lambda path: torch.save([1, 2], path), id="a list"),
         pytest.param(lambda path: torch.save({"0.weight": 3}, path), id="no tensors"),
@@ -139,7 +140,7 @@ GOOD = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).state_dict()
         ),
     ],
 )
-def test_a_file_that_is_not_the_networks_state_dict_is_refused_and_nothing_in_it_runs(
+def test_a_file_that_is_not_the_networks_state_dict_is_refused_and_none_of_its_code_runs(
     content: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -151,7 +152,7 @@ def test_a_file_that_is_not_the_networks_state_dict_is_refused_and_nothing_in_it
 
 @pytest.mark.parametrize("name", [CARD_FILE, NETWORK_FILE, ARRAYS_FILE])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
-def test_damage_to_any_file_of_a_checkpoint_is_found_and_named(name: str, damage: str, tmp_path: Path) -> None:
+def test_damage_to_any_file_of_a_checkpoint_is_detected_and_named(name: str, damage: str, tmp_path: Path) -> None:
     spec = NetworkSpec()
     card_digest = torch_files.save(tmp_path / "one", build(spec, 2, 2, seed=0), card_for(spec))
     path = tmp_path / "one" / name
@@ -166,12 +167,23 @@ def test_damage_to_any_file_of_a_checkpoint_is_found_and_named(name: str, damage
 
 
 @pytest.mark.parametrize("text", [b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "network": {"kind": "no"}}', b"\xff"])
-def test_a_card_that_is_none_is_refused(text: bytes) -> None:
+def test_a_file_that_is_not_a_card_is_refused(text: bytes) -> None:
     with pytest.raises(DamagedCheckpoint, match="card"):
         Card.from_json(text)
 
 
-def test_a_checkpoint_is_never_written_over_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "stop_reason"), [("finished", "completed"), ("stalled", "early_stopped"), ("diverged", "diverged")]
+)
+def test_card_json_has_the_stop_reason_as_ending_in_the_words_of_version_0_1(ending: str, stop_reason: str) -> None:
+    fields = json.loads(card_for(NetworkSpec()).to_json()) | {"ending": ending}
+    assert "stop_reason" not in fields
+    card = Card.from_json(json.dumps(fields).encode())
+    assert card.stop_reason == stop_reason
+    assert json.loads(card.to_json()) == fields
+
+
+def test_a_checkpoint_never_overwrites_another(tmp_path: Path) -> None:
     spec = NetworkSpec()
     first = torch_files.save(tmp_path / "one", build(spec, 2, 2, seed=0), card_for(spec))
     with pytest.raises(FileExistsError):
@@ -180,7 +192,7 @@ def test_a_checkpoint_is_never_written_over_another(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
-def test_a_write_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no-such-folder"):
         atomic.write_folder(tmp_path / "one", {"a": b"1", "no-such-folder/b": b"2"})
     with pytest.raises(TypeError):
@@ -188,14 +200,14 @@ def test_a_write_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path) -> None:
     atomic.write_file(tmp_path / "deep" / "file", b"old")
     atomic.write_file(tmp_path / "deep" / "file", b"new")
     assert (tmp_path / "deep" / "file").read_bytes() == b"new"
     assert len(list((tmp_path / "deep").iterdir())) == 1
 
 
-def test_what_a_killed_writer_has_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+def test_the_remains_of_a_killed_writer_are_removed_once_they_are_old(tmp_path: Path) -> None:
     for name, age_s in ((".new-old", 2 * atomic.ABANDONED_S), (".new-young", 0.0), ("old", 2 * atomic.ABANDONED_S)):
         for path in (tmp_path / name, tmp_path / f"{name}-file"):
             path.mkdir() if path.name == name else path.write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""The few-points function is held against numpy's, which is held against torch elsewhere."""
+"""The generated function agrees with NumPy, which other tests compare with torch."""
 
 from itertools import pairwise
 from typing import get_args
@@ -21,7 +21,9 @@ def random_plan(seed: int, widths: tuple[int, ...], activation: Activation, *, h
 @pytest.mark.parametrize("activation", get_args(Activation))
 @pytest.mark.parametrize("has_skip", [False, True])
 @pytest.mark.parametrize("widths", [(1, 1), (2, 1), (2, 4, 1), (3, 4, 3, 4), (2, 3, 2, 2, 1)])
-def test_it_answers_as_numpy_does(widths: tuple[int, ...], activation: Activation, has_skip: bool) -> None:
+def test_the_generated_function_gives_the_answers_of_numpy(
+    widths: tuple[int, ...], activation: Activation, has_skip: bool
+) -> None:
     for seed, scale in ((0, 0.5), (1, 2.0)):
         plan = random_plan(seed, widths, activation, has_skip=has_skip, scale=scale)
         points = np.random.default_rng(seed).uniform(-3, 3, (2, widths[0])).astype(np.float32)
@@ -42,14 +44,14 @@ def test_rare_classes_keep_their_small_probabilities() -> None:
 
 
 @pytest.mark.parametrize("point", [[1e7, 0.0], [0.0, float("inf")], [float("nan"), 0.0], [0.0, -float("inf")]])
-def test_numbers_that_float32_may_not_hold_are_left_to_others(point: list[float]) -> None:
+def test_points_that_may_overflow_float32_raise_overflow_error(point: list[float]) -> None:
     answer = scalar_codegen.function(random_plan(0, (2, 4, 1), "tanh", has_skip=False, scale=1))
     assert answer is not None
     with pytest.raises(OverflowError):
         answer(*point)
 
 
-def test_points_of_another_kind_are_an_error() -> None:
+def test_a_wrong_number_of_coordinates_raises_type_error() -> None:
     answer = scalar_codegen.function(random_plan(0, (2, 4, 1), "tanh", has_skip=False, scale=1))
     assert answer is not None
     for point in ([1.0], [1.0, 2.0, 3.0], []):
@@ -57,7 +59,7 @@ def test_points_of_another_kind_are_an_error() -> None:
             answer(*point)
 
 
-def test_steep_and_large_networks_are_left_to_others() -> None:
+def test_outputs_that_may_overflow_raise_overflow_error_and_large_plans_have_no_function() -> None:
     steep = scalar_codegen.function(random_plan(0, (2, 4, 1), "relu", has_skip=False, scale=1e6))
     assert steep is not None
     with pytest.raises(OverflowError):

@@ -2,10 +2,20 @@ import pytest
 import torch
 
 from models.datasets import generate
+from models.networks import activations
 from models.networks.layouts import layout
-from models.networks.modules import ACTIVATION_MODULES, build
+from models.networks.modules import activation_module, build, layout_of
 from models.recipes import Recipe
-from models.specs import ACTIVATIONS, NETWORK_KINDS, DatasetSpec, InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
+from models.specs import (
+    ACTIVATIONS,
+    NETWORK_KINDS,
+    Activation,
+    DatasetSpec,
+    InvalidInput,
+    NetworkKind,
+    NetworkSpec,
+    TrainingSpec,
+)
 
 TUTORIAL_STATE = {
     "logistic": {"w": (2, 1), "b": (1,)},
@@ -34,7 +44,7 @@ def test_a_default_network_has_the_tutorials_state_dict(kind: NetworkKind) -> No
 
 @pytest.mark.parametrize("kind", ["sequential", "module", "residual"])
 @pytest.mark.parametrize("hidden", [(), (3,), (5, 7, 2)])
-def test_the_layout_names_what_torch_names_at_any_depth(kind: NetworkKind, hidden: tuple[int, ...]) -> None:
+def test_the_layout_has_the_state_dict_keys_of_torch_at_any_depth(kind: NetworkKind, hidden: tuple[int, ...]) -> None:
     spec = NetworkSpec(kind=kind, hidden=hidden)
     network = build(spec, 6, 4, seed=0)
     assert shapes(network) == layout(spec, 6, 4).shapes
@@ -42,7 +52,7 @@ def test_the_layout_names_what_torch_names_at_any_depth(kind: NetworkKind, hidde
     assert network(torch.zeros(9, 6)).shape == (9, 4)
 
 
-def test_the_layers_of_a_deeper_module_are_named_in_order() -> None:
+def test_the_layers_of_a_deep_module_network_are_named_in_order() -> None:
     network = build(NetworkSpec(kind="module", hidden=(3, 3), activation="relu"), 2, 2, seed=0)
     kinds = [(name, type(layer).__name__) for name, layer in network.named_children()]
     assert kinds == [
@@ -54,19 +64,19 @@ def test_the_layers_of_a_deeper_module_are_named_in_order() -> None:
     ]
 
 
-def test_a_sequential_network_is_an_nn_sequential_whose_layers_have_indices() -> None:
+def test_a_sequential_network_is_an_nn_sequential() -> None:
     network = build(NetworkSpec(), 2, 2, seed=0)
     assert isinstance(network, torch.nn.Sequential)
     assert isinstance(network[1], torch.nn.Tanh)
 
 
-def test_a_residual_network_adds_its_two_branches() -> None:
+def test_a_residual_network_is_the_sum_of_its_skip_connection_and_its_stack() -> None:
     network = build(NetworkSpec(kind="residual"), 2, 3, seed=0)
     x = torch.randn(5, 2)
     torch.testing.assert_close(network(x), network.layer1(x) + network.layer2(x))  # type: ignore[operator]
 
 
-def test_raw_parameters_start_as_the_tutorial_starts_them() -> None:
+def test_raw_parameters_have_the_initial_values_of_the_tutorial() -> None:
     network = build(NetworkSpec(kind="two_layer", hidden=(1_000,)), 2, 2, seed=0)
     w1 = network.state_dict()["w1"]
     assert 0.009 < w1.std().item() < 0.011
@@ -74,7 +84,7 @@ def test_raw_parameters_start_as_the_tutorial_starts_them() -> None:
     assert not build(NetworkSpec(kind="logistic"), 2, 2, seed=0).state_dict()["b"].any()
 
 
-def test_the_seed_decides_the_weights_and_torchs_own_generator_is_left_alone() -> None:
+def test_the_seed_determines_the_weights_and_torchs_generator_is_not_changed() -> None:
     before = torch.get_rng_state()
     once, again, other = (build(NetworkSpec(), 2, 2, seed=seed).state_dict()["0.weight"] for seed in (7, 7, 8))
     assert torch.equal(once, again)
@@ -82,8 +92,16 @@ def test_the_seed_decides_the_weights_and_torchs_own_generator_is_left_alone() -
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_every_activation_on_offer_has_a_module() -> None:
-    assert set(ACTIVATION_MODULES) == set(ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_has_a_module_that_the_layout_recognises(activation: Activation) -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3), activation_module(activation), torch.nn.Linear(3, 1))
+    layout = layout_of(network)
+    assert layout is not None
+    assert [layer.activation for layer in layout.stack] == [activation, "identity"]
+
+
+def test_the_table_of_activations_has_a_row_for_each_name() -> None:
+    assert set(activations.TABLE) == set(ACTIVATIONS)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +117,13 @@ def test_every_activation_on_offer_has_a_module() -> None:
         ({"hidden": (1_025,)}, "network.hidden.0"),
     ],
 )
-def test_a_network_out_of_bounds_is_refused_by_the_name_of_the_field(change: dict[str, object], field: str) -> None:
+def test_a_network_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         NetworkSpec(**change)  # type: ignore[arg-type]
     assert refused.value.field == field
 
 
-def test_data_network_and_settings_are_bounded_together_too() -> None:
+def test_a_recipe_is_refused_if_the_combination_is_out_of_bounds() -> None:
     flower = generate(DatasetSpec())
     with pytest.raises(InvalidInput, match=r"network\.hidden"):
         Recipe(flower, NetworkSpec(hidden=(1_024,) * 6), TrainingSpec(epochs=1))
@@ -115,7 +133,7 @@ def test_data_network_and_settings_are_bounded_together_too() -> None:
         Recipe(flower, NetworkSpec(), TrainingSpec(validation_fraction=0.001))
 
 
-def test_equal_recipes_have_equal_digests_and_any_change_another() -> None:
+def test_recipes_have_equal_digests_only_if_they_are_equal() -> None:
     flower, network, training = generate(DatasetSpec()), NetworkSpec(), TrainingSpec()
     recipes = [
         Recipe(flower, network, training),

@@ -30,7 +30,7 @@ def arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:
     points=st.integers(1, 30),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_a_plan_answers_as_torch_does(
+def test_a_plan_gives_the_answers_of_torch(
     kind: NetworkKind,
     hidden: list[int],
     activation: Activation,
@@ -56,7 +56,7 @@ def test_a_plan_answers_as_torch_does(
     assert prob.dtype == np.float32
 
 
-def test_the_answer_does_not_depend_on_how_points_fall_into_blocks() -> None:
+def test_answers_do_not_depend_on_the_division_into_blocks() -> None:
     spec = NetworkSpec(hidden=(8, 8))
     plan = plan_of(layout(spec, 2, 3), arrays(build(spec, 2, 3, seed=0)))
     xy = np.random.default_rng(0).normal(size=(2 * BLOCK + 17, 2)).astype(np.float32)
@@ -64,7 +64,7 @@ def test_the_answer_does_not_depend_on_how_points_fall_into_blocks() -> None:
     np.testing.assert_allclose(logits(plan, xy)[::97], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_probabilities_stay_exact_far_from_the_boundary() -> None:
+def test_probabilities_are_exact_far_from_the_boundary() -> None:
     prob = probabilities(np.array([[-60.0], [0.0], [60.0], [-1e38], [1e38]], dtype=np.float32))
     assert prob[0, 1] == pytest.approx(8.756511e-27, rel=1e-5)
     assert prob[2, 0] == pytest.approx(8.756511e-27, rel=1e-5)
@@ -75,12 +75,12 @@ def test_probabilities_stay_exact_far_from_the_boundary() -> None:
     assert many.tolist() == [[1.0, 0.0, 0.0]]
 
 
-def test_of_equal_probabilities_the_first_class_wins_as_at_p_greater_than_a_half() -> None:
+def test_the_first_of_equally_probable_classes_is_predicted() -> None:
     assert predicted(probabilities(np.zeros((1, 1), dtype=np.float32))).tolist() == [0]
     assert predicted(probabilities(np.zeros((1, 4), dtype=np.float32))).tolist() == [0]
 
 
-def test_points_that_overflow_float32_inside_the_network_are_refused() -> None:
+def test_points_that_overflow_float32_in_the_network_are_refused() -> None:
     spec = NetworkSpec(hidden=(4, 4), activation="identity")
     state = {key: np.full_like(value, 1e6) for key, value in arrays(build(spec, 2, 2, seed=0)).items()}
     with pytest.raises(InvalidInput, match="overflows"):
@@ -88,7 +88,7 @@ def test_points_that_overflow_float32_inside_the_network_are_refused() -> None:
 
 
 @pytest.mark.parametrize("fault", ["missing", "unknown", "shape", "dtype", "nan"])
-def test_a_state_that_does_not_fit_the_network_makes_no_plan(fault: str) -> None:
+def test_a_state_dict_that_does_not_fit_the_network_is_refused(fault: str) -> None:
     spec = NetworkSpec()
     state = arrays(build(spec, 2, 2, seed=0))
     if fault == "missing":

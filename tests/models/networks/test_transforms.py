@@ -32,7 +32,7 @@ class Halve(Identity):
         return super().boxes(low_DM / 2, high_DM / 2)
 
     def expressions(self, names: list[str]) -> list[str]:
-        return [f"{name} / 2" for name in names]
+        return [f"{name} - 0.5 * {name}" for name in names]
 
 
 @pytest.fixture(params=["sequential", "residual"])

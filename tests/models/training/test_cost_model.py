@@ -13,30 +13,31 @@ from models.training.train import train
 
 @pytest.mark.parametrize("points", [1, 400, 100_000])
 @pytest.mark.parametrize("kind", ["sequential", "residual"])
-def test_the_kernel_trains_every_stack_from_narrow_to_wide(kind: NetworkKind, points: int) -> None:
+def test_the_kernel_is_chosen_for_stacks_of_any_width(kind: NetworkKind, points: int) -> None:
     for hidden in ((), (4,), (8, 8), (32, 32), (128, 128), (512, 512), (1_024, 1_024, 1_024), (16,) * 16):
         assert faster(layout(NetworkSpec(kind=kind, hidden=hidden), 2, 2), points) == "compiled"
 
 
-def test_the_kernel_trains_the_tutorials_networks() -> None:
+def test_the_kernel_is_chosen_for_the_tutorials_networks() -> None:
     for kind in NETWORK_KINDS:
         outcome = train(build(NetworkSpec(kind=kind), 2, 2, seed=0), generate(DatasetSpec()), TrainingSpec(epochs=2))
         assert outcome.implementation == "compiled"
 
 
-def test_torch_trains_a_network_whose_branch_is_wide_unless_told_otherwise() -> None:
+def test_torch_is_chosen_for_a_wide_skip_connection_unless_the_request_says_otherwise() -> None:
     spec = NetworkSpec(kind="residual", hidden=(4,))
     assert faster(layout(spec, 1_000, 100), 400) == "torch"
     rng = np.random.default_rng(0)
     points = LabelledPoints(rng.normal(size=(400, 1_000)).astype(np.float32), np.arange(400) % 100, tuple(range(100)))
-    told = {}
+    outcomes = {}
     for choice in ("auto", "compiled", "torch"):
         network = build(spec, 1_000, 100, seed=0)
-        told[choice] = train(network, points, TrainingSpec(epochs=2, learning_rate=0.1, implementation=choice))
-    assert [outcome.implementation for outcome in told.values()] == ["torch", "compiled", "torch"]
-    assert told["compiled"].metrics is not None
-    assert told["torch"].metrics is not None
-    assert told["compiled"].metrics.training_loss == pytest.approx(told["torch"].metrics.training_loss, rel=1e-4)
+        outcomes[choice] = train(network, points, TrainingSpec(epochs=2, learning_rate=0.1, implementation=choice))
+    assert [outcome.implementation for outcome in outcomes.values()] == ["torch", "compiled", "torch"]
+    ours, theirs = outcomes["compiled"].metrics, outcomes["torch"].metrics
+    assert ours is not None
+    assert theirs is not None
+    assert ours.training_loss == pytest.approx(theirs.training_loss, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_torch_trains_a_network_whose_branch_is_wide_unless_told_otherwise() -> 
     ],
     ids=str,
 )
-def test_torch_trains_what_the_kernel_does_not_know_and_the_kernel_refuses_it(network: nn.Module) -> None:
+def test_torch_trains_what_the_kernel_cannot_and_the_kernel_refuses_it(network: nn.Module) -> None:
     flower = generate(DatasetSpec())
     assert train(network, flower, TrainingSpec(epochs=2)).implementation == "torch"
     with pytest.raises(InvalidInput) as refused:
@@ -61,13 +62,13 @@ def test_torch_trains_what_the_kernel_does_not_know_and_the_kernel_refuses_it(ne
 
 
 class Wavy(Logistic):
-    """What the kernel would take for a plain logistic network, if it did not look closely."""
+    """A subclass that computes something else than its base class."""
 
     def forward(self, x_ND: torch.Tensor) -> torch.Tensor:
         return super().forward(x_ND) + torch.sin(x_ND[:, :1])
 
 
-def test_what_only_looks_like_a_network_of_ours_is_left_to_torch() -> None:
+def test_torch_trains_networks_that_only_look_like_known_ones() -> None:
     flower = generate(DatasetSpec())
     uneven = Residual(nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3)))
     three = generate(DatasetSpec(dataset="gaussians", classes=3, n=60))
@@ -76,7 +77,7 @@ def test_what_only_looks_like_a_network_of_ours_is_left_to_torch() -> None:
         assert train(network, points, TrainingSpec(epochs=2)).implementation == "torch"
 
 
-def test_an_activation_that_is_used_twice_is_seen_twice() -> None:
+def test_an_activation_module_that_is_used_twice_counts_twice() -> None:
     flower = generate(DatasetSpec())
     relu = nn.ReLU()
     network = nn.Sequential(nn.Linear(2, 4), relu, nn.Linear(4, 4), relu, nn.Linear(4, 1))
@@ -88,19 +89,19 @@ def test_an_activation_that_is_used_twice_is_seen_twice() -> None:
     assert outcome.metrics.training_loss == pytest.approx(loss.item(), rel=1e-5)
 
 
-def test_points_that_do_not_fit_the_network_never_reach_the_kernel() -> None:
+def test_points_with_a_wrong_number_of_features_never_reach_the_kernel() -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         train(nn.Sequential(nn.Linear(5, 1)), generate(DatasetSpec()), TrainingSpec(epochs=2))
 
 
-def test_weights_that_are_no_numbers_diverge_whatever_trains() -> None:
+def test_a_training_that_starts_with_a_nan_weight_diverges() -> None:
     network = build(NetworkSpec(), 2, 2, seed=0)
     with torch.no_grad():
         next(network.parameters())[0, 0] = float("nan")
-    assert train(network, generate(DatasetSpec()), TrainingSpec(epochs=2)).ending == "diverged"
+    assert train(network, generate(DatasetSpec()), TrainingSpec(epochs=2)).stop_reason == "diverged"
 
 
-def test_a_frozen_or_a_shared_layer_is_left_to_torch() -> None:
+def test_torch_trains_networks_with_frozen_or_shared_layers() -> None:
     shared = nn.Linear(4, 4)
     frozen = nn.Linear(2, 4)
     frozen.weight.requires_grad = False

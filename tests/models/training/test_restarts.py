@@ -30,14 +30,14 @@ def bits(network: nn.Module) -> bytes:
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @pytest.mark.parametrize("validation_fraction", [0.0, 0.25])
-def test_the_best_of_several_seeds_is_kept_and_all_are_reported(
+def test_the_best_of_several_restarts_is_kept_and_all_are_reported(
     implementation: ImplementationChoice, validation_fraction: float
 ) -> None:
     trained = best(implementation=implementation, validation_fraction=validation_fraction, epochs=60)
     assert [restart.seed for restart in trained.restarts] == [7, 8, 9, 10, 11]
     losses = []
     for restart in trained.restarts:
-        assert (restart.ending, restart.epochs) == ("finished", 60)
+        assert (restart.stop_reason, restart.epochs) == ("completed", 60)
         assert restart.metrics is not None
         validation = restart.metrics.validation_loss
         losses.append(restart.metrics.training_loss if validation is None else validation)
@@ -46,7 +46,7 @@ def test_the_best_of_several_seeds_is_kept_and_all_are_reported(
     assert trained.best.outcome.metrics == winner.metrics
 
 
-def test_each_restart_is_what_its_seed_alone_would_have_made() -> None:
+def test_each_restart_is_the_same_as_a_single_training_with_its_seed() -> None:
     trained = best()
     for restart in trained.restarts:
         network = build(NetworkSpec(), 2, 2, seed=restart.seed)
@@ -62,34 +62,34 @@ def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
     assert bits(one.best.network) == bits(three.best.network)
 
 
-def test_a_restart_that_diverged_is_kept_only_if_all_did() -> None:
+def test_a_diverged_restart_is_kept_only_if_all_diverged() -> None:
     spec = TrainingSpec(epochs=50, restarts=3, learning_rate=0.5)
 
-    def one_of_them_is_lost(seed: int) -> nn.Module:
+    def with_one_that_diverges(seed: int) -> nn.Module:
         network = build(NetworkSpec(activation="identity"), 2, 2, seed=seed)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.mul_(1e25 if seed == 0 else 1)
         return network
 
-    trained = train_best(one_of_them_is_lost, FLOWER, spec, threads=2)
-    assert [restart.ending for restart in trained.restarts] == ["diverged", "finished", "finished"]
-    assert trained.best.outcome.ending == "finished"
+    trained = train_best(with_one_that_diverges, FLOWER, spec, threads=2)
+    assert [restart.stop_reason for restart in trained.restarts] == ["diverged", "completed", "completed"]
+    assert trained.best.outcome.stop_reason == "completed"
     wild = TrainingSpec(epochs=500, restarts=2, learning_rate=1_000.0)
     network = NetworkSpec(hidden=(4, 4), activation="identity")
     lost = train_best(lambda seed: build(network, 2, 2, seed=seed), FLOWER, wild, threads=2)
-    assert lost.best.outcome.ending == "diverged"
+    assert lost.best.outcome.stop_reason == "diverged"
     assert lost.best.outcome.advice is not None
 
 
-def test_all_are_told_of_and_all_stop_when_asked_to() -> None:
+def test_the_observer_follows_all_restarts_and_stops_all() -> None:
     seen: dict[int, int] = {}
 
     class UntilTwoAreSeen(Observer):
         def should_stop(self) -> bool:
             return len(seen) >= 2
 
-        def note_epochs(self, restart: int, epochs: Epochs) -> None:
+        def on_epochs(self, restart: int, epochs: Epochs) -> None:
             seen[restart] = epochs.last.number
 
     spec = TrainingSpec(epochs=1_000_000, restarts=4)
@@ -100,12 +100,12 @@ def test_all_are_told_of_and_all_stop_when_asked_to() -> None:
         threads=2,
         observer=UntilTwoAreSeen(),
     )
-    assert {restart.ending for restart in trained.restarts} == {"stopped"}
+    assert {restart.stop_reason for restart in trained.restarts} == {"stopped"}
     assert trained.best is None
     assert len(seen) >= 2
 
 
-def test_those_that_have_not_begun_do_not_begin_once_all_are_to_stop() -> None:
+def test_no_restart_begins_after_the_observer_has_stopped_the_training() -> None:
     built = []
 
     def build_one(seed: int) -> nn.Module:
@@ -121,10 +121,10 @@ def test_those_that_have_not_begun_do_not_begin_once_all_are_to_stop() -> None:
     assert trained.best is None
     assert len(trained.restarts) == 50
     assert len(built) <= 5
-    assert trained.restarts[-1].ending == "stopped"
+    assert trained.restarts[-1].stop_reason == "stopped"
 
 
-def test_their_number_is_bounded() -> None:
+def test_the_number_of_restarts_is_limited() -> None:
     for restarts in (0, 1_001):
         with pytest.raises(InvalidInput) as refused:
             TrainingSpec(restarts=restarts)

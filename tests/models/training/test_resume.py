@@ -1,4 +1,4 @@
-"""Trainings that were stopped, however often and wherever, end as those that were not."""
+"""A training that is stopped and resumed, however often and wherever, gives the same result as one that is not."""
 
 import threading
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ NOISE = from_rows(np.random.default_rng(0).normal(size=(60, 2)).tolist(), [0, 1]
 
 
 class Watch(Observer):
-    """Stops a training at its `stop_at`-th question, if ever, and keeps what it tells."""
+    """Stops a training when it is asked for the `stop_at`-th time, if ever, and records the reported epochs."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.left = stop_at
@@ -52,7 +52,7 @@ class Watch(Observer):
             self.left -= 1
             return self.left < 0
 
-    def note_epochs(self, restart: int, epochs: Epochs) -> None:
+    def on_epochs(self, restart: int, epochs: Epochs) -> None:
         with self.alone():
             columns = (epochs.loss_E, epochs.accuracy_E, epochs.validation_loss_E, epochs.validation_accuracy_E)
             numbers = range(epochs.first, epochs.first + len(epochs))
@@ -60,7 +60,7 @@ class Watch(Observer):
             self.figures.setdefault(restart, []).extend(tuple(map(float, row)) for row in rows)
 
     def alone(self) -> threading.Lock:
-        assert not self.entered.locked(), "called from two threads at a time"
+        assert not self.entered.locked(), "called from two threads at the same time"
         return self.entered
 
 
@@ -80,8 +80,8 @@ CASES = {
     "batches by adam": case(20, batch_size=25, optimizer="adam", weight_decay=0.01),
     "one batch": case(50, batch_size=100),
     "validation": case(100, validation_fraction=0.3),
-    "stalls": case(2_000, NOISE, learning_rate=0.5, patience=8, min_delta=1e-3),
-    "stalls by validation": case(500, NOISE, batch_size=7, validation_fraction=0.3, patience=9, min_delta=0.0),
+    "stops early": case(2_000, NOISE, learning_rate=0.5, patience=8, min_delta=1e-3),
+    "stops early by validation": case(500, NOISE, batch_size=7, validation_fraction=0.3, patience=9, min_delta=0.0),
     "classes": case(
         20,
         generate(DatasetSpec(dataset="gaussians", classes=3, n=50)),
@@ -94,7 +94,7 @@ CASES = {
     ),
 }
 
-ENDINGS = {"stalls": "stalled", "diverges": "diverged"}
+STOP_REASONS = {"stops": "early_stopped", "diverges": "diverged"}
 
 
 def trained(
@@ -114,12 +114,12 @@ def trained(
         spec,
         threads=threads,
         observer=observer,
-        resume=resume,
+        resume_from=resume,
     )
 
 
 @cache
-def unbroken(name: str, implementation: Implementation, restarts: int = 1) -> tuple[Trained, Watch]:
+def uninterrupted(name: str, implementation: Implementation, restarts: int = 1) -> tuple[Trained, Watch]:
     watch = Watch()
     return trained(name, implementation, watch, restarts=restarts), watch
 
@@ -139,21 +139,21 @@ def assert_same(one: Trained, other: Trained) -> None:
 def resumed(
     stops: Iterator[int], name: str, implementation: Implementation, *, threads: int = 1, restarts: int = 1
 ) -> tuple[Trained, dict[int, list[tuple[float, ...]]]]:
-    """Stopped again and again, and what it told of each restart."""
-    told: dict[int, list[tuple[float, ...]]] = {}
+    """Stops and resumes a training again and again. Returns the result, and the reported epochs of each restart."""
+    reported: dict[int, list[tuple[float, ...]]] = {}
     resume_state = None
     while True:
         watch = Watch(next(stops, None))
         result = trained(name, implementation, watch, resume_state, threads=threads, restarts=restarts)
         for restart, figures in watch.figures.items():
-            told.setdefault(restart, []).extend(figures)
+            reported.setdefault(restart, []).extend(figures)
         if result.best is not None:
             assert result.resume_state is None
-            return result, told
+            return result, reported
         assert result.resume_state is not None
-        assert {restart.ending for restart in result.restarts} >= {"stopped"}
-        begun = {number: one.epochs for number, one in enumerate(result.restarts) if one.epochs}
-        assert {number: passes for number, passes in result.resume_state.passes.items() if passes} == begun
+        assert {restart.stop_reason for restart in result.restarts} >= {"stopped"}
+        started = {number: one.epochs for number, one in enumerate(result.restarts) if one.epochs}
+        assert {number: epochs for number, epochs in result.resume_state.epochs.items() if epochs} == started
         resume_state = ResumeState.from_bytes(result.resume_state.to_bytes())
 
 
@@ -164,59 +164,59 @@ some_stops = st.lists(st.integers(0, 12) | st.integers(0, 150), min_size=1, max_
 @pytest.mark.parametrize("name", CASES)
 @settings(max_examples=4, deadline=None)
 @given(stops=some_stops)
-def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
+def test_a_resumed_training_ends_like_one_that_was_never_stopped(
     name: str, implementation: Implementation, stops: list[int]
 ) -> None:
-    whole, watch = unbroken(name, implementation)
-    again, told = resumed(iter(stops), name, implementation)
+    whole, watch = uninterrupted(name, implementation)
+    again, reported = resumed(iter(stops), name, implementation)
     assert_same(again, whole)
-    assert told == watch.figures
-    assert whole.restarts[0].ending == ENDINGS.get(name.split(maxsplit=1)[0], "finished")
+    assert reported == watch.figures
+    assert whole.restarts[0].stop_reason == STOP_REASONS.get(name.split(maxsplit=1)[0], "completed")
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-def test_a_training_may_be_stopped_after_every_single_step(implementation: Implementation) -> None:
-    whole, watch = unbroken("batches by adam", implementation)
-    stops = iter([2] * 100)  # asked before it begins, before its first step, and after that
-    again, told = resumed(stops, "batches by adam", implementation)
+def test_a_training_can_be_stopped_after_every_single_step(implementation: Implementation) -> None:
+    whole, watch = uninterrupted("batches by adam", implementation)
+    stops = iter([2] * 100)  # asked before the training, before its first step, and after that step
+    again, reported = resumed(stops, "batches by adam", implementation)
     assert len([*stops]) == 100 - 20 * 3
     assert_same(again, whole)
-    assert told == watch.figures
+    assert reported == watch.figures
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @settings(max_examples=4, deadline=None)
 @given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=5), threads=st.sampled_from([1, 2]))
-def test_several_that_were_stopped_end_as_if_they_had_not_been(
+def test_resumed_restarts_end_like_ones_that_were_never_stopped(
     implementation: Implementation, stops: list[int], threads: int
 ) -> None:
-    whole, watch = unbroken("batches by adam", implementation, restarts=5)
-    again, told = resumed(iter(stops), "batches by adam", implementation, threads=threads, restarts=5)
+    whole, watch = uninterrupted("batches by adam", implementation, restarts=5)
+    again, reported = resumed(iter(stops), "batches by adam", implementation, threads=threads, restarts=5)
     assert_same(again, whole)
-    assert told == watch.figures
+    assert reported == watch.figures
 
 
 class Keeper(Watch):
-    """Wants a standing at every second question, and weights at every third."""
+    """Wants a resume state each second time it is asked, and weights each third time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked = 0
-        self.standings: list[ResumeState] = []
+        self.resume_states: list[ResumeState] = []
         self.weights: list[tuple[int, int, dict[str, FloatArray]]] = []
 
     def wants_resume_state(self) -> bool:
         self.asked += 1
         return self.asked % 2 == 0
 
-    def note_resume_state(self, resume_state: ResumeState) -> None:
+    def on_resume_state(self, resume_state: ResumeState) -> None:
         with self.alone():
-            self.standings.append(resume_state)
+            self.resume_states.append(resume_state)
 
     def wants_weights(self) -> bool:
         return self.asked % 3 == 0
 
-    def note_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+    def on_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
         with self.alone():
             self.weights.append((restart, epoch, weights))
 
@@ -224,29 +224,29 @@ class Keeper(Watch):
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @settings(max_examples=4, deadline=None)
 @given(where=st.floats(0, 1), threads=st.sampled_from([1, 2]))
-def test_every_standing_on_the_way_leads_to_the_same_end(
+def test_every_resume_state_leads_to_the_same_result(
     implementation: Implementation, where: float, threads: int
 ) -> None:
-    whole, _ = unbroken("batches by adam", implementation, restarts=5)
+    whole, _ = uninterrupted("batches by adam", implementation, restarts=5)
     keeper = Keeper()
     assert_same(trained("batches by adam", implementation, keeper, threads=threads, restarts=5), whole)
-    resume_state = keeper.standings[int(where * (len(keeper.standings) - 1))]
+    resume_state = keeper.resume_states[int(where * (len(keeper.resume_states) - 1))]
     again = trained(
         "batches by adam", implementation, Watch(), ResumeState.from_bytes(resume_state.to_bytes()), restarts=5
     )
     assert_same(again, whole)
 
 
-def test_a_standing_holds_all_in_progress_once_they_have_been_asked_for() -> None:
+def test_a_resume_state_includes_all_restarts_in_progress_once_each_was_asked() -> None:
     keeper = Keeper()
     trained("batches by adam", "torch", keeper, threads=2, restarts=4)
-    assert max(len(resume_state.running) for resume_state in keeper.standings) == 2
-    assert max(len(resume_state.ended) for resume_state in keeper.standings) >= 2
-    assert any(resume_state.leading for resume_state in keeper.standings)
+    assert max(len(resume_state.running) for resume_state in keeper.resume_states) == 2
+    assert max(len(resume_state.ended) for resume_state in keeper.resume_states) >= 2
+    assert any(resume_state.best for resume_state in keeper.resume_states)
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-def test_the_weights_told_of_are_those_of_a_training_of_so_many_epochs(implementation: Implementation) -> None:
+def test_reported_weights_are_those_of_a_training_with_that_number_of_epochs(implementation: Implementation) -> None:
     keeper = Keeper()
     trained("sgd", implementation, keeper)
     assert keeper.weights
@@ -259,45 +259,45 @@ def test_the_weights_told_of_are_those_of_a_training_of_so_many_epochs(implement
         assert {key: array.tobytes() for key, array in weights.items()} == bits(shorter)
 
 
-def test_those_that_have_ended_are_not_trained_again() -> None:
+def test_restarts_that_have_ended_are_not_trained_again() -> None:
     first = Keeper()
     trained("batches", "torch", first, restarts=3)
-    resume_state = next(resume_state for resume_state in first.standings if len(resume_state.ended) == 2)
+    resume_state = next(resume_state for resume_state in first.resume_states if len(resume_state.ended) == 2)
     second = Watch()
     trained("batches", "torch", second, resume_state, restarts=3)
     assert list(second.figures) == [2]
 
 
 @cache
-def some_standing() -> ResumeState:
-    """With one of three restarts ended and one in progress."""
+def some_resume_state() -> ResumeState:
+    """Of three restarts, one has ended and one is in progress."""
     keeper = Keeper()
     trained("batches by adam", "torch", keeper, restarts=3)
-    return next(resume_state for resume_state in keeper.standings if resume_state.ended)
+    return next(resume_state for resume_state in keeper.resume_states if resume_state.ended)
 
 
-def test_a_standing_shows_the_best_that_ended_else_the_first_in_progress() -> None:
-    resume_state = some_standing()
-    assert resume_state.leading is not None
-    assert resume_state.weights is resume_state.leading.weights
-    assert resume_state.passes == {0: 20, 1: resume_state.running[1].epochs}
+def test_a_resume_state_shows_the_weights_of_the_best_so_far_or_of_the_first_in_progress() -> None:
+    resume_state = some_resume_state()
+    assert resume_state.best is not None
+    assert resume_state.weights is resume_state.best.weights
+    assert resume_state.epochs == {0: 20, 1: resume_state.running[1].epochs}
     before = ResumeState(resume_state.task, resume_state.running, {}, None)
     assert before.weights is resume_state.running[1].weights
     assert ResumeState(resume_state.task, {}, {}, None).weights == {}
 
 
-def test_bytes_give_back_the_standing() -> None:
-    resume_state = some_standing()
+def test_a_resume_state_survives_a_round_trip_through_bytes() -> None:
+    resume_state = some_resume_state()
     again = ResumeState.from_bytes(resume_state.to_bytes())
-    assert (again.task, again.ended, again.passes) == (resume_state.task, resume_state.ended, resume_state.passes)
+    assert (again.task, again.ended, again.epochs) == (resume_state.task, resume_state.ended, resume_state.epochs)
     assert again.to_bytes() == resume_state.to_bytes()
     assert [*again.weights] == [*resume_state.weights]
 
 
 @settings(max_examples=150, deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), flip=st.integers(0, 255))
-def test_damaged_bytes_are_refused_in_one_line(where: float, flip: int) -> None:
-    content = some_standing().to_bytes()
+def test_damaged_bytes_are_refused_with_a_message_of_one_line(where: float, flip: int) -> None:
+    content = some_resume_state().to_bytes()
     place = int(where * len(content))
     damaged = [content[:place], content + b"\0", content[1:]]
     if flip:
@@ -309,20 +309,21 @@ def test_damaged_bytes_are_refused_in_one_line(where: float, flip: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=100))
-def test_bytes_of_anything_else_are_refused(content: bytes) -> None:
+def test_other_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="SHA-256"):
         ResumeState.from_bytes(content)
 
 
-def test_no_byte_of_the_header_may_be_flipped() -> None:
-    content = some_standing().to_bytes()
-    for place in range(content.index(b"}}") + 2):
+def test_a_change_of_any_byte_of_the_header_is_detected() -> None:
+    content = some_resume_state().to_bytes()
+    header_end = 40 + int.from_bytes(content[32:40], "little")
+    for place in range(header_end):
         with pytest.raises(ValueError, match="SHA-256"):
             ResumeState.from_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
 
 
-def test_a_folder_keeps_a_standing_beside_weights_that_plain_torch_loads(tmp_path: Path) -> None:
-    resume_state = some_standing()
+def test_a_folder_holds_the_resume_state_and_weights_that_plain_torch_loads(tmp_path: Path) -> None:
+    resume_state = some_resume_state()
     torch_files.save_resume_state(tmp_path / "one", resume_state)
     assert torch_files.load_resume_state(tmp_path / "one").to_bytes() == resume_state.to_bytes()
     state = torch.load(tmp_path / "one" / NETWORK_FILE, weights_only=True)
@@ -336,10 +337,10 @@ def test_a_folder_keeps_a_standing_beside_weights_that_plain_torch_loads(tmp_pat
         torch_files.save_resume_state(tmp_path / "one", resume_state)
 
 
-def test_a_standing_that_is_missing_or_damaged_is_said_to_be(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_resume_state_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DamagedCheckpoint, match="is missing"):
         torch_files.load_resume_state(tmp_path / "one")
-    torch_files.save_resume_state(tmp_path / "one", some_standing())
+    torch_files.save_resume_state(tmp_path / "one", some_resume_state())
     file = tmp_path / "one" / RESUME_STATE_FILE
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DamagedCheckpoint, match="SHA-256 differs"):
@@ -350,8 +351,8 @@ def test_a_standing_that_is_missing_or_damaged_is_said_to_be(tmp_path: Path) -> 
         torch_files.load_resume_state(tmp_path / "one")
 
 
-def test_a_standing_of_another_training_is_refused_before_anything_is_trained() -> None:
-    resume_state = some_standing()
+def test_a_resume_state_of_another_training_is_refused_before_anything_is_trained() -> None:
+    resume_state = some_resume_state()
     points, network, training = CASES["batches by adam"]
     spec = TrainingSpec(implementation="torch", restarts=3, **training)
     others: list[tuple[NetworkSpec, LabelledPoints, TrainingSpec]] = [
@@ -371,19 +372,19 @@ def test_a_standing_of_another_training_is_refused_before_anything_is_trained() 
                 changed,
                 threads=1,
                 observer=watch,
-                resume=resume_state,
+                resume_from=resume_state,
             )
         assert watch.figures == {}
 
 
-def test_a_standing_whose_arrays_do_not_fit_is_refused_before_anything_is_trained() -> None:
-    resume_state = some_standing()
-    assert resume_state.leading is not None
+def test_a_resume_state_whose_arrays_do_not_fit_is_refused_before_anything_is_trained() -> None:
+    resume_state = some_resume_state()
+    assert resume_state.best is not None
     running = resume_state.running[1]
     watch = Watch()
     for broken in (
         {**vars(resume_state), "running": {1: type(running)(**{**vars(running), "state": {}})}},
-        {**vars(resume_state), "leading": type(resume_state.leading)(**{**vars(resume_state.leading), "weights": {}})},
+        {**vars(resume_state), "best": type(resume_state.best)(**{**vars(resume_state.best), "weights": {}})},
     ):
         with pytest.raises(ValueError, match="must have the arrays"):
             trained("batches by adam", "torch", watch, ResumeState(**broken), restarts=3)
@@ -402,15 +403,15 @@ def begin(implementation: Implementation, state: RunState | None, network: Netwo
     return CompiledRun(plan_of(where, arrays_of(module)), kept, held_out, spec, order_seed=3, state=state)
 
 
-def in_an_epoch(implementation: Implementation) -> RunState:
+def state_within_an_epoch(implementation: Implementation) -> RunState:
     run = begin(implementation, None)
     run.advance()
     return run.state()
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-def test_a_state_that_does_not_fit_is_refused(implementation: Implementation) -> None:
-    state = in_an_epoch(implementation)
+def test_a_run_state_that_does_not_fit_is_refused(implementation: Implementation) -> None:
+    state = state_within_an_epoch(implementation)
     begin(implementation, state)
     order = "order_EN" if implementation == "compiled" else "order_N"
     broken: list[RunState] = [{}, state | {"more": np.zeros(1)}]
@@ -422,9 +423,9 @@ def test_a_state_that_does_not_fit_is_refused(implementation: Implementation) ->
             state | {name: np.zeros((), array.dtype) if array.ndim else np.zeros(1, array.dtype)},
         ]
     for changed in (-1, 60, 0):
-        astray = state[order].copy()
-        astray[..., :2] = changed
-        broken.append(state | {order: astray})
+        wrong = state[order].copy()
+        wrong[..., :2] = changed
+        broken.append(state | {order: wrong})
     broken += [state | {"counts": state["counts"] + by} for by in (-2, 100)]
     broken.append(state | {"generator": np.full(6, 2**64 - 1, np.uint64)})
     for one in broken:
@@ -433,16 +434,16 @@ def test_a_state_that_does_not_fit_is_refused(implementation: Implementation) ->
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-def test_a_state_of_another_network_or_implementation_is_refused(implementation: Implementation) -> None:
+def test_a_run_state_of_another_network_or_implementation_is_refused(implementation: Implementation) -> None:
     other: Implementation = "torch" if implementation == "compiled" else "compiled"
     with pytest.raises(ValueError, match="must have the arrays"):
-        begin(implementation, in_an_epoch(other))
+        begin(implementation, state_within_an_epoch(other))
     with pytest.raises(ValueError, match="must be float32 of shape"):
-        begin(implementation, in_an_epoch(implementation), NetworkSpec(hidden=(5,)))
+        begin(implementation, state_within_an_epoch(implementation), NetworkSpec(hidden=(5,)))
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-def test_a_state_is_a_copy(implementation: Implementation) -> None:
+def test_a_run_state_is_a_copy(implementation: Implementation) -> None:
     run = begin(implementation, None)
     run.advance()
     state = run.state()

@@ -22,13 +22,13 @@ FLOWER = generate(DatasetSpec())
 
 @pytest.fixture(params=["compiled", "torch"])
 def implementation(request: pytest.FixtureRequest) -> ImplementationChoice:
-    """Whatever is told of a training holds for both implementations."""
+    """All tests of this file run with both implementations."""
     choice: ImplementationChoice = request.param
     return choice
 
 
 class Seen:
-    """The epochs that a training has told of."""
+    """Records the epochs that a training reports."""
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
@@ -53,7 +53,7 @@ def losses_of(network: nn.Module, points: LabelledPoints, spec: TrainingSpec) ->
 
 
 @pytest.mark.parametrize("kind", ["logistic", "two_layer", "sequential", "module"])
-def test_the_tutorials_own_loop_beside_ours_gets_the_same_losses(
+def test_the_losses_are_those_of_the_tutorials_own_loop(
     kind: NetworkKind, implementation: ImplementationChoice
 ) -> None:
     ours = build(NetworkSpec(kind=kind), 2, 2, seed=3)
@@ -91,7 +91,7 @@ def test_the_tutorials_own_loop_beside_ours_gets_the_same_losses(
     np.testing.assert_allclose(losses_of(ours, FLOWER, settings), theirs, rtol=rtol)
 
 
-def test_the_gradient_of_a_step_is_the_one_derived_by_hand(implementation: ImplementationChoice) -> None:
+def test_the_gradient_of_a_step_is_that_derived_by_hand(implementation: ImplementationChoice) -> None:
     network = build(NetworkSpec(kind="two_layer", hidden=(3,)), 2, 2, seed=1)
     w1, b1, w2, b2 = (value.double().numpy().copy() for value in network.state_dict().values())
     x, y = FLOWER.xy_ND.astype(float), FLOWER.label_N[:, None].astype(float)
@@ -120,7 +120,7 @@ def test_the_gradient_of_a_step_is_the_one_derived_by_hand(implementation: Imple
         ),
     ],
 )
-def test_mini_batches_of_several_classes_train_as_a_loop_written_out(
+def test_mini_batches_of_several_classes_train_as_in_a_plain_torch_loop(
     settings: dict, optimizer, implementation: ImplementationChoice
 ) -> None:  # type: ignore[no-untyped-def, type-arg]
     points = generate(DatasetSpec(dataset="gaussians", classes=3, n=90))
@@ -170,7 +170,7 @@ def test_the_same_recipe_gives_the_same_weights_to_the_bit(implementation: Imple
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_the_figures_at_the_end_are_those_of_the_weights_that_are_kept(implementation: ImplementationChoice) -> None:
+def test_the_final_metrics_are_those_of_the_final_weights(implementation: ImplementationChoice) -> None:
     spec = TrainingSpec(epochs=50, validation_fraction=0.25, seed=2, implementation=implementation)
     network = build(NetworkSpec(), 2, 2, seed=2)
     outcome = train(network, FLOWER, spec)
@@ -187,27 +187,27 @@ def test_the_figures_at_the_end_are_those_of_the_weights_that_are_kept(implement
         assert accuracy == pytest.approx(((logit > 0) == y).float().mean().item())
 
 
-def test_training_stops_when_it_is_asked_to(implementation: ImplementationChoice) -> None:
+def test_a_training_stops_when_asked(implementation: ImplementationChoice) -> None:
     seen = Seen()
     network = build(NetworkSpec(), 2, 2, seed=0)
     spec = TrainingSpec(epochs=1_000_000, implementation=implementation)
     outcome = train(network, FLOWER, spec, on_epochs=seen, should_stop=lambda: len(seen.epochs) >= 7)
-    assert outcome.ending == "stopped"
+    assert outcome.stop_reason == "stopped"
     assert outcome.metrics is None
     assert [epoch.number for epoch in seen.epochs] == list(range(1, outcome.epochs + 1))
 
 
-def test_a_stalled_loss_stops_the_training_early(implementation: ImplementationChoice) -> None:
+def test_a_loss_that_no_longer_improves_stops_the_training_early(implementation: ImplementationChoice) -> None:
     network = build(NetworkSpec(kind="logistic"), 2, 2, seed=0)
     seen = Seen()
     spec = TrainingSpec(epochs=5_000, learning_rate=0.1, patience=10, min_delta=1e-3, implementation=implementation)
     outcome = train(network, FLOWER, spec, on_epochs=seen)
-    assert outcome.ending == "stalled"
+    assert outcome.stop_reason == "early_stopped"
     assert outcome.epochs < 5_000
     assert min(e.loss for e in seen.epochs[-10:]) > min(e.loss for e in seen.epochs[:-10]) - 1e-3
 
 
-def test_with_validation_points_it_is_their_loss_that_stalls(implementation: ImplementationChoice) -> None:
+def test_with_validation_points_their_loss_decides_when_to_stop_early(implementation: ImplementationChoice) -> None:
     rng = np.random.default_rng(0)
     noise = from_rows(rng.normal(size=(60, 2)).tolist(), rng.integers(0, 2, 60).tolist())
     spec = TrainingSpec(
@@ -220,11 +220,11 @@ def test_with_validation_points_it_is_their_loss_that_stalls(implementation: Imp
     )
     seen = Seen()
     outcome = train(build(NetworkSpec(hidden=(32,)), 2, 2, seed=0), noise, spec, on_epochs=seen)
-    assert outcome.ending == "stalled"
-    assert seen.epochs[-1].loss < seen.epochs[len(seen.epochs) // 2].loss, "the training loss still fell"
+    assert outcome.stop_reason == "early_stopped"
+    assert seen.epochs[-1].loss < seen.epochs[len(seen.epochs) // 2].loss, "the training loss was still falling"
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_with_the_last_finite_weights_and_advice(
+def test_a_diverged_training_keeps_the_last_finite_weights_and_gives_advice(
     implementation: ImplementationChoice,
 ) -> None:
     network = build(NetworkSpec(kind="sequential", hidden=(4, 4), activation="identity"), 2, 2, seed=0)
@@ -236,7 +236,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_the_last_finite_weight
         on_epochs=seen,
     )
 
-    assert outcome.ending == "diverged"
+    assert outcome.stop_reason == "diverged"
     assert outcome.epochs == seen.epochs[-1].number + 1
     assert outcome.metrics is not None
     assert outcome.metrics.finite
@@ -246,18 +246,18 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_the_last_finite_weight
     assert "learning_rate below 1000" in outcome.advice
 
 
-def test_a_training_whose_first_step_goes_too_far_keeps_the_weights_it_began_with(
+def test_a_training_that_diverges_in_its_first_step_keeps_the_initial_weights(
     implementation: ImplementationChoice,
 ) -> None:
     points = from_rows([[1e30, 1e30], [-1e30, 1e30]], [0, 1])
     network = build(NetworkSpec(kind="sequential", hidden=(4, 4), activation="identity"), 2, 2, seed=0)
     start = {key: value.clone() for key, value in network.state_dict().items()}
     outcome = train(network, points, TrainingSpec(learning_rate=1_000.0, epochs=10, implementation=implementation))
-    assert (outcome.ending, outcome.epochs) == ("diverged", 2)
+    assert (outcome.stop_reason, outcome.epochs) == ("diverged", 2)
     assert all(torch.equal(start[key], value) for key, value in network.state_dict().items())
 
 
-def test_the_number_of_torchs_threads_is_as_it_was_after_a_training() -> None:
+def test_a_training_restores_the_number_of_torch_threads() -> None:
     before = torch.get_num_threads()
     train(build(NetworkSpec(), 2, 2, seed=0), FLOWER, TrainingSpec(epochs=1))
     assert torch.get_num_threads() == before
@@ -281,13 +281,13 @@ def test_the_number_of_torchs_threads_is_as_it_was_after_a_training() -> None:
         ({"seed": -1}, "training.seed"),
     ],
 )
-def test_settings_out_of_bounds_are_refused_by_the_name_of_the_field(change: dict[str, object], field: str) -> None:
+def test_a_setting_out_of_bounds_is_refused_with_the_name_of_its_field(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         resolve_training("sequential", change)
     assert refused.value.field == field
 
 
-def test_what_is_not_given_is_as_the_tutorial_has_it() -> None:
+def test_missing_settings_are_those_of_the_tutorial() -> None:
     assert resolve_training("logistic", {}) == TrainingSpec(epochs=100, learning_rate=0.1)
     assert resolve_training("module", {}) == TrainingSpec(epochs=10_000, optimizer="sgd", learning_rate=1.0)
     assert resolve_training("module", {"optimizer": "adam"}).learning_rate == 0.01

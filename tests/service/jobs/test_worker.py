@@ -132,17 +132,17 @@ def test_a_crash_loses_at_most_a_second_of_work(place: Place) -> None:
     assert place.folders() == [queued.status.checkpoint], "only the latest checkpoint is kept"
 
     resume_state = torch_files.load_resume_state(place.files.checkpoint_folder(place.folders()[0]))
-    assert progress.epochs - resume_state.passes[0] <= 250 + 2 * progress.longest_slice
+    assert progress.epochs - resume_state.epochs[0] <= 250 + 2 * progress.longest_slice
 
     resumed = Progress()
     place.work(place.claim(), on_progress=resumed.note, should_stop=lambda: resumed.epochs > 0)
-    assert resumed.epochs > resume_state.passes[0] > 0, "the next attempt starts at the checkpoint"
+    assert resumed.epochs > resume_state.epochs[0] > 0, "the next attempt starts at the checkpoint"
 
 
 def test_a_job_with_a_damaged_checkpoint_restarts_from_the_beginning(place: Place) -> None:
     place.submit(epochs=40_000)
     left = place.work(place.claim(), **stop_after(1_000))
-    (file,) = place.files.checkpoint_folder(left.status.checkpoint or "").glob("*.safetensors")
+    (file,) = place.files.checkpoint_folder(left.status.checkpoint or "").glob("resume_state.*")
     file.write_bytes(file.read_bytes()[:-1])
     assert place.work(place.claim()).state == JobState.SUCCEEDED
 

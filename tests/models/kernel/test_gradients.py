@@ -1,0 +1,88 @@
+"""The kernel's gradients are those of torch's autograd."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from models.datasets import LabelledPoints
+from models.kernel.structures import BLAS_FROM
+from models.networks.modules import build, layout_of
+from models.networks.plans import Plan, state_of
+from models.specs import Activation, NetworkSpec, TrainingSpec
+from models.training.compiled_run import CompiledRun
+from tests.models.kernel.samples import FLOWER, NETWORKS, plan_of_network, random_network, random_points
+
+
+def one_step(plan: Plan, points: LabelledPoints) -> np.ndarray:
+    """The parameters after one epoch of SGD with a learning rate of 1: the old ones less the gradient."""
+    run = CompiledRun(plan, points, None, TrainingSpec(epochs=1, learning_rate=1.0), order_seed=0)
+    run.advance()
+    return run.weights
+
+
+def loss_of(logit_NO: torch.Tensor, points: LabelledPoints) -> torch.Tensor:
+    label_N = torch.from_numpy(points.label_N)
+    if logit_NO.shape[1] == 1:
+        return nn.functional.binary_cross_entropy_with_logits(logit_NO[:, 0], label_N.to(logit_NO.dtype))
+    return nn.functional.cross_entropy(logit_NO, label_N)
+
+
+def assert_same_gradient(network: nn.Module, points: LabelledPoints) -> None:
+    """Compares with autograd in float64, relative to the largest derivative: float32 sums differ by as much."""
+    layout = layout_of(network)
+    assert layout is not None
+    before = plan_of_network(network)
+    after = one_step(before, points)
+    exact = network.double()
+    loss_of(exact(torch.from_numpy(points.xy_ND).double()), points).backward()
+    gradients = {key: value.grad.numpy() for key, value in exact.named_parameters()}  # type: ignore[union-attr]
+    for key, moved in state_of(layout, replace(before, parameters=after)).items():
+        start = state_of(layout, before)[key]
+        got = start.astype(float) - moved
+        scale = max(np.abs(gradients[key]).max(), np.abs(start).max() * 1e-2, 1e-3)
+        np.testing.assert_allclose(got, gradients[key], atol=1e-5 * scale, err_msg=key)
+
+
+@settings(max_examples=150, deadline=None)
+@given(**NETWORKS, count=st.integers(1, 80))
+def test_the_gradient_of_any_dense_network_is_that_of_autograd(count: int, **of: Any) -> None:
+    network, _ = random_network(**of)
+    points = random_points(count, of["features"], of["classes"], of["seed"])
+    with torch.no_grad():
+        assume(loss_of(network(torch.from_numpy(points.xy_ND)), points) < 30)
+    assert_same_gradient(network, points)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "relu"])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_gradient_of_wide_layers_and_several_blocks_of_points_is_that_of_autograd(
+    activation: Activation, classes: int
+) -> None:
+    wide = NetworkSpec(hidden=(40, 33, 5), activation=activation)
+    assert BLAS_FROM <= 40 * 33
+    points = random_points(6_001, 3, classes, 7)
+    assert_same_gradient(build(wide, 3, classes, seed=1), points)
+    residual = NetworkSpec(kind="residual", hidden=(40, 40), activation=activation)
+    assert_same_gradient(build(residual, 3, classes, seed=1), points)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [nn.Linear(2, 5), nn.Linear(5, 3), nn.Sigmoid(), nn.Linear(3, 1), nn.Tanh()],
+        [nn.Linear(2, 6), nn.SiLU(), nn.Linear(6, 6), nn.ELU(), nn.Linear(6, 1)],
+    ],
+    ids=["an activation after the last layer and none after the first", "two different activations"],
+)
+def test_the_gradient_of_a_plain_sequential_network_is_that_of_autograd(chain: list[nn.Module]) -> None:
+    torch.manual_seed(3)
+    for layer in chain:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight)
+    assert_same_gradient(nn.Sequential(*chain), FLOWER)

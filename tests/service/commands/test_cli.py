@@ -114,7 +114,7 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
         ("serve --host 0.0.0.0", 2, "add --insecure"),
         ("serve --port 99999", 2, "port: "),
         ("serve --host 192.0.2.1", 2, "add --insecure"),
-        ("models --data-dir no-such-folder", 1, "no-such-folder: there is no such data folder"),
+        ("models --data-dir no-such-folder", 1, "no-such-folder: the data folder does not exist"),
         ("train --epochs 1 --data-dir /proc/none", 1, "/proc/none: "),
         ("models --data-dir rotten", 1, "The database is unavailable"),
         ("serve --data-dir rotten", 1, "The database is unavailable"),

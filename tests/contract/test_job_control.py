@@ -8,7 +8,7 @@ import httpx
 
 from tests.contract.job_requests import QUICK, WAIT, act, cancelled, endless, newest_job_id, show, submit
 from tests.contract.problems import assert_problem
-from tests.serving import train, wait_until
+from tests.serving import ended, train, wait_until
 
 
 def test_a_cancelled_training_stops_midway_and_publishes_nothing(client: httpx.Client) -> None:
@@ -18,7 +18,7 @@ def test_a_cancelled_training_stops_midway_and_publishes_nothing(client: httpx.C
         assert answer.json()["status"] == ("cancelling" if answer.status_code == 202 else "cancelled")
         assert act(client, job, "cancel").status_code in (200, 202)
 
-        done = client.get(job["links"]["self"], headers=WAIT).json()
+        done = ended(client, job["links"]["self"])
         assert done["status"] == "cancelled"
         assert 0 < done["progress"]["epoch"] < done["progress"]["epochs"]
         assert done["version"] is None
@@ -81,7 +81,8 @@ def test_a_paused_and_resumed_training_gives_the_same_weights_as_an_uninterrupte
     job = submit(client, QUICK | long).json()
     wait_until(lambda: show(client, job)["status"] == "running")
     assert act(client, job, "pause", **WAIT).json()["status"] == "paused"
-    jobs = [act(client, job, "resume", **WAIT).json(), train(client, "straight", **long)]
+    act(client, job, "resume")
+    jobs = [ended(client, job["links"]["self"]), train(client, "straight", **long)]
     assert [job["attempt"] for job in jobs] == [2, 1]
     cards = [client.get(job["links"]["version"]).json()["card"] for job in jobs]
     assert cards[0]["files"]["network.safetensors"] == cards[1]["files"]["network.safetensors"]
@@ -118,9 +119,9 @@ def test_a_failed_or_cancelled_job_is_retried_as_a_new_job(client: httpx.Client)
         "training": {"epochs": 500, "learning_rate": 1_000},
     }
     failed = train(client, "diverging", metadata={"try": "me"}, **diverging)
-    answer = act(client, failed, "retry", **WAIT)
+    answer = act(client, failed, "retry")
     assert answer.status_code == 202
-    again = answer.json()
+    again = ended(client, answer.headers["location"])
     assert answer.headers["location"] == again["links"]["self"] != failed["links"]["self"]
     assert again["retry_of"] == failed["id"]
     assert failed["retry_of"] is None
@@ -133,7 +134,8 @@ def test_a_failed_or_cancelled_job_is_retried_as_a_new_job(client: httpx.Client)
         answer = client.get(f"{never_started['links']['self']}/checkpoint")
         assert_problem(answer, 404, "nothing-kept")
         assert "ended before" in answer.json()["detail"]
-    assert act(client, never_started, "retry", **WAIT).json()["status"] == "succeeded"
+    retried = act(client, never_started, "retry")
+    assert ended(client, retried.headers["location"])["status"] == "succeeded"
 
 
 def test_a_retry_repeated_with_the_same_idempotency_key_is_the_same_job(client: httpx.Client) -> None:
@@ -162,7 +164,7 @@ def test_validate_only_shows_what_a_retry_would_be_and_creates_no_job(client: ht
 
 def test_a_deleted_job_is_gone_and_its_version_stays(client: httpx.Client) -> None:
     job = submit(client, QUICK | {"model": "outlives-its-job"}, Idempotency_Key="deleted").json()
-    job = client.get(job["links"]["self"], headers=WAIT).json()
+    job = ended(client, job["links"]["self"])
     answer = client.delete(job["links"]["self"])
     assert (answer.status_code, answer.content) == (204, b"")
     assert_problem(client.get(job["links"]["self"]), 404, "job-not-found")

@@ -11,7 +11,7 @@ import torch
 from tests.contract.job_requests import WAIT, act, cancelled, endless, newest_job_id, show, submit
 from tests.contract.manual_worker import ManualWorker
 from tests.contract.problems import assert_problem
-from tests.serving import wait_until
+from tests.serving import ended, wait_until
 
 OWN: dict[str, Any] = {"model": "own", "data": {"points": [[0, 0], [1, 1]], "labels": [0, 1]}}
 
@@ -29,7 +29,7 @@ def test_deleting_a_job_deletes_its_points_unless_a_version_was_trained_on_them(
         again = act(service, first, "retry").json()
         assert len(stored_points(data_dir) - before) == 2
         assert service.delete(first["links"]["self"]).status_code == 204
-    again = service.get(again["links"]["self"], headers=WAIT).json()
+    again = ended(service, again["links"]["self"])
     assert again["status"] == "succeeded"
     assert service.delete(again["links"]["self"]).status_code == 204
     assert len(stored_points(data_dir) - before) == 1
@@ -51,13 +51,13 @@ def test_damaged_points_fail_their_own_job_and_no_other(service: httpx.Client, d
     with endless(service):
         damaged, intact = (submit(service, OWN).json() for _ in range(2))
         (data_dir / "datasets" / f"{damaged['id']}.npz").write_bytes(b"not the file that was stored")
-    damaged = service.get(damaged["links"]["self"], headers=WAIT).json()
+    damaged = ended(service, damaged["links"]["self"])
     assert (damaged["status"], damaged["problem"]["code"]) == ("failed", "damaged-data")
-    assert service.get(intact["links"]["self"], headers=WAIT).json()["status"] == "succeeded"
+    assert ended(service, intact["links"]["self"])["status"] == "succeeded"
     refused = act(service, damaged, "retry")
     assert_problem(refused, 409, "wrong-state")
     assert "send the training again" in refused.json()["detail"]
-    assert submit(service, OWN, **WAIT).json()["status"] == "succeeded"
+    assert ended(service, submit(service, OWN).headers["location"])["status"] == "succeeded"
 
 
 def test_points_that_cannot_be_stored_are_refused_and_create_no_job(service: httpx.Client, data_dir: Path) -> None:
@@ -71,7 +71,7 @@ def test_points_that_cannot_be_stored_are_refused_and_create_no_job(service: htt
         folder.unlink()
         (data_dir / "aside").rename(folder)
     assert newest_job_id(service) == before
-    assert submit(service, OWN, **WAIT).json()["status"] == "succeeded"
+    assert ended(service, submit(service, OWN).headers["location"])["status"] == "succeeded"
 
 
 def test_a_running_job_without_a_checkpoint_says_so(worker: ManualWorker) -> None:
@@ -128,9 +128,9 @@ def test_a_checkpoint_whose_files_are_missing_is_not_found(service: httpx.Client
 def test_deleting_a_job_deletes_its_checkpoint(service: httpx.Client, data_dir: Path) -> None:
     with endless(service) as job:
         act(service, job, "pause", **WAIT)
-        ended = cancelled(service, job)
-        assert service.get(ended["links"]["checkpoint"]).status_code == 200
+        stopped = cancelled(service, job)
+        assert service.get(stopped["links"]["checkpoint"]).status_code == 200
         assert list((data_dir / "checkpoints").glob(f"{job['id']}*"))
         assert service.delete(job["links"]["self"]).status_code == 204
         assert not list((data_dir / "checkpoints").glob(f"{job['id']}*"))
-        assert_problem(service.get(ended["links"]["checkpoint"]), 404, "job-not-found")
+        assert_problem(service.get(stopped["links"]["checkpoint"]), 404, "job-not-found")

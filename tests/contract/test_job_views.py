@@ -13,7 +13,7 @@ from service.jobs.queue import new_spec
 from service.records import Job, JobState, JobStatus
 from tests.contract.job_requests import QUICK, WAIT, act, cancelled, endless, show, submit
 from tests.contract.problems import assert_problem
-from tests.serving import train, wait_until
+from tests.serving import ended, train, wait_until
 
 
 def test_a_running_job_shows_its_training_time_and_estimated_finish(client: httpx.Client) -> None:
@@ -64,11 +64,13 @@ def test_an_unchanged_job_is_not_sent_again(client: httpx.Client) -> None:
         assert again.headers["retry-after"] == "1"
         assert client.get(path, headers={"If-None-Match": '"other"'}).json() == first.json()
         cancelled(client, job)
-    ended = client.get(path, headers={"If-None-Match": tag, **WAIT})
-    assert ended.status_code == 200
-    assert ended.json()["status"] == "succeeded"
-    assert ended.headers["etag"] != tag
-    assert "retry-after" not in ended.headers
+    job = ended(client, path)
+    answer = client.get(path, headers={"If-None-Match": tag})
+    assert answer.status_code == 200
+    assert answer.json() == job
+    assert job["status"] == "succeeded"
+    assert answer.headers["etag"] != tag
+    assert "retry-after" not in answer.headers
 
 
 def test_jobs_are_listed_by_model_and_state(client: httpx.Client) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.job_requests import QUICK, WAIT, act, cancelled, endless, newest_job_id, show, submit
+from tests.contract.job_requests import QUICK, act, cancelled, endless, newest_job_id, show, submit
 from tests.contract.problems import assert_problem
-from tests.serving import train
+from tests.serving import ended, train
 
 
 def test_validate_only_shows_the_resolved_job_and_creates_none(service: httpx.Client, data_dir: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_submission_repeated_with_the_same_idempotency_key_is_the_same_job(ser
     first = submit(service, QUICK, Idempotency_Key="once")
     assert first.status_code == 202
     assert "idempotency-replayed" not in first.headers
-    service.get(first.headers["location"], headers=WAIT)
+    ended(service, first.headers["location"])
 
     again = service.post("/train", json=QUICK, headers={"Idempotency-Key": '"once"'})
     assert again.status_code == 202
@@ -107,7 +107,7 @@ def test_idempotency_keys_are_compared_without_their_quotes(
     second = submit(service, QUICK | {"model": "quoted"}, Idempotency_Key=other)
     assert first.status_code == second.status_code == 202
     assert (first.json()["id"] == second.json()["id"]) == same
-    service.get(second.headers["location"], headers=WAIT)
+    ended(service, second.headers["location"])
 
 
 @pytest.mark.parametrize("key", ["", '""', "k" * 256, "two words", '"open', '"a"b"', "tab\there", "schlüssel", "k, k"])

@@ -6,17 +6,15 @@ RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /src
 
-# PyPI has torch for Linux as a CUDA build of several GB, PyTorch's own index as a CPU build of 200 MB. pip takes the
-# latter, because version 2.13.0+cpu sorts above 2.13.0. It is an extra index: torch's dependencies come from the usual
-# one, which is also enough where it has a CPU build, so an index that does not answer only costs the retries.
-# Torch has a layer of its own, so that a change of code does not download it again. Its tests and C++ headers, 150 MB
-# that nothing uses here, are left out.
+# PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
+# pip takes the latter, because version 2.13.0+cpu sorts above 2.13.0. Where the usual index has a CPU build, the extra
+# index need not answer. The step installs torch alone: its dependencies come from the usual index in the next step, and
+# a change of code does not download it again. Its tests and C++ headers, 150 MB that nothing uses here, are left out.
 ENV TORCH=torch==2.13.0
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
-RUN pip install --retries 2 ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$TORCH" \
-    && { ! pip list | grep ^nvidia- \
-         || { echo "This is torch for CUDA, several GB. Build with --build-arg TORCH_INDEX_URL=..., an index that has" \
-                   "the CPU build and answers from here." >&2; exit 1; }; } \
+RUN pip install --no-deps --retries 2 ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$TORCH" \
+    && { ! pip show torch | grep nvidia || { echo "This is the CUDA build of torch, because TORCH_INDEX_URL does not" \
+         "answer or has no CPU build: set --build-arg TORCH_INDEX_URL to an index that has one." >&2; exit 1; }; } \
     && rm -rf /opt/venv/lib/python3.11/site-packages/torch/test /opt/venv/lib/python3.11/site-packages/torch/include
 
 # $TORCH again: if pyproject.toml requires another version, the build fails here instead of downloading another build.

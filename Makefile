@@ -1,8 +1,8 @@
 # Every target runs in .venv and creates it on first use.
 PYTHON ?= python3.11
-# PyPI has torch for Linux as a CUDA build of several GB, PyTorch's own index as a CPU build of 200 MB: pip takes the
-# latter, because version 2.13.0+cpu sorts above 2.13.0. Set the URL of another index for another build, or nothing to
-# use PyPI alone. An index that does not answer only costs the retries.
+# PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
+# pip takes the latter, because version 2.13.0+cpu sorts above 2.13.0. Set the URL of another index for another build, or
+# an empty one for PyPI alone. If the index does not answer, the build comes from PyPI.
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ help:  ## list the targets
 $(VENV)/installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Python 3.11 or newer is needed; to name yours: make PYTHON=python3.12"; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) torch==2.13.0
+	$(PIP) install --no-deps --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) torch==2.13.0
 	$(PIP) install -e .
 	$(BIN)/python -m models.compile_kernel
 	touch $@

@@ -236,7 +236,7 @@ class GridSpec:
         for cells in (self.width,) if self.is_curve else (self.width, self.height):
             _within("resolution", cells, 2, MAX_ADAPTIVE_RESOLUTION if self.is_adaptive else MAX_RESOLUTION)
         if self.cells > MAX_GRID_CELLS and not self.is_adaptive:
-            raise InvalidInput("resolution", f"must make at most {MAX_GRID_CELLS} cells")
+            raise InvalidInput("resolution", f"must have at most {MAX_GRID_CELLS} cells")
 
     @property
     def is_curve(self) -> bool:

@@ -1,6 +1,6 @@
-"""The service of Separatrix: jobs, versions and predictions over HTTP, and the command line.
+"""The service of Separatrix: predictions, grids, jobs and versions over HTTP, and the command line.
 
-Requests flow downward: ``api`` parses and renders, ``predictor`` and ``job_queue`` do the work, ``jobs`` runs trainings
-in processes of their own, ``registry`` knows the published versions, ``store`` keeps rows and files. ``app`` puts the
-parts together for the server, ``cli`` for the command line. The mathematics is in the package ``models``.
+Imports point downward only: `commands`, `app`, `api`, `http` and `live`, `render`, `inference`, `jobs`, `registry`,
+`store`. `app` builds the parts of a server, and `models` is the mathematics. docs/architecture.md shows how a request
+and a job pass through.
 """

@@ -112,3 +112,26 @@ def test_the_make_targets_that_the_documents_name_exist() -> None:
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False)
         assert done.returncode == 0, target
     assert named >= {"serve", "setup", "check", "test", "bench", "test-container"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md"])
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = [ROOT / path for path in re.findall(r"`((?:service|models|tests|docs|benchmarks)/[\w./-]*)`", text)]
+    linked = [(ROOT / page).parent / path for path in re.findall(r"\]\(([\w./-]+)\)", text)]
+    assert [str(path) for path in (*named, *linked) if not path.exists()] == []
+
+
+def test_the_architecture_page_names_every_package() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    packages = {
+        path.parent.relative_to(ROOT) for top in ("service", "models") for path in (ROOT / top).rglob("__init__.py")
+    }
+    rooms = {path for path in packages if path.parent.name and "migrations" not in path.parts}
+    assert [str(path) for path in sorted(rooms) if f"{path}/`" not in page and f"`{path.name}/`" not in page] == []
+
+
+def test_the_glossary_is_short_and_in_alphabetical_order() -> None:
+    terms = re.findall(r"^\| ([\w -]+) \| (?!meaning)", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    assert terms == sorted(terms, key=str.lower)
+    assert 30 <= len(terms) <= 40

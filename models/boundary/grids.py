@@ -149,4 +149,4 @@ def check_features(features: int, spec: GridSpec) -> None:
     """
     needed = 1 if spec.is_curve else 2
     if features != needed:
-        raise InvalidInput("model", f"this grid needs a network of {needed} features, this one has {features}")
+        raise InvalidInput("model", f"must have {needed} features for this grid, but this one has {features}")

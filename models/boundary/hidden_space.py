@@ -48,7 +48,7 @@ def map_grid(plan: Plan, spec: GridSpec, layer: int, coordinates: HiddenSpaceCoo
     """
     units = plan.widths[layer + 1]
     if units < 2:
-        raise InvalidInput("warp", "must be a layer of at least 2 units, this one has 1")
+        raise InvalidInput("warp", "must be a layer with at least 2 units, but this one has 1")
     outputs = grids.outputs(slices.hidden(plan, layer), spec)
     if (coordinates or ("principal" if units > 2 else "first")) == "first":
         return HiddenSpaceMap(outputs.x_W, outputs.y_H, np.stack([*outputs.values_OHW[:2]], axis=-1), "first")

@@ -94,7 +94,7 @@ class Card:
         try:
             fields = json.loads(text)
             if fields.pop("format") != FORMAT:
-                raise DamagedCheckpoint(f"{CARD_FILE}: not of format {FORMAT}")
+                raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT}")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
             fields["stop_reason"] = _STOP_REASONS[fields.pop("ending")]
@@ -102,7 +102,7 @@ class Card:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DamagedCheckpoint(f"{CARD_FILE}: not a card ({type(error).__name__})") from error
+            raise DamagedCheckpoint(f"{CARD_FILE}: is not a valid card ({type(error).__name__})") from error
 
 
 _STOP_REASONS = {word: stop_reason for stop_reason, word in ENDINGS.items()}
@@ -123,7 +123,7 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
     card = Card.from_json(_read_file(folder / CARD_FILE, card_digest))
     for name in (NETWORK_FILE, ARRAYS_FILE):
         if name not in card.files:
-            raise DamagedCheckpoint(f"{CARD_FILE}: has no digest of {name}")
+            raise DamagedCheckpoint(f"{CARD_FILE}: has no SHA-256 of {name}")
     _read_file(folder / NETWORK_FILE, card.files[NETWORK_FILE])
     arrays = _read_file(folder / ARRAYS_FILE, card.files[ARRAYS_FILE])
     try:

@@ -220,8 +220,8 @@ def block_loss_and_grad(
 ):
     """The summed loss of the points in a tape, and the number of correct answers.
 
-    Adds the gradient of the mean loss of `count` points to `weight_grad`, unless that is empty. `is_first`: it is still
-    zero.
+    Adds the gradient of the mean loss of `count` points to `weight_grad`, unless that is empty. `is_first` says that
+    `weight_grad` is still zero.
     """
     forward(widths, codes, has_skip, weights, tape, slopes, b1(False))
     loss, correct = _loss(widths[-1], tape, tape_grad, logit_row, F(1) / F(count))
@@ -232,9 +232,10 @@ def block_loss_and_grad(
 
 @loop
 def loss_and_grad(widths, codes, has_skip, weights, points, order_N, workspace, weight_grad, first, count):
-    """The same for `count` points, block by block.
+    """The summed loss of `count` points and the number of correct answers, computed block by block.
 
-    These are the points from index `first` on, in the order `order_N`, or in their own order if that is empty.
+    These are the points from index `first` on, in the order `order_N`, or in their own order if that is empty. Adds
+    the gradient of their mean loss to `weight_grad`, unless that is empty.
     """
     xy_DN, label_N = points
     tape_memory, tape_grad_memory, slopes_memory, product, block = workspace

@@ -26,8 +26,8 @@ class ActivationRow:
         torch_arguments: what that class is made with.
         of_array: f of an array, float32 or float64, in the same dtype. May overflow to infinity on the way.
         of_float: f of a Python float. May raise OverflowError.
-        critical_points: from slopes, float64, the places where f has this slope, or a kink. For lines that enclose f,
-            see `models.boundary.certified.relaxations`.
+        critical_points: the arguments at which f has a given slope (float64), or a kink. For the linear relaxations in
+            `models.boundary.certified.relaxations`.
         error: how far f computed in float32 may be from the exact value: a share of its greatest size on an interval,
             and a constant. About twice what `models.kernel` states and NumPy does.
     """

@@ -129,7 +129,9 @@ def _start(
     seed = _seed(spec, restart)
     layout = _compilable(network, kept)
     if spec.implementation == "compiled" and layout is None:
-        raise InvalidInput("training.implementation", "only torch can train this network")
+        raise InvalidInput(
+            "training.implementation", "must be auto or torch: the compiled kernel cannot train this network"
+        )
     if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
         return _Started(torch_run, "torch", partial(arrays_of, network))

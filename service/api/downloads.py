@@ -24,5 +24,7 @@ async def checkpoint_download(services: Services, checkpoint_id: str, *, filenam
     try:
         content = await to_thread.run_sync(path.read_bytes)
     except OSError:
-        raise VersionBroken("Its file cannot be read. The log of the service says why after a restart.") from None
+        raise VersionBroken(
+            "The checkpoint file cannot be read. After a restart, the log of the service says why."
+        ) from None
     return CheckpointFile(content, headers={"Content-Disposition": f'attachment; filename="{filename}"'})

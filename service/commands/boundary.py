@@ -31,7 +31,7 @@ def run(settings: Settings, *, model: str, version: int | None, out: Path, resol
     with open_workspace(settings) as workspace:
         found = workspace.registry.resolve(model, version)
         if found.plan.features == 1:
-            raise InvalidInput("model", "must have at least 2 features to be drawn, this model has 1")
+            raise InvalidInput("model", "must have at least 2 features to be drawn, but this one has 1")
         boundary = grids.response_grid(windows.place(found, Window(width=resolution)), response="label")
         points = training_data.load(workspace.files, found.published.job_id, found.card.data, found.card.data_digest)
     figure = draw(boundary, points)

@@ -161,11 +161,11 @@ def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_nam
             too many cells.
     """
     if window.spec.is_curve:
-        message = "lines need two axes, this window is a curve along one: ask for a format that shows values"
+        message = "lines need two axes, but this window is a curve along one: ask for a format that shows values"
         raise InvalidInput("format", message)
     classes = window.version.card.classes
     if class_name is not None and len(classes) > 2 and not levels:
-        raise InvalidInput("class", "only together with levels, for a model of more than two classes")
+        raise InvalidInput("class", "needs levels, because the model has more than two classes")
     k = _class_index(classes, class_name, "probability" if levels else "label")
     found = logits(window)
     if not levels:

@@ -36,7 +36,7 @@ def require_plane(window: PlacedWindow, *, points: bool, line: bool) -> None:
     """
     for name, is_asked in (("points", points), ("line", line)):
         if is_asked and window.spec.is_curve:
-            raise InvalidInput(name, "needs two axes, this window is a curve along one")
+            raise InvalidInput(name, "needs two axes, but this window is a curve along one")
 
 
 def overlay(boundary: BoundaryGrid, files: Files, *, points: bool, line: bool) -> Overlay:

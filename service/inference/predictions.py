@@ -84,7 +84,7 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
         raise InvalidInput("points", "too many for a network of this size: send them in several requests")
     if request.threshold is not None and plan.classes > 2:
-        raise InvalidInput("threshold", f"only for models of two classes, this one has {plan.classes}")
+        raise InvalidInput("threshold", f"only for models with two classes, but this one has {plan.classes}")
     nearest = _nearest(version, xy_ND, request.level) if request.nearest else None
     logit_NO = None
     if request.logits:
@@ -98,19 +98,21 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
 def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:
     """Searches within the length of the diagonal of the default window of a grid."""
     if version.plan.features != 2:
-        raise InvalidInput("nearest", f"only for points in the plane, this model has {version.plan.features} features")
+        raise InvalidInput(
+            "nearest", f"only for points in the plane, but this model has {version.plan.features} features"
+        )
     if len(xy_ND) > MAX_NEAREST_POINTS:
         raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points in one request: each needs a search")
     window = [grids.padded_range(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
     radius = math.hypot(*(high - low for low, high in window))
     most = nearest_change.max_points(version.plan)
     if len(xy_ND) > most:
-        limit = f"at most {most:,} points at once for a network of this size" if most else "the network is too large"
+        limit = f"at most {most:,} points for a network of this size" if most else "the network is too large"
         raise InvalidInput("nearest", limit)
     try:
         return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
     except InvalidInput:
-        raise InvalidInput("points", "too far out for a search: the network's output overflows float32") from None
+        raise InvalidInput("points", "too large for nearest: the network's output overflows float32") from None
 
 
 def work(version: LoadedVersion, points: int) -> int:

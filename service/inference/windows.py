@@ -127,6 +127,6 @@ def _require_curve(window: Window) -> None:
         if edge is not None:
             raise InvalidInput(name, "a curve along one axis has no y: give two axes, or leave this out")
     if window.height is not None and not window.is_picture:
-        raise InvalidInput("resolution", "must be W, such as 200: only the picture of a curve takes WxH")
+        raise InvalidInput("resolution", "must be one number, such as 200: only the picture of a curve takes WxH")
     if window.is_adaptive:
-        raise InvalidInput("adaptive", "needs two axes, this window is a curve along one")
+        raise InvalidInput("adaptive", "needs two axes, but this window is a curve along one")

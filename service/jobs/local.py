@@ -194,12 +194,12 @@ class HelperProcesses:
         self._lock = threading.Lock()
 
     def acquire(self) -> None:
-        """Adds a user: an engine, or a test that keeps them for several engines."""
+        """Adds a user of the helper processes: an engine, or a test that shares them between engines."""
         with self._lock:
             self._users += 1
 
     def release(self) -> None:
-        """Removes a user."""
+        """Removes a user. The last one ends the helper processes."""
         with self._lock:
             self._users -= 1
             if not self._users:

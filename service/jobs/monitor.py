@@ -69,7 +69,7 @@ class Monitor:
 
     @property
     def timed_out(self) -> bool:
-        """Whether the training has taken longer than it may."""
+        """Whether the training has exceeded its time limit."""
         return self.ran_s > self._max_training_s
 
     @property

@@ -130,7 +130,7 @@ class _Attempt:
             )
         except Exception as error:
             if _is_out_of_memory(error):
-                detail = "It needs more memory than a training may use. Try a smaller batch_size or narrower layers."
+                detail = "The training exceeded its memory limit. Try a smaller batch_size or narrower layers."
                 return self._failed("out-of-memory", detail)
             logger.exception("job %s failed because of an internal error", job.id)
             detail = "An internal error of the service ended this training; the service's log has the details."
@@ -179,7 +179,7 @@ class _Attempt:
             "ran_s": monitor.ran_s,
         }
         if monitor.timed_out:
-            detail = "It took longer than a training may. Try fewer epochs or a larger learning_rate."
+            detail = "The training exceeded its time limit. Try fewer epochs or a larger learning_rate."
             return Failed(code="time-limit", detail=detail, status=status)
         return Released(cancel=cancel, status=status)
 

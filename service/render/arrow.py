@@ -40,7 +40,7 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
     except (pa.ArrowException, OSError, ValueError, TypeError, IndexError, struct.error, EOFError) as error:
         raise InvalidInput("body", "must be an Arrow IPC stream of record batches without compression") from error
     if not batches:
-        raise InvalidInput("points", "must be at least one point")
+        raise InvalidInput("points", "must contain at least one point")
     return bounded(np.concatenate(batches))
 
 
@@ -59,7 +59,7 @@ def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[An
         length, compressed = _record_batch(message.metadata.to_pybytes())
         left -= length
         if left < 0:
-            raise InvalidInput("points", f"must be at most {max_points:,} points in one request")
+            raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
         if message.type != "record batch" or compressed:
             raise ValueError
         batch = pa.ipc.read_record_batch(message, schema)
@@ -79,7 +79,8 @@ def _check_columns(pa: Any, schema: Any) -> None:
         is_float = count <= MAX_FEATURES and set(schema.types) <= kinds
     if not is_float or not 1 <= count <= MAX_FEATURES:
         raise InvalidInput(
-            "body", f"must have 1 to {MAX_FEATURES:,} columns of float32 or float64, or one of fixed-size lists of them"
+            "body",
+            f"must have 1 to {MAX_FEATURES:,} float32 or float64 columns, or one column of fixed-size lists of these",
         )
 
 

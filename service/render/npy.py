@@ -60,7 +60,7 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
             "body", f"must have the shape (N, D), one point in each row, with D from 1 to {MAX_FEATURES:,}"
         )
     if not 1 <= shape[0] <= max_points:
-        raise InvalidInput("points", f"must be 1 to {max_points:,} points in one request")
+        raise InvalidInput("points", f"must contain 1 to {max_points:,} points in one request")
     if len(content) - start != shape[0] * shape[1] * dtype.itemsize:
         raise InvalidInput("body", "length does not match the shape and type in the .npy header")
     flat = np.frombuffer(content, dtype, offset=start)

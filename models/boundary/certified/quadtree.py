@@ -55,7 +55,7 @@ def labels(plan: Plan, axes: GridAxes, *, level: float = 0.0) -> AdaptiveGrid:
     and level, are so close that float32 rounding decides.
 
     Raises:
-        InvalidInput: it would take more than `MAX_ANSWER_WORK` multiplications, or the output of a point overflows
+        InvalidInput: it needs more than `MAX_ANSWER_WORK` multiplications, or the output of a point overflows
             float32.
     """
     x_W, y_H = axes.x_W, axes.y_H
@@ -109,7 +109,7 @@ def _check_work(plan: Plan, *, evaluated: int, bounded: int) -> None:
     if plan.parameters.size * (evaluated + products_per_node * bounded) > MAX_ANSWER_WORK:
         raise InvalidInput(
             "resolution",
-            f"would take more than {MAX_ANSWER_WORK:,} multiplications: ask for fewer cells, or for a window with less "
+            f"needs more than {MAX_ANSWER_WORK:,} multiplications: ask for fewer cells, or for a window with less "
             "boundary in it",
         )
 

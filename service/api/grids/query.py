@@ -138,24 +138,28 @@ class GridQuery(BaseModel):
         if self.coordinates is not None and self.warp is None:
             raise InvalidInput("coordinates", "needs warp")
         if self.levels is not None and not form.lines:
-            raise InvalidInput("levels", f"only with format={either(LINES)}")
+            raise InvalidInput("levels", f"needs format={either(LINES)}")
         if self.response is not None and form.lines:
             raise InvalidInput(
-                "response", f"not with format={form.name}, which shows lines between classes or at levels"
+                "response", f"cannot be combined with format={form.name}, which returns lines and no values"
             )
         if self.class_name is not None and (self.adaptive or self.response in ("label", "entropy")):
-            raise InvalidInput("class", "only for a probability or a logit: labels and entropies cover all classes")
+            raise InvalidInput(
+                "class", "needs response=probability or response=logit: labels and entropies cover all classes"
+            )
         if self.adaptive and (self.kind != "response" or self.response not in (None, "label") or form.lines):
             values = [one for one in FORMATS if one.grid or one.picture]
-            raise InvalidInput("adaptive", f"only for response=label, with format={either(values)}")
+            raise InvalidInput("adaptive", f"needs response=label and format={either(values)}")
         self._check_picture(form)
 
     def _check_picture(self, form: GridFormat) -> None:
         for name in ("points", "line", "transparent"):
             if getattr(self, name) and not form.picture:
-                raise InvalidInput(name, f"only with format={either(PICTURES)}")
+                raise InvalidInput(name, f"needs format={either(PICTURES)}")
             if getattr(self, name) and self.kind == "layer" and name != "transparent":
-                raise InvalidInput(name, "not on the contact sheet of a layer: ask for the picture of a unit")
+                raise InvalidInput(
+                    name, "cannot be combined with layer, which returns one tile for each unit: use unit"
+                )
 
     def window(self, form: GridFormat) -> Window:
         """The window of the grid.
@@ -202,7 +206,7 @@ class GridQuery(BaseModel):
             return None
         axes = tuple(map(int, self.axes.split(",")))
         if len(set(axes)) != len(axes):
-            raise InvalidInput("axes", "must be different features")
+            raise InvalidInput("axes", "must be two different features")
         return axes
 
 

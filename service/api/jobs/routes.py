@@ -150,7 +150,7 @@ async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> Ch
             raise NoCheckpoint(_why_there_is_none(job))
         with suppress(VersionBroken):
             return await checkpoint_download(services, job.status.checkpoint, filename=f"{job.model}-{job.id}.pth")
-    raise NoCheckpoint("The file of its checkpoint cannot be read.")
+    raise NoCheckpoint("The checkpoint file of the job cannot be read.")
 
 
 def _why_there_is_none(job: Job) -> str:

@@ -134,7 +134,7 @@ def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
         raise InvalidInput(name, "must be in the JSON body")
     options, points = _options_and_points(body)
     if len(points) > max_points:
-        raise InvalidInput("points", f"must be at most {max_points:,} points in one request")
+        raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
     return _parsed(options, options.model, points_array(points) if isinstance(points, list) else points, options.parts)
 
 

@@ -1,1 +1,1 @@
-"""Speed, as ratios against others in the same run: `make bench`."""
+"""Benchmarks: speed compared with other programs in the same run. `make bench` prints the tables."""

@@ -1,6 +1,7 @@
-"""Prints the side-by-side tables: every row is measured here and now, beside what it is compared with.
+"""Prints all side-by-side tables. Every row is measured in the same run as what it is compared with.
 
-Each figure is the median of several repetitions, taken in turns, so that a machine whose speed drifts does so for all.
+Each figure is the median of several repetitions. The rows take turns, so that a drift of the machine's speed
+affects all.
 """
 
 from benchmarks import jobs, serving, training

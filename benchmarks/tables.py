@@ -1,4 +1,4 @@
-"""Rows that are measured in turns, and the table of their medians."""
+"""Measures rows in turns, and prints tables of their medians."""
 
 import statistics
 import time
@@ -14,7 +14,7 @@ console = Console()
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long one call takes."""
+    """Duration of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -22,14 +22,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Row:
-    """Some work, and how many units of what is measured one call of it does."""
+    """Work to measure, and how many units (epochs, for example) one call of it does."""
 
     work: Callable[[], object]
     units: int = 1
 
 
 def medians(title: str, rows: dict[str, Row], *, repetitions: int = REPETITIONS) -> dict[str, float]:
-    """Seconds per unit by row: each is done once to warm up, then all in turns, so that a machine drifts for all."""
+    """Seconds per unit, by row. Each row runs once to warm up, then all take turns, so that drift affects all alike."""
     for row in rows.values():
         row.work()
     taken: dict[str, list[float]] = {name: [] for name in rows}
@@ -40,7 +40,7 @@ def medians(title: str, rows: dict[str, Row], *, repetitions: int = REPETITIONS)
 
 
 def table(title: str, rows: dict[str, Row], *, repetitions: int = REPETITIONS) -> dict[str, float]:
-    """Measures the rows and prints their medians, and the first as a multiple of each."""
+    """Measures the rows, and prints their medians and how many times as fast as the first each is."""
     found = medians(title, rows, repetitions=repetitions)
     reference = next(iter(found.values()))
     shown = Table(title=title, title_justify="left")

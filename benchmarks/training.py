@@ -1,4 +1,4 @@
-"""Training beside others: the tutorial's loop, torch.compile, scikit-learn, JAX, and the machine's own arithmetic."""
+"""Training compared with the tutorial's loop, torch.compile, scikit-learn, JAX, and several processes."""
 
 import importlib.util
 import os
@@ -23,10 +23,10 @@ RATE = 0.5
 
 
 class EagerTorch:
-    """The tutorial's loop: a network of linear layers and tanh, full batch, plain SGD, eager."""
+    """The tutorial's loop in eager torch: linear layers and tanh, full batch, plain SGD."""
 
     def __init__(self, hidden: tuple[int, ...], n: int) -> None:
-        """`n` points of the flower."""
+        """Prepares `n` points of the flower."""
         points = generate(DatasetSpec(n=n))
         self.x = torch.from_numpy(points.xy_ND)
         self.y = torch.from_numpy(points.label_N).float().reshape(-1, 1)
@@ -43,10 +43,10 @@ class EagerTorch:
 
 
 class CompiledTorch:
-    """The same step, gradient and update in one function, by torch.compile."""
+    """The same step by torch.compile, gradient and update in one function."""
 
     def __init__(self, hidden: tuple[int, ...], n: int) -> None:
-        """Compiles when it is first run: a minute."""
+        """Prepares the function. The first run compiles it, which takes a minute."""
         eager = EagerTorch(hidden, n)
         network = build(NetworkSpec(hidden=hidden), 2, 2, seed=0)
         self.weights = {name: value.detach() for name, value in network.named_parameters()}
@@ -67,10 +67,10 @@ class CompiledTorch:
 
 
 class ScikitLearn:
-    """MLPClassifier with the same layers, rate and batch."""
+    """MLPClassifier with the same layers, learning rate and batch."""
 
     def __init__(self, hidden: tuple[int, ...], n: int) -> None:
-        """`n` points of the flower."""
+        """Prepares `n` points of the flower."""
         self.hidden, self.points = hidden, generate(DatasetSpec(n=n))
 
     def epochs(self, count: int) -> None:
@@ -82,15 +82,15 @@ class ScikitLearn:
             random_state=0,
         )  # fmt: skip
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged
+            warnings.simplefilter("ignore")  # a warning that it has not converged
             classifier.fit(self.points.xy_ND, self.points.label_N)
 
 
 class Jax:
-    """The same loss by jax.grad, all epochs in one jitted scan; compiling is not counted."""
+    """The same loss by jax.grad, with all epochs in one jitted scan. Compilation is not measured."""
 
     def __init__(self, hidden: tuple[int, ...], n: int) -> None:
-        """`n` points of the flower."""
+        """Prepares `n` points of the flower."""
         import jax
         import jax.numpy as jnp
 
@@ -124,10 +124,10 @@ class Jax:
 
 
 class Ours:
-    """`models.training.train`, with all that it reports and checks in every epoch."""
+    """`models.training.train`, including all that it reports and checks in every epoch."""
 
     def __init__(self, hidden: tuple[int, ...], n: int) -> None:
-        """`n` points of the flower."""
+        """Prepares `n` points of the flower."""
         self.network, self.points = build(NetworkSpec(hidden=hidden), 2, 2, seed=0), generate(DatasetSpec(n=n))
 
     def epochs(self, count: int) -> None:
@@ -135,7 +135,7 @@ class Ours:
 
 
 SIZES: list[tuple[tuple[int, ...], int, int, int]] = [
-    # hidden layers, points, epochs that a peer is measured over, and ours
+    # hidden layers, points, number of epochs to measure for a peer, and for `Ours`
     ((4,), 400, 200, 10_000),
     ((8, 8), 400, 200, 3_000),
     ((32, 32), 400, 100, 300),
@@ -147,10 +147,10 @@ SIZES: list[tuple[tuple[int, ...], int, int, int]] = [
 
 
 def main() -> None:
-    """Prints a table for each size, then restarts over the cores."""
+    """Prints a table for each size of network, then one of restarts on several cores."""
     cores = sorted(os.sched_getaffinity(0))
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    os.sched_setaffinity(0, cores[:1])  # one core for everybody, whatever threads they start
+    os.sched_setaffinity(0, cores[:1])  # all use one core, whatever threads they start
     torch.set_num_threads(1)
     peers: dict[str, type[EagerTorch | ScikitLearn | Jax]] = {"the tutorial's loop, eager torch": EagerTorch}
     if importlib.util.find_spec("sklearn"):
@@ -174,7 +174,7 @@ def _run(one: EagerTorch | CompiledTorch | ScikitLearn | Jax | Ours, count: int)
 
 
 def restarts(cores: int) -> None:
-    """Restarts on one thread and on all, beside what the machine's cores do of plain arithmetic together."""
+    """Measures restarts on one thread and on all cores, and how independent processes scale on this machine."""
     points = generate(DatasetSpec())
     spec = TrainingSpec(restarts=64)
 
@@ -185,7 +185,7 @@ def restarts(cores: int) -> None:
         "64 restarts of 2-4-1, 10,000 epochs each",
         {"one thread": Row(run(1)), f"{cores} threads": Row(run(cores))},
     )
-    console.print(f"{cores} processes that share nothing train {_together(cores):.2f} times what one does\n")
+    console.print(f"{cores} independent processes train {_together(cores):.2f} times as much as one\n")
 
 
 def _one_run() -> CompiledRun:
@@ -198,7 +198,7 @@ def _one_run() -> CompiledRun:
 
 
 def _spin(_: int) -> float:
-    """Trains for a while, in a process of its own; the seconds it took."""
+    """Seconds of one training, measured in its own process."""
     found = medians("", {"": Row(_whole)}, repetitions=8)
     return statistics.median(found.values())
 
@@ -213,7 +213,7 @@ def _together(cores: int) -> float:
     import multiprocessing
 
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        pool.map(_spin, range(cores), chunksize=1)  # warm
+        pool.map(_spin, range(cores), chunksize=1)  # warms up
         alone = pool.apply(_spin, (0,))
         together = max(pool.map(_spin, range(cores), chunksize=1))
     return cores * alone / together

@@ -1,1 +1,1 @@
-"""Servers to be compared with, each as its own documentation has it: a network of the tutorial's shape behind each."""
+"""Servers to compare with, each as in its own documentation, with a network of the tutorial's shape."""

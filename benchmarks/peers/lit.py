@@ -1,4 +1,4 @@
-"""LitServe, as its first example has it; needs `pip install litserve`."""
+"""LitServe as in its first example. Needs `pip install litserve`."""
 
 import argparse
 from typing import Any

@@ -1,4 +1,4 @@
-"""FastAPI as tutorials write it: a model of pydantic's for the body, a tensor, and a list for the answer."""
+"""FastAPI as in its tutorials: a pydantic model for the request body, a tensor, and a list in the response."""
 
 import torch
 from fastapi import FastAPI
@@ -9,14 +9,14 @@ app = FastAPI()
 
 
 class Points(BaseModel):
-    """The body."""
+    """The request body."""
 
     model: str
     points: list[list[float]]
 
 
 class Answer(BaseModel):
-    """The answer."""
+    """The response body."""
 
     labels: list[str]
     probabilities: list[list[float]]

@@ -64,7 +64,7 @@ def test_the_noise_of_the_flower_is_the_width_of_its_scatter() -> None:
     radius = np.hypot(*clean.T)
     t = np.concatenate([np.linspace(0, 3.12, 200), np.linspace(3.12, 6.24, 200)])
     np.testing.assert_allclose(radius, np.abs(4 * np.sin(4 * t)), atol=1e-5)
-    # |dr/dt| <= 16 and r <= 4: noise below v in t and in r moves no point further than 21 v
+    # |dr/dt| <= 16 and r <= 4: noise below v in t and in r moves no point by more than 21 v
     assert 0.05 < np.abs(quiet - clean).max() < 21 * 0.01
     assert 2.0 < np.abs(noisy - clean).max() < 21 * 0.4
 

@@ -86,7 +86,7 @@ def test_the_losses_are_those_of_the_tutorials_own_loop(
 
     settings = resolve_training(kind, {"epochs": epochs, "implementation": implementation})
     assert settings.learning_rate == rate
-    # of two roundings, a steep part of the way makes more: a hundred times in the compiled kernel's other order of sums
+    # the kernel sums in another order than torch, and a steep part of the loss amplifies the rounding a hundred times
     rtol = 1e-5 if implementation == "torch" else 2e-4
     np.testing.assert_allclose(losses_of(ours, FLOWER, settings), theirs, rtol=rtol)
 
@@ -153,7 +153,7 @@ def test_logistic_regression_fails_on_the_flower(implementation: ImplementationC
     assert 0.4 < outcome.metrics.training_accuracy < 0.65
 
 
-def test_a_residual_network_parts_the_flower(implementation: ImplementationChoice) -> None:
+def test_a_residual_network_separates_the_flower(implementation: ImplementationChoice) -> None:
     network = build(NetworkSpec(kind="residual", hidden=(8,)), 2, 2, seed=0)
     outcome = train(network, FLOWER, resolve_training("residual", {"epochs": 1_500, "implementation": implementation}))
     assert outcome.metrics is not None

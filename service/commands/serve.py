@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
 from service.http.middleware import Middleware
+from service.jobs.local import helper_processes
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
@@ -60,8 +61,10 @@ def run(settings: Settings) -> None:
     )
     if settings.workers == 1:
         uvicorn.Server(config).run()
-    else:
-        Multiprocess(config, [config.bind_socket()]).run()
+        return
+    helper_processes.acquire()
+    Multiprocess(config, [config.bind_socket()]).run()
+    helper_processes.release()
 
 
 def application(settings: Settings) -> Middleware:

@@ -141,12 +141,12 @@ def test_a_process_that_is_terminated_saves_and_releases_its_job(place: Place) -
     with engine_of(place):
         job_id = place.submit(**ENDLESS)
         before = wait_for(place, job_id, lambda job: job.status.epoch > 0)
-        (told,) = training_processes() - others
-        os.kill(told, signal.SIGTERM)
+        (terminated,) = training_processes() - others
+        os.kill(terminated, signal.SIGTERM)
         job = wait_for(place, job_id, lambda job: job.status.attempt == 2)
         assert (job.status.crash_count, job.status.checkpoint is not None) == (0, True)
         assert job.status.epoch >= before.status.epoch
-        assert told not in training_processes()
+        assert terminated not in training_processes()
 
 
 def test_models_share_a_process_fairly(place: Place) -> None:

@@ -350,23 +350,23 @@ def test_progress_is_recorded_in_the_row_and_emitted_as_events(store: Store) -> 
 
 def test_a_worker_whose_lease_expired_loses_the_job_and_cannot_write_any_more(url: str, store: Store) -> None:
     add(store)
-    silent = claim(store, "first")
+    expired = claim(store, "first")
     assert store.leases.reclaim_expired() == []
     expire_leases(url)
     assert store.leases.claim("second") is None, "it must be reclaimed first"
-    assert store.leases.reclaim_expired() == [silent]
+    assert store.leases.reclaim_expired() == [expired]
     assert store.leases.reclaim_expired() == []
     second = claim(store, "second")
     assert (second.status.attempt, second.status.crash_count) == (2, 1)
 
     before = store.jobs.get("job"), events_of(store)
-    assert not beat(store, silent)
-    assert store.leases.instructions(silent) == Instructions(None, False)
-    assert publish(store, silent) is None
-    assert not store.leases.fail(silent, code="x", detail="x")
-    assert not store.leases.record_checkpoint(silent, checkpoint="x", epoch=1)
-    assert not store.leases.release(silent)
-    store.leases.record_snapshot(silent, epoch=1, weights=b"")
+    assert not beat(store, expired)
+    assert store.leases.instructions(expired) == Instructions(None, False)
+    assert publish(store, expired) is None
+    assert not store.leases.fail(expired, code="x", detail="x")
+    assert not store.leases.record_checkpoint(expired, checkpoint="x", epoch=1)
+    assert not store.leases.release(expired)
+    store.leases.record_snapshot(expired, epoch=1, weights=b"")
 
     assert (store.jobs.get("job"), events_of(store)) == before
     assert (store.versions.after(0), store.events.snapshot("job")) == ([], None)
@@ -564,12 +564,12 @@ def test_a_worker_that_writes_before_its_job_is_reclaimed_keeps_it(url: str, sto
 
 def test_a_job_fails_after_several_crashes_without_a_checkpoint_in_between(store: Store) -> None:
     add(store)
-    for deaths in (*range(1, MAX_CRASHES), *range(1, MAX_CRASHES + 1)):
+    for crashes in (*range(1, MAX_CRASHES), *range(1, MAX_CRASHES + 1)):
         job = claim(store)
-        if deaths == 1:
+        if crashes == 1:
             store.leases.record_checkpoint(job, checkpoint="weights", epoch=1)
         store.leases.reclaim_from("w")
-        assert store.jobs.get("job").status.crash_count == deaths
+        assert store.jobs.get("job").status.crash_count == crashes
     job = store.jobs.get("job")
     assert job.state == JobState.FAILED
     assert job.status.problem is not None

@@ -21,9 +21,9 @@ class HiddenSpaceMap(grids.GridAxes):
         values_HW2: float32 (H, W, 2).
         coordinates: `first`, the activations of the first two units, or `principal`, the first two principal
             components of the activations.
-        mean_U: float64 (U,), the mean activations over the cells. None for `first`, as are the following two.
-        components_2U: float64 (2, U), orthonormal: the values are `components_2U @ (activations - mean_U)`. The entry
-            of greatest size in each is positive, since the sign of a principal component is arbitrary.
+        mean_U: float64 (U,), the mean activations over the cells. This and the next two fields are None for `first`.
+        components_2U: float64 (2, U), orthonormal: the values are `components_2U @ (activations - mean_U)`. In
+            each, the entry with the largest absolute value is positive, since the sign of a component is arbitrary.
         explained_2: float64 (2,), the share of the variance over the cells that each component explains; 0 if there is
             no variance.
     """

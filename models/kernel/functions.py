@@ -1,7 +1,7 @@
 """Exponentials, logarithms, tanh and the logistic function of one float32 number.
 
-The coefficients were fitted for this project: least squares in float64, reweighted until the greatest error was
-smallest (Lawson's method), then rounded; see docs/decisions/0007-the-compiled-kernel.md. The tests measure every error
+The coefficients were fitted for this project: least squares in float64, reweighted to minimise the greatest
+error (Lawson's method), then rounded; see docs/decisions/0007-the-compiled-kernel.md. The tests measure every error
 stated here.
 
 A NaN passes through every function, so that a check of the loss finds it: comparisons are written such that they are
@@ -18,7 +18,7 @@ I = np.int32  # noqa: E741  # beside F
 
 @inline
 def _exp_parts(x):
-    """For x <= 0, and x = k ln 2 + r with |r| <= ln(2) / 2: e^r - 1 and 2^k."""
+    """Splits x <= 0 into k ln 2 + r with |r| <= ln(2) / 2. Returns e^r - 1 and 2^k."""
     x = F(-88.1) if x < F(-88.1) else x
     k = np.floor(x * F(1.44269504) + F(0.5))
     r = (x - k * F(0.693359375)) + k * F(2.12194440e-4)  # ln 2 in two parts, the first of few bits
@@ -65,7 +65,7 @@ def log_above_one(x):
     bits = F(x).view(np.int32)
     k = F((bits >> I(23)) - I(127))
     fraction = I((bits & I(0x7FFFFF)) | I(0x3F800000)).view(np.float32)  # x / 2^k, in [1, 2)
-    return k * F(0.693147181) + log1p_unit(fraction - F(1)) + F(0) * x  # keeps a NaN, whose bits would give a number
+    return k * F(0.693147181) + log1p_unit(fraction - F(1)) + F(0) * x  # 0 * x keeps a NaN
 
 
 @inline

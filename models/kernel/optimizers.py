@@ -1,4 +1,4 @@
-"""The optimisers, as torch defines them: one code and one update each."""
+"""The optimisers, as torch defines them: each has a code number and an update function."""
 
 import numpy as np
 

@@ -47,7 +47,7 @@ def fill_ones(widths, tape):
 
 @loop
 def _load(widths, tape, xy_DN, label_N, order_N, first):
-    """Fills the rows of inputs, ones and labels with n points, from the one at `first` in `order_N` on."""
+    """Fills the rows of inputs, ones and labels with n points, starting at index `first` of `order_N`."""
     n = tape.shape[1]
     label_row = tape.shape[0] - 1
     if order_N.size:
@@ -70,7 +70,7 @@ def _load(widths, tape, xy_DN, label_N, order_N, first):
 
 @loop
 def forward(widths, codes, has_skip, weights, tape, slopes, first_layer_ready):
-    """Computes all rows from the inputs to the logits. `first_layer_ready`: the sums of the first layer are done."""
+    """Computes all rows from the inputs to the logits. `first_layer_ready`: the first layer's sums are in the tape."""
     a = i8(0)
     w = i8(0)
     last = codes.size - 1
@@ -220,8 +220,8 @@ def block_loss_and_grad(
 ):
     """The summed loss of the points in a tape, and the number of correct answers.
 
-    Adds the gradient of the mean loss of `count` points to `weight_grad`, unless that is empty. `is_first` says that
-    `weight_grad` is still zero.
+    Adds the gradient of the mean loss of `count` points to `weight_grad`; an empty `weight_grad` skips this.
+    `is_first` means that `weight_grad` is zero.
     """
     forward(widths, codes, has_skip, weights, tape, slopes, b1(False))
     loss, correct = _loss(widths[-1], tape, tape_grad, logit_row, F(1) / F(count))

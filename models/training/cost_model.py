@@ -18,13 +18,13 @@ COMPILED_STEP_S = 1e-6
 """Fixed cost of a step of the kernel."""
 
 BLAS_S = 0.08e-9
-"""For each weight and point, the three products of a step by BLAS: forward, backward, and for the gradient."""
+"""Per weight and point, for the three matrix products of a step by BLAS: forward, backward, and gradient."""
 
 LOOPS_S = 0.16e-9
 """The same three products in the kernel's loops."""
 
 TORCH_VALUE_S = 4e-9
-"""For each point and output of a layer, activation and derivative in torch. Higher when values leave the cache."""
+"""Per point and output of a layer, for activation and derivative in torch. Higher when values leave the cache."""
 
 COMPILED_VALUE_S = 1e-9
 """The same in the kernel."""

@@ -53,7 +53,8 @@ class TorchRun:
         self._order_N = torch.arange(len(training.label_N) if spec.batch_size else 0)  # of the current epoch
         self._batches = math.ceil(len(training.label_N) / spec.batch_size) if spec.batch_size else 1
         self._early_stopping = _EarlyStopping(spec)
-        self._start = self._last_finite = _weights(self._parameters)  # the latter: the last that had a finite loss
+        self._start = _weights(self._parameters)
+        self._last_finite = self._start  # the last weights that had a finite loss
         self._steps_left = 0
         self._loss_sum, self._correct = 0.0, 0
         if state is not None:
@@ -112,7 +113,7 @@ class TorchRun:
     def state(self) -> RunState:
         """Copies of the network's state dict, of the optimiser's moments, and of the progress within the epoch.
 
-        Not included is torch's own generator, from which a network with dropout, for example, draws random numbers.
+        The state excludes torch's own random generator, which dropout uses, for example.
         """
         return {
             **{f"network.{key}": array for key, array in arrays_of(self._network).items()},

@@ -32,7 +32,7 @@ class Services:
         frame_renderer: renders the decision boundaries of running jobs.
         response_cache: boundary grids that were requested before.
         heavy_threads: limits the threads for large responses, so that small work always finds a free thread.
-        write_threads: limits the threads that write to the database, where writes queue, so that reads are not held up.
+        write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
         waiting_requests: limits the requests that wait for a job at a time.
     """
 
@@ -58,7 +58,7 @@ class Services:
     waiting_requests: CapacityLimiter
 
     def job(self, job_id: str) -> Job:
-        """A job as clients may see it: if it has published a version, this process serves the version.
+        """Returns a job, after this process has loaded the version that the job published, if any.
 
         Raises:
             JobNotFound: there is no job of this id.

@@ -103,7 +103,7 @@ class GridQuery(BaseModel):
     )
     points: bool = Field(False, description="For a picture: draw the training points on top.")
     line: bool = Field(False, description="For a picture: draw the decision boundary on top.")
-    transparent: bool = Field(False, description="For a picture: the less certain, the more transparent.")
+    transparent: bool = Field(False, description="For a picture: make uncertain cells more transparent.")
     adaptive: bool = Field(
         False,
         description="Labels that are certified for many cells at once where possible, at a cost that grows with the "

@@ -25,7 +25,7 @@ class Submission:
     """The options of a request that submits a job.
 
     Attributes:
-        response: takes the headers.
+        response: the response on which headers are set.
         services: the running service.
         wait: how long the response waits for the job.
         validate_only: only show the job, and do not submit it.
@@ -59,7 +59,7 @@ class Submission:
         return Response(ValidationView.model_validate(spec).model_dump_json(), media_type=request_body.JSON)
 
     def _submit(self, make_job: Callable[[], NewJob]) -> tuple[str, str]:
-        """Returns the ids of the new job and of the submitted one, which is an earlier job if the key has one."""
+        """Returns the ids of the new job and of the submitted one, which differ if the key was used before."""
         spec, data = make_job()
         return spec.id, self.services.job_queue.submit(spec, data, key=self.key)
 

@@ -100,14 +100,14 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        ("predict nobody --point 1,2", 1, "No such model"),
+        ("predict nobody --point 1,2", 1, "Model not found"),
         ("predict nobody --point one,two", 2, "point: must be numbers"),
         ("predict nobody", 2, "give either --point or a CSV file"),
         ("predict nobody no-such.csv", 1, "no-such.csv: No such file"),
-        ("boundary nobody out.png", 1, "No such model"),
+        ("boundary nobody out.png", 1, "Model not found"),
         ("boundary nobody out.gif9", 2, "out: must end in one of"),
         ("train --hidden four", 2, "network.hidden: must be whole numbers"),
-        ("train --network logistic --hidden 4", 2, "network.hidden: a logistic network"),
+        ("train --network logistic --hidden 4", 2, "network.hidden: must be empty: a logistic network"),
         ("train --epochs 0", 2, "training.epochs: must be between"),
         ("train --model Flower", 2, "model: must be 1 to 63"),
         ("train --csv a.csv --dataset moons", 2, "csv: give either"),

@@ -56,6 +56,11 @@ class WrongState(ServiceError):
     code = "wrong-state"
     title = "The state of the job does not allow this"
 
+    def __init__(self, state: str, rule: str) -> None:
+        """`state` is the job's present state; `rule` says which states allow the action, or what to do instead."""
+        super().__init__(f"The status of the job is {state}. {rule}")
+        self.state = state
+
 
 class KeyReused(ServiceError):
     """The idempotency key was used before with another request."""

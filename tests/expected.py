@@ -96,7 +96,7 @@ class ExpectedJobs:
                 raise KeyReused("")
             return earlier
         if spec.retry_of is not None and self._find(spec.retry_of).state not in ("failed", "cancelled"):
-            raise WrongState("")
+            raise WrongState(self._find(spec.retry_of).state, "")
         self._require_room(max_queued)
         self._insert(spec)
         if key:
@@ -138,14 +138,15 @@ class ExpectedJobs:
     def _request(self, name: str, job_id: str) -> None:
         job = self._find(job_id)
         if job.state not in REQUESTS[name]:
-            raise WrongState("")
+            raise WrongState(job.state, "")
         if job.state != REQUESTS[name][job.state]:
             job.move_to(REQUESTS[name][job.state])
 
     def delete(self, job_id: str) -> None:
-        if self._find(job_id).state not in ENDED:
-            raise WrongState("")
-        job = self.jobs.pop(job_id)
+        job = self._find(job_id)
+        if job.state not in ENDED:
+            raise WrongState(job.state, "")
+        del self.jobs[job_id]
         if not any(other.model == job.model for other in self.jobs.values()):
             self.slots.pop(job.model, None)
         self.keys = {key: value for key, value in self.keys.items() if value[0] != job_id}

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -16,6 +18,7 @@ from models.specs import InvalidInput
 from service import errors
 from service.errors import ServiceError
 from service.http.patterns import PATTERN_RULES
+from service.records import JobState
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -68,6 +71,24 @@ HTTP_ERRORS = {
 }
 """The problem types of errors that FastAPI raises itself."""
 
+CODES = sorted(
+    problem.code
+    for problem in (*PROBLEM_TYPES.values(), MALFORMED_JSON, INVALID_INPUT, INTERNAL, *HTTP_ERRORS.values())
+)
+"""Every code of a problem."""
+
+Place = Literal["body", "query", "path", "header"]
+"""The parts of a request."""
+
+
+class InvalidParameter(InvalidInput):
+    """A query parameter or a header is invalid, whatever else the request consists of."""
+
+    def __init__(self, field: str, reason: str, *, place: Place = "query") -> None:
+        super().__init__(field, reason)
+        self.place = place
+
+
 _RULES = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
@@ -99,7 +120,6 @@ MAX_STEPS = 8
 """Most steps of a field's path that are shown; no field of ours has more than five."""
 
 _HIDDEN_STEPS = (
-    *("body", "query", "path", "header"),  # where in the request a field is
     *("generated", "given", "integer", "string"),  # the alternatives of a field, as the schemas name them
     "[key]",  # pydantic's mark for an error of the key itself
 )
@@ -109,6 +129,9 @@ _HIDDEN_STEPS = (
 class FieldProblem(BaseModel):
     """One field that is invalid."""
 
+    model_config = ConfigDict(validate_by_name=True)
+
+    place: Place = Field(alias="in", description="The part of the request that has the field.")
     field: str = Field(description="Dotted path of the field, such as `points.3.1` or `training.epochs`.")
     detail: str = Field(description="What is wrong with the field, or what is allowed.")
 
@@ -116,12 +139,18 @@ class FieldProblem(BaseModel):
 class Problem(BaseModel):
     """Why a request failed (RFC 9457)."""
 
-    type: str = Field(description="`urn:separatrix:problem:` and a code that never changes.")
+    type: str = Field(description="`urn:separatrix:problem:` and the code.")
+    code: str = Field(
+        description="Identifies the kind of problem; never changes.", json_schema_extra={"enum": [*CODES]}
+    )
     title: str = Field(description="The code in words.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What is wrong with this request and what to do about it.")
     error: str = Field(description="Title and detail in one line, for clients that show a string.")
     errors: list[FieldProblem] = Field(description="The invalid fields; empty if no field is invalid.")
+    current_status: JobState | SkipJsonSchema[None] = Field(
+        None, description="Only with `wrong-state`: the present status of the job."
+    )
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -138,21 +167,32 @@ def install(app: FastAPI) -> None:
     """Makes the app answer every error with a problem."""
 
     async def handle(request: Request, error: Exception) -> Response:
-        answer = response(error)
-        if answer.status_code == 405:
-            path = getattr(request.scope.get("route"), "path", None)
-            methods = app.openapi()["paths"].get(path)
-            if methods:  # of all routes of this path; Starlette names only those of one route
-                allowed = [*methods, "head"] if "get" in methods else methods
-                answer.headers["Allow"] = ", ".join(method.upper() for method in allowed)
-        return answer
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            allowed = _allowed(app, getattr(request.scope.get("route"), "path", ""))
+            error = HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        return response(error, place="query" if request.method == "GET" else "body")
 
-    for kind in (*_RESPONSES, Exception):
+    for kind in (*_RESPONSES, InvalidInput, Exception):
         app.add_exception_handler(kind, handle)
 
 
-def response(error: Exception) -> Response:
-    """The response to a request that raised this error."""
+def _allowed(app: FastAPI, path: str) -> list[str]:
+    """The methods of all routes of a path; Starlette names only those of one route."""
+    methods = {
+        method for route in iter_route_contexts(app.routes) if route.path == path for method in route.methods or ()
+    }
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+def response(error: Exception, *, place: Place = "body") -> Response:
+    """The response to a request that raised this error.
+
+    Args:
+        error: any error.
+        place: the part of the request that an `InvalidInput` is about, unless the error says so itself.
+    """
+    if isinstance(error, InvalidInput):
+        return _invalid_input(error, place)
     for kind, respond in _RESPONSES.items():
         if isinstance(error, kind):
             return respond(error)
@@ -165,33 +205,44 @@ def _response(
     *,
     fields: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
+    current_status: str | None = None,
 ) -> Response:
     body = Problem(
         type=f"urn:separatrix:problem:{problem.code}",
+        code=problem.code,
         title=problem.title,
         status=problem.status,
         detail=detail,
         error=f"{problem.title}: {detail}",
         errors=list(fields),
+        current_status=JobState(current_status) if current_status is not None else None,
     )
-    return Response(orjson.dumps(body.model_dump()), problem.status, headers=headers, media_type=MEDIA_TYPE)
+    content = orjson.dumps(body.model_dump(by_alias=True, exclude_none=True))
+    return Response(content, problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _service_error(error: ServiceError) -> Response:
     problem = PROBLEM_TYPES[type(error)]
     headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s else None
-    return _response(problem, str(error), headers=headers)
+    state = error.state if isinstance(error, errors.WrongState) else None
+    return _response(problem, str(error), headers=headers, current_status=state)
 
 
-def _invalid_input(error: InvalidInput) -> Response:
-    return _invalid([FieldProblem(field=_path(error.field.split(".")), detail=error.reason)])
+def _invalid_input(error: InvalidInput, place: Place) -> Response:
+    place = error.place if isinstance(error, InvalidParameter) else place
+    return _invalid([FieldProblem(place=place, field=_path(error.field.split(".")), detail=error.reason)])
 
 
 def _invalid_request(error: RequestValidationError) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
         return _response(MALFORMED_JSON, str(found[0]["msg"]).removeprefix("Invalid JSON: "))
-    return _invalid([FieldProblem(field=_path(one["loc"]), detail=_detail(one)) for one in found[:MAX_FIELDS]])
+    return _invalid(
+        [
+            FieldProblem(place=one["loc"][0], field=_path(one["loc"][1:]), detail=_detail(one))
+            for one in found[:MAX_FIELDS]
+        ]
+    )
 
 
 def _invalid(fields: list[FieldProblem]) -> Response:
@@ -199,8 +250,10 @@ def _invalid(fields: list[FieldProblem]) -> Response:
 
 
 def _http_exception(error: HTTPException) -> Response:
-    problem = HTTP_ERRORS.get(error.status_code, ProblemType(error.status_code, "refused", "The request was refused"))
-    return _response(problem, "GET /docs lists all paths and their methods.", headers=error.headers)
+    problem = HTTP_ERRORS.get(error.status_code, HTTP_ERRORS[400])
+    allowed = (error.headers or {}).get("Allow")
+    detail = f"This path allows {allowed}." if allowed else "GET /docs lists all paths and their methods."
+    return _response(problem, detail, headers=error.headers)
 
 
 def _disconnected(_: ClientDisconnect) -> Response:
@@ -210,7 +263,6 @@ def _disconnected(_: ClientDisconnect) -> Response:
 
 _RESPONSES: dict[type[Exception], Callable[[Any], Response]] = {
     ServiceError: _service_error,
-    InvalidInput: _invalid_input,
     RequestValidationError: _invalid_request,
     HTTPException: _http_exception,
     ClientDisconnect: _disconnected,

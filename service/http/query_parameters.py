@@ -7,19 +7,19 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 
-from models.specs import InvalidInput
+from service.http.problems import InvalidParameter
 
 
 def parse(query: bytes) -> dict[str, str]:
     """The parameters of a query string by name.
 
     Raises:
-        InvalidInput: a parameter is repeated.
+        InvalidParameter: a parameter is repeated.
     """
     parameters: dict[str, str] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in parameters:
-            raise InvalidInput(name, "must be given only once")
+            raise InvalidParameter(name, "must be given only once")
         parameters[name] = value
     return parameters
 
@@ -28,7 +28,7 @@ async def require_known(request: Request) -> None:
     """Rejects parameters that the route does not have, because a misspelt filter would otherwise be ignored.
 
     Raises:
-        InvalidInput: a parameter is unknown or repeated.
+        InvalidParameter: a parameter is unknown or repeated.
     """
     query = request.scope["query_string"]
     if not query:
@@ -36,7 +36,7 @@ async def require_known(request: Request) -> None:
     known = set(_names(request.scope["route"].dependant))
     for name in parse(query):
         if name not in known:
-            raise InvalidInput(name, "is not a parameter of this path")
+            raise InvalidParameter(name, "is not a parameter of this path")
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 from models.limits import MAX_POINTS
 from models.specs import InvalidInput
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from service.http.problems import Place
 from service.http.schema import Body
 from service.settings import Settings
 
@@ -86,9 +87,10 @@ def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
         raise request_error(error) from None
 
 
-def request_error(error: ValidationError) -> RequestValidationError:
+def request_error(error: ValidationError, *, place: Place = "body") -> RequestValidationError:
     """The error that `problems` answers for an error of a schema, without what the client sent."""
-    return RequestValidationError(error.errors(include_url=False, include_input=False))
+    found = error.errors(include_url=False, include_input=False)
+    return RequestValidationError([{**one, "loc": (place, *one["loc"])} for one in found])
 
 
 async def content(headers: Headers, receive: Receive, settings: Settings) -> bytes:

@@ -88,12 +88,12 @@ class JobQueue:
             JobNotFound: the job does not exist.
             WrongState: its points cannot be read back.
         """
-        spec = self._store.jobs.get(job_id).spec
+        job = self._store.jobs.get(job_id)
         try:
-            data = training_data.read_back(self._files, spec)
+            data = training_data.read_back(self._files, job.spec)
         except (DamagedData, OSError) as error:
-            raise WrongState("The job's points cannot be read back; submit the training again.") from error
-        return replace(spec, id=_new_id(), retry_of=job_id, created_at=time.time()), data
+            raise WrongState(job.state, "Its points cannot be read back. Submit the training again.") from error
+        return replace(job.spec, id=_new_id(), retry_of=job_id, created_at=time.time()), data
 
     def delete(self, job_id: str) -> None:
         """Deletes a job that has ended, and its files. A version that it published stays, with its points.

@@ -162,7 +162,7 @@ class Jobs:
                 case JobState.RUNNING | JobState.PAUSING:
                     transitions.set_state(connection, job, JobState.CANCELLING)
                 case JobState.SUCCEEDED | JobState.FAILED:
-                    raise WrongState(f"The job has already {job.state}.")
+                    raise WrongState(job.state, "A job that has ended cannot be cancelled.")
 
     def pause(self, job_id: str) -> None:
         """Pauses a queued job, or asks the worker of a running one to stop. Does nothing if it is paused already.
@@ -181,7 +181,7 @@ class Jobs:
                 case JobState.PAUSED | JobState.PAUSING:
                     pass
                 case _:
-                    raise WrongState(f"The job is {job.state}; only a queued or running job can be paused.")
+                    raise WrongState(job.state, "Only a queued or running job can be paused.")
 
     def resume(self, job_id: str, *, max_queued: int) -> None:
         """Puts a paused job back in the queue. Does nothing if the job is queued or running.
@@ -202,7 +202,7 @@ class Jobs:
                 case JobState.QUEUED | JobState.RUNNING:
                     pass
                 case _:
-                    raise WrongState(f"The job is {job.state}; only a paused job can be resumed.")
+                    raise WrongState(job.state, "Only a paused job can be resumed.")
 
     def checkpoints_in_use(self, job_id: str) -> set[str]:
         """Returns the ids of the job's checkpoints that rows refer to: its latest, and that of its version."""
@@ -221,7 +221,7 @@ class Jobs:
         with self._database.writing(serial=True) as connection:
             job = transitions.lock(connection, job_id)
             if not job.state.ended:
-                raise WrongState(f"The job is {job.state}; cancel it first.")
+                raise WrongState(job.state, "Cancel the job before you delete it.")
             cursor = select(jobs.c.id, jobs.c.seq, now()).where(jobs.c.id == job_id)
             connection.execute(insert(deleted_jobs).from_select(["id", "seq", "deleted_at"], cursor))
             connection.execute(delete(deleted_jobs).where(deleted_jobs.c.deleted_at < now() - CURSOR_TTL_S))
@@ -248,7 +248,7 @@ def _require_retryable(connection: Connection, spec: JobSpec) -> None:
     if state is None:
         raise JobNotFound("GET /jobs lists the jobs that exist.")
     if state not in (JobState.FAILED, JobState.CANCELLED):
-        raise WrongState(f"The job is {state}; only a failed or cancelled job can be retried.")
+        raise WrongState(state, "Only a failed or cancelled job can be retried.")
 
 
 def _require_room(connection: Connection, max_queued: int) -> None:

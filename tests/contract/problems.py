@@ -3,15 +3,23 @@
 import httpx
 
 
-def assert_problem(answer: httpx.Response, status: int, code: str, *, field: str | None = None) -> None:
-    """Asserts that the answer is a problem of this status and code, and that its errors name the field."""
+def assert_problem(
+    answer: httpx.Response, status: int, code: str, *, field: str | None = None, place: str | None = None
+) -> None:
+    """Asserts that the answer is a problem of this status and code, and that its errors name the field and its place.
+
+    By default, the place of a field is the query of a GET request and the body of any other.
+    """
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
-    assert set(body) == {"type", "title", "status", "detail", "error", "errors"}
+    members = {"type", "code", "title", "status", "detail", "error", "errors"}
+    assert set(body) == (members | {"current_status"} if code == "wrong-state" else members)
+    assert body["code"] == code
     assert body["type"] == f"urn:separatrix:problem:{code}"
     assert body["status"] == status
     assert body["error"] == f"{body['title']}: {body['detail']}"
     if field is not None:
-        assert field in [one["field"] for one in body["errors"]], body
+        place = place or ("query" if answer.request.method == "GET" else "body")
+        assert (place, field) in [(one["in"], one["field"]) for one in body["errors"]], body
         assert all(one["detail"] for one in body["errors"])

@@ -33,12 +33,13 @@ def test_unknown_and_repeated_query_parameters_are_refused(client: httpx.Client,
 def test_repeated_query_parameters_of_a_binary_request_are_refused(client: httpx.Client) -> None:
     headers = {"Content-Type": "application/x-npy"}
     answer = client.post("/predict?model=quick&model=slow", content=b"", headers=headers)
-    assert_problem(answer, 422, "invalid-input", field="model")
+    assert_problem(answer, 422, "invalid-input", field="model", place="query")
 
 
 def test_a_repeated_header_counts_as_one_list(client: httpx.Client) -> None:
     twice = [("Idempotency-Key", "one"), ("Idempotency-Key", "other")]
-    assert_problem(client.post("/jobs", json=QUICK, headers=twice), 422, "invalid-input", field="Idempotency-Key")
+    answer = client.post("/jobs", json=QUICK, headers=twice)
+    assert_problem(answer, 422, "invalid-input", field="Idempotency-Key", place="header")
     job = train(client, "quick")
     path = job["links"]["self"]
     preferred = client.get(path, headers=[("Prefer", "respond-async"), ("Prefer", "wait=2")])
@@ -109,7 +110,7 @@ def test_requests_about_a_job_that_does_not_exist_are_refused(client: httpx.Clie
     assert_problem(client.request(method, path.format(UNKNOWN_ID)), 404, "job-not-found")
     for malformed in ("nonsense", UNKNOWN_ID[1:], UNKNOWN_ID + "0", "F" * 24, "%00", "0" * 10_000):
         answer = client.request(method, path.format(malformed))
-        assert_problem(answer, 422, "invalid-input", field="job_id")
+        assert_problem(answer, 422, "invalid-input", field="job_id", place="path")
         assert malformed not in answer.text
 
 
@@ -131,3 +132,35 @@ def test_a_refused_method_names_the_allowed_ones(
     answer = client.request(method, path)
     assert_problem(answer, 405, "method-not-allowed")
     assert set(answer.headers["allow"].split(", ")) == allowed
+    assert answer.json()["detail"] == f"This path allows {answer.headers['allow']}."
+
+
+def test_a_problem_names_the_part_of_the_request_that_has_the_field(client: httpx.Client) -> None:
+    array = {"content": b"", "headers": {"Content-Type": "application/x-npy"}}
+    for answer, place, field in (
+        (client.post("/train", json=QUICK | {"training": {"epochs": 0}}), "body", "training.epochs"),
+        (client.post("/train", json=QUICK | {"data": {"dataset": "flower", "classes": 3}}), "body", "data.classes"),
+        (client.post("/train?validate_only=maybe", json=QUICK), "query", "validate_only"),
+        (client.post("/train?verbose=1", json=QUICK), "query", "verbose"),
+        (client.post("/train", json=QUICK, headers={"Idempotency-Key": "a b"}), "header", "Idempotency-Key"),
+        (client.get("/boundary-grid?model=plane&x_min=3&x_max=2"), "query", "x_max"),
+        (client.post("/predict", json={"model": "plane", "points": [[1]]}), "body", "points"),
+        (client.post("/predict?model=plane", **array), "body", "body"),
+        (client.post("/predict", **array), "query", "model"),
+        (client.post("/predict?model=plane&threshold=2", **array), "query", "threshold"),
+    ):
+        assert_problem(answer, 422, "invalid-input", field=field, place=place)
+
+
+def test_responses_without_a_body_have_no_content_type(client: httpx.Client) -> None:
+    job = train(client, "bodiless")
+    path = job["links"]["self"]
+    known = client.get(path).headers["etag"]
+    events = {"Accept": "text/event-stream", "Last-Event-ID": "999"}
+    for answer, status in (
+        (client.get(path, headers={"If-None-Match": known}), 304),
+        (client.get(job["links"]["events"], headers=events), 204),
+        (client.delete(path), 204),
+    ):
+        assert (answer.status_code, answer.content) == (status, b"")
+        assert "content-type" not in answer.headers

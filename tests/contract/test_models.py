@@ -91,7 +91,7 @@ def test_an_invalid_name_or_number_is_rejected(client: httpx.Client, path: str, 
     if field is None:
         assert answer.status_code in (404, 422)
     else:
-        assert_problem(answer, 422, "invalid-input", field=field)
+        assert_problem(answer, 422, "invalid-input", field=field, place="path")
 
 
 def test_another_method_is_rejected_with_the_allowed_ones(client: httpx.Client) -> None:

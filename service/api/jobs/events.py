@@ -18,6 +18,7 @@ from service.api.jobs.views import JobView
 from service.http import content_negotiation, request_body
 from service.http.content_negotiation import Format
 from service.http.patterns import JOB_IDS_PATTERN
+from service.http.problems import InvalidParameter, Place
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRequest
 from service.live.frames import MAX_CELLS, MIN_CELLS
@@ -230,10 +231,13 @@ def _positions(jobs: int, last_event_id: str | None, after: str | None) -> list[
     Raises:
         InvalidInput: the id is not one number per job.
     """
-    field, text = ("last-event-id", last_event_id) if last_event_id else ("after", after)
+    place: Place
+    place, field, text = ("header", "Last-Event-ID", last_event_id) if last_event_id else ("query", "after", after)
     if text is None:
         return [0] * jobs
     numbers = text.split(",")
     if not _NUMBERS.fullmatch(text) or len(numbers) != jobs:
-        raise InvalidInput(field, "must be one event number for each job, separated by commas, such as 12,7")
+        raise InvalidParameter(
+            field, "must be one event number for each job, separated by commas, such as 12,7", place=place
+        )
     return [int(number) for number in numbers]

@@ -95,9 +95,10 @@ async def show_job(
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
-async def delete_job(job_id: JobPath, services: ServicesDep) -> None:
+async def delete_job(job_id: JobPath, services: ServicesDep) -> Response:
     """Deletes a job that has ended, with its files. A version that it published stays, with its points."""
     await to_thread.run_sync(services.job_queue.delete, job_id, limiter=services.write_threads)
+    return Response(status_code=204)
 
 
 _STOP: dict[str, Any] = {

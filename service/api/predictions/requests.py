@@ -14,6 +14,7 @@ from service.api.predictions import json_points
 from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
 from service.http.patterns import PARTS_PATTERN
+from service.http.problems import InvalidParameter
 from service.http.schema import Body
 from service.inference.predictions import PredictionRequest
 from service.records import NAME_PATTERN
@@ -131,7 +132,7 @@ def parse(media_type: str, body: bytes, query: bytes, *, max_points: int) -> Par
 
 def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     for name in query_parameters.parse(query) if query else ():
-        raise InvalidInput(name, "must be in the JSON body")
+        raise InvalidParameter(name, "must be in the JSON body")
     options, points = _options_and_points(body)
     if len(points) > max_points:
         raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
@@ -155,9 +156,9 @@ def _array_parser(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, 
         try:
             options = ArrayQuery.model_validate(query_parameters.parse(query))
         except ValidationError as error:
-            raise request_body.request_error(error) from None
+            raise request_body.request_error(error, place="query") from None
         if options.model is None:
-            raise InvalidInput("model", "is required in the query, as ?model=NAME, when the body is an array")
+            raise InvalidParameter("model", "is required in the query, as ?model=NAME, when the body is an array")
         points = decode(body, max_points=max_points)
         return _parsed(options, options.model, points, options.parts.split(",") if options.parts else None)
 

@@ -7,12 +7,14 @@ from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Header, Query
 from starlette.types import Receive, Scope
 
+from models.specs import InvalidInput
 from service.api.deps import Services
 from service.api.predictions import requests
 from service.api.predictions.requests import ArrayQuery, ParsedRequest, PredictRequest
 from service.api.predictions.responses import FORMATS, PredictionFormat, PredictResponse
 from service.http import content_negotiation, request_body
 from service.http.middleware import RawResponse
+from service.http.problems import InvalidParameter
 from service.http.request_body import Headers
 from service.inference import predictions
 from service.registry.refresh import resolve_fresh
@@ -26,6 +28,8 @@ LARGE_WORK = 500_000
 
 LARGE_BYTES = 500_000
 """Length from which a body is parsed in a thread: a millisecond or two, about 12,000 points of JSON."""
+
+_QUERY = {field.alias or name for name, field in ArrayQuery.model_fields.items()}
 
 _ARRAYS = {one.media_type: content_negotiation.BINARY for one in FORMATS if one.name != "json"}
 
@@ -46,10 +50,16 @@ class PredictEndpoint:
         services: Services = self._state.services
         form = content_negotiation.chosen(FORMATS, request_body.header(headers, b"accept"))
         body = await request_body.content(headers, receive, services.settings)
-        request = await _parsed(services, request_body.media_type(headers), body, scope["query_string"])
+        media_type = request_body.media_type(headers)
         registry = services.registry
-        version = await resolve_fresh(registry, lambda: registry.resolve(request.model, request.version))
-        response = await _predicted(services, form, version, request)
+        try:
+            request = await _parsed(services, media_type, body, scope["query_string"])
+            version = await resolve_fresh(registry, lambda: registry.resolve(request.model, request.version))
+            response = await _predicted(services, form, version, request)
+        except InvalidInput as error:
+            if media_type != request_body.JSON and error.field in _QUERY:
+                raise InvalidParameter(error.field, error.reason) from None
+            raise
         services.metrics.points += len(request.points)
         return response
 

@@ -83,10 +83,12 @@ def new_spec(job_id: str, model: str, recipe: str = "r") -> JobSpec:
 
 
 def outcome(act: Callable[..., Any], *args: Any, **more: Any) -> Any:
-    """Returns the result of a call, or the type of the error that it raises."""
+    """Returns the result of a call, or the type of the error that it raises, with the state that it names."""
     try:
         return act(*args, **more)
-    except (JobNotFound, WrongState, QueueFull, KeyReused) as refusal:
+    except WrongState as refusal:
+        return WrongState, refusal.state
+    except (JobNotFound, QueueFull, KeyReused) as refusal:
         return type(refusal)
 
 

@@ -522,8 +522,9 @@ def test_a_request_that_the_state_does_not_allow_is_refused_and_changes_nothing(
     for name, names in refused.items():
         before = store.jobs.get(name)
         for ask in names:
-            with pytest.raises(WrongState):
+            with pytest.raises(WrongState) as refused_call:
                 asks[ask](name)
+            assert refused_call.value.state == name
         assert store.jobs.get(name) == before
     for ask in asks.values():
         with pytest.raises(JobNotFound):

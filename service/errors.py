@@ -9,10 +9,16 @@ class ServiceError(Exception):
     Attributes:
         code: identifies the kind of failure; never changes.
         title: the code in words.
+        advice: what to do, where nothing more precise is known.
     """
 
     code = "error"
     title = "Error"
+    advice = ""
+
+    def __init__(self, message: str | None = None) -> None:
+        """`message` is the advice by default."""
+        super().__init__(message or self.advice)
 
 
 class ModelNotFound(ServiceError):
@@ -20,6 +26,7 @@ class ModelNotFound(ServiceError):
 
     code = "model-not-found"
     title = "Model not found"
+    advice = "GET /models, or `separatrix models`, lists all models."
 
 
 class VersionNotFound(ServiceError):
@@ -27,6 +34,7 @@ class VersionNotFound(ServiceError):
 
     code = "version-not-found"
     title = "Version not found"
+    advice = "GET /models/{name}/versions lists the versions of a model."
 
 
 class VersionBroken(ServiceError):
@@ -41,6 +49,7 @@ class DatasetNotFound(ServiceError):
 
     code = "dataset-not-found"
     title = "Data set not found"
+    advice = "GET /datasets lists all data sets."
 
 
 class JobNotFound(ServiceError):
@@ -48,6 +57,7 @@ class JobNotFound(ServiceError):
 
     code = "job-not-found"
     title = "Job not found"
+    advice = "GET /jobs lists the jobs that exist."
 
 
 class WrongState(ServiceError):

@@ -24,7 +24,6 @@ from service.api.deps import ServicesDep
 from service.errors import DatasetNotFound
 from service.http import request_body
 from service.http.pagination import Page
-from service.records import NAME_PATTERN
 
 router = APIRouter(tags=["data sets"])
 
@@ -63,14 +62,14 @@ class PointsView(BaseModel):
     labels: list[int] | list[str] = Field(description="The class of each point.")
 
 
-NamePath = Annotated[str, Path(pattern=NAME_PATTERN, description="The name of a data set.")]
+DatasetPath = Annotated[str, Path(description="The name of a data set.")]
 
 
 def _known(name: str) -> DatasetName:
     for known in DATASET_NAMES:
         if known == name:
             return known
-    raise DatasetNotFound("GET /datasets lists all data sets.")
+    raise DatasetNotFound
 
 
 @router.get("/datasets", response_model=Page[DatasetView])
@@ -80,13 +79,13 @@ async def list_datasets() -> Page[DatasetView]:
 
 
 @router.get("/datasets/{name}", response_model=DatasetView)
-async def show_dataset(name: NamePath) -> DatasetView:
+async def show_dataset(name: DatasetPath) -> DatasetView:
     """Returns one data set."""
     return DatasetView(**describe(_known(name)))
 
 
 @router.get("/datasets/{name}/points", response_model=PointsView)
-async def dataset_points(name: NamePath, query: Annotated[PointsQuery, Query()], services: ServicesDep) -> Response:
+async def dataset_points(name: DatasetPath, query: Annotated[PointsQuery, Query()], services: ServicesDep) -> Response:
     """Generates the points that a training on this data set with the same parameters uses."""
     try:
         spec = DatasetSpec(dataset=_known(name), **query.model_dump())

@@ -1,13 +1,18 @@
 """What routes receive: the parts of the running service, and the path parameters that several routes share."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, cast
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Path, Request
+from pydantic import AfterValidator, BeforeValidator
 
+from service.errors import JobNotFound, ModelNotFound, ServiceError, VersionNotFound
 from service.http.metrics import Metrics
+from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache
 from service.jobs.queue import JobQueue
 from service.jobs.seed_models import SeedModels
@@ -75,5 +80,32 @@ async def _services(request: Request) -> Services:
 
 ServicesDep = Annotated[Services, Depends(_services)]
 
-NamePath = Annotated[str, Path(pattern=NAME_PATTERN, description="The name of a model.")]
-VersionPath = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of a version, counted from 1.")]
+MAX_VERSION = 2**31 - 1
+
+
+def _matching(pattern: str, not_found: type[ServiceError]) -> Callable[[str], str]:
+    """A validator of a name in a path: a malformed one names nothing that exists."""
+
+    def check(name: str) -> str:
+        if re.fullmatch(pattern, name) is None:
+            raise not_found
+        return name
+
+    return check
+
+
+def _version(text: str) -> int:
+    if re.fullmatch("[1-9][0-9]{0,9}", text) is None or int(text) > MAX_VERSION:
+        raise VersionNotFound
+    return int(text)
+
+
+ModelPath = Annotated[
+    str, AfterValidator(_matching(NAME_PATTERN, ModelNotFound)), Path(description="The name of a model.")
+]
+VersionPath = Annotated[
+    int,
+    BeforeValidator(_version),
+    Path(ge=1, le=MAX_VERSION, description="The number of a version, counted from 1."),
+]
+JobPath = Annotated[str, AfterValidator(_matching(JOB_ID_PATTERN, JobNotFound)), Path(description="The id of a job.")]

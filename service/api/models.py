@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from models import specs
 from models.training.runs import ENDINGS
-from service.api.deps import NamePath, ServicesDep, VersionPath
+from service.api.deps import ModelPath, ServicesDep, VersionPath
 from service.api.downloads import CheckpointFile, checkpoint_download
 from service.http.pagination import Page
 from service.records import NAME_PATTERN
@@ -168,20 +168,20 @@ async def list_models(
 
 
 @router.get("/models/{name}", response_model=ModelView)
-async def show_model(name: NamePath, services: ServicesDep) -> ModelView:
+async def show_model(name: ModelPath, services: ServicesDep) -> ModelView:
     """Returns one model and its versions."""
     versions = await resolve_fresh(services.registry, lambda: services.registry.versions(name))
     return ModelView.of(name, list(versions.values()))
 
 
 @router.get("/models/{name}/versions/{number}", response_model=VersionView)
-async def show_version(name: NamePath, number: VersionPath, services: ServicesDep) -> VersionView:
+async def show_version(name: ModelPath, number: VersionPath, services: ServicesDep) -> VersionView:
     """Returns one version: its network, data, training and metrics."""
     return VersionView.of(await resolve_fresh(services.registry, lambda: services.registry.version(name, number)))
 
 
 @router.get("/models/{name}/versions/{number}/checkpoint", response_class=CheckpointFile)
-async def download_checkpoint(name: NamePath, number: VersionPath, services: ServicesDep) -> CheckpointFile:
+async def download_checkpoint(name: ModelPath, number: VersionPath, services: ServicesDep) -> CheckpointFile:
     """Downloads the `state_dict` of a version as a `.pth` file for `torch.load(file, weights_only=True)`."""
     version = await resolve_fresh(services.registry, lambda: services.registry.resolve(name, number))
     return await checkpoint_download(services, version.published.checkpoint_id, filename=f"{name}-v{number}.pth")

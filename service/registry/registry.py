@@ -119,7 +119,7 @@ class Registry:
             ModelNotFound: the model has no version.
         """
         if model not in self._models:
-            raise ModelNotFound("GET /models, or `separatrix models`, lists all models.")
+            raise ModelNotFound
         return self._models[model]
 
     def version(self, model: str, number: int) -> Version:

@@ -103,7 +103,7 @@ class Jobs:
         with self._database.reading() as connection:
             row = connection.execute(self._reported.where(jobs.c.id == job_id)).one_or_none()
         if row is None:
-            raise JobNotFound("GET /jobs lists the jobs that exist.")
+            raise JobNotFound
         return _reported(row)
 
     def page(
@@ -246,7 +246,7 @@ def _require_retryable(connection: Connection, spec: JobSpec) -> None:
         return
     state = connection.scalar(select(jobs.c.state).where(jobs.c.id == spec.retry_of))
     if state is None:
-        raise JobNotFound("GET /jobs lists the jobs that exist.")
+        raise JobNotFound
     if state not in (JobState.FAILED, JobState.CANCELLED):
         raise WrongState(state, "Only a failed or cancelled job can be retried.")
 

@@ -50,7 +50,7 @@ def lock(connection: Connection, job_id: str) -> Job:
     """
     row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
     if row is None:
-        raise JobNotFound("GET /jobs lists the jobs that exist.")
+        raise JobNotFound
     return job_of(row)
 
 

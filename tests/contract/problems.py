@@ -4,7 +4,13 @@ import httpx
 
 
 def assert_problem(
-    answer: httpx.Response, status: int, code: str, *, field: str | None = None, place: str | None = None
+    answer: httpx.Response,
+    status: int,
+    code: str,
+    *,
+    field: str | None = None,
+    place: str | None = None,
+    current_status: str | None = None,
 ) -> None:
     """Asserts that the answer is a problem of this status and code, and that its errors name the field and its place.
 
@@ -19,6 +25,8 @@ def assert_problem(
     assert body["type"] == f"urn:separatrix:problem:{code}"
     assert body["status"] == status
     assert body["error"] == f"{body['title']}: {body['detail']}"
+    if current_status is not None:
+        assert body["current_status"] == current_status
     if field is not None:
         place = place or ("query" if answer.request.method == "GET" else "body")
         assert (place, field) in [(one["in"], one["field"]) for one in body["errors"]], body

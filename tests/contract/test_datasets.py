@@ -65,5 +65,6 @@ def test_a_data_set_of_two_classes_cannot_have_a_third(client: httpx.Client) -> 
 
 
 def test_an_unknown_data_set_is_not_found(client: httpx.Client) -> None:
-    assert_problem(client.get("/datasets/roses"), 404, "dataset-not-found")
-    assert_problem(client.get("/datasets/roses/points"), 404, "dataset-not-found")
+    for name in ("roses", "Flower", "%00"):
+        assert_problem(client.get(f"/datasets/{name}"), 404, "dataset-not-found")
+        assert_problem(client.get(f"/datasets/{name}/points"), 404, "dataset-not-found")

@@ -110,7 +110,7 @@ def test_requests_about_a_job_that_does_not_exist_are_refused(client: httpx.Clie
     assert_problem(client.request(method, path.format(UNKNOWN_ID)), 404, "job-not-found")
     for malformed in ("nonsense", UNKNOWN_ID[1:], UNKNOWN_ID + "0", "F" * 24, "%00", "0" * 10_000):
         answer = client.request(method, path.format(malformed))
-        assert_problem(answer, 422, "invalid-input", field="job_id", place="path")
+        assert_problem(answer, 404, "job-not-found")
         assert malformed not in answer.text
 
 

@@ -92,17 +92,17 @@ def test_a_paused_and_resumed_training_gives_the_same_weights_as_an_uninterrupte
 def test_an_action_that_the_state_of_a_job_does_not_allow_is_refused(client: httpx.Client) -> None:
     succeeded = train(client, "done")
     for action in ("cancel", "pause", "resume", "retry"):
-        assert_problem(act(client, succeeded, action), 409, "wrong-state")
+        assert_problem(act(client, succeeded, action), 409, "wrong-state", current_status="succeeded")
     assert show(client, succeeded) == succeeded
     with endless(client) as job:
-        assert_problem(act(client, job, "retry"), 409, "wrong-state")
-        assert_problem(client.delete(job["links"]["self"]), 409, "wrong-state")
+        assert_problem(act(client, job, "retry"), 409, "wrong-state", current_status="running")
+        assert_problem(client.delete(job["links"]["self"]), 409, "wrong-state", current_status="running")
         assert act(client, job, "pause", **WAIT).status_code == 200
-        assert_problem(act(client, job, "retry"), 409, "wrong-state")
-        assert_problem(client.delete(job["links"]["self"]), 409, "wrong-state")
+        assert_problem(act(client, job, "retry"), 409, "wrong-state", current_status="paused")
+        assert_problem(client.delete(job["links"]["self"]), 409, "wrong-state", current_status="paused")
         cancelled(client, job)
         for action in ("pause", "resume"):
-            assert_problem(act(client, job, action), 409, "wrong-state")
+            assert_problem(act(client, job, action), 409, "wrong-state", current_status="cancelled")
 
 
 def test_the_body_of_an_action_is_ignored(client: httpx.Client) -> None:

@@ -56,7 +56,7 @@ def test_damaged_points_fail_their_own_job_and_no_other(service: httpx.Client, d
     assert ended(service, intact["links"]["self"])["status"] == "succeeded"
     refused = act(service, damaged, "retry")
     assert_problem(refused, 409, "wrong-state")
-    assert "submit the training again" in refused.json()["detail"]
+    assert "Submit the training again" in refused.json()["detail"]
     assert ended(service, submit(service, OWN).headers["location"])["status"] == "succeeded"
 
 

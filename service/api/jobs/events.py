@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from models.specs import InvalidInput
-from service.api.deps import Services, ServicesDep
-from service.api.jobs.routes import JobPath
+from service.api.deps import JobPath, Services, ServicesDep
 from service.api.jobs.views import JobView
 from service.http import content_negotiation, request_body
 from service.http.content_negotiation import Format

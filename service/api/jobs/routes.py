@@ -4,12 +4,12 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from models import specs
 from models.datasets import from_rows
 from models.specs import DatasetSpec, NetworkSpec
-from service.api.deps import Services, ServicesDep
+from service.api.deps import JobPath, Services, ServicesDep
 from service.api.downloads import CheckpointFile, checkpoint_download
 from service.api.jobs.requests import GeneratedData, TrainRequest
 from service.api.jobs.submission import NewJob, SubmissionDep
@@ -23,8 +23,6 @@ from service.jobs.queue import new_spec
 from service.records import NAME_PATTERN, Job, JobState
 
 router = APIRouter(tags=["training"])
-
-JobPath = Annotated[str, Path(pattern=JOB_ID_PATTERN, description="The id of a job.")]
 
 _SUBMISSION: dict[str, Any] = {
     "status_code": 202,

@@ -156,7 +156,7 @@ def split(points: LabelledPoints, *, fraction: float, seed: int) -> tuple[Labell
         count = min(round(fraction * len(members)), len(members) - 1)
         held_out_N[rng.permutation(members)[:count]] = True
     if not held_out_N.any():
-        raise InvalidInput("training.validation_fraction", "too small: no point would be left for validation")
+        raise InvalidInput("training.validation_fraction", "must be larger: no point would be left for validation")
     return _subset(points, ~held_out_N), _subset(points, held_out_N)
 
 
@@ -181,11 +181,11 @@ def _classes_of(labels: Sequence[Label]) -> tuple[Label, ...]:
     classes = sorted(set(labels))  # all of one type, checked above
     for label in classes:
         if isinstance(label, str) and not 1 <= len(label) <= MAX_LABEL_LENGTH:
-            raise InvalidInput("data.labels", f"a label must have 1 to {MAX_LABEL_LENGTH} characters")
+            raise InvalidInput("data.labels", f"each must have 1 to {MAX_LABEL_LENGTH} characters")
         if isinstance(label, str) and not _encodes(label):
-            raise InvalidInput("data.labels", "a label must be Unicode text")
+            raise InvalidInput("data.labels", "each must be Unicode text")
         if isinstance(label, int) and abs(label) > MAX_LABEL_NUMBER:
-            raise InvalidInput("data.labels", f"a label must be between -{MAX_LABEL_NUMBER} and {MAX_LABEL_NUMBER}")
+            raise InvalidInput("data.labels", f"each must be between -{MAX_LABEL_NUMBER} and {MAX_LABEL_NUMBER}")
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise InvalidInput(
             "data.labels", f"must contain 2 to {MAX_CLASSES} different labels, but contain {len(classes)}"

@@ -32,7 +32,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.weights > MAX_WEIGHTS:
             raise InvalidInput(
-                "network.hidden", f"makes {self.weights:,} weights, but at most {MAX_WEIGHTS:,} are allowed"
+                "network.hidden", f"must make at most {MAX_WEIGHTS:,} weights, but makes {self.weights:,}"
             )
         count = len(self.points.xy_ND)
         epochs = self.training.restarts * self.training.epochs
@@ -40,13 +40,14 @@ class Recipe:
         if work > MAX_WORK:
             raise InvalidInput(
                 "training.epochs",
-                f"restarts x epochs x points x weights is {work:,}, but at most {MAX_WORK:,} is allowed",
+                f"must be smaller: restarts x epochs x points x weights is {work:,}, at most {MAX_WORK:,} is allowed",
             )
         batch = min(self.training.batch_size or count, count)
         steps = epochs * math.ceil(count / batch)
         if steps > MAX_STEPS:
             raise InvalidInput(
-                "training.batch_size", f"makes {steps:,} steps in all, but at most {MAX_STEPS:,} are allowed"
+                "training.batch_size",
+                f"must be larger: the training would take {steps:,} steps, at most {MAX_STEPS:,} are allowed",
             )
         if batch_values(self.points, self.network, self.training) > MAX_BATCH_VALUES:
             raise InvalidInput(

@@ -232,7 +232,7 @@ class GridSpec:
                 raise InvalidInput(f"{axis}_max", f"must be greater than {axis}_min")
             steps = self.width if axis == "x" else self.height or 1
             if not high - low > steps * math.ulp(max(abs(low), abs(high))):
-                raise InvalidInput(f"{axis}_max", f"too close to {axis}_min: the cells would coincide")
+                raise InvalidInput(f"{axis}_max", f"must be farther from {axis}_min: the cells would coincide")
         for cells in (self.width,) if self.is_curve else (self.width, self.height):
             _within("resolution", cells, 2, MAX_ADAPTIVE_RESOLUTION if self.is_adaptive else MAX_RESOLUTION)
         if self.cells > MAX_GRID_CELLS and not self.is_adaptive:

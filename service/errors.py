@@ -42,6 +42,7 @@ class VersionBroken(ServiceError):
 
     code = "version-broken"
     title = "The checkpoint of the version is damaged"
+    advice = "Ask for another version, or for a picture without its points. The operator can restore the file."
 
 
 class DatasetNotFound(ServiceError):
@@ -65,6 +66,7 @@ class WrongState(ServiceError):
 
     code = "wrong-state"
     title = "The state of the job does not allow this"
+    advice = "`current_status` is the status of the job. The table of states in the API page shows what it allows."
 
     def __init__(self, state: str, rule: str) -> None:
         """`state` is the job's present state; `rule` says which states allow the action, or what to do instead."""
@@ -77,6 +79,7 @@ class KeyReused(ServiceError):
 
     code = "idempotency-key-reused"
     title = "The idempotency key was used with another request"
+    advice = "Use a new key for a different training."
 
 
 class NoCheckpoint(ServiceError):
@@ -84,6 +87,7 @@ class NoCheckpoint(ServiceError):
 
     code = "nothing-kept"
     title = "The job has no checkpoint"
+    advice = "If the job has succeeded, download the checkpoint of its version. Otherwise ask again later."
 
 
 class QueueFull(ServiceError):
@@ -91,6 +95,7 @@ class QueueFull(ServiceError):
 
     code = "queue-full"
     title = "The job queue is full"
+    advice = "Try again when some of the queued jobs are done."
 
 
 class TooManyStreams(ServiceError):
@@ -98,6 +103,7 @@ class TooManyStreams(ServiceError):
 
     code = "too-many-streams"
     title = "Too many event streams are open"
+    advice = "Try again when other streams have ended, or follow several jobs in one stream."
 
 
 class StoreUnavailable(ServiceError):
@@ -105,6 +111,7 @@ class StoreUnavailable(ServiceError):
 
     code = "store-unavailable"
     title = "The database is unavailable"
+    advice = "Try again after `Retry-After` seconds. The log of the service says what is wrong with the database."
 
 
 class FolderUnavailable(ServiceError):
@@ -112,6 +119,7 @@ class FolderUnavailable(ServiceError):
 
     code = "storage-unavailable"
     title = "The data folder is unavailable"
+    advice = "Try again after `Retry-After` seconds. The log of the service says why it cannot be written."
 
 
 class NotReady(ServiceError):
@@ -119,6 +127,7 @@ class NotReady(ServiceError):
 
     code = "not-ready"
     title = "The service is not ready"
+    advice = "Try again after `Retry-After` seconds."
 
 
 class BodyTooLarge(ServiceError):
@@ -126,6 +135,7 @@ class BodyTooLarge(ServiceError):
 
     code = "body-too-large"
     title = "The request body is too large"
+    advice = "Send the points in several requests."
 
 
 class BodyTooSlow(ServiceError):
@@ -133,6 +143,7 @@ class BodyTooSlow(ServiceError):
 
     code = "body-too-slow"
     title = "The request body did not arrive in time"
+    advice = "Send the body without pauses longer than the setting `body_timeout_s`."
 
 
 class UnsupportedMediaType(ServiceError):
@@ -140,6 +151,7 @@ class UnsupportedMediaType(ServiceError):
 
     code = "unsupported-media-type"
     title = "Unsupported request body"
+    advice = "Send the `Content-Type` that the detail names."
 
 
 class NotAcceptable(ServiceError):
@@ -147,3 +159,4 @@ class NotAcceptable(ServiceError):
 
     code = "not-acceptable"
     title = "No acceptable format"
+    advice = "Name one of the media types of the detail in the Accept header."

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.cli import app
-from service.http.problems import PROBLEM_TYPES
 from service.settings import Settings
+from tests.error_messages import document
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -72,9 +72,9 @@ def test_every_setting_of_a_training_is_documented() -> None:
     assert documented == list(TrainingSettings.model_fields)
 
 
-def test_every_problem_code_is_documented_with_its_status() -> None:
-    rows = {code: int(status) for code, status in re.findall(r"^\| `([\w-]+)` \| (\d{3}) \|", API, re.MULTILINE)}
-    assert {problem.code: problem.status for problem in PROBLEM_TYPES.values()}.items() <= rows.items()
+def test_every_error_message_is_documented() -> None:
+    documented = (ROOT / "docs" / "errors.md").read_text()
+    assert documented.splitlines() == document().splitlines(), "python -m tests.error_messages > docs/errors.md"
 
 
 def test_the_curl_commands_of_the_readme_succeed(client: httpx.Client) -> None:

@@ -102,7 +102,7 @@ class _Tracer:
         traced = [np.asarray(xy_V2) for xy_V2 in lines if len(xy_V2) > 1]
         self._vertices += sum(map(len, traced))
         if self._vertices > MAX_LINE_VERTICES:
-            message = f"the lines have more than {MAX_LINE_VERTICES:,} vertices: ask for fewer cells"
+            message = f"must be smaller: the lines have more than {MAX_LINE_VERTICES:,} vertices"
             raise InvalidInput("resolution", message)
         return traced
 

@@ -131,7 +131,9 @@ def attribute_overflow_to_window() -> Iterator[None]:
     try:
         yield
     except InvalidInput:
-        raise InvalidInput("x_max", "this window is too wide for the network: its output overflows float32") from None
+        raise InvalidInput(
+            "x_max", "must be smaller: in this window the output of the network overflows float32"
+        ) from None
 
 
 def padded_range(low: float, high: float) -> tuple[float, float]:

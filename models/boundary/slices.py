@@ -74,7 +74,7 @@ def unit(plan: Plan, layer: int, index: int) -> Plan:
 def _sliced(layer: Dense, axes: tuple[int, ...], at_D: DoubleArray) -> Dense:
     bias_O1 = layer.bias_O1.astype(np.float64) + layer.weight_OI.astype(np.float64) @ at_D[:, None]
     if np.abs(bias_O1).max() > np.finfo(np.float32).max:
-        raise InvalidInput("at", "too large for this network: its output overflows float32")
+        raise InvalidInput("at", "must be smaller numbers: the output of the network overflows float32")
     return Dense(layer.weight_OI[:, list(axes)], bias_O1.astype(np.float32), layer.activation)
 
 

@@ -29,7 +29,7 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     prob_NK = np.empty((len(xy_ND), plan.classes), np.float32)
     workspace = workspace_for(net, len(xy_ND), for_training=False)
     if not inference.probabilities(net, plan.transform.points(xy_ND), workspace, prob_NK):
-        raise InvalidInput("points", "too large for this network: its output overflows float32")
+        raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
     return prob_NK
 
 
@@ -72,7 +72,7 @@ def _grid(
     workspace = workspace_for(net, len(x_W), for_training=False)
     x_inputs_W, y_inputs_H = plan.transform.axes(x_W, y_H)
     if not inference.grid(net, x_inputs_W, y_inputs_H, workspace, response, class_index, values_HW, output_OHW):
-        raise InvalidInput("points", "too large for this network: its output overflows float32")
+        raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
 
 
 def warm_up_inference() -> None:

@@ -46,7 +46,7 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
 def _check_features(plan: Plan, xy_ND: FloatArray) -> None:
     given, wanted = xy_ND.shape[1], plan.features
     if given != wanted:
-        raise InvalidInput("points", f"each point must have {wanted} coordinates, but these have {given}")
+        raise InvalidInput("points", f"must have {wanted} coordinates each, but these have {given}")
 
 
 def responses(

@@ -28,7 +28,7 @@ def logits(plan: Plan, xy_ND: DoubleArray | FloatArray) -> FloatArray:
         with np.errstate(over="ignore", invalid="ignore"):  # checked below
             out_NO[block] = _forward(plan, np.ascontiguousarray(plan.transform.points(xy_ND[block]).T)).T
     if not np.isfinite(out_NO).all():
-        raise InvalidInput("points", "too large for this network: its output overflows float32")
+        raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
     return out_NO
 
 

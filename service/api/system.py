@@ -37,7 +37,7 @@ async def live() -> Live:
 async def ready(services: ServicesDep) -> Ready:
     """Whether to send requests here: 503 while the service stops, and until its seed models are trained."""
     if services.stopping.is_set():
-        raise NotReady("The service is stopping; send requests to another one.")
+        raise NotReady("The service is stopping. Send requests to another one.")
     if not services.seed_models.ready:
         done = ", ".join(f"{job.model} {job.progress:.0%}" for job in services.seed_models.pending)
         raise NotReady(f"The seed models of this data folder are being trained, which happens once. Progress: {done}.")

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from models.specs import InvalidInput
 from service import errors
 from service.errors import ServiceError
-from service.http.patterns import PATTERN_RULES
+from service.http import messages
 from service.records import JobState
 
 MEDIA_TYPE = "application/problem+json"
@@ -27,17 +27,21 @@ class ProblemType(NamedTuple):
     """What all problems of one code have in common.
 
     Attributes:
+        meaning: what went wrong.
+        advice: what to do.
         retry_after_s: when the same request may succeed; None if a retry does not help.
     """
 
     status: int
     code: str
     title: str
+    meaning: str
+    advice: str
     retry_after_s: int | None = None
 
 
 PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
-    error: ProblemType(status, error.code, error.title, retry_after_s)
+    error: ProblemType(status, error.code, error.title, error.__doc__ or "", error.advice, retry_after_s)
     for error, status, retry_after_s in (
         (errors.ModelNotFound, 404, None),
         (errors.VersionNotFound, 404, None),
@@ -60,22 +64,43 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
 }
 """The problem type of each expected failure."""
 
-MALFORMED_JSON = ProblemType(400, "malformed-json", "The request body is not JSON")
-INVALID_INPUT = ProblemType(422, "invalid-input", "The request is invalid")
-INTERNAL = ProblemType(500, "internal", "Internal error")
+MALFORMED_JSON = ProblemType(
+    400, "malformed-json", "The request body is not JSON", "The request body is not JSON.", "Send valid JSON."
+)
+INVALID_INPUT = ProblemType(
+    422,
+    "invalid-input",
+    "The request is invalid",
+    "A field, a parameter or a header has a value that is not allowed.",
+    "`errors` names each invalid field and says what is allowed.",
+)
+INTERNAL = ProblemType(
+    500,
+    "internal",
+    "Internal error",
+    "The service has a fault.",
+    "Tell the operator of the service: the log has the reason, under the `X-Request-ID` of the response.",
+)
 
 HTTP_ERRORS = {
-    400: ProblemType(400, "malformed-request", "The request is malformed"),
-    404: ProblemType(404, "no-such-path", "Path not found"),
-    405: ProblemType(405, "method-not-allowed", "Method not allowed"),
+    400: ProblemType(
+        400, "malformed-request", "The request is malformed", "The request is not valid HTTP.", "Send valid HTTP."
+    ),
+    404: ProblemType(
+        404, "no-such-path", "Path not found", "The service does not have this path.", "GET /docs lists all paths."
+    ),
+    405: ProblemType(
+        405,
+        "method-not-allowed",
+        "Method not allowed",
+        "The path exists, but not with this method.",
+        "The detail and the `Allow` header list the allowed methods.",
+    ),
 }
 """The problem types of errors that FastAPI raises itself."""
 
-CODES = sorted(
-    problem.code
-    for problem in (*PROBLEM_TYPES.values(), MALFORMED_JSON, INVALID_INPUT, INTERNAL, *HTTP_ERRORS.values())
-)
-"""Every code of a problem."""
+ALL_TYPES = sorted([*PROBLEM_TYPES.values(), MALFORMED_JSON, INVALID_INPUT, INTERNAL, *HTTP_ERRORS.values()])
+"""Every problem type, by status and code."""
 
 Place = Literal["body", "query", "path", "header"]
 """The parts of a request."""
@@ -88,30 +113,6 @@ class InvalidParameter(InvalidInput):
         super().__init__(field, reason)
         self.place = place
 
-
-_RULES = {
-    "missing": "is required",
-    "extra_forbidden": "is not a known field",
-    "string_type": "must be a string",
-    "int_type": "must be an integer",
-    "int_parsing": "must be an integer",
-    "int_parsing_size": "must be a smaller integer",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "list_type": "must be a list",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "too_short": "must have {min_length} or more items",
-    "too_long": "must have {max_length} or fewer items",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-}
-"""What the errors of our schemas require, in words, by pydantic's type of the error."""
 
 MAX_FIELDS = 10
 """Most fields that one response names: enough to correct a request, few enough to read."""
@@ -141,7 +142,8 @@ class Problem(BaseModel):
 
     type: str = Field(description="`urn:separatrix:problem:` and the code.")
     code: str = Field(
-        description="Identifies the kind of problem; never changes.", json_schema_extra={"enum": [*CODES]}
+        description="Identifies the kind of problem; never changes.",
+        json_schema_extra={"enum": [one.code for one in ALL_TYPES]},
     )
     title: str = Field(description="The code in words.")
     status: int = Field(description="The HTTP status.")
@@ -196,7 +198,7 @@ def response(error: Exception, *, place: Place = "body") -> Response:
     for kind, respond in _RESPONSES.items():
         if isinstance(error, kind):
             return respond(error)
-    return _response(INTERNAL, "The service failed; the operator finds the reason in its log.")
+    return _response(INTERNAL, "The operator of the service finds the reason in its log.")
 
 
 def _response(
@@ -236,10 +238,10 @@ def _invalid_input(error: InvalidInput, place: Place) -> Response:
 def _invalid_request(error: RequestValidationError) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
-        return _response(MALFORMED_JSON, str(found[0]["msg"]).removeprefix("Invalid JSON: "))
+        return _response(MALFORMED_JSON, messages.syntax(found[0]))
     return _invalid(
         [
-            FieldProblem(place=one["loc"][0], field=_path(one["loc"][1:]), detail=_detail(one))
+            FieldProblem(place=one["loc"][0], field=_path(one["loc"][1:]), detail=messages.sentence(one))
             for one in found[:MAX_FIELDS]
         ]
     )
@@ -252,7 +254,7 @@ def _invalid(fields: list[FieldProblem]) -> Response:
 def _http_exception(error: HTTPException) -> Response:
     problem = HTTP_ERRORS.get(error.status_code, HTTP_ERRORS[400])
     allowed = (error.headers or {}).get("Allow")
-    detail = f"This path allows {allowed}." if allowed else "GET /docs lists all paths and their methods."
+    detail = f"This path allows {allowed}." if allowed else problem.advice
     return _response(problem, detail, headers=error.headers)
 
 
@@ -273,11 +275,3 @@ def _path(location: Sequence[int | str]) -> str:
     """The dotted path of a field as the client wrote it. Steps that cannot be a name of ours are not repeated."""
     steps = [str(step) for step in location if step not in _HIDDEN_STEPS][:MAX_STEPS]
     return ".".join(step if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", step) else "?" for step in steps) or "body"
-
-
-def _detail(error: Mapping[str, Any]) -> str:
-    """What is wrong with a field. Neither our rules nor the messages of pydantic repeat a value of the client."""
-    if error["type"] == "string_pattern_mismatch":
-        return PATTERN_RULES[error["ctx"]["pattern"]]
-    rule = _RULES.get(error["type"])
-    return rule.format_map(error.get("ctx", {})) if rule else str(error["msg"])

@@ -36,7 +36,7 @@ async def require_known(request: Request) -> None:
     known = set(_names(request.scope["route"].dependant))
     for name in parse(query):
         if name not in known:
-            raise InvalidParameter(name, "is not a parameter of this path")
+            raise InvalidParameter(name, "is unknown; check its spelling")
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

@@ -149,7 +149,7 @@ def _decompressed(body: bytes, max_bytes: int) -> bytes:
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"Send at most {max_bytes:,} bytes; split the points over several requests.")
+    return BodyTooLarge(f"Send at most {max_bytes:,} bytes. Split the points over several requests.")
 
 
 def documented(schema: type[Body], *, also: Mapping[str, Any] | None = None) -> dict[str, Any]:

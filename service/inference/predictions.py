@@ -82,9 +82,9 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
     """
     plan = version.plan
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
-        raise InvalidInput("points", "too many for a network of this size: send them in several requests")
+        raise InvalidInput("points", "must be fewer for a network of this size; send them in several requests")
     if request.threshold is not None and plan.classes > 2:
-        raise InvalidInput("threshold", f"only for models with two classes, but this one has {plan.classes}")
+        raise InvalidInput("threshold", f"must be left out: it needs two classes, and this model has {plan.classes}")
     nearest = _nearest(version, xy_ND, request.level) if request.nearest else None
     logit_NO = None
     if request.logits:
@@ -99,20 +99,23 @@ def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest
     """Searches within the length of the diagonal of the default window of a grid."""
     if version.plan.features != 2:
         raise InvalidInput(
-            "nearest", f"only for points in the plane, but this model has {version.plan.features} features"
+            "nearest", f"must be left out: it needs two features, and this model has {version.plan.features}"
         )
     if len(xy_ND) > MAX_NEAREST_POINTS:
-        raise InvalidInput("nearest", f"at most {MAX_NEAREST_POINTS:,} points in one request: each needs a search")
+        raise InvalidInput("nearest", f"must be asked for at most {MAX_NEAREST_POINTS:,} points in one request")
     window = [grids.padded_range(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
     radius = math.hypot(*(high - low for low, high in window))
     most = nearest_change.max_points(version.plan)
     if len(xy_ND) > most:
-        limit = f"at most {most:,} points for a network of this size" if most else "the network is too large"
+        few = f"must be asked for at most {most:,} points in one request for a network of this size"
+        limit = few if most else "must be left out: the network is too large"
         raise InvalidInput("nearest", limit)
     try:
         return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
     except InvalidInput:
-        raise InvalidInput("points", "too large for nearest: the network's output overflows float32") from None
+        raise InvalidInput(
+            "points", "must be smaller numbers: the output of the network overflows float32 near them"
+        ) from None
 
 
 def work(version: LoadedVersion, points: int) -> int:

@@ -58,7 +58,7 @@ class JobQueue:
             job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key)
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
-            raise FolderUnavailable("It cannot be written now; the service's log says why.") from error
+            raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
         except (JobNotFound, KeyReused, QueueFull, WrongState):  # after any other error the job may be in the queue
             self._files.remove_points(spec.id)
             raise

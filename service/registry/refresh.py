@@ -45,4 +45,4 @@ async def _refresh(registry: Registry) -> None:
     with move_on_after(TIMEOUT_S) as timeout:
         await to_thread.run_sync(partial(registry.refresh, timeout_s=TIMEOUT_S), abandon_on_cancel=True)
     if timeout.cancelled_caught:
-        raise StoreUnavailable("The database does not answer in time; try again.")
+        raise StoreUnavailable("The database does not answer in time. Try again.")

@@ -68,7 +68,7 @@ class Registry:
             StoreUnavailable: the database is unavailable, or another thread has been refreshing for `timeout_s`.
         """
         if not self._refreshing.acquire(timeout=timeout_s):
-            raise StoreUnavailable("The database does not answer in time; try again.")
+            raise StoreUnavailable("The database does not answer in time. Try again.")
         try:
             new = self._store.versions.after(self.loaded_seq)
             if pending := [*self._unreadable.values(), *new]:
@@ -165,13 +165,13 @@ class Registry:
         if number is not None:
             found = self.version(model, number)
             if isinstance(found, BrokenVersion):
-                raise VersionBroken("Request another version; the list of models shows which versions are served.")
+                raise VersionBroken("Request another version. The list of versions shows which ones are served.")
             return found
         self.versions(model)
         latest = self._loaded.get((model, None))
         if latest is not None:
             return latest
-        raise VersionBroken("Every version of this model is damaged.")
+        raise VersionBroken("Every version of this model is damaged. Train the model again.")
 
 
 def _loaded(models: Mapping[str, Mapping[int, Version]]) -> dict[tuple[str, int | None], LoadedVersion]:

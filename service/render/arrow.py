@@ -19,6 +19,8 @@ from service.registry.registry import LoadedVersion
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 
+NEEDS_PYARROW = "Arrow needs pyarrow, which this service does not have: pip install 'separatrix[arrow]'."
+
 MAX_BATCHES = 1_000
 """Record batches of a stream: each takes 0.1 ms, even if it is empty."""
 
@@ -32,7 +34,7 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
         InvalidInput: the body is not such a stream, there are too many points, or a number is out of bounds.
         UnsupportedMediaType: pyarrow is not installed.
     """
-    pa = _pyarrow(UnsupportedMediaType)
+    pa = _pyarrow(UnsupportedMediaType(NEEDS_PYARROW))
     try:
         batches = list(_batches(pa, content, max_points))
     except InvalidInput:
@@ -117,7 +119,7 @@ def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArra
     Raises:
         NotAcceptable: pyarrow is not installed.
     """
-    pa = _pyarrow(NotAcceptable)
+    pa = _pyarrow(NotAcceptable(NEEDS_PYARROW))
     arrays = {}
     for name, column in columns.items():
         if name == "labels":
@@ -137,10 +139,8 @@ def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArra
     return content
 
 
-def _pyarrow(refusal: type[ServiceError]) -> Any:
+def _pyarrow(refusal: ServiceError) -> Any:
     try:
         return importlib.import_module("pyarrow")
     except ImportError:
-        raise refusal(
-            "Arrow needs pyarrow, which this service does not have: pip install 'separatrix[arrow]'."
-        ) from None
+        raise refusal from None

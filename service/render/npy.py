@@ -62,7 +62,7 @@ def decode_points(content: bytes, *, max_points: int) -> FloatArray:
     if not 1 <= shape[0] <= max_points:
         raise InvalidInput("points", f"must contain 1 to {max_points:,} points in one request")
     if len(content) - start != shape[0] * shape[1] * dtype.itemsize:
-        raise InvalidInput("body", "length does not match the shape and type in the .npy header")
+        raise InvalidInput("body", "must be as long as the shape and type in the .npy header say")
     flat = np.frombuffer(content, dtype, offset=start)
     return bounded(flat.reshape(shape, order="F" if fortran_order else "C"))
 

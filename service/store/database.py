@@ -96,7 +96,7 @@ class Database:
             yield
             return
         if not self._sqlite_writer.acquire(timeout=self._busy_s):
-            raise StoreUnavailable("The database does not answer in time.")
+            raise StoreUnavailable("The database does not answer in time. Try again.")
         try:
             yield
         finally:
@@ -180,12 +180,16 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise StoreUnavailable("The database does not answer in time.") from error
+        raise StoreUnavailable("The database does not answer in time. Try again.") from error
     except InternalError as error:
         if getattr(error.orig, "sqlstate", None) not in UNAVAILABLE_STATES:
             raise
-        raise StoreUnavailable("The database is read-only now, or ended a transaction that took too long.") from error
+        raise StoreUnavailable(
+            "The database is read-only now, or ended a transaction that took too long. Try again."
+        ) from error
     except DatabaseError as error:
         if type(error) is not DatabaseError:  # its other subclasses are programming errors
             raise
-        raise StoreUnavailable("The database file is damaged, or is not a database.") from error
+        raise StoreUnavailable(
+            "The database file is damaged, or is not a database. Tell the operator of the service."
+        ) from error

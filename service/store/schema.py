@@ -41,7 +41,7 @@ def _upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise StoreUnavailable("The database belongs to a later version of Separatrix.") from error
+        raise StoreUnavailable("The database belongs to a later version of Separatrix. Install that one.") from error
 
 
 def _revision(connection: Connection) -> str | None:

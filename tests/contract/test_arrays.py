@@ -121,13 +121,13 @@ def test_an_invalid_npy_body_is_rejected_with_the_field(client: httpx.Client, co
 def test_the_model_is_in_the_query_for_an_array_and_in_the_body_for_json(client: httpx.Client) -> None:
     headers = {"Content-Type": NPY}
     unnamed = client.post("/predict", content=saved(POINTS), headers=headers)
-    assert_problem(unnamed, 422, "invalid-input", field="model")
+    assert_problem(unnamed, 422, "invalid-input", field="model", place="query")
     assert_problem(post(client, saved(POINTS), model="no-such"), 404, "model-not-found")
     assert_problem(post(client, saved(POINTS), version=9), 404, "version-not-found")
-    assert_problem(post(client, saved(POINTS), colour="red"), 422, "invalid-input", field="colour")
+    assert_problem(post(client, saved(POINTS), colour="red"), 422, "invalid-input", field="colour", place="query")
     body = {"model": "plane", "points": [[0, 0]]}
     twice = client.post("/predict", json=body, params={"model": "plane"})
-    assert_problem(twice, 422, "invalid-input", field="model")
+    assert_problem(twice, 422, "invalid-input", field="model", place="query")
 
 
 def grid(client: httpx.Client, accept: str | None = None, **params: Any) -> httpx.Response:

@@ -334,7 +334,7 @@ def test_a_body_that_is_not_json_is_refused(client: httpx.Client) -> None:
 
 def test_a_job_that_does_not_exist_is_not_found(client: httpx.Client) -> None:
     assert_problem(client.get("/jobs/" + "0" * 24), 404, "job-not-found")
-    assert_problem(client.get("/jobs/nonsense"), 422, "invalid-input", field="job_id")
+    assert_problem(client.get("/jobs/nonsense"), 404, "job-not-found")
     assert_problem(client.get("/jobs", params={"after": "0" * 24}), 404, "job-not-found")
     assert_problem(client.get("/jobs/" + "0" * 24 + "/checkpoint"), 404, "job-not-found")
     succeeded = train(client, "has-no-checkpoint")["id"]

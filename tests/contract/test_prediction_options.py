@@ -172,7 +172,7 @@ def test_options_of_an_array_body_are_query_parameters(client: httpx.Client) -> 
     as_json = predict(client, **{"return": ["labels", "logits"], "threshold": 0.9, "margin": True})
     assert post(**options).json() == as_json.json()
     for name, value in {"return": "labels;logits", "threshold": "much", "margin": "perhaps", "version": "x"}.items():
-        assert_problem(post(**{name: value}), 422, "invalid-input", field=name)
+        assert_problem(post(**{name: value}), 422, "invalid-input", field=name, place="query")
 
 
 def test_rejected_points_are_not_counted(client: httpx.Client) -> None:

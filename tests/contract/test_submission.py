@@ -37,7 +37,7 @@ def test_validate_only_refuses_what_a_submission_would_refuse(service: httpx.Cli
         service.post("/jobs", params=validate, json=inconsistent), 422, "invalid-input", field="data.classes"
     )
     answer = service.post("/jobs", params={"validate_only": "perhaps"}, json=QUICK)
-    assert_problem(answer, 422, "invalid-input", field="validate_only")
+    assert_problem(answer, 422, "invalid-input", field="validate_only", place="query")
     headers = {"Idempotency-Key": "validated"}
     assert service.post("/jobs", json=QUICK, headers=headers).status_code == 202
     other = QUICK | {"model": "another"}
@@ -114,7 +114,7 @@ def test_idempotency_keys_are_compared_without_their_quotes(
 def test_an_invalid_idempotency_key_is_refused_and_creates_no_job(service: httpx.Client, key: str) -> None:
     before = newest_job_id(service)
     answer = service.post("/jobs", json=QUICK, headers={"Idempotency-Key": key.encode("latin-1")})  # type: ignore[dict-item]
-    assert_problem(answer, 422, "invalid-input", field="Idempotency-Key")
+    assert_problem(answer, 422, "invalid-input", field="Idempotency-Key", place="header")
     assert len(key) < 3 or key not in answer.text
     assert newest_job_id(service) == before
 

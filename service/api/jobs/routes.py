@@ -154,5 +154,7 @@ async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> Ch
 
 def _why_there_is_none(job: Job) -> str:
     if job.status.version is not None:
-        return "It has published a version; download the checkpoint of the version."
-    return "It ended before it saved one." if job.state.ended else "It has not saved one yet; try again later."
+        return "The job has published a version. Download the checkpoint of the version."
+    if job.state.ended:
+        return "The job ended before it saved a checkpoint. Train again."
+    return "The job has not saved a checkpoint yet. Try again later."

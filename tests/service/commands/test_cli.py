@@ -119,7 +119,11 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
         ("models --data-dir rotten", 1, "The database is unavailable"),
         ("serve --data-dir rotten", 1, "The database is unavailable"),
         ("serve --data-dir a-file", 1, "a-file: "),
-        ("train --batch-size 1 --epochs 1000000", 2, "training.batch_size: makes 400,000,000 steps"),
+        (
+            "train --batch-size 1 --epochs 1000000",
+            2,
+            "training.batch_size: must be larger: the training would take 400,000,000 steps",
+        ),
     ],
 )
 def test_an_error_that_the_user_can_fix_is_reported_in_one_line(

@@ -81,7 +81,7 @@ def _quality(parameters: str) -> float:
     found = re.search(r"(?:^|;)\s*q\s*=\s*([^;\s]*)", parameters)
     if found is None:
         return 1.0
-    return min(float(found[1]), 1.0) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", found[1]) else 0.0
+    return min(float(found[1]), 1.0) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}", found[1]) else 0.0
 
 
 def _specificity(media_range: str, media_type: str) -> int:
@@ -90,4 +90,4 @@ def _specificity(media_range: str, media_type: str) -> int:
         return 2
     if media_range == f"{media_type.partition('/')[0]}/*":
         return 1
-    return 0 if media_range == "*/*" else -1
+    return 0 if media_range in ("*/*", "*") else -1  # `*` alone is an old habit of Java

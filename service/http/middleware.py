@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """Request ids that are taken over from clients; any other is replaced by a new one."""
 
+CACHE_BUSTER = re.compile(rb"(?:^|(?<=&))_=[^&]*")
+"""The query parameter `_`, which jQuery adds to requests that no cache may answer. It is ignored."""
+
 RawResponse = tuple[int, Sequence[tuple[bytes, bytes]], bytes]
 """A complete response: status, headers and body."""
 
@@ -93,6 +96,8 @@ class Middleware:
                 if response is None:
                     receive = _replay(message, receive)
             if response is None:
+                if b"_=" in scope["query_string"] and scope["method"] == "GET":
+                    scope = {**scope, "query_string": CACHE_BUSTER.sub(b"", scope["query_string"]).strip(b"&")}
                 endpoint = self._endpoints.get(route)
                 response = await endpoint(scope, headers, receive) if endpoint else None
         except Exception as error:

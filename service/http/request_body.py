@@ -1,5 +1,6 @@
 """Request headers and bodies, read strictly: bounded in size, no NaN, no unknown fields, no strings for numbers."""
 
+import codecs
 import zlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -78,6 +79,7 @@ def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
         RequestValidationError: the text is not JSON or does not fit the schema.
         InvalidInput: the text holds more values than any request may.
     """
+    text = without_mark(text)
     for mark, (name, most) in MAX_MARKS.items():
         if text.count(mark) > most:
             raise InvalidInput("body", f"must have at most {most:,} {name}; send less in one request")
@@ -85,6 +87,11 @@ def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
         return schema.model_validate_json(text)
     except ValidationError as error:
         raise request_error(error) from None
+
+
+def without_mark(text: bytes) -> bytes:
+    """The text without a byte order mark, which some programs on Windows put before it."""
+    return text.removeprefix(codecs.BOM_UTF8)
 
 
 def request_error(error: ValidationError, *, place: Place = "body") -> RequestValidationError:

@@ -1,6 +1,8 @@
 """Rules that hold for all endpoints: query parameters, repeated headers, slow bodies, HEAD, refused methods."""
 
+import codecs
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 
@@ -164,3 +166,43 @@ def test_responses_without_a_body_have_no_content_type(client: httpx.Client) -> 
     ):
         assert (answer.status_code, answer.content) == (status, b"")
         assert "content-type" not in answer.headers
+
+
+def test_integers_may_be_written_as_whole_floats(client: httpx.Client) -> None:
+    assert client.post("/predict", json={"model": "plane", "version": 1.0, "points": [[0, 0]]}).json()["version"] == 1
+    data = {"points": [[0], [1], [2], [3]], "labels": [7.0, 7, -1, -1.0]}
+    settings = {"epochs": 20.0, "batch_size": 2.0, "seed": 3.0, "restarts": 1.0, "patience": 1e3}
+    request = {"model": "floats", "data": data, "network": {"hidden": [2.0]}, "training": settings}
+    job = train(client, **request)
+    assert (job["status"], job["training"]["epochs"], job["network"]["hidden"]) == ("succeeded", 20, [2])
+    assert client.get(job["links"]["version"]).json()["card"]["classes"] == [-1, 7]
+    for field, body in (
+        ("training.epochs", request | {"training": {"epochs": 20.5}}),
+        ("training.epochs", request | {"training": {"epochs": "20"}}),
+        ("training.epochs", request | {"training": {"epochs": True}}),
+        ("data.labels.0", request | {"data": data | {"labels": [7.5, 7, -1, -1]}}),
+    ):
+        assert_problem(client.post("/train", json=body), 422, "invalid-input", field=field)
+
+
+@pytest.mark.parametrize("points", [1, 1_000])
+def test_a_byte_order_mark_before_json_is_ignored(client: httpx.Client, points: int) -> None:
+    body = json.dumps({"model": "plane", "points": [[0.25, 0.5]] * points}).encode()
+    headers = {"Content-Type": "application/json"}
+    plain, marked = (client.post("/predict", content=mark + body, headers=headers) for mark in (b"", codecs.BOM_UTF8))
+    assert (marked.status_code, marked.json()["labels"]) == (200, plain.json()["labels"])
+    training = codecs.BOM_UTF8 + json.dumps(QUICK).encode()
+    assert client.post("/train?validate_only=true", content=training, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs", "/models?limit=1", "/boundary-grid?model=plane&resolution=9", "/datasets/flower/points?n=10"]
+)
+def test_the_cache_buster_of_jquery_is_ignored(client: httpx.Client, path: str) -> None:
+    plain = client.get(path)
+    sign = "&" if "?" in path else "?"
+    assert client.get(f"{path}{sign}_=1700000000000").json() == plain.json()
+    if sign == "&":
+        first = path.replace("?", "?_=17&")
+        assert client.get(first).json() == plain.json()
+    assert_problem(client.get(f"{path}{sign}__=1"), 422, "invalid-input", field="__")

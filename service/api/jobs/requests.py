@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, FailFast, Field, FiniteFloat, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, FailFast, Field, FiniteFloat, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from models.limits import (
@@ -27,7 +27,7 @@ from models.specs import (
     NetworkKind,
     Optimizer,
 )
-from service.http.schema import Body
+from service.http.schema import WHOLE, Body, Whole, whole
 from service.records import NAME_PATTERN
 
 MAX_METADATA = 16
@@ -40,12 +40,12 @@ class GeneratedData(Body):
     """Points from a generator."""
 
     dataset: DatasetName = Field(description="A built-in data set.")
-    n: int = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
+    n: Whole = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
     noise: FiniteFloat | None = Field(
         None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets lists the default of each data set."
     )
-    seed: int = Field(1, ge=0, le=MAX_SEED, description="Seed of the points.")
-    classes: int = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
+    seed: Whole = Field(1, ge=0, le=MAX_SEED, description="Seed of the points.")
+    classes: Whole = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
 
     @model_validator(mode="before")
     @classmethod
@@ -53,6 +53,12 @@ class GeneratedData(Body):
         if isinstance(value, dict) and not value.keys().isdisjoint(("points", "labels")):
             raise PydanticCustomError("both", "must have either `dataset` or `points` and `labels`, not both")
         return value
+
+
+def _whole_labels(labels: Any) -> Any:
+    """The labels with each float that is a whole number as an integer. Takes them all at once, which is faster."""
+    is_any_float = isinstance(labels, list) and float in set(map(type, labels))
+    return [*map(whole, labels)] if is_any_float else labels
 
 
 def _kind_of_label(value: Any) -> str:
@@ -73,9 +79,8 @@ class GivenData(Body):
         list[Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]], FailFast()
     ] = Field(min_length=2, max_length=MAX_POINTS)
     labels: Annotated[
-        list[Label],
-        FailFast(),
-    ] = Field(min_length=2, max_length=MAX_POINTS)
+        list[Label], FailFast(), Field(min_length=2, max_length=MAX_POINTS), BeforeValidator(_whole_labels)
+    ]
 
 
 def _kind_of_data(value: Any) -> str:
@@ -91,7 +96,7 @@ class NetworkSettings(Body):
     """The architecture. The numbers of inputs and outputs follow from the data."""
 
     kind: NetworkKind = Field("sequential", description="Kind of network.")
-    hidden: list[Annotated[int, Field(ge=1, le=MAX_WIDTH)]] | None = Field(
+    hidden: list[Annotated[int, Field(ge=1, le=MAX_WIDTH), WHOLE]] | None = Field(
         None,
         max_length=MAX_HIDDEN_LAYERS,
         description="Width of each hidden layer. By default [4], for `logistic` none. `two_layer` has exactly one.",
@@ -102,19 +107,23 @@ class NetworkSettings(Body):
 class TrainingSettings(Body):
     """How to train. The defaults are those of the tutorial for the kind of network."""
 
-    epochs: int | None = Field(None, ge=1, le=MAX_EPOCHS, description="By default 10000, for `logistic` 100.")
+    epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS), WHOLE] | None = Field(
+        None, description="By default 10000, for `logistic` 100."
+    )
     optimizer: Optimizer | None = Field(None, description="By default `sgd`.")
     learning_rate: FiniteFloat | None = Field(
         None, gt=0, le=MAX_LEARNING_RATE, description="By default 1.0, for `logistic` 0.1, for `adam` 0.01."
     )
     momentum: FiniteFloat | None = Field(None, ge=0, lt=1, description="For `sgd` only. By default 0.")
     weight_decay: FiniteFloat | None = Field(None, ge=0, le=MAX_WEIGHT_DECAY, description="By default 0.")
-    batch_size: int | None = Field(None, ge=1, le=MAX_POINTS, description="Points per step. By default all.")
+    batch_size: Annotated[int, Field(ge=1, le=MAX_POINTS), WHOLE] | None = Field(
+        None, description="Points per step. By default all."
+    )
     validation_fraction: FiniteFloat | None = Field(
         None, ge=0, le=0.9, description="Share of each class that is held out for validation. By default 0."
     )
-    patience: int | None = Field(
-        None, ge=1, le=MAX_EPOCHS, description="Stop after this many epochs without improvement. By default never."
+    patience: Annotated[int, Field(ge=1, le=MAX_EPOCHS), WHOLE] | None = Field(
+        None, description="Stop after this many epochs without improvement. By default never."
     )
     min_delta: FiniteFloat | None = Field(
         None,
@@ -122,13 +131,11 @@ class TrainingSettings(Body):
         le=MAX_LEARNING_RATE,
         description="Smallest decrease of the loss that counts as improvement. By default 0.0001.",
     )
-    seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="Seed of the weights, the split and the batches. By default 0."
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), WHOLE] | None = Field(
+        None, description="Seed of the weights, the split and the batches. By default 0."
     )
-    restarts: int | None = Field(
+    restarts: Annotated[int, Field(ge=1, le=MAX_RESTARTS), WHOLE] | None = Field(
         None,
-        ge=1,
-        le=MAX_RESTARTS,
         description="Train this many networks in parallel, with the seeds `seed`, `seed` + 1, ..., and keep the one "
         "with the smallest validation loss, or training loss if there is no validation. By default 1.",
     )

@@ -20,7 +20,15 @@ MAX_BYTES = 2_000
 """Longest body that is tried."""
 
 CONTENT_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
-ACCEPTS = frozenset({None, b"*/*", b"application/json", b"application/json, text/plain, */*"})
+ACCEPTS = frozenset(
+    {
+        None,
+        b"*/*",
+        b"application/json",
+        b"application/json, text/plain, */*",
+        b"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+    }
+)
 """Values of common clients that mean JSON without any parsing."""
 
 

@@ -15,7 +15,7 @@ from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
 from service.http.patterns import PARTS_PATTERN
 from service.http.problems import InvalidParameter
-from service.http.schema import Body
+from service.http.schema import WHOLE, Body
 from service.inference.predictions import PredictionRequest
 from service.records import NAME_PATTERN
 from service.render import arrow, npy
@@ -51,7 +51,7 @@ class PredictOptions(Body):
     """Which version answers, and with what."""
 
     model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="Default: the latest.")
+    version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(None, description="Default: the latest.")
     threshold: Threshold = None
     parts: list[Part] | None = Field(
         None,
@@ -133,7 +133,7 @@ def parse(media_type: str, body: bytes, query: bytes, *, max_points: int) -> Par
 def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     for name in query_parameters.parse(query) if query else ():
         raise InvalidParameter(name, "must be in the JSON body")
-    options, points = _options_and_points(body)
+    options, points = _options_and_points(request_body.without_mark(body))
     if len(points) > max_points:
         raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
     return _parsed(options, options.model, points_array(points) if isinstance(points, list) else points, options.parts)

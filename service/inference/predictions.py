@@ -97,19 +97,18 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
 
 def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:
     """Searches within the length of the diagonal of the default window of a grid."""
-    if version.plan.features != 2:
-        raise InvalidInput(
-            "nearest", f"must be left out: it needs two features, and this model has {version.plan.features}"
-        )
+    features = version.plan.features
+    if features != 2:
+        raise InvalidInput("outputs", f"must not contain nearest: it needs two features, this model has {features}")
     if len(xy_ND) > MAX_NEAREST_POINTS:
-        raise InvalidInput("nearest", f"must be asked for at most {MAX_NEAREST_POINTS:,} points in one request")
+        raise InvalidInput("outputs", f"may contain nearest for at most {MAX_NEAREST_POINTS:,} points in one request")
     window = [grids.padded_range(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
     radius = math.hypot(*(high - low for low, high in window))
     most = nearest_change.max_points(version.plan)
     if len(xy_ND) > most:
-        few = f"must be asked for at most {most:,} points in one request for a network of this size"
-        limit = few if most else "must be left out: the network is too large"
-        raise InvalidInput("nearest", limit)
+        few = f"may contain nearest for at most {most:,} points in one request, for a network of this size"
+        limit = few if most else "must not contain nearest: the network is too large"
+        raise InvalidInput("outputs", limit)
     try:
         return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
     except InvalidInput:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from models.datasets import DoubleArray, FloatArray, IntArray, bounded
+from models.boundary.certified.nearest import Nearest
+from models.datasets import FloatArray, bounded
 from models.limits import MAX_FEATURES
 from models.specs import InvalidInput
 from service.errors import NotAcceptable, ServiceError, UnsupportedMediaType
@@ -113,22 +115,19 @@ def _record_batch(metadata: bytes) -> tuple[int, bool]:
     return rows, header.Offset(_COMPRESSION) != 0
 
 
-def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArray | IntArray]) -> bytes:
-    """A stream of one record batch. Columns (N, C) become lists of fixed size C, and `labels` the classes themselves.
+def encode(version: LoadedVersion, columns: Mapping[str, npt.NDArray[np.generic] | Nearest]) -> bytes:
+    """A stream of one record batch.
+
+    Columns (N, C) become lists of fixed size C, and `labels` the classes themselves. Nearest changes become structs of
+    `point`, `distance` and `at_least`; the first two are null where no other label was found.
 
     Raises:
         NotAcceptable: pyarrow is not installed.
     """
     pa = _pyarrow(NotAcceptable(NEEDS_PYARROW))
-    arrays = {}
-    for name, column in columns.items():
-        if name == "labels":
-            arrays[name] = pa.array(version.card.classes).take(pa.array(column))
-        elif column.ndim == 2:
-            flat = pa.array(np.ascontiguousarray(column).ravel())
-            arrays[name] = pa.FixedSizeListArray.from_arrays(flat, column.shape[1])
-        else:
-            arrays[name] = pa.array(column)
+    arrays = {name: _column(pa, column) for name, column in columns.items()}
+    if "labels" in arrays:
+        arrays["labels"] = pa.array(version.card.classes).take(arrays["labels"])
     published = version.published
     about = {"model": published.model, "version": published.version, "classes": version.card.classes}
     batch = pa.record_batch(arrays).replace_schema_metadata({"separatrix": json.dumps(about)})
@@ -137,6 +136,18 @@ def encode(version: LoadedVersion, columns: Mapping[str, FloatArray | DoubleArra
         writer.write_batch(batch)
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def _column(pa: Any, column: npt.NDArray[np.generic] | Nearest) -> Any:
+    if isinstance(column, Nearest):
+        missing_N = ~np.isfinite(column.distance_N)
+        point = pa.FixedSizeListArray.from_arrays(pa.array(column.xy_N2.ravel()), 2, mask=pa.array(missing_N))
+        distance = pa.array(column.distance_N, mask=missing_N)
+        parts = {"point": point, "distance": distance, "at_least": pa.array(column.bound_N)}
+        return pa.StructArray.from_arrays(list(parts.values()), names=list(parts))
+    if column.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).ravel()), column.shape[1])
+    return pa.array(column)
 
 
 def _pyarrow(refusal: ServiceError) -> Any:

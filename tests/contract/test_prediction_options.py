@@ -29,9 +29,9 @@ def predict(client: httpx.Client, *, headers: dict[str, str] | None = None, **bo
 
 
 def test_only_the_requested_parts_are_returned(client: httpx.Client) -> None:
-    everything = predict(client, **{"return": ["labels", "probabilities", "logits"]}).json()
+    everything = predict(client, outputs=["labels", "probabilities", "logits"]).json()
     for part in ("labels", "probabilities", "logits"):
-        alone = predict(client, **{"return": [part]}).json()
+        alone = predict(client, outputs=[part]).json()
         assert set(alone) == {"model", "version", "classes", part}
         assert alone[part] == everything[part]
     by_default = predict(client).json()
@@ -39,14 +39,14 @@ def test_only_the_requested_parts_are_returned(client: httpx.Client) -> None:
 
 
 def test_the_sigmoid_of_the_logit_is_the_probability_of_the_second_class(client: httpx.Client) -> None:
-    body = predict(client, **{"return": ["probabilities", "logits"]}).json()
+    body = predict(client, outputs=["probabilities", "logits"]).json()
     logits = np.array(body["logits"])
     assert logits.shape == (300, 1)
     np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, 0])), np.array(body["probabilities"])[:, 1], atol=1e-6)
 
 
 def test_the_softmax_of_the_logits_is_the_probabilities_of_three_classes(client: httpx.Client) -> None:
-    body = predict(client, model="trio", **{"return": ["probabilities", "logits"]}).json()
+    body = predict(client, model="trio", outputs=["probabilities", "logits"]).json()
     exponentials = np.exp(np.array(body["logits"]))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(body["probabilities"], expected, atol=1e-6)
@@ -65,10 +65,10 @@ def test_a_point_gets_the_second_label_if_its_probability_is_above_the_threshold
 
 def test_a_margin_is_the_lead_of_the_label_over_the_likeliest_other_class(client: httpx.Client) -> None:
     for model in ("plane", "trio"):
-        body = predict(client, model=model, margin=True).json()
+        body = predict(client, model=model, outputs=["labels", "probabilities", "margins"]).json()
         likeliest = np.sort(np.array(body["probabilities"]), axis=1)
         np.testing.assert_allclose(body["margins"], likeliest[:, -1] - likeliest[:, -2], atol=1e-6)
-    overruled = predict(client, margin=True, threshold=0.999999).json()
+    overruled = predict(client, outputs=["probabilities", "margins"], threshold=0.999999).json()
     red, blue = np.array(overruled["probabilities"]).T
     np.testing.assert_allclose(overruled["margins"], np.where(blue > 0.999999, blue - red, red - blue), atol=1e-6)
     assert min(overruled["margins"]) < 0
@@ -81,7 +81,7 @@ def test_the_nearest_change_has_another_label_and_no_nearer_point_has(
     client: httpx.Client, options: dict[str, Any]
 ) -> None:
     points = POINTS[:40]
-    body = predict(client, points=points.tolist(), nearest=True, **options).json()
+    body = predict(client, points=points.tolist(), outputs=["labels", "nearest"], **options).json()
     found = body["nearest"]
     assert len(found) == 40
     for point, label, change in zip(points, body["labels"], found, strict=True):
@@ -101,27 +101,32 @@ def test_the_nearest_change_has_another_label_and_no_nearer_point_has(
 def test_a_network_with_one_label_everywhere_has_no_nearest_change(client: httpx.Client) -> None:
     data = {"points": [[0, 0], [1, 1], [0, 1]], "labels": ["a", "a", "b"]}
     train(client, "settled", data=data, network={"kind": "logistic"}, training={"epochs": 1, "learning_rate": 1e-9})
-    body = predict(client, model="settled", points=[[0, 0]], nearest=True, threshold=0.999999).json()
+    body = predict(client, model="settled", points=[[0, 0]], outputs=["nearest"], threshold=0.999999).json()
     assert body["nearest"][0]["point"] is None
     assert body["nearest"][0]["distance"] is None
     assert body["nearest"][0]["at_least"] > 0
+    request = {"model": "settled", "points": [[0, 0]], "outputs": ["nearest"], "threshold": 0.999999}
+    table = pa.ipc.open_stream(predict(client, headers={"Accept": ARROW}, **request).content).read_all()
+    assert table["nearest"].to_pylist() == body["nearest"]
 
 
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"nearest": True, "model": "line", "points": [[0]]}, "nearest"),
-        ({"nearest": True, "points": [[0, 0]] * 1_001}, "nearest"),
+        ({"outputs": ["nearest"], "model": "line", "points": [[0]]}, "outputs"),
+        ({"outputs": ["nearest"], "points": [[0, 0]] * 1_001}, "outputs"),
         ({"threshold": 0}, "threshold"),
         ({"threshold": 1}, "threshold"),
         ({"threshold": "0.5"}, "threshold"),
         ({"threshold": True}, "threshold"),
         ({"threshold": 0.5, "model": "trio"}, "threshold"),
-        ({"return": []}, "return"),
-        ({"return": ["labels"] * 4}, "return"),
-        ({"return": ["colours"]}, "return.0"),
-        ({"return": "labels"}, "return"),
-        ({"margin": 1}, "margin"),
+        ({"outputs": []}, "outputs"),
+        ({"outputs": ["labels"] * 2}, "outputs"),
+        ({"outputs": ["labels"] * 6}, "outputs"),
+        ({"outputs": ["colours"]}, "outputs.0"),
+        ({"outputs": "labels"}, "outputs"),
+        ({"margin": True}, "margin"),
+        ({"return": ["labels"]}, "return"),
     ],
 )
 @pytest.mark.parametrize("count", [1, 300])
@@ -134,30 +139,29 @@ def test_an_invalid_option_is_rejected_with_its_name(
 
 
 def test_a_single_point_gets_the_same_answer_as_among_many(client: httpx.Client) -> None:
-    many = predict(client, margin=True).json()
+    many = predict(client, outputs=["labels", "probabilities", "margins"]).json()
     for i in range(20):
         alone = predict(client, points=POINTS[i : i + 1].tolist()).json()
         assert alone["labels"] == many["labels"][i : i + 1]
         np.testing.assert_allclose(alone["probabilities"][0], many["probabilities"][i], atol=1e-6)
 
 
-@pytest.mark.parametrize("part", ["labels", "probabilities", "logits"])
+@pytest.mark.parametrize("part", ["labels", "probabilities", "logits", "margins"])
 def test_an_npy_response_holds_the_requested_part(client: httpx.Client, part: str) -> None:
-    as_json = predict(client, **{"return": [part]}).json()
-    array = np.load(io.BytesIO(predict(client, headers={"Accept": NPY}, **{"return": [part]}).content))
+    as_json = predict(client, outputs=[part]).json()
+    array = np.load(io.BytesIO(predict(client, headers={"Accept": NPY}, outputs=[part]).content))
     if part == "labels":
-        assert array.dtype == np.int64
+        assert array.dtype == np.uint8
         assert [as_json["classes"][k] for k in array] == as_json["labels"]
     else:
         np.testing.assert_array_equal(array, np.array(as_json[part], np.float32))
 
 
 def test_an_npy_response_cannot_hold_more_than_one_part(client: httpx.Client) -> None:
-    two = predict(client, headers={"Accept": NPY}, **{"return": ["labels", "logits"]})
-    assert_problem(two, 422, "invalid-input", field="return")
-    for name in ("margin", "nearest"):
-        answer = predict(client, headers={"Accept": NPY}, **{name: True})
-        assert_problem(answer, 422, "invalid-input", field=name)
+    two = predict(client, headers={"Accept": NPY}, outputs=["labels", "logits"])
+    assert_problem(two, 422, "invalid-input", field="outputs")
+    nearest = predict(client, headers={"Accept": NPY}, outputs=["nearest"])
+    assert_problem(nearest, 422, "invalid-input", field="outputs")
 
 
 def test_options_of_an_array_body_are_query_parameters(client: httpx.Client) -> None:
@@ -168,10 +172,12 @@ def test_options_of_an_array_body_are_query_parameters(client: httpx.Client) -> 
         headers = {"Content-Type": NPY, "Accept": "application/json"}
         return client.post("/predict", content=file.getvalue(), params={"model": "plane"} | query, headers=headers)
 
-    options = {"return": "labels,logits", "threshold": 0.9, "margin": "true"}
-    as_json = predict(client, **{"return": ["labels", "logits"], "threshold": 0.9, "margin": True})
+    options = {"outputs": "labels,logits,margins", "threshold": 0.9}
+    as_json = predict(client, outputs=["labels", "logits", "margins"], threshold=0.9)
     assert post(**options).json() == as_json.json()
-    for name, value in {"return": "labels;logits", "threshold": "much", "margin": "perhaps", "version": "x"}.items():
+    for value, field in (("labels;logits", "outputs.0"), ("labels,labels", "outputs"), ("", "outputs.0")):
+        assert_problem(post(outputs=value), 422, "invalid-input", field=field, place="query")
+    for name, value in {"threshold": "much", "version": "x", "margin": "true"}.items():
         assert_problem(post(**{name: value}), 422, "invalid-input", field=name, place="query")
 
 
@@ -225,7 +231,7 @@ LONG = b" " * 3_000
     "body",
     [
         b'{"model": "plane", "points": null, "threshold": [[0.5, 1], [2, 3]]}',
-        b'{"model": "plane", "points": null, "return": [[0.5, 1], [2, 3]]}',
+        b'{"model": "plane", "points": null, "outputs": [[0.5, 1], [2, 3]]}',
         b'{"model": "plane", "points": [[1, 2]], "points": null}',
         b'{"model": "plane", "model": "\\"points\\": [[1, 2]]", "points": [[1], [2]]}',
         b'{"model": "plane", "points": [[1, 2], [3]]}',
@@ -336,32 +342,20 @@ def test_an_arrow_stream_may_hold_float32(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
 def test_an_arrow_response_has_the_values_of_the_json_response(client: httpx.Client, model: str) -> None:
-    request = {"model": model, "return": ["labels", "probabilities", "logits"], "margin": True, "nearest": True}
+    outputs = ["nearest", "labels", "probabilities", "logits", "margins"]
+    request = {"model": model, "outputs": outputs}
     as_json = predict(client, **request).json()
     answer = predict(client, headers={"Accept": ARROW}, **request)
     assert answer.headers["content-type"] == ARROW
     assert answer.headers["separatrix-version"] == "1"
     table = pa.ipc.open_stream(answer.content).read_all()
-    assert table.column_names == [
-        "labels",
-        "probabilities",
-        "logits",
-        "margins",
-        "nearest",
-        "distance",
-        "at_least",
-    ]
-    assert table["labels"].to_pylist() == as_json["labels"]
+    assert table.column_names == outputs == list(as_json)[3:]
+    for name in ("labels", "nearest"):
+        assert table[name].to_pylist() == as_json[name]
     for name in ("probabilities", "logits", "margins"):
         np.testing.assert_array_equal(np.array(table[name].to_pylist(), np.float32), np.array(as_json[name], "f4"))
-    changes = [{"point": xy, "distance": d, "at_least": b} for xy, d, b in zip(*nearest(table), strict=True)]
-    assert changes == as_json["nearest"]
     about = orjson.loads(table.schema.metadata[b"separatrix"])
     assert about == {key: as_json[key] for key in ("model", "version", "classes")}
-
-
-def nearest(table: pa.Table) -> list[list[Any]]:
-    return [table[name].to_pylist() for name in ("nearest", "distance", "at_least")]
 
 
 def with_null(xy_ND: np.ndarray) -> pa.RecordBatch:

@@ -1,11 +1,11 @@
 """Requests of `POST /predict`: their schemas, and how JSON, `.npy` and Arrow bodies are read into one form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, FiniteFloat, ValidationError
 
 from models.datasets import FloatArray, points_array
 from models.limits import MAX_FEATURES
@@ -13,14 +13,13 @@ from models.specs import InvalidInput
 from service.api.predictions import json_points
 from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
-from service.http.patterns import PARTS_PATTERN
 from service.http.problems import InvalidParameter
 from service.http.schema import WHOLE, Body
 from service.inference.predictions import PredictionRequest
 from service.records import NAME_PATTERN
 from service.render import arrow, npy
 
-Part = Literal["labels", "probabilities", "logits"]
+Output = Literal["labels", "probabilities", "logits", "margins", "nearest"]
 
 Row = Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]
 Rows = Annotated[list[Row], FailFast(), Field(min_length=1)]
@@ -33,18 +32,12 @@ Threshold = Annotated[
         "Default 0.5.",
     ),
 ]
-Margin = Annotated[
-    bool,
-    Field(description="Also return `margins`: the probability of each label less that of the likeliest other class."),
+Outputs = Annotated[
+    list[Output], Field(min_length=1, max_length=len(get_args(Output)), json_schema_extra={"uniqueItems": True})
 ]
-
-Nearest = Annotated[
-    bool,
-    Field(
-        description="Also return `nearest`, for at most 1,000 points of two coordinates: for each point the nearest "
-        "point with another label, its distance, and a distance within which there is provably none."
-    ),
-]
+OUTPUTS = (
+    "What to return for each point. By default labels and probabilities; as `.npy` one of them, the probabilities."
+)
 
 
 class PredictOptions(Body):
@@ -53,15 +46,7 @@ class PredictOptions(Body):
     model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(None, description="Default: the latest.")
     threshold: Threshold = None
-    parts: list[Part] | None = Field(
-        None,
-        alias="return",
-        min_length=1,
-        max_length=3,
-        description="What to return for each point. Default: labels and probabilities.",
-    )
-    margin: Margin = False
-    nearest: Nearest = False
+    outputs: Outputs | None = Field(None, description=OUTPUTS)
 
 
 class PredictRequest(PredictOptions):
@@ -79,6 +64,10 @@ class _MarkedRequest(PredictOptions):
     points: str
 
 
+def _split(names: str) -> list[str]:
+    return names.split(",")
+
+
 class ArrayQuery(BaseModel):
     """The options of a request whose body is an array, as query parameters."""
 
@@ -87,14 +76,7 @@ class ArrayQuery(BaseModel):
     model: str | None = Field(None, pattern=NAME_PATTERN, description="Required if the body is not JSON.")
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="If the body is not JSON. Default: the latest.")
     threshold: Threshold = None
-    parts: str | None = Field(
-        None,
-        alias="return",
-        pattern=PARTS_PATTERN,
-        description="What to return for each point, separated by commas; an `.npy` response holds one of them.",
-    )
-    margin: Margin = False
-    nearest: Nearest = False
+    outputs: Annotated[Outputs, BeforeValidator(_split)] | None = Field(None, description=OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -105,16 +87,14 @@ class ParsedRequest:
         version: None for the latest.
         points: float32 (N, D).
         prediction: what to compute.
-        parts: what to return for each point; None for the default of the response's format.
-        margin: whether to return the margins.
+        outputs: what to return for each point; None for the default of the response's format.
     """
 
     model: str
     version: int | None
     points: FloatArray
     prediction: PredictionRequest
-    parts: tuple[Part, ...] | None
-    margin: bool
+    outputs: tuple[Output, ...] | None
 
 
 def parse(media_type: str, body: bytes, query: bytes, *, max_points: int) -> ParsedRequest:
@@ -136,7 +116,7 @@ def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     options, points = _options_and_points(request_body.without_mark(body))
     if len(points) > max_points:
         raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
-    return _parsed(options, options.model, points_array(points) if isinstance(points, list) else points, options.parts)
+    return _parsed(options, options.model, points_array(points) if isinstance(points, list) else points)
 
 
 def _options_and_points(body: bytes) -> tuple[PredictOptions, FloatArray | list[list[float]]]:
@@ -160,19 +140,19 @@ def _array_parser(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, 
         if options.model is None:
             raise InvalidParameter("model", "is required in the query, as ?model=NAME, when the body is an array")
         points = decode(body, max_points=max_points)
-        return _parsed(options, options.model, points, options.parts.split(",") if options.parts else None)
+        return _parsed(options, options.model, points)
 
     return parse_array
 
 
-def _parsed(
-    options: PredictOptions | ArrayQuery, model: str, points: FloatArray, parts: Sequence[str] | None
-) -> ParsedRequest:
+def _parsed(options: PredictOptions | ArrayQuery, model: str, points: FloatArray) -> ParsedRequest:
+    outputs = options.outputs or ()
+    if len(set(outputs)) < len(outputs):
+        raise InvalidInput("outputs", "must name each output only once")
     prediction = PredictionRequest(
-        threshold=options.threshold, logits=parts is not None and "logits" in parts, nearest=options.nearest
+        threshold=options.threshold, logits="logits" in outputs, nearest="nearest" in outputs
     )
-    chosen = cast(tuple[Part, ...], tuple(parts)) if parts else None
-    return ParsedRequest(model, options.version, points, prediction, chosen, options.margin)
+    return ParsedRequest(model, options.version, points, prediction, tuple(outputs) or None)
 
 
 _PARSERS: dict[str, Callable[[bytes, bytes, int], ParsedRequest]] = {

@@ -12,17 +12,20 @@ import orjson
 from pydantic import BaseModel, Field
 
 from models.boundary.certified.nearest import Nearest
-from models.datasets import DoubleArray, FloatArray, IntArray
+from models.datasets import FloatArray
 from models.specs import InvalidInput
-from service.api.predictions.requests import ParsedRequest, Part
+from service.api.predictions.requests import Output, ParsedRequest
 from service.http import request_body
 from service.http.content_negotiation import Format
 from service.http.middleware import RawResponse, ok
-from service.inference.predictions import Prediction
+from service.inference import predictions
 from service.registry.registry import LoadedVersion
 from service.render import arrow, headers, npy
 
-DEFAULT_PARTS: tuple[Part, ...] = ("labels", "probabilities")
+DEFAULT_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities")
+
+ARRAY_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities", "logits", "margins")
+"""Outputs that are one array."""
 
 MAX_PADDED_BYTES = 24
 """Longest label, with quotes and comma, up to which labels are padded to one length; that is faster than joining."""
@@ -42,7 +45,7 @@ class NearestChange(BaseModel):
     at_least: float = Field(description="The label provably does not change within this distance.")
 
 
-class PredictResponse(BaseModel):
+class Prediction(BaseModel):
     """The class of each point."""
 
     model: str
@@ -65,7 +68,7 @@ class _JsonText(NamedTuple):
     """The text that all JSON responses of a version share.
 
     Attributes:
-        beginning: up to the first part.
+        beginning: up to the first output.
         labels_K: each label and a comma, padded to one length with spaces, which JSON allows between values.
     """
 
@@ -82,28 +85,25 @@ def _json_text(version: LoadedVersion) -> _JsonText:
     return _JsonText(beginning[:-1], np.array([label.ljust(length) for label in labels]))
 
 
-def _json(version: LoadedVersion, request: ParsedRequest, prediction: Prediction) -> RawResponse:
+def _json(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
     text = _json_text(version)
     pieces = [text.beginning]
-    for part in request.parts or DEFAULT_PARTS:
-        pieces.append(b',"%s":' % part.encode())
-        pieces.append(_JSON_PARTS[part](text, prediction))
-    if request.margin:
-        pieces += [b',"margins":', _json_numbers(prediction.margin_N)]
-    if prediction.nearest is not None:
-        pieces += [b',"nearest":', _json_nearest(prediction.nearest)]
+    for output in request.outputs or DEFAULT_OUTPUTS:
+        pieces.append(b',"%s":' % output.encode())
+        pieces.append(_JSON_OUTPUTS[output](text, prediction))
     pieces.append(b"}")
     return ok(request_body.JSON.encode(), b"".join(pieces))
 
 
-def _json_labels(text: _JsonText, prediction: Prediction) -> bytes:
+def _json_labels(text: _JsonText, prediction: predictions.Prediction) -> bytes:
     labels_K = text.labels_K
     if labels_K.itemsize > MAX_PADDED_BYTES:
         return b"[" + b",".join([labels_K[k].rstrip(b" ,") for k in prediction.best_N.tolist()]) + b"]"
     return b"[" + labels_K[prediction.best_N].tobytes().rstrip(b" ,") + b"]"
 
 
-def _json_nearest(nearest: Nearest) -> bytes:
+def _json_nearest(nearest: Nearest | None) -> bytes:
+    assert nearest is not None
     found = zip(nearest.xy_N2.tolist(), nearest.distance_N.tolist(), nearest.bound_N.tolist(), strict=True)
     return orjson.dumps(
         [
@@ -121,41 +121,47 @@ def _json_numbers(array: FloatArray | None) -> bytes:
     return b"[" + b",".join(orjson.dumps(chunk, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for chunk in chunks) + b"]"
 
 
-_JSON_PARTS: dict[Part, Callable[[_JsonText, Prediction], bytes]] = {
+_JSON_OUTPUTS: dict[Output, Callable[[_JsonText, predictions.Prediction], bytes]] = {
     "labels": _json_labels,
     "probabilities": lambda _, prediction: _json_numbers(prediction.prob_NK),
     "logits": lambda _, prediction: _json_numbers(prediction.logit_NO),
+    "margins": lambda _, prediction: _json_numbers(prediction.margin_N),
+    "nearest": lambda _, prediction: _json_nearest(prediction.nearest),
 }
 
 
-def _npy(version: LoadedVersion, request: ParsedRequest, prediction: Prediction) -> RawResponse:
-    for name, is_wanted in (("margin", request.margin), ("nearest", request.prediction.nearest)):
-        if is_wanted:
-            raise InvalidInput(name, "is not available as .npy, which holds one array; ask for JSON or Arrow")
-    parts = request.parts or ("probabilities",)
-    if len(parts) > 1:
-        raise InvalidInput("return", "must be only one of labels, probabilities and logits: an .npy holds one array")
-    return ok(npy.MEDIA_TYPE.encode(), npy.encode(_array(parts[0], prediction)), *_headers(version))
+def _npy(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
+    output, *others = request.outputs or ("probabilities",)
+    if others or output not in ARRAY_OUTPUTS:
+        names = ", ".join(ARRAY_OUTPUTS)
+        raise InvalidInput("outputs", f"must be one of {names}: an .npy response holds one array")
+    return ok(npy.MEDIA_TYPE.encode(), npy.encode(_array(output, prediction)), *_headers(version))
 
 
-def _arrow(version: LoadedVersion, request: ParsedRequest, prediction: Prediction) -> RawResponse:
-    columns: dict[str, FloatArray | DoubleArray | IntArray] = {
-        part: _array(part, prediction) for part in request.parts or DEFAULT_PARTS
+def _arrow(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
+    columns: dict[str, npt.NDArray[np.generic] | Nearest] = {
+        output: _column(output, prediction) for output in request.outputs or DEFAULT_OUTPUTS
     }
-    if request.margin:
-        columns["margins"] = prediction.margin_N
-    if prediction.nearest is not None:
-        nearest = prediction.nearest
-        columns |= {"nearest": nearest.xy_N2, "distance": nearest.distance_N, "at_least": nearest.bound_N}
     return ok(arrow.MEDIA_TYPE.encode(), arrow.encode(version, columns), *_headers(version))
 
 
-def _array(part: Part, prediction: Prediction) -> FloatArray | IntArray:
-    if part == "labels":
-        return prediction.best_N
-    array = prediction.prob_NK if part == "probabilities" else prediction.logit_NO
-    assert array is not None  # logits are computed if requested
-    return array
+def _column(output: Output, prediction: predictions.Prediction) -> npt.NDArray[np.generic] | Nearest:
+    if output == "nearest":
+        assert prediction.nearest is not None  # it is searched for if requested
+        return prediction.nearest
+    return _array(output, prediction)
+
+
+def _array(output: Output, prediction: predictions.Prediction) -> npt.NDArray[np.generic]:
+    match output:
+        case "labels":
+            return prediction.best_N.astype(np.uint8)  # `MAX_CLASSES` is less than 256
+        case "probabilities":
+            return prediction.prob_NK
+        case "margins":
+            return prediction.margin_N
+    assert prediction.logit_NO is not None  # logits are computed if requested
+    return prediction.logit_NO
 
 
 def _headers(version: LoadedVersion) -> list[tuple[bytes, bytes]]:
@@ -166,7 +172,7 @@ def _headers(version: LoadedVersion) -> list[tuple[bytes, bytes]]:
 class PredictionFormat(Format):
     """A format of predictions. Its encoder raises InvalidInput if the format cannot hold what the request wants."""
 
-    encode: Callable[[LoadedVersion, ParsedRequest, Prediction], RawResponse]
+    encode: Callable[[LoadedVersion, ParsedRequest, predictions.Prediction], RawResponse]
 
 
 FORMATS = (

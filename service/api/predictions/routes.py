@@ -11,7 +11,7 @@ from models.specs import InvalidInput
 from service.api.deps import Services
 from service.api.predictions import requests
 from service.api.predictions.requests import ArrayQuery, ParsedRequest, PredictRequest
-from service.api.predictions.responses import FORMATS, PredictionFormat, PredictResponse
+from service.api.predictions.responses import FORMATS, Prediction, PredictionFormat
 from service.http import content_negotiation, request_body
 from service.http.middleware import RawResponse
 from service.http.problems import InvalidParameter
@@ -88,7 +88,7 @@ def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequ
 
 @router.post(
     "/predict",
-    response_model=PredictResponse,
+    response_model=Prediction,
     openapi_extra=request_body.documented(PredictRequest, also=_ARRAYS),
     responses={200: {"content": _ARRAYS}},
 )

@@ -33,7 +33,7 @@ TRAININGS = [
 ]  # fmt: skip
 BODIES: list[tuple[type[BaseModel], Any]] = [
     *((TrainRequest, training) for training in TRAININGS),
-    (PredictRequest, {"model": "m", "version": 1, "threshold": 0.5, "return": ["labels"], "points": [[0.5, 1.0]]}),
+    (PredictRequest, {"model": "m", "version": 1, "threshold": 0.5, "outputs": ["labels"], "points": [[0.5, 1.0]]}),
 ]
 WRONG = [
     None, True, -1, 0, 1.5, 10**30, 1e300, "", "x" * 5000, "A b", "\x00", [], [[]], {}, {"": 1}, [1] * 40,

@@ -1,187 +1,285 @@
 """`/models`: the published models, their versions and checkpoints."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from models import specs
-from models.training.runs import ENDINGS
-from service.api.deps import ModelPath, ServicesDep, VersionPath
+from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, VersionPath
 from service.api.downloads import CheckpointFile, checkpoint_download
+from service.api.jobs.requests import NetworkSettings, TrainingSettings
+from service.api.schemas import DataInfo, Metrics, RestartResult, data_info, left_out
+from service.errors import JobNotFound, StoreUnavailable
 from service.http.pagination import Page
 from service.records import NAME_PATTERN
+from service.registry import registry
 from service.registry.refresh import resolve_fresh
-from service.registry.registry import BrokenVersion, LoadedVersion, Version
+from service.registry.registry import BrokenVersion, LoadedVersion
 
 router = APIRouter(tags=["models"])
+
+
+class VersionSummaryLinks(BaseModel):
+    """The links of a version in a list."""
+
+    self: str
 
 
 class VersionSummary(BaseModel):
     """The summary of one version of a model."""
 
-    version: int
+    object: Literal["model.version"] = "model.version"
+    model: str = Field(description="The name of the model.")
+    version: int = Field(description="The number of the version, counted from 1.")
     status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
     created_at: datetime
-    training_accuracy: float | None = Field(description="Share of training points that are classified correctly.")
-    validation_accuracy: float | None = Field(description="The same on points that were held out of training.")
-    link: str
+    metrics: Metrics | None = Field(description="Null if the version is broken.")
+    links: VersionSummaryLinks
 
     @classmethod
-    def of(cls, version: Version) -> "VersionSummary":
+    def of(cls, version: registry.Version) -> "VersionSummary":
         """The summary of a version."""
-        metrics = (version.card.metrics or {}) if isinstance(version, LoadedVersion) else {}
         return cls(
+            model=version.published.model,
             version=version.published.version,
             status=_status(version),
-            created_at=datetime.fromtimestamp(version.published.created_at, UTC),
-            training_accuracy=metrics.get("training_accuracy"),
-            validation_accuracy=metrics.get("validation_accuracy"),
-            link=_link(version),
+            created_at=_time(version),
+            metrics=_metrics(version),
+            links=VersionSummaryLinks(self=_link(version)),
         )
 
 
-class ModelView(BaseModel):
+class VersionList(Page[VersionSummary]):
+    """A page of the versions of a model, newest first. The id of a version is its number."""
+
+
+class ModelLinks(BaseModel):
+    """The links of a model."""
+
+    self: str
+    versions: str
+    latest: str | SkipJsonSchema[None] = Field(None, exclude_if=left_out, description="Only if a version is served.")
+
+
+class Model(BaseModel):
     """A model: a name and its versions."""
 
+    object: Literal["model"] = "model"
     name: str
-    object: str = "model"
-    latest: int = Field(description="The newest version, served or broken.")
-    versions: list[VersionSummary] = Field(description="Oldest first.")
+    version_count: int = Field(description="Number of versions.")
+    newest_version: int = Field(description="The newest version, served or broken.")
+    served_version: int | None = Field(
+        description="The newest version that is served: it answers requests that name no version. Null if none is."
+    )
+    latest: VersionSummary | None = Field(description="The summary of `served_version`.")
+    links: ModelLinks
 
     @classmethod
-    def of(cls, name: str, versions: list[Version]) -> "ModelView":
-        """The view of a model."""
+    def of(cls, name: str, versions: Mapping[int, registry.Version]) -> "Model":
+        """The view of a model; `versions` by number, ascending."""
+        served = next((one for one in reversed([*versions.values()]) if isinstance(one, LoadedVersion)), None)
+        link = f"/models/{name}"
         return cls(
             name=name,
-            latest=versions[-1].published.version,
-            versions=[VersionSummary.of(version) for version in versions],
+            version_count=len(versions),
+            newest_version=max(versions),
+            served_version=served.published.version if served else None,
+            latest=VersionSummary.of(served) if served else None,
+            links=ModelLinks(self=link, versions=f"{link}/versions", latest=_link(served) if served else None),
         )
 
 
-class VersionCard(BaseModel):
+class ModelList(Page[Model]):
+    """A page of the models, by name. The id of a model is its name."""
+
+
+class DataSummary(BaseModel):
+    """Statistics of each coordinate of the data, in data units."""
+
+    min: list[float]
+    max: list[float]
+    median: list[float] | None = Field(description="Null for versions that were published by old releases.")
+
+
+class Card(BaseModel):
     """How a version was trained."""
 
-    network: dict[str, Any]
-    features: int = Field(description="Number of coordinates of a point.")
-    classes: list[int] | list[str]
-    data: dict[str, Any]
-    data_digest: str
-    low: list[float] = Field(description="Smallest value of each coordinate of the data.")
-    high: list[float] = Field(description="Largest value of each coordinate of the data.")
-    median: list[float] = Field(
-        description="Median of each coordinate of the data; empty for versions published by old releases."
+    network: NetworkSettings = Field(description="The architecture, with all defaults resolved.")
+    n_features: int = Field(description="Number of coordinates of a point.")
+    classes: list[int] | list[str] = Field(description="The classes, as named in the data.")
+    data: DataInfo
+    data_digest: str = Field(description="SHA-256 of the points, labels and class names.")
+    data_summary: DataSummary
+    training: TrainingSettings = Field(description="The training settings, with all defaults resolved.")
+    recipe_digest: str = Field(
+        description="SHA-256 of data, network and training. Equal recipes give equal weights, bit for bit."
     )
-    training: dict[str, Any]
-    recipe: str
-    ending: str = Field(description="`finished`: all epochs ran. `stalled`: training stopped early.")
-    epochs: int = Field(description="Number of epochs that ran.")
-    metrics: dict[str, float | None] | None
-    implementation: str = Field(description="What trained the version: `compiled` or `torch`.")
-    restarts: list[dict[str, Any]] = Field(description="All networks that were trained; the best one was published.")
-    software: dict[str, str]
+    stop_reason: Literal["completed", "early_stopped"] = Field(
+        description="Whether all epochs ran, or the training stopped early."
+    )
+    epochs_run: int = Field(description="Number of epochs that ran.")
+    metrics: Metrics | None
+    implementation: Literal["compiled", "torch"] = Field(description="What trained the version.")
+    restart_results: list[RestartResult] = Field(
+        description="All networks that were trained; the best one was published."
+    )
+    software: dict[str, str] = Field(description="The version of each program that took part, by its name.")
     files: dict[str, str] = Field(description="SHA-256 of each file, by name.")
 
+    @classmethod
+    def of(cls, version: LoadedVersion) -> "Card":
+        """The view of a version's card."""
+        card = version.card
+        return cls.model_validate(
+            {
+                "network": specs.asdict(card.network),
+                "n_features": card.features,
+                "classes": list(card.classes),
+                "data": data_info(card.data),
+                "data_digest": card.data_digest,
+                "data_summary": {"min": card.low, "max": card.high, "median": card.median or None},
+                "training": specs.asdict(card.training),
+                "recipe_digest": card.recipe,
+                "stop_reason": card.stop_reason,
+                "epochs_run": card.epochs,
+                "metrics": card.metrics,
+                "implementation": card.implementation,
+                "restart_results": [RestartResult.of(restart) for restart in card.restarts],
+                "software": card.software,
+                "files": card.files,
+            }
+        )
 
-class VersionView(BaseModel):
+
+class VersionLinks(BaseModel):
+    """The links of a version."""
+
+    self: str
+    checkpoint: str
+    boundary_grid: str
+    job: str | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The job that published the version, until it is deleted."
+    )
+
+
+class Version(BaseModel):
     """One immutable version of a model."""
 
-    model: str
-    version: int
-    object: str = "model.version"
-    status: Literal["served", "broken"]
-    reason: str | None = Field(description="What is damaged, if the version is broken.")
+    object: Literal["model.version"] = "model.version"
+    model: str = Field(description="The name of the model.")
+    version: int = Field(description="The number of the version, counted from 1.")
+    status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
     created_at: datetime
-    job_id: str
-    card: VersionCard | None = Field(description="Null if the version is broken.")
-    links: dict[str, str]
+    metrics: Metrics | None = Field(description="Null if the version is broken.")
+    reason: str | None = Field(description="What is damaged, if the version is broken.")
+    job_id: str = Field(description="The job that published the version. It may be deleted by now.")
+    card: Card | None = Field(description="Null if the version is broken.")
+    links: VersionLinks
 
     @classmethod
-    def of(cls, version: Version) -> "VersionView":
-        """The view of a version."""
-        published = version.published
+    def of(cls, version: registry.Version, *, has_job: bool) -> "Version":
+        """The view of a version; `has_job` says whether its job still exists."""
+        published, link = version.published, _link(version)
         return cls(
             model=published.model,
             version=published.version,
             status=_status(version),
+            created_at=_time(version),
+            metrics=_metrics(version),
             reason=version.reason if isinstance(version, BrokenVersion) else None,
-            created_at=datetime.fromtimestamp(published.created_at, UTC),
             job_id=published.job_id,
-            card=_card(version) if isinstance(version, LoadedVersion) else None,
-            links={
-                "self": _link(version),
-                "checkpoint": f"{_link(version)}/checkpoint",
-                "job": f"/jobs/{published.job_id}",
-                "boundary_grid": f"/boundary-grid?model={published.model}&version={published.version}",
-            },
+            card=Card.of(version) if isinstance(version, LoadedVersion) else None,
+            links=VersionLinks(
+                self=link,
+                checkpoint=f"{link}/checkpoint",
+                boundary_grid=f"/boundary-grid?model={published.model}&version={published.version}",
+                job=f"/jobs/{published.job_id}" if has_job else None,
+            ),
         )
 
 
-def _status(version: Version) -> Literal["served", "broken"]:
+def _status(version: registry.Version) -> Literal["served", "broken"]:
     return "served" if isinstance(version, LoadedVersion) else "broken"
 
 
-def _link(version: Version) -> str:
+def _time(version: registry.Version) -> datetime:
+    return datetime.fromtimestamp(version.published.created_at, UTC)
+
+
+def _metrics(version: registry.Version) -> Metrics | None:
+    metrics = version.card.metrics if isinstance(version, LoadedVersion) else None
+    return Metrics.model_validate(metrics) if metrics else None
+
+
+def _link(version: registry.Version) -> str:
     return f"/models/{version.published.model}/versions/{version.published.version}"
 
 
-def _card(version: LoadedVersion) -> VersionCard:
-    card = version.card
-    return VersionCard(
-        network=specs.asdict(card.network),
-        features=card.features,
-        classes=list(card.classes),
-        data=card.data,
-        data_digest=card.data_digest,
-        low=list(card.low),
-        high=list(card.high),
-        median=list(card.median),
-        training=specs.asdict(card.training),
-        recipe=card.recipe,
-        ending=ENDINGS[card.stop_reason],
-        epochs=card.epochs,
-        metrics=card.metrics,
-        implementation=card.implementation,
-        restarts=list(card.restarts),
-        software=card.software,
-        files=card.files,
-    )
+Limit = Annotated[int, Query(ge=1, le=100, description="Most items of the page.")]
 
 
-@router.get("/models", response_model=Page[ModelView])
+@router.get("/models", response_model=ModelList)
 async def list_models(
     services: ServicesDep,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Limit = 20,
     after: Annotated[str | None, Query(pattern=NAME_PATTERN, description="`last_id` of the previous page.")] = None,
-) -> Page[ModelView]:
+) -> ModelList:
     """Lists the models by name."""
     await to_thread.run_sync(services.registry.refresh)
     models = services.registry.models()
     names = sorted(models)
     start = bisect_right(names, after) if after else 0
     page = names[start : start + limit]
-    views = {name: ModelView.of(name, list(models[name].values())) for name in page}
-    return Page.of(views, has_more=start + limit < len(names))
+    return ModelList.of({name: Model.of(name, models[name]) for name in page}, has_more=start + limit < len(names))
 
 
-@router.get("/models/{name}", response_model=ModelView)
-async def show_model(name: ModelPath, services: ServicesDep) -> ModelView:
-    """Returns one model and its versions."""
+@router.get("/models/{name}", response_model=Model)
+async def get_model(name: ModelPath, services: ServicesDep) -> Model:
+    """Returns one model, with the newest version that is served."""
+    return Model.of(name, await resolve_fresh(services.registry, lambda: services.registry.versions(name)))
+
+
+@router.get("/models/{name}/versions", response_model=VersionList)
+async def list_versions(
+    name: ModelPath,
+    services: ServicesDep,
+    limit: Limit = 20,
+    after: Annotated[
+        int | None, Query(ge=1, le=MAX_VERSION, description="`last_id` of the previous page, a version.")
+    ] = None,
+) -> VersionList:
+    """Lists the versions of a model, newest first."""
     versions = await resolve_fresh(services.registry, lambda: services.registry.versions(name))
-    return ModelView.of(name, list(versions.values()))
+    numbers = [*versions]
+    end = len(numbers) if after is None else bisect_left(numbers, after)
+    page = {str(number): VersionSummary.of(versions[number]) for number in reversed(numbers[max(end - limit, 0) : end])}
+    return VersionList.of(page, has_more=end > limit)
 
 
-@router.get("/models/{name}/versions/{number}", response_model=VersionView)
-async def show_version(name: ModelPath, number: VersionPath, services: ServicesDep) -> VersionView:
+@router.get("/models/{name}/versions/{version}", response_model=Version)
+async def get_version(name: ModelPath, version: VersionPath, services: ServicesDep) -> Version:
     """Returns one version: its network, data, training and metrics."""
-    return VersionView.of(await resolve_fresh(services.registry, lambda: services.registry.version(name, number)))
+    found = await resolve_fresh(services.registry, lambda: services.registry.version(name, version))
+    return Version.of(found, has_job=await to_thread.run_sync(_has_job, services, found.published.job_id))
 
 
-@router.get("/models/{name}/versions/{number}/checkpoint", response_class=CheckpointFile)
-async def download_checkpoint(name: ModelPath, number: VersionPath, services: ServicesDep) -> CheckpointFile:
+def _has_job(services: Services, job_id: str) -> bool:
+    """Whether a job exists, as far as is known: a version is shown even while the database is unavailable."""
+    try:
+        services.store.jobs.get(job_id)
+    except (JobNotFound, StoreUnavailable):
+        return False
+    return True
+
+
+@router.get("/models/{name}/versions/{version}/checkpoint", response_class=CheckpointFile)
+async def get_version_checkpoint(name: ModelPath, version: VersionPath, services: ServicesDep) -> CheckpointFile:
     """Downloads the `state_dict` of a version as a `.pth` file for `torch.load(file, weights_only=True)`."""
-    version = await resolve_fresh(services.registry, lambda: services.registry.resolve(name, number))
-    return await checkpoint_download(services, version.published.checkpoint_id, filename=f"{name}-v{number}.pth")
+    found = await resolve_fresh(services.registry, lambda: services.registry.resolve(name, version))
+    return await checkpoint_download(services, found.published.checkpoint_id, filename=f"{name}-v{version}.pth")

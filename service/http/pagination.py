@@ -1,6 +1,6 @@
 """The page object of every list of the API."""
 
-from typing import Generic, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -10,14 +10,14 @@ Item = TypeVar("Item", bound=BaseModel)
 class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
-    object: str = "list"
+    object: Literal["list"] = "list"
     data: list[Item]
     has_more: bool = Field(description="Whether there is a next page; request it with `after` set to `last_id`.")
-    first_id: str | None
-    last_id: str | None
+    first_id: str | None = Field(description="The id of the first item; null if the page is empty.")
+    last_id: str | None = Field(description="The id of the last item; null if the page is empty.")
 
     @classmethod
-    def of(cls, items: dict[str, Item], *, has_more: bool) -> "Page[Item]":
+    def of(cls, items: dict[str, Item], *, has_more: bool) -> Self:
         """A page of items by id, in list order."""
         ids = list(items)
         return cls(

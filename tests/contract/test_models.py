@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 
@@ -22,14 +24,47 @@ def test_models_are_listed_by_name_in_pages(client: httpx.Client) -> None:
     assert {"line", "plane", "trio"} <= set(names)
 
 
-def test_a_model_lists_its_versions_oldest_first(client: httpx.Client) -> None:
-    for seed in (1, 2):
-        train(client, "twice", training={"epochs": 5, "seed": seed})
-    model = client.get("/models/twice").json()
-    assert (model["name"], model["object"], model["latest"]) == ("twice", "model", 2)
-    assert [version["version"] for version in model["versions"]] == [1, 2]
-    assert all(version["status"] == "served" for version in model["versions"])
-    assert client.post("/predict", json={"model": "twice", "points": [[0, 0]]}).json()["version"] == 2
+def test_a_model_shows_its_newest_version_and_lists_all_of_them_newest_first(client: httpx.Client) -> None:
+    for seed in (1, 2, 3):
+        train(client, "thrice", training={"epochs": 5, "seed": seed})
+    model = client.get("/models/thrice").json()
+    assert (model["name"], model["object"], model["version_count"]) == ("thrice", "model", 3)
+    assert model["newest_version"] == model["served_version"] == 3
+    assert client.post("/predict", json={"model": "thrice", "points": [[0, 0]]}).json()["version"] == 3
+    whole = client.get(model["links"]["versions"]).json()
+    assert [version["version"] for version in whole["data"]] == [3, 2, 1]
+    assert (whole["has_more"], whole["first_id"], whole["last_id"]) == (False, "3", "1")
+    first = client.get(model["links"]["versions"], params={"limit": 2}).json()
+    rest = client.get(model["links"]["versions"], params={"limit": 2, "after": first["last_id"]}).json()
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    assert first["data"] + rest["data"] == whole["data"]
+    empty = client.get(model["links"]["versions"], params={"after": 1}).json()
+    assert (empty["data"], empty["has_more"], empty["last_id"]) == ([], False, None)
+    for summary in whole["data"]:
+        version = client.get(summary["links"]["self"]).json()
+        assert {key: version[key] for key in summary if key != "links"} == {
+            key: summary[key] for key in summary if key != "links"
+        }
+    assert model["latest"] == whole["data"][0]
+    assert model["links"]["latest"] == model["latest"]["links"]["self"]
+    assert model in client.get("/models", params={"limit": 100}).json()["data"]
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"after": 0}, {"after": "first"}])
+def test_an_invalid_request_for_a_page_of_versions_is_refused(client: httpx.Client, query: dict[str, Any]) -> None:
+    answer = client.get("/models/plane/versions", params=query)
+    assert_problem(answer, 422, "invalid-input", field=next(iter(query)))
+
+
+def test_a_version_links_to_its_job_until_the_job_is_deleted(client: httpx.Client) -> None:
+    job = train(client, "outlives-its-job")
+    path = job["links"]["version"]
+    before = client.get(path).json()
+    assert before["links"]["job"] == job["links"]["self"]
+    assert client.delete(job["links"]["self"]).status_code == 204
+    after = client.get(path).json()
+    assert before["links"].pop("job")
+    assert after == before
 
 
 def test_a_version_describes_its_training(client: httpx.Client) -> None:
@@ -37,14 +72,23 @@ def test_a_version_describes_its_training(client: httpx.Client) -> None:
     assert (version["model"], version["version"], version["status"], version["reason"]) == ("plane", 1, "served", None)
     card = version["card"]
     assert card["network"] == {"kind": "sequential", "hidden": [4], "activation": "tanh"}
-    assert card["features"] == 2
+    assert card["n_features"] == 2
     assert card["classes"] == ["red", "blue"]
-    assert card["data"]["dataset"] == "flower"
-    assert card["training"]["epochs"] == 300 == card["epochs"]
-    assert card["ending"] == "finished"
+    flower = {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2}
+    assert card["data"] == flower
+    points = np.array(client.get("/datasets/flower/points").json()["points"])
+    for name, statistic in (("min", points.min(0)), ("max", points.max(0)), ("median", np.median(points, 0))):
+        np.testing.assert_allclose(card["data_summary"][name], statistic, rtol=1e-6)
+    assert card["training"]["epochs"] == 300 == card["epochs_run"]
+    assert card["stop_reason"] == "completed"
+    (result,) = card["restart_results"]
+    assert result == {"seed": 0, "stop_reason": "completed", "epochs_run": 300, "metrics": card["metrics"]}
+    assert version["metrics"] == card["metrics"]
+    line = client.get("/models/line/versions/1").json()["card"]["data"]
+    assert line == {"type": "points", "n_points": 4, "n_features": 1}
     job = client.get(version["links"]["job"]).json()
     assert (job["recipe"], job["data_digest"], job["metrics"]) == (
-        card["recipe"],
+        card["recipe_digest"],
         card["data_digest"],
         card["metrics"],
     )
@@ -110,7 +154,9 @@ def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
             train(client, name)
         train(client, "half", training={"epochs": 7})
         before = client.post("/predict", json=request | {"model": "good"}).json()
-        checkpoint_of = {name: client.get(f"/models/{name}").json()["versions"][-1]["link"] for name in ("bad", "half")}
+        checkpoint_of = {
+            name: client.get(f"/models/{name}").json()["latest"]["links"]["self"] for name in ("bad", "half")
+        }
         folders = {name: f"{client.get(link).json()['job_id']}-1" for name, link in checkpoint_of.items()}
     (tmp_path / "checkpoints" / folders["bad"] / "network.pth").write_bytes(b"rot")
     (tmp_path / "checkpoints" / folders["half"] / "card.json").unlink()
@@ -126,6 +172,12 @@ def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
         assert broken["status"] == "broken"
         assert broken["reason"].startswith("network.pth: ")
         assert broken["card"] is None
+        bad, half = (client.get(f"/models/{name}").json() for name in ("bad", "half"))
+        assert (bad["newest_version"], bad["served_version"], bad["latest"]) == (1, None, None)
+        assert set(bad["links"]) == {"self", "versions"}
+        assert (half["newest_version"], half["served_version"], half["latest"]["version"]) == (2, 1, 1)
+        newest, oldest = client.get("/models/half/versions").json()["data"]
+        assert (newest["status"], newest["metrics"], oldest["status"]) == ("broken", None, "served")
         assert train(client, "bad")["version"] == 2
         assert client.post("/predict", json=request | {"model": "bad"}).json()["version"] == 2
     messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]

@@ -77,7 +77,7 @@ def test_the_default_plane_is_that_of_the_first_two_features_through_the_medians
     other = grid(space, axes="3,2").json()
     np.testing.assert_allclose([other["x"][0], other["y"][-1]], [POINTS[:, 3].min() - 1, POINTS[:, 2].max() + 1])
     card = space.get("/models/space/versions/1").json()["card"]
-    np.testing.assert_allclose(card["median"], np.median(POINTS, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(card["data_summary"]["median"], np.median(POINTS, axis=0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["npy", "png"])

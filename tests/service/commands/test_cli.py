@@ -277,7 +277,7 @@ def test_a_running_service_serves_what_the_command_line_trains(tmp_path: Path) -
         train(client, "moons", training={"epochs": 1})
         done = separatrix("train", "--dataset", "moons", "--model", "moons", "--epochs", "20", data=tmp_path)
         assert done.exit_code == 0, done.stderr
-        assert client.get("/models/moons").json()["latest"] == 2, (
+        assert client.get("/models/moons").json()["newest_version"] == 2, (
             "the command ends only when the service serves the version"
         )
         done = separatrix("train", "--dataset", "moons", "--model", "fresh", "--epochs", "20", data=tmp_path)

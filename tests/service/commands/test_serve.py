@@ -30,7 +30,7 @@ def test_the_first_start_trains_the_tutorials_networks_and_the_next_start_serves
         wait_until(lambda: one.client.get("/health/ready").status_code == 200)
 
         models = one.client.get("/models").json()["data"]
-        accuracy = {model["name"]: model["versions"][0]["training_accuracy"] for model in models}
+        accuracy = {model["name"]: model["latest"]["metrics"]["training_accuracy"] for model in models}
         assert set(accuracy) == set(SEED_MODELS)
         assert 0.4 < accuracy.pop("flower-logistic") < 0.6
         assert all(share > 0.9 for share in accuracy.values()), accuracy

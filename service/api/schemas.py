@@ -1,0 +1,81 @@
+"""Response schemas that several resources share."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from models.specs import DatasetName, DatasetSpec
+from models.training.runs import ENDINGS
+
+
+def left_out(value: object) -> bool:
+    """Whether a response leaves out an optional field, for `Field(exclude_if=...)`."""
+    return value is None
+
+
+class Metrics(BaseModel):
+    """How well a network fits its training points, and the points that were held out for validation."""
+
+    training_loss: float = Field(description="Mean loss of the training points, in nats.")
+    training_accuracy: float = Field(description="Share of the training points that are classified correctly.")
+    validation_loss: float | None = Field(description="The same for the validation points; null without any.")
+    validation_accuracy: float | None = Field(description="The same for the validation points; null without any.")
+
+
+class RestartResult(BaseModel):
+    """The result of one of the networks that a job trained."""
+
+    seed: int = Field(description="The seed of its weights and batches.")
+    stop_reason: Literal["completed", "early_stopped", "diverged", "stopped"] = Field(
+        description="Why its training ended: all epochs are done, the loss no longer improved, a number is not finite, "
+        "or the job was stopped."
+    )
+    epochs_run: int = Field(description="Number of epochs that it trained.")
+    metrics: Metrics | None = Field(description="Null if the loss is not finite, or if the training was stopped.")
+
+    @classmethod
+    def of(cls, restart: Mapping[str, Any]) -> "RestartResult":
+        """The result of a restart as it stands in a card or in the row of a job."""
+        return cls(
+            seed=restart["seed"],
+            stop_reason=STOP_REASONS[restart["ending"]],
+            epochs_run=restart["epochs"],
+            metrics=restart["metrics"],
+        )
+
+
+STOP_REASONS = {word: reason for reason, word in ENDINGS.items()}
+"""Stop reasons by their word in cards and in the rows of jobs."""
+
+
+class GeneratedDataInfo(BaseModel):
+    """Points from a generator, with every parameter."""
+
+    type: Literal["generated"] = "generated"
+    dataset: DatasetName = Field(description="The name of the data set.")
+    n: int = Field(description="Number of points.")
+    noise: float = Field(description="In data units.")
+    seed: int = Field(description="Seed of the points.")
+    n_classes: int = Field(description="Number of classes.")
+
+
+class PointsDataInfo(BaseModel):
+    """Points that the client sent."""
+
+    type: Literal["points"] = "points"
+    n_points: int = Field(description="Number of points.")
+    n_features: int = Field(description="Number of coordinates of a point.")
+
+
+DataInfo = Annotated[GeneratedDataInfo | PointsDataInfo, Field(discriminator="type", description="The training data.")]
+
+
+def data_info(data: Mapping[str, Any]) -> GeneratedDataInfo | PointsDataInfo:
+    """The data as it stands in a card or in the row of a job."""
+    if "dataset" not in data:
+        return PointsDataInfo(n_points=data["points"], n_features=data["features"])
+    spec = DatasetSpec(**data)
+    return GeneratedDataInfo(
+        dataset=spec.dataset, n=spec.n, noise=spec.noise_level, seed=spec.seed, n_classes=spec.classes
+    )

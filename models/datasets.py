@@ -19,7 +19,6 @@ from models.limits import (
     MAX_POINTS,
 )
 from models.specs import (
-    DATASET_NAMES,
     DatasetName,
     DatasetSpec,
     InvalidInput,
@@ -70,11 +69,6 @@ def describe(name: DatasetName) -> dict[str, Any]:
         "max_classes": MAX_CLASSES if generator.many_classes else 2,
         "defaults": {"n": 400, "noise": generator.noise, "seed": 1},
     }
-
-
-def catalogue() -> list[dict[str, Any]]:
-    """`describe` of every generator."""
-    return [describe(name) for name in DATASET_NAMES]
 
 
 def generate(spec: DatasetSpec) -> LabelledPoints:

@@ -1,13 +1,13 @@
 """`/datasets`: the built-in data sets and their points."""
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from models.datasets import catalogue, describe, generate
+from models.datasets import describe, generate
 from models.limits import (
     MAX_CLASSES,
     MAX_NOISE,
@@ -28,18 +28,52 @@ from service.http.pagination import Page
 router = APIRouter(tags=["data sets"])
 
 
-class DatasetView(BaseModel):
+class DatasetDefaults(BaseModel):
+    """The values of parameters that are not given."""
+
+    n: int = Field(description="Number of points.")
+    noise: float = Field(description="In data units.")
+    seed: int = Field(description="Seed of the points.")
+    n_classes: int = Field(description="Number of classes.")
+
+
+class DatasetLinks(BaseModel):
+    """The links of a data set."""
+
+    self: str
+    points: str
+
+
+class Dataset(BaseModel):
     """A built-in data set, generated from its parameters."""
 
+    object: Literal["dataset"] = "dataset"
     name: str
-    object: str = "dataset"
     description: str
-    features: int = Field(description="Number of coordinates of a point.")
+    n_features: int = Field(description="Number of coordinates of a point.")
     classes: list[int] | list[str] = Field(description="The classes that it has by default.")
-    max_classes: int
-    defaults: dict[str, Any] = Field(
-        description="The values of `n`, `noise` and `seed` if not given; `noise` in data units."
-    )
+    max_classes: int = Field(description="The largest `n_classes`.")
+    defaults: DatasetDefaults
+    links: DatasetLinks
+
+    @classmethod
+    def of(cls, name: DatasetName) -> "Dataset":
+        """The view of a data set."""
+        about = describe(name)
+        spec = DatasetSpec(dataset=name)
+        return cls(
+            name=name,
+            description=about["description"],
+            n_features=about["features"],
+            classes=about["classes"],
+            max_classes=about["max_classes"],
+            defaults=DatasetDefaults(n=spec.n, noise=spec.noise_level, seed=spec.seed, n_classes=spec.classes),
+            links=DatasetLinks(self=f"/datasets/{name}", points=f"/datasets/{name}/points"),
+        )
+
+
+class DatasetList(Page[Dataset]):
+    """All data sets. The id of a data set is its name."""
 
 
 class PointsQuery(BaseModel):
@@ -47,16 +81,19 @@ class PointsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    n: int = Field(400, ge=2, le=MAX_POINTS)
-    noise: FiniteFloat | None = Field(None, ge=0, le=MAX_NOISE, description="In data units.")
-    seed: int = Field(1, ge=0, le=MAX_SEED)
-    classes: int = Field(2, ge=2, le=MAX_CLASSES)
+    n: int = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
+    noise: FiniteFloat | None = Field(
+        None, ge=0, le=MAX_NOISE, description="In data units; by default that of the data set."
+    )
+    seed: int = Field(1, ge=0, le=MAX_SEED, description="Seed of the points.")
+    n_classes: int = Field(2, ge=2, le=MAX_CLASSES, description="At most `max_classes` of the data set.")
 
 
-class PointsView(BaseModel):
+class DatasetPoints(BaseModel):
     """Labelled points. `POST /train` accepts `points` and `labels` as data."""
 
-    dataset: str
+    object: Literal["points"] = "points"
+    dataset: str = Field(description="The name of the data set.")
     classes: list[int] | list[str]
     points: list[list[float]] = Field(description="N points of D coordinates each.")
     labels: list[int] | list[str] = Field(description="The class of each point.")
@@ -72,25 +109,28 @@ def _known(name: str) -> DatasetName:
     raise DatasetNotFound
 
 
-@router.get("/datasets", response_model=Page[DatasetView])
-async def list_datasets() -> Page[DatasetView]:
+@router.get("/datasets", response_model=DatasetList)
+async def list_datasets() -> DatasetList:
     """Lists the data sets."""
-    return Page.of({one["name"]: DatasetView(**one) for one in catalogue()}, has_more=False)
+    return DatasetList.of({name: Dataset.of(name) for name in DATASET_NAMES}, has_more=False)
 
 
-@router.get("/datasets/{name}", response_model=DatasetView)
-async def show_dataset(name: DatasetPath) -> DatasetView:
+@router.get("/datasets/{name}", response_model=Dataset)
+async def get_dataset(name: DatasetPath) -> Dataset:
     """Returns one data set."""
-    return DatasetView(**describe(_known(name)))
+    return Dataset.of(_known(name))
 
 
-@router.get("/datasets/{name}/points", response_model=PointsView)
-async def dataset_points(name: DatasetPath, query: Annotated[PointsQuery, Query()], services: ServicesDep) -> Response:
+@router.get("/datasets/{name}/points", response_model=DatasetPoints)
+async def get_dataset_points(
+    name: DatasetPath, query: Annotated[PointsQuery, Query()], services: ServicesDep
+) -> Response:
     """Generates the points that a training on this data set with the same parameters uses."""
     try:
-        spec = DatasetSpec(dataset=_known(name), **query.model_dump())
+        spec = DatasetSpec(dataset=_known(name), n=query.n, noise=query.noise, seed=query.seed, classes=query.n_classes)
     except InvalidInput as error:  # it names a field of the `data` of a training; here each field is a parameter
-        raise InvalidInput(error.field.removeprefix("data."), error.reason) from None
+        field = error.field.removeprefix("data.")
+        raise InvalidInput("n_classes" if field == "classes" else field, error.reason) from None
     return await to_thread.run_sync(_points, spec, limiter=services.heavy_threads)
 
 
@@ -98,6 +138,7 @@ def _points(spec: DatasetSpec) -> Response:
     points = generate(spec)
     content = orjson.dumps(
         {
+            "object": "points",
             "dataset": spec.dataset,
             "classes": points.classes,
             "points": points.xy_ND,

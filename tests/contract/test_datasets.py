@@ -19,7 +19,11 @@ def test_data_sets_are_listed_with_their_defaults(client: httpx.Client) -> None:
     flower = client.get("/datasets/flower").json()
     assert flower == body["data"][0]
     assert flower["classes"] == ["red", "blue"]
-    assert flower["defaults"] == {"n": 400, "noise": 0.2, "seed": 1}
+    assert flower["defaults"] == {"n": 400, "noise": 0.2, "seed": 1, "n_classes": 2}
+    assert (flower["object"], flower["n_features"], flower["max_classes"]) == ("dataset", 2, 2)
+    assert client.get("/datasets/spirals").json()["max_classes"] > 2
+    assert client.get(flower["links"]["self"]).json() == flower
+    assert client.get(flower["links"]["points"]).is_success
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,7 +32,7 @@ def test_points_equal_those_of_the_generator(client: httpx.Client, name: str) ->
     expected = generate(DatasetSpec(dataset=name, n=50, seed=3))  # type: ignore[arg-type]
     np.testing.assert_array_equal(np.array(body["points"], dtype=np.float32), expected.xy_ND)
     assert body["labels"] == [expected.classes[k] for k in expected.label_N]
-    assert body["dataset"] == name
+    assert (body["object"], body["dataset"]) == ("points", name)
 
 
 def test_downloaded_points_train_the_same_model_as_their_data_set(client: httpx.Client) -> None:
@@ -47,7 +51,8 @@ def test_downloaded_points_train_the_same_model_as_their_data_set(client: httpx.
         ({"noise": "loud"}, "noise"),
         ({"noise": "nan"}, "noise"),
         ({"seed": -1}, "seed"),
-        ({"classes": 1}, "classes"),
+        ({"n_classes": 1}, "n_classes"),
+        ({"classes": 2}, "classes"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -58,9 +63,9 @@ def test_an_invalid_parameter_is_rejected_with_its_name(
 
 
 def test_a_data_set_of_two_classes_cannot_have_a_third(client: httpx.Client) -> None:
-    answer = client.get("/datasets/flower/points", params={"classes": 3})
-    assert_problem(answer, 422, "invalid-input", field="classes")
-    answer = client.get("/datasets/spirals/points", params={"classes": 9, "n": 5})
+    answer = client.get("/datasets/flower/points", params={"n_classes": 3})
+    assert_problem(answer, 422, "invalid-input", field="n_classes")
+    answer = client.get("/datasets/spirals/points", params={"n_classes": 9, "n": 5})
     assert_problem(answer, 422, "invalid-input", field="n")
 
 

@@ -150,8 +150,8 @@ def figure(client: httpx.Client, **params: Any) -> np.ndarray:
         ("plane", {}, "flower"),
         ("plane", {"response": "entropy"}, "flower"),
         ("plane", {"unit": "0.0"}, "flower"),
-        ("trio", {"response": "label"}, "gaussians?classes=3&n=90"),
-        ("trio", {"axes": "1,0"}, "gaussians?classes=3&n=90"),
+        ("trio", {"response": "label"}, "gaussians?n_classes=3&n=90"),
+        ("trio", {"axes": "1,0"}, "gaussians?n_classes=3&n=90"),
     ],
     ids=str,
 )

@@ -77,6 +77,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
         lifespan=lifespan,
         redirect_slashes=False,
         responses=problems.RESPONSES,
+        generate_unique_id_function=openapi.operation_id,
         dependencies=[Depends(query_parameters.require_known)],
     )
     problems.install(app)

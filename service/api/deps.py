@@ -105,7 +105,7 @@ ModelPath = Annotated[
 ]
 VersionPath = Annotated[
     int,
-    BeforeValidator(_version),
     Path(ge=1, le=MAX_VERSION, description="The number of a version, counted from 1."),
+    BeforeValidator(_version),
 ]
 JobPath = Annotated[str, AfterValidator(_matching(JOB_ID_PATTERN, JobNotFound)), Path(description="The id of a job.")]

@@ -1,11 +1,29 @@
 """Checkpoints as file downloads."""
 
+from typing import Any
+
 from anyio import to_thread
 from fastapi import Response
 
 from models.checkpoints.cards import NETWORK_FILE
 from service.api.deps import Services
 from service.errors import VersionBroken
+from service.http import content_negotiation
+
+CHECKPOINT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The `state_dict` of the network, as `torch.save` writes it.",
+        "content": {"application/octet-stream": content_negotiation.BINARY},
+        "headers": {
+            "Content-Disposition": {
+                "description": "The name of the file.",
+                "schema": {"type": "string"},
+                "example": 'attachment; filename="my-flower-v1.pth"',
+            }
+        },
+    }
+}
+"""The `responses` of a route that sends a checkpoint, for the OpenAPI document."""
 
 
 class CheckpointFile(Response):

@@ -12,11 +12,11 @@ from pydantic.json_schema import SkipJsonSchema
 
 from models import specs
 from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, VersionPath
-from service.api.downloads import CheckpointFile, checkpoint_download
+from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
 from service.api.jobs.requests import NetworkSettings, TrainingSettings
 from service.api.schemas import DataInfo, Metrics, RestartResult, data_info, left_out
 from service.errors import JobNotFound, StoreUnavailable
-from service.http.pagination import Page
+from service.http.pagination import Limit, Page
 from service.records import NAME_PATTERN
 from service.registry import registry
 from service.registry.refresh import resolve_fresh
@@ -221,9 +221,6 @@ def _link(version: registry.Version) -> str:
     return f"/models/{version.published.model}/versions/{version.published.version}"
 
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Most items of the page.")]
-
-
 @router.get("/models", response_model=ModelList)
 async def list_models(
     services: ServicesDep,
@@ -278,7 +275,7 @@ def _has_job(services: Services, job_id: str) -> bool:
     return True
 
 
-@router.get("/models/{name}/versions/{version}/checkpoint", response_class=CheckpointFile)
+@router.get("/models/{name}/versions/{version}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)
 async def get_version_checkpoint(name: ModelPath, version: VersionPath, services: ServicesDep) -> CheckpointFile:
     """Downloads the `state_dict` of a version as a `.pth` file for `torch.load(file, weights_only=True)`."""
     found = await resolve_fresh(services.registry, lambda: services.registry.resolve(name, version))

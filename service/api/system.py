@@ -10,7 +10,7 @@ from service.errors import NotReady
 from service.http import metrics
 from service.registry.registry import BrokenVersion
 
-router = APIRouter()
+router = APIRouter(tags=["operation"])
 
 
 class Live(BaseModel):
@@ -27,14 +27,14 @@ class Ready(BaseModel):
     broken_versions: int = Field(description="Number of versions that cannot be served: their checkpoint is damaged.")
 
 
-@router.get("/health/live", response_model=Live, tags=["health"])
-async def live() -> Live:
+@router.get("/health/live", response_model=Live)
+async def get_live() -> Live:
     """Whether the process answers at all."""
     return Live()
 
 
-@router.get("/health/ready", response_model=Ready, tags=["health"])
-async def ready(services: ServicesDep) -> Ready:
+@router.get("/health/ready", response_model=Ready)
+async def get_ready(services: ServicesDep) -> Ready:
     """Whether to send requests here: 503 while the service stops, and until its seed models are trained."""
     if services.stopping.is_set():
         raise NotReady("The service is stopping. Send requests to another one.")
@@ -46,7 +46,16 @@ async def ready(services: ServicesDep) -> Ready:
     return Ready(models=len(models), broken_versions=broken)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, tags=["metrics"])
-async def show_metrics(services: ServicesDep) -> Response:
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The metrics, in the text format of Prometheus.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def get_metrics(services: ServicesDep) -> Response:
     """The metrics of the service, in the text format of Prometheus."""
     return Response(services.metrics.exposition(), media_type=metrics.MEDIA_TYPE)

@@ -1,10 +1,13 @@
-"""The page object of every list of the API."""
+"""The page object of every list of the API, and its query parameter `limit`."""
 
-from typing import Generic, Literal, Self, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 Item = TypeVar("Item", bound=BaseModel)
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Most items of the page.")]
 
 
 class Page(BaseModel, Generic[Item]):

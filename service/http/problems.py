@@ -159,8 +159,23 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {
         "description": description,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "headers": {name: {"description": about, "schema": {"type": kind}} for name, kind, about in headers},
     }
-    for status, description in (("4XX", "The request is at fault."), ("5XX", "The service is at fault."))
+    for status, description, headers in (
+        (
+            "4XX",
+            "The request is at fault.",
+            (
+                ("Retry-After", "integer", "With 429: after how many seconds to try again."),
+                ("Allow", "string", "With 405: the methods of the path."),
+            ),
+        ),
+        (
+            "5XX",
+            "The service is at fault.",
+            (("Retry-After", "integer", "With most codes of 503: after how many seconds to try again."),),
+        ),
+    )
 }
 """The error responses of every route, for the OpenAPI document."""
 

@@ -1,6 +1,10 @@
+import re
+from typing import Any
+
 import httpx
 import pytest
 
+from service.api.examples import EXAMPLES
 from service.errors import ServiceError
 from service.http.patterns import PATTERN_RULES
 from service.http.problems import PROBLEM_TYPES
@@ -35,8 +39,9 @@ def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Cli
         return [found for value in part for found in references(value)] if isinstance(part, list) else []
 
     for reference in references(document):
-        assert reference.startswith("#/components/schemas/")
-        assert reference.rpartition("/")[2] in document["components"]["schemas"], reference
+        root, components, kind, name = reference.split("/")
+        assert (root, components) == ("#", "components")
+        assert name in document["components"][kind], reference
     bodies = {
         path: operation["post"]["requestBody"]["content"]["application/json"]["schema"]
         for path, operation in document["paths"].items()
@@ -45,7 +50,6 @@ def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Cli
     assert bodies == {
         "/predict": {"$ref": "#/components/schemas/PredictRequest"},
         "/train": {"$ref": "#/components/schemas/TrainRequest"},
-        "/jobs": {"$ref": "#/components/schemas/TrainRequest"},
     }
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -62,6 +66,69 @@ def test_every_pattern_has_a_rule_in_words(client: httpx.Client) -> None:
         return set().union(*(patterns(value) for value in part)) if isinstance(part, list) else set()
 
     assert patterns(client.get("/openapi.json").json()) == set(PATTERN_RULES)
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx.Client) -> dict[str, Any]:
+    document: dict[str, Any] = client.get("/openapi.json").json()
+    return document
+
+
+def test_every_operation_has_a_short_id_and_every_schema_a_plain_name(document: dict[str, Any]) -> None:
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    ids = [one["operationId"] for one in operations]
+    assert len(set(ids)) == len(ids)
+    for name in ids:
+        assert re.fullmatch("[a-z]+([A-Z][a-z]+)*", name)
+    assert {"predict", "createJob", "listModels", "getModel", "listVersions", "getVersion", "getReady"} <= set(ids)
+    for name in document["components"]["schemas"]:
+        assert re.fullmatch("[A-Z][A-Za-z]+", name)
+
+
+def test_the_openapi_document_suits_client_generators(document: dict[str, Any]) -> None:
+    assert document["servers"] == [{"url": "/", "description": "The service that serves this document."}]
+    assert document["info"]["license"]["identifier"] == "Apache-2.0"
+    tags = {tag["name"] for tag in document["tags"] if tag["description"]}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert set(operation["tags"]) <= tags
+            for parameter in operation.get("parameters", []):
+                assert parameter["name"].lower() != "accept", "clients set it themselves"
+                assert parameter["description"], parameter
+                assert {"type": "null"} not in parameter["schema"].get("anyOf", [])
+                assert parameter["schema"].get("type") != "array" or parameter["explode"] is False
+            for response in operation["responses"].values():
+                assert response["description"] != "Successful Response"
+                assert "X-Request-ID" in response["headers"]
+    for name, schema in document["components"]["schemas"].items():
+        for field, part in schema.get("properties", {}).items():
+            assert "default" not in part, f"generators would make {name}.{field} required"
+            assert "const" not in part or field in schema["required"] or schema["additionalProperties"] is False
+    checkpoint = document["paths"]["/models/{name}/versions/{version}/checkpoint"]["get"]["responses"]["200"]
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    assert checkpoint["content"] == {"application/octet-stream": binary}
+    predict = document["paths"]["/predict"]["post"]
+    for content in (predict["requestBody"]["content"], predict["responses"]["200"]["content"]):
+        assert content["application/x-npy"] == content["application/vnd.apache.arrow.stream"] == binary
+    problem = document["components"]["schemas"]["Problem"]["properties"]
+    assert {error.code for error in all_errors() if error is not ServiceError} < set(problem["code"]["enum"])
+    assert problem["current_status"]["$ref"] == "#/components/schemas/JobState"
+
+
+def test_every_example_of_the_openapi_document_has_the_form_of_a_response(document: dict[str, Any]) -> None:
+    for kind, example in EXAMPLES.items():
+        parsed = kind.model_validate(example)
+        assert parsed.model_dump(mode="json", by_alias=True, exclude_unset=True) == example
+        schema = document["components"]["schemas"][kind.__name__]
+        assert schema["examples"] == [example]
+        assert set(schema["required"]) <= set(example)
+
+
+def test_the_alias_of_train_is_not_in_the_document(client: httpx.Client, document: dict[str, Any]) -> None:
+    assert set(document["paths"]["/jobs"]) == {"get"}
+    request = {"model": "m", "data": {"dataset": "flower"}}
+    train, jobs = (client.post(f"{path}?validate_only=true", json=request) for path in ("/train", "/jobs"))
+    assert train.json() == jobs.json()
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])

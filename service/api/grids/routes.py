@@ -35,7 +35,7 @@ async def boundary_grid(
     query: Annotated[GridQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header()] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """A model's response at every cell of a regular grid, or its decision boundary as lines."""
     form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)

@@ -10,14 +10,14 @@ from models import specs
 from models.datasets import from_rows
 from models.specs import DatasetSpec, NetworkSpec
 from service.api.deps import JobPath, Services, ServicesDep
-from service.api.downloads import CheckpointFile, checkpoint_download
+from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
 from service.api.jobs.requests import GeneratedData, TrainRequest
 from service.api.jobs.submission import NewJob, SubmissionDep
 from service.api.jobs.views import JobView, ValidationView
 from service.api.jobs.waiting import Wait, WaitDep
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
-from service.http.pagination import Page
+from service.http.pagination import Limit, Page
 from service.http.patterns import JOB_ID_PATTERN
 from service.jobs.queue import new_spec
 from service.records import NAME_PATTERN, Job, JobState
@@ -33,8 +33,8 @@ _SUBMISSION: dict[str, Any] = {
 }
 
 
-@router.post("/jobs", **_SUBMISSION, openapi_extra=request_body.documented(TrainRequest))
-@router.post("/train", **_SUBMISSION, openapi_extra=request_body.documented(TrainRequest))
+@router.post("/jobs", **_SUBMISSION, include_in_schema=False)
+@router.post("/train", **_SUBMISSION, operation_id="createJob", openapi_extra=request_body.documented(TrainRequest))
 async def train(request: Request, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
     """Submits a training job. Once the response has been sent, the job survives any crash."""
     headers = request_body.headers_of(request.scope)
@@ -53,21 +53,25 @@ def _new_job(body: TrainRequest) -> NewJob:
     return new_spec(body.model, data, network, training, origin="http", metadata=body.metadata), data
 
 
-@router.get("/jobs", response_model=Page[JobView])
+class JobList(Page[JobView]):
+    """A page of jobs, newest first."""
+
+
+@router.get("/jobs", response_model=JobList)
 async def list_jobs(
     services: ServicesDep,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Limit = 20,
     after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN, description="`last_id` of the previous page.")] = None,
     status: Annotated[JobState | None, Query(description="Only jobs with this status.")] = None,
     model: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only jobs of this model.")] = None,
-) -> Page[JobView]:
+) -> JobList:
     """All jobs, newest first."""
 
-    def page() -> Page[JobView]:
+    def page() -> JobList:
         jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
         for job in jobs:
             services.registry.ensure_loaded(job.model, job.status.version)
-        return Page.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
+        return JobList.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
 
     return await to_thread.run_sync(page)
 
@@ -140,7 +144,7 @@ async def retry_job(job_id: JobPath, services: ServicesDep, submission: Submissi
     return await submission.respond(lambda: services.job_queue.prepare_retry(job_id))
 
 
-@router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile)
+@router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)
 async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
     """The latest checkpoint of a job that has not published a version: a `state_dict` as `.pth`."""
     for _ in range(2):  # a running job may just have replaced the file

@@ -29,7 +29,7 @@ Threshold = Annotated[
         ge=1e-6,
         le=1 - 1e-6,
         description="For two classes: a point gets the second label if its probability is above the threshold. "
-        "Default 0.5.",
+        "By default 0.5.",
     ),
 ]
 Outputs = Annotated[
@@ -43,8 +43,10 @@ OUTPUTS = (
 class PredictOptions(Body):
     """Which version answers, and with what."""
 
-    model: str = Field(pattern=NAME_PATTERN, examples=["flower-sequential"])
-    version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(None, description="Default: the latest.")
+    model: str = Field(pattern=NAME_PATTERN, description="The model to ask.", examples=["flower-sequential"])
+    version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
+        None, description="By default the newest one that is served."
+    )
     threshold: Threshold = None
     outputs: Outputs | None = Field(None, description=OUTPUTS)
 
@@ -74,7 +76,9 @@ class ArrayQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = Field(None, pattern=NAME_PATTERN, description="Required if the body is not JSON.")
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="If the body is not JSON. Default: the latest.")
+    version: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="If the body is not JSON. By default the newest one that is served."
+    )
     threshold: Threshold = None
     outputs: Annotated[Outputs, BeforeValidator(_split)] | None = Field(None, description=OUTPUTS)
 

@@ -48,7 +48,7 @@ class NearestChange(BaseModel):
 class Prediction(BaseModel):
     """The class of each point."""
 
-    model: str
+    model: str = Field(description="The model that answered.")
     version: int = Field(description="The version that answered.")
     classes: list[int] | list[str] = Field(description="The K classes, as named in the training data.")
     labels: list[int] | list[str] | None = Field(None, description="The class of each of the N points.")

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Header, Query
+from fastapi import APIRouter, FastAPI, Query
 from starlette.types import Receive, Scope
 
 from models.specs import InvalidInput
@@ -90,11 +90,26 @@ def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequ
     "/predict",
     response_model=Prediction,
     openapi_extra=request_body.documented(PredictRequest, also=_ARRAYS),
-    responses={200: {"content": _ARRAYS}},
+    responses={
+        200: {
+            "description": "The outputs for each point: as `.npy` one of them, as Arrow a column for each.",
+            "content": _ARRAYS,
+            "headers": {
+                "Separatrix-Model": {
+                    "description": "For `.npy` and Arrow: the model that answered.",
+                    "schema": {"type": "string"},
+                },
+                "Separatrix-Version": {
+                    "description": "For `.npy` and Arrow: the version that answered.",
+                    "schema": {"type": "integer"},
+                },
+            },
+        }
+    },
 )
-async def predict(
-    query: Annotated[ArrayQuery, Query()],
-    accept: Annotated[str | None, Header()] = None,
-) -> None:
-    """Classifies points: the class of each point, and the probability of every class."""
+async def predict(query: Annotated[ArrayQuery, Query()]) -> None:
+    """Classifies points: the class of each point, and the probability of every class.
+
+    The points are JSON, or an array with the options as query parameters. `Accept` chooses the format of the response.
+    """
     raise NotImplementedError  # for the OpenAPI document and for 405; the middleware calls `PredictEndpoint` instead

@@ -1,0 +1,120 @@
+"""An example of each response, for the OpenAPI document."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.api.datasets import Dataset, DatasetPoints
+from service.api.models import Model, Version, VersionSummary
+from service.api.predictions.responses import Prediction
+from service.api.system import Live, Ready
+from service.http.problems import Problem
+
+_METRICS = {
+    "training_loss": 0.0735,
+    "training_accuracy": 0.9675,
+    "validation_loss": None,
+    "validation_accuracy": None,
+}
+
+_PATH = "/models/my-flower/versions/2"
+_SUMMARY = {
+    "object": "model.version",
+    "model": "my-flower",
+    "version": 2,
+    "status": "served",
+    "created_at": "2026-03-01T12:00:00Z",
+    "metrics": _METRICS,
+    "links": {"self": _PATH},
+}
+_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+EXAMPLES: dict[type[BaseModel], Any] = {
+    Prediction: {
+        "model": "flower-sequential",
+        "version": 1,
+        "classes": ["red", "blue"],
+        "labels": ["blue", "red"],
+        "probabilities": [[0.03, 0.97], [0.88, 0.12]],
+    },
+    VersionSummary: _SUMMARY,
+    Model: {
+        "object": "model",
+        "name": "my-flower",
+        "version_count": 3,
+        "newest_version": 3,
+        "served_version": 2,
+        "latest": _SUMMARY,
+        "links": {"self": "/models/my-flower", "versions": "/models/my-flower/versions", "latest": _PATH},
+    },
+    Version: _SUMMARY
+    | {
+        "reason": None,
+        "job_id": "0f1c2d3e4f5a6b7c8d9e0f1a",
+        "card": {
+            "network": {"kind": "sequential", "hidden": [4], "activation": "tanh"},
+            "n_features": 2,
+            "classes": ["red", "blue"],
+            "data": {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2},
+            "data_digest": _DIGEST,
+            "data_summary": {"min": [-4.0, -4.0], "max": [4.0, 4.0], "median": [0.0, 0.0]},
+            "training": {
+                "epochs": 10_000,
+                "optimizer": "sgd",
+                "learning_rate": 1.0,
+                "momentum": 0.0,
+                "weight_decay": 0.0,
+                "batch_size": None,
+                "validation_fraction": 0.0,
+                "patience": None,
+                "min_delta": 0.0001,
+                "seed": 0,
+                "restarts": 1,
+                "implementation": "auto",
+            },
+            "recipe_digest": _DIGEST,
+            "stop_reason": "completed",
+            "epochs_run": 10_000,
+            "metrics": _METRICS,
+            "implementation": "compiled",
+            "restart_results": [{"seed": 0, "stop_reason": "completed", "epochs_run": 10_000, "metrics": _METRICS}],
+            "software": {"separatrix": "0.2.0", "torch": "2.13.0"},
+            "files": {"network.pth": _DIGEST, "network.safetensors": _DIGEST},
+        },
+        "links": {
+            "self": _PATH,
+            "checkpoint": f"{_PATH}/checkpoint",
+            "boundary_grid": "/boundary-grid?model=my-flower&version=2",
+            "job": "/jobs/0f1c2d3e4f5a6b7c8d9e0f1a",
+        },
+    },
+    Dataset: {
+        "object": "dataset",
+        "name": "flower",
+        "description": "Petals of two colors, as in the tutorial.",
+        "n_features": 2,
+        "classes": ["red", "blue"],
+        "max_classes": 2,
+        "defaults": {"n": 400, "noise": 0.2, "seed": 1, "n_classes": 2},
+        "links": {"self": "/datasets/flower", "points": "/datasets/flower/points"},
+    },
+    DatasetPoints: {
+        "object": "points",
+        "dataset": "flower",
+        "classes": ["red", "blue"],
+        "points": [[1.5, 0.25], [-0.5, 2.0]],
+        "labels": ["red", "blue"],
+    },
+    Live: {"status": "live"},
+    Ready: {"status": "ready", "models": 5, "broken_versions": 0},
+    Problem: {
+        "type": "urn:separatrix:problem:invalid-input",
+        "code": "invalid-input",
+        "title": "The request is invalid",
+        "status": 422,
+        "detail": "training.epochs: must be at least 1",
+        "error": "The request is invalid: training.epochs: must be at least 1",
+        "errors": [{"in": "body", "field": "training.epochs", "detail": "must be at least 1"}],
+    },
+}
+"""By the schema of the response. FastAPI leaves out the nulls of examples that are given to a schema or a route."""

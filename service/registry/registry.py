@@ -131,7 +131,7 @@ class Registry:
         """
         versions = self.versions(model)
         if number not in versions:
-            raise VersionNotFound(f"The latest version of this model is {max(versions)}.")
+            raise VersionNotFound(f"The newest version of this model is {max(versions)}.")
         return versions[number]
 
     def loaded(self, model: str, number: int | None) -> LoadedVersion | None:

@@ -13,7 +13,7 @@ from models.boundary.contours import Line
 from models.boundary.grids import Values
 from models.datasets import DoubleArray, FloatArray, LabelledPoints
 from models.specs import GridSpec
-from service.inference.grids import BoundaryGrid, LayerMaps
+from service.inference.grids import ActivationMaps, BoundaryGrid
 from service.inference.overlays import Overlay
 from service.inference.windows import PlacedWindow
 from service.render import palette
@@ -95,7 +95,7 @@ def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Pictu
     return Picture(_png(image, palette_C3, scale.opacity_C if transparent else None), scale.range)
 
 
-def encode_sheet(maps: LayerMaps, transparent: bool) -> Picture:
+def encode_sheet(maps: ActivationMaps, transparent: bool) -> Picture:
     """A contact sheet: the pictures of all units of a layer, ceil(sqrt(U)) in a row, on one scale symmetric about 0."""
     values_UHW = maps.outputs.values_OHW
     scale = _symmetric_scale(values_UHW, _class(0), _class(1), transparent)
@@ -127,7 +127,7 @@ def _scale(boundary: BoundaryGrid, classes: int, transparent: bool) -> _Scale:
     if boundary.response == "entropy":
         dark = np.array(palette.DARK, np.uint8)
         return _between(None, dark, (0.0, math.log2(classes)), transparent)
-    if k is None:  # the activation of a hidden unit
+    if k is None:  # an activation
         return _symmetric_scale(boundary.grid.values_HW, _class(0), _class(1), transparent)
     other = _class(1 - k) if classes == 2 else None
     if boundary.response == "probability":

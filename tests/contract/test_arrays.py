@@ -202,12 +202,12 @@ def test_every_parameter_changes_the_entity_tag(client: httpx.Client) -> None:
     queries: list[dict[str, Any]] = [
         *({"axes": axes} for axes in ("0,1", "1,0")),
         *({"response": response} for response in ("probability", "label", "logit", "entropy")),
-        *({"unit": unit} for unit in ("0.0", "0.1")),
-        *({"warp": 0, "coordinates": coordinates} for coordinates in ("first", "principal")),
+        *({"response": "activation", "layer": 0, "unit": unit} for unit in (0, 1)),
+        *({"response": "embedding", "layer": 0, "coordinates": coordinates} for coordinates in ("first", "principal")),
         *({"axes": "0", "at": at, "resolution": "9"} for at in ("0", "1")),
         *({"format": "png", name: "true"} for name in ("points", "line", "transparent")),
         *({"format": "geojson", "levels": levels} for levels in ("0.5", "0.5,0.6")),
-        {"layer": 0},
+        {"response": "activation", "layer": 0},
         {"class": "red"},
     ]
     answers = [grid(client, **query) for query in queries]

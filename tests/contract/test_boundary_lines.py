@@ -138,5 +138,6 @@ def test_the_accept_header_selects_lines_and_their_tag_is_recognised(client: htt
     assert answer.json() == lines(client)
     known = {"Accept": GEOJSON, "If-None-Match": answer.headers["etag"]}
     assert client.get("/boundary-grid", params={"model": "plane"}, headers=known).status_code == 304
-    refused = client.get("/boundary-grid", params={"model": "plane", "unit": "0.0"}, headers={"Accept": GEOJSON})
+    unit = {"model": "plane", "response": "activation", "layer": 0, "unit": 0}
+    refused = client.get("/boundary-grid", params=unit, headers={"Accept": GEOJSON})
     assert_problem(refused, 406, "not-acceptable")

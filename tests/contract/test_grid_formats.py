@@ -13,9 +13,9 @@ API = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
 QUERIES: dict[Kind, dict[str, Any]] = {
     "response": {},
-    "unit": {"unit": "0.0"},
-    "layer": {"layer": 0},
-    "hidden_space": {"warp": 0},
+    "unit": {"response": "activation", "layer": 0, "unit": 0},
+    "layer": {"response": "activation", "layer": 0},
+    "embedding": {"response": "embedding", "layer": 0},
 }
 
 

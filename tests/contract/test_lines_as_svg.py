@@ -164,7 +164,8 @@ def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Cl
     assert answer.content == get(client, format="svg").content
     known = accept | {"If-None-Match": answer.headers["etag"]}
     assert client.get("/boundary-grid", params=query, headers=known).status_code == 304
-    refused = client.get("/boundary-grid", params=query | {"unit": "0.0"}, headers={"Accept": "image/svg+xml"})
+    unit = {"response": "activation", "layer": 0, "unit": 0}
+    refused = client.get("/boundary-grid", params=query | unit, headers={"Accept": "image/svg+xml"})
     assert_problem(refused, 406, "not-acceptable")
 
 
@@ -172,9 +173,9 @@ def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Cl
     ("query", "field"),
     [
         ({"axes": "0", "resolution": "20"}, "format"),
-        ({"unit": "0.0"}, "format"),
-        ({"layer": 0}, "format"),
-        ({"warp": 0}, "format"),
+        ({"response": "activation", "layer": 0, "unit": 0}, "format"),
+        ({"response": "activation", "layer": 0}, "format"),
+        ({"response": "embedding", "layer": 0}, "format"),
         ({"response": "label"}, "response"),
         ({"adaptive": "true"}, "adaptive"),
         ({"points": "true"}, "points"),

@@ -84,7 +84,7 @@ def range_of(client: httpx.Client, **params: Any) -> tuple[float, float]:
         ({"model": "plane", "response": "logit"}, ("#c8372d", "#2f6fb3")),
         ({"model": "plane", "response": "logit", "class": "red"}, ("#2f6fb3", "#c8372d")),
         ({"model": "trio", "response": "logit", "class": "0"}, ("#5e5e5e", "#c8372d")),
-        ({"model": "trio", "unit": "0.2"}, ("#c8372d", "#2f6fb3")),
+        ({"model": "trio", "response": "activation", "layer": "0", "unit": "2"}, ("#c8372d", "#2f6fb3")),
     ],
     ids=str,
 )
@@ -149,7 +149,7 @@ def figure(client: httpx.Client, **params: Any) -> np.ndarray:
     [
         ("plane", {}, "flower"),
         ("plane", {"response": "entropy"}, "flower"),
-        ("plane", {"unit": "0.0"}, "flower"),
+        ("plane", {"response": "activation", "layer": "0", "unit": "0"}, "flower"),
         ("trio", {"response": "label"}, "gaussians?classes=3&n=90"),
         ("trio", {"axes": "1,0"}, "gaussians?classes=3&n=90"),
     ],
@@ -193,7 +193,11 @@ def test_a_picture_whose_training_points_cannot_be_read_is_refused(tmp_path: Pat
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
-@pytest.mark.parametrize("params", [{}, {"response": "label"}, {"response": "entropy"}, {"unit": "0.1"}], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"response": "label"}, {"response": "entropy"}, {"response": "activation", "layer": "0", "unit": "1"}],
+    ids=str,
+)
 def test_the_boundary_line_runs_exactly_where_neighbouring_labels_differ(
     client: httpx.Client, model: str, params: dict[str, str]
 ) -> None:

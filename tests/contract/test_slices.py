@@ -132,8 +132,10 @@ def test_a_model_with_one_feature_gives_a_curve_by_default(client: httpx.Client)
     np.testing.assert_allclose(body["values"], np.array(answer["probabilities"])[:, 1], atol=1e-6)
     for response in ("label", "logit", "entropy"):
         assert len(grid(client, model="line", resolution="50", response=response).json()["values"]) == 50
-    assert np.load(io.BytesIO(grid(client, model="line", resolution="50", layer=0).content)).shape == (4, 50)
-    assert grid(client, model="line", resolution="50", warp=0).json()["shape"] == [50, 2]
+    assert np.load(
+        io.BytesIO(grid(client, model="line", resolution="50", response="activation", layer=0).content)
+    ).shape == (4, 50)
+    assert grid(client, model="line", resolution="50", response="embedding", layer=0).json()["shape"] == [50, 2]
 
 
 def test_a_curve_may_have_as_many_cells_as_a_grid_has_columns(client: httpx.Client) -> None:
@@ -142,7 +144,12 @@ def test_a_curve_may_have_as_many_cells_as_a_grid_has_columns(client: httpx.Clie
 
 @pytest.mark.parametrize(("resolution", "size"), [("160", (160, 20)), ("160x3", (160, 3)), ("5", (5, 1))])
 def test_the_picture_of_a_curve_is_a_strip(client: httpx.Client, resolution: str, size: tuple[int, int]) -> None:
-    for query in ({}, {"response": "label"}, {"transparent": "true"}, {"unit": "0.2"}):
+    for query in (
+        {},
+        {"response": "label"},
+        {"transparent": "true"},
+        {"response": "activation", "layer": 0, "unit": 2},
+    ):
         answer = grid(client, model="line", resolution=resolution, format="png", **query)
         with Image.open(io.BytesIO(answer.content)) as image:
             assert image.size == size

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
 
@@ -10,13 +10,15 @@ from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
     MAX_COORDINATE,
     MAX_GRID_CELLS,
+    MAX_HIDDEN_LAYERS,
     MAX_LEVELS,
     MAX_RESOLUTION,
+    MAX_WIDTH,
 )
-from models.specs import HiddenSpaceCoordinates, InvalidInput, ResponseKind
+from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.http.content_negotiation import either
-from service.http.patterns import AXES_PATTERN, RESOLUTION_PATTERN, UNIT_PATTERN
+from service.http.patterns import AXES_PATTERN, RESOLUTION_PATTERN
 from service.inference.windows import Window
 from service.records import NAME_PATTERN
 
@@ -60,10 +62,11 @@ class GridQuery(BaseModel):
         description="The values of all other features, in their order, such as `0.5,-1`; by default the medians of the "
         "training data.",
     )
-    response: ResponseKind | None = Field(
+    response: Literal[ResponseKind, "activation", "embedding"] | None = Field(
         None,
-        description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; by default the "
-        "probability for two classes, the label for more.",
+        description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; "
+        "`activation` of the units of a hidden `layer`; or `embedding`, where a hidden `layer` maps each cell: two "
+        "coordinates, (H, W, 2). By default the probability for two classes, the label for more.",
     )
     class_name: str | None = Field(
         None,
@@ -71,29 +74,23 @@ class GridQuery(BaseModel):
         max_length=64,
         description="The class whose probability or logit to show; by default the second of two.",
     )
-    unit: str | None = Field(
-        None,
-        pattern=UNIT_PATTERN,
-        description="The activation of one hidden unit in place of a response: `layer.index`, both zero-based; `0.3` "
-        "is the fourth unit of the first hidden layer.",
-    )
     layer: int | None = Field(
         None,
         ge=0,
-        le=9_999,
-        description="The activations of all units of a hidden layer, zero-based: an array (U, H, W), or a contact "
-        "sheet of pictures.",
+        le=MAX_HIDDEN_LAYERS - 1,
+        description="For an activation or an embedding, which require it: the hidden layer, zero-based.",
     )
-    warp: int | None = Field(
+    unit: int | None = Field(
         None,
         ge=0,
-        le=9_999,
-        description="Where a hidden layer, zero-based, maps each cell: two coordinates, (H, W, 2).",
+        le=MAX_WIDTH - 1,
+        description="For an activation: the unit of the layer, zero-based. By default all U units: an array (U, H, W), "
+        "or a contact sheet of pictures.",
     )
-    coordinates: HiddenSpaceCoordinates | None = Field(
+    coordinates: EmbeddingCoordinates | None = Field(
         None,
-        description="For `warp`: the activations of the `first` two units, or the `principal` components of all units, "
-        "which is the default for more than two.",
+        description="For an embedding: the activations of the `first` two units, or the `principal` components of "
+        "all units, which is the default for more than two.",
     )
     levels: str | None = Field(
         None,
@@ -117,37 +114,41 @@ class GridQuery(BaseModel):
     @property
     def kind(self) -> Kind:
         """The kind of grid."""
-        if self.unit is not None:
-            return "unit"
-        if self.layer is not None:
-            return "layer"
-        return "response" if self.warp is None else "hidden_space"
+        if self.response == "activation":
+            return "layer" if self.unit is None else "unit"
+        return "embedding" if self.response == "embedding" else "response"
 
-    def check(self, form: GridFormat) -> None:
-        """Checks the parameters against each other and against the format.
+    def check(self) -> None:
+        """Checks the parameters against each other.
 
         Raises:
-            InvalidInput: two parameters exclude each other, or one does not apply.
+            InvalidInput: a parameter is missing, or does not apply to the response.
         """
-        kinds = [
-            name for name in ("response", "class_name", "unit", "layer", "warp") if getattr(self, name) is not None
-        ]
-        if len(kinds) > 1 and kinds != ["response", "class_name"]:
-            one, other = (name.removesuffix("_name") for name in (kinds[-1], kinds[0]))
-            raise InvalidInput(one, f"cannot be combined with {other}: use response (with class), unit, layer, or warp")
-        if self.coordinates is not None and self.warp is None:
-            raise InvalidInput("coordinates", "needs warp")
+        is_hidden = self.response in ("activation", "embedding")
+        if is_hidden and self.layer is None:
+            raise InvalidInput("layer", f"is required for response={self.response}")
+        if self.layer is not None and not is_hidden:
+            raise InvalidInput("layer", "needs response=activation or response=embedding")
+        if self.unit is not None and self.response != "activation":
+            raise InvalidInput("unit", "needs response=activation and a layer")
+        if self.coordinates is not None and self.response != "embedding":
+            raise InvalidInput("coordinates", "needs response=embedding")
+        if self.class_name is not None and (self.adaptive or self.response not in (None, "probability", "logit")):
+            raise InvalidInput("class", "needs response=probability or response=logit")
+
+    def check_format(self, form: GridFormat) -> None:
+        """Checks the parameters against the format.
+
+        Raises:
+            InvalidInput: the format does not show what a parameter asks for.
+        """
         if self.levels is not None and not form.lines:
             raise InvalidInput("levels", f"needs format={either(LINES)}")
         if self.response is not None and form.lines:
             raise InvalidInput(
                 "response", f"cannot be combined with format={form.name}, which returns lines and no values"
             )
-        if self.class_name is not None and (self.adaptive or self.response in ("label", "entropy")):
-            raise InvalidInput(
-                "class", "needs response=probability or response=logit: labels and entropies cover all classes"
-            )
-        if self.adaptive and (self.kind != "response" or self.response not in (None, "label") or form.lines):
+        if self.adaptive and (self.response not in (None, "label") or form.lines):
             values = [one for one in FORMATS if one.grid or one.picture]
             raise InvalidInput("adaptive", f"needs response=label and format={either(values)}")
         self._check_picture(form)
@@ -157,9 +158,7 @@ class GridQuery(BaseModel):
             if getattr(self, name) and not form.picture:
                 raise InvalidInput(name, f"needs format={either(PICTURES)}")
             if getattr(self, name) and self.kind == "layer" and name != "transparent":
-                raise InvalidInput(
-                    name, "cannot be combined with layer, which returns one tile for each unit: use unit"
-                )
+                raise InvalidInput(name, "cannot be combined with all units of a layer: choose one unit")
 
     def window(self, form: GridFormat) -> Window:
         """The window of the grid.
@@ -195,11 +194,6 @@ class GridQuery(BaseModel):
         if not 1 <= len(levels) <= MAX_LEVELS or len(set(levels)) != len(levels):
             raise InvalidInput("levels", f"must be 1 to {MAX_LEVELS} different probabilities")
         return levels
-
-    def unit_indices(self) -> tuple[int, int]:
-        """The layer and the index of the hidden unit."""
-        layer, _, index = (self.unit or "").partition(".")
-        return int(layer), int(index)
 
     def _axes(self) -> tuple[int, ...] | None:
         if self.axes is None:

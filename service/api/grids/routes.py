@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from service.api.deps import ServicesDep
 from service.api.grids.formats import FORMATS, OFFERED, GridFormat
 from service.api.grids.query import GridQuery
-from service.api.grids.schemas import GridResponse, WarpResponse
+from service.api.grids.schemas import EmbeddingResponse, GridResponse
 from service.http import content_negotiation, etags, response_cache
 from service.http.response_cache import CachedResponse
 from service.inference import grids, overlays, windows
@@ -25,7 +25,7 @@ router = APIRouter(tags=["boundary"])
 
 @router.get(
     "/boundary-grid",
-    response_model=GridResponse | WarpResponse,
+    response_model=GridResponse | EmbeddingResponse,
     responses={
         200: {"content": {one.media_type: dict(one.content) for one in FORMATS}},
         304: {"description": "The client has this response: its `If-None-Match` names the `ETag`."},
@@ -38,8 +38,9 @@ async def boundary_grid(
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A model's response at every cell of a regular grid, or its decision boundary as lines."""
+    query.check()
     form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)
-    query.check(form)
+    query.check_format(form)
     registry, model, number = services.registry, query.model, query.version
     version = await resolve_fresh(registry, lambda: registry.resolve(model, number))
     asked = query.model_dump(exclude={"model", "version", "format"})
@@ -83,11 +84,8 @@ class _GridRequest:
         if form.lines:
             lines = grids.boundary_lines(window, query.probabilities(), query.class_name)
             return self._encoded(window, form.lines(lines))
-        if query.kind == "layer":
-            return self._layer(window)
-        if form.hidden_space and query.warp is not None:
-            found = grids.hidden_space_grid(window, query.warp, query.coordinates)
-            return self._encoded(window, form.hidden_space(found))
+        if query.layer is not None and query.unit is None:
+            return self._layer(window, query.layer)
         return self._grid(window)
 
     def _grid(self, window: PlacedWindow) -> Response:
@@ -104,15 +102,20 @@ class _GridRequest:
 
     def _boundary(self, window: PlacedWindow) -> BoundaryGrid:
         query = self.query
-        if query.kind == "unit":
-            return grids.unit_grid(window, *query.unit_indices())
+        if query.layer is not None and query.unit is not None:
+            return grids.activation_grid(window, query.layer, query.unit)
         if query.adaptive:
             return grids.adaptive_labels(window)
+        assert query.response != "activation"
+        assert query.response != "embedding"
         return grids.response_grid(window, response=query.response, class_name=query.class_name, with_logits=query.line)
 
-    def _layer(self, window: PlacedWindow) -> Response:
-        assert self.query.layer is not None
-        maps = grids.layer_maps(window, self.query.layer)
+    def _layer(self, window: PlacedWindow, layer: int) -> Response:
+        if self.query.response == "embedding":
+            assert self.form.embedding
+            embedded = grids.embedding_grid(window, layer, self.query.coordinates)
+            return self._encoded(window, self.form.embedding(embedded))
+        maps = grids.activation_maps(window, layer)
         if self.form.layer:
             return self._encoded(window, self.form.layer(maps))
         assert self.form.sheet

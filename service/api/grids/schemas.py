@@ -1,13 +1,13 @@
 """Grids as JSON: the schemas of the bodies, and their encoders."""
 
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.boundary.grids import GridAxes
-from models.specs import HiddenSpaceCoordinates, ResponseKind
-from service.inference.grids import BoundaryGrid, HiddenSpaceGrid
+from models.specs import EmbeddingCoordinates, ResponseKind
+from service.inference.grids import BoundaryGrid, EmbeddingGrid
 from service.inference.windows import PlacedWindow
 from service.render import palette
 
@@ -31,11 +31,12 @@ class GridResponse(_Cells):
     model_config = ConfigDict(serialize_by_alias=True)
 
     shape: list[int] = Field(description="[H, W]; for a curve [W].")
-    response: ResponseKind | None = Field(description="Null for the activation of a hidden unit.")
-    unit: str | None = Field(description="The hidden unit, `layer.index`; null for a response.")
+    response: Literal[ResponseKind, "activation"] = Field(description="What the values are.")
     class_label: int | str | None = Field(
         alias="class", description="The class whose probability or logit the values are; null for everything else."
     )
+    layer: int | None = Field(description="The hidden layer of an activation; null for everything else.")
+    unit: int | None = Field(description="The hidden unit of an activation; null for everything else.")
     classes: list[int] | list[str] = Field(description="The K classes, as labelled in the training data.")
     colours: list[str] = Field(description="The colour of each class in pictures, `#rrggbb`.")
     evaluated: int = Field(
@@ -47,12 +48,13 @@ class GridResponse(_Cells):
     )
 
 
-class WarpResponse(_Cells):
+class EmbeddingResponse(_Cells):
     """Where a hidden layer maps the cells of a grid or a curve."""
 
     shape: list[int] = Field(description="[H, W, 2]; for a curve [W, 2].")
-    warp: int = Field(description="The hidden layer.")
-    coordinates: HiddenSpaceCoordinates
+    response: Literal["embedding"]
+    layer: int = Field(description="The hidden layer.")
+    coordinates: EmbeddingCoordinates
     mean: list[float] | None = Field(
         description="(U,) the mean activation of each unit over the cells; null for `first`."
     )
@@ -67,14 +69,15 @@ class WarpResponse(_Cells):
 
 def encode_grid(boundary: BoundaryGrid) -> bytes:
     """The body of a `GridResponse`."""
-    classes, k, unit = boundary.window.version.card.classes, boundary.class_index, boundary.unit
+    classes, k = boundary.window.version.card.classes, boundary.class_index
     return _dumped(
         _cells(boundary.window, boundary.grid)
         | {
             "shape": boundary.grid.values_HW.shape,
             "response": boundary.response,
-            "unit": None if unit is None else f"{unit[0]}.{unit[1]}",
             "class": None if k is None else classes[k],
+            "layer": boundary.layer,
+            "unit": boundary.unit,
             "classes": classes,
             "colours": palette.hex_codes(palette.class_palette(len(classes))),
             "evaluated": boundary.evaluated,
@@ -83,18 +86,19 @@ def encode_grid(boundary: BoundaryGrid) -> bytes:
     )
 
 
-def encode_hidden_space(grid: HiddenSpaceGrid) -> bytes:
-    """The body of a `WarpResponse`."""
+def encode_embedding(grid: EmbeddingGrid) -> bytes:
+    """The body of an `EmbeddingResponse`."""
     return _dumped(
-        _cells(grid.window, grid.map)
+        _cells(grid.window, grid.embedding)
         | {
-            "shape": grid.map.values_HW2.shape,
-            "warp": grid.layer,
-            "coordinates": grid.map.coordinates,
-            "mean": grid.map.mean_U,
-            "components": grid.map.components_2U,
-            "explained": grid.map.explained_2,
-            "values": grid.map.values_HW2,
+            "shape": grid.embedding.values_HW2.shape,
+            "response": "embedding",
+            "layer": grid.layer,
+            "coordinates": grid.embedding.coordinates,
+            "mean": grid.embedding.mean_U,
+            "components": grid.embedding.components_2U,
+            "explained": grid.embedding.explained_2,
+            "values": grid.embedding.values_HW2,
         }
     )
 

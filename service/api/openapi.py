@@ -24,6 +24,20 @@ def install(app: FastAPI) -> None:
             [(schema, "validation") for schema in (PredictRequest, TrainRequest, Problem)], ref_template=_REFERENCE
         )
         document["components"]["schemas"] |= definitions["$defs"]
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                for parameter in operation.get("parameters", []):
+                    _simplify(parameter)
         return document
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _simplify(parameter: dict[str, Any]) -> None:
+    """Describes a parameter as it is sent: left out instead of null, and a list as one value separated by commas."""
+    schema = parameter["schema"]
+    if "anyOf" in schema:
+        options = [one for one in schema.pop("anyOf") if one != {"type": "null"}]
+        schema |= options[0] if len(options) == 1 else {"anyOf": options}
+    if schema.get("type") == "array":
+        parameter |= {"style": "form", "explode": False}

@@ -58,7 +58,7 @@ def test_a_picture_of_67_million_cells_needs_few_evaluations(client: httpx.Clien
         ({"adaptive": True, "model": "line", "resolution": "100"}, "adaptive"),
         ({"adaptive": True, "format": "png", "resolution": "8193x10"}, "resolution"),
         ({"adaptive": True, "resolution": "2000"}, "resolution"),
-        ({"adaptive": True, "resolution": "8192", "format": "png", "line": True}, "resolution"),
+        ({"adaptive": True, "resolution": "8192", "format": "png", "overlay": "line"}, "resolution"),
         ({"adaptive": True, "format": "png", "resolution": "1"}, "resolution"),
     ],
 )

@@ -132,7 +132,7 @@ def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Cl
         ({"response": "activation", "layer": 0}, "format"),
         ({"response": "embedding", "layer": 0}, "format"),
         ({"levels": "0.5"}, "levels"),
-        ({"line": "true"}, "line"),
+        ({"overlay": "line"}, "overlay"),
         ({"transparent": "true"}, "transparent"),
         ({"adaptive": "true", "resolution": "2000"}, "resolution"),
         ({"model": "line", "resolution": "20x10"}, "resolution"),

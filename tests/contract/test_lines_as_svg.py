@@ -178,7 +178,7 @@ def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Cl
         ({"response": "embedding", "layer": 0}, "format"),
         ({"response": "label"}, "response"),
         ({"adaptive": "true"}, "adaptive"),
-        ({"points": "true"}, "points"),
+        ({"overlay": "points"}, "overlay"),
         ({"levels": "1"}, "levels"),
         ({"model": "trio", "levels": "0.5"}, "class"),
         ({"model": "trio", "class": "1"}, "class"),

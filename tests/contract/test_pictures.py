@@ -160,7 +160,7 @@ def test_training_points_are_discs_in_the_colours_of_their_classes_with_a_white_
 ) -> None:
     window = {"model": model, "x_min": -2, "x_max": 3, "y_min": -2.5, "y_max": 2}
     body = client.get("/boundary-grid", params=window | {"resolution": "240x160"} | params).json()
-    plain, shown = (figure(client, **window, **params, **points) for points in ({}, {"points": "true"}))
+    plain, shown = (figure(client, **window, **params, **points) for points in ({}, {"overlay": "points"}))
     name, _, query = data.partition("?")
     points = client.get(f"/datasets/{name}/points?{query}").json()
     xy_N2 = np.array(points["points"])[:, [int(axis) for axis in body["axes"].split(",")]]
@@ -184,12 +184,13 @@ def test_training_points_are_discs_in_the_colours_of_their_classes_with_a_white_
 def test_a_picture_whose_training_points_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "own", data={"points": [[0, 0], [1, 1], [2, 0]], "labels": [0, 1, 1]})
-        query = {"model": "own", "points": "true"} | FIGURE
-        assert client.get("/boundary-grid", params=query).status_code == 200
+        query = {"model": "own"} | FIGURE
+        with_points = query | {"overlay": "points"}
+        assert client.get("/boundary-grid", params=with_points).status_code == 200
         for kept in (tmp_path / "datasets").iterdir():
             kept.unlink()
-        assert_problem(client.get("/boundary-grid", params=query), 503, "version-broken")
-        assert client.get("/boundary-grid", params=query | {"points": "false"}).status_code == 200
+        assert_problem(client.get("/boundary-grid", params=with_points), 503, "version-broken")
+        assert client.get("/boundary-grid", params=query).status_code == 200
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
@@ -203,7 +204,7 @@ def test_the_boundary_line_runs_exactly_where_neighbouring_labels_differ(
 ) -> None:
     body = client.get("/boundary-grid", params={"model": model, "resolution": "240x160", "response": "label"}).json()
     label_HW = np.array(body["values"])
-    line_HW = (figure(client, model=model, line="true", **params) == LINE).all(axis=-1)
+    line_HW = (figure(client, model=model, overlay="line", **params) == LINE).all(axis=-1)
     parts_HW = np.zeros_like(line_HW)
     parts_HW[:, 1:] |= label_HW[:, 1:] != label_HW[:, :-1]
     parts_HW[1:] |= label_HW[1:] != label_HW[:-1]

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
 
@@ -18,7 +18,8 @@ from models.limits import (
 from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.http.content_negotiation import either
-from service.http.patterns import AXES_PATTERN, RESOLUTION_PATTERN
+from service.http.patterns import AXES_PATTERN, OVERLAY_PATTERN, RESOLUTION_PATTERN
+from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
 from service.records import NAME_PATTERN
 
@@ -29,6 +30,11 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
+
+
+def _comma_list(items: dict[str, Any], **bounds: Any) -> WithJsonSchema:
+    """The schema of a list that is sent as one parameter, its items separated by commas."""
+    return WithJsonSchema({"type": "array", "items": items, **bounds})
 
 
 class GridQuery(BaseModel):
@@ -98,8 +104,19 @@ class GridQuery(BaseModel):
         description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`; at "
         f"most {MAX_LEVELS}, each greater than 0 and less than 1. By default the lines between classes.",
     )
-    points: bool = Field(False, description="For a picture: draw the training points on top.")
-    line: bool = Field(False, description="For a picture: draw the decision boundary on top.")
+    overlay: (
+        Annotated[
+            str,
+            Field(pattern=OVERLAY_PATTERN),
+            _comma_list({"type": "string", "enum": get_args(OverlayPart)}, minItems=1, uniqueItems=True),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="For a picture, except that of a whole layer: what to draw on top, the training `points`, the "
+        "decision boundary as a `line`, or both.",
+        examples=[["points", "line"]],
+    )
     transparent: bool = Field(False, description="For a picture: the less certain, the more transparent.")
     adaptive: bool = Field(
         False,
@@ -154,11 +171,11 @@ class GridQuery(BaseModel):
         self._check_picture(form)
 
     def _check_picture(self, form: GridFormat) -> None:
-        for name in ("points", "line", "transparent"):
+        for name in ("overlay", "transparent"):
             if getattr(self, name) and not form.picture:
                 raise InvalidInput(name, f"needs format={either(PICTURES)}")
-            if getattr(self, name) and self.kind == "layer" and name != "transparent":
-                raise InvalidInput(name, "cannot be combined with all units of a layer: choose one unit")
+        if self.overlay is not None and self.kind == "layer":
+            raise InvalidInput("overlay", "cannot be combined with all units of a layer: choose one unit")
 
     def window(self, form: GridFormat) -> Window:
         """The window of the grid.
@@ -179,6 +196,10 @@ class GridQuery(BaseModel):
             is_picture=form.picture is not None,
             is_adaptive=self.adaptive,
         )
+
+    def overlay_parts(self) -> tuple[str, ...]:
+        """What to draw over a picture."""
+        return () if self.overlay is None else tuple(self.overlay.split(","))
 
     def probabilities(self) -> tuple[float, ...]:
         """The levels to draw lines at; empty for the lines between classes.

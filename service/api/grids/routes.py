@@ -94,21 +94,23 @@ class _GridRequest:
             boundary = self._boundary(window)
             return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
         assert form.picture
-        overlays.require_plane(window, points=query.points, line=query.line)
-        boundary = self._boundary(window)
-        overlay = overlays.overlay(boundary, self.files, points=query.points, line=query.line)
+        parts = query.overlay_parts()
+        overlays.require_plane(window, parts)
+        boundary = self._boundary(window, with_logits="line" in parts)
+        overlay = overlays.overlay(boundary, self.files, parts)
         picture = form.picture(boundary, overlay, query.transparent)
         return self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)
 
-    def _boundary(self, window: PlacedWindow) -> BoundaryGrid:
+    def _boundary(self, window: PlacedWindow, *, with_logits: bool = False) -> BoundaryGrid:
         query = self.query
         if query.layer is not None and query.unit is not None:
             return grids.activation_grid(window, query.layer, query.unit)
         if query.adaptive:
             return grids.adaptive_labels(window)
-        assert query.response != "activation"
-        assert query.response != "embedding"
-        return grids.response_grid(window, response=query.response, class_name=query.class_name, with_logits=query.line)
+        response, class_name = query.response, query.class_name
+        assert response != "activation"
+        assert response != "embedding"
+        return grids.response_grid(window, response=response, class_name=class_name, with_logits=with_logits)
 
     def _layer(self, window: PlacedWindow, layer: int) -> Response:
         if self.query.response == "embedding":

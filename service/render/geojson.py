@@ -22,10 +22,14 @@ def encode(boundary: BoundaryLines) -> bytes:
         }
         for line in boundary.lines
     ]
+    window = boundary.window
+    spec = window.spec
     content = {
         "type": "FeatureCollection",
-        **boundary.window.about,
+        "bbox": [spec.x_min, spec.y_min, spec.x_max, spec.y_max],
+        **window.answered_by,
         "class": None if k is None else classes[k],
+        **window.position,
         "classes": classes,
         "features": features,
     }

@@ -1,5 +1,8 @@
 """The `Separatrix-` headers of responses whose format has no fields for what they say."""
 
+from collections.abc import Iterable
+
+from service.inference import windows
 from service.inference.windows import PlacedWindow
 from service.registry.registry import LoadedVersion
 
@@ -19,17 +22,21 @@ def of_grid(
     window: PlacedWindow, *, evaluated: int | None = None, value_range: tuple[float, float] | None = None
 ) -> dict[str, str]:
     """The version that answered, the window, and where it applies, the cells evaluated and the range of a scale."""
-    spec, about = window.spec, window.about
-    edges = [edge for edge in (spec.x_min, spec.x_max, spec.y_min, spec.y_max) if edge is not None]
+    edges = [edge for edge in windows.edges(window.spec).values() if edge is not None]
     headers = of_version(window.version) | {
-        "Separatrix-Window": ",".join(repr(float(edge)) for edge in edges),
-        "Separatrix-Axes": str(about["axes"]),
+        "Separatrix-Window": _numbers(edges),
+        "Separatrix-Axes": ",".join(map(str, window.axes)),
     }
-    at = str(about["at"])
+    at = _numbers(window.at)
     if 0 < len(at) <= MAX_AT_LENGTH:
         headers["Separatrix-At"] = at
     if evaluated is not None:
         headers["Separatrix-Evaluated"] = str(evaluated)
     if value_range is not None:
-        headers["Separatrix-Range"] = ",".join(map(repr, value_range))
+        headers["Separatrix-Range"] = _numbers(value_range)
     return headers
+
+
+def _numbers(values: Iterable[float]) -> str:
+    """Numbers with every digit, separated by commas, as the query takes them."""
+    return ",".join(repr(float(value)) for value in values)

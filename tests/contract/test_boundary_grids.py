@@ -19,12 +19,13 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 def test_a_grid_has_axes_a_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
     assert set(body) == {
-        *("model", "version", "axes", "at", "x", "y", "shape"),
+        *("model", "version", "axes", "at", "window", "x", "y", "shape"),
         *("response", "class", "layer", "unit", "classes", "colours", "evaluated", "values"),
     }
-    assert (body["axes"], body["at"], body["layer"], body["unit"]) == ("0,1", "", None, None)
+    assert (body["axes"], body["at"], body["layer"], body["unit"]) == ([0, 1], [], None, None)
     assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")
     assert body["classes"] == ["red", "blue"]
+    assert body["window"] == {"x_min": -3, "x_max": 5, "y_min": -1, "y_max": 2}
     assert body["shape"] == [8, 12]
     np.testing.assert_allclose(body["x"], np.linspace(-3, 5, 12))
     np.testing.assert_allclose(body["y"], np.linspace(-1, 2, 8))

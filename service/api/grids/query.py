@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
 from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
     MAX_COORDINATE,
+    MAX_FEATURES,
     MAX_GRID_CELLS,
     MAX_HIDDEN_LAYERS,
     MAX_LEVELS,
@@ -56,17 +57,34 @@ class GridQuery(BaseModel):
         description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells. A "
         "curve has `W` cells; its picture is a strip of W x H pixels, by default an eighth as high as wide.",
     )
-    axes: str | None = Field(
+    axes: (
+        Annotated[
+            str,
+            Field(pattern=AXES_PATTERN),
+            _comma_list(
+                {"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1}, minItems=1, maxItems=2, uniqueItems=True
+            ),
+        ]
+        | None
+    ) = Field(
         None,
-        pattern=AXES_PATTERN,
-        description="The features along x and y, zero-based, such as `0,2`; a single one gives a curve. By default "
-        "`0,1`, or `0` for a model of one feature.",
+        description="The features along x and y, zero-based; a single one gives a curve. By default the first two, or "
+        "the only one.",
+        examples=[[0, 1]],
     )
-    at: str | None = Field(
+    at: (
+        Annotated[
+            str,
+            Field(max_length=MAX_NUMBERS_LENGTH),
+            _comma_list(
+                {"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE}, maxItems=MAX_FEATURES
+            ),
+        ]
+        | None
+    ) = Field(
         None,
-        max_length=MAX_NUMBERS_LENGTH,
-        description="The values of all other features, in their order, such as `0.5,-1`; by default the medians of the "
-        "training data.",
+        description="The values of all other features, in their order; by default the medians of the training data.",
+        examples=[[]],
     )
     response: Literal[ResponseKind, "activation", "embedding"] | None = Field(
         None,
@@ -98,11 +116,23 @@ class GridQuery(BaseModel):
         description="For an embedding: the activations of the `first` two units, or the `principal` components of "
         "all units, which is the default for more than two.",
     )
-    levels: str | None = Field(
+    levels: (
+        Annotated[
+            str,
+            Field(max_length=MAX_NUMBERS_LENGTH),
+            _comma_list(
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                minItems=1,
+                maxItems=MAX_LEVELS,
+                uniqueItems=True,
+            ),
+        ]
+        | None
+    ) = Field(
         None,
-        max_length=MAX_NUMBERS_LENGTH,
-        description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`; at "
-        f"most {MAX_LEVELS}, each greater than 0 and less than 1. By default the lines between classes.",
+        description=f"For the formats {either(LINES)}: the probabilities to draw lines at. By default the lines "
+        "between classes.",
+        examples=[[0.1, 0.5, 0.9]],
     )
     overlay: (
         Annotated[

@@ -12,13 +12,23 @@ from service.inference.windows import PlacedWindow
 from service.render import palette
 
 
+class Window(BaseModel):
+    """The edges of a window, in data units along its axes."""
+
+    x_min: float = Field(description="Left edge: the x of the first column.")
+    x_max: float = Field(description="Right edge: the x of the last column.")
+    y_min: float | None = Field(description="Lower edge: the y of row 0. Null for a curve.")
+    y_max: float | None = Field(description="Upper edge: the y of the last row. Null for a curve.")
+
+
 class _Cells(BaseModel):
     """Which version answered, and where the cells are."""
 
     model: str
     version: int = Field(description="The version that answered.")
-    axes: str = Field(description="The features along x and y, or along x for a curve, as the query takes them.")
-    at: str = Field(description="The values of all other features, as the query takes them; empty if there are none.")
+    axes: list[int] = Field(description="The features along x and y, zero-based; for a curve, the one along x.")
+    at: list[float] = Field(description="The values of all other features, in their order.")
+    window: Window
     x: list[float] = Field(description="(W,) the x of each column, ascending, in data units.")
     y: list[float] | None = Field(
         description="(H,) the y of each row, ascending: row 0 lies at `y_min`. Null for a curve, which has no H."
@@ -104,7 +114,7 @@ def encode_embedding(grid: EmbeddingGrid) -> bytes:
 
 
 def _cells(window: PlacedWindow, axes: GridAxes) -> dict[str, Any]:
-    return window.about | {"x": axes.x_W, "y": axes.y_H}
+    return window.answered_by | window.position | {"x": axes.x_W, "y": axes.y_H}
 
 
 def _dumped(body: dict[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 import orjson
 
 from service.inference.grids import BoundaryLines
+from service.render import palette
 
 MEDIA_TYPE = "application/geo+json"
 
@@ -31,6 +32,7 @@ def encode(boundary: BoundaryLines) -> bytes:
         "class": None if k is None else classes[k],
         **window.position,
         "classes": classes,
+        "colors": palette.class_codes(len(classes)),
         "features": features,
     }
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from service.inference import windows
 from service.inference.windows import PlacedWindow
 from service.registry.registry import LoadedVersion
+from service.render import palette
 
 MAX_AT_LENGTH = 4_000
 """Characters of `Separatrix-At`. A longer header is left out: some proxies would refuse the response."""
@@ -21,11 +22,18 @@ def of_version(version: LoadedVersion) -> dict[str, str]:
 def of_grid(
     window: PlacedWindow, *, evaluated: int | None = None, value_range: tuple[float, float] | None = None
 ) -> dict[str, str]:
-    """The version that answered, the window, and where it applies, the cells evaluated and the range of a scale."""
+    """The version that answered, the colors of its classes, the window, and where they apply, the other two.
+
+    Args:
+        window: the window.
+        evaluated: the number of cells that the network computed.
+        value_range: the values at the two ends of a picture's scale.
+    """
     edges = [edge for edge in windows.edges(window.spec).values() if edge is not None]
     headers = of_version(window.version) | {
         "Separatrix-Window": _numbers(edges),
         "Separatrix-Axes": ",".join(map(str, window.axes)),
+        "Separatrix-Colors": ",".join(palette.class_codes(len(window.version.card.classes))),
     }
     at = _numbers(window.at)
     if 0 < len(at) <= MAX_AT_LENGTH:

@@ -20,7 +20,7 @@ def test_a_grid_has_axes_a_shape_and_a_value_for_every_cell(client: httpx.Client
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
     assert set(body) == {
         *("model", "version", "axes", "at", "window", "x", "y", "shape"),
-        *("response", "class", "layer", "unit", "classes", "colours", "evaluated", "values"),
+        *("response", "class", "layer", "unit", "classes", "colors", "evaluated", "values"),
     }
     assert (body["axes"], body["at"], body["layer"], body["unit"]) == ([0, 1], [], None, None)
     assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")

@@ -47,10 +47,18 @@ def test_a_format_is_sent_or_refused_as_its_row_says(client: httpx.Client, kind:
             assert answer.headers["content-type"].partition(";")[0] == form.media_type
         assert named.content == accepted.content
         assert ("separatrix-model" in named.headers) != form.has_fields
+        assert colors_of(named) == (["#c8372d", "#2f6fb3"] if kind != "embedding" or form.name != "json" else None)
     else:
         assert (named.status_code, accepted.status_code) == (422, 406)
         assert all(one.name in named.json()["detail"] for one in OFFERED[kind])
         assert all(one.media_type in accepted.json()["detail"] for one in OFFERED[kind])
+
+
+def colors_of(answer: httpx.Response) -> list[str] | None:
+    """The colors of the classes, as the body or the header says."""
+    header = answer.headers.get("separatrix-colors")
+    colors: list[str] | None = answer.json().get("colors") if header is None else header.split(",")
+    return colors
 
 
 @pytest.mark.parametrize("kind", QUERIES)

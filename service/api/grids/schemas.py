@@ -48,7 +48,7 @@ class GridResponse(_Cells):
     layer: int | None = Field(description="The hidden layer of an activation; null for everything else.")
     unit: int | None = Field(description="The hidden unit of an activation; null for everything else.")
     classes: list[int] | list[str] = Field(description="The K classes, as labelled in the training data.")
-    colours: list[str] = Field(description="The colour of each class in pictures, `#rrggbb`.")
+    colors: list[str] = Field(description="(K,) the color of each class in pictures, `#rrggbb`.")
     evaluated: int = Field(
         description="The number of cells that the network computed: all cells, or with `adaptive` those not certified."
     )
@@ -89,7 +89,7 @@ def encode_grid(boundary: BoundaryGrid) -> bytes:
             "layer": boundary.layer,
             "unit": boundary.unit,
             "classes": classes,
-            "colours": palette.hex_codes(palette.class_palette(len(classes))),
+            "colors": palette.class_codes(len(classes)),
             "evaluated": boundary.evaluated,
             "values": boundary.grid.values_HW,
         }

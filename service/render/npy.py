@@ -28,9 +28,9 @@ def encode(array: npt.NDArray[np.generic]) -> bytes:
 
 
 def encode_grid(boundary: BoundaryGrid) -> bytes:
-    """The values of a grid, (H, W), or of a curve, (W,): int64 for labels, else float32."""
+    """The values of a grid, (H, W), or of a curve, (W,): uint8 for labels, else float32."""
     values_HW = boundary.grid.values_HW
-    return encode(values_HW.astype(np.int64, copy=False) if boundary.response == "label" else values_HW)
+    return encode(values_HW.astype(np.uint8, copy=False) if boundary.response == "label" else values_HW)
 
 
 def encode_activations(maps: ActivationMaps) -> bytes:

@@ -26,7 +26,7 @@ def test_adaptive_labels_equal_the_labels_computed_at_every_cell(client: httpx.C
     assert as_proven["evaluated"] < 100_000
     assert {**as_proven, "evaluated": 0} == {**as_computed, "evaluated": 0}
     array = np.load(io.BytesIO(grid(client, model=model, adaptive=True, resolution="1000x900", format="npy").content))
-    assert array.dtype == np.int64
+    assert array.dtype == np.uint8
     np.testing.assert_array_equal(array, as_computed["values"])
 
 

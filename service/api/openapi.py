@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from service.api.grids import responses
+from service.api.grids.schemas import BoundaryLines
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictRequest
 from service.http.problems import Problem
@@ -21,9 +23,12 @@ def install(app: FastAPI) -> None:
     def document() -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         _, definitions = models_json_schema(
-            [(schema, "validation") for schema in (PredictRequest, TrainRequest, Problem)], ref_template=_REFERENCE
+            [(schema, "validation") for schema in (PredictRequest, TrainRequest, Problem)]
+            + [(BoundaryLines, "serialization")],
+            ref_template=_REFERENCE,
         )
         document["components"]["schemas"] |= definitions["$defs"]
+        document["components"]["examples"] = responses.EXAMPLES  # not in the routes: FastAPI leaves out nulls there
         for methods in document["paths"].values():
             for operation in methods.values():
                 for parameter in operation.get("parameters", []):

@@ -19,12 +19,12 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 def test_a_grid_has_axes_a_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
     assert set(body) == {
-        *("model", "version", "axes", "at", "window", "x", "y", "shape"),
+        *("object", "model", "version", "axes", "at", "window", "x", "y", "shape"),
         *("response", "class", "layer", "unit", "classes", "colors", "evaluated", "values"),
     }
     assert (body["axes"], body["at"], body["layer"], body["unit"]) == ([0, 1], [], None, None)
     assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")
-    assert body["classes"] == ["red", "blue"]
+    assert (body["object"], body["classes"]) == ("boundary.grid", ["red", "blue"])
     assert body["window"] == {"x_min": -3, "x_max": 5, "y_min": -1, "y_max": 2}
     assert body["shape"] == [8, 12]
     np.testing.assert_allclose(body["x"], np.linspace(-3, 5, 12))
@@ -92,6 +92,8 @@ def test_with_three_classes_labels_are_the_default_and_a_probability_needs_a_cla
         ({"resolution": "4097x2"}, "resolution"),
         ({"resolution": "2000"}, "resolution"),
         ({"resolution": "9" * 100}, "resolution"),
+        ({"resolution": "8193"}, "resolution"),
+        ({"resolution": "020"}, "resolution"),
         ({"x_min": "left"}, "x_min"),
         ({"x_min": "nan"}, "x_min"),
         ({"y_max": "inf"}, "y_max"),

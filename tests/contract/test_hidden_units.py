@@ -146,7 +146,7 @@ def test_first_coordinates_are_the_activations_of_the_first_two_units(deep: http
     maps_UHW = loaded(get(deep, response="activation", layer=1))
     body = get(deep, response="embedding", layer=1, coordinates="first").json()
     assert (body["response"], body["layer"], body["coordinates"]) == ("embedding", 1, "first")
-    assert body["shape"] == [20, 30, 2]
+    assert (body["object"], body["shape"]) == ("boundary.embedding", [20, 30, 2])
     assert list(body["window"].values()) == [body["x"][0], body["x"][-1], body["y"][0], body["y"][-1]]
     assert body["mean"] is body["components"] is body["explained"] is None
     np.testing.assert_array_equal(np.array(body["values"], np.float32), np.moveaxis(maps_UHW[:2], 0, -1))

@@ -35,8 +35,9 @@ def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Cli
         return [found for value in part for found in references(value)] if isinstance(part, list) else []
 
     for reference in references(document):
-        assert reference.startswith("#/components/schemas/")
-        assert reference.rpartition("/")[2] in document["components"]["schemas"], reference
+        root, components, kind, name = reference.split("/")
+        assert (root, components) == ("#", "components")
+        assert name in document["components"][kind], reference
     bodies = {
         path: operation["post"]["requestBody"]["content"]["application/json"]["schema"]
         for path, operation in document["paths"].items()

@@ -73,7 +73,7 @@ FORMATS = (
         geojson.MEDIA_TYPE,
         lines=geojson.encode,
         has_fields=True,
-        content={"schema": {"type": "object", "description": "A FeatureCollection, RFC 7946."}},
+        content={"schema": {"$ref": "#/components/schemas/BoundaryLines"}},
     ),
     GridFormat(
         "csv",

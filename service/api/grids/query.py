@@ -15,11 +15,12 @@ from models.limits import (
     MAX_LEVELS,
     MAX_RESOLUTION,
     MAX_WIDTH,
+    MAX_WINDOW,
 )
 from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.http.content_negotiation import either
-from service.http.patterns import AXES_PATTERN, OVERLAY_PATTERN, RESOLUTION_PATTERN
+from service.http.patterns import RESOLUTION_PATTERN
 from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
 from service.records import NAME_PATTERN
@@ -27,10 +28,13 @@ from service.records import NAME_PATTERN
 MAX_NUMBERS_LENGTH = 32_000
 """Characters of a list of numbers: enough for the values of 1,000 features."""
 
+_AXES = re.compile("[0-9]{1,4}(,[0-9]{1,4})?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
+
+Edge = Annotated[FiniteFloat, Field(ge=-MAX_WINDOW, le=MAX_WINDOW)]
 
 
 def _comma_list(items: dict[str, Any], **bounds: Any) -> WithJsonSchema:
@@ -45,12 +49,14 @@ class GridQuery(BaseModel):
 
     model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="Its version; by default the latest.")
-    x_min: FiniteFloat | None = Field(
-        None, description="Left edge; by default the least x of the training data, minus 1."
+    x_min: Edge | None = Field(
+        None, description="Left edge, less than `x_max`; by default the least x of the training data, minus 1."
     )
-    x_max: FiniteFloat | None = Field(None, description="Right edge; by default the greatest x, plus 1.")
-    y_min: FiniteFloat | None = Field(None, description="Lower edge; by default the least y, minus 1.")
-    y_max: FiniteFloat | None = Field(None, description="Upper edge; by default the greatest y, plus 1.")
+    x_max: Edge | None = Field(None, description="Right edge; by default the greatest x, plus 1.")
+    y_min: Edge | None = Field(
+        None, description="Lower edge, less than `y_max`; by default the least y, minus 1. Not for a curve."
+    )
+    y_max: Edge | None = Field(None, description="Upper edge; by default the greatest y, plus 1. Not for a curve.")
     resolution: str = Field(
         "200",
         pattern=RESOLUTION_PATTERN,
@@ -60,7 +66,6 @@ class GridQuery(BaseModel):
     axes: (
         Annotated[
             str,
-            Field(pattern=AXES_PATTERN),
             _comma_list(
                 {"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1}, minItems=1, maxItems=2, uniqueItems=True
             ),
@@ -83,20 +88,22 @@ class GridQuery(BaseModel):
         | None
     ) = Field(
         None,
-        description="The values of all other features, in their order; by default the medians of the training data.",
-        examples=[[]],
+        description="The values of all other features, in their order, such as `0.5,-1`; by default the medians of the "
+        "training data.",
     )
     response: Literal[ResponseKind, "activation", "embedding"] | None = Field(
         None,
         description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; "
         "`activation` of the units of a hidden `layer`; or `embedding`, where a hidden `layer` maps each cell: two "
-        "coordinates, (H, W, 2). By default the probability for two classes, the label for more.",
+        "coordinates, (H, W, 2). By default the probability for two classes, the label for more. "
+        f"Not for the formats {either(LINES)}.",
     )
     class_name: str | None = Field(
         None,
         alias="class",
         max_length=64,
-        description="The class whose probability or logit to show; by default the second of two.",
+        description="The class whose probability or logit to show, or to draw lines of; by default the second of two. "
+        "Not for any other response, and not with `adaptive`.",
     )
     layer: int | None = Field(
         None,
@@ -130,22 +137,19 @@ class GridQuery(BaseModel):
         | None
     ) = Field(
         None,
-        description=f"For the formats {either(LINES)}: the probabilities to draw lines at. By default the lines "
-        "between classes.",
-        examples=[[0.1, 0.5, 0.9]],
+        description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`. "
+        "By default the lines between classes.",
     )
     overlay: (
         Annotated[
             str,
-            Field(pattern=OVERLAY_PATTERN),
             _comma_list({"type": "string", "enum": get_args(OverlayPart)}, minItems=1, uniqueItems=True),
         ]
         | None
     ) = Field(
         None,
         description="For a picture, except that of a whole layer: what to draw on top, the training `points`, the "
-        "decision boundary as a `line`, or both.",
-        examples=[["points", "line"]],
+        "decision boundary as a `line`, or both: `points,line`.",
     )
     transparent: bool = Field(False, description="For a picture: the less certain, the more transparent.")
     adaptive: bool = Field(
@@ -169,8 +173,10 @@ class GridQuery(BaseModel):
         """Checks the parameters against each other.
 
         Raises:
-            InvalidInput: a parameter is missing, or does not apply to the response.
+            InvalidInput: a parameter is missing, is malformed, or does not apply to the response.
         """
+        self._axes()
+        self.overlay_parts()
         is_hidden = self.response in ("activation", "embedding")
         if is_hidden and self.layer is None:
             raise InvalidInput("layer", f"is required for response={self.response}")
@@ -228,8 +234,17 @@ class GridQuery(BaseModel):
         )
 
     def overlay_parts(self) -> tuple[str, ...]:
-        """What to draw over a picture."""
-        return () if self.overlay is None else tuple(self.overlay.split(","))
+        """What to draw over a picture.
+
+        Raises:
+            InvalidInput: a part is unknown, or named twice.
+        """
+        if self.overlay is None:
+            return ()
+        parts = tuple(self.overlay.split(","))
+        if not set(parts) <= set(get_args(OverlayPart)) or len(set(parts)) != len(parts):
+            raise InvalidInput("overlay", "must be points, line, or points,line")
+        return parts
 
     def probabilities(self) -> tuple[float, ...]:
         """The levels to draw lines at; empty for the lines between classes.
@@ -249,6 +264,8 @@ class GridQuery(BaseModel):
     def _axes(self) -> tuple[int, ...] | None:
         if self.axes is None:
             return None
+        if not _AXES.fullmatch(self.axes):
+            raise InvalidInput("axes", "must be one or two feature indices, counted from 0, such as 0,2")
         axes = tuple(map(int, self.axes.split(",")))
         if len(set(axes)) != len(axes):
             raise InvalidInput("axes", "must be two different features")

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field
 
 from service.api.deps import ServicesDep
-from service.api.grids.formats import FORMATS, OFFERED, GridFormat
+from service.api.grids import schemas
+from service.api.grids.formats import OFFERED, GridFormat
 from service.api.grids.query import GridQuery
-from service.api.grids.schemas import EmbeddingResponse, GridResponse
+from service.api.grids.responses import RESPONSES
 from service.http import content_negotiation, etags, response_cache
 from service.http.response_cache import CachedResponse
 from service.inference import grids, overlays, windows
@@ -25,19 +27,22 @@ router = APIRouter(tags=["boundary"])
 
 @router.get(
     "/boundary-grid",
-    response_model=GridResponse | EmbeddingResponse,
-    responses={
-        200: {"content": {one.media_type: dict(one.content) for one in FORMATS}},
-        304: {"description": "The client has this response: its `If-None-Match` names the `ETag`."},
-    },
+    operation_id="getBoundaryGrid",
+    summary="A model's response on a grid, or its decision boundary as lines",
+    response_model=Annotated[schemas.BoundaryGrid | schemas.BoundaryEmbedding, Field(discriminator="object")],
+    responses=RESPONSES,
 )
 async def boundary_grid(
     query: Annotated[GridQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header()] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """A model's response at every cell of a regular grid, or its decision boundary as lines."""
+    """Evaluates a model at every cell of a regular grid, or along a curve.
+
+    Some parameters apply only to some responses and formats, as their descriptions say. A request that combines others
+    is refused with 422, and the problem names the parameter.
+    """
     query.check()
     form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)
     query.check_format(form)

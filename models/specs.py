@@ -35,7 +35,7 @@ Optimizer = Literal["sgd", "adam"]
 Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
 ResponseKind = Literal["probability", "label", "logit", "entropy"]
-HiddenSpaceCoordinates = Literal["first", "principal"]
+EmbeddingCoordinates = Literal["first", "principal"]
 
 DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)

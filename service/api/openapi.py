@@ -12,6 +12,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
 from service.api.examples import EXAMPLES
+from service.api.grids import responses
+from service.api.grids.schemas import BoundaryLines
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictRequest
 from service.http.problems import Problem
@@ -21,7 +23,7 @@ _REFERENCE = "#/components/schemas/{model}"
 _REQUESTS: tuple[type[BaseModel], ...] = (PredictRequest, TrainRequest)
 """The schemas of the bodies that our routes read themselves."""
 
-_RESPONSES: tuple[type[BaseModel], ...] = (Problem,)
+_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines)
 """The schemas of responses that no route names."""
 
 SERVERS = [{"url": "/", "description": "The service that serves this document."}]
@@ -63,6 +65,7 @@ def install(app: FastAPI) -> None:
             tags=TAGS,
         )
         document["components"]["headers"] = {"X-Request-ID": _REQUEST_ID}
+        document["components"]["examples"] = responses.EXAMPLES
         schemas = document["components"]["schemas"]
         schemas |= _definitions(_RESPONSES, "serialization")
         requests = _definitions(_REQUESTS, "validation")

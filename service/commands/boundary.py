@@ -46,7 +46,7 @@ def draw(boundary: BoundaryGrid, points: LabelledPoints) -> Figure:
     """
     version = boundary.window.version
     classes = version.card.classes
-    codes = palette.hex_codes(palette.class_palette(len(classes)))
+    codes = palette.class_codes(len(classes))
     figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     grid = boundary.grid

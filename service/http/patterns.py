@@ -4,9 +4,8 @@ from service.records import NAME_PATTERN, NAME_RULE
 
 JOB_ID_PATTERN = r"^[0-9a-f]{24}$"
 JOB_IDS_PATTERN = r"^[0-9a-f]{24}(,[0-9a-f]{24}){0,19}$"
-AXES_PATTERN = r"^[0-9]{1,4}(,[0-9]{1,4})?$"
-UNIT_PATTERN = r"^[0-9]{1,4}\.[0-9]{1,4}$"
-RESOLUTION_PATTERN = r"^[0-9]{1,5}(x[0-9]{1,5})?$"
+_TO_8192 = "[1-9][0-9]{1,2}|[1-7][0-9]{3}|80[0-9]{2}|81[0-8][0-9]|819[0-2]"
+RESOLUTION_PATTERN = rf"^([2-9]|{_TO_8192})(x([1-9]|{_TO_8192}))?$"
 KEY_PATTERN = r'^("([!#-\[\]-~]|\\["\\]){1,255}"|[!#-~][!-~]{0,254})$'
 
 PATTERN_RULES = {
@@ -14,8 +13,6 @@ PATTERN_RULES = {
     JOB_ID_PATTERN: "must be a job id, 24 hexadecimal digits",
     JOB_IDS_PATTERN: "must be 1 to 20 job ids of 24 hexadecimal digits each, separated by commas",
     KEY_PATTERN: "must be 1 to 255 visible ASCII characters, with or without quotes",
-    AXES_PATTERN: "must be one or two feature indices, counted from 0, such as 0,2",
-    UNIT_PATTERN: "must be layer.index, both counted from 0, such as 0.3",
-    RESOLUTION_PATTERN: "must be W or WxH, such as 200 or 320x240",
+    RESOLUTION_PATTERN: "must be W or WxH, such as 200 or 320x240, each 2 to 8,192",
 }
 """What each pattern of our schemas requires, for error messages."""

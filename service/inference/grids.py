@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from models.boundary import contours, grids, hidden_space, slices
+from models.boundary import contours, embeddings, grids, slices
 from models.boundary.certified import quadtree
 from models.boundary.certified.quadtree import AdaptiveGrid
 from models.boundary.contours import Line
+from models.boundary.embeddings import Embedding
 from models.boundary.grids import Grid, Outputs
-from models.boundary.hidden_space import HiddenSpaceMap
 from models.datasets import Label
 from models.limits import MAX_ANSWER_WORK, MAX_GRID_VALUES
 from models.networks.plans import Plan
-from models.specs import HiddenSpaceCoordinates, InvalidInput, ResponseKind
+from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
 from service.inference.windows import PlacedWindow
 
 
@@ -21,17 +22,18 @@ class BoundaryGrid:
     """One value for each cell of a window.
 
     Attributes:
-        response: what the values are; None for the activation of a hidden unit.
+        response: what the values are.
         class_index: the class whose probability or logit they are; None for everything else.
-        unit: layer and index of the hidden unit; None for a response.
+        layer, unit: the hidden unit whose activation they are, both zero-based; None for everything else.
         logits: the logits that the response was computed from, if they were asked for.
     """
 
     window: PlacedWindow
     grid: Grid
-    response: ResponseKind | None = None
+    response: Literal[ResponseKind, "activation"]
     class_index: int | None = None
-    unit: tuple[int, int] | None = None
+    layer: int | None = None
+    unit: int | None = None
     logits: Outputs | None = None
 
     @property
@@ -41,7 +43,7 @@ class BoundaryGrid:
 
 
 @dataclass(frozen=True)
-class LayerMaps:
+class ActivationMaps:
     """The activations of all units of a hidden layer for each cell of a window."""
 
     window: PlacedWindow
@@ -49,12 +51,12 @@ class LayerMaps:
 
 
 @dataclass(frozen=True)
-class HiddenSpaceGrid:
-    """Where a hidden layer maps each cell of a window."""
+class EmbeddingGrid:
+    """Where a hidden layer, zero-based, maps each cell of a window."""
 
     window: PlacedWindow
     layer: int
-    map: HiddenSpaceMap
+    embedding: Embedding
 
 
 @dataclass(frozen=True)
@@ -111,46 +113,44 @@ def adaptive_labels(window: PlacedWindow) -> BoundaryGrid:
     return BoundaryGrid(window, quadtree.labels(window.plan, grids.axes_of(window.spec)), "label")
 
 
-def unit_grid(window: PlacedWindow, layer: int, index: int) -> BoundaryGrid:
+def activation_grid(window: PlacedWindow, layer: int, unit: int) -> BoundaryGrid:
     """The activation of one hidden unit on a grid, or along a curve.
 
     Raises:
         InvalidInput: the model has no such unit, or there are too many cells.
     """
-    units = _units("unit", window.plan, layer)
-    if index >= units:
-        raise InvalidInput("unit", f"must be {layer}.0 to {layer}.{units - 1}: layer {layer} has {units} units")
-    up_to = slices.unit(window.plan, layer, index)
+    units = _units(window.plan, layer)
+    if unit >= units:
+        raise InvalidInput("unit", f"must be 0 to {units - 1}: layer {layer} has {units} units")
+    up_to = slices.unit(window.plan, layer, unit)
     _check_work(window, up_to.parameters.size)
     grid = grids.evaluate(up_to, window.spec, response="logit", class_index=1)
-    return BoundaryGrid(window, grid, unit=(layer, index))
+    return BoundaryGrid(window, grid, "activation", layer=layer, unit=unit)
 
 
-def layer_maps(window: PlacedWindow, layer: int) -> LayerMaps:
+def activation_maps(window: PlacedWindow, layer: int) -> ActivationMaps:
     """The activations of all units of a hidden layer on a grid, or along a curve.
 
     Raises:
         InvalidInput: the model has no such layer, or there are too many cells.
     """
-    units = _units("layer", window.plan, layer)
+    units = _units(window.plan, layer)
     _check_values(units, window.spec.width * window.rows)
     up_to = slices.hidden(window.plan, layer)
     _check_work(window, up_to.parameters.size)
-    return LayerMaps(window, grids.outputs(up_to, window.spec))
+    return ActivationMaps(window, grids.outputs(up_to, window.spec))
 
 
-def hidden_space_grid(
-    window: PlacedWindow, layer: int, coordinates: HiddenSpaceCoordinates | None = None
-) -> HiddenSpaceGrid:
+def embedding_grid(window: PlacedWindow, layer: int, coordinates: EmbeddingCoordinates | None = None) -> EmbeddingGrid:
     """Where a hidden layer maps the cells of a grid, or of a curve.
 
     Raises:
         InvalidInput: the model has no such layer, it has a single unit, or there are too many cells.
     """
-    units = _units("warp", window.plan, layer)
+    units = _units(window.plan, layer)
     _check_values(units, window.spec.cells)
-    _check_work(window, hidden_space.work_per_cell(window.plan, layer))
-    return HiddenSpaceGrid(window, layer, hidden_space.map_grid(window.plan, window.spec, layer, coordinates))
+    _check_work(window, embeddings.work_per_cell(window.plan, layer))
+    return EmbeddingGrid(window, layer, embeddings.embed(window.plan, window.spec, layer, coordinates))
 
 
 def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_name: str | None = None) -> BoundaryLines:
@@ -195,14 +195,14 @@ def _class_index(classes: tuple[Label, ...], name: str | None, response: Respons
     return 1
 
 
-def _units(field: str, plan: Plan, layer: int) -> int:
+def _units(plan: Plan, layer: int) -> int:
     """The number of units of a hidden layer."""
     widths = slices.hidden_widths(plan)
     if not widths:
-        raise InvalidInput(field, "this model has no hidden layers")
+        raise InvalidInput("layer", "this model has no hidden layers")
     if layer >= len(widths):
         available = ", ".join(f"{number} of {units} units" for number, units in enumerate(widths))
-        raise InvalidInput(field, f"must be one of the model's hidden layers: {available}")
+        raise InvalidInput("layer", f"must be one of the model's hidden layers: {available}")
     return widths[layer]
 
 

@@ -1,7 +1,8 @@
 """What a picture of a grid shows on top: the training points, and the decision boundary."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from models.boundary import contours
 from models.boundary.contours import Line
@@ -13,6 +14,9 @@ from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
 from service.jobs import training_data
 from service.store.files import DamagedData, Files
+
+OverlayPart = Literal["points", "line"]
+"""The training points, or the decision boundary."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +32,27 @@ class Overlay:
     lines: Sequence[Line] = ()
 
 
-def require_plane(window: PlacedWindow, *, points: bool, line: bool) -> None:
-    """Checks that a window can have an overlay.
+def require_plane(window: PlacedWindow, parts: Collection[str]) -> None:
+    """Checks that a window can have an overlay of some `OverlayPart`s.
 
     Raises:
         InvalidInput: an overlay is asked for, and the window is a curve.
     """
-    for name, is_asked in (("points", points), ("line", line)):
-        if is_asked and window.spec.is_curve:
-            raise InvalidInput(name, "needs two axes, but this window is a curve along one")
+    if parts and window.spec.is_curve:
+        raise InvalidInput("overlay", "needs two axes, but this window is a curve along one")
 
 
-def overlay(boundary: BoundaryGrid, files: Files, *, points: bool, line: bool) -> Overlay:
+def overlay(boundary: BoundaryGrid, files: Files, parts: Collection[str]) -> Overlay:
     """What to draw over the picture of a grid of the plane.
 
     Raises:
         InvalidInput: there are too many cells, or the lines have too many vertices.
         VersionBroken: the training points cannot be read.
     """
-    shown = _training_points(boundary.window, files) if points else None
-    lines = contours.between_classes(boundary.logits or grids.logits(boundary.window)) if line else ()
-    return Overlay(shown, lines)
+    shown = _training_points(boundary.window, files) if "points" in parts else None
+    if "line" not in parts:
+        return Overlay(shown)
+    return Overlay(shown, contours.between_classes(boundary.logits or grids.logits(boundary.window)))
 
 
 def _training_points(window: PlacedWindow, files: Files) -> LabelledPoints:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from models.boundary import grids, slices
 from models.limits import MAX_GRID_CELLS, MAX_RESOLUTION
@@ -58,14 +59,19 @@ class PlacedWindow:
     rows: int
 
     @property
-    def about(self) -> dict[str, str | int]:
-        """The version that answers, and the axes and the values of the other features as a query takes them."""
-        return {
-            "model": self.version.published.model,
-            "version": self.version.published.version,
-            "axes": ",".join(map(str, self.axes)),
-            "at": ",".join(map(repr, map(float, self.at))),  # every digit
-        }
+    def answered_by(self) -> dict[str, Any]:
+        """The model and the version that answer, as the bodies of responses name them."""
+        return {"model": self.version.published.model, "version": self.version.published.version}
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """The axes, the values of the other features and the window, as the bodies of responses name them."""
+        return {"axes": self.axes, "at": [float(value) for value in self.at], "window": edges(self.spec)}
+
+
+def edges(spec: GridSpec) -> dict[str, float | None]:
+    """The edges of a window, as the bodies of responses name them. Those along y are None for a curve."""
+    return {"x_min": spec.x_min, "x_max": spec.x_max, "y_min": spec.y_min, "y_max": spec.y_max}
 
 
 def place(version: LoadedVersion, window: Window) -> PlacedWindow:

@@ -1,8 +1,9 @@
 """Boundary frames: what a network in training predicts on a coarse grid, as events that all its viewers share."""
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -24,7 +25,7 @@ from service.inference.windows import Window
 from service.jobs import training_data
 from service.records import Job, Snapshot
 from service.registry.registry import LoadedVersion
-from service.render import sse
+from service.render import palette, sse
 from service.store.files import Files
 
 MIN_CELLS = 8
@@ -74,7 +75,9 @@ class Scene:
         """The frames of some sizes, as events by size; empty events if the weights are too large to be shown."""
         try:
             plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights))
-            return {cells: _event(job_id, snapshot.epoch, self.classes, plan, self._spec(cells)) for cells in sizes}
+            return {
+                cells: _event(job_id, _frame(snapshot.epoch, self.classes, plan, self._spec(cells))) for cells in sizes
+            }
         except InvalidInput:
             return dict.fromkeys(sizes, b"")
 
@@ -101,24 +104,28 @@ def last_frame(job_id: str, version: LoadedVersion, cells: int) -> bytes:
         InvalidInput: the version cannot be shown.
     """
     window = windows.place(version, Window(width=cells))
-    return _event(job_id, version.card.epochs, version.card.classes, window.plan, window.spec)
+    return _event(job_id, _frame(version.card.epochs, version.card.classes, window.plan, window.spec))
 
 
-def _event(job_id: str, epoch: int, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> bytes:
+def _event(job_id: str, frame: dict[str, Any]) -> bytes:
+    """A frame as an event of a job's stream."""
+    return sse.event("boundary", orjson.dumps({"job": job_id, **frame}))
+
+
+def _frame(epoch: int, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> dict[str, Any]:
+    """The data of a `boundary` event: each value is its byte times `scale`, row 0 at `y_min`."""
     of_two = len(classes) == 2
     response: ResponseKind = "probability" if of_two else "label"
     values_HW = grids.evaluate(plan, spec, response=response, class_index=1).values_HW
     bytes_HW = np.rint(values_HW * 255 if of_two else values_HW).astype(np.uint8)
-    data: Mapping[str, object] = {
-        "job": job_id,
+    return {
         "epoch": epoch,
         "response": response,
         "classes": classes,
-        "x_min": spec.x_min,
-        "x_max": spec.x_max,
-        "y_min": spec.y_min,
-        "y_max": spec.y_max,
+        "colors": palette.class_codes(len(classes)),
+        "window": windows.edges(spec),
         "shape": bytes_HW.shape,
-        "values": base64.b64encode(bytes_HW.tobytes()).decode(),
+        "dtype": "uint8",
+        "scale": 1 / 255 if of_two else 1,
+        "values_base64": base64.b64encode(bytes_HW.tobytes()).decode(),
     }
-    return sse.event("boundary", orjson.dumps(data))

@@ -3,6 +3,7 @@
 import orjson
 
 from service.inference.grids import BoundaryLines
+from service.render import palette
 
 MEDIA_TYPE = "application/geo+json"
 
@@ -22,11 +23,16 @@ def encode(boundary: BoundaryLines) -> bytes:
         }
         for line in boundary.lines
     ]
+    window = boundary.window
+    spec = window.spec
     content = {
         "type": "FeatureCollection",
-        **boundary.window.about,
+        "bbox": [spec.x_min, spec.y_min, spec.x_max, spec.y_max],
+        **window.answered_by,
         "class": None if k is None else classes[k],
+        **window.position,
         "classes": classes,
+        "colors": palette.class_codes(len(classes)),
         "features": features,
     }
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

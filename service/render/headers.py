@@ -1,7 +1,11 @@
 """The `Separatrix-` headers of responses whose format has no fields for what they say."""
 
+from collections.abc import Iterable
+
+from service.inference import windows
 from service.inference.windows import PlacedWindow
 from service.registry.registry import LoadedVersion
+from service.render import palette
 
 MAX_AT_LENGTH = 4_000
 """Characters of `Separatrix-At`. A longer header is left out: some proxies would refuse the response."""
@@ -18,18 +22,29 @@ def of_version(version: LoadedVersion) -> dict[str, str]:
 def of_grid(
     window: PlacedWindow, *, evaluated: int | None = None, value_range: tuple[float, float] | None = None
 ) -> dict[str, str]:
-    """The version that answered, the window, and where it applies, the cells evaluated and the range of a scale."""
-    spec, about = window.spec, window.about
-    edges = [edge for edge in (spec.x_min, spec.x_max, spec.y_min, spec.y_max) if edge is not None]
+    """The version that answered, the colors of its classes, the window, and where they apply, the other two.
+
+    Args:
+        window: the window.
+        evaluated: the number of cells that the network computed.
+        value_range: the values at the two ends of a picture's scale.
+    """
+    edges = [edge for edge in windows.edges(window.spec).values() if edge is not None]
     headers = of_version(window.version) | {
-        "Separatrix-Window": ",".join(repr(float(edge)) for edge in edges),
-        "Separatrix-Axes": str(about["axes"]),
+        "Separatrix-Window": _numbers(edges),
+        "Separatrix-Axes": ",".join(map(str, window.axes)),
+        "Separatrix-Colors": ",".join(palette.class_codes(len(window.version.card.classes))),
     }
-    at = str(about["at"])
+    at = _numbers(window.at)
     if 0 < len(at) <= MAX_AT_LENGTH:
         headers["Separatrix-At"] = at
     if evaluated is not None:
         headers["Separatrix-Evaluated"] = str(evaluated)
     if value_range is not None:
-        headers["Separatrix-Range"] = ",".join(map(repr, value_range))
+        headers["Separatrix-Range"] = _numbers(value_range)
     return headers
+
+
+def _numbers(values: Iterable[float]) -> str:
+    """Numbers with every digit, separated by commas, as the query takes them."""
+    return ",".join(repr(float(value)) for value in values)

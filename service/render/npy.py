@@ -10,7 +10,7 @@ from numpy.lib import format as npy_format
 from models.datasets import FloatArray, bounded
 from models.limits import MAX_FEATURES
 from models.specs import InvalidInput
-from service.inference.grids import BoundaryGrid, HiddenSpaceGrid, LayerMaps
+from service.inference.grids import ActivationMaps, BoundaryGrid, EmbeddingGrid
 
 MEDIA_TYPE = "application/x-npy"
 
@@ -28,19 +28,19 @@ def encode(array: npt.NDArray[np.generic]) -> bytes:
 
 
 def encode_grid(boundary: BoundaryGrid) -> bytes:
-    """The values of a grid, (H, W), or of a curve, (W,): int64 for labels, else float32."""
+    """The values of a grid, (H, W), or of a curve, (W,): uint8 for labels, else float32."""
     values_HW = boundary.grid.values_HW
-    return encode(values_HW.astype(np.int64, copy=False) if boundary.response == "label" else values_HW)
+    return encode(values_HW.astype(np.uint8, copy=False) if boundary.response == "label" else values_HW)
 
 
-def encode_layer(maps: LayerMaps) -> bytes:
+def encode_activations(maps: ActivationMaps) -> bytes:
     """The activations of a layer of U units: float32 (U, H, W), for a curve (U, W)."""
     return encode(maps.outputs.values_OHW)
 
 
-def encode_hidden_space(grid: HiddenSpaceGrid) -> bytes:
-    """The coordinates of each cell in the hidden space: float32 (H, W, 2), for a curve (W, 2)."""
-    return encode(grid.map.values_HW2)
+def encode_embedding(grid: EmbeddingGrid) -> bytes:
+    """The two coordinates that the layer maps each cell to: float32 (H, W, 2), for a curve (W, 2)."""
+    return encode(grid.embedding.values_HW2)
 
 
 def decode_points(content: bytes, *, max_points: int) -> FloatArray:

@@ -1,6 +1,6 @@
-"""The palette: colours of classes, the scales between them, and their mixtures.
+"""The palette: colors of classes, the scales between them, and their mixtures.
 
-Colours are mixed in Oklab, where equal distances look equal (Ottosson 2020, bottosson.github.io/posts/oklab).
+Colors are mixed in Oklab, where equal distances look equal (Ottosson 2020, bottosson.github.io/posts/oklab).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.datasets import DoubleArray
 
 Palette = npt.NDArray[np.uint8]
-"""Colours in sRGB, (C, 3), or one, (3,)."""
+"""Colors in sRGB, (C, 3), or one, (3,)."""
 
 TUTORIAL = ((0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3))
 """Red and blue, in which the tutorial draws its two classes."""
@@ -26,7 +26,7 @@ DARK = (0x5B, 0x2E, 0x8C)
 """The dark end of the scale of entropy, where all classes are equally probable: a violet."""
 
 OTHERS = (0x5E, 0x5E, 0x5E)
-"""All other classes together, on the scale of one class's logit: a grey."""
+"""All other classes together, on the scale of one class's logit: a gray."""
 
 PALE = 0.97
 """Lightness of the middle of a diverging scale, where neither side is more probable."""
@@ -48,7 +48,7 @@ _LAB_OF_CONE = np.array(
 
 
 def class_palette(count: int) -> Palette:
-    """A colour for each class: the tutorial's two, then distinct hues."""
+    """A color for each class: the tutorial's two, then distinct hues."""
     hues_C = GOLDEN_ANGLE * np.arange(count)
     lab_C3 = np.column_stack([np.full(count, LIGHTNESS), CHROMA * np.cos(hues_C), CHROMA * np.sin(hues_C)])
     palette_C3 = _rgb(lab_C3)
@@ -56,25 +56,30 @@ def class_palette(count: int) -> Palette:
     return palette_C3
 
 
+def class_codes(count: int) -> list[str]:
+    """The color of each class, `#rrggbb`."""
+    return hex_codes(class_palette(count))
+
+
 def opaque_scale(low: Palette | None, high: Palette, *, steps: int) -> Palette:
-    """A diverging scale from `low` over a pale grey to `high`, or without `low` a sequential one from the grey.
+    """A diverging scale from `low` over a pale gray to `high`, or without `low` a sequential one from the gray.
 
     Returns:
-        The scale's colours, (steps, 3).
+        The scale's colors, (steps, 3).
     """
-    grey = np.array([PALE, 0.0, 0.0])
-    knots = [grey, _lab(high)] if low is None else [_lab(low), grey, _lab(high)]
+    gray = np.array([PALE, 0.0, 0.0])
+    knots = [gray, _lab(high)] if low is None else [_lab(low), gray, _lab(high)]
     places = np.linspace(0, len(knots) - 1, steps)
     columns = [np.interp(places, np.arange(len(knots)), column) for column in np.transpose(knots)]
     return _rgb(np.column_stack(columns))
 
 
 def transparent_scale(low: Palette | None, high: Palette, *, steps: int) -> tuple[Palette, DoubleArray]:
-    """`opaque_scale` with transparency in place of the grey, so that what is below the picture shows through.
+    """`opaque_scale` with transparency in place of the gray, so that what is below the picture shows through.
 
     Returns:
-        The scale's colours, (steps, 3), each equal to that of its end; and their opacities, (steps,), which rise evenly
-        from 0 in place of the grey to 1 at the ends.
+        The scale's colors, (steps, 3), each equal to that of its end; and their opacities, (steps,), which rise evenly
+        from 0 in place of the gray to 1 at the ends.
     """
     if low is None:
         return np.tile(high, (steps, 1)), np.linspace(0, 1, steps)
@@ -83,19 +88,19 @@ def transparent_scale(low: Palette | None, high: Palette, *, steps: int) -> tupl
 
 
 def mixture(palette_C3: Palette, shares: Sequence[float]) -> Palette:
-    """One colour, (3,), from several in shares that sum to 1."""
+    """One color, (3,), from several in shares that sum to 1."""
     lab_3 = sum((share * _lab(one_3) for share, one_3 in zip(shares, palette_C3, strict=True)), start=np.zeros(3))
     mixed: Palette = _rgb(lab_3[None])[0]
     return mixed
 
 
 def hex_codes(palette_C3: Palette) -> list[str]:
-    """`#rrggbb` for each colour."""
+    """`#rrggbb` for each color."""
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in palette_C3.tolist()]
 
 
-def _lab(colour: Palette) -> DoubleArray:
-    value = colour / 255
+def _lab(color: Palette) -> DoubleArray:
+    value = color / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     lab: DoubleArray = _LAB_OF_CONE @ np.cbrt(_CONE_OF_RGB @ linear)
     return lab

@@ -1,4 +1,4 @@
-"""Grids as PNG, `image/png`: a pixel for each cell, the top row at `y_max`, in the colours of a palette."""
+"""Grids as PNG, `image/png`: a pixel for each cell, the top row at `y_max`, in the colors of a palette."""
 
 import io
 import math
@@ -13,7 +13,7 @@ from models.boundary.contours import Line
 from models.boundary.grids import Values
 from models.datasets import DoubleArray, FloatArray, LabelledPoints
 from models.specs import GridSpec
-from service.inference.grids import BoundaryGrid, LayerMaps
+from service.inference.grids import ActivationMaps, BoundaryGrid
 from service.inference.overlays import Overlay
 from service.inference.windows import PlacedWindow
 from service.render import palette
@@ -22,7 +22,7 @@ from service.render.palette import Palette
 MEDIA_TYPE = "image/png"
 
 STEPS = 128
-"""Colours of a scale. A pixel of one byte has 256; the others are for 100 classes, the lines and the points' edges."""
+"""Colors of a scale. A pixel of one byte has 256; the others are for 100 classes, the lines and the points' edges."""
 
 LABEL_OPACITY = 0.5
 """Opacity of labels in a transparent picture: what is below it shows as clearly as they do."""
@@ -55,9 +55,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Maps values to the colours of a palette, from `range[0]` to `range[1]`; without a range, a value is an index.
+    """Maps values to the colors of a palette, from `range[0]` to `range[1]`; without a range, a value is an index.
 
-    `opacity_C` has the opacity of each colour, from 0 to 1.
+    `opacity_C` has the opacity of each color, from 0 to 1.
     """
 
     palette_C3: Palette
@@ -65,7 +65,7 @@ class _Scale:
     range: tuple[float, float] | None
 
     def indices(self, values: Values) -> IndexArray:
-        """The index of each value's colour, in an array of the same shape."""
+        """The index of each value's color, in an array of the same shape."""
         if self.range is None:
             return values.astype(np.uint8, copy=False)
         low, high = self.range
@@ -79,10 +79,10 @@ class _Scale:
 def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Picture:
     """The picture of a response or of the activation of a hidden unit.
 
-    Labels have the colours of their classes. The scale of a probability runs from the other class over a pale grey to
-    its own class; with more than two classes, from the grey. So does that of a logit, symmetric about 0; with more than
-    two classes, from a dark grey. That of a unit is symmetric about 0, from red to blue. That of entropy runs from the
-    pale grey to a violet. In a transparent picture the colours of the ends fade to nothing in place of the pale grey,
+    Labels have the colors of their classes. The scale of a probability runs from the other class over a pale gray to
+    its own class; with more than two classes, from the gray. So does that of a logit, symmetric about 0; with more than
+    two classes, from a dark gray. That of a unit is symmetric about 0, from red to blue. That of entropy runs from the
+    pale gray to a violet. In a transparent picture the colors of the ends fade to nothing in place of the pale gray,
     and labels are half opaque.
     """
     classes = len(boundary.window.version.card.classes)
@@ -95,7 +95,7 @@ def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Pictu
     return Picture(_png(image, palette_C3, scale.opacity_C if transparent else None), scale.range)
 
 
-def encode_sheet(maps: LayerMaps, transparent: bool) -> Picture:
+def encode_sheet(maps: ActivationMaps, transparent: bool) -> Picture:
     """A contact sheet: the pictures of all units of a layer, ceil(sqrt(U)) in a row, on one scale symmetric about 0."""
     values_UHW = maps.outputs.values_OHW
     scale = _symmetric_scale(values_UHW, _class(0), _class(1), transparent)
@@ -127,7 +127,7 @@ def _scale(boundary: BoundaryGrid, classes: int, transparent: bool) -> _Scale:
     if boundary.response == "entropy":
         dark = np.array(palette.DARK, np.uint8)
         return _between(None, dark, (0.0, math.log2(classes)), transparent)
-    if k is None:  # the activation of a hidden unit
+    if k is None:  # an activation
         return _symmetric_scale(boundary.grid.values_HW, _class(0), _class(1), transparent)
     other = _class(1 - k) if classes == 2 else None
     if boundary.response == "probability":
@@ -155,7 +155,7 @@ def _between(low: Palette | None, high: Palette, values: tuple[float, float], tr
 
 
 def _draw(index_HW: IndexArray, overlay: Overlay, spec: GridSpec, line: int) -> Image.Image:
-    """The picture with its overlay. `line` is the index of the lines' colour; those of edges and classes follow."""
+    """The picture with its overlay. `line` is the index of the lines' color; those of edges and classes follow."""
     image = Image.fromarray(index_HW, mode="P")
     if overlay.lines:
         _draw_lines(image, overlay.lines, spec, line)
@@ -166,12 +166,12 @@ def _draw(index_HW: IndexArray, overlay: Overlay, spec: GridSpec, line: int) -> 
     return Image.fromarray(index_HW, mode="P")
 
 
-def _draw_lines(image: Image.Image, lines: Sequence[Line], spec: GridSpec, colour: int) -> None:
+def _draw_lines(image: Image.Image, lines: Sequence[Line], spec: GridSpec, color: int) -> None:
     """Lines as wide as the picture's shorter side divided by 400, at least one pixel."""
     pen = ImageDraw.Draw(image)
     thickness = max(1, round(min(image.size) / 400))
     for line in lines:
-        pen.line(_pixels(line.xy_V2, spec, image.size).ravel().tolist(), fill=colour, width=thickness)
+        pen.line(_pixels(line.xy_V2, spec, image.size).ravel().tolist(), fill=color, width=thickness)
 
 
 def _draw_points(index_HW: IndexArray, points: LabelledPoints, spec: GridSpec, *, edge: int) -> None:
@@ -188,11 +188,11 @@ def _draw_points(index_HW: IndexArray, points: LabelledPoints, spec: GridSpec, *
         place_N2 = np.round(_pixels(points.xy_ND[some].astype(np.float64), spec, (width, height)))
         inside_N = ((place_N2 >= 0) & (place_N2 < (width, height))).all(axis=1)
         place_N2 = place_N2[inside_N].astype(np.int64)
-        colour_N = edge + 1 + points.label_N[some][inside_N]
+        color_N = edge + 1 + points.label_N[some][inside_N]
         row_NM, column_NM = place_N2[:, 1:] + row_M, place_N2[:, :1] + column_M
-        colour_NM = np.where(inner_M, colour_N[:, None], edge)
+        color_NM = np.where(inner_M, color_N[:, None], edge)
         seen_NM = (row_NM >= 0) & (row_NM < height) & (column_NM >= 0) & (column_NM < width)
-        index_HW[row_NM[seen_NM], column_NM[seen_NM]] = colour_NM[seen_NM]
+        index_HW[row_NM[seen_NM], column_NM[seen_NM]] = color_NM[seen_NM]
 
 
 def _pixels(xy_V2: DoubleArray, spec: GridSpec, size: tuple[int, int]) -> DoubleArray:
@@ -206,7 +206,7 @@ def _pixels(xy_V2: DoubleArray, spec: GridSpec, size: tuple[int, int]) -> Double
 
 
 def _png(image: Image.Image, palette_C3: Palette, opacity_C: DoubleArray | None) -> bytes:
-    """A PNG file. Colours without an opacity are opaque."""
+    """A PNG file. Colors without an opacity are opaque."""
     image.putpalette(palette_C3.tobytes())
     alpha = {} if opacity_C is None else {"transparency": np.round(255 * opacity_C).astype(np.uint8).tobytes()}
     file = io.BytesIO()

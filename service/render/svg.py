@@ -23,20 +23,21 @@ def encode(boundary: BoundaryLines) -> bytes:
     """A document whose `viewBox` is the window and whose size is the resolution, in pixels.
 
     The paths are in a group that is flipped by `scale(1 -1)`, so that their coordinates are data units with y up. The
-    colour of a line is mixed from those of its classes, in the shares of their probabilities along it.
+    color of a line is mixed from those of its classes, in the shares of their probabilities along it.
     """
     spec = boundary.window.spec
     assert spec.y_min is not None
     assert spec.y_max is not None
     view_box = (spec.x_min, -spec.y_max, spec.x_max - spec.x_min, spec.y_max - spec.y_min)
-    about = boundary.window.about
+    published = boundary.window.version.published
+    axes, at = (",".join(map(repr, numbers)) for numbers in (boundary.window.axes, map(float, boundary.window.at)))
     classes = ", ".join(map(str, boundary.window.version.card.classes))
-    at = f" Other features: {about['at']}." if about["at"] else ""
+    others = f" Other features: {at}." if at else ""
     head = (
         '<svg xmlns="http://www.w3.org/2000/svg" preserveAspectRatio="none" '
         f'viewBox="{" ".join(map(repr, map(float, view_box)))}" width="{spec.width}" height="{spec.height}">\n'
-        f"<title>{about['model']} version {about['version']}: decision boundary</title>\n"
-        f"<desc>Axes: {about['axes']}.{at} Classes: {_text(classes)}.</desc>\n"
+        f"<title>{published.model} version {published.version}: decision boundary</title>\n"
+        f"<desc>Axes: {axes}.{others} Classes: {_text(classes)}.</desc>\n"
         f'<g transform="scale(1 -1)" fill="none" stroke-width="{STROKE_PX}" stroke-linejoin="round">\n'
     )
     return "".join([head, *(_path(boundary, line) for line in boundary.lines), "</g>\n</svg>\n"]).encode()

@@ -26,7 +26,7 @@ def test_adaptive_labels_equal_the_labels_computed_at_every_cell(client: httpx.C
     assert as_proven["evaluated"] < 100_000
     assert {**as_proven, "evaluated": 0} == {**as_computed, "evaluated": 0}
     array = np.load(io.BytesIO(grid(client, model=model, adaptive=True, resolution="1000x900", format="npy").content))
-    assert array.dtype == np.int64
+    assert array.dtype == np.uint8
     np.testing.assert_array_equal(array, as_computed["values"])
 
 
@@ -48,17 +48,17 @@ def test_a_picture_of_67_million_cells_needs_few_evaluations(client: httpx.Clien
     [
         ({"adaptive": "perhaps"}, "adaptive"),
         ({"adaptive": True, "response": "probability"}, "adaptive"),
-        ({"adaptive": True, "unit": "0.0"}, "adaptive"),
+        ({"adaptive": True, "response": "activation", "layer": 0, "unit": 0}, "adaptive"),
         ({"adaptive": True, "class": "red"}, "class"),
         ({"response": "label", "class": "red"}, "class"),
         ({"response": "entropy", "class": "red"}, "class"),
         ({"x_min": 1, "x_max": 1.0000000000000004}, "x_max"),
-        ({"adaptive": True, "layer": 0, "format": "png"}, "adaptive"),
+        ({"adaptive": True, "response": "activation", "layer": 0, "format": "png"}, "adaptive"),
         ({"adaptive": True, "format": "geojson"}, "adaptive"),
         ({"adaptive": True, "model": "line", "resolution": "100"}, "adaptive"),
         ({"adaptive": True, "format": "png", "resolution": "8193x10"}, "resolution"),
         ({"adaptive": True, "resolution": "2000"}, "resolution"),
-        ({"adaptive": True, "resolution": "8192", "format": "png", "line": True}, "resolution"),
+        ({"adaptive": True, "resolution": "8192", "format": "png", "overlay": "line"}, "resolution"),
         ({"adaptive": True, "format": "png", "resolution": "1"}, "resolution"),
     ],
 )

@@ -135,7 +135,7 @@ def grid(client: httpx.Client, accept: str | None = None, **params: Any) -> http
     return client.get("/boundary-grid", params={"model": "plane", "resolution": "60x40"} | params, headers=headers)
 
 
-@pytest.mark.parametrize(("model", "response", "dtype"), [("plane", "probability", "f4"), ("trio", "label", "i8")])
+@pytest.mark.parametrize(("model", "response", "dtype"), [("plane", "probability", "f4"), ("trio", "label", "u1")])
 def test_a_grid_as_npy_has_the_values_of_its_json(client: httpx.Client, model: str, response: str, dtype: str) -> None:
     as_json = grid(client, model=model, response=response).json()
     for answer in (
@@ -205,12 +205,13 @@ def test_every_parameter_changes_the_entity_tag(client: httpx.Client) -> None:
     queries: list[dict[str, Any]] = [
         *({"axes": axes} for axes in ("0,1", "1,0")),
         *({"response": response} for response in ("probability", "label", "logit", "entropy")),
-        *({"unit": unit} for unit in ("0.0", "0.1")),
-        *({"warp": 0, "coordinates": coordinates} for coordinates in ("first", "principal")),
+        *({"response": "activation", "layer": 0, "unit": unit} for unit in (0, 1)),
+        *({"response": "embedding", "layer": 0, "coordinates": coordinates} for coordinates in ("first", "principal")),
         *({"axes": "0", "at": at, "resolution": "9"} for at in ("0", "1")),
-        *({"format": "png", name: "true"} for name in ("points", "line", "transparent")),
+        *({"format": "png", "overlay": overlay} for overlay in ("points", "line", "points,line")),
+        {"format": "png", "transparent": "true"},
         *({"format": "geojson", "levels": levels} for levels in ("0.5", "0.5,0.6")),
-        {"layer": 0},
+        {"response": "activation", "layer": 0},
         {"class": "red"},
     ]
     answers = [grid(client, **query) for query in queries]

@@ -22,7 +22,7 @@ def kinds(events: list[StreamEvent]) -> list[str]:
 
 
 def values_of(frame: dict[str, Any]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(base64.b64decode(frame["values"]), np.uint8).reshape(frame["shape"])
+    return np.frombuffer(base64.b64decode(frame["values_base64"]), np.dtype(frame["dtype"])).reshape(frame["shape"])
 
 
 def next_frame(events: Iterator[StreamEvent]) -> dict[str, Any]:
@@ -32,8 +32,9 @@ def next_frame(events: Iterator[StreamEvent]) -> dict[str, Any]:
 def coordinates_of(frame: dict[str, Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """x and y of each cell."""
     rows, columns = frame["shape"]
-    x_W = np.linspace(frame["x_min"], frame["x_max"], columns)
-    y_H = np.linspace(frame["y_min"], frame["y_max"], rows)
+    window = frame["window"]
+    x_W = np.linspace(window["x_min"], window["x_max"], columns)
+    y_H = np.linspace(window["y_min"], window["y_max"], rows)
     x_HW, y_HW = np.meshgrid(x_W, y_H)
     return x_HW, y_HW
 
@@ -52,6 +53,7 @@ def test_a_frame_shows_the_probability_of_the_second_class_for_the_latest_weight
             assert np.abs(values_of(frame) - expected).max() <= 0.501
             assert (frame["job"], frame["epoch"], frame["shape"]) == (job.id, epoch, [16, 16])
             assert (frame["response"], frame["classes"]) == ("probability", ["red", "blue"])
+            assert (frame["dtype"], frame["scale"]) == ("uint8", 1 / 255)
         worker.fail(job)
         assert "boundary" not in kinds(list(plain)), "this stream did not request frames"
 
@@ -65,7 +67,7 @@ def test_a_frame_of_three_classes_shows_the_most_likely_class(worker: ManualWork
     x_HW, y_HW = coordinates_of(frame)
     expected = np.argmax([x_HW, 2 * y_HW + 0.25, -x_HW], axis=0)
     assert np.mean(values_of(frame) == expected) > 0.999, "except where two classes are equally likely"
-    assert frame["response"] == "label"
+    assert (frame["response"], frame["scale"]) == ("label", 1)
     assert len(frame["classes"]) == 3
 
 
@@ -158,7 +160,6 @@ def test_the_final_frame_shows_the_published_version_and_precedes_done(
 def assert_shows_version(client: httpx.Client, frame: dict[str, Any], model: str, version: int) -> None:
     query = {"model": model, "version": version, "resolution": frame["shape"][0]}
     grid = client.get("/boundary-grid", params=query).json()
-    assert np.abs(values_of(frame) / 255 - np.array(grid["values"])).max() <= 1 / 255
-    assert frame["classes"] == grid["classes"]
-    assert (frame["x_min"], frame["x_max"]) == (grid["x"][0], grid["x"][-1])
-    assert (frame["y_min"], frame["y_max"]) == (grid["y"][0], grid["y"][-1])
+    assert np.abs(values_of(frame) * frame["scale"] - np.array(grid["values"])).max() <= 1 / 255
+    for name in ("response", "classes", "colors", "window"):
+        assert frame[name] == grid[name]

@@ -7,6 +7,10 @@ import pytest
 from tests.contract.problems import assert_problem
 from tests.serving import train
 
+LAYER = {"response": "activation", "layer": 0}
+UNIT = LAYER | {"unit": 0}
+EMBEDDING = {"response": "embedding", "layer": 0}
+
 
 def grid(client: httpx.Client, **query: Any) -> httpx.Response:
     return client.get("/boundary-grid", params={"model": "plane", "resolution": "12x8"} | query)
@@ -15,12 +19,13 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 def test_a_grid_has_axes_a_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
     assert set(body) == {
-        *("model", "version", "axes", "at", "x", "y", "shape"),
-        *("response", "unit", "class", "classes", "colours", "evaluated", "values"),
+        *("object", "model", "version", "axes", "at", "window", "x", "y", "shape"),
+        *("response", "class", "layer", "unit", "classes", "colors", "evaluated", "values"),
     }
-    assert (body["axes"], body["at"], body["unit"]) == ("0,1", "", None)
+    assert (body["axes"], body["at"], body["layer"], body["unit"]) == ([0, 1], [], None, None)
     assert (body["model"], body["version"], body["response"], body["class"]) == ("plane", 1, "probability", "blue")
-    assert body["classes"] == ["red", "blue"]
+    assert (body["object"], body["classes"]) == ("boundary.grid", ["red", "blue"])
+    assert body["window"] == {"x_min": -3, "x_max": 5, "y_min": -1, "y_max": 2}
     assert body["shape"] == [8, 12]
     np.testing.assert_allclose(body["x"], np.linspace(-3, 5, 12))
     np.testing.assert_allclose(body["y"], np.linspace(-1, 2, 8))
@@ -87,6 +92,8 @@ def test_with_three_classes_labels_are_the_default_and_a_probability_needs_a_cla
         ({"resolution": "4097x2"}, "resolution"),
         ({"resolution": "2000"}, "resolution"),
         ({"resolution": "9" * 100}, "resolution"),
+        ({"resolution": "8193"}, "resolution"),
+        ({"resolution": "020"}, "resolution"),
         ({"x_min": "left"}, "x_min"),
         ({"x_min": "nan"}, "x_min"),
         ({"y_max": "inf"}, "y_max"),
@@ -115,32 +122,46 @@ def test_with_three_classes_labels_are_the_default_and_a_probability_needs_a_cla
         ({"axes": "0", "resolution": "20x0", "format": "png"}, "resolution"),
         ({"axes": "0", "resolution": "20x5000", "format": "png"}, "resolution"),
         ({"axes": "0", "resolution": "20", "format": "geojson"}, "format"),
-        ({"axes": "0", "format": "png", "points": "true"}, "points"),
-        ({"axes": "0", "format": "png", "line": "true"}, "line"),
-        ({"points": "maybe", "format": "png"}, "points"),
-        ({"points": "true"}, "points"),
-        ({"line": "true", "format": "npy"}, "line"),
+        ({"axes": "0", "format": "png", "overlay": "points"}, "overlay"),
+        ({"axes": "0", "format": "png", "overlay": "line"}, "overlay"),
+        ({"overlay": "maybe", "format": "png"}, "overlay"),
+        ({"overlay": "", "format": "png"}, "overlay"),
+        ({"overlay": "line,line", "format": "png"}, "overlay"),
+        ({"points": "true", "format": "png"}, "points"),
+        ({"line": "true", "format": "png"}, "line"),
+        ({"overlay": "points"}, "overlay"),
+        ({"overlay": "line", "format": "npy"}, "overlay"),
         ({"transparent": "true", "format": "geojson"}, "transparent"),
-        ({"unit": "0"}, "unit"),
-        ({"unit": "0.4"}, "unit"),
-        ({"unit": "1.0"}, "unit"),
-        ({"unit": "0.0", "response": "logit"}, "unit"),
-        ({"unit": "0.0", "class": "red"}, "unit"),
-        ({"unit": "0.0", "layer": 0}, "layer"),
-        ({"unit": "0.0", "format": "geojson"}, "format"),
-        ({"layer": 1}, "layer"),
-        ({"layer": -1}, "layer"),
-        ({"layer": "first"}, "layer"),
-        ({"layer": 0, "format": "json"}, "format"),
-        ({"layer": 0, "format": "geojson"}, "format"),
-        ({"layer": 0, "format": "png", "points": "true"}, "points"),
-        ({"layer": 0, "response": "label"}, "layer"),
-        ({"warp": 1}, "warp"),
-        ({"warp": 0, "layer": 0}, "warp"),
-        ({"warp": 0, "class": "red"}, "warp"),
-        ({"warp": 0, "format": "png"}, "format"),
-        ({"warp": 0, "coordinates": "polar"}, "coordinates"),
+        ({"unit": 0}, "unit"),
+        ({"unit": "0.1"}, "unit"),
+        (UNIT | {"unit": 4}, "unit"),
+        (UNIT | {"unit": 10_000}, "unit"),
+        (UNIT | {"unit": -1}, "unit"),
+        (UNIT | {"layer": 1}, "layer"),
+        (UNIT | {"response": "logit"}, "layer"),
+        (UNIT | {"class": "red"}, "class"),
+        (UNIT | {"format": "geojson"}, "format"),
+        ({"response": "activation"}, "layer"),
+        ({"response": "activation", "unit": 0}, "layer"),
+        (LAYER | {"layer": 1}, "layer"),
+        (LAYER | {"layer": -1}, "layer"),
+        (LAYER | {"layer": 10_000}, "layer"),
+        (LAYER | {"layer": "first"}, "layer"),
+        (LAYER | {"format": "json"}, "format"),
+        (LAYER | {"format": "geojson"}, "format"),
+        (LAYER | {"format": "png", "overlay": "points"}, "overlay"),
+        (LAYER | {"response": "label"}, "layer"),
+        ({"layer": 0}, "layer"),
+        ({"layer": 0, "format": "png"}, "layer"),
+        ({"response": "embedding"}, "layer"),
+        (EMBEDDING | {"layer": 1}, "layer"),
+        (EMBEDDING | {"unit": 0}, "unit"),
+        (EMBEDDING | {"class": "red"}, "class"),
+        (EMBEDDING | {"format": "png"}, "format"),
+        (EMBEDDING | {"coordinates": "polar"}, "coordinates"),
         ({"coordinates": "first"}, "coordinates"),
+        (LAYER | {"coordinates": "first"}, "coordinates"),
+        ({"warp": 0}, "warp"),
         ({"levels": "0.5"}, "levels"),
         ({"levels": "0.5", "format": "png"}, "levels"),
         ({"levels": "", "format": "geojson"}, "levels"),

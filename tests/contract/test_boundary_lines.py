@@ -44,13 +44,16 @@ def test_the_boundary_of_a_logistic_model_is_the_straight_line_where_w_x_plus_b_
     state = torch.load(io.BytesIO(client.get("/models/one-line/versions/1/checkpoint").content), weights_only=True)
     w, b = state["w"].numpy().ravel(), float(state["b"])
     body = lines(client, model="one-line")
-    assert (body["model"], body["version"], body["axes"], body["at"]) == ("one-line", 1, "0,1", "")
+    assert (body["model"], body["version"], body["axes"], body["at"]) == ("one-line", 1, [0, 1], [])
     (feature,) = body["features"]
     assert feature["properties"] == {"classes": ["red", "blue"], "level": 0.5, "closed": False}
     xy_V2 = vertices(feature)
     assert np.abs(xy_V2 @ w + b).max() / np.linalg.norm(w) < 1e-5
     window = client.get("/boundary-grid", params={"model": "one-line", "resolution": "2"}).json()
     edges = [*window["x"], *window["y"]]
+    assert list(body["window"].values()) == edges
+    assert list(body["window"]) == ["x_min", "x_max", "y_min", "y_max"]
+    assert body["bbox"] == [edges[0], edges[2], edges[1], edges[3]], "RFC 7946, section 5: the lowest corner first"
     for end in (xy_V2[0], xy_V2[-1]):
         assert (
             min(abs(end[0] - edges[0]), abs(end[0] - edges[1]), abs(end[1] - edges[2]), abs(end[1] - edges[3])) < 1e-9
@@ -138,5 +141,6 @@ def test_the_accept_header_selects_lines_and_their_tag_is_recognised(client: htt
     assert answer.json() == lines(client)
     known = {"Accept": GEOJSON, "If-None-Match": answer.headers["etag"]}
     assert client.get("/boundary-grid", params={"model": "plane"}, headers=known).status_code == 304
-    refused = client.get("/boundary-grid", params={"model": "plane", "unit": "0.0"}, headers={"Accept": GEOJSON})
+    unit = {"model": "plane", "response": "activation", "layer": 0, "unit": 0}
+    refused = client.get("/boundary-grid", params=unit, headers={"Accept": GEOJSON})
     assert_problem(refused, 406, "not-acceptable")

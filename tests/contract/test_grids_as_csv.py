@@ -44,7 +44,7 @@ def rows(client: httpx.Client, **query: Any) -> list[list[str]]:
         {"model": "trio", "response": "probability", "class": "2", "x_min": -1e-7},
         {"response": "logit", "y_min": -1e9},
         {"response": "entropy"},
-        {"unit": "0.3"},
+        {"response": "activation", "layer": 0, "unit": 3},
         {"resolution": "250x190"},
         {"resolution": "400x300", "response": "logit"},
     ],
@@ -91,8 +91,10 @@ def test_numpy_reads_it(client: httpx.Client) -> None:
     np.testing.assert_allclose(array[:, 2].reshape(9, 14), get(client).json()["values"], atol=1e-7)
 
 
-@pytest.mark.parametrize("query", [{}, {"response": "label"}, {"unit": "0.1"}], ids=str)
-def test_a_curve_has_no_y(client: httpx.Client, query: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "query", [{}, {"response": "label"}, {"response": "activation", "layer": 0, "unit": 1}], ids=str
+)
+def test_a_curve_has_no_y(client: httpx.Client, query: dict[str, Any]) -> None:
     query = {"model": "line", "resolution": "30"} | query
     body = get(client, **query).json()
     header, *cells = rows(client, **query)
@@ -127,10 +129,10 @@ def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Cl
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ({"layer": 0}, "format"),
-        ({"warp": 0}, "format"),
+        ({"response": "activation", "layer": 0}, "format"),
+        ({"response": "embedding", "layer": 0}, "format"),
         ({"levels": "0.5"}, "levels"),
-        ({"line": "true"}, "line"),
+        ({"overlay": "line"}, "overlay"),
         ({"transparent": "true"}, "transparent"),
         ({"adaptive": "true", "resolution": "2000"}, "resolution"),
         ({"model": "line", "resolution": "20x10"}, "resolution"),

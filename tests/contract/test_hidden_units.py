@@ -1,4 +1,4 @@
-"""Activations of hidden units and hidden spaces, compared with the network as torch evaluates it."""
+"""Activations of hidden units and embeddings, compared with the network as torch evaluates it."""
 
 import io
 from typing import Any
@@ -55,28 +55,28 @@ def test_a_unit_and_its_layer_have_the_activations_that_torch_computes(
 ) -> None:
     body = get(deep, model=model).json()
     expected_UHW = activations(deep, model, layer, body)
-    answer = get(deep, model=model, layer=layer)
+    answer = get(deep, model=model, response="activation", layer=layer)
     assert answer.headers["content-type"] == "application/x-npy"
     maps_UHW = loaded(answer)
     assert (maps_UHW.shape, maps_UHW.dtype) == ((units, 20, 30), np.float32)
     np.testing.assert_allclose(maps_UHW, expected_UHW, atol=2e-6)
-    one = get(deep, model=model, unit=f"{layer}.{units - 1}").json()
-    assert (one["unit"], one["response"], one["class"]) == (f"{layer}.{units - 1}", None, None)
+    one = get(deep, model=model, response="activation", layer=layer, unit=units - 1).json()
+    assert (one["response"], one["layer"], one["unit"], one["class"]) == ("activation", layer, units - 1, None)
     np.testing.assert_allclose(one["values"], expected_UHW[-1], atol=2e-6)
-    as_array = loaded(get(deep, model=model, unit=f"{layer}.{units - 1}", format="npy"))
+    as_array = loaded(get(deep, model=model, response="activation", layer=layer, unit=units - 1, format="npy"))
     np.testing.assert_array_equal(as_array, np.array(one["values"], np.float32))
 
 
 def test_a_large_grid_of_a_layer_is_computed_by_the_kernel_with_the_same_values(deep: httpx.Client) -> None:
-    maps_UHW = loaded(get(deep, layer=0, resolution="700", x_min=-3, x_max=3, y_min=-3, y_max=3))
-    few = get(deep, layer=0, resolution="3", x_min=-3, x_max=3, y_min=-3, y_max=3)
+    maps_UHW = loaded(get(deep, response="activation", layer=0, resolution="700", x_min=-3, x_max=3, y_min=-3, y_max=3))
+    few = get(deep, response="activation", layer=0, resolution="3", x_min=-3, x_max=3, y_min=-3, y_max=3)
     np.testing.assert_allclose(maps_UHW[:, ::699, ::699], loaded(few)[:, ::2, ::2], atol=1e-6)
 
 
 @pytest.mark.parametrize("transparent", ["false", "true"])
 def test_the_picture_of_a_layer_is_a_contact_sheet_of_its_units(deep: httpx.Client, transparent: str) -> None:
-    maps_UHW = loaded(get(deep, layer=0))
-    answer = get(deep, layer=0, format="png", transparent=transparent)
+    maps_UHW = loaded(get(deep, response="activation", layer=0))
+    answer = get(deep, response="activation", layer=0, format="png", transparent=transparent)
     low, high = map(float, answer.headers["separatrix-range"].split(","))
     assert high == -low == pytest.approx(np.abs(maps_UHW).max())
     with Image.open(io.BytesIO(answer.content)) as image:
@@ -100,28 +100,28 @@ def test_the_picture_of_a_layer_is_a_contact_sheet_of_its_units(deep: httpx.Clie
 
 
 def test_a_layer_is_not_available_as_json(deep: httpx.Client) -> None:
-    query = {"model": "deep", "layer": 0}
+    query = {"model": "deep", "response": "activation", "layer": 0}
     refused = deep.get("/boundary-grid", params=query, headers={"Accept": "application/json"})
     assert_problem(refused, 406, "not-acceptable")
     assert "application/x-npy or image/png" in refused.json()["detail"]
     refused = deep.get("/boundary-grid", params=query | {"format": "json"})
     assert_problem(refused, 422, "invalid-input", field="format")
     assert "npy or png" in refused.json()["detail"]
-    refused = deep.get("/boundary-grid", params={"model": "deep", "warp": 0}, headers={"Accept": "image/png"})
+    refused = deep.get("/boundary-grid", params=query | {"response": "embedding"}, headers={"Accept": "image/png"})
     assert_problem(refused, 406, "not-acceptable")
 
 
 @pytest.mark.parametrize(
     ("query", "field", "said"),
     [
-        ({"layer": 3}, "layer", "0 of 7 units, 1 of 3 units, 2 of 1 units"),
-        ({"warp": 9}, "warp", "0 of 7 units"),
-        ({"unit": "1.3"}, "unit", "1.0 to 1.2"),
-        ({"unit": "5.0"}, "unit", "0 of 7 units"),
-        ({"warp": 2}, "warp", "at least 2 units"),
-        ({"model": "straight", "unit": "0.0"}, "unit", "no hidden layers"),
-        ({"model": "straight", "layer": 0}, "layer", "no hidden layers"),
-        ({"model": "straight", "warp": 0}, "warp", "no hidden layers"),
+        ({"response": "activation", "layer": 3}, "layer", "0 of 7 units, 1 of 3 units, 2 of 1 units"),
+        ({"response": "embedding", "layer": 9}, "layer", "0 of 7 units"),
+        ({"response": "activation", "layer": 1, "unit": 3}, "unit", "0 to 2: layer 1 has 3 units"),
+        ({"response": "activation", "layer": 5, "unit": 0}, "layer", "0 of 7 units"),
+        ({"response": "embedding", "layer": 2}, "layer", "at least 2 units"),
+        ({"model": "straight", "response": "activation", "layer": 0, "unit": 0}, "layer", "no hidden layers"),
+        ({"model": "straight", "response": "activation", "layer": 0}, "layer", "no hidden layers"),
+        ({"model": "straight", "response": "embedding", "layer": 0}, "layer", "no hidden layers"),
     ],
     ids=str,
 )
@@ -135,19 +135,22 @@ def test_a_layer_or_unit_that_does_not_exist_is_refused_with_those_that_do(
 
 def test_more_values_than_a_response_may_have_are_refused(deep: httpx.Client) -> None:
     train(deep, "wide", network={"hidden": [300]}, training={"epochs": 1})
-    for query in ({"layer": 0}, {"warp": 0}):
+    for response in ("activation", "embedding"):
+        query = {"response": response, "layer": 0}
         answer = deep.get("/boundary-grid", params={"model": "wide", "resolution": "300"} | query)
         assert_problem(answer, 422, "invalid-input", field="resolution")
         assert get(deep, model="wide", **query).status_code == 200
 
 
 def test_first_coordinates_are_the_activations_of_the_first_two_units(deep: httpx.Client) -> None:
-    maps_UHW = loaded(get(deep, layer=1))
-    body = get(deep, warp=1, coordinates="first").json()
-    assert (body["shape"], body["warp"], body["coordinates"]) == ([20, 30, 2], 1, "first")
+    maps_UHW = loaded(get(deep, response="activation", layer=1))
+    body = get(deep, response="embedding", layer=1, coordinates="first").json()
+    assert (body["response"], body["layer"], body["coordinates"]) == ("embedding", 1, "first")
+    assert (body["object"], body["shape"]) == ("boundary.embedding", [20, 30, 2])
+    assert list(body["window"].values()) == [body["x"][0], body["x"][-1], body["y"][0], body["y"][-1]]
     assert body["mean"] is body["components"] is body["explained"] is None
     np.testing.assert_array_equal(np.array(body["values"], np.float32), np.moveaxis(maps_UHW[:2], 0, -1))
-    array = loaded(get(deep, warp=1, coordinates="first", format="npy"))
+    array = loaded(get(deep, response="embedding", layer=1, coordinates="first", format="npy"))
     np.testing.assert_array_equal(array, np.array(body["values"], np.float32))
 
 
@@ -155,8 +158,10 @@ def test_first_coordinates_are_the_activations_of_the_first_two_units(deep: http
 def test_principal_coordinates_equal_those_of_a_singular_value_decomposition(
     deep: httpx.Client, model: str, layer: int
 ) -> None:
-    activation_NU = loaded(get(deep, model=model, layer=layer)).reshape(-1, 600).T.astype(np.float64)
-    body = get(deep, model=model, warp=layer).json()
+    activation_NU = (
+        loaded(get(deep, model=model, response="activation", layer=layer)).reshape(-1, 600).T.astype(np.float64)
+    )
+    body = get(deep, model=model, response="embedding", layer=layer).json()
     assert body["coordinates"] == "principal"
     mean_U, components_2U = np.array(body["mean"]), np.array(body["components"])
     np.testing.assert_allclose(mean_U, activation_NU.mean(axis=0), atol=1e-9)

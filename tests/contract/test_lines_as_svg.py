@@ -98,14 +98,14 @@ def stroke(path: ElementTree.Element) -> str:
     return path.get("stroke", "")
 
 
-def mixed(colours: list[str], shares: list[float]) -> str:
-    rgb_C3 = np.array([list(bytes.fromhex(colour[1:])) for colour in colours], np.uint8)
+def mixed(colors: list[str], shares: list[float]) -> str:
+    rgb_C3 = np.array([list(bytes.fromhex(color[1:])) for color in colors], np.uint8)
     (code,) = palette.hex_codes(palette.mixture(rgb_C3, shares)[None])
     return code
 
 
-def test_lines_have_the_colours_of_their_classes_in_the_shares_of_the_probabilities(client: httpx.Client) -> None:
-    red, blue = get(client).json()["colours"]
+def test_lines_have_the_colors_of_their_classes_in_the_shares_of_the_probabilities(client: httpx.Client) -> None:
+    red, blue = get(client).json()["colors"]
     assert {stroke(path) for path in paths(drawing(client))} == {mixed([red, blue], [0.5, 0.5])}
     for class_name, own, other in (("blue", blue, red), ("red", red, blue)):
         features = get(client, levels="0.2,0.9", **{"class": class_name}, format="geojson").json()["features"]
@@ -120,10 +120,10 @@ def test_lines_have_the_colours_of_their_classes_in_the_shares_of_the_probabilit
     features = get(client, model="trio", format="geojson").json()["features"]
     for path, feature in zip(paths(drawing(client, model="trio")), features, strict=True):
         i, j = (body["classes"].index(label) for label in feature["properties"]["classes"])
-        assert stroke(path) == mixed([body["colours"][i], body["colours"][j]], [0.5, 0.5])
+        assert stroke(path) == mixed([body["colors"][i], body["colors"][j]], [0.5, 0.5])
         assert path.findtext(f"{SVG}title") == f"{body['classes'][i]} | {body['classes'][j]}"
     of_one = paths(drawing(client, model="trio", levels="0.2,0.8", **{"class": "1"}))
-    assert {stroke(path) for path in of_one} == {body["colours"][1]}
+    assert {stroke(path) for path in of_one} == {body["colors"][1]}
 
 
 def test_labels_are_escaped_and_characters_that_xml_forbids_are_replaced(client: httpx.Client) -> None:
@@ -164,7 +164,8 @@ def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Cl
     assert answer.content == get(client, format="svg").content
     known = accept | {"If-None-Match": answer.headers["etag"]}
     assert client.get("/boundary-grid", params=query, headers=known).status_code == 304
-    refused = client.get("/boundary-grid", params=query | {"unit": "0.0"}, headers={"Accept": "image/svg+xml"})
+    unit = {"response": "activation", "layer": 0, "unit": 0}
+    refused = client.get("/boundary-grid", params=query | unit, headers={"Accept": "image/svg+xml"})
     assert_problem(refused, 406, "not-acceptable")
 
 
@@ -172,12 +173,12 @@ def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Cl
     ("query", "field"),
     [
         ({"axes": "0", "resolution": "20"}, "format"),
-        ({"unit": "0.0"}, "format"),
-        ({"layer": 0}, "format"),
-        ({"warp": 0}, "format"),
+        ({"response": "activation", "layer": 0, "unit": 0}, "format"),
+        ({"response": "activation", "layer": 0}, "format"),
+        ({"response": "embedding", "layer": 0}, "format"),
         ({"response": "label"}, "response"),
         ({"adaptive": "true"}, "adaptive"),
-        ({"points": "true"}, "points"),
+        ({"overlay": "points"}, "overlay"),
         ({"levels": "1"}, "levels"),
         ({"model": "trio", "levels": "0.5"}, "class"),
         ({"model": "trio", "class": "1"}, "class"),

@@ -25,26 +25,26 @@ def picture(client: httpx.Client, **params: Any) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def colours(body: dict[str, Any]) -> np.ndarray:
-    return np.array([list(bytes.fromhex(colour[1:])) for colour in body["colours"]])
+def colors(body: dict[str, Any]) -> np.ndarray:
+    return np.array([list(bytes.fromhex(color[1:])) for color in body["colors"]])
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
-def test_a_picture_of_labels_shows_each_cell_in_the_colour_of_its_class(client: httpx.Client, model: str) -> None:
+def test_a_picture_of_labels_shows_each_cell_in_the_color_of_its_class(client: httpx.Client, model: str) -> None:
     params = {"model": model, "response": "label"}
     body = client.get("/boundary-grid", params=SIZE | params).json()
-    upside_up = colours(body)[np.array(body["values"])][::-1]
+    upside_up = colors(body)[np.array(body["values"])][::-1]
     np.testing.assert_array_equal(picture(client, **params), upside_up)
     assert len(np.unique(upside_up.reshape(-1, 3), axis=0)) > 1
 
 
-def test_the_scale_of_a_probability_runs_from_the_other_class_over_a_pale_grey_to_its_own(
+def test_the_scale_of_a_probability_runs_from_the_other_class_over_a_pale_gray_to_its_own(
     client: httpx.Client,
 ) -> None:
     body = client.get("/boundary-grid", params=SIZE | {"model": "plane"}).json()
     rgb_HW3 = picture(client, model="plane")[::-1].astype(int)
     values_HW = np.array(body["values"])
-    red, blue = colours(body).astype(np.uint8)
+    red, blue = colors(body).astype(np.uint8)
     expected = opaque_scale(red, blue, steps=128)[np.round(values_HW * 127).astype(int)]
     assert np.abs(rgb_HW3 - expected).max() <= 4, "at most one step of the scale, by rounding"
     unsure = np.abs(values_HW - 0.5) < 0.02
@@ -52,13 +52,13 @@ def test_the_scale_of_a_probability_runs_from_the_other_class_over_a_pale_grey_t
     assert rgb_HW3[unsure].min() > 215
 
 
-def test_the_scale_of_one_of_three_classes_starts_at_the_pale_grey(client: httpx.Client) -> None:
+def test_the_scale_of_one_of_three_classes_starts_at_the_pale_gray(client: httpx.Client) -> None:
     params = {"model": "trio", "response": "probability", "class": "1"}
     body = client.get("/boundary-grid", params=SIZE | params).json()
     rgb_HW3 = picture(client, **params)[::-1].astype(int)
     values_HW = np.array(body["values"])
     k = [str(label) for label in body["classes"]].index("1")
-    expected = opaque_scale(None, colours(body)[k].astype(np.uint8), steps=128)[np.round(values_HW * 127).astype(int)]
+    expected = opaque_scale(None, colors(body)[k].astype(np.uint8), steps=128)[np.round(values_HW * 127).astype(int)]
     assert np.abs(rgb_HW3 - expected).max() <= 4
     assert values_HW.max() - values_HW.min() > 0.5
 
@@ -84,7 +84,7 @@ def range_of(client: httpx.Client, **params: Any) -> tuple[float, float]:
         ({"model": "plane", "response": "logit"}, ("#c8372d", "#2f6fb3")),
         ({"model": "plane", "response": "logit", "class": "red"}, ("#2f6fb3", "#c8372d")),
         ({"model": "trio", "response": "logit", "class": "0"}, ("#5e5e5e", "#c8372d")),
-        ({"model": "trio", "unit": "0.2"}, ("#c8372d", "#2f6fb3")),
+        ({"model": "trio", "response": "activation", "layer": "0", "unit": "2"}, ("#c8372d", "#2f6fb3")),
     ],
     ids=str,
 )
@@ -94,7 +94,7 @@ def test_logits_and_units_have_a_scale_symmetric_about_0_whose_range_is_in_a_hea
     values_HW = np.array(client.get("/boundary-grid", params=SIZE | params).json()["values"])
     low, high = range_of(client, **params)
     assert high == -low == pytest.approx(np.abs(values_HW).max(), rel=1e-6)
-    red, blue = colours({"colours": ends}).astype(np.uint8)
+    red, blue = colors({"colors": ends}).astype(np.uint8)
     expected = opaque_scale(red, blue, steps=128)[np.round((values_HW - low) / (high - low) * 127).astype(int)]
     assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
 
@@ -103,7 +103,7 @@ def test_the_scale_of_entropy_runs_to_its_greatest_possible_value(client: httpx.
     params = {"model": "trio", "response": "entropy"}
     assert range_of(client, **params) == (0.0, np.log2(3))
     values_HW = np.array(client.get("/boundary-grid", params=SIZE | params).json()["values"])
-    violet = colours({"colours": ["#5b2e8c"]})[0].astype(np.uint8)
+    violet = colors({"colors": ["#5b2e8c"]})[0].astype(np.uint8)
     expected = opaque_scale(None, violet, steps=128)[np.round(values_HW / np.log2(3) * 127).astype(int)]
     assert np.abs(picture(client, **params)[::-1].astype(int) - expected).max() <= 4
 
@@ -119,7 +119,7 @@ def with_opacity(client: httpx.Client, **params: Any) -> np.ndarray:
 
 def test_a_transparent_picture_is_as_opaque_as_the_model_is_certain(client: httpx.Client) -> None:
     body = client.get("/boundary-grid", params=SIZE | {"model": "plane"}).json()
-    values_HW, (red, blue) = np.array(body["values"]), colours(body)
+    values_HW, (red, blue) = np.array(body["values"]), colors(body)
     rgba_HW4 = with_opacity(client, model="plane")
     assert np.abs(rgba_HW4[..., 3] - 255 * np.abs(2 * values_HW - 1)).max() <= 3
     np.testing.assert_array_equal(rgba_HW4[values_HW > 0.51][:, :3], blue[None].repeat((values_HW > 0.51).sum(), 0))
@@ -149,21 +149,21 @@ def figure(client: httpx.Client, **params: Any) -> np.ndarray:
     [
         ("plane", {}, "flower"),
         ("plane", {"response": "entropy"}, "flower"),
-        ("plane", {"unit": "0.0"}, "flower"),
+        ("plane", {"response": "activation", "layer": "0", "unit": "0"}, "flower"),
         ("trio", {"response": "label"}, "gaussians?n_classes=3&n=90"),
         ("trio", {"axes": "1,0"}, "gaussians?n_classes=3&n=90"),
     ],
     ids=str,
 )
-def test_training_points_are_discs_in_the_colours_of_their_classes_with_a_white_edge(
+def test_training_points_are_discs_in_the_colors_of_their_classes_with_a_white_edge(
     client: httpx.Client, model: str, params: dict[str, str], data: str
 ) -> None:
     window = {"model": model, "x_min": -2, "x_max": 3, "y_min": -2.5, "y_max": 2}
     body = client.get("/boundary-grid", params=window | {"resolution": "240x160"} | params).json()
-    plain, shown = (figure(client, **window, **params, **points) for points in ({}, {"points": "true"}))
+    plain, shown = (figure(client, **window, **params, **points) for points in ({}, {"overlay": "points"}))
     name, _, query = data.partition("?")
     points = client.get(f"/datasets/{name}/points?{query}").json()
-    xy_N2 = np.array(points["points"])[:, [int(axis) for axis in body["axes"].split(",")]]
+    xy_N2 = np.array(points["points"])[:, body["axes"]]
     place_N2 = np.round((xy_N2 - [-2, -2.5]) / [5, 4.5] * [239, 159]).astype(int)
     inside = ((place_N2 >= 0) & (place_N2 <= [239, 159])).all(axis=1)
     assert inside.any()
@@ -173,33 +173,38 @@ def test_training_points_are_discs_in_the_colours_of_their_classes_with_a_white_
     own = 0
     for (column, row), label in zip(place_N2[inside], label_N[inside], strict=True):
         near_HW[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4] = True
-        own += tuple(shown[row, column]) == tuple(colours(body)[label])
+        own += tuple(shown[row, column]) == tuple(colors(body)[label])
     assert own >= 0.8 * inside.sum(), "some are covered by others"
     np.testing.assert_array_equal(shown[~near_HW], plain[~near_HW])
     changed = shown[(shown != plain).any(axis=-1)]
-    assert {tuple(rgb) for rgb in changed.tolist()} <= {EDGE, *map(tuple, colours(body).tolist())}
+    assert {tuple(rgb) for rgb in changed.tolist()} <= {EDGE, *map(tuple, colors(body).tolist())}
     assert EDGE in {tuple(rgb) for rgb in changed.tolist()}
 
 
 def test_a_picture_whose_training_points_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "own", data={"points": [[0, 0], [1, 1], [2, 0]], "labels": [0, 1, 1]})
-        query = {"model": "own", "points": "true"} | FIGURE
-        assert client.get("/boundary-grid", params=query).status_code == 200
+        query = {"model": "own"} | FIGURE
+        with_points = query | {"overlay": "points"}
+        assert client.get("/boundary-grid", params=with_points).status_code == 200
         for kept in (tmp_path / "datasets").iterdir():
             kept.unlink()
-        assert_problem(client.get("/boundary-grid", params=query), 503, "version-broken")
-        assert client.get("/boundary-grid", params=query | {"points": "false"}).status_code == 200
+        assert_problem(client.get("/boundary-grid", params=with_points), 503, "version-broken")
+        assert client.get("/boundary-grid", params=query).status_code == 200
 
 
 @pytest.mark.parametrize("model", ["plane", "trio"])
-@pytest.mark.parametrize("params", [{}, {"response": "label"}, {"response": "entropy"}, {"unit": "0.1"}], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"response": "label"}, {"response": "entropy"}, {"response": "activation", "layer": "0", "unit": "1"}],
+    ids=str,
+)
 def test_the_boundary_line_runs_exactly_where_neighbouring_labels_differ(
     client: httpx.Client, model: str, params: dict[str, str]
 ) -> None:
     body = client.get("/boundary-grid", params={"model": model, "resolution": "240x160", "response": "label"}).json()
     label_HW = np.array(body["values"])
-    line_HW = (figure(client, model=model, line="true", **params) == LINE).all(axis=-1)
+    line_HW = (figure(client, model=model, overlay="line", **params) == LINE).all(axis=-1)
     parts_HW = np.zeros_like(line_HW)
     parts_HW[:, 1:] |= label_HW[:, 1:] != label_HW[:, :-1]
     parts_HW[1:] |= label_HW[1:] != label_HW[:-1]

@@ -41,7 +41,7 @@ def test_a_plane_through_four_features_has_the_predictions_of_its_points(
 ) -> None:
     query = {"model": model, "axes": ",".join(map(str, axes)), "at": ",".join(map(str, at)), "response": response}
     body = grid(space, **query, **({"class": "1"} if response in ("probability", "logit") else {})).json()
-    assert (body["axes"], body["at"]) == (query["axes"], query["at"])
+    assert (body["axes"], body["at"]) == (list(axes), list(at))
     x_HW, y_HW = np.meshgrid(body["x"], body["y"])
     points_N4 = np.zeros((63, 4))
     points_N4[:, axes[0]], points_N4[:, axes[1]] = x_HW.ravel(), y_HW.ravel()
@@ -70,10 +70,11 @@ def test_the_default_plane_is_that_of_the_first_two_features_through_the_medians
     answer = grid(space)
     body = answer.json()
     median_2 = np.median(POINTS[:, 2:], axis=0)
-    assert body["axes"] == "0,1"
-    np.testing.assert_allclose([float(value) for value in body["at"].split(",")], median_2, rtol=1e-6)
+    assert body["axes"] == [0, 1]
+    np.testing.assert_allclose(body["at"], median_2, rtol=1e-6)
     np.testing.assert_allclose([body["x"][0], body["y"][-1]], [POINTS[:, 0].min() - 1, POINTS[:, 1].max() + 1])
-    assert grid(space, axes=body["axes"], at=body["at"]).json() == body, "the JSON says it as the query takes it"
+    same = {name: ",".join(map(str, body[name])) for name in ("axes", "at")}
+    assert grid(space, **same, **body["window"]).json() == body, "the query takes what the JSON says"
     other = grid(space, axes="3,2").json()
     np.testing.assert_allclose([other["x"][0], other["y"][-1]], [POINTS[:, 3].min() - 1, POINTS[:, 2].max() + 1])
     card = space.get("/models/space/versions/1").json()["card"]
@@ -115,7 +116,8 @@ def test_a_plane_that_does_not_exist_is_refused(space: httpx.Client, query: dict
 def test_a_single_axis_gives_a_curve(space: httpx.Client) -> None:
     query = {"model": "beside", "axes": "2", "at": "0.5,-1,2", "resolution": "11", "x_min": -3, "x_max": 3}
     body = grid(space, **query).json()
-    assert (body["shape"], body["y"], body["axes"], body["at"]) == ([11], None, "2", "0.5,-1.0,2.0")
+    assert (body["shape"], body["y"], body["axes"], body["at"]) == ([11], None, [2], [0.5, -1.0, 2.0])
+    assert body["window"] == {"x_min": -3, "x_max": 3, "y_min": None, "y_max": None}
     np.testing.assert_allclose(body["x"], np.linspace(-3, 3, 11))
     points_N4 = np.tile([0.5, -1.0, 0.0, 2.0], (11, 1))
     points_N4[:, 2] = body["x"]
@@ -127,13 +129,15 @@ def test_a_single_axis_gives_a_curve(space: httpx.Client) -> None:
 
 def test_a_model_with_one_feature_gives_a_curve_by_default(client: httpx.Client) -> None:
     body = grid(client, model="line", resolution="50").json()
-    assert (body["shape"], body["axes"], body["at"]) == ([50], "0", "")
+    assert (body["shape"], body["axes"], body["at"]) == ([50], [0], [])
     answer = client.post("/predict", json={"model": "line", "points": [[x] for x in body["x"]]}).json()
     np.testing.assert_allclose(body["values"], np.array(answer["probabilities"])[:, 1], atol=1e-6)
     for response in ("label", "logit", "entropy"):
         assert len(grid(client, model="line", resolution="50", response=response).json()["values"]) == 50
-    assert np.load(io.BytesIO(grid(client, model="line", resolution="50", layer=0).content)).shape == (4, 50)
-    assert grid(client, model="line", resolution="50", warp=0).json()["shape"] == [50, 2]
+    assert np.load(
+        io.BytesIO(grid(client, model="line", resolution="50", response="activation", layer=0).content)
+    ).shape == (4, 50)
+    assert grid(client, model="line", resolution="50", response="embedding", layer=0).json()["shape"] == [50, 2]
 
 
 def test_a_curve_may_have_as_many_cells_as_a_grid_has_columns(client: httpx.Client) -> None:
@@ -142,7 +146,12 @@ def test_a_curve_may_have_as_many_cells_as_a_grid_has_columns(client: httpx.Clie
 
 @pytest.mark.parametrize(("resolution", "size"), [("160", (160, 20)), ("160x3", (160, 3)), ("5", (5, 1))])
 def test_the_picture_of_a_curve_is_a_strip(client: httpx.Client, resolution: str, size: tuple[int, int]) -> None:
-    for query in ({}, {"response": "label"}, {"transparent": "true"}, {"unit": "0.2"}):
+    for query in (
+        {},
+        {"response": "label"},
+        {"transparent": "true"},
+        {"response": "activation", "layer": 0, "unit": 2},
+    ):
         answer = grid(client, model="line", resolution=resolution, format="png", **query)
         with Image.open(io.BytesIO(answer.content)) as image:
             assert image.size == size

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from service.api.grids import schemas
 from service.http import content_negotiation, request_body
 from service.http.content_negotiation import Format
-from service.inference.grids import BoundaryGrid, BoundaryLines, HiddenSpaceGrid, LayerMaps
+from service.inference.grids import ActivationMaps, BoundaryGrid, BoundaryLines, EmbeddingGrid
 from service.inference.overlays import Overlay
 from service.render import csv_cells, geojson, npy, png, svg
 from service.render.png import Picture
 
-Kind = Literal["response", "unit", "layer", "hidden_space"]
+Kind = Literal["response", "unit", "layer", "embedding"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,7 +22,7 @@ class GridFormat(Format):
     Attributes:
         grid: encodes the values of a response, or of the activation of a hidden unit.
         layer: encodes the activations of a hidden layer.
-        hidden_space: encodes where a hidden layer maps the cells.
+        embedding: encodes where a hidden layer maps the cells.
         lines: encodes the boundary lines in place of the response. A curve has none.
         picture: draws a response, or the activation of a hidden unit, with an overlay.
         sheet: draws the activations of a hidden layer.
@@ -31,11 +31,11 @@ class GridFormat(Format):
     """
 
     grid: Callable[[BoundaryGrid], bytes] | None = None
-    layer: Callable[[LayerMaps], bytes] | None = None
-    hidden_space: Callable[[HiddenSpaceGrid], bytes] | None = None
+    layer: Callable[[ActivationMaps], bytes] | None = None
+    embedding: Callable[[EmbeddingGrid], bytes] | None = None
     lines: Callable[[BoundaryLines], bytes] | None = None
     picture: Callable[[BoundaryGrid, Overlay, bool], Picture] | None = None
-    sheet: Callable[[LayerMaps, bool], Picture] | None = None
+    sheet: Callable[[ActivationMaps, bool], Picture] | None = None
     has_fields: bool = False
     content: Mapping[str, Any]
 
@@ -45,7 +45,7 @@ class GridFormat(Format):
             "response": (self.grid, self.picture, self.lines),
             "unit": (self.grid, self.picture),
             "layer": (self.layer, self.sheet),
-            "hidden_space": (self.hidden_space,),
+            "embedding": (self.embedding,),
         }
         return any(encoders[kind])
 
@@ -55,7 +55,7 @@ FORMATS = (
         "json",
         request_body.JSON,
         grid=schemas.encode_grid,  # no layer: it would be many megabytes of text
-        hidden_space=schemas.encode_hidden_space,
+        embedding=schemas.encode_embedding,
         has_fields=True,
         content={},  # FastAPI adds the response model
     ),
@@ -63,8 +63,8 @@ FORMATS = (
         "npy",
         npy.MEDIA_TYPE,
         grid=npy.encode_grid,
-        layer=npy.encode_layer,
-        hidden_space=npy.encode_hidden_space,
+        layer=npy.encode_activations,
+        embedding=npy.encode_embedding,
         content=content_negotiation.BINARY,
     ),
     GridFormat("png", png.MEDIA_TYPE, picture=png.encode, sheet=png.encode_sheet, content=content_negotiation.BINARY),
@@ -73,7 +73,7 @@ FORMATS = (
         geojson.MEDIA_TYPE,
         lines=geojson.encode,
         has_fields=True,
-        content={"schema": {"type": "object", "description": "A FeatureCollection, RFC 7946."}},
+        content={"schema": {"$ref": "#/components/schemas/BoundaryLines"}},
     ),
     GridFormat(
         "csv",
@@ -91,7 +91,7 @@ FORMATS = (
 """Of the formats that can show a kind of grid, the first is the default."""
 
 OFFERED: dict[Kind, tuple[GridFormat, ...]] = {
-    kind: tuple(one for one in FORMATS if one.shows(kind)) for kind in ("response", "unit", "layer", "hidden_space")
+    kind: tuple(one for one in FORMATS if one.shows(kind)) for kind in ("response", "unit", "layer", "embedding")
 }
 
 PICTURES = tuple(one for one in FORMATS if one.picture)

@@ -2,31 +2,44 @@
 
 import math
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
 
 from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
     MAX_COORDINATE,
+    MAX_FEATURES,
     MAX_GRID_CELLS,
+    MAX_HIDDEN_LAYERS,
     MAX_LEVELS,
     MAX_RESOLUTION,
+    MAX_WIDTH,
+    MAX_WINDOW,
 )
-from models.specs import HiddenSpaceCoordinates, InvalidInput, ResponseKind
+from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.http.content_negotiation import either
-from service.http.patterns import AXES_PATTERN, RESOLUTION_PATTERN, UNIT_PATTERN
+from service.http.patterns import RESOLUTION_PATTERN
+from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
 from service.records import NAME_PATTERN
 
 MAX_NUMBERS_LENGTH = 32_000
 """Characters of a list of numbers: enough for the values of 1,000 features."""
 
+_AXES = re.compile("[0-9]{1,4}(,[0-9]{1,4})?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
+
+Edge = Annotated[FiniteFloat, Field(ge=-MAX_WINDOW, le=MAX_WINDOW)]
+
+
+def _comma_list(items: dict[str, Any], **bounds: Any) -> WithJsonSchema:
+    """The schema of a list that is sent as one parameter, its items separated by commas."""
+    return WithJsonSchema({"type": "array", "items": items, **bounds})
 
 
 class GridQuery(BaseModel):
@@ -36,73 +49,108 @@ class GridQuery(BaseModel):
 
     model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="Its version; by default the latest.")
-    x_min: FiniteFloat | None = Field(
-        None, description="Left edge; by default the least x of the training data, minus 1."
+    x_min: Edge | None = Field(
+        None, description="Left edge, less than `x_max`; by default the least x of the training data, minus 1."
     )
-    x_max: FiniteFloat | None = Field(None, description="Right edge; by default the greatest x, plus 1.")
-    y_min: FiniteFloat | None = Field(None, description="Lower edge; by default the least y, minus 1.")
-    y_max: FiniteFloat | None = Field(None, description="Upper edge; by default the greatest y, plus 1.")
+    x_max: Edge | None = Field(None, description="Right edge; by default the greatest x, plus 1.")
+    y_min: Edge | None = Field(
+        None, description="Lower edge, less than `y_max`; by default the least y, minus 1. Not for a curve."
+    )
+    y_max: Edge | None = Field(None, description="Upper edge; by default the greatest y, plus 1. Not for a curve.")
     resolution: str = Field(
         "200",
         pattern=RESOLUTION_PATTERN,
         description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells. A "
         "curve has `W` cells; its picture is a strip of W x H pixels, by default an eighth as high as wide.",
     )
-    axes: str | None = Field(
+    axes: (
+        Annotated[
+            str,
+            _comma_list(
+                {"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1}, minItems=1, maxItems=2, uniqueItems=True
+            ),
+        ]
+        | None
+    ) = Field(
         None,
-        pattern=AXES_PATTERN,
-        description="The features along x and y, zero-based, such as `0,2`; a single one gives a curve. By default "
-        "`0,1`, or `0` for a model of one feature.",
+        description="The features along x and y, zero-based; a single one gives a curve. By default the first two, or "
+        "the only one.",
+        examples=[[0, 1]],
     )
-    at: str | None = Field(
+    at: (
+        Annotated[
+            str,
+            Field(max_length=MAX_NUMBERS_LENGTH),
+            _comma_list(
+                {"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE}, maxItems=MAX_FEATURES
+            ),
+        ]
+        | None
+    ) = Field(
         None,
-        max_length=MAX_NUMBERS_LENGTH,
         description="The values of all other features, in their order, such as `0.5,-1`; by default the medians of the "
         "training data.",
     )
-    response: ResponseKind | None = Field(
+    response: Literal[ResponseKind, "activation", "embedding"] | None = Field(
         None,
-        description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; by default the "
-        "probability for two classes, the label for more.",
+        description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; "
+        "`activation` of the units of a hidden `layer`; or `embedding`, where a hidden `layer` maps each cell: two "
+        "coordinates, (H, W, 2). By default the probability for two classes, the label for more. "
+        f"Not for the formats {either(LINES)}.",
     )
     class_name: str | None = Field(
         None,
         alias="class",
         max_length=64,
-        description="The class whose probability or logit to show; by default the second of two.",
-    )
-    unit: str | None = Field(
-        None,
-        pattern=UNIT_PATTERN,
-        description="The activation of one hidden unit in place of a response: `layer.index`, both zero-based; `0.3` "
-        "is the fourth unit of the first hidden layer.",
+        description="The class whose probability or logit to show, or to draw lines of; by default the second of two. "
+        "Not for any other response, and not with `adaptive`.",
     )
     layer: int | None = Field(
         None,
         ge=0,
-        le=9_999,
-        description="The activations of all units of a hidden layer, zero-based: an array (U, H, W), or a contact "
-        "sheet of pictures.",
+        le=MAX_HIDDEN_LAYERS - 1,
+        description="For an activation or an embedding, which require it: the hidden layer, zero-based.",
     )
-    warp: int | None = Field(
+    unit: int | None = Field(
         None,
         ge=0,
-        le=9_999,
-        description="Where a hidden layer, zero-based, maps each cell: two coordinates, (H, W, 2).",
+        le=MAX_WIDTH - 1,
+        description="For an activation: the unit of the layer, zero-based. By default all U units: an array (U, H, W), "
+        "or a contact sheet of pictures.",
     )
-    coordinates: HiddenSpaceCoordinates | None = Field(
+    coordinates: EmbeddingCoordinates | None = Field(
         None,
-        description="For `warp`: the activations of the `first` two units, or the `principal` components of all units, "
-        "which is the default for more than two.",
+        description="For an embedding: the activations of the `first` two units, or the `principal` components of "
+        "all units, which is the default for more than two.",
     )
-    levels: str | None = Field(
+    levels: (
+        Annotated[
+            str,
+            Field(max_length=MAX_NUMBERS_LENGTH),
+            _comma_list(
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                minItems=1,
+                maxItems=MAX_LEVELS,
+                uniqueItems=True,
+            ),
+        ]
+        | None
+    ) = Field(
         None,
-        max_length=MAX_NUMBERS_LENGTH,
-        description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`; at "
-        f"most {MAX_LEVELS}, each greater than 0 and less than 1. By default the lines between classes.",
+        description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`. "
+        "By default the lines between classes.",
     )
-    points: bool = Field(False, description="For a picture: draw the training points on top.")
-    line: bool = Field(False, description="For a picture: draw the decision boundary on top.")
+    overlay: (
+        Annotated[
+            str,
+            _comma_list({"type": "string", "enum": get_args(OverlayPart)}, minItems=1, uniqueItems=True),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="For a picture, except that of a whole layer: what to draw on top, the training `points`, the "
+        "decision boundary as a `line`, or both: `points,line`.",
+    )
     transparent: bool = Field(False, description="For a picture: make uncertain cells more transparent.")
     adaptive: bool = Field(
         False,
@@ -117,49 +165,53 @@ class GridQuery(BaseModel):
     @property
     def kind(self) -> Kind:
         """The kind of grid."""
-        if self.unit is not None:
-            return "unit"
-        if self.layer is not None:
-            return "layer"
-        return "response" if self.warp is None else "hidden_space"
+        if self.response == "activation":
+            return "layer" if self.unit is None else "unit"
+        return "embedding" if self.response == "embedding" else "response"
 
-    def check(self, form: GridFormat) -> None:
-        """Checks the parameters against each other and against the format.
+    def check(self) -> None:
+        """Checks the parameters against each other.
 
         Raises:
-            InvalidInput: two parameters exclude each other, or one does not apply.
+            InvalidInput: a parameter is missing, is malformed, or does not apply to the response.
         """
-        kinds = [
-            name for name in ("response", "class_name", "unit", "layer", "warp") if getattr(self, name) is not None
-        ]
-        if len(kinds) > 1 and kinds != ["response", "class_name"]:
-            one, other = (name.removesuffix("_name") for name in (kinds[-1], kinds[0]))
-            raise InvalidInput(one, f"cannot be combined with {other}: use response (with class), unit, layer, or warp")
-        if self.coordinates is not None and self.warp is None:
-            raise InvalidInput("coordinates", "needs warp")
+        self._axes()
+        self.overlay_parts()
+        is_hidden = self.response in ("activation", "embedding")
+        if is_hidden and self.layer is None:
+            raise InvalidInput("layer", f"is required for response={self.response}")
+        if self.layer is not None and not is_hidden:
+            raise InvalidInput("layer", "needs response=activation or response=embedding")
+        if self.unit is not None and self.response != "activation":
+            raise InvalidInput("unit", "needs response=activation and a layer")
+        if self.coordinates is not None and self.response != "embedding":
+            raise InvalidInput("coordinates", "needs response=embedding")
+        if self.class_name is not None and (self.adaptive or self.response not in (None, "probability", "logit")):
+            raise InvalidInput("class", "needs response=probability or response=logit")
+
+    def check_format(self, form: GridFormat) -> None:
+        """Checks the parameters against the format.
+
+        Raises:
+            InvalidInput: the format does not show what a parameter asks for.
+        """
         if self.levels is not None and not form.lines:
             raise InvalidInput("levels", f"needs format={either(LINES)}")
         if self.response is not None and form.lines:
             raise InvalidInput(
                 "response", f"cannot be combined with format={form.name}, which returns lines and no values"
             )
-        if self.class_name is not None and (self.adaptive or self.response in ("label", "entropy")):
-            raise InvalidInput(
-                "class", "needs response=probability or response=logit: labels and entropies cover all classes"
-            )
-        if self.adaptive and (self.kind != "response" or self.response not in (None, "label") or form.lines):
+        if self.adaptive and (self.response not in (None, "label") or form.lines):
             values = [one for one in FORMATS if one.grid or one.picture]
             raise InvalidInput("adaptive", f"needs response=label and format={either(values)}")
         self._check_picture(form)
 
     def _check_picture(self, form: GridFormat) -> None:
-        for name in ("points", "line", "transparent"):
+        for name in ("overlay", "transparent"):
             if getattr(self, name) and not form.picture:
                 raise InvalidInput(name, f"needs format={either(PICTURES)}")
-            if getattr(self, name) and self.kind == "layer" and name != "transparent":
-                raise InvalidInput(
-                    name, "cannot be combined with layer, which returns one tile for each unit: use unit"
-                )
+        if self.overlay is not None and self.kind == "layer":
+            raise InvalidInput("overlay", "cannot be combined with all units of a layer: choose one unit")
 
     def window(self, form: GridFormat) -> Window:
         """The window of the grid.
@@ -181,6 +233,19 @@ class GridQuery(BaseModel):
             is_adaptive=self.adaptive,
         )
 
+    def overlay_parts(self) -> tuple[str, ...]:
+        """What to draw over a picture.
+
+        Raises:
+            InvalidInput: a part is unknown, or named twice.
+        """
+        if self.overlay is None:
+            return ()
+        parts = tuple(self.overlay.split(","))
+        if not set(parts) <= set(get_args(OverlayPart)) or len(set(parts)) != len(parts):
+            raise InvalidInput("overlay", "must be points, line, or points,line")
+        return parts
+
     def probabilities(self) -> tuple[float, ...]:
         """The levels to draw lines at; empty for the lines between classes.
 
@@ -196,14 +261,11 @@ class GridQuery(BaseModel):
             raise InvalidInput("levels", f"must be 1 to {MAX_LEVELS} different probabilities")
         return levels
 
-    def unit_indices(self) -> tuple[int, int]:
-        """The layer and the index of the hidden unit."""
-        layer, _, index = (self.unit or "").partition(".")
-        return int(layer), int(index)
-
     def _axes(self) -> tuple[int, ...] | None:
         if self.axes is None:
             return None
+        if not _AXES.fullmatch(self.axes):
+            raise InvalidInput("axes", "must be one or two feature indices, counted from 0, such as 0,2")
         axes = tuple(map(int, self.axes.split(",")))
         if len(set(axes)) != len(axes):
             raise InvalidInput("axes", "must be two different features")

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field
 
 from service.api.deps import ServicesDep
-from service.api.grids.formats import FORMATS, OFFERED, GridFormat
+from service.api.grids import schemas
+from service.api.grids.formats import OFFERED, GridFormat
 from service.api.grids.query import GridQuery
-from service.api.grids.schemas import GridResponse, WarpResponse
+from service.api.grids.responses import RESPONSES
 from service.http import content_negotiation, etags, response_cache
 from service.http.response_cache import CachedResponse
 from service.inference import grids, overlays, windows
@@ -25,11 +27,10 @@ router = APIRouter(tags=["boundary"])
 
 @router.get(
     "/boundary-grid",
-    response_model=GridResponse | WarpResponse,
-    responses={
-        200: {"content": {one.media_type: dict(one.content) for one in FORMATS}},
-        304: {"description": "The client has this response: its `If-None-Match` names the `ETag`."},
-    },
+    operation_id="getBoundaryGrid",
+    summary="A model's response on a grid, or its decision boundary as lines",
+    response_model=Annotated[schemas.BoundaryGrid | schemas.BoundaryEmbedding, Field(discriminator="object")],
+    responses=RESPONSES,
 )
 async def boundary_grid(
     query: Annotated[GridQuery, Query()],
@@ -37,9 +38,14 @@ async def boundary_grid(
     request: Request,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """A model's response at every cell of a regular grid, or its decision boundary as lines."""
+    """Evaluates a model at every cell of a regular grid, or along a curve.
+
+    Some parameters apply only to some responses and formats, as their descriptions say. A request that combines others
+    is refused with 422, and the problem names the parameter.
+    """
+    query.check()
     form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)
-    query.check(form)
+    query.check_format(form)
     registry, model, number = services.registry, query.model, query.version
     version = await resolve_fresh(registry, lambda: registry.resolve(model, number))
     asked = query.model_dump(exclude={"model", "version", "format"})
@@ -83,11 +89,8 @@ class _GridRequest:
         if form.lines:
             lines = grids.boundary_lines(window, query.probabilities(), query.class_name)
             return self._encoded(window, form.lines(lines))
-        if query.kind == "layer":
-            return self._layer(window)
-        if form.hidden_space and query.warp is not None:
-            found = grids.hidden_space_grid(window, query.warp, query.coordinates)
-            return self._encoded(window, form.hidden_space(found))
+        if query.layer is not None and query.unit is None:
+            return self._layer(window, query.layer)
         return self._grid(window)
 
     def _grid(self, window: PlacedWindow) -> Response:
@@ -96,23 +99,30 @@ class _GridRequest:
             boundary = self._boundary(window)
             return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
         assert form.picture
-        overlays.require_plane(window, points=query.points, line=query.line)
-        boundary = self._boundary(window)
-        overlay = overlays.overlay(boundary, self.files, points=query.points, line=query.line)
+        parts = query.overlay_parts()
+        overlays.require_plane(window, parts)
+        boundary = self._boundary(window, with_logits="line" in parts)
+        overlay = overlays.overlay(boundary, self.files, parts)
         picture = form.picture(boundary, overlay, query.transparent)
         return self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)
 
-    def _boundary(self, window: PlacedWindow) -> BoundaryGrid:
+    def _boundary(self, window: PlacedWindow, *, with_logits: bool = False) -> BoundaryGrid:
         query = self.query
-        if query.kind == "unit":
-            return grids.unit_grid(window, *query.unit_indices())
+        if query.layer is not None and query.unit is not None:
+            return grids.activation_grid(window, query.layer, query.unit)
         if query.adaptive:
             return grids.adaptive_labels(window)
-        return grids.response_grid(window, response=query.response, class_name=query.class_name, with_logits=query.line)
+        response, class_name = query.response, query.class_name
+        assert response != "activation"
+        assert response != "embedding"
+        return grids.response_grid(window, response=response, class_name=class_name, with_logits=with_logits)
 
-    def _layer(self, window: PlacedWindow) -> Response:
-        assert self.query.layer is not None
-        maps = grids.layer_maps(window, self.query.layer)
+    def _layer(self, window: PlacedWindow, layer: int) -> Response:
+        if self.query.response == "embedding":
+            assert self.form.embedding
+            embedded = grids.embedding_grid(window, layer, self.query.coordinates)
+            return self._encoded(window, self.form.embedding(embedded))
+        maps = grids.activation_maps(window, layer)
         if self.form.layer:
             return self._encoded(window, self.form.layer(maps))
         assert self.form.sheet

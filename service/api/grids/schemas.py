@@ -1,58 +1,82 @@
-"""Grids as JSON: the schemas of the bodies, and their encoders."""
+"""Grids as JSON, and lines as GeoJSON: the schemas of the bodies, and the encoders of JSON."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.boundary.grids import GridAxes
-from models.specs import HiddenSpaceCoordinates, ResponseKind
-from service.inference.grids import BoundaryGrid, HiddenSpaceGrid
+from models.specs import EmbeddingCoordinates, ResponseKind
+from service.inference import grids
 from service.inference.windows import PlacedWindow
 from service.render import palette
 
+ClassLabel = int | str
+Colors = Annotated[list[str], Field(description="(K,) the color of each class in pictures, `#rrggbb`.")]
 
-class _Cells(BaseModel):
-    """Which version answered, and where the cells are."""
 
-    model: str
+class Window(BaseModel):
+    """The edges of a window, in data units along its axes."""
+
+    x_min: float = Field(description="Left edge: the x of the first column.")
+    x_max: float = Field(description="Right edge: the x of the last column.")
+    y_min: float | None = Field(description="Lower edge: the y of row 0. Null for a curve.")
+    y_max: float | None = Field(description="Upper edge: the y of the last row. Null for a curve.")
+
+
+class _Placed(BaseModel):
+    """Which version answered, and where."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    model: str = Field(description="The name of the model.")
     version: int = Field(description="The version that answered.")
-    axes: str = Field(description="The features along x and y, or along x for a curve, as the query takes them.")
-    at: str = Field(description="The values of all other features, as the query takes them; empty if there are none.")
+    axes: list[int] = Field(description="The features along x and y, zero-based; for a curve, the one along x.")
+    at: list[float] = Field(description="The values of all other features, in their order.")
+    window: Window
+
+
+class _Cells(_Placed):
+    """The cells of a grid."""
+
     x: list[float] = Field(description="(W,) the x of each column, ascending, in data units.")
     y: list[float] | None = Field(
         description="(H,) the y of each row, ascending: row 0 lies at `y_min`. Null for a curve, which has no H."
     )
 
 
-class GridResponse(_Cells):
+class BoundaryGrid(_Cells):
     """A response, or the activation of a hidden unit, on a regular grid or along a curve."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    shape: list[int] = Field(description="[H, W]; for a curve [W].")
-    response: ResponseKind | None = Field(description="Null for the activation of a hidden unit.")
-    unit: str | None = Field(description="The hidden unit, `layer.index`; null for a response.")
-    class_label: int | str | None = Field(
+    object: Literal["boundary.grid"]
+    response: Literal[ResponseKind, "activation"] = Field(description="What the values are.")
+    class_label: ClassLabel | None = Field(
         alias="class", description="The class whose probability or logit the values are; null for everything else."
     )
-    classes: list[int] | list[str] = Field(description="The K classes, as labelled in the training data.")
-    colours: list[str] = Field(description="The colour of each class in pictures, `#rrggbb`.")
+    layer: int | None = Field(description="The hidden layer of an activation, zero-based; null for everything else.")
+    unit: int | None = Field(description="The hidden unit of an activation, zero-based; null for everything else.")
+    shape: list[int] = Field(description="[H, W]; for a curve [W].")
+    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    colors: Colors
     evaluated: int = Field(
         description="The number of cells that the network computed: all cells, or with `adaptive` those not certified."
     )
     values: list[list[float]] | list[float] = Field(
         description="(H, W) probabilities, logits, entropies in bits, or activations; for labels, indices into "
-        "`classes`."
+        "`classes`. For a curve (W,)."
     )
 
 
-class WarpResponse(_Cells):
+class BoundaryEmbedding(_Cells):
     """Where a hidden layer maps the cells of a grid or a curve."""
 
+    object: Literal["boundary.embedding"]
+    response: Literal["embedding"]
+    layer: int = Field(description="The hidden layer, zero-based.")
+    coordinates: EmbeddingCoordinates = Field(
+        description="`first`: the activations of the first two units. `principal`: the principal components of all."
+    )
     shape: list[int] = Field(description="[H, W, 2]; for a curve [W, 2].")
-    warp: int = Field(description="The hidden layer.")
-    coordinates: HiddenSpaceCoordinates
     mean: list[float] | None = Field(
         description="(U,) the mean activation of each unit over the cells; null for `first`."
     )
@@ -62,45 +86,95 @@ class WarpResponse(_Cells):
     explained: list[float] | None = Field(
         description="(2,) the share of the variance over the cells that each component explains; null for `first`."
     )
-    values: list[list[list[float]]] | list[list[float]] = Field(description="(H, W, 2) the two coordinates.")
+    values: list[list[list[float]]] | list[list[float]] = Field(
+        description="(H, W, 2) the two coordinates of each cell. For a curve (W, 2)."
+    )
 
 
-def encode_grid(boundary: BoundaryGrid) -> bytes:
-    """The body of a `GridResponse`."""
-    classes, k, unit = boundary.window.version.card.classes, boundary.class_index, boundary.unit
+class LineGeometry(BaseModel):
+    """The vertices of a line."""
+
+    type: Literal["LineString"]
+    coordinates: list[Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        description="(V, 2) the vertices, in data units. A closed line ends with its first vertex."
+    )
+
+
+class LineProperties(BaseModel):
+    """What a line separates."""
+
+    classes: list[ClassLabel] = Field(
+        description="The two classes on both sides; or the class whose probability is at `level`, of more than two."
+    )
+    level: float | None = Field(description="The probability along the line; null between two of more classes.")
+    closed: bool = Field(description="Whether the line is a ring.")
+
+
+class BoundaryLine(BaseModel):
+    """One boundary line, a Feature of GeoJSON."""
+
+    type: Literal["Feature"]
+    properties: LineProperties
+    geometry: LineGeometry
+
+
+class BoundaryLines(_Placed):
+    """The decision boundary as lines, a FeatureCollection of GeoJSON (RFC 7946) in data units in place of degrees."""
+
+    type: Literal["FeatureCollection"]
+    bbox: Annotated[list[float], Field(min_length=4, max_length=4)] = Field(
+        description="The window as [x_min, y_min, x_max, y_max]."
+    )
+    class_label: ClassLabel | None = Field(
+        alias="class", description="The class whose probability the levels are; null for lines between more classes."
+    )
+    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    colors: Colors
+    features: list[BoundaryLine]
+
+
+def encode_grid(boundary: grids.BoundaryGrid) -> bytes:
+    """The body of a `BoundaryGrid`."""
+    window, grid = boundary.window, boundary.grid
+    classes, k = window.version.card.classes, boundary.class_index
     return _dumped(
-        _cells(boundary.window, boundary.grid)
-        | {
-            "shape": boundary.grid.values_HW.shape,
+        {
+            "object": "boundary.grid",
+            **window.answered_by,
             "response": boundary.response,
-            "unit": None if unit is None else f"{unit[0]}.{unit[1]}",
             "class": None if k is None else classes[k],
+            "layer": boundary.layer,
+            "unit": boundary.unit,
+            **_cells(window, grid, grid.values_HW.shape),
             "classes": classes,
-            "colours": palette.hex_codes(palette.class_palette(len(classes))),
+            "colors": palette.class_codes(len(classes)),
             "evaluated": boundary.evaluated,
-            "values": boundary.grid.values_HW,
+            "values": grid.values_HW,
         }
     )
 
 
-def encode_hidden_space(grid: HiddenSpaceGrid) -> bytes:
-    """The body of a `WarpResponse`."""
+def encode_embedding(grid: grids.EmbeddingGrid) -> bytes:
+    """The body of a `BoundaryEmbedding`."""
+    window, embedding = grid.window, grid.embedding
     return _dumped(
-        _cells(grid.window, grid.map)
-        | {
-            "shape": grid.map.values_HW2.shape,
-            "warp": grid.layer,
-            "coordinates": grid.map.coordinates,
-            "mean": grid.map.mean_U,
-            "components": grid.map.components_2U,
-            "explained": grid.map.explained_2,
-            "values": grid.map.values_HW2,
+        {
+            "object": "boundary.embedding",
+            **window.answered_by,
+            "response": "embedding",
+            "layer": grid.layer,
+            "coordinates": embedding.coordinates,
+            **_cells(window, embedding, embedding.values_HW2.shape),
+            "mean": embedding.mean_U,
+            "components": embedding.components_2U,
+            "explained": embedding.explained_2,
+            "values": embedding.values_HW2,
         }
     )
 
 
-def _cells(window: PlacedWindow, axes: GridAxes) -> dict[str, Any]:
-    return window.about | {"x": axes.x_W, "y": axes.y_H}
+def _cells(window: PlacedWindow, axes: GridAxes, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {**window.position, "shape": shape, "x": axes.x_W, "y": axes.y_H}
 
 
 def _dumped(body: dict[str, Any]) -> bytes:

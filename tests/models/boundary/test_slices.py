@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.boundary import grids, hidden_space, slices
+from models.boundary import embeddings, grids, slices
 from models.checkpoints.cards import Card
 from models.inference import numpy_forward
 from models.networks.layouts import layout
@@ -79,7 +79,7 @@ def test_a_card_without_medians_uses_the_middle_of_the_range_instead() -> None:
 def test_the_components_of_a_constant_layer_explain_no_variance() -> None:
     plan = Plan((2, 3, 1), ("relu", "identity"), False, np.r_[np.zeros(8), -1, np.zeros(4)].astype(np.float32))
     spec = GridSpec(x_min=-1, x_max=1, y_min=-1, y_max=1, width=5, height=4)
-    hidden = hidden_space.map_grid(plan, spec, 0, "principal")
+    hidden = embeddings.embed(plan, spec, 0, "principal")
     assert hidden.explained_2 is not None
     assert hidden.explained_2.tolist() == [0, 0]
     assert not hidden.values_HW2.any()

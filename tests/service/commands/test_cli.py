@@ -70,9 +70,9 @@ def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> Non
     drawn = separatrix("boundary", "flower-sequential", str(picture), data=data)
     assert drawn.exit_code == 0, drawn.stderr
     with Image.open(picture) as image:
-        colours = {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
+        colors = {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
         assert image.size == (720, 720)
-    assert {(0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3)} <= colours, "it shows points of both classes"
+    assert {(0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3)} <= colors, "it shows points of both classes"
 
     listed = separatrix("models", data=data)
     assert "flower-sequential" in listed.stdout

@@ -1,4 +1,4 @@
-"""Colours of classes and scales, checked in Oklab."""
+"""Colors of classes and scales, checked in Oklab."""
 
 from itertools import pairwise
 
@@ -18,13 +18,13 @@ def test_two_classes_have_the_red_and_blue_of_the_tutorial() -> None:
 
 @pytest.mark.parametrize("count", [3, 8, 20])
 def test_no_two_classes_look_alike(count: int) -> None:
-    colours = palette.class_palette(count)
-    assert colours.shape == (count, 3)
-    pairs = [distance(colours[i], colours[j]) for i in range(count) for j in range(i)]
+    colors = palette.class_palette(count)
+    assert colors.shape == (count, 3)
+    pairs = [distance(colors[i], colors[j]) for i in range(count) for j in range(i)]
     assert min(pairs) > 0.02, "twice the smallest difference that the eye notices"
 
 
-def test_the_steps_of_a_scale_look_equal_and_its_ends_are_the_colours_given() -> None:
+def test_the_steps_of_a_scale_look_equal_and_its_ends_are_the_colors_given() -> None:
     red, blue = palette.class_palette(2)
     scale = palette.opaque_scale(red, blue, steps=65)
     assert (scale[0] == red).all()
@@ -35,7 +35,7 @@ def test_the_steps_of_a_scale_look_equal_and_its_ends_are_the_colours_given() ->
         assert max(steps) < 1.7 * min(steps)  # most of the difference is rounding to bytes
 
 
-def test_a_mixture_lies_between_its_colours_in_the_shares_given() -> None:
+def test_a_mixture_lies_between_its_colors_in_the_shares_given() -> None:
     red, blue = palette.class_palette(2)
     pair = np.stack([red, blue])
     assert (palette.mixture(pair, [1, 0]) == red).all()

@@ -1,4 +1,4 @@
-"""The hidden space of a network: where a hidden layer maps the cells of a grid, in two coordinates."""
+"""Embeddings: where a hidden layer of a network maps the cells of a grid, in two coordinates."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ import numpy as np
 from models.boundary import grids, slices
 from models.datasets import DoubleArray, FloatArray
 from models.networks.plans import Plan
-from models.specs import GridSpec, HiddenSpaceCoordinates, InvalidInput
+from models.specs import EmbeddingCoordinates, GridSpec, InvalidInput
 
 BLOCK = 16_384
 """Cells whose activations are held in float64 at a time: 16 MB for 128 units."""
 
 
 @dataclass(frozen=True)
-class HiddenSpaceMap(grids.GridAxes):
+class Embedding(grids.GridAxes):
     """Where a hidden layer of U units maps each cell of a grid; for a curve, the values are (W, 2).
 
     Attributes:
@@ -29,7 +29,7 @@ class HiddenSpaceMap(grids.GridAxes):
     """
 
     values_HW2: FloatArray
-    coordinates: HiddenSpaceCoordinates
+    coordinates: EmbeddingCoordinates
     mean_U: DoubleArray | None = None
     components_2U: DoubleArray | None = None
     explained_2: DoubleArray | None = None
@@ -40,7 +40,7 @@ def work_per_cell(plan: Plan, layer: int) -> int:
     return slices.hidden(plan, layer).parameters.size + plan.widths[layer + 1] ** 2
 
 
-def map_grid(plan: Plan, spec: GridSpec, layer: int, coordinates: HiddenSpaceCoordinates | None) -> HiddenSpaceMap:
+def embed(plan: Plan, spec: GridSpec, layer: int, coordinates: EmbeddingCoordinates | None) -> Embedding:
     """Maps a grid by a hidden layer, by default into principal coordinates if the layer has more than two units.
 
     Raises:
@@ -48,15 +48,15 @@ def map_grid(plan: Plan, spec: GridSpec, layer: int, coordinates: HiddenSpaceCoo
     """
     units = plan.widths[layer + 1]
     if units < 2:
-        raise InvalidInput("warp", "must be a layer with at least 2 units, but this one has 1")
+        raise InvalidInput("layer", "must be a layer with at least 2 units, but this one has 1")
     outputs = grids.outputs(slices.hidden(plan, layer), spec)
     if (coordinates or ("principal" if units > 2 else "first")) == "first":
-        return HiddenSpaceMap(outputs.x_W, outputs.y_H, np.stack([*outputs.values_OHW[:2]], axis=-1), "first")
+        return Embedding(outputs.x_W, outputs.y_H, np.stack([*outputs.values_OHW[:2]], axis=-1), "first")
     activation_UN = outputs.values_OHW.reshape(units, -1)
     mean_U = activation_UN.mean(axis=1, dtype=np.float64)
     components_2U, explained_2 = _principal_components(activation_UN, mean_U)
     values_HW2 = _project(activation_UN, mean_U, components_2U).reshape(*outputs.values_OHW.shape[1:], 2)
-    return HiddenSpaceMap(outputs.x_W, outputs.y_H, values_HW2, "principal", mean_U, components_2U, explained_2)
+    return Embedding(outputs.x_W, outputs.y_H, values_HW2, "principal", mean_U, components_2U, explained_2)
 
 
 def _principal_components(activation_UN: FloatArray, mean_U: DoubleArray) -> tuple[DoubleArray, DoubleArray]:

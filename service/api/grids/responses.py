@@ -1,0 +1,119 @@
+"""The responses of `GET /boundary-grid` in the OpenAPI document: their formats, headers and examples."""
+
+from typing import Any
+
+from service.api.grids.formats import FORMATS, GridFormat
+
+_PLACE = {
+    "axes": [0, 1],
+    "at": [],
+    "window": {"x_min": -2.0, "x_max": 2.0, "y_min": -1.0, "y_max": 1.0},
+}
+_CELLS = {"x": [-2.0, 0.0, 2.0], "y": [-1.0, 1.0]}
+_CLASSES = {"classes": ["red", "blue"], "colors": ["#c8372d", "#2f6fb3"]}
+_VERSION = {"model": "flower-sequential", "version": 1}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "BoundaryGrid": {
+        "summary": "The probability of a class",
+        "value": {
+            "object": "boundary.grid",
+            **_VERSION,
+            "response": "probability",
+            "class": "blue",
+            "layer": None,
+            "unit": None,
+            **_PLACE,
+            "shape": [2, 3],
+            **_CELLS,
+            **_CLASSES,
+            "evaluated": 6,
+            "values": [[0.02, 0.5, 0.98], [0.99, 0.5, 0.01]],
+        },
+    },
+    "BoundaryEmbedding": {
+        "summary": "Where a hidden layer maps the cells",
+        "value": {
+            "object": "boundary.embedding",
+            **_VERSION,
+            "response": "embedding",
+            "layer": 0,
+            "coordinates": "first",
+            **_PLACE,
+            "shape": [2, 3, 2],
+            **_CELLS,
+            "mean": None,
+            "components": None,
+            "explained": None,
+            "values": [[[-0.9, 0.4], [0.0, 0.5], [0.9, 0.6]], [[-0.8, -0.6], [0.1, -0.5], [0.95, -0.4]]],
+        },
+    },
+    "BoundaryLines": {
+        "summary": "The line between two classes",
+        "value": {
+            "type": "FeatureCollection",
+            "bbox": [-2.0, -1.0, 2.0, 1.0],
+            **_VERSION,
+            "class": None,
+            **_PLACE,
+            **_CLASSES,
+            "features": [
+                {
+                    "type": "Feature",
+                    "properties": {"classes": ["red", "blue"], "level": 0.5, "closed": False},
+                    "geometry": {"type": "LineString", "coordinates": [[0.0, -1.0], [0.0, 1.0]]},
+                }
+            ],
+        },
+    },
+    "BoundaryCells": {"summary": "Two cells", "value": "x,y,value\n-2.0,-1.0,0.02\n0.0,-1.0,0.5\n"},
+}
+"""The components of the OpenAPI document that the responses refer to."""
+
+_SHOWN = {"json": ("BoundaryGrid", "BoundaryEmbedding"), "geojson": ("BoundaryLines",), "csv": ("BoundaryCells",)}
+"""The examples of each format."""
+
+
+def _content(one: GridFormat) -> dict[str, Any]:
+    examples = {name: {"$ref": f"#/components/examples/{name}"} for name in _SHOWN.get(one.name, ())}
+    return {**one.content, **({"examples": examples} if examples else {})}
+
+
+def _header(description: str, example: str | int) -> dict[str, Any]:
+    kind = "integer" if isinstance(example, int) else "string"
+    return {"description": description, "schema": {"type": kind}, "example": example}
+
+
+_CACHING = {
+    "ETag": _header("Identifies the response, for `If-None-Match`.", '"3f6c1d"'),
+    "Cache-Control": _header("A year for a request that names the version, else to be revalidated.", "no-cache"),
+    "Vary": _header("The request header that chooses the format.", "Accept"),
+}
+
+_METADATA = {
+    "Separatrix-Model": _header("The model that answered.", "flower-sequential"),
+    "Separatrix-Version": _header("The version that answered.", 1),
+    "Separatrix-Window": _header("`x_min,x_max,y_min,y_max`; for a curve `x_min,x_max`.", "-2.0,2.0,-1.0,1.0"),
+    "Separatrix-Axes": _header("The features along x and y, as the query takes them.", "0,1"),
+    "Separatrix-At": _header(
+        "The values of all other features, as the query takes them. Missing if there are none, or very many.",
+        "0.5,-1.0",
+    ),
+    "Separatrix-Colors": _header("The color of each class in pictures.", "#c8372d,#2f6fb3"),
+    "Separatrix-Evaluated": _header("For a response or one unit: the number of cells that were computed.", 40_000),
+    "Separatrix-Range": _header("For pictures: the values at the two ends of the scale of colors.", "0.0,1.0"),
+}
+"""Of the formats without fields for these: `npy`, `png`, `csv` and `svg`."""
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The grid, or the lines, in the format that the request names. The `Separatrix-` headers "
+        "accompany the formats that have no fields for them.",
+        "content": {one.media_type: _content(one) for one in FORMATS},
+        "headers": _CACHING | _METADATA,
+    },
+    304: {
+        "description": "The client has this response: its `If-None-Match` names the `ETag`.",
+        "headers": _CACHING,
+    },
+}

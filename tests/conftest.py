@@ -16,7 +16,10 @@ MEMORY_BYTES = 2 * 2**30
 
 
 def pytest_configure() -> None:
-    """Puts the temporary folders into memory where there is room: every commit would wait for the disk."""
+    """Sets what torch and pytest read when they are first used, here and in the processes that tests start."""
+    # One thread of torch for each process: they share the processor, and a thread that waits for another one spins.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Temporary folders in memory, if there is room: on a disk, every commit waits.
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 

@@ -9,10 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
-from tests.serving import DEADLINE_S, wait_until
+from tests.serving import connected, wait_until
 
 LONG: dict[str, Any] = {
     "model": "long",
@@ -67,7 +66,7 @@ class Service:
         wait_until(lambda: self._is_up or self.process.poll() is not None)
         assert self._is_up, f"the service ended with status {self.process.poll()}:\n{self.log}"
         self.address = self.log.partition("running on ")[2].split()[0]
-        self.client = self._resources.enter_context(httpx.Client(base_url=self.address, timeout=DEADLINE_S))
+        self.client = self._resources.enter_context(connected(self.address))
 
     @property
     def _is_up(self) -> bool:

@@ -259,8 +259,12 @@ def test_a_training_that_diverges_in_its_first_step_keeps_the_initial_weights(
 
 def test_a_training_restores_the_number_of_torch_threads() -> None:
     before = torch.get_num_threads()
-    train(build(NetworkSpec(), 2, 2, seed=0), FLOWER, TrainingSpec(epochs=1))
-    assert torch.get_num_threads() == before
+    try:
+        torch.set_num_threads(2)
+        train(build(NetworkSpec(), 2, 2, seed=0), FLOWER, TrainingSpec(epochs=1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

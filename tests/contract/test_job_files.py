@@ -33,7 +33,7 @@ def test_deleting_a_job_deletes_its_points_unless_a_version_was_trained_on_them(
     assert again["status"] == "succeeded"
     assert service.delete(again["links"]["self"]).status_code == 204
     assert len(stored_points(data_dir) - before) == 1
-    picture = {"model": "own", "format": "png", "points": True, "resolution": 20}
+    picture = {"model": "own", "format": "png", "overlay": "points", "resolution": 20}
     assert service.get("/boundary-grid", params=picture).status_code == 200
 
 

@@ -28,7 +28,9 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     net = net_of(plan)
     prob_NK = np.empty((len(xy_ND), plan.classes), np.float32)
     workspace = workspace_for(net, len(xy_ND), for_training=False)
-    if not inference.probabilities(net, plan.transform.points(xy_ND), workspace, prob_NK):
+    points_ND = plan.transform.points(xy_ND).view()
+    points_ND.flags.writeable = False  # like a request body: for other arrays numba compiles again, for 7 s
+    if not inference.probabilities(net, points_ND, workspace, prob_NK):
         raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
     return prob_NK
 

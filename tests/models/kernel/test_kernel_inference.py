@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.inference import compiled, numpy_forward
+from models.kernel import inference
 from models.networks.modules import build
 from models.networks.plans import Plan
 from models.specs import InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
@@ -101,6 +102,15 @@ def test_the_entropy_of_numpy_and_of_the_kernel_is_that_of_float64(classes: int,
         assert got.dtype == np.float32
         assert got.min() >= 0
         np.testing.assert_allclose(got, expected, rtol=0 if outputs > 1 else 1e-6, atol=1e-6 if outputs > 1 else 1e-30)
+
+
+def test_points_that_can_and_cannot_be_written_need_the_same_machine_code() -> None:
+    plan = plan_of_network(build(NetworkSpec(), 2, 2, seed=0))
+    read_only = FLOWER.xy_ND.copy()
+    read_only.flags.writeable = False
+    for points_ND in (FLOWER.xy_ND, read_only):
+        compiled.probabilities(plan, points_ND)
+    assert len(inference.probabilities.signatures) == 1
 
 
 def test_points_whose_output_overflows_float32_are_refused() -> None:

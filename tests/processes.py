@@ -57,11 +57,11 @@ class Service:
         self._environment = os.environ | {DATA_DIR: str(self.data_dir)}  # tells our processes from those of other tests
         self._resources = ExitStack()
 
-    def start(self) -> None:
-        """Starts it. Returns when all its serving processes answer."""
+    def start(self, *options: str) -> None:
+        """Starts it, with more options than the usual ones. Returns when all its serving processes answer."""
         with self._log.open("wb") as output:
             self.process = self._resources.enter_context(
-                separatrix("serve", *self._options, stderr=output, env=self._environment)
+                separatrix("serve", *self._options, *options, stderr=output, env=self._environment)
             )
         wait_until(lambda: self._is_up or self.process.poll() is not None)
         assert self._is_up, f"the service ended with status {self.process.poll()}:\n{self.log}"

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,42 +91,48 @@ def test_a_job_resumes_after_its_lease_when_all_processes_are_killed(tmp_path: P
         assert resumed(one, path, attempt=2)["status"] == "running"
 
 
-def test_trainings_and_predictions_continue_while_the_database_is_down(
-    tmp_path: Path, mortal_postgresql: PostgreSQL
-) -> None:
-    with service(tmp_path, *LEASE, "--database-url", mortal_postgresql.new_database()) as one:
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, mortal_postgresql: PostgreSQL) -> Iterator[Service]:
+    """A service on a database that tests may kill. It has a model, `served`."""
+    options = (*LEASE, "--database-url", mortal_postgresql.new_database())
+    with service(tmp_path_factory.mktemp("serving"), *options) as one:
         train(one.client, "served")
-        path = one.submit()
-        wait_until(lambda: has_checkpoint(one, path))
-        mortal_postgresql.kill()
-        assert_problem(one.client.get(path), 503, "store-unavailable")
-        assert_problem(one.client.post("/train", json=LONG), 503, "store-unavailable")
-        down_until = time.monotonic() + 7  # longer than the lease
-        while time.monotonic() < down_until:
-            answer = one.client.post("/predict", json={"model": "served", "points": [[0, 0]]})
-            assert answer.status_code == 200
-            assert one.client.get("/health/live").status_code == 200
-        mortal_postgresql.start()
-        wait_until(lambda: one.client.get(path).status_code == 200)
-        epoch = one.job(path)["progress"]["epoch"]
-        wait_until(lambda: one.job(path)["progress"]["epoch"] > epoch)
-        assert one.job(path)["attempt"] == 1, "its worker has lost it"
-        assert one.job(path)["status"] == "running"
+        yield one
+
+
+def test_trainings_and_predictions_continue_while_the_database_is_down(
+    serving: Service, mortal_postgresql: PostgreSQL
+) -> None:
+    path = serving.submit()
+    wait_until(lambda: has_checkpoint(serving, path))
+    mortal_postgresql.kill()
+    assert_problem(serving.client.get(path), 503, "store-unavailable")
+    assert_problem(serving.client.post("/train", json=LONG), 503, "store-unavailable")
+    down_until = time.monotonic() + 7  # longer than the lease
+    while time.monotonic() < down_until:
+        answer = serving.client.post("/predict", json={"model": "served", "points": [[0, 0]]})
+        assert answer.status_code == 200
+        assert serving.client.get("/health/live").status_code == 200
+    mortal_postgresql.start()
+    wait_until(lambda: serving.client.get(path).status_code == 200)
+    epoch = serving.job(path)["progress"]["epoch"]
+    wait_until(lambda: serving.job(path)["progress"]["epoch"] > epoch)
+    assert serving.job(path)["attempt"] == 1, "its worker has lost it"
+    assert serving.job(path)["status"] == "running"
+    serving.client.post(f"{path}/cancel", headers={"Prefer": "wait=50"})
 
 
 def test_predictions_and_the_shutdown_work_while_the_database_does_not_answer(
-    tmp_path: Path, mortal_postgresql: PostgreSQL
+    serving: Service, mortal_postgresql: PostgreSQL
 ) -> None:
-    with service(tmp_path, *LEASE, "--database-url", mortal_postgresql.new_database()) as one:
-        train(one.client, "served")
-        with mortal_postgresql.silent():
-            until = time.monotonic() + 7  # longer than cached versions count as fresh
-            while time.monotonic() < until:
-                answer = one.client.post("/predict", json={"model": "served", "points": [[0, 0]]}, timeout=5)
-                assert answer.status_code == 200
-                assert one.client.get("/health/ready", timeout=5).status_code == 200
-            one.tell_to_stop()
-            one.wait()
+    with mortal_postgresql.silent():
+        until = time.monotonic() + 7  # longer than cached versions count as fresh
+        while time.monotonic() < until:
+            answer = serving.client.post("/predict", json={"model": "served", "points": [[0, 0]]}, timeout=5)
+            assert answer.status_code == 200
+            assert serving.client.get("/health/ready", timeout=5).status_code == 200
+        serving.tell_to_stop()
+        serving.wait()
 
 
 def test_a_worker_that_was_frozen_writes_nothing_after_another_has_taken_over_its_job(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_the_first_start_trains_the_tutorials_networks_and_the_next_start_serves
         one.tell_to_stop()
         assert one.wait() == 0
 
-        one.start()
+        one.start("--training-processes", "0")
         assert one.client.get("/health/ready").json() == {"status": "ready", "models": 4, "broken_versions": 0}
         assert not has_torch(one.process), "a serving process must not import torch"
         answer = one.client.post("/predict", json={"model": "flower-two-layer", "points": [[0.5, -0.25]]})

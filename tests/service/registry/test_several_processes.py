@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import has_ended, service
+from tests.processes import Service, has_ended, service
 from tests.serving import DEADLINE_S, running, train, wait_until
 
 
@@ -16,13 +16,17 @@ def process_of(answer: httpx.Response) -> str:
     return answer.headers["x-request-id"].partition("-")[0]
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of two serving processes."""
+    with service(tmp_path_factory.mktemp("pair"), "--workers", "2") as one:
+        yield one
+
+
 @pytest.mark.processes
-def test_a_job_that_one_process_reports_as_succeeded_is_served_by_every_process(tmp_path: Path) -> None:
+def test_a_job_that_one_process_reports_as_succeeded_is_served_by_every_process(pair: Service) -> None:
     new_connections = httpx.Limits(max_keepalive_connections=0)  # so that either process may answer a request
-    with (
-        service(tmp_path, "--workers", "2") as one,
-        httpx.Client(base_url=one.address, timeout=DEADLINE_S, limits=new_connections) as client,
-    ):
+    with httpx.Client(base_url=pair.address, timeout=DEADLINE_S, limits=new_connections) as client:
         processes = set()
         for version in range(1, 9):
             assert train(client, "m", training={"epochs": 1})["version"] == version
@@ -34,34 +38,18 @@ def test_a_job_that_one_process_reports_as_succeeded_is_served_by_every_process(
 
 
 @pytest.mark.processes
-def test_serving_processes_are_replaced_when_they_die_and_end_with_their_parent(tmp_path: Path) -> None:
-    with service(tmp_path, "--workers", "2") as one:
-        before = one.serving_processes()
-        before[0].kill()
-        wait_until(lambda: len(set(one.serving_processes()) - set(before)) == 1)
-        assert httpx.get(f"{one.address}/health/live", timeout=DEADLINE_S).status_code == 200
-        wait_until(lambda: one.log.count("startup complete") == 3)
+def test_serving_processes_are_replaced_when_they_die_and_end_with_their_parent(pair: Service) -> None:
+    before = pair.serving_processes()
+    before[0].kill()
+    wait_until(lambda: len(set(pair.serving_processes()) - set(before)) == 1)
+    assert httpx.get(f"{pair.address}/health/live", timeout=DEADLINE_S).status_code == 200
+    wait_until(lambda: pair.log.count("startup complete") == 3)
 
-        family = one.family()
-        one.kill()
-        wait_until(lambda: all(has_ended(process) for process in family))
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{one.address}/health/live", timeout=DEADLINE_S)
-
-
-@pytest.mark.processes
-def test_several_processes_end_in_time_when_they_are_told_to_stop(tmp_path: Path) -> None:
-    with service(tmp_path, "--workers", "2") as one:
-        for _ in range(2):
-            one.submit()
-        wait_until(lambda: [job["status"] for job in one.client.get("/jobs").json()["data"]] == ["running"] * 2)
-        family = one.family()
-        one.tell_to_stop()
-        assert one.wait() == 0
-        wait_until(lambda: not any(process.is_running() for process in family))
-        assert "Traceback" not in one.log
-    with running(tmp_path / "data", training_processes=0) as client:
-        assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["queued"] * 2
+    family = pair.family()
+    pair.kill()
+    wait_until(lambda: all(has_ended(process) for process in family))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{pair.address}/health/live", timeout=DEADLINE_S)
 
 
 @pytest.fixture

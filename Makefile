@@ -37,8 +37,8 @@ serve: $(VENV)/installed  ## run the service on http://127.0.0.1:8000
 test: $(VENV)/installed-dev  ## run the tests, except those that need Docker
 	$(BIN)/pytest
 
-test-fast: $(VENV)/installed-dev  ## run the tests that start no service process and no PostgreSQL
-	$(BIN)/pytest -m 'not processes and not postgres'
+test-fast: $(VENV)/installed-dev  ## run the tests that start no service process and no PostgreSQL, and compute little
+	$(BIN)/pytest -m 'not processes and not postgres and not slow'
 
 check: $(VENV)/installed-dev  ## lint, check types and layers
 	$(BIN)/ruff check .

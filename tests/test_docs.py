@@ -92,6 +92,7 @@ def test_the_curl_commands_of_the_readme_succeed(client: httpx.Client) -> None:
         assert answer.is_success, f"{block}\n{answer.text}"
 
 
+@pytest.mark.slow
 def test_the_separatrix_commands_of_the_readme_succeed(tmp_path: Path) -> None:
     commands = re.findall(r"^    separatrix (.*)$", README, re.MULTILINE)
     assert len(commands) >= 9

@@ -17,6 +17,7 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
     return client.get("/boundary-grid", params={"model": "plane", "resolution": "300x200"} | query)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["plane", "trio"])
 def test_adaptive_labels_equal_the_labels_computed_at_every_cell(client: httpx.Client, model: str) -> None:
     computed = grid(client, model=model, response="label", resolution="1000x900")

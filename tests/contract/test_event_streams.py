@@ -31,6 +31,7 @@ def test_the_headers_of_a_stream_forbid_caching_and_buffering(worker: ManualWork
     assert answer.text.startswith("retry: 1000\n\n")
 
 
+@pytest.mark.slow
 def test_a_slow_reader_receives_every_event_in_order_and_delays_nobody(worker: ManualWorker) -> None:
     count = 250  # more than are kept in memory, and at 80 kB each more than the sockets hold
     job = worker.new_job()

@@ -141,6 +141,7 @@ def test_a_client_that_reconnects_during_a_training_misses_nothing(client: httpx
     assert seen == with_id(all_events(client, path))
 
 
+@pytest.mark.slow
 def test_a_client_that_joins_late_receives_old_events(worker: ManualWorker) -> None:
     job = worker.new_job()
     for epoch in range(450):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.contract.job_requests import QUICK, WAIT, act, cancelled, endless, newest_job_id, show, submit
 from tests.contract.problems import assert_problem
@@ -76,6 +77,7 @@ def test_a_client_can_poll_until_a_job_is_paused(client: httpx.Client) -> None:
         assert act(client, job, "cancel").json()["status"] == "cancelled", "no worker holds the job"
 
 
+@pytest.mark.slow
 def test_a_paused_and_resumed_training_gives_the_same_weights_as_an_uninterrupted_one(client: httpx.Client) -> None:
     long = {"network": {"hidden": [32, 32]}, "training": {"epochs": 20_000}}
     job = submit(client, QUICK | long).json()

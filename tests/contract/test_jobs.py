@@ -132,6 +132,7 @@ def test_a_training_that_diverges_fails_with_advice_and_keeps_its_last_finite_we
     assert all(value.isfinite().all() for value in state.values())
 
 
+@pytest.mark.slow
 def test_requests_that_wait_to_write_do_not_block_requests_that_read(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client, ThreadPoolExecutor(50) as threads:
         body = {"model": "tried", "data": {"dataset": "flower"}}

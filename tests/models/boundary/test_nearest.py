@@ -22,6 +22,7 @@ def rings_around(xy_2: np.ndarray, radius: float, *, rings: int = 120, spokes: i
     return (xy_2 + away_R[:, None, None] * ring_S2).reshape(-1, 2).astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     hidden=st.lists(st.integers(1, 16), max_size=2),

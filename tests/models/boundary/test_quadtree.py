@@ -39,6 +39,7 @@ def may_be_rounding(plan: Plan, xy_N2: np.ndarray, level: float) -> np.ndarray:
     return apart_N <= 2 * error_N + DECISION_SLACK
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     hidden=st.lists(st.integers(1, 24), max_size=3),
@@ -84,6 +85,7 @@ def test_labels_equal_those_computed_at_every_cell(
     assert found.evaluated <= width * height
 
 
+@pytest.mark.slow
 def test_labels_of_a_large_grid_equal_those_of_the_kernel(flower: Plan) -> None:
     x_W, y_H = np.linspace(-5, 5, 1_301), np.linspace(-6, 6, 999)
     found = labels(flower, GridAxes(x_W, y_H))

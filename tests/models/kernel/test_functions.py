@@ -70,6 +70,7 @@ def floats(low: float, high: float) -> np.ndarray:
     return np.arange(bits[0], bits[1], 61, dtype=np.int32).view(np.float32) * np.float32(-1 if low < 0 else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "exact", "arguments", "relative", "absolute"),
     [

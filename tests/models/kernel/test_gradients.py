@@ -49,6 +49,7 @@ def assert_same_gradient(network: nn.Module, points: LabelledPoints) -> None:
         np.testing.assert_allclose(got, gradients[key], atol=1e-5 * scale, err_msg=key)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(**NETWORKS, count=st.integers(1, 80))
 def test_the_gradient_of_any_dense_network_is_that_of_autograd(count: int, **of: Any) -> None:

@@ -13,6 +13,7 @@ from models.training.train import train
 from tests.models.kernel.samples import FLOWER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETWORK_KINDS)
 @pytest.mark.parametrize(
     "training",

@@ -20,6 +20,7 @@ def arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:
     return {key: value.numpy() for key, value in network.state_dict().items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     kind=st.sampled_from(["logistic", "two_layer", "sequential", "module", "residual"]),

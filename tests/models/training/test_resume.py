@@ -160,6 +160,7 @@ def resumed(
 some_stops = st.lists(st.integers(0, 12) | st.integers(0, 150), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @pytest.mark.parametrize("name", CASES)
 @settings(max_examples=4, deadline=None)
@@ -174,6 +175,7 @@ def test_a_resumed_training_ends_like_one_that_was_never_stopped(
     assert whole.restarts[0].stop_reason == STOP_REASONS.get(name.split(maxsplit=1)[0], "completed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 def test_a_training_can_be_stopped_after_every_single_step(implementation: Implementation) -> None:
     whole, watch = uninterrupted("batches by adam", implementation)
@@ -184,6 +186,7 @@ def test_a_training_can_be_stopped_after_every_single_step(implementation: Imple
     assert reported == watch.figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @settings(max_examples=4, deadline=None)
 @given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=5), threads=st.sampled_from([1, 2]))
@@ -221,6 +224,7 @@ class Keeper(Watch):
             self.weights.append((restart, epoch, weights))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @settings(max_examples=4, deadline=None)
 @given(where=st.floats(0, 1), threads=st.sampled_from([1, 2]))
@@ -259,6 +263,7 @@ def test_reported_weights_are_those_of_a_training_with_that_number_of_epochs(imp
         assert {key: array.tobytes() for key, array in weights.items()} == bits(shorter)
 
 
+@pytest.mark.slow
 def test_restarts_that_have_ended_are_not_trained_again() -> None:
     first = Keeper()
     trained("batches", "torch", first, restarts=3)

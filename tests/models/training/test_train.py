@@ -153,6 +153,7 @@ def test_logistic_regression_fails_on_the_flower(implementation: ImplementationC
     assert 0.4 < outcome.metrics.training_accuracy < 0.65
 
 
+@pytest.mark.slow
 def test_a_residual_network_separates_the_flower(implementation: ImplementationChoice) -> None:
     network = build(NetworkSpec(kind="residual", hidden=(8,)), 2, 2, seed=0)
     outcome = train(network, FLOWER, resolve_training("residual", {"epochs": 1_500, "implementation": implementation}))

@@ -87,6 +87,7 @@ def test_a_worker_publishes_a_version_that_a_registry_serves(place: Place) -> No
     assert place.folders() == [job.checkpoint_id]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training",
     [  # long enough that no slice of 20 ms covers two fifths of it

@@ -414,6 +414,7 @@ def connection(url: str, store: Store) -> Iterator[Connection]:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_any_sequence_of_operations_has_the_expected_result(url: str, store: Store, connection: Connection) -> None:
     run_state_machine_as_test(
         lambda: JobStates(store, connection),
@@ -524,6 +525,7 @@ def assert_happened(rows: Rows, happened: Happened) -> None:
     )
 
 
+@pytest.mark.slow
 def test_concurrent_operations_leave_every_job_in_one_state_with_complete_events(
     url: str, store: Store, connection: Connection
 ) -> None:

@@ -90,6 +90,7 @@ def test_processes_that_start_at_once_migrate_the_database_together(url: str) ->
         store.close()
 
 
+@pytest.mark.slow
 def test_many_connections_can_open_a_new_file_at_the_same_moment(tmp_path: Path) -> None:
     def open_and_read(database: Database) -> object:
         with closing(database), database.reading() as connection:

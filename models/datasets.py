@@ -73,9 +73,9 @@ def describe(name: DatasetName) -> dict[str, Any]:
 
 def generate(spec: DatasetSpec) -> LabelledPoints:
     """The points of a generated data set, class by class as in the tutorial. Equal specifications give equal points."""
-    counts = [len(part) for part in np.array_split(np.arange(spec.n), spec.classes)]
+    counts = [len(part) for part in np.array_split(np.arange(spec.n), spec.n_classes)]
     xy_ND = GENERATORS[spec.dataset].points(counts, spec.noise_level, spec.seed)
-    label_N = np.repeat(np.arange(spec.classes, dtype=np.int64), counts)
+    label_N = np.repeat(np.arange(spec.n_classes, dtype=np.int64), counts)
     return LabelledPoints(xy_ND.astype(np.float32), label_N, _class_names(spec))
 
 
@@ -196,4 +196,4 @@ def _encodes(text: str) -> bool:
 
 
 def _class_names(spec: DatasetSpec) -> tuple[Label, ...]:
-    return GENERATORS[spec.dataset].class_names or tuple(range(spec.classes))
+    return GENERATORS[spec.dataset].class_names or tuple(range(spec.n_classes))

@@ -63,8 +63,8 @@ class InvalidInput(ValueError):
 class DatasetSpec:
     """A generated data set: `n` points, divided as evenly among the classes as possible.
 
-    `noise` is in data units; by default that of the generator, see `models.generators`. `classes` is the number of arms
-    of `spirals` or of clouds of `gaussians`; the other data sets have two.
+    `noise` is in data units; by default that of the generator, see `models.generators`. `n_classes` is the number of
+    arms of `spirals` or of clouds of `gaussians`; the other data sets have two.
 
     Raises:
         InvalidInput: a value is out of bounds.
@@ -74,18 +74,18 @@ class DatasetSpec:
     n: int = 400
     noise: float | None = None
     seed: int = 1
-    classes: int = 2
+    n_classes: int = 2
 
     def __post_init__(self) -> None:
         _one_of("data.dataset", self.dataset, DATASET_NAMES)
         object.__setattr__(self, "noise", self.noise_level)
         _within("data.noise", self.noise, 0.0, MAX_NOISE)
         _within("data.seed", self.seed, 0, MAX_SEED)
-        _within("data.classes", self.classes, 2, MAX_CLASSES)
-        if self.classes != 2 and not GENERATORS[self.dataset].many_classes:
+        _within("data.n_classes", self.n_classes, 2, MAX_CLASSES)
+        if self.n_classes != 2 and not GENERATORS[self.dataset].many_classes:
             capable = " and ".join(name for name, generator in GENERATORS.items() if generator.many_classes)
-            raise InvalidInput("data.classes", f"must be 2: only {capable} can have more classes")
-        _within("data.n", self.n, self.classes, MAX_POINTS)
+            raise InvalidInput("data.n_classes", f"must be 2: only {capable} can have more classes")
+        _within("data.n", self.n, self.n_classes, MAX_POINTS)
 
     @property
     def noise_level(self) -> float:

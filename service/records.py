@@ -11,6 +11,9 @@ NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start
 
 Origin = Literal["http", "cli", "seed"]
 
+FailureCode = Literal["damaged-data", "diverged", "internal", "out-of-memory", "storage", "time-limit", "worker-died"]
+"""Why a job failed."""
+
 
 class JobState(StrEnum):
     """`queued -> running -> succeeded | failed | cancelled`; `paused` jobs return to the queue when resumed.
@@ -51,7 +54,7 @@ class JobSpec:
         id: random, never reused.
         model: the name under which the result is published.
         origin: who submitted the job.
-        data: a `DatasetSpec` as JSON, or `{"points": N, "features": D}` for points that are stored as a file.
+        data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file.
         data_digest: `LabelledPoints.digest`.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved.
         recipe: `Recipe.digest`.
@@ -91,8 +94,8 @@ class JobStatus:
         ran_s: training time in seconds, summed over all attempts.
         checkpoint: the name of the folder with the job's latest checkpoint. A published version has its own folder.
         version: the number of the version that the job published.
-        restarts: the result of each restart (`training.Restart` as JSON), once the training has ended.
-        problem: `{"code", "detail"}` of a failed job.
+        restarts: the result of each restart (`models.training.runs.Restart` as JSON), once the training has ended.
+        problem: `{"code", "detail"}` of a failed job; the code is a `FailureCode`.
         events: how many events the job has, which is also the number of the last one.
     """
 
@@ -150,7 +153,10 @@ EventKind = Literal["status", "metrics", "checkpoint", "done"]
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened to a job. `number` counts from 1 within the job, without gaps."""
+    """Something that happened to a job. `number` counts from 1 within the job, without gaps.
+
+    `data` is that of the event in the HTTP API, see `service.api.jobs.events`.
+    """
 
     job_id: str
     number: int

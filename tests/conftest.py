@@ -47,7 +47,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """
     with running(tmp_path_factory.mktemp("data")) as client:
         train(client, "plane", training={"epochs": 300})
-        train(client, "trio", data={"dataset": "gaussians", "classes": 3, "n": 90})
+        train(client, "trio", data={"dataset": "gaussians", "n_classes": 3, "n": 90})
         train(client, "line", data={"points": [[0], [1], [2], [3]], "labels": [7, 7, -1, -1]})
         yield client
 

@@ -1,19 +1,39 @@
 """Reads Server-Sent Events in tests, with a parser of its own (HTML standard, 9.2)."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import httpx
 
+from service.api.jobs import event_schemas
+
 
 class StreamEvent(NamedTuple):
-    """One event of a stream, its data decoded from JSON."""
+    """One event of a stream.
+
+    Attributes:
+        kind: the field `event`.
+        data: the `data` of the object in the field `data`.
+        id: the field `id`, from which a client continues; None if there is none.
+        job_id: the `job_id` of the object.
+        number: the `id` of the object.
+    """
 
     kind: str
     data: dict[str, Any]
     id: str | None
+    job_id: str | None
+    number: int | None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Self:
+        """The event of some fields, whose object must have the form that the OpenAPI document describes."""
+        sent = json.loads(fields["data"])
+        event_schemas.StreamEvent.model_validate_json(fields["data"])
+        assert sent["type"] == fields["event"]
+        return cls(fields["event"], sent["data"], fields.get("id"), sent["job_id"], sent["id"])
 
 
 def events_of(lines: Iterable[str]) -> Iterator[StreamEvent]:
@@ -22,7 +42,7 @@ def events_of(lines: Iterable[str]) -> Iterator[StreamEvent]:
     for line in lines:
         if not line:
             if "data" in fields:
-                yield StreamEvent(fields["event"], json.loads(fields["data"]), fields.get("id"))
+                yield StreamEvent.of(fields)
             fields = {}
             continue
         name, _, value = line.partition(":")

@@ -19,9 +19,11 @@ from models.datasets import Label
 from models.networks.layouts import layout
 from models.networks.plans import Plan, plan_of
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
-from models.training.runs import ENDINGS, StopReason
+from models.training.runs import StopReason
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had other names; see `_from_format_1`."""
+
 CARD_FILE = "card.json"
 NETWORK_FILE = "network.pth"
 ARRAYS_FILE = "network.safetensors"
@@ -40,7 +42,7 @@ class Card:
         features: number of coordinates of a point.
         classes: the label of each class.
         training: every setting, resolved.
-        data: the data set's specification, or `{"points": N, "features": D}` for points given by a client.
+        data: the data set's specification, or `{"n_points": N, "n_features": D}` for points given by a client.
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units.
         median: of each coordinate of the data. Empty in old cards.
@@ -80,8 +82,6 @@ class Card:
         """The content of `card.json`, UTF-8."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         fields |= {"network": specs.asdict(self.network), "training": asdict(self.training)}
-        fields["ending"] = ENDINGS[self.stop_reason]
-        del fields["stop_reason"]
         return json.dumps({"format": FORMAT, **fields}, indent=2, allow_nan=False).encode()
 
     @classmethod
@@ -93,11 +93,13 @@ class Card:
         """
         try:
             fields = json.loads(text)
-            if fields.pop("format") != FORMAT:
-                raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT}")
+            match fields.pop("format"):
+                case 1:
+                    fields = _from_format_1(fields)
+                case other if other != FORMAT:
+                    raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT} or 1")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
-            fields["stop_reason"] = _STOP_REASONS[fields.pop("ending")]
             for key in fields.keys() & {"classes", "low", "high", "median", "restarts"}:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
@@ -105,7 +107,29 @@ class Card:
             raise DamagedCheckpoint(f"{CARD_FILE}: is not a valid card ({type(error).__name__})") from error
 
 
-_STOP_REASONS = {word: stop_reason for stop_reason, word in ENDINGS.items()}
+def _from_format_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a card of release 0.1 by their present names."""
+    restarts = [
+        {
+            "seed": one["seed"],
+            "stop_reason": _STOP_REASONS_1[one["ending"]],
+            "epochs_run": one["epochs"],
+            "metrics": one["metrics"],
+        }
+        for one in fields.get("restarts", [])
+    ]
+    data = {_DATA_1.get(name, name): value for name, value in fields["data"].items()}
+    stop_reason = _STOP_REASONS_1[fields.pop("ending")]
+    return fields | {"data": data, "restarts": restarts, "stop_reason": stop_reason}
+
+
+_DATA_1 = {"classes": "n_classes", "points": "n_points", "features": "n_features"}
+_STOP_REASONS_1 = {
+    "finished": "completed",
+    "stalled": "early_stopped",
+    "stopped": "stopped",
+    "diverged": "diverged",
+}
 
 
 def digest(content: bytes) -> str:

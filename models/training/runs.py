@@ -13,14 +13,6 @@ from models.training.run_state import RunState
 StopReason = Literal["completed", "early_stopped", "stopped", "diverged"]
 """All epochs are done; the watched loss no longer improved; somebody asked to stop; a loss or weight is not finite."""
 
-ENDINGS: dict[StopReason, str] = {
-    "completed": "finished",
-    "early_stopped": "stalled",
-    "stopped": "stopped",
-    "diverged": "diverged",
-}
-"""The words for stop reasons in `card.json`, in job rows and in the HTTP API, where the key is `ending`."""
-
 
 @dataclass(frozen=True)
 class Epoch:
@@ -126,8 +118,8 @@ class Restart:
         """As it stands in `card.json`, in job rows and in the HTTP API."""
         return {
             "seed": self.seed,
-            "ending": ENDINGS[self.stop_reason],
-            "epochs": self.epochs,
+            "stop_reason": self.stop_reason,
+            "epochs_run": self.epochs,
             "metrics": asdict(self.metrics) if self.metrics else None,
         }
 

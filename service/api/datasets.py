@@ -67,7 +67,7 @@ class Dataset(BaseModel):
             n_features=about["features"],
             classes=about["classes"],
             max_classes=about["max_classes"],
-            defaults=DatasetDefaults(n=spec.n, noise=spec.noise_level, seed=spec.seed, n_classes=spec.classes),
+            defaults=DatasetDefaults(n=spec.n, noise=spec.noise_level, seed=spec.seed, n_classes=spec.n_classes),
             links=DatasetLinks(self=f"/datasets/{name}", points=f"/datasets/{name}/points"),
         )
 
@@ -127,10 +127,11 @@ async def get_dataset_points(
 ) -> Response:
     """Generates the points that a training on this data set with the same parameters uses."""
     try:
-        spec = DatasetSpec(dataset=_known(name), n=query.n, noise=query.noise, seed=query.seed, classes=query.n_classes)
+        spec = DatasetSpec(
+            dataset=_known(name), n=query.n, noise=query.noise, seed=query.seed, n_classes=query.n_classes
+        )
     except InvalidInput as error:  # it names a field of the `data` of a training; here each field is a parameter
-        field = error.field.removeprefix("data.")
-        raise InvalidInput("n_classes" if field == "classes" else field, error.reason) from None
+        raise InvalidInput(error.field.removeprefix("data."), error.reason) from None
     return await to_thread.run_sync(_points, spec, limiter=services.heavy_threads)
 
 

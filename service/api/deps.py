@@ -7,7 +7,7 @@ from threading import Event
 from typing import Annotated, cast
 
 from anyio import CapacityLimiter
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 
 from service.errors import JobNotFound, ModelNotFound, ServiceError, VersionNotFound
@@ -83,12 +83,12 @@ ServicesDep = Annotated[Services, Depends(_services)]
 MAX_VERSION = 2**31 - 1
 
 
-def _matching(pattern: str, not_found: type[ServiceError]) -> Callable[[str], str]:
-    """A validator of a name in a path: a malformed one names nothing that exists."""
+def _matching(pattern: str, not_found: Callable[[], ServiceError]) -> Callable[[str], str]:
+    """A validator of a name or an id: a malformed one names nothing that exists."""
 
     def check(name: str) -> str:
         if re.fullmatch(pattern, name) is None:
-            raise not_found
+            raise not_found()
         return name
 
     return check
@@ -108,4 +108,11 @@ VersionPath = Annotated[
     Path(ge=1, le=MAX_VERSION, description="The number of a version, counted from 1."),
     BeforeValidator(_version),
 ]
-JobPath = Annotated[str, AfterValidator(_matching(JOB_ID_PATTERN, JobNotFound)), Path(description="The id of a job.")]
+known_job_id = _matching(JOB_ID_PATTERN, JobNotFound)
+"""Returns a job id, and raises `JobNotFound` if it is malformed."""
+
+JobPath = Annotated[str, AfterValidator(known_job_id), Path(description="The id of a job.")]
+AfterJob = Annotated[
+    Annotated[str, AfterValidator(_matching(JOB_ID_PATTERN, JobNotFound.after))] | None,
+    Query(description="`last_id` of the previous page."),
+]

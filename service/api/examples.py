@@ -5,6 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.api.datasets import Dataset, DatasetPoints
+from service.api.jobs.event_schemas import EventPage, StreamEvent
+from service.api.jobs.views import Job, Validation
 from service.api.models import Model, Version, VersionSummary
 from service.api.predictions.responses import Prediction
 from service.api.system import Live, Ready
@@ -28,6 +30,59 @@ _SUMMARY = {
     "links": {"self": _PATH},
 }
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_DATA = {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2}
+_NETWORK = {"kind": "sequential", "hidden": [4], "activation": "tanh"}
+_TRAINING = {
+    "epochs": 10_000,
+    "optimizer": "sgd",
+    "learning_rate": 1.0,
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "batch_size": None,
+    "validation_fraction": 0.0,
+    "patience": None,
+    "min_delta": 0.0001,
+    "seed": 0,
+    "restarts": 1,
+    "implementation": "auto",
+}
+_RESTARTS = [{"seed": 0, "stop_reason": "completed", "epochs_run": 10_000, "metrics": _METRICS}]
+_SUBMITTED = {
+    "model": "my-flower",
+    "data": _DATA,
+    "data_digest": _DIGEST,
+    "network": _NETWORK,
+    "training": _TRAINING,
+    "recipe_digest": _DIGEST,
+    "metadata": {"course": "ml-101"},
+}
+_JOB_ID = "0f1c2d3e4f5a6b7c8d9e0f1a"
+_JOB = _SUBMITTED | {
+    "object": "training.job",
+    "id": _JOB_ID,
+    "status": "succeeded",
+    "version": 2,
+    "created_at": "2026-03-01T12:00:00Z",
+    "started_at": "2026-03-01T12:00:00.010000Z",
+    "finished_at": "2026-03-01T12:00:00.055000Z",
+    "estimated_finish_at": None,
+    "training_seconds": 0.041,
+    "progress": {"epoch": 10_000, "epochs": 10_000, "fraction": 1.0},
+    "metrics": _METRICS,
+    "restart_results": _RESTARTS,
+    "attempt": 1,
+    "retry_of": None,
+    "problem": None,
+    "links": {"self": f"/jobs/{_JOB_ID}", "events": f"/jobs/{_JOB_ID}/events", "version": _PATH},
+}
+_EVENT = {
+    "object": "training.job.event",
+    "id": 2,
+    "type": "metrics",
+    "created_at": "2026-03-01T12:00:00.030000Z",
+    "job_id": _JOB_ID,
+    "data": {"epoch": 5_000, "epochs": 10_000, "metrics": _METRICS},
+}
 
 EXAMPLES: dict[type[BaseModel], Any] = {
     Prediction: {
@@ -50,34 +105,21 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     Version: _SUMMARY
     | {
         "reason": None,
-        "job_id": "0f1c2d3e4f5a6b7c8d9e0f1a",
+        "job_id": _JOB_ID,
         "card": {
-            "network": {"kind": "sequential", "hidden": [4], "activation": "tanh"},
+            "network": _NETWORK,
             "n_features": 2,
             "classes": ["red", "blue"],
-            "data": {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2},
+            "data": _DATA,
             "data_digest": _DIGEST,
             "data_summary": {"min": [-4.0, -4.0], "max": [4.0, 4.0], "median": [0.0, 0.0]},
-            "training": {
-                "epochs": 10_000,
-                "optimizer": "sgd",
-                "learning_rate": 1.0,
-                "momentum": 0.0,
-                "weight_decay": 0.0,
-                "batch_size": None,
-                "validation_fraction": 0.0,
-                "patience": None,
-                "min_delta": 0.0001,
-                "seed": 0,
-                "restarts": 1,
-                "implementation": "auto",
-            },
+            "training": _TRAINING,
             "recipe_digest": _DIGEST,
             "stop_reason": "completed",
             "epochs_run": 10_000,
             "metrics": _METRICS,
             "implementation": "compiled",
-            "restart_results": [{"seed": 0, "stop_reason": "completed", "epochs_run": 10_000, "metrics": _METRICS}],
+            "restart_results": _RESTARTS,
             "software": {"separatrix": "0.2.0", "torch": "2.13.0"},
             "files": {"network.pth": _DIGEST, "network.safetensors": _DIGEST},
         },
@@ -85,9 +127,13 @@ EXAMPLES: dict[type[BaseModel], Any] = {
             "self": _PATH,
             "checkpoint": f"{_PATH}/checkpoint",
             "boundary_grid": "/boundary-grid?model=my-flower&version=2",
-            "job": "/jobs/0f1c2d3e4f5a6b7c8d9e0f1a",
+            "job": f"/jobs/{_JOB_ID}",
         },
     },
+    Job: _JOB,
+    Validation: _SUBMITTED | {"object": "training.validation"},
+    EventPage: {"object": "list", "data": [_EVENT], "has_more": True, "first_id": 2, "last_id": 2},
+    StreamEvent: _EVENT,
     Dataset: {
         "object": "dataset",
         "name": "flower",

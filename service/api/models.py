@@ -13,8 +13,17 @@ from pydantic.json_schema import SkipJsonSchema
 from models import specs
 from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, VersionPath
 from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
-from service.api.jobs.requests import NetworkSettings, TrainingSettings
-from service.api.schemas import DataInfo, Metrics, RestartResult, data_info, left_out
+from service.api.schemas import (
+    DataDigest,
+    DataInfo,
+    Metrics,
+    RecipeDigest,
+    ResolvedNetwork,
+    ResolvedTraining,
+    RestartResult,
+    data_info,
+    left_out,
+)
 from service.errors import JobNotFound, StoreUnavailable
 from service.http.pagination import Limit, Page
 from service.records import NAME_PATTERN
@@ -110,16 +119,14 @@ class DataSummary(BaseModel):
 class Card(BaseModel):
     """How a version was trained."""
 
-    network: NetworkSettings = Field(description="The architecture, with all defaults resolved.")
+    network: ResolvedNetwork
     n_features: int = Field(description="Number of coordinates of a point.")
     classes: list[int] | list[str] = Field(description="The classes, as named in the data.")
     data: DataInfo
-    data_digest: str = Field(description="SHA-256 of the points, labels and class names.")
+    data_digest: DataDigest
     data_summary: DataSummary
-    training: TrainingSettings = Field(description="The training settings, with all defaults resolved.")
-    recipe_digest: str = Field(
-        description="SHA-256 of data, network and training. Equal recipes give equal weights, bit for bit."
-    )
+    training: ResolvedTraining
+    recipe_digest: RecipeDigest
     stop_reason: Literal["completed", "early_stopped"] = Field(
         description="Whether all epochs ran, or the training stopped early."
     )
@@ -150,7 +157,7 @@ class Card(BaseModel):
                 "epochs_run": card.epochs,
                 "metrics": card.metrics,
                 "implementation": card.implementation,
-                "restart_results": [RestartResult.of(restart) for restart in card.restarts],
+                "restart_results": list(card.restarts),
                 "software": card.software,
                 "files": card.files,
             }

@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.examples import EXAMPLES
 from service.api.grids import responses
 from service.api.grids.schemas import BoundaryLines
+from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictRequest
 from service.http.problems import Problem
@@ -23,7 +24,7 @@ _REFERENCE = "#/components/schemas/{model}"
 _REQUESTS: tuple[type[BaseModel], ...] = (PredictRequest, TrainRequest)
 """The schemas of the bodies that our routes read themselves."""
 
-_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines)
+_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent)
 """The schemas of responses that no route names."""
 
 SERVERS = [{"url": "/", "description": "The service that serves this document."}]

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from models.specs import DatasetName, DatasetSpec
-from models.training.runs import ENDINGS
+from models.specs import DatasetName
+from models.training.runs import StopReason
+from service.api.jobs.requests import NetworkSettings, TrainingSettings
 
 
 def left_out(value: object) -> bool:
@@ -27,26 +28,12 @@ class RestartResult(BaseModel):
     """The result of one of the networks that a job trained."""
 
     seed: int = Field(description="The seed of its weights and batches.")
-    stop_reason: Literal["completed", "early_stopped", "diverged", "stopped"] = Field(
+    stop_reason: StopReason = Field(
         description="Why its training ended: all epochs are done, the loss no longer improved, a number is not finite, "
         "or the job was stopped."
     )
     epochs_run: int = Field(description="Number of epochs that it trained.")
     metrics: Metrics | None = Field(description="Null if the loss is not finite, or if the training was stopped.")
-
-    @classmethod
-    def of(cls, restart: Mapping[str, Any]) -> "RestartResult":
-        """The result of a restart as it stands in a card or in the row of a job."""
-        return cls(
-            seed=restart["seed"],
-            stop_reason=STOP_REASONS[restart["ending"]],
-            epochs_run=restart["epochs"],
-            metrics=restart["metrics"],
-        )
-
-
-STOP_REASONS = {word: reason for reason, word in ENDINGS.items()}
-"""Stop reasons by their word in cards and in the rows of jobs."""
 
 
 class GeneratedDataInfo(BaseModel):
@@ -71,11 +58,17 @@ class PointsDataInfo(BaseModel):
 DataInfo = Annotated[GeneratedDataInfo | PointsDataInfo, Field(discriminator="type", description="The training data.")]
 
 
-def data_info(data: Mapping[str, Any]) -> GeneratedDataInfo | PointsDataInfo:
-    """The data as it stands in a card or in the row of a job."""
-    if "dataset" not in data:
-        return PointsDataInfo(n_points=data["points"], n_features=data["features"])
-    spec = DatasetSpec(**data)
-    return GeneratedDataInfo(
-        dataset=spec.dataset, n=spec.n, noise=spec.noise_level, seed=spec.seed, n_classes=spec.classes
-    )
+def data_info(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON value of `DataInfo` for the data as it stands in a card or in the row of a job."""
+    return {"type": "generated" if "dataset" in data else "points", **data}
+
+
+DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]
+
+RecipeDigest = Annotated[
+    str, Field(description="SHA-256 of data, network and training. Equal recipes give equal weights, bit for bit.")
+]
+
+ResolvedNetwork = Annotated[NetworkSettings, Field(description="The architecture, with all defaults resolved.")]
+
+ResolvedTraining = Annotated[TrainingSettings, Field(description="The training settings, with all defaults resolved.")]

@@ -133,7 +133,7 @@ def _report(job: Job, *, drawable: bool) -> None:
 def _report_success(job: Job, *, drawable: bool) -> None:
     metrics, restarts = job.status.metrics or {}, job.status.restarts or []
     _say(f"[green]Published {job.model} version {job.status.version}.[/]")
-    if any(restart["ending"] == "stalled" for restart in restarts):
+    if any(restart["stop_reason"] == "early_stopped" for restart in restarts):
         epochs = f"{job.status.epoch} of {job.spec.max_epochs} epochs"
         _say(f"Stopped early after {epochs}: the loss no longer improved.")
     if len(restarts) > 1:

@@ -3,15 +3,12 @@
 from service.records import NAME_PATTERN, NAME_RULE
 
 JOB_ID_PATTERN = r"^[0-9a-f]{24}$"
-JOB_IDS_PATTERN = r"^[0-9a-f]{24}(,[0-9a-f]{24}){0,19}$"
 _TO_8192 = "[1-9][0-9]{1,2}|[1-7][0-9]{3}|80[0-9]{2}|81[0-8][0-9]|819[0-2]"
 RESOLUTION_PATTERN = rf"^([2-9]|{_TO_8192})(x([1-9]|{_TO_8192}))?$"
 KEY_PATTERN = r'^("([!#-\[\]-~]|\\["\\]){1,255}"|[!#-~][!-~]{0,254})$'
 
 PATTERN_RULES = {
     NAME_PATTERN: NAME_RULE,
-    JOB_ID_PATTERN: "must be a job id, 24 hexadecimal digits",
-    JOB_IDS_PATTERN: "must be 1 to 20 job ids of 24 hexadecimal digits each, separated by commas",
     KEY_PATTERN: "must be 1 to 255 visible ASCII characters, with or without quotes",
     RESOLUTION_PATTERN: "must be W or WxH, such as 200 or 320x240, each 2 to 8,192",
 }

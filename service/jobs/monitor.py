@@ -111,8 +111,8 @@ class Monitor:
         if now < self._next_heartbeat:
             return
         epochs, latest = self._progress or (self._job.status.epoch, None)
-        emit = latest is not None and now >= self._next_event
         metrics = _metrics(latest) if latest else self._job.status.metrics
+        emit = latest is not None and metrics is not None and now >= self._next_event
         held = self._store.leases.heartbeat(self._job, epoch=epochs, metrics=metrics, ran_s=self.ran_s, emit=emit)
         if not held:
             self.requested_state = None
@@ -127,6 +127,7 @@ class Monitor:
             self._store.leases.record_snapshot(self._job, epoch=epoch, weights=weights)
 
 
-def _metrics(epoch: Epoch) -> dict[str, float | None]:
-    """Returns the figures of an epoch under the names that the finished training uses."""
-    return asdict(Metrics(epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy))
+def _metrics(epoch: Epoch) -> dict[str, float | None] | None:
+    """Returns the figures of an epoch under the names that the finished training uses; None if one is not finite."""
+    metrics = Metrics(epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy)
+    return asdict(metrics) if metrics.finite else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from service.records import Job
+from service.records import FailureCode, Job
 from service.store.leases import StatusUpdate
 from service.store.store import Store
 
@@ -19,7 +19,7 @@ class Published:
 class Failed:
     """The job cannot succeed. `code` and `detail` become its problem."""
 
-    code: str
+    code: FailureCode
     detail: str
     status: StatusUpdate = field(default_factory=StatusUpdate)
 

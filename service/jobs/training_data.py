@@ -18,7 +18,7 @@ def describe(data: DatasetSpec | LabelledPoints) -> dict[str, Any]:
     """Returns the description of the data in a job's row and a checkpoint's card."""
     if isinstance(data, DatasetSpec):
         return specs.asdict(data)
-    return {"points": len(data.xy_ND), "features": data.features}
+    return {"n_points": len(data.xy_ND), "n_features": data.features}
 
 
 def save(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:

@@ -27,7 +27,7 @@ from service.jobs import outcome, training_data
 from service.jobs.monitor import Monitor
 from service.jobs.observer import JobObserver, ProgressCallback
 from service.jobs.outcome import Failed, Lost, Outcome, Published, Released
-from service.records import Job, JobState
+from service.records import FailureCode, Job, JobState
 from service.store.files import DamagedData, Files
 from service.store.leases import StatusUpdate
 from service.store.store import Store
@@ -201,7 +201,7 @@ class _Attempt:
             return Failed(code="diverged", detail=result.advice, status={**status, "checkpoint": checkpoint})
         return Published(card_digest=card_digest, status=status)
 
-    def _failed(self, code: str, detail: str) -> Outcome:
+    def _failed(self, code: FailureCode, detail: str) -> Outcome:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
 
 

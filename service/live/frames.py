@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 import safetensors.numpy
 
 from models.boundary import grids
@@ -23,9 +22,10 @@ from models.specs import (
 from service.inference import windows
 from service.inference.windows import Window
 from service.jobs import training_data
+from service.live import envelopes
 from service.records import Job, Snapshot
 from service.registry.registry import LoadedVersion
-from service.render import palette, sse
+from service.render import palette
 from service.store.files import Files
 
 MIN_CELLS = 8
@@ -75,9 +75,8 @@ class Scene:
         """The frames of some sizes, as events by size; empty events if the weights are too large to be shown."""
         try:
             plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights))
-            return {
-                cells: _event(job_id, _frame(snapshot.epoch, self.classes, plan, self._spec(cells))) for cells in sizes
-            }
+            frames = {cells: _frame(snapshot.epoch, self.classes, plan, self._spec(cells)) for cells in sizes}
+            return {cells: envelopes.streamed("boundary", frame, job_id=job_id) for cells, frame in frames.items()}
         except InvalidInput:
             return dict.fromkeys(sizes, b"")
 
@@ -93,7 +92,7 @@ def require_plane(jobs: Collection[Job]) -> None:
         InvalidInput: those of one job do not.
     """
     for job in jobs:
-        if "dataset" not in job.spec.data and job.spec.data["features"] != 2:
+        if "dataset" not in job.spec.data and job.spec.data["n_features"] != 2:
             raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
 
 
@@ -104,12 +103,9 @@ def last_frame(job_id: str, version: LoadedVersion, cells: int) -> bytes:
         InvalidInput: the version cannot be shown.
     """
     window = windows.place(version, Window(width=cells))
-    return _event(job_id, _frame(version.card.epochs, version.card.classes, window.plan, window.spec))
-
-
-def _event(job_id: str, frame: dict[str, Any]) -> bytes:
-    """A frame as an event of a job's stream."""
-    return sse.event("boundary", orjson.dumps({"job": job_id, **frame}))
+    return envelopes.streamed(
+        "boundary", _frame(version.card.epochs, version.card.classes, window.plan, window.spec), job_id=job_id
+    )
 
 
 def _frame(epoch: int, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> dict[str, Any]:

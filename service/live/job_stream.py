@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-import orjson
-
+from service.live import envelopes
 from service.live.frame_renderer import FrameRenderer, FrameRequest, JobFrames
 from service.records import Event, Job
 from service.render import sse
@@ -37,7 +36,7 @@ class EncodedEvent(NamedTuple):
     @classmethod
     def of(cls, event: Event) -> "EncodedEvent":
         """Encodes an event of the store."""
-        fields = sse.fields(event.kind, orjson.dumps({"job": event.job_id, **event.data}))
+        fields = sse.fields(event.kind, envelopes.encode(envelopes.stored(event)))
         return cls(event.number, event.kind == "done", event.data.get("version"), fields)
 
 

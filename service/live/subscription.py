@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 from threading import Event as ThreadEvent
 
-from service.live import background
+from service.live import background, envelopes
 from service.live.job_stream import EncodedEvent, JobStream
 from service.records import Job
 from service.render import sse
 
-CLOSING = sse.event("closing", b'{"reason":"the service is stopping; connect again with Last-Event-ID"}')
+CLOSING = {"reason": "The service is stopping. Connect again with Last-Event-ID."}
 
 
 def has_ended(job: Job, position: int) -> bool:
@@ -90,7 +90,7 @@ class Subscription:
         sent_at = time.monotonic()
         while not self.is_closed:
             if self.stopping.is_set():
-                yield CLOSING
+                yield envelopes.streamed("closing", CLOSING, job_id=None)
                 return
             lagging = self._lagging()
             content = b"".join([*self._from_memory(), *(await self._from_store(lagging) if lagging else ())])

@@ -131,7 +131,7 @@ class Jobs:
                 deleted = select(deleted_jobs.c.seq).where(deleted_jobs.c.id == after)
                 seq = connection.scalar(existing.union(deleted))
                 if seq is None:
-                    raise JobNotFound("`after` must be the id of a job; list again without `after`.")
+                    raise JobNotFound.after()
                 query = query.where(jobs.c.seq < seq)
             rows = connection.execute(query).all()
         return [_reported(row) for row in rows[:limit]], len(rows) > limit

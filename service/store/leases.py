@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
-from service.records import Job, JobSpec, JobState
+from service.records import FailureCode, Job, JobSpec, JobState
 from service.store import transitions
 from service.store.database import Database
 from service.store.tables import fair_share_slots, jobs, now, snapshots, versions
@@ -112,7 +112,7 @@ class Leases:
             leased = transitions.lock_leased(connection, job)
             if leased is None:
                 return False
-            event = NewEvent("metrics", {"epoch": epoch, "epochs": job.spec.max_epochs, **(metrics or {})})
+            event = NewEvent("metrics", {"epoch": epoch, "epochs": job.spec.max_epochs, "metrics": metrics})
             transitions.change(
                 connection,
                 leased,
@@ -174,7 +174,7 @@ class Leases:
             transitions.end(connection, leased, JobState.SUCCEEDED, version_seq=seq, **result)
             return version
 
-    def fail(self, job: Job, *, code: str, detail: str, **status: Unpack[StatusUpdate]) -> bool:
+    def fail(self, job: Job, *, code: FailureCode, detail: str, **status: Unpack[StatusUpdate]) -> bool:
         """Ends a job as failed.
 
         Returns:

@@ -26,6 +26,12 @@ def submit(client: httpx.Client, body: dict[str, Any], **headers: str) -> httpx.
     return client.post("/jobs", json=body, headers=_hyphenated(headers))
 
 
+def is_accepted(answer: httpx.Response) -> bool:
+    """Whether a submission succeeded: with status 200 if its job has ended, else with 202."""
+    has_ended = answer.json().get("status") in ("succeeded", "failed", "cancelled")
+    return answer.status_code == (200 if has_ended else 202)
+
+
 def act(client: httpx.Client, job: dict[str, Any], action: str, **headers: str) -> httpx.Response:
     """The response to `POST /jobs/{job_id}/{action}`. Underscores in the names of headers stand for hyphens."""
     return client.post(f"{job['links']['self']}/{action}", headers=_hyphenated(headers))

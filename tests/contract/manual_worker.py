@@ -17,6 +17,14 @@ from service.records import Job
 from service.store.files import Files
 from tests.service.places import Place
 
+FIGURES = {
+    "training_loss": 0.5,
+    "training_accuracy": 0.75,
+    "validation_loss": None,
+    "validation_accuracy": None,
+}
+"""The metrics that a manual worker reports."""
+
 LOGISTIC = NetworkSpec(kind="logistic", hidden=())
 
 
@@ -43,9 +51,9 @@ class ManualWorker:
         training_data.save(self.place.files, spec.id, data)
         return self.leases.add_claimed(spec, worker="test")
 
-    def report(self, job: Job, *, epoch: int = 1, length: int = 1) -> None:
-        """Adds an event `metrics` with a value of this length."""
-        metrics: dict[str, Any] = {"figure": "0" * length}
+    def report(self, job: Job, *, epoch: int = 1, padding: int = 0) -> None:
+        """Adds an event `metrics`, longer by some characters than the others are."""
+        metrics: dict[str, Any] = FIGURES | ({"padding": "0" * padding} if padding else {})
         assert self.leases.heartbeat(job, epoch=epoch, metrics=metrics, ran_s=1.0, emit=True)
 
     def fail(self, job: Job) -> None:

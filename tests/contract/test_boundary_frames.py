@@ -51,7 +51,7 @@ def test_a_frame_shows_the_probability_of_the_second_class_for_the_latest_weight
             x_HW, y_HW = coordinates_of(frame)
             expected = 255 / (1 + np.exp(-(a * x_HW + b * y_HW + c)))
             assert np.abs(values_of(frame) - expected).max() <= 0.501
-            assert (frame["job"], frame["epoch"], frame["shape"]) == (job.id, epoch, [16, 16])
+            assert (frame["epoch"], frame["shape"]) == (epoch, [16, 16])
             assert (frame["response"], frame["classes"]) == ("probability", ["red", "blue"])
             assert (frame["dtype"], frame["scale"]) == ("uint8", 1 / 255)
         worker.fail(job)
@@ -59,7 +59,7 @@ def test_a_frame_shows_the_probability_of_the_second_class_for_the_latest_weight
 
 
 def test_a_frame_of_three_classes_shows_the_most_likely_class(worker: ManualWorker) -> None:
-    job = worker.new_job(DatasetSpec(dataset="gaussians", classes=3), LOGISTIC)
+    job = worker.new_job(DatasetSpec(dataset="gaussians", n_classes=3), LOGISTIC)
     with stream(worker.client, events_path(job), boundary=32) as events:
         worker.leave_snapshot(job, 1, w=[[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]], b=[0.0, 0.25, 0.0])
         frame = next_frame(events)
@@ -104,8 +104,8 @@ def test_one_stream_carries_frames_of_several_jobs(worker: ManualWorker) -> None
     with stream(worker.client, events_path(*jobs), boundary=8) as events:
         for epoch, job in enumerate(jobs):
             worker.leave_snapshot(job, epoch, w=[[1.0], [1.0]], b=[0.0])
-            frame = next_frame(events)
-            assert (frame["job"], frame["epoch"]) == (job.id, epoch)
+            event = next(event for event in events if event.kind == "boundary")
+            assert (event.job_id, event.data["epoch"]) == (job.id, epoch)
             worker.fail(job)
 
 

@@ -96,7 +96,7 @@ def test_a_ring_is_a_closed_line(client: httpx.Client) -> None:
 def test_on_a_line_between_two_classes_both_are_equally_probable_and_no_third_is_more_probable(
     client: httpx.Client, model: str
 ) -> None:
-    train(client, "five", data={"dataset": "gaussians", "classes": 5, "n": 200}, training={"epochs": 300})
+    train(client, "five", data={"dataset": "gaussians", "n_classes": 5, "n": 200}, training={"epochs": 300})
     body = lines(client, model=model, resolution=300)
     pairs = [tuple(feature["properties"]["classes"]) for feature in body["features"]]
     assert all(i < j for i, j in pairs)

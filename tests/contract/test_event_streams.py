@@ -38,7 +38,7 @@ def test_a_slow_reader_receives_every_event_in_order_and_delays_nobody(worker: M
     slow = open_stream(worker.client, events_path(job), buffer_bytes=4_096)
     with stream(worker.client, events_path(job)) as fast:
         for epoch in range(count):
-            worker.report(job, epoch=epoch, length=80_000)
+            worker.report(job, epoch=epoch, padding=80_000)
             if epoch % 100 == 0:
                 while next(fast).data.get("epoch") != epoch:
                     pass
@@ -135,11 +135,11 @@ def test_a_request_that_waits_needs_no_stream_and_takes_none(worker: ManualWorke
         ("/jobs/{job}/events", {"Last-Event-ID": "1,2"}, "Last-Event-ID"),
         ("/jobs/{job}/events", {"Last-Event-ID": "1" * 30}, "Last-Event-ID"),
         ("/events", {}, "job"),
-        ("/events?job=", {}, "job"),
-        ("/events?job={job},", {}, "job"),
-        ("/events?job={job},nonsense", {}, "job"),
         ("/events?job={job},{job}", {}, "job"),
         ("/events?job={job}" + f",{UNKNOWN_ID}" * 20, {}, "job"),
+        ("/events?job=" + "1" * 1_001, {}, "job"),
+        ("/events?job={job}&lastEventId=1,2", {}, "lastEventId"),
+        ("/jobs/{job}/events?lastEventId=x&after=1", {}, "lastEventId"),
         ("/events?job={job}&after=", {}, "after"),
         ("/events?job={job}&after=1,2", {}, "after"),
         (f"/events?job={{job}},{UNKNOWN_ID}&after=1", {}, "after"),
@@ -164,8 +164,9 @@ def test_the_events_of_a_job_that_does_not_exist_are_not_found(worker: ManualWor
     if accept == "text/event-stream":
         job = worker.new_job()
         worker.fail(job)
-        answer = worker.client.get(f"/events?job={job.id},{UNKNOWN_ID}", headers=headers)
-        assert_problem(answer, 404, "job-not-found")
+        for other in (UNKNOWN_ID, "nonsense", ""):
+            answer = worker.client.get(f"/events?job={job.id},{other}", headers=headers)
+            assert_problem(answer, 404, "job-not-found")
 
 
 def test_events_of_several_jobs_are_available_only_as_a_stream(worker: ManualWorker) -> None:
@@ -193,8 +194,8 @@ def test_streams_close_when_the_service_stops_and_resume_after_a_restart(tmp_pat
         worker.report(other)
         worker.fail(job)
         worker.fail(other)
-    reason = "the service is stopping; connect again with Last-Event-ID"
-    assert last == StreamEvent("closing", {"reason": reason}, None)
+    reason = "The service is stopping. Connect again with Last-Event-ID."
+    assert last == StreamEvent("closing", {"reason": reason}, None, None, None)
     with running(tmp_path, training_processes=0) as client:
         rest = with_id(all_events(client, events_path(job, other), last_id=seen[-1].id))
     assert rest[-1].id == "4,5"

@@ -1,12 +1,14 @@
 """What the events of a job say, in pages and in streams, and how a client continues after any of them."""
 
+import json
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from service.api.jobs.event_schemas import EventPage
 from tests.contract.job_requests import ENDLESS, act, endless
-from tests.contract.manual_worker import ManualWorker, events_path
+from tests.contract.manual_worker import FIGURES, ManualWorker, events_path
 from tests.contract.problems import assert_problem
 from tests.serving import train
 from tests.streams import StreamEvent, all_events, stream, with_id
@@ -24,7 +26,8 @@ def test_a_page_lists_the_events_of_a_job_oldest_first(worker: ManualWorker) -> 
     job = worker.new_job()
     worker.report(job, epoch=3)
     worker.cancel(job)
-    page = worker.client.get(events_path(job)).json()
+    answer = worker.client.get(events_path(job))
+    page = answer.json()
     assert {key: value for key, value in page.items() if key != "data"} == {
         "object": "list",
         "has_more": False,
@@ -34,7 +37,9 @@ def test_a_page_lists_the_events_of_a_job_oldest_first(worker: ManualWorker) -> 
     assert [event["id"] for event in page["data"]] == [1, 2, 3, 4, 5, 6]
     assert {event["object"] for event in page["data"]} == {"training.job.event"}
     assert [event["type"] for event in page["data"]] == ["status", "status", "metrics", "status", "status", "done"]
-    assert page["data"][2]["data"] == {"job": job.id, "epoch": 3, "epochs": 5, "figure": "0"}
+    assert {event["job_id"] for event in page["data"]} == {job.id}
+    assert page["data"][2]["data"] == {"epoch": 3, "epochs": 5, "metrics": FIGURES}
+    EventPage.model_validate_json(answer.content)
     statuses = [event["data"]["status"] for event in page["data"] if event["type"] == "status"]
     assert statuses == ["queued", "running", "cancelling", "cancelled"]
     times = [event["created_at"] for event in page["data"]]
@@ -73,18 +78,18 @@ def test_pages_follow_each_other_without_gap_or_repetition(worker: ManualWorker)
 def test_a_stream_starts_with_the_job_and_sends_each_event_as_it_happens(worker: ManualWorker) -> None:
     job = worker.new_job()
     with stream(worker.client, events_path(job)) as events:
-        assert next(events) == ("job", worker.client.get(f"/jobs/{job.id}").json(), None)
-        assert next(events) == ("status", {"job": job.id, "status": "queued", "attempt": 0}, "1")
-        assert next(events) == ("status", {"job": job.id, "status": "running", "attempt": 1}, "2")
+        assert next(events) == ("job", worker.client.get(f"/jobs/{job.id}").json(), None, job.id, None)
+        assert next(events) == ("status", {"status": "queued", "attempt": 0}, "1", job.id, 1)
+        assert next(events) == ("status", {"status": "running", "attempt": 1}, "2", job.id, 2)
         worker.report(job, epoch=4)
-        assert next(events) == ("metrics", {"job": job.id, "epoch": 4, "epochs": 5, "figure": "0"}, "3")
+        assert next(events) == ("metrics", {"epoch": 4, "epochs": 5, "metrics": FIGURES}, "3", job.id, 3)
         assert worker.leases.record_checkpoint(job, checkpoint="c", epoch=4)
-        assert next(events) == ("checkpoint", {"job": job.id, "epoch": 4}, "4")
+        assert next(events) == ("checkpoint", {"epoch": 4}, "4", job.id, 4)
         worker.fail(job)
         problem = {"code": "internal", "detail": "It was the test."}
-        end = {"job": job.id, "status": "failed", "attempt": 1, "problem": problem}
-        assert next(events) == ("status", end, "5")
-        assert next(events) == ("done", end | {"epoch": 4, "metrics": {"figure": "0"}}, "6")
+        end = {"status": "failed", "attempt": 1, "problem": problem}
+        assert next(events) == ("status", end, "5", job.id, 5)
+        assert next(events) == ("done", end | {"epoch": 4, "metrics": FIGURES}, "6", job.id, 6)
         assert next(events, None) is None, "the stream ends with the job"
 
 
@@ -93,8 +98,10 @@ def test_a_stream_sends_the_same_events_as_the_pages(worker: ManualWorker) -> No
     worker.report(job)
     worker.fail(job)
     pages = worker.client.get(events_path(job)).json()["data"]
-    streamed = with_id(all_events(worker.client, events_path(job)))
-    assert streamed == [StreamEvent(event["type"], event["data"], str(event["id"])) for event in pages]
+    headers = {"Accept": "text/event-stream"}
+    lines = worker.client.get(events_path(job), headers=headers).text.splitlines()
+    streamed = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert streamed[1:] == pages, "after the event `job`"
 
 
 def test_a_stream_sends_statuses_in_order_and_the_version_is_served_when_it_is_named(
@@ -186,7 +193,7 @@ def test_a_stream_of_several_jobs_resumes_after_any_event(worker: ManualWorker) 
         for job in (first, second, first):
             worker.report(job)
             everything.append(next(events))
-            assert everything[-1].data["job"] == job.id
+            assert everything[-1].job_id == job.id
         worker.fail(second)
         everything += [next(events), next(events)]
         worker.fail(first)
@@ -194,7 +201,7 @@ def test_a_stream_of_several_jobs_resumes_after_any_event(worker: ManualWorker) 
     assert everything[-1].id == "5,6"
     assert [event.kind for event in everything[-2:]] == ["status", "done"]
     for job in (first, second):
-        assert [event._replace(id=None) for event in everything if event.data["job"] == job.id] == [
+        assert [event._replace(id=None) for event in everything if event.job_id == job.id] == [
             event._replace(id=None) for event in with_id(all_events(worker.client, events_path(job)))
         ]
     for i, event in enumerate(everything[:-1]):
@@ -216,7 +223,7 @@ def test_a_stream_of_several_jobs_resumes_during_a_training(client: httpx.Client
         seen += with_id(all_events(client, path, last_id=seen[-1].id))
     for job in (ended, running):
         alone = with_id(all_events(client, f"/jobs/{job['id']}/events"))
-        assert [event[:2] for event in seen if event.data["job"] == job["id"]] == [event[:2] for event in alone]
+        assert [event[:2] for event in seen if event.job_id == job["id"]] == [event[:2] for event in alone]
 
 
 def test_a_stream_ends_when_its_jobs_are_deleted(worker: ManualWorker) -> None:

@@ -17,7 +17,7 @@ from tests.serving import train
 @pytest.fixture(scope="module")
 def deep(client: httpx.Client) -> httpx.Client:
     """The client, with `deep`, 2-7-3-1-3; `branched`, with a skip connection; `straight`, without hidden layers."""
-    data = {"dataset": "gaussians", "classes": 3, "n": 90}
+    data = {"dataset": "gaussians", "n_classes": 3, "n": 90}
     train(client, "deep", data=data, network={"hidden": [7, 3, 1]}, training={"epochs": 100, "learning_rate": 0.2})
     train(client, "branched", network={"kind": "residual", "hidden": [5, 4]}, training={"epochs": 50})
     train(client, "straight", network={"kind": "logistic"})

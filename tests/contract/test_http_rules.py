@@ -141,7 +141,7 @@ def test_a_problem_names_the_part_of_the_request_that_has_the_field(client: http
     array = {"content": b"", "headers": {"Content-Type": "application/x-npy"}}
     for answer, place, field in (
         (client.post("/train", json=QUICK | {"training": {"epochs": 0}}), "body", "training.epochs"),
-        (client.post("/train", json=QUICK | {"data": {"dataset": "flower", "classes": 3}}), "body", "data.classes"),
+        (client.post("/train", json=QUICK | {"data": {"dataset": "flower", "n_classes": 3}}), "body", "data.n_classes"),
         (client.post("/train?validate_only=maybe", json=QUICK), "query", "validate_only"),
         (client.post("/train?verbose=1", json=QUICK), "query", "verbose"),
         (client.post("/train", json=QUICK, headers={"Idempotency-Key": "a b"}), "header", "Idempotency-Key"),

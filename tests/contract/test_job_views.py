@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from service.api.jobs.views import JobView
+from service import records
+from service.api.jobs.views import Job
 from service.jobs.queue import new_spec
-from service.records import Job, JobState, JobStatus
+from service.records import JobState, JobStatus
 from tests.contract.job_requests import QUICK, WAIT, act, cancelled, endless, show, submit
 from tests.contract.problems import assert_problem
 from tests.serving import ended, train, wait_until
@@ -21,11 +22,11 @@ def test_a_running_job_shows_its_training_time_and_estimated_finish(client: http
         wait_until(lambda: show(client, job)["training_seconds"] > job["training_seconds"])
         later = show(client, job)
         assert later["links"]["events"] == f"/jobs/{job['id']}/events"
-        assert datetime.fromisoformat(later["estimated_finish"]) > datetime.fromisoformat(job["started_at"])
+        assert datetime.fromisoformat(later["estimated_finish_at"]) > datetime.fromisoformat(job["started_at"])
         queued = submit(client, QUICK).json()
-        assert (queued["estimated_finish"], queued["training_seconds"]) == (None, 0)
+        assert (queued["estimated_finish_at"], queued["training_seconds"]) == (None, 0)
         paused = act(client, job, "pause", **WAIT).json()
-        assert paused["estimated_finish"] is None
+        assert paused["estimated_finish_at"] is None
         assert paused["training_seconds"] >= later["training_seconds"]
 
 
@@ -36,7 +37,7 @@ def test_the_estimated_finish_assumes_the_pace_so_far(client: httpx.Client) -> N
         now = parsedate_to_datetime(answer.headers["date"])
         shown = answer.json()
         fraction = shown["progress"]["fraction"]
-        left_s = (datetime.fromisoformat(shown["estimated_finish"]) - now).total_seconds()
+        left_s = (datetime.fromisoformat(shown["estimated_finish_at"]) - now).total_seconds()
         assert left_s == pytest.approx(shown["training_seconds"] * (1 - fraction) / fraction, abs=3)
 
 
@@ -45,7 +46,8 @@ def test_a_finish_beyond_the_longest_training_is_not_estimated() -> None:
     spec = new_spec("slow", DatasetSpec(), NetworkSpec(), training, origin="http")
 
     def estimated_finish(epoch: int, ran_s: float) -> datetime | None:
-        return JobView.of(Job(spec, JobStatus(state=JobState.RUNNING, epoch=epoch, ran_s=ran_s))).estimated_finish
+        job = records.Job(spec, JobStatus(state=JobState.RUNNING, epoch=epoch, ran_s=ran_s))
+        return Job.of(job).estimated_finish_at
 
     assert estimated_finish(epoch=1, ran_s=3_600.0) is None
     assert estimated_finish(epoch=10_000_000, ran_s=3_600.0) is not None

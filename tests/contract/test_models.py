@@ -87,7 +87,7 @@ def test_a_version_describes_its_training(client: httpx.Client) -> None:
     line = client.get("/models/line/versions/1").json()["card"]["data"]
     assert line == {"type": "points", "n_points": 4, "n_features": 1}
     job = client.get(version["links"]["job"]).json()
-    assert (job["recipe"], job["data_digest"], job["metrics"]) == (
+    assert (job["recipe_digest"], job["data_digest"], job["metrics"]) == (
         card["recipe_digest"],
         card["data_digest"],
         card["metrics"],

@@ -34,7 +34,7 @@ def test_a_generator_gives_equal_points_only_for_equal_seeds(name: DatasetName) 
 
 @pytest.mark.parametrize("name", ["spirals", "gaussians"])
 def test_spirals_and_gaussians_have_the_requested_number_of_classes(name: DatasetName) -> None:
-    points = generate(DatasetSpec(dataset=name, n=50, classes=5))
+    points = generate(DatasetSpec(dataset=name, n=50, n_classes=5))
     assert points.classes == (0, 1, 2, 3, 4)
     assert np.bincount(points.label_N).tolist() == [10] * 5
 
@@ -51,9 +51,9 @@ def test_without_noise_each_generator_draws_its_figure_exactly() -> None:
     np.testing.assert_allclose(np.hypot(x[label == 1] - 1, y[label == 1] - 0.5), 1.0, atol=1e-6)
     x, y, label = made("xor")
     assert ((x * y < 0) == (label == 1)).all()
-    x, y, label = made("gaussians", classes=3)
+    x, y, label = made("gaussians", n_classes=3)
     np.testing.assert_allclose(np.hypot(x, y), 2.0, atol=1e-6)
-    x, y, label = made("spirals", classes=3)
+    x, y, label = made("spirals", n_classes=3)
     r = np.hypot(x, y)
     turn = np.arctan2(x, y) - 3.5 * np.pi * r - 2 * np.pi * label / 3
     np.testing.assert_allclose(np.cos(turn), 1.0, atol=1e-5)
@@ -79,9 +79,9 @@ def test_the_noise_of_the_flower_is_the_width_of_its_scatter() -> None:
         ({"noise": float("nan")}, "data.noise"),
         ({"seed": -1}, "data.seed"),
         ({"seed": 2**32}, "data.seed"),
-        ({"classes": 3}, "data.classes"),
-        ({"dataset": "spirals", "classes": 101}, "data.classes"),
-        ({"dataset": "spirals", "classes": 9, "n": 8}, "data.n"),
+        ({"n_classes": 3}, "data.n_classes"),
+        ({"dataset": "spirals", "n_classes": 101}, "data.n_classes"),
+        ({"dataset": "spirals", "n_classes": 9, "n": 8}, "data.n"),
     ],
 )
 def test_a_data_set_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict[str, object], field: str) -> None:
@@ -142,7 +142,7 @@ def test_data_have_equal_digests_only_if_they_are_equal() -> None:
 
 
 def test_a_split_holds_out_a_share_of_each_class_and_loses_no_point() -> None:
-    points = generate(DatasetSpec(dataset="gaussians", classes=3, n=300))
+    points = generate(DatasetSpec(dataset="gaussians", n_classes=3, n=300))
     training, validation = split(points, fraction=0.2, seed=3)
 
     assert validation is not None

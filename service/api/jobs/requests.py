@@ -1,6 +1,6 @@
 """The request schemas of `POST /train` and `POST /jobs`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, FailFast, Field, FiniteFloat, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,13 +39,14 @@ MAX_METADATA_LENGTH = 512
 class GeneratedData(Body):
     """Points from a generator."""
 
+    type: Literal["generated"] = Field("generated", description="May be left out.")
     dataset: DatasetName = Field(description="A built-in data set.")
     n: Whole = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
     noise: FiniteFloat | None = Field(
         None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets lists the default of each data set."
     )
     seed: Whole = Field(1, ge=0, le=MAX_SEED, description="Seed of the points.")
-    classes: Whole = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
+    n_classes: Whole = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
 
     @model_validator(mode="before")
     @classmethod
@@ -75,6 +76,7 @@ Label = Annotated[
 class GivenData(Body):
     """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings."""
 
+    type: Literal["points"] = Field("points", description="May be left out.")
     points: Annotated[
         list[Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]], FailFast()
     ] = Field(min_length=2, max_length=MAX_POINTS)

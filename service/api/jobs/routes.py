@@ -9,33 +9,32 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from models import specs
 from models.datasets import from_rows
 from models.specs import DatasetSpec, NetworkSpec
-from service.api.deps import JobPath, Services, ServicesDep
+from service import records
+from service.api.deps import AfterJob, JobPath, Services, ServicesDep
 from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
+from service.api.jobs import responses
 from service.api.jobs.requests import GeneratedData, TrainRequest
 from service.api.jobs.submission import NewJob, SubmissionDep
-from service.api.jobs.views import JobView, ValidationView
+from service.api.jobs.views import Job, JobList
 from service.api.jobs.waiting import Wait, WaitDep
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
-from service.http.pagination import Limit, Page
-from service.http.patterns import JOB_ID_PATTERN
+from service.http.pagination import Limit
 from service.jobs.queue import new_spec
-from service.records import NAME_PATTERN, Job, JobState
+from service.records import NAME_PATTERN, JobState
 
 router = APIRouter(tags=["training"])
 
 _SUBMISSION: dict[str, Any] = {
     "status_code": 202,
-    "response_model": JobView,
-    "responses": {
-        200: {"model": ValidationView, "description": "With `validate_only`: the job as it would be submitted."}
-    },
+    "response_model": Job,
+    "responses": responses.SUBMISSION,
 }
 
 
 @router.post("/jobs", **_SUBMISSION, include_in_schema=False)
 @router.post("/train", **_SUBMISSION, operation_id="createJob", openapi_extra=request_body.documented(TrainRequest))
-async def train(request: Request, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
+async def train(request: Request, services: ServicesDep, submission: SubmissionDep) -> Job | Response:
     """Submits a training job. Once the response has been sent, the job survives any crash."""
     headers = request_body.headers_of(request.scope)
     body = await request_body.read(headers, request.receive, TrainRequest, services.settings)
@@ -44,7 +43,7 @@ async def train(request: Request, services: ServicesDep, submission: SubmissionD
 
 def _new_job(body: TrainRequest) -> NewJob:
     data = (
-        DatasetSpec(**body.data.model_dump())
+        DatasetSpec(**body.data.model_dump(exclude={"type"}))
         if isinstance(body.data, GeneratedData)
         else from_rows(body.data.points, body.data.labels)
     )
@@ -53,15 +52,11 @@ def _new_job(body: TrainRequest) -> NewJob:
     return new_spec(body.model, data, network, training, origin="http", metadata=body.metadata), data
 
 
-class JobList(Page[JobView]):
-    """A page of jobs, newest first."""
-
-
 @router.get("/jobs", response_model=JobList)
 async def list_jobs(
     services: ServicesDep,
     limit: Limit = 20,
-    after: Annotated[str | None, Query(pattern=JOB_ID_PATTERN, description="`last_id` of the previous page.")] = None,
+    after: AfterJob = None,
     status: Annotated[JobState | None, Query(description="Only jobs with this status.")] = None,
     model: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only jobs of this model.")] = None,
 ) -> JobList:
@@ -71,24 +66,24 @@ async def list_jobs(
         jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
         for job in jobs:
             services.registry.ensure_loaded(job.model, job.status.version)
-        return JobList.of({job.id: JobView.of(job) for job in jobs}, has_more=has_more)
+        return JobList.of({job.id: Job.of(job) for job in jobs}, has_more=has_more)
 
     return await to_thread.run_sync(page)
 
 
 @router.get(
     "/jobs/{job_id}",
-    response_model=JobView,
-    responses={304: {"description": "The job has not changed: `If-None-Match` contains its `ETag`."}},
+    response_model=Job,
+    responses=responses.JOB,
 )
-async def show_job(
+async def get_job(
     job_id: JobPath,
     response: Response,
     wait: WaitDep,
     if_none_match: Annotated[str, Header(description="The `ETag`s of responses that the client has.")] = "",
 ) -> Response:
     """A job."""
-    body = JobView.of(await wait.for_job(job_id)).model_dump_json()
+    body = Job.of(await wait.for_job(job_id)).model_dump_json()
     tag = etags.entity_tag(body)
     headers = {**response.headers, "ETag": tag, "Cache-Control": etags.REVALIDATE}
     if etags.is_known(tag, if_none_match):
@@ -103,49 +98,43 @@ async def delete_job(job_id: JobPath, services: ServicesDep) -> Response:
     return Response(status_code=204)
 
 
-_STOP: dict[str, Any] = {
-    "response_model": JobView,
-    "responses": {202: {"model": JobView, "description": "The training has not stopped yet."}},
-}
-
-
-@router.post("/jobs/{job_id}/cancel", **_STOP)
-async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
+@router.post("/jobs/{job_id}/cancel", response_model=Job, responses=responses.STOP)
+async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> Job:
     """Cancels a job. A running training stops within a tenth of a second, and its last checkpoint stays available."""
     await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
-@router.post("/jobs/{job_id}/pause", **_STOP)
-async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> JobView:
+@router.post("/jobs/{job_id}/pause", response_model=Job, responses=responses.STOP)
+async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> Job:
     """Pauses a job until it is resumed. Other jobs run meanwhile."""
     await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
-async def _stopped(job_id: str, response: Response, services: Services, wait: Wait) -> JobView:
+async def _stopped(job_id: str, response: Response, services: Services, wait: Wait) -> Job:
     """The job after a request to stop it, with status 202 while its worker has not stopped yet."""
     services.wakeup.notify()  # a job without a worker has stopped already
     job = await wait.for_job(job_id, until=lambda job: not job.state.stopping)
     response.status_code = 202 if job.state.stopping else 200
-    return JobView.of(job)
+    return Job.of(job)
 
 
-@router.post("/jobs/{job_id}/resume", response_model=JobView)
-async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> JobView:
+@router.post("/jobs/{job_id}/resume", response_model=Job, responses=responses.RESUMED)
+async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> Job:
     """Puts a paused job back in the queue. It continues from where it stopped."""
     await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.write_threads)
-    return JobView.of(await wait.for_job(job_id))
+    return Job.of(await wait.for_job(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", **_SUBMISSION)
-async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> JobView | Response:
+async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> Job | Response:
     """Submits a failed or cancelled job again, as a new job that starts from the beginning."""
     return await submission.respond(lambda: services.job_queue.prepare_retry(job_id))
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)
-async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
+async def get_job_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
     """The latest checkpoint of a job that has not published a version: a `state_dict` as `.pth`."""
     for _ in range(2):  # a running job may just have replaced the file
         job = await to_thread.run_sync(services.store.jobs.get, job_id)
@@ -156,7 +145,7 @@ async def download_kept_checkpoint(job_id: JobPath, services: ServicesDep) -> Ch
     raise NoCheckpoint("The checkpoint file of the job cannot be read.")
 
 
-def _why_there_is_none(job: Job) -> str:
+def _why_there_is_none(job: records.Job) -> str:
     if job.status.version is not None:
         return "The job has published a version. Download the checkpoint of the version."
     if job.state.ended:

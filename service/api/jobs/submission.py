@@ -9,9 +9,10 @@ from fastapi import Depends, Query, Response
 
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec
+from service import records
 from service.api.deps import Services, ServicesDep
 from service.api.jobs.idempotency import KeyHeader, bare_key
-from service.api.jobs.views import JobView, ValidationView
+from service.api.jobs.views import Job, Validation
 from service.api.jobs.waiting import Wait, WaitDep
 from service.http import request_body
 from service.records import JobSpec
@@ -25,7 +26,7 @@ class Submission:
     """The options of a request that submits a job.
 
     Attributes:
-        response: the response on which headers are set.
+        response: the response on which status and headers are set.
         services: the running service.
         wait: how long the response waits for the job.
         validate_only: only show the job, and do not submit it.
@@ -38,30 +39,35 @@ class Submission:
     validate_only: bool
     key: str | None
 
-    async def respond(self, make_job: Callable[[], NewJob]) -> JobView | Response:
-        """Submits a job and shows it. With a key that was used before, shows the job that was submitted with it.
+    async def respond(self, make_job: Callable[[], NewJob]) -> Job | Response:
+        """Submits a job and shows it, with status 200 if it has ended, and 202 otherwise.
+
+        With a key that was used before, shows the job that was submitted with it.
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState, FolderUnavailable: see `JobQueue.submit`.
         """
         if self.validate_only:
             return await to_thread.run_sync(self._validate, make_job)
-        new_id, job_id = await to_thread.run_sync(self._submit, make_job, limiter=self.services.write_threads)
-        if job_id != new_id:
-            self.response.headers["Idempotency-Replayed"] = "true"
+        spec, job_id = await to_thread.run_sync(self._submit, make_job, limiter=self.services.write_threads)
+        is_new = job_id == spec.id
+        if not is_new:
+            self.response.headers["Idempotent-Replayed"] = "true"
         self.response.headers["Location"] = f"/jobs/{job_id}"
-        return JobView.of(await self.wait.for_job(job_id))
+        job = await self.wait.for_job(job_id, known=records.Job(spec) if is_new else None)
+        self.response.status_code = 200 if job.state.ended else 202
+        return Job.of(job)
 
     def _validate(self, make_job: Callable[[], NewJob]) -> Response:
         spec, _ = make_job()
         max_queued = self.services.settings.max_queued_jobs
         self.services.store.jobs.find_added(spec, max_queued=max_queued, key=self.key)  # raises what `submit` would
-        return Response(ValidationView.model_validate(spec).model_dump_json(), media_type=request_body.JSON)
+        return Response(Validation.of(spec).model_dump_json(), media_type=request_body.JSON)
 
-    def _submit(self, make_job: Callable[[], NewJob]) -> tuple[str, str]:
-        """Returns the ids of the new job and of the submitted one, which differ if the key was used before."""
+    def _submit(self, make_job: Callable[[], NewJob]) -> tuple[JobSpec, str]:
+        """Returns the new job, and the id of the submitted one, which differs if the key was used before."""
         spec, data = make_job()
-        return spec.id, self.services.job_queue.submit(spec, data, key=self.key)
+        return spec, self.services.job_queue.submit(spec, data, key=self.key)
 
 
 async def _submission(

@@ -2,11 +2,25 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
-from service.records import Job, JobState
+from service import records
+from service.api.schemas import (
+    DataDigest,
+    DataInfo,
+    Metrics,
+    RecipeDigest,
+    ResolvedNetwork,
+    ResolvedTraining,
+    RestartResult,
+    data_info,
+    left_out,
+)
+from service.http.pagination import Page
+from service.records import FailureCode, JobSpec, JobState
 
 MAX_ESTIMATE_S = 30 * 24 * 3600.0
 """Longest training whose finish is estimated. No setting allows a longer one."""
@@ -25,112 +39,123 @@ class Progress(BaseModel):
 class JobProblem(BaseModel):
     """Why a job failed, and what to do."""
 
-    code: str
+    code: FailureCode
     detail: str
 
 
-class RestartView(BaseModel):
-    """One restart of a job."""
+class JobLinks(BaseModel):
+    """The links of a job."""
 
-    seed: int
-    ending: str = Field(description="`finished`, `stalled` or `diverged`.")
-    epochs: int = Field(description="Epochs trained.")
-    metrics: dict[str, float | None] | None
-
-
-Network = Annotated[dict[str, Any], Field(description="The architecture, with all defaults resolved.")]
-Settings = Annotated[dict[str, Any], Field(description="The training settings, with all defaults resolved.")]
-DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]
-RecipeDigest = Annotated[
-    str, Field(description="SHA-256 of data, network and training. Equal recipes give equal weights.")
-]
-Metadata = Annotated[dict[str, str], Field(description="The client's own key-value pairs.")]
+    self: str
+    events: str
+    version: str | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The version that the job published."
+    )
+    checkpoint: str | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The latest checkpoint of a job that has not published a version."
+    )
 
 
-class ValidationView(BaseModel):
+class _Submission(BaseModel):
+    """What a client asked for, with all defaults resolved."""
+
+    model: str = Field(description="The name of the model whose next version the job trains.")
+    data: DataInfo
+    data_digest: DataDigest
+    network: ResolvedNetwork
+    training: ResolvedTraining
+    recipe_digest: RecipeDigest
+    metadata: dict[str, str] = Field(description="The client's own key-value pairs.")
+
+
+def _submitted(spec: JobSpec) -> dict[str, Any]:
+    """The values of the fields of `_Submission`."""
+    return {
+        "model": spec.model,
+        "data": data_info(spec.data),
+        "data_digest": spec.data_digest,
+        "network": spec.network,
+        "training": spec.training,
+        "recipe_digest": spec.recipe,
+        "metadata": spec.metadata,
+    }
+
+
+class Validation(_Submission):
     """A job as it would be submitted."""
 
-    model_config = ConfigDict(from_attributes=True)
+    object: Literal["training.validation"] = "training.validation"
 
-    object: str = "training.validation"
-    model: str
-    data: dict[str, Any]
-    data_digest: DataDigest
-    network: Network
-    training: Settings
-    recipe: RecipeDigest
-    metadata: Metadata
+    @classmethod
+    def of(cls, spec: JobSpec) -> Self:
+        """The view of a job that is not submitted."""
+        return cls.model_validate(_submitted(spec))
 
 
-class JobView(BaseModel):
+class Job(_Submission):
     """A training job."""
 
+    object: Literal["training.job"] = "training.job"
     id: str
-    object: str = "training.job"
     status: JobState
-    model: str
     version: int | None = Field(description="The version that the job published.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    estimated_finish: datetime | None = Field(
+    estimated_finish_at: datetime | None = Field(
         description="While the job runs: when it will have trained all its epochs at the pace so far. With `patience` "
         "it may end earlier."
     )
     training_seconds: float = Field(description="Training time, summed over all attempts.")
     progress: Progress
-    metrics: dict[str, float | None] | None = Field(
+    metrics: Metrics | None = Field(
         description="The latest metrics. Once the job has succeeded or diverged, those of the weights that were saved."
     )
-    data: dict[str, Any]
-    data_digest: DataDigest
-    network: Network
-    training: Settings
-    recipe: RecipeDigest
-    metadata: Metadata
-    restarts: list[RestartView] | None = Field(description="The result of each restart, once all have ended.")
+    restart_results: list[RestartResult] | None = Field(description="The result of each restart, once all have ended.")
     attempt: int = Field(description="How many times a training process has started the job.")
     retry_of: str | None = Field(description="The id of the job that this one retries.")
     problem: JobProblem | None = Field(description="Why the job failed.")
-    links: dict[str, str] = Field(
-        description="`self` and `events`; `version` if the job published one; `checkpoint` if it has one of its own."
-    )
+    links: JobLinks
 
     @classmethod
-    def of(cls, job: Job) -> "JobView":
+    def of(cls, job: records.Job) -> Self:
         """The view of a job of the store."""
         spec, status = job.spec, job.status
-        return cls(
-            id=spec.id,
-            status=status.state,
-            model=spec.model,
-            version=status.version,
-            created_at=_time(spec.created_at),
-            started_at=_time(status.started_at) if status.started_at else None,
-            finished_at=_time(status.finished_at) if status.finished_at else None,
-            estimated_finish=_estimated_finish(job),
-            training_seconds=round(status.ran_s, 3),
-            progress=Progress(epoch=status.epoch, epochs=spec.max_epochs, fraction=job.progress),
-            metrics=status.metrics,
-            data=spec.data,
-            data_digest=spec.data_digest,
-            network=spec.network,
-            training=spec.training,
-            recipe=spec.recipe,
-            metadata=spec.metadata,
-            restarts=[RestartView(**restart) for restart in status.restarts] if status.restarts else None,
-            attempt=status.attempt,
-            retry_of=spec.retry_of,
-            problem=JobProblem(**status.problem) if status.problem else None,
-            links=_links(job),
+        return cls.model_validate(
+            {
+                **_submitted(spec),
+                "id": spec.id,
+                "status": status.state,
+                "version": status.version,
+                "created_at": _time(spec.created_at),
+                "started_at": _time(status.started_at) if status.started_at else None,
+                "finished_at": _time(status.finished_at) if status.finished_at else None,
+                "estimated_finish_at": _estimated_finish(job),
+                "training_seconds": round(status.ran_s, 3),
+                "progress": Progress(epoch=status.epoch, epochs=spec.max_epochs, fraction=job.progress),
+                "metrics": status.metrics,
+                "restart_results": status.restarts or None,
+                "attempt": status.attempt,
+                "retry_of": spec.retry_of,
+                "problem": status.problem,
+                "links": _links(job),
+            }
         )
+
+
+class JobList(Page[Job]):
+    """A page of jobs, newest first."""
+
+
+Submitted = Annotated[Job | Validation, Field(discriminator="object")]
+"""The response to a submission."""
 
 
 def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _estimated_finish(job: Job) -> datetime | None:
+def _estimated_finish(job: records.Job) -> datetime | None:
     """Assumes the pace so far, to the second. None while the pace is unknown, or too slow."""
     ran_s, fraction = job.status.ran_s, job.progress
     if job.state != JobState.RUNNING or ran_s >= MAX_ESTIMATE_S * fraction:
@@ -138,10 +163,11 @@ def _estimated_finish(job: Job) -> datetime | None:
     return _time(round(time.time() + ran_s * (1 - fraction) / fraction))
 
 
-def _links(job: Job) -> dict[str, str]:
-    links = {"self": f"/jobs/{job.id}", "events": f"/jobs/{job.id}/events"}
-    if job.status.version is not None:
-        links["version"] = f"/models/{job.model}/versions/{job.status.version}"
-    if job.status.checkpoint is not None:
-        links["checkpoint"] = f"/jobs/{job.id}/checkpoint"
-    return links
+def _links(job: records.Job) -> JobLinks:
+    link, version = f"/jobs/{job.id}", job.status.version
+    return JobLinks(
+        self=link,
+        events=f"{link}/events",
+        version=f"/models/{job.model}/versions/{version}" if version is not None else None,
+        checkpoint=f"{link}/checkpoint" if job.status.checkpoint is not None else None,
+    )

@@ -28,8 +28,12 @@ class Wait:
     services: Services
     wait_s: int | None
 
-    async def for_job(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended) -> Job:
-        """The job as soon as `until` holds, or as it is when the time is up. Without `wait_s`, the job as it is now.
+    async def for_job(
+        self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended, known: Job | None = None
+    ) -> Job:
+        """The job as soon as `until` holds, or as it is when the time is up.
+
+        Without `wait_s`, the job as it is now, or `known` if that is given.
 
         Raises:
             JobNotFound: the job does not exist.
@@ -39,6 +43,8 @@ class Wait:
             self.response.headers["Preference-Applied"] = f"wait={self.wait_s}"
             async with services.waiting_requests:
                 job = await self._wait(job_id, until, time.monotonic() + self.wait_s)
+        elif known is not None:
+            job = known
         else:
             job = await to_thread.run_sync(services.job, job_id)
         if not job.state.ended and job.state != JobState.PAUSED:

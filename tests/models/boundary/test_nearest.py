@@ -81,7 +81,7 @@ def trained(
     [
         (DatasetSpec(), NetworkSpec(), 1.0),
         (DatasetSpec(), NetworkSpec(hidden=(8, 8)), 0.5),
-        (DatasetSpec(dataset="spirals", n=200, classes=3), NetworkSpec(hidden=(16, 16), activation="silu"), 0.1),
+        (DatasetSpec(dataset="spirals", n=200, n_classes=3), NetworkSpec(hidden=(16, 16), activation="silu"), 0.1),
         (DatasetSpec(dataset="moons", n=200), NetworkSpec(kind="residual", hidden=(8,), activation="relu"), 0.1),
     ],
 )

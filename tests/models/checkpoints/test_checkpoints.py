@@ -166,7 +166,17 @@ def test_damage_to_any_file_of_a_checkpoint_is_detected_and_named(name: str, dam
         cards.read(tmp_path / "one", card_digest=card_digest)
 
 
-@pytest.mark.parametrize("text", [b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "network": {"kind": "no"}}', b"\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[]",
+        b"{}",
+        b'{"format": 3}',
+        b'{"format": 2, "network": {"kind": "no"}}',
+        b'{"format": 1, "network": {"kind": "no"}}',
+        b"\xff",
+    ],
+)
 def test_a_file_that_is_not_a_card_is_refused(text: bytes) -> None:
     with pytest.raises(DamagedCheckpoint, match="card"):
         Card.from_json(text)
@@ -175,12 +185,22 @@ def test_a_file_that_is_not_a_card_is_refused(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("ending", "stop_reason"), [("finished", "completed"), ("stalled", "early_stopped"), ("diverged", "diverged")]
 )
-def test_card_json_has_the_stop_reason_as_ending_in_the_words_of_version_0_1(ending: str, stop_reason: str) -> None:
-    fields = json.loads(card_for(NetworkSpec()).to_json()) | {"ending": ending}
-    assert "stop_reason" not in fields
-    card = Card.from_json(json.dumps(fields).encode())
+def test_a_card_of_release_0_1_is_read_under_the_present_names(ending: str, stop_reason: str) -> None:
+    fields = json.loads(card_for(NetworkSpec()).to_json())
+    assert (fields.pop("format"), fields.pop("stop_reason")) == (2, "completed")
+    old = fields | {
+        "format": 1,
+        "ending": ending,
+        "data": {"dataset": "flower", "n": 9, "classes": 2},
+        "restarts": [{"seed": 3, "ending": ending, "epochs": 7, "metrics": None}],
+    }
+    card = Card.from_json(json.dumps(old).encode())
     assert card.stop_reason == stop_reason
-    assert json.loads(card.to_json()) == fields
+    assert card.data == {"dataset": "flower", "n": 9, "n_classes": 2}
+    assert card.restarts == ({"seed": 3, "stop_reason": stop_reason, "epochs_run": 7, "metrics": None},)
+    assert Card.from_json(card.to_json()) == card
+    given = json.dumps(old | {"data": {"points": 4, "features": 2}, "restarts": []}).encode()
+    assert Card.from_json(given).data == {"n_points": 4, "n_features": 2}
 
 
 def test_a_checkpoint_never_overwrites_another(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from tests.models.kernel.samples import FLOWER
 def test_the_loss_curve_follows_that_of_torch_for_hundreds_of_epochs(
     kind: NetworkKind, training: dict[str, Any], classes: int
 ) -> None:
-    points = FLOWER if classes == 2 else generate(DatasetSpec(dataset="spirals", classes=3, n=300))
+    points = FLOWER if classes == 2 else generate(DatasetSpec(dataset="spirals", n_classes=3, n=300))
     network = NetworkSpec(kind=kind, hidden=None if kind in ("logistic", "two_layer") else (8, 6))
     curves: dict[str, list[np.ndarray]] = {}
     for implementation in ("compiled", "torch"):

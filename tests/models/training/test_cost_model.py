@@ -71,7 +71,7 @@ class Wavy(Logistic):
 def test_torch_trains_networks_that_only_look_like_known_ones() -> None:
     flower = generate(DatasetSpec())
     uneven = Residual(nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3)))
-    three = generate(DatasetSpec(dataset="gaussians", classes=3, n=60))
+    three = generate(DatasetSpec(dataset="gaussians", n_classes=3, n=60))
     ending_in_tanh = Residual(nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1), nn.Tanh()))
     for network, points in ((Wavy(2, 1), flower), (uneven, three), (ending_in_tanh, flower)):
         assert train(network, points, TrainingSpec(epochs=2)).implementation == "torch"

@@ -84,7 +84,7 @@ CASES = {
     "stops early by validation": case(500, NOISE, batch_size=7, validation_fraction=0.3, patience=9, min_delta=0.0),
     "classes": case(
         20,
-        generate(DatasetSpec(dataset="gaussians", classes=3, n=50)),
+        generate(DatasetSpec(dataset="gaussians", n_classes=3, n=50)),
         NetworkSpec(kind="residual", hidden=(3, 5)),
         batch_size=8,
     ),

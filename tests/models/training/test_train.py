@@ -123,7 +123,7 @@ def test_the_gradient_of_a_step_is_that_derived_by_hand(implementation: Implemen
 def test_mini_batches_of_several_classes_train_as_in_a_plain_torch_loop(
     settings: dict, optimizer, implementation: ImplementationChoice
 ) -> None:  # type: ignore[no-untyped-def, type-arg]
-    points = generate(DatasetSpec(dataset="gaussians", classes=3, n=90))
+    points = generate(DatasetSpec(dataset="gaussians", n_classes=3, n=90))
     spec = TrainingSpec(epochs=12, batch_size=32, seed=5, implementation=implementation, **settings)
     ours, theirs = (build(NetworkSpec(hidden=(8,)), 2, 3, seed=0) for _ in range(2))
 

@@ -26,7 +26,7 @@ TRAININGS = [
         "metadata": {"key": "value"},
     }
     for data in (
-        {"dataset": "flower", "n": 9, "noise": 0.1, "seed": 1, "classes": 2},
+        {"dataset": "flower", "n": 9, "noise": 0.1, "seed": 1, "n_classes": 2},
         {"points": [[0.5, 1.0], [1.0, 2.0]], "labels": [1, 2]},
         {"points": [[0.5, 1.0], [1.0, 2.0]], "labels": ["a", "b"]},
     )

@@ -82,7 +82,7 @@ def test_crashes_under_the_last_release_count(released: Place) -> None:
 
 def test_a_job_that_was_paused_under_the_last_release_can_be_resumed(released: Place) -> None:
     paused = job_in(released, JobState.PAUSED)
-    assert (paused.status.epoch, paused.spec.data) == (4_681, {"points": 25, "features": 2})
+    assert (paused.status.epoch, paused.spec.data) == (4_681, {"n_points": 25, "n_features": 2})
     released.store.jobs.cancel(job_in(released, JobState.QUEUED).id)
     released.job_queue.resume(paused.id)
     done = released.work(released.claim())  # from the beginning: resume states of 0.1.0 are not read

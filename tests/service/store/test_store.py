@@ -342,7 +342,7 @@ def test_progress_is_recorded_in_the_row_and_emitted_as_events(store: Store) -> 
     page, more = store.events.page("job", after=2, limit=9)
     assert not more
     assert [(event.number, event.kind, event.data) for event in page] == [
-        (3, "metrics", {"epoch": 4, "epochs": 10, **FIGURES}),
+        (3, "metrics", {"epoch": 4, "epochs": 10, "metrics": FIGURES}),
         (4, "checkpoint", {"epoch": 5}),
     ]
     assert store.events.page("job", after=0, limit=2)[1]

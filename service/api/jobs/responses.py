@@ -1,0 +1,43 @@
+"""The responses of jobs in the OpenAPI document: their statuses and headers."""
+
+from typing import Any
+
+from service.api.jobs.views import Job, Submitted
+
+
+def _header(description: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+_APPLIED = {"Preference-Applied": _header("The `Prefer: wait` that the service applied.")}
+_RETRY = {"Retry-After": _header("When to ask again, in seconds.", "integer")}
+_LOCATION = {
+    "Location": _header("The path of the job. Absent with `validate_only`."),
+    "Idempotent-Replayed": _header("`true` if the key was used before: the job is the one of the earlier request."),
+}
+_TAG = {"ETag": _header("Changes with the job."), "Cache-Control": _header("`no-cache`: ask before each use.")}
+
+SUBMISSION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": Submitted,
+        "description": "The job has ended, or with `validate_only`: the job as it would be submitted.",
+        "headers": _LOCATION | _APPLIED,
+    },
+    202: {"model": Job, "description": "The job goes on.", "headers": _LOCATION | _APPLIED | _RETRY},
+}
+"""Of a request that submits a job."""
+
+STOP: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The training has stopped.", "headers": _APPLIED},
+    202: {"model": Job, "description": "The training has not stopped yet.", "headers": _APPLIED | _RETRY},
+}
+"""Of a request that stops a job."""
+
+RESUMED: dict[int | str, dict[str, Any]] = {200: {"headers": _APPLIED | _RETRY}}
+"""Of a request that resumes a job."""
+
+JOB: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _TAG | _APPLIED | _RETRY},
+    304: {"description": "The job has not changed: `If-None-Match` contains its `ETag`.", "headers": _TAG},
+}
+"""Of a request for a job."""

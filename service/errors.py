@@ -60,10 +60,10 @@ class JobNotFound(ServiceError):
     title = "Job not found"
     advice = "GET /jobs lists the jobs that exist."
 
-    @classmethod
-    def after(cls) -> "JobNotFound":
+    @staticmethod
+    def after() -> "JobNotFound":
         """For a page that must start after a job that does not exist."""
-        return cls("`after` must be the id of a job; list again without `after`.")
+        return JobNotFound("`after` must be the id of a job; list again without `after`.")
 
 
 class WrongState(ServiceError):

@@ -41,7 +41,7 @@ def all_messages() -> Messages:
     details: set[tuple[str, str]] = set()
     fields: set[tuple[str, str]] = set()
     trees = [ast.parse(file.read_text()) for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
-    trees.append(ast.parse((ROOT / "service/records.py").read_text()))
+    trees += [ast.parse((ROOT / file).read_text()) for file in ("service/errors.py", "service/records.py")]
     constants = {
         node.targets[0].id: node.value
         for tree in trees

@@ -163,7 +163,7 @@ def _ragged(rows: Sequence[Sequence[float]], field: str) -> InvalidInput:
     for i, row in enumerate(rows):
         if len(row) != first:
             return InvalidInput(
-                f"{field}.{i}", f"must have {first} coordinates like the first point, but has {len(row)}"
+                f"{field}.{i}", f"must have the same number of coordinates as the first point: {first}, not {len(row)}"
             )
     return InvalidInput(field, "must be rows of numbers")
 

@@ -37,6 +37,9 @@ async def boundary_grid(
     services: ServicesDep,
     request: Request,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: Annotated[
+        str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")
+    ] = "",
 ) -> Response:
     """Evaluates a model at every cell of a regular grid, or along a curve.
 
@@ -64,7 +67,7 @@ async def boundary_grid(
         lambda: registry.loaded(model, number) is version,
         response.raw_headers,
     )
-    if not etags.is_known(tag, request.headers.get("if-none-match", "")):
+    if not etags.is_known(tag, if_none_match):
         respond = _GridRequest(version, query, form, services.files).respond
         response = await to_thread.run_sync(respond, limiter=services.heavy_threads)
         response.headers.update(caching)

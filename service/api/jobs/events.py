@@ -62,8 +62,9 @@ BoundaryQuery = Annotated[
 LastEventHeader = Annotated[
     str | None,
     Header(
+        alias="Last-Event-ID",
         description="Streams only: the id of the last event that was received. Takes precedence over `lastEventId` and "
-        "`after`."
+        "`after`.",
     ),
 ]
 LastEventQuery = Annotated[
@@ -205,7 +206,15 @@ async def stream_events(
     job: Annotated[
         str,
         Query(max_length=MAX_JOBS_LENGTH, description="The ids of 1 to 20 jobs, separated by commas."),
-        WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_JOBS}),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1},
+                "minItems": 1,
+                "maxItems": MAX_JOBS,
+                "uniqueItems": True,
+            }
+        ),
     ],
     after: Annotated[
         str | None,

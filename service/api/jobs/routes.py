@@ -80,7 +80,9 @@ async def get_job(
     job_id: JobPath,
     response: Response,
     wait: WaitDep,
-    if_none_match: Annotated[str, Header(description="The `ETag`s of responses that the client has.")] = "",
+    if_none_match: Annotated[
+        str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")
+    ] = "",
 ) -> Response:
     """A job."""
     body = Job.of(await wait.for_job(job_id)).model_dump_json()

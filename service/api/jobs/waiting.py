@@ -79,7 +79,10 @@ async def _wait(
     services: ServicesDep,
     prefer: Annotated[
         str | None,
-        Header(description=f"`wait=S`: respond when the job has ended, or after S seconds, at most {MAX_WAIT_S}."),
+        Header(
+            alias="Prefer",
+            description=f"`wait=S`: respond when the job has ended, or after S seconds, at most {MAX_WAIT_S}.",
+        ),
     ] = None,
 ) -> Wait:
     return Wait(request, response, services, _wait_s(prefer))

@@ -16,6 +16,7 @@ from service.api.grids import responses
 from service.api.grids.schemas import BoundaryLines
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictRequest
+from service.http import documentation
 from service.http.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -39,10 +40,9 @@ TAGS = [
     {"name": "operation", "description": "For the operators of the service: health checks and metrics."},
 ]
 
-_REQUEST_ID = {
-    "description": "Names the request in the log of the service. It is the client's own, if it sent a valid one.",
-    "schema": {"type": "string"},
-}
+_REQUEST_ID = documentation.header(
+    "Names the request in the log of the service. It is the client's own, if it sent a valid one."
+)
 
 
 def operation_id(route: APIRoute) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.api.grids import schemas
-from service.http import content_negotiation, request_body
+from service.http import documentation, request_body
 from service.http.content_negotiation import Format
 from service.inference.grids import ActivationMaps, BoundaryGrid, BoundaryLines, EmbeddingGrid
 from service.inference.overlays import Overlay
@@ -65,9 +65,9 @@ FORMATS = (
         grid=npy.encode_grid,
         layer=npy.encode_activations,
         embedding=npy.encode_embedding,
-        content=content_negotiation.BINARY,
+        content=documentation.BINARY,
     ),
-    GridFormat("png", png.MEDIA_TYPE, picture=png.encode, tiles=png.encode_tiles, content=content_negotiation.BINARY),
+    GridFormat("png", png.MEDIA_TYPE, picture=png.encode, tiles=png.encode_tiles, content=documentation.BINARY),
     GridFormat(
         "geojson",
         geojson.MEDIA_TYPE,

@@ -3,13 +3,13 @@
 The result is an ordinary plan, so everything that evaluates plans can evaluate it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from models.datasets import DoubleArray, FloatArray
-from models.networks.plans import Dense, Plan
+from models.datasets import DoubleArray
+from models.networks.plans import Dense, Plan, parameters_of
 from models.specs import InvalidInput
 
 
@@ -32,18 +32,12 @@ def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     others = [d for d in range(plan.features) if d not in axes]
     at_D = np.zeros(plan.features)
     at_D[others] = np.asarray(at, np.float64)
-    layers = [_sliced(plan.layers[0], axes, at_D), *plan.layers[1:]]
-    if plan.skip:
-        layers.append(_sliced(plan.skip, axes, at_D))
-    return replace(plan, widths=(len(axes), *plan.widths[1:]), parameters=_parameters(layers))
+    return _with_features(plan, len(axes), lambda layer: _sliced(layer, axes, at_D))
 
 
 def with_unused_feature(plan: Plan) -> Plan:
     """A plan of one feature as a plan of two that ignores the second, so that a curve can be a grid of one row."""
-    layers = [_with_unused_feature(plan.layers[0]), *plan.layers[1:]]
-    if plan.skip:
-        layers.append(_with_unused_feature(plan.skip))
-    return replace(plan, widths=(2, *plan.widths[1:]), parameters=_parameters(layers))
+    return _with_features(plan, 2, _with_unused_feature)
 
 
 def hidden_widths(plan: Plan) -> tuple[int, ...]:
@@ -58,7 +52,7 @@ def hidden(plan: Plan, layer: int) -> Plan:
         widths=plan.widths[: layer + 2],
         activations=plan.activations[: layer + 1],
         has_skip=False,
-        parameters=_parameters(plan.layers[: layer + 1]),
+        parameters=parameters_of(plan.layers[: layer + 1]),
     )
 
 
@@ -68,7 +62,15 @@ def unit(plan: Plan, layer: int, index: int) -> Plan:
     *below, last = up_to.layers
     chosen = slice(index, index + 1)
     only = Dense(last.weight_OI[chosen], last.bias_O1[chosen], last.activation)
-    return replace(up_to, widths=(*up_to.widths[:-1], 1), parameters=_parameters([*below, only]))
+    return replace(up_to, widths=(*up_to.widths[:-1], 1), parameters=parameters_of([*below, only]))
+
+
+def _with_features(plan: Plan, features: int, convert: Callable[[Dense], Dense]) -> Plan:
+    """The plan with another number of features, from its layers that take features: the first one and the skip."""
+    layers = [convert(plan.layers[0]), *plan.layers[1:]]
+    if plan.skip:
+        layers.append(convert(plan.skip))
+    return replace(plan, widths=(features, *plan.widths[1:]), parameters=parameters_of(layers))
 
 
 def _sliced(layer: Dense, axes: tuple[int, ...], at_D: DoubleArray) -> Dense:
@@ -80,10 +82,3 @@ def _sliced(layer: Dense, axes: tuple[int, ...], at_D: DoubleArray) -> Dense:
 
 def _with_unused_feature(layer: Dense) -> Dense:
     return replace(layer, weight_OI=np.column_stack([layer.weight_OI, np.zeros_like(layer.bias_O1)]))
-
-
-def _parameters(layers: Sequence[Dense]) -> FloatArray:
-    """The parameters of the layers in a plan's order: contiguous float32 (P,)."""
-    parts = [np.column_stack([layer.weight_OI, layer.bias_O1]).ravel() for layer in layers]
-    parameters: FloatArray = np.concatenate(parts)
-    return parameters

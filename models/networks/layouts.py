@@ -6,6 +6,7 @@ output.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,17 +61,15 @@ class Layout:
 def layout(spec: NetworkSpec, features: int, classes: int) -> Layout:
     """The layout of a network for points of `features` coordinates in `classes` classes."""
     sizes = (features, *spec.widths, output_count(classes))
-    last = len(sizes) - 2
-    names = [_key_names(spec, i) for i in range(last + 1)]
     stack = tuple(
         LayerLayout(
-            *names[i],
-            inputs=sizes[i],
-            outputs=sizes[i + 1],
-            activation="identity" if i == last else spec.activation,
+            *_key_names(spec, i),
+            inputs=inputs,
+            outputs=outputs,
+            activation="identity" if i == len(spec.widths) else spec.activation,
             input_major=spec.kind in ("logistic", "two_layer"),
         )
-        for i in range(last + 1)
+        for i, (inputs, outputs) in enumerate(pairwise(sizes))
     )
     if spec.kind != "residual":
         return Layout(stack, None)

@@ -1,5 +1,6 @@
 """The tutorial's networks as `nn.Module`s, with the state-dict keys that the tutorial's own script saves."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -50,22 +51,6 @@ class TwoLayer(nn.Module):
         return hidden_NI @ self.w2 + self.b2
 
 
-class Named(nn.Module):
-    """Named layers: `layer1` is linear, `layer2` its activation, and so on. The last one is linear."""
-
-    def __init__(self, layers: list[nn.Module]) -> None:
-        super().__init__()
-        for i, layer in enumerate(layers, start=1):
-            self.add_module(f"layer{i}", layer)
-
-    def forward(self, x_ND: Tensor) -> Tensor:
-        """Logits (N, O)."""
-        for layer in self._modules.values():
-            assert layer is not None
-            x_ND = layer(x_ND)
-        return x_ND
-
-
 class Residual(nn.Module):
     """The sum of two branches: `layer1`, a linear skip connection, and `layer2`, a stack with hidden layers."""
 
@@ -97,7 +82,9 @@ def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Mo
             case "sequential":
                 return nn.Sequential(*_layers(spec, features, outputs))
             case "module":
-                return Named(_layers(spec, features, outputs))
+                # named layers: `layer1` is linear, `layer2` its activation, and so on
+                layers = enumerate(_layers(spec, features, outputs), start=1)
+                return nn.Sequential(OrderedDict((f"layer{i}", layer) for i, layer in layers))
             case "residual":
                 return Residual(nn.Linear(features, outputs), nn.Sequential(*_layers(spec, features, outputs)))
 
@@ -137,7 +124,7 @@ def layout_of(network: nn.Module) -> Layout | None:
         return Layout((first, _raw_layer("w2", "b2", network.w2, "identity")), None) if first else None
     if type(network) is Residual:
         return _residual(network)
-    if type(network) in (nn.Sequential, Named):
+    if type(network) is nn.Sequential:
         stack = _stack("", network._modules)
         return Layout(stack, None) if stack else None
     return None

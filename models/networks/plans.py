@@ -84,16 +84,24 @@ def plan_of(layout: Layout, state: Mapping[str, FloatArray]) -> Plan:
     """
     check_shapes(layout.shapes, {key: array.shape for key, array in state.items()})
     check_values(state)
-    parts = []
+    layers = []
     for layer in _in_order(layout):
         weight_OI = state[layer.weight].T if layer.input_major else state[layer.weight]
-        parts.append(np.column_stack([weight_OI, state[layer.bias]]).ravel())
+        layers.append(Dense(weight_OI, state[layer.bias][:, None], layer.activation))
     return Plan(
         widths=(layout.stack[0].inputs, *(layer.outputs for layer in layout.stack)),
         activations=tuple(layer.activation for layer in layout.stack),
         has_skip=layout.skip is not None,
-        parameters=np.concatenate(parts),
+        parameters=parameters_of(layers),
     )
+
+
+def parameters_of(layers: Sequence[Dense]) -> FloatArray:
+    """The parameters of layers in a plan's order, the skip connection last: contiguous float32 (P,)."""
+    parameters: FloatArray = np.concatenate(
+        [np.column_stack([layer.weight_OI, layer.bias_O1]).ravel() for layer in layers]
+    )
+    return parameters
 
 
 def state_of(layout: Layout, plan: Plan) -> dict[str, FloatArray]:

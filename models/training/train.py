@@ -221,10 +221,17 @@ def _advice(spec: TrainingSpec, epoch: int) -> str:
 
 @dataclass(frozen=True)
 class Best:
-    """The best of several trained networks, and the outcome of its training."""
+    """The best of several trained networks: the number of its restart, and the outcome of its training."""
 
+    restart: int
     network: nn.Module
     outcome: Outcome
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        """Sort key: the lowest is the best."""
+        loss = self.outcome.metrics.selection_loss if self.outcome.metrics else math.inf
+        return self.outcome.stop_reason == "diverged", loss, self.restart
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,6 @@ class _Restarts:
     ) -> None:
         self.stopped = Event()
         self.best: Best | None = None  # of those that ended: keeping all of them would fill the memory
-        self._best_restart = 0
         self._build = build
         self._points = points
         self._parts = _parts(points, spec)
@@ -308,10 +314,11 @@ class _Restarts:
         for restart, running in resume_state.running.items():  # raises if a state does not fit
             _start(self._new(restart), self._parts, self._spec, restart, running.state)
         if resume_state.best:
-            network = self._new(resume_state.best.restart)
-            run_state.check(resume_state.best.weights, arrays_of(network))
-            _load(network, resume_state.best.weights)
-            self.best, self._best_restart = Best(network, resume_state.best.outcome), resume_state.best.restart
+            best = resume_state.best
+            network = self._new(best.restart)
+            run_state.check(best.weights, arrays_of(network))
+            _load(network, best.weights)
+            self.best = Best(best.restart, network, best.outcome)
         self._ended, self._running = dict(resume_state.ended), dict(resume_state.running)
 
     def run(self, restart: int) -> Restart:
@@ -335,13 +342,13 @@ class _Restarts:
         )
         result = Restart(_seed(self._spec, restart), outcome.stop_reason, outcome.epochs, outcome.metrics)
         if outcome.stop_reason != "stopped":
-            self._end(restart, result, Best(network, outcome))
+            self._end(result, Best(restart, network, outcome))
         return result
 
     def resume_state(self) -> ResumeState:
         """The current resume state. While any restart trains, call it only with the lock held."""
         best = self.best
-        best_so_far = BestSoFar(self._best_restart, best.outcome, arrays_of(best.network)) if best else None
+        best_so_far = BestSoFar(best.restart, best.outcome, arrays_of(best.network)) if best else None
         return ResumeState(self._task, dict(self._running), dict(self._ended), best_so_far)
 
     def _new(self, restart: int) -> nn.Module:
@@ -378,14 +385,13 @@ class _Restarts:
                 self._observer.on_weights(restart, started.run.epochs_started, started.weights())
             return stops
 
-    def _end(self, restart: int, result: Restart, candidate: Best) -> None:
+    def _end(self, result: Restart, candidate: Best) -> None:
         with self._lock:
-            self._active.discard(restart)
-            self._running.pop(restart, None)
-            self._ended[restart] = result
-            rank = _rank(candidate.outcome, restart)
-            if self.best is None or rank < _rank(self.best.outcome, self._best_restart):
-                self.best, self._best_restart = candidate, restart
+            self._active.discard(candidate.restart)
+            self._running.pop(candidate.restart, None)
+            self._ended[candidate.restart] = result
+            if self.best is None or candidate.rank < self.best.rank:
+                self.best = candidate
 
 
 def _on_threads(run: Callable[[int], Restart], restarts: int, threads: int, stopped: Event) -> tuple[Restart, ...]:
@@ -397,9 +403,3 @@ def _on_threads(run: Callable[[int], Restart], restarts: int, threads: int, stop
         except BaseException:
             stopped.set()
             raise
-
-
-def _rank(outcome: Outcome, restart: int) -> tuple[bool, float, int]:
-    """Sort key of an outcome: the lowest is the best."""
-    loss = outcome.metrics.selection_loss if outcome.metrics else math.inf
-    return outcome.stop_reason == "diverged", loss, restart

@@ -8,18 +8,16 @@ from fastapi import Response
 from models.checkpoints.cards import NETWORK_FILE
 from service.api.deps import Services
 from service.errors import VersionBroken
-from service.http import content_negotiation
+from service.http import documentation
 
 CHECKPOINT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The `state_dict` of the network, as `torch.save` writes it.",
-        "content": {"application/octet-stream": content_negotiation.BINARY},
+        "content": {"application/octet-stream": documentation.BINARY},
         "headers": {
-            "Content-Disposition": {
-                "description": "The name of the file.",
-                "schema": {"type": "string"},
-                "example": 'attachment; filename="my-flower-v1.pth"',
-            }
+            "Content-Disposition": documentation.header(
+                "The name of the file.", example='attachment; filename="my-flower-v1.pth"'
+            )
         },
     }
 }

@@ -1,6 +1,5 @@
 """The OpenAPI document: FastAPI's own, the schemas that it does not know, and what client generators need."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -17,6 +16,7 @@ from service.api.grids.schemas import BoundaryLines
 from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictRequest
+from service.http import documentation
 from service.http.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -40,10 +40,9 @@ TAGS = [
     {"name": "operation", "description": "For the operators of the service: health checks and metrics."},
 ]
 
-_REQUEST_ID = {
-    "description": "Names the request in the log of the service. It is the client's own, if it sent a valid one.",
-    "schema": {"type": "string"},
-}
+_REQUEST_ID = documentation.header(
+    "Names the request in the log of the service. It is the client's own, if it sent a valid one."
+)
 
 
 def operation_id(route: APIRoute) -> str:
@@ -79,7 +78,7 @@ def install(app: FastAPI) -> None:
             _drop_defaults(schema)
         for kind, example in EXAMPLES.items():
             schemas[kind.__name__]["examples"] = [example]
-        for operation in _operations(document):
+        for operation in [one for methods in document["paths"].values() for one in methods.values()]:
             for parameter in operation.get("parameters", []):
                 _simplify(parameter)
             for response in operation["responses"].values():
@@ -94,11 +93,6 @@ def _definitions(schemas: tuple[type[BaseModel], ...], mode: Any) -> dict[str, A
     _, definitions = models_json_schema([(schema, mode) for schema in schemas], ref_template=_REFERENCE)
     found: dict[str, Any] = definitions["$defs"]
     return found
-
-
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for methods in document["paths"].values():
-        yield from methods.values()
 
 
 def _describe_response(schema: dict[str, Any]) -> None:

@@ -42,12 +42,8 @@ def read_labelled(path: Path) -> LabelledPoints:
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """The cells of each line with its number, without empty lines and the header."""
     try:
-        if path == STANDARD_INPUT:
-            text = sys.stdin.buffer.read().decode("utf-8-sig")  # regardless of the locale
-            rows = list(csv.reader(io.StringIO(text)))
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.reader(file))
+        content = sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error):
         raise InvalidInput(path.name, "is not a UTF-8 CSV file") from None
     lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, start=1) if any(row)]

@@ -60,9 +60,7 @@ class Options:
 def _kind(annotation: Any) -> tuple[Any, str | None]:
     """What the option takes for a field of this type, and how the help shows it if not by that type's name."""
     arguments = [one for one in get_args(annotation) if one is not type(None)]
-    if type(None) in get_args(annotation):
-        return _kind(arguments[0])
-    if get_origin(annotation) is Annotated:
+    if type(None) in get_args(annotation) or get_origin(annotation) is Annotated:
         return _kind(arguments[0])
     if get_origin(annotation) is list:
         return str, "<int,...>"

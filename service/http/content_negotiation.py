@@ -9,9 +9,6 @@ from typing import TypeVar
 from models.specs import InvalidInput
 from service.errors import NotAcceptable
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-"""The OpenAPI media type object of a body that is not text."""
-
 MAX_RANGES = 50
 """Media ranges of an `Accept` header that are read; the rest are ignored."""
 

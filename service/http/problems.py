@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from models.specs import InvalidInput
 from service import errors
 from service.errors import ServiceError
-from service.http import messages
+from service.http import documentation, messages
 from service.records import JobState
 
 MEDIA_TYPE = "application/problem+json"
@@ -155,27 +155,26 @@ class Problem(BaseModel):
     )
 
 
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": description,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        "headers": {name: {"description": about, "schema": {"type": kind}} for name, kind, about in headers},
-    }
-    for status, description, headers in (
-        (
-            "4XX",
-            "The request is at fault.",
-            (
-                ("Retry-After", "integer", "With 429: after how many seconds to try again."),
-                ("Allow", "string", "With 405: the methods of the path."),
+    "4XX": {
+        "description": "The request is at fault.",
+        "content": _CONTENT,
+        "headers": {
+            "Retry-After": documentation.header("With 429: after how many seconds to try again.", kind="integer"),
+            "Allow": documentation.header("With 405: the methods of the path."),
+        },
+    },
+    "5XX": {
+        "description": "The service is at fault.",
+        "content": _CONTENT,
+        "headers": {
+            "Retry-After": documentation.header(
+                "With most codes of 503: after how many seconds to try again.", kind="integer"
             ),
-        ),
-        (
-            "5XX",
-            "The service is at fault.",
-            (("Retry-After", "integer", "With most codes of 503: after how many seconds to try again."),),
-        ),
-    )
+        },
+    },
 }
 """The error responses of every route, for the OpenAPI document."""
 

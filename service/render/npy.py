@@ -1,7 +1,6 @@
 """Arrays in NumPy's own format, `application/x-npy`: grids and predictions as they are sent, points as they come."""
 
 import io
-import tokenize
 
 import numpy as np
 import numpy.typing as npt
@@ -71,25 +70,13 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]
     """The shape, whether in Fortran order, the dtype, and the offset of the data."""
     file = io.BytesIO(content)
     try:
-        version = npy_format.read_magic(file)
-        read = _READERS.get(version)
-        if read is None:
-            raise InvalidInput("body", "must be an .npy file of format 1.0 or 2.0")
-        shape, fortran_order, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
-    except InvalidInput:
-        raise
-    except (
-        ValueError,
-        TypeError,
-        SyntaxError,
-        IndexError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-        MemoryError,
-        tokenize.TokenError,
-    ) as error:
+        read = _READERS.get(npy_format.read_magic(file))
+        header = read(file, max_header_size=MAX_HEADER_BYTES) if read else None
+    except Exception as error:  # NumPy parses the header as Python code, which raises errors of many types
         raise InvalidInput("body", "must be an .npy file as written by numpy.save") from error
+    if header is None:
+        raise InvalidInput("body", "must be an .npy file of format 1.0 or 2.0")
+    shape, fortran_order, dtype = header
     if any(type(length) is not int or length < 0 for length in shape):
         raise InvalidInput("body", "must have the shape (N, D), one point in each row")
     return shape, fortran_order, dtype, file.tell()

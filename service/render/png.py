@@ -28,13 +28,13 @@ LABEL_OPACITY = 0.5
 """Opacity of labels in a transparent picture: what is below it shows as clearly as they do."""
 
 EDGE = (0xFF, 0xFF, 0xFF)
-"""Around each training point, and between the tiles of a contact sheet."""
+"""Around each training point, and between tiles."""
 
 LINE = (0x14, 0x14, 0x14)
 """The decision boundary."""
 
 GAP = 2
-"""Pixels between the tiles of a contact sheet."""
+"""Pixels between tiles."""
 
 LEAST_RANGE = 1e-30
 """Of a scale: float32 cannot divide a smaller range into steps."""
@@ -95,22 +95,22 @@ def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Pictu
     return Picture(_png(image, palette_C3, scale.opacity_C if transparent else None), scale.range)
 
 
-def encode_sheet(maps: ActivationMaps, transparent: bool) -> Picture:
-    """A contact sheet: the pictures of all units of a layer, ceil(sqrt(U)) in a row, on one scale symmetric about 0."""
+def encode_tiles(maps: ActivationMaps, transparent: bool) -> Picture:
+    """A tile for each unit of a layer, ceil(sqrt(U)) in a row, all on one scale symmetric about 0."""
     values_UHW = maps.outputs.values_OHW
     scale = _symmetric_scale(values_UHW, _class(0), _class(1), transparent)
     gap = len(scale.palette_C3)
     units, height, width = len(values_UHW), maps.window.rows, maps.window.spec.width
     columns = math.ceil(math.sqrt(units))
     rows = math.ceil(units / columns)
-    sheet_HW = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), gap, np.uint8)
+    tiles_HW = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), gap, np.uint8)
     for unit in range(units):
         row, column = divmod(unit, columns)
         top, left = row * (height + GAP), column * (width + GAP)
-        sheet_HW[top : top + height, left : left + width] = _upright(scale.indices(values_UHW[unit]), maps.window)
+        tiles_HW[top : top + height, left : left + width] = _upright(scale.indices(values_UHW[unit]), maps.window)
     palette_C3 = np.concatenate([scale.palette_C3, np.array([EDGE], np.uint8)])
     opacity_C = np.append(scale.opacity_C, 0.0) if transparent else None
-    return Picture(_png(Image.fromarray(sheet_HW, mode="P"), palette_C3, opacity_C), scale.range)
+    return Picture(_png(Image.fromarray(tiles_HW, mode="P"), palette_C3, opacity_C), scale.range)
 
 
 def _upright(index_HW: IndexArray, window: PlacedWindow) -> IndexArray:

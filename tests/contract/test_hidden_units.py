@@ -74,7 +74,7 @@ def test_a_large_grid_of_a_layer_is_computed_by_the_kernel_with_the_same_values(
 
 
 @pytest.mark.parametrize("transparent", ["false", "true"])
-def test_the_picture_of_a_layer_is_a_contact_sheet_of_its_units(deep: httpx.Client, transparent: str) -> None:
+def test_the_picture_of_a_layer_has_a_tile_for_each_unit(deep: httpx.Client, transparent: str) -> None:
     maps_UHW = loaded(get(deep, response="activation", layer=0))
     answer = get(deep, response="activation", layer=0, format="png", transparent=transparent)
     low, high = map(float, answer.headers["separatrix-range"].split(","))

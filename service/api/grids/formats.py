@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.api.grids import schemas
-from service.http import content_negotiation, request_body
+from service.http import documentation, request_body
 from service.http.content_negotiation import Format
 from service.inference.grids import ActivationMaps, BoundaryGrid, BoundaryLines, EmbeddingGrid
 from service.inference.overlays import Overlay
@@ -25,7 +25,7 @@ class GridFormat(Format):
         embedding: encodes where a hidden layer maps the cells.
         lines: encodes the boundary lines in place of the response. A curve has none.
         picture: draws a response, or the activation of a hidden unit, with an overlay.
-        sheet: draws the activations of a hidden layer.
+        tiles: draws the activations of a hidden layer, one tile for each unit.
         has_fields: whether bodies say which version answered and where, so that no `Separatrix-` headers are needed.
         content: the OpenAPI media type object.
     """
@@ -35,7 +35,7 @@ class GridFormat(Format):
     embedding: Callable[[EmbeddingGrid], bytes] | None = None
     lines: Callable[[BoundaryLines], bytes] | None = None
     picture: Callable[[BoundaryGrid, Overlay, bool], Picture] | None = None
-    sheet: Callable[[ActivationMaps, bool], Picture] | None = None
+    tiles: Callable[[ActivationMaps, bool], Picture] | None = None
     has_fields: bool = False
     content: Mapping[str, Any]
 
@@ -44,7 +44,7 @@ class GridFormat(Format):
         encoders: dict[Kind, tuple[object, ...]] = {
             "response": (self.grid, self.picture, self.lines),
             "unit": (self.grid, self.picture),
-            "layer": (self.layer, self.sheet),
+            "layer": (self.layer, self.tiles),
             "embedding": (self.embedding,),
         }
         return any(encoders[kind])
@@ -65,9 +65,9 @@ FORMATS = (
         grid=npy.encode_grid,
         layer=npy.encode_activations,
         embedding=npy.encode_embedding,
-        content=content_negotiation.BINARY,
+        content=documentation.BINARY,
     ),
-    GridFormat("png", png.MEDIA_TYPE, picture=png.encode, sheet=png.encode_sheet, content=content_negotiation.BINARY),
+    GridFormat("png", png.MEDIA_TYPE, picture=png.encode, tiles=png.encode_tiles, content=documentation.BINARY),
     GridFormat(
         "geojson",
         geojson.MEDIA_TYPE,

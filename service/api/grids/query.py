@@ -116,7 +116,7 @@ class GridQuery(BaseModel):
         ge=0,
         le=MAX_WIDTH - 1,
         description="For an activation: the unit of the layer, zero-based. By default all U units: an array (U, H, W), "
-        "or a contact sheet of pictures.",
+        "or a picture of tiles.",
     )
     coordinates: EmbeddingCoordinates | None = Field(
         None,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.api.grids.formats import FORMATS, GridFormat
+from service.http.documentation import header
 
 _PLACE = {
     "axes": [0, 1],
@@ -79,29 +80,26 @@ def _content(one: GridFormat) -> dict[str, Any]:
     return {**one.content, **({"examples": examples} if examples else {})}
 
 
-def _header(description: str, example: str | int) -> dict[str, Any]:
-    kind = "integer" if isinstance(example, int) else "string"
-    return {"description": description, "schema": {"type": kind}, "example": example}
-
-
 _CACHING = {
-    "ETag": _header("Identifies the response, for `If-None-Match`.", '"3f6c1d"'),
-    "Cache-Control": _header("A year for a request that names the version, else to be revalidated.", "no-cache"),
-    "Vary": _header("The request header that chooses the format.", "Accept"),
+    "ETag": header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
+    "Cache-Control": header("A year for a request that names the version, else to be revalidated.", example="no-cache"),
+    "Vary": header("The request header that chooses the format.", example="Accept"),
 }
 
 _METADATA = {
-    "Separatrix-Model": _header("The model that answered.", "flower-sequential"),
-    "Separatrix-Version": _header("The version that answered.", 1),
-    "Separatrix-Window": _header("`x_min,x_max,y_min,y_max`; for a curve `x_min,x_max`.", "-2.0,2.0,-1.0,1.0"),
-    "Separatrix-Axes": _header("The features along x and y, as the query takes them.", "0,1"),
-    "Separatrix-At": _header(
+    "Separatrix-Model": header("The model that answered.", example="flower-sequential"),
+    "Separatrix-Version": header("The version that answered.", kind="integer", example=1),
+    "Separatrix-Window": header("`x_min,x_max,y_min,y_max`; for a curve `x_min,x_max`.", example="-2.0,2.0,-1.0,1.0"),
+    "Separatrix-Axes": header("The features along x and y, as the query takes them.", example="0,1"),
+    "Separatrix-At": header(
         "The values of all other features, as the query takes them. Missing if there are none, or very many.",
-        "0.5,-1.0",
+        example="0.5,-1.0",
     ),
-    "Separatrix-Colors": _header("The color of each class in pictures.", "#c8372d,#2f6fb3"),
-    "Separatrix-Evaluated": _header("For a response or one unit: the number of cells that were computed.", 40_000),
-    "Separatrix-Range": _header("For pictures: the values at the two ends of the scale of colors.", "0.0,1.0"),
+    "Separatrix-Colors": header("The color of each class in pictures.", example="#c8372d,#2f6fb3"),
+    "Separatrix-Evaluated": header(
+        "For a response or one unit: the number of cells that were computed.", kind="integer", example=40_000
+    ),
+    "Separatrix-Range": header("For pictures: the values at the two ends of the scale of colors.", example="0.0,1.0"),
 }
 """Of the formats without fields for these: `npy`, `png`, `csv` and `svg`."""
 

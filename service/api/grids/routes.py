@@ -128,9 +128,9 @@ class _GridRequest:
         maps = grids.activation_maps(window, layer)
         if self.form.layer:
             return self._encoded(window, self.form.layer(maps))
-        assert self.form.sheet
-        sheet = self.form.sheet(maps, self.query.transparent)
-        return self._encoded(window, sheet.content, value_range=sheet.range)
+        assert self.form.tiles
+        tiles = self.form.tiles(maps, self.query.transparent)
+        return self._encoded(window, tiles.content, value_range=tiles.range)
 
     def _encoded(
         self,

@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, Field
 
 from models.boundary.certified.nearest import Nearest
-from models.datasets import FloatArray
+from models.datasets import IntArray
 from models.specs import InvalidInput
 from service.api.predictions.requests import Output, ParsedRequest
 from service.http import request_body
@@ -26,6 +26,9 @@ DEFAULT_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities")
 
 ARRAY_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities", "logits", "margins")
 """Outputs that are one array."""
+
+Column = npt.NDArray[np.generic] | Nearest
+"""One output of every point."""
 
 MAX_PADDED_BYTES = 24
 """Longest label, with quotes and comma, up to which labels are padded to one length; that is faster than joining."""
@@ -90,20 +93,25 @@ def _json(version: LoadedVersion, request: ParsedRequest, prediction: prediction
     pieces = [text.beginning]
     for output in request.outputs or DEFAULT_OUTPUTS:
         pieces.append(b',"%s":' % output.encode())
-        pieces.append(_JSON_OUTPUTS[output](text, prediction))
+        pieces.append(_json_output(text, output, prediction))
     pieces.append(b"}")
     return ok(request_body.JSON.encode(), b"".join(pieces))
 
 
-def _json_labels(text: _JsonText, prediction: predictions.Prediction) -> bytes:
-    labels_K = text.labels_K
+def _json_output(text: _JsonText, output: Output, prediction: predictions.Prediction) -> bytes:
+    if output == "labels":
+        return _json_labels(text.labels_K, prediction.best_N)
+    column = _column(output, prediction)
+    return _json_nearest(column) if isinstance(column, Nearest) else _json_numbers(column)
+
+
+def _json_labels(labels_K: npt.NDArray[np.bytes_], best_N: IntArray) -> bytes:
     if labels_K.itemsize > MAX_PADDED_BYTES:
-        return b"[" + b",".join([labels_K[k].rstrip(b" ,") for k in prediction.best_N.tolist()]) + b"]"
-    return b"[" + labels_K[prediction.best_N].tobytes().rstrip(b" ,") + b"]"
+        return b"[" + b",".join([labels_K[k].rstrip(b" ,") for k in best_N.tolist()]) + b"]"
+    return b"[" + labels_K[best_N].tobytes().rstrip(b" ,") + b"]"
 
 
-def _json_nearest(nearest: Nearest | None) -> bytes:
-    assert nearest is not None
+def _json_nearest(nearest: Nearest) -> bytes:
     found = zip(nearest.xy_N2.tolist(), nearest.distance_N.tolist(), nearest.bound_N.tolist(), strict=True)
     return orjson.dumps(
         [
@@ -113,55 +121,41 @@ def _json_nearest(nearest: Nearest | None) -> bytes:
     )
 
 
-def _json_numbers(array: FloatArray | None) -> bytes:
-    assert array is not None
+def _json_numbers(array: npt.NDArray[np.generic]) -> bytes:
     if len(array) <= CHUNK_ROWS:
         return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
     chunks = [array[start : start + CHUNK_ROWS] for start in range(0, len(array), CHUNK_ROWS)]
     return b"[" + b",".join(orjson.dumps(chunk, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for chunk in chunks) + b"]"
 
 
-_JSON_OUTPUTS: dict[Output, Callable[[_JsonText, predictions.Prediction], bytes]] = {
-    "labels": _json_labels,
-    "probabilities": lambda _, prediction: _json_numbers(prediction.prob_NK),
-    "logits": lambda _, prediction: _json_numbers(prediction.logit_NO),
-    "margins": lambda _, prediction: _json_numbers(prediction.margin_N),
-    "nearest": lambda _, prediction: _json_nearest(prediction.nearest),
-}
-
-
 def _npy(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
     output, *others = request.outputs or ("probabilities",)
-    if others or output not in ARRAY_OUTPUTS:
-        names = ", ".join(ARRAY_OUTPUTS)
-        raise InvalidInput("outputs", f"must be one of {names}: an .npy response holds one array")
-    return ok(npy.MEDIA_TYPE.encode(), npy.encode(_array(output, prediction)), *_headers(version))
+    column = None if others else _column(output, prediction)
+    if not isinstance(column, np.ndarray):
+        raise InvalidInput("outputs", f"must be one of {', '.join(ARRAY_OUTPUTS)}: an .npy response holds one array")
+    return ok(npy.MEDIA_TYPE.encode(), npy.encode(column), *_headers(version))
 
 
 def _arrow(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
-    columns: dict[str, npt.NDArray[np.generic] | Nearest] = {
-        output: _column(output, prediction) for output in request.outputs or DEFAULT_OUTPUTS
-    }
+    columns: dict[str, Column] = {output: _column(output, prediction) for output in request.outputs or DEFAULT_OUTPUTS}
     return ok(arrow.MEDIA_TYPE.encode(), arrow.encode(version, columns), *_headers(version))
 
 
-def _column(output: Output, prediction: predictions.Prediction) -> npt.NDArray[np.generic] | Nearest:
-    if output == "nearest":
-        assert prediction.nearest is not None  # it is searched for if requested
-        return prediction.nearest
-    return _array(output, prediction)
-
-
-def _array(output: Output, prediction: predictions.Prediction) -> npt.NDArray[np.generic]:
+def _column(output: Output, prediction: predictions.Prediction) -> Column:
+    column: Column | None
     match output:
         case "labels":
-            return prediction.best_N.astype(np.uint8)  # `MAX_CLASSES` is less than 256
+            column = prediction.best_N.astype(np.uint8)  # `MAX_CLASSES` is less than 256
         case "probabilities":
-            return prediction.prob_NK
+            column = prediction.prob_NK
+        case "logits":
+            column = prediction.logit_NO
         case "margins":
-            return prediction.margin_N
-    assert prediction.logit_NO is not None  # logits are computed if requested
-    return prediction.logit_NO
+            column = prediction.margin_N
+        case "nearest":
+            column = prediction.nearest
+    assert column is not None  # logits and nearest changes are computed if requested
+    return column
 
 
 def _headers(version: LoadedVersion) -> list[tuple[bytes, bytes]]:

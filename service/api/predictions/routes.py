@@ -12,7 +12,7 @@ from service.api.deps import Services
 from service.api.predictions import requests
 from service.api.predictions.requests import ArrayQuery, ParsedRequest, PredictRequest
 from service.api.predictions.responses import FORMATS, Prediction, PredictionFormat
-from service.http import content_negotiation, request_body
+from service.http import content_negotiation, documentation, request_body
 from service.http.middleware import RawResponse
 from service.http.problems import InvalidParameter
 from service.http.request_body import Headers
@@ -31,7 +31,7 @@ LARGE_BYTES = 500_000
 
 _QUERY = {field.alias or name for name, field in ArrayQuery.model_fields.items()}
 
-_ARRAYS = {one.media_type: content_negotiation.BINARY for one in FORMATS if one.name != "json"}
+_ARRAYS = {one.media_type: documentation.BINARY for one in FORMATS if one.name != "json"}
 
 
 class PredictEndpoint:
@@ -95,14 +95,10 @@ def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequ
             "description": "The outputs for each point: as `.npy` one of them, as Arrow a column for each.",
             "content": _ARRAYS,
             "headers": {
-                "Separatrix-Model": {
-                    "description": "For `.npy` and Arrow: the model that answered.",
-                    "schema": {"type": "string"},
-                },
-                "Separatrix-Version": {
-                    "description": "For `.npy` and Arrow: the version that answered.",
-                    "schema": {"type": "integer"},
-                },
+                "Separatrix-Model": documentation.header("For `.npy` and Arrow: the model that answered."),
+                "Separatrix-Version": documentation.header(
+                    "For `.npy` and Arrow: the version that answered.", kind="integer"
+                ),
             },
         }
     },

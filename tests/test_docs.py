@@ -1,9 +1,8 @@
 """The documentation matches the program."""
 
+import json
 import re
-import shlex
 import subprocess
-from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -13,10 +12,11 @@ from typer.testing import CliRunner
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.cli import app
 from service.settings import Settings
+from tests import readme
 from tests.error_messages import document
+from tests.readme import README
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
 API = (ROOT / "docs" / "api.md").read_text()
 
 
@@ -78,33 +78,26 @@ def test_every_error_message_is_documented() -> None:
 
 
 def test_the_curl_commands_of_the_readme_succeed(client: httpx.Client) -> None:
-    blocks = re.findall(r"^    (curl (?:.*\\\n)*.*)$", README, re.MULTILINE)
-    assert len(blocks) >= 9
-    for block in blocks:
-        arguments = shlex.split(block.replace("\\\n", " "))
-        address = next(argument for argument in arguments if argument.startswith("http://127.0.0.1:8000"))
-        headers = dict(h.split(": ") for flag, h in pairwise(arguments) if flag == "-H")
-        body = next((b for flag, b in pairwise(arguments) if flag == "-d"), None)
-        path = address.removeprefix("http://127.0.0.1:8000")
+    for request in readme.requests():
         # the shared service has the model `plane`, not the tutorial's networks
-        path, body = (part and re.sub(r"flower-(module|sequential)", "plane", part) for part in (path, body))
-        answer = client.request("POST" if body else "GET", path or "", content=body, headers=headers)
-        assert answer.is_success, f"{block}\n{answer.text}"
+        path, query, body = (
+            json.loads(re.sub(r"flower-(module|sequential)", "plane", json.dumps(part)))
+            for part in (request.path, request.query, request.body)
+        )
+        answer = client.request(request.method, path, params=query, content=body, headers=request.headers)
+        assert answer.is_success, f"{request}\n{answer.text}"
 
 
 @pytest.mark.slow
 def test_the_separatrix_commands_of_the_readme_succeed(tmp_path: Path) -> None:
-    commands = re.findall(r"^    separatrix (.*)$", README, re.MULTILINE)
-    assert len(commands) >= 9
     (tmp_path / "points.csv").write_text("".join(f"{i % 7},{i % 5},{i % 2}\n" for i in range(40)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
-        for command in commands:
-            arguments = shlex.split(command)
+        for arguments in readme.separatrix_commands():
             if arguments[0] == "train":  # with fewer epochs than in the README
                 arguments += ["--epochs", "3"]
             done = CliRunner().invoke(app, arguments)
-            assert done.exit_code == 0, f"{command}\n{done.stderr}"
+            assert done.exit_code == 0, f"{arguments}\n{done.stderr}"
 
 
 def test_the_make_targets_that_the_documents_name_exist() -> None:

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, FiniteFloat
+
+from models.limits import MAX_COORDINATE, MAX_FEATURES
 
 
 class Body(BaseModel):
@@ -21,3 +23,9 @@ WHOLE = BeforeValidator(whole)
 
 Whole = Annotated[int, WHOLE]
 """An integer, which may be written as `10000.0`."""
+
+_BOUNDS = Field(json_schema_extra={"minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE})
+"""Only documented here: `models.datasets.points_array` checks them, for all points at once."""
+
+Row = Annotated[list[Annotated[FiniteFloat, _BOUNDS]], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]
+"""The coordinates of a point."""

@@ -137,7 +137,6 @@ def test_a_request_that_waits_needs_no_stream_and_takes_none(worker: ManualWorke
         ("/events", {}, "job"),
         ("/events?job={job},{job}", {}, "job"),
         ("/events?job={job}" + f",{UNKNOWN_ID}" * 20, {}, "job"),
-        ("/events?job=" + "1" * 1_001, {}, "job"),
         ("/events?job={job}&lastEventId=1,2", {}, "lastEventId"),
         ("/jobs/{job}/events?lastEventId=x&after=1", {}, "lastEventId"),
         ("/events?job={job}&after=", {}, "after"),
@@ -164,7 +163,7 @@ def test_the_events_of_a_job_that_does_not_exist_are_not_found(worker: ManualWor
     if accept == "text/event-stream":
         job = worker.new_job()
         worker.fail(job)
-        for other in (UNKNOWN_ID, "nonsense", ""):
+        for other in (UNKNOWN_ID, "nonsense", "", "1" * 1_000):
             answer = worker.client.get(f"/events?job={job.id},{other}", headers=headers)
             assert_problem(answer, 404, "job-not-found")
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
 
@@ -21,14 +21,12 @@ from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.http.content_negotiation import either
 from service.http.patterns import RESOLUTION_PATTERN
+from service.http.query_parameters import CommaList, list_of
 from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
 from service.records import NAME_PATTERN
 
-MAX_NUMBERS_LENGTH = 32_000
-"""Characters of a list of numbers: enough for the values of 1,000 features."""
-
-_AXES = re.compile("[0-9]{1,4}(,[0-9]{1,4})?")
+_AXIS = re.compile("[0-9]{1,4}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
@@ -37,9 +35,24 @@ FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name 
 Edge = Annotated[FiniteFloat, Field(ge=-MAX_WINDOW, le=MAX_WINDOW)]
 
 
-def _comma_list(items: dict[str, Any], **bounds: Any) -> WithJsonSchema:
-    """The schema of a list that is sent as one parameter, its items separated by commas."""
-    return WithJsonSchema({"type": "array", "items": items, **bounds})
+Axes = Annotated[
+    CommaList,
+    list_of({"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1}, minItems=1, maxItems=2, uniqueItems=True),
+]
+Coordinates = Annotated[
+    CommaList,
+    list_of({"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE}, maxItems=MAX_FEATURES),
+]
+Levels = Annotated[
+    CommaList,
+    list_of(
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        minItems=1,
+        maxItems=MAX_LEVELS,
+        uniqueItems=True,
+    ),
+]
+Overlay = Annotated[CommaList, list_of({"type": "string", "enum": get_args(OverlayPart)}, minItems=1, uniqueItems=True)]
 
 
 class GridQuery(BaseModel):
@@ -63,30 +76,13 @@ class GridQuery(BaseModel):
         description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells. A "
         "curve has `W` cells; its picture is a strip of W x H pixels, by default an eighth as high as wide.",
     )
-    axes: (
-        Annotated[
-            str,
-            _comma_list(
-                {"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1}, minItems=1, maxItems=2, uniqueItems=True
-            ),
-        ]
-        | None
-    ) = Field(
+    axes: Axes | None = Field(
         None,
         description="The features along x and y, zero-based; a single one gives a curve. By default the first two, or "
         "the only one.",
         examples=[[0, 1]],
     )
-    at: (
-        Annotated[
-            str,
-            Field(max_length=MAX_NUMBERS_LENGTH),
-            _comma_list(
-                {"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE}, maxItems=MAX_FEATURES
-            ),
-        ]
-        | None
-    ) = Field(
+    at: Coordinates | None = Field(
         None,
         description="The values of all other features, in their order, such as `0.5,-1`; by default the medians of the "
         "training data.",
@@ -123,30 +119,12 @@ class GridQuery(BaseModel):
         description="For an embedding: the activations of the `first` two units, or the `principal` components of "
         "all units, which is the default for more than two.",
     )
-    levels: (
-        Annotated[
-            str,
-            Field(max_length=MAX_NUMBERS_LENGTH),
-            _comma_list(
-                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-                minItems=1,
-                maxItems=MAX_LEVELS,
-                uniqueItems=True,
-            ),
-        ]
-        | None
-    ) = Field(
+    levels: Levels | None = Field(
         None,
         description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`. "
         "By default the lines between classes.",
     )
-    overlay: (
-        Annotated[
-            str,
-            _comma_list({"type": "string", "enum": get_args(OverlayPart)}, minItems=1, uniqueItems=True),
-        ]
-        | None
-    ) = Field(
+    overlay: Overlay | None = Field(
         None,
         description="For a picture, except that of a whole layer: what to draw on top, the training `points`, the "
         "decision boundary as a `line`, or both: `points,line`.",
@@ -241,7 +219,7 @@ class GridQuery(BaseModel):
         """
         if self.overlay is None:
             return ()
-        parts = tuple(self.overlay.split(","))
+        parts = tuple(self.overlay)
         if not set(parts) <= set(get_args(OverlayPart)) or len(set(parts)) != len(parts):
             raise InvalidInput("overlay", "must be points, line, or points,line")
         return parts
@@ -264,17 +242,17 @@ class GridQuery(BaseModel):
     def _axes(self) -> tuple[int, ...] | None:
         if self.axes is None:
             return None
-        if not _AXES.fullmatch(self.axes):
+        if len(self.axes) > 2 or not all(map(_AXIS.fullmatch, self.axes)):
             raise InvalidInput("axes", "must be one or two feature indices, counted from 0, such as 0,2")
-        axes = tuple(map(int, self.axes.split(",")))
+        axes = tuple(map(int, self.axes))
         if len(set(axes)) != len(axes):
             raise InvalidInput("axes", "must be two different features")
         return axes
 
 
-def _numbers(field: str, text: str) -> tuple[float, ...]:
-    """Numbers separated by commas; none for an empty text."""
-    parts = text.split(",") if text else []
+def _numbers(field: str, parts: list[str]) -> tuple[float, ...]:
+    """The numbers of a list; none for an empty text."""
+    parts = [] if parts == [""] else parts
     if not all(_NUMBER.fullmatch(part) for part in parts):
         raise InvalidInput(field, "must be numbers separated by commas, such as 0.5,-1")
     numbers = tuple(map(float, parts))

@@ -8,7 +8,6 @@ from typing import Annotated, NamedTuple, Self
 import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import WithJsonSchema
 from starlette.types import Receive, Scope, Send
 
 from models.specs import InvalidInput
@@ -20,6 +19,7 @@ from service.api.jobs.views import Job
 from service.http import content_negotiation, request_body
 from service.http.content_negotiation import Format
 from service.http.problems import InvalidParameter, Place
+from service.http.query_parameters import CommaList, list_of
 from service.live import envelopes
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRequest
@@ -35,8 +35,9 @@ MAX_EVENTS = 1_000
 MAX_JOBS = 20
 """Most jobs of a stream."""
 
-MAX_JOBS_LENGTH = 1_000
-"""Most characters of a list of job ids."""
+JobIds = Annotated[
+    CommaList, list_of({"type": "string", "minLength": 1}, minItems=1, maxItems=MAX_JOBS, uniqueItems=True)
+]
 
 MAX_NUMBER = 999_999_999
 """Largest event number that a request may name."""
@@ -203,19 +204,7 @@ def _page(services: Services, job_id: str, after: int, limit: int) -> Response:
 async def stream_events(
     services: ServicesDep,
     request: Request,
-    job: Annotated[
-        str,
-        Query(max_length=MAX_JOBS_LENGTH, description="The ids of 1 to 20 jobs, separated by commas."),
-        WithJsonSchema(
-            {
-                "type": "array",
-                "items": {"type": "string", "minLength": 1},
-                "minItems": 1,
-                "maxItems": MAX_JOBS,
-                "uniqueItems": True,
-            }
-        ),
-    ],
+    job: Annotated[JobIds, Query(description="The ids of 1 to 20 jobs.")],
     after: Annotated[
         str | None,
         Query(
@@ -230,17 +219,16 @@ async def stream_events(
     """The events of several jobs in one stream."""
     content_negotiation.chosen((STREAM,), request_body.header(request_body.headers_of(request.scope), b"accept"))
     position = _Position.sent(last_event_id, last_event_id_query, after)
-    return await _stream(services, _job_ids(job), position, boundary)
+    return await _stream(services, _known(job), position, boundary)
 
 
-def _job_ids(text: str) -> list[str]:
-    """The ids that the parameter `job` lists.
+def _known(job_ids: list[str]) -> list[str]:
+    """Checks the parameter `job`.
 
     Raises:
-        InvalidInput: there are too many, or one is repeated.
+        InvalidInput: there are too many ids, or one is repeated.
         JobNotFound: one is malformed.
     """
-    job_ids = text.split(",")
     if len(job_ids) > MAX_JOBS:
         raise InvalidInput("job", f"must name {MAX_JOBS} or fewer jobs")
     if len(set(job_ids)) < len(job_ids):

@@ -8,7 +8,6 @@ from pydantic_core import PydanticCustomError
 from models.limits import (
     MAX_CLASSES,
     MAX_EPOCHS,
-    MAX_FEATURES,
     MAX_HIDDEN_LAYERS,
     MAX_LABEL_LENGTH,
     MAX_LABEL_NUMBER,
@@ -27,7 +26,7 @@ from models.specs import (
     NetworkKind,
     Optimizer,
 )
-from service.http.schema import WHOLE, Body, Whole, whole
+from service.http.schema import WHOLE, Body, Row, Whole, whole
 from service.records import NAME_PATTERN
 
 MAX_METADATA = 16
@@ -77,9 +76,7 @@ class GivenData(Body):
     """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings."""
 
     type: Literal["points"] = Field("points", description="May be left out.")
-    points: Annotated[
-        list[Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]], FailFast()
-    ] = Field(min_length=2, max_length=MAX_POINTS)
+    points: Annotated[list[Row], FailFast()] = Field(min_length=2, max_length=MAX_POINTS)
     labels: Annotated[
         list[Label], FailFast(), Field(min_length=2, max_length=MAX_POINTS), BeforeValidator(_whole_labels)
     ]

@@ -3,19 +3,15 @@
 from typing import Any
 
 from service.api.jobs.views import Job, Submitted
+from service.http.documentation import header
 
-
-def _header(description: str, kind: str = "string") -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind}}
-
-
-_APPLIED = {"Preference-Applied": _header("The `Prefer: wait` that the service applied.")}
-_RETRY = {"Retry-After": _header("When to ask again, in seconds.", "integer")}
+_APPLIED = {"Preference-Applied": header("The `Prefer: wait` that the service applied.")}
+_RETRY = {"Retry-After": header("When to ask again, in seconds.", kind="integer")}
 _LOCATION = {
-    "Location": _header("The path of the job. Absent with `validate_only`."),
-    "Idempotent-Replayed": _header("`true` if the key was used before: the job is the one of the earlier request."),
+    "Location": header("The path of the job. Absent with `validate_only`."),
+    "Idempotent-Replayed": header("`true` if the key was used before: the job is the one of the earlier request."),
 }
-_TAG = {"ETag": _header("Changes with the job."), "Cache-Control": _header("`no-cache`: ask before each use.")}
+_TAG = {"ETag": header("Changes with the job."), "Cache-Control": header("`no-cache`: ask before each use.")}
 
 SUBMISSION: dict[int | str, dict[str, Any]] = {
     200: {

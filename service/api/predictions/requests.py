@@ -5,23 +5,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from models.datasets import FloatArray, points_array
-from models.limits import MAX_FEATURES
 from models.specs import InvalidInput
 from service.api.predictions import json_points
 from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
 from service.http.problems import InvalidParameter
-from service.http.schema import WHOLE, Body
+from service.http.schema import WHOLE, Body, Row
 from service.inference.predictions import PredictionRequest
 from service.records import NAME_PATTERN
 from service.render import arrow, npy
 
 Output = Literal["labels", "probabilities", "logits", "margins", "nearest"]
 
-Row = Annotated[list[FiniteFloat], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]
 Rows = Annotated[list[Row], FailFast(), Field(min_length=1)]
 Threshold = Annotated[
     float | None,
@@ -138,7 +136,7 @@ def _options_and_points(body: bytes) -> tuple[PredictOptions, FloatArray | list[
 def _array_parser(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], ParsedRequest]:
     def parse_array(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
         try:
-            options = ArrayQuery.model_validate(query_parameters.parse(query))
+            options = ArrayQuery.model_validate(query_parameters.parse(query, lists=("outputs",)))
         except ValidationError as error:
             raise request_body.request_error(error, place="query") from None
         if options.model is None:

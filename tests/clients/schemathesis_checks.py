@@ -1,0 +1,47 @@
+"""Schemathesis loads this file: a check of our own, beside those that it has."""
+
+import re
+
+import schemathesis
+from schemathesis.generation import GenerationMode
+
+BETWEEN_FIELDS = (
+    "can be downloaded as",
+    "cannot be combined with .*",
+    "is required for .*",
+    "must be .* for this request",
+    "must be 2: only spirals and gaussians can have more classes",
+    "must be between [0-9]+ and 100,000",  # at least one point for each class
+    "must be empty: a logistic network has no hidden layer",
+    "must be farther from ._min: the cells would coincide",
+    "must be greater than [xy]_min",
+    "must be in the JSON body",
+    "must be larger: .*",
+    "must be less than the model's number of features.*",
+    "must be one of the model's .*",
+    "must be smaller: .*",
+    "must be 0 unless the optimizer is sgd",
+    "must contain 2 to 100 different labels, but contain 1",
+    "must have [0-9]+ coordinates? each, but these have [0-9]+",
+    "must have [0-9]+ values?, one for each feature that is not on an axis",
+    "must have one label for each point, .*",
+    "must have the same number of coordinates as the first point: .*",
+    "must list exactly one hidden layer for a two_layer network",
+    "must name one of the model's .*",
+    "needs .*",
+)
+"""What a request can be refused for although each of its fields is valid by itself."""
+
+
+@schemathesis.check
+def refusals_are_due_to_rules_between_fields(
+    _: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+) -> None:
+    """A request whose fields are valid is refused only for a rule between fields, or for a key that was used before."""
+    if response.status_code != 422 or case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+        return
+    problem = response.json()
+    if problem["code"] == "idempotency-key-reused":
+        return
+    for error in problem["errors"]:
+        assert any(re.fullmatch(rule, error["detail"]) for rule in BETWEEN_FIELDS), error

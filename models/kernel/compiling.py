@@ -50,12 +50,7 @@ def _entry(function: _Function, *, cache: bool) -> _Function:
     return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=cache)(function))
 
 
-def _sources() -> bytes:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
-
-
-SOURCES = _sources()
+SOURCES = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).digest()
 """Digest of this package. numba by itself checks only the file of the entry, and would miss changes in the others."""
 
 VERSION = SOURCES.hex()[:16]

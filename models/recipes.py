@@ -56,14 +56,9 @@ class Recipe:
         split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
 
     @property
-    def features(self) -> int:
-        """Number of coordinates of a point."""
-        return self.points.features
-
-    @property
     def weights(self) -> int:
         """Number of parameters of the network."""
-        return layout(self.network, self.features, len(self.points.classes)).weights
+        return layout(self.network, self.points.features, len(self.points.classes)).weights
 
     @property
     def digest(self) -> str:

@@ -56,7 +56,9 @@ class Outputs(GridAxes):
     values_OHW: FloatArray
 
 
-def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int) -> Grid:
+def evaluate(
+    plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int, output_OHW: FloatArray | None = None
+) -> Grid:
     """A network's response at every cell of a grid. Memory beyond the result does not grow with H.
 
     Args:
@@ -65,13 +67,16 @@ def evaluate(plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index:
         response: what to evaluate.
         class_index: the class whose probability or logit to evaluate; ignored for labels and entropies. With one
             output, the logit of class 0 is the negative of that of class 1.
+        output_OHW: float32 (O, H, W); if given, it receives all outputs from the same evaluation.
 
     Raises:
         InvalidInput: the number of features does not fit the grid, or an output overflows float32.
     """
     axes, plan, y_H = _plane(plan, spec)
     with attribute_overflow_to_window():
-        values_HW = dispatch.responses(plan, axes.x_W, y_H, response=response, class_index=class_index)
+        values_HW = dispatch.responses(
+            plan, axes.x_W, y_H, response=response, class_index=class_index, output_OHW=output_OHW
+        )
     return Grid(axes.x_W, axes.y_H, values_HW[0] if axes.y_H is None else values_HW)
 
 
@@ -98,14 +103,10 @@ def evaluate_with_outputs(
     Raises:
         InvalidInput: see `evaluate`.
     """
-    axes, plan, y_H = _plane(plan, spec)
-    assert axes.y_H is not None, "a curve has no lines"
-    output_OHW = np.empty((plan.widths[-1], len(y_H), len(axes.x_W)), np.float32)
-    with attribute_overflow_to_window():
-        values_HW = dispatch.responses(
-            plan, axes.x_W, y_H, response=response, class_index=class_index, output_OHW=output_OHW
-        )
-    return Grid(axes.x_W, y_H, values_HW), Outputs(axes.x_W, y_H, output_OHW)
+    assert spec.height is not None, "a curve has no lines"
+    output_OHW = np.empty((plan.widths[-1], spec.height, spec.width), np.float32)
+    grid = evaluate(plan, spec, response=response, class_index=class_index, output_OHW=output_OHW)
+    return grid, Outputs(grid.x_W, grid.y_H, output_OHW)
 
 
 def axes_of(spec: GridSpec) -> GridAxes:

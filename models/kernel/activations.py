@@ -1,7 +1,7 @@
 """The activations in compiled loops: their codes, values and derivatives.
 
-A new activation needs a code, its functions, and a case in `activate` and `activation_backward`. Everything else about
-it is one row of `models.networks.activations`.
+A new activation needs its functions and a row of `_LOOPS`. Everything else about it is one row of
+`models.networks.activations`.
 """
 
 from collections.abc import Callable
@@ -10,23 +10,6 @@ from typing import Any
 from models.kernel.compiling import inline, loop
 from models.kernel.functions import F, exp_negative, expm1_negative, log1p_unit, sigmoid, tanh
 from models.specs import Activation
-
-IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, SOFTPLUS, TANH, SIGMOID = range(9)
-
-CODES: dict[Activation, int] = {
-    "identity": IDENTITY,
-    "relu": RELU,
-    "leaky_relu": LEAKY_RELU,
-    "elu": ELU,
-    "silu": SILU,
-    "gelu": GELU,
-    "softplus": SOFTPLUS,
-    "tanh": TANH,
-    "sigmoid": SIGMOID,
-}
-
-STORING_SLOPES = (SILU, GELU)
-"""Activations whose derivative does not follow from their value: the forward pass stores it in `slopes`."""
 
 
 @inline
@@ -102,7 +85,7 @@ def sigmoid_slope(a):
 def _each(function: Callable[..., Any]) -> Callable[..., Any]:
     """A loop that replaces each value of some rows by the function of it."""
 
-    def rows_of(tape, top, rows):
+    def rows_of(tape, _, top, rows):
         values = tape[top : top + rows].reshape(rows * tape.shape[1])
         for i in range(values.size):
             values[i] = function(values[i])
@@ -113,28 +96,13 @@ def _each(function: Callable[..., Any]) -> Callable[..., Any]:
 def _chain(slope: Callable[..., Any]) -> Callable[..., Any]:
     """The chain rule as a loop: multiplies derivatives by the slope at each value."""
 
-    def rows_of(tape_grad, tape, top, rows):
+    def rows_of(tape_grad, tape, _, top, rows):
         values = tape[top : top + rows].reshape(rows * tape.shape[1])
         derivatives = tape_grad[top : top + rows].reshape(rows * tape.shape[1])
         for i in range(values.size):
             derivatives[i] *= slope(values[i])
 
     return loop(rows_of)
-
-
-_relu_rows = _each(relu)
-_leaky_relu_rows = _each(leaky_relu)
-_elu_rows = _each(elu)
-_softplus_rows = _each(softplus)
-_tanh_rows = _each(tanh)
-_sigmoid_rows = _each(sigmoid)
-
-_relu_chain = _chain(relu_slope)
-_leaky_relu_chain = _chain(leaky_relu_slope)
-_elu_chain = _chain(elu_slope)
-_softplus_chain = _chain(softplus_slope)
-_tanh_chain = _chain(tanh_slope)
-_sigmoid_chain = _chain(sigmoid_slope)
 
 
 @loop
@@ -159,47 +127,63 @@ def _gelu_rows(tape, slopes, top, rows):
 
 
 @loop
-def _stored_chain(tape_grad, slopes, top, rows):
+def _stored_chain(tape_grad, _, slopes, top, rows):
     for r in range(top, top + rows):
         for k in range(tape_grad.shape[1]):
             tape_grad[r, k] *= slopes[r, k]
 
 
-@loop
+_LOOPS: dict[Activation, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "relu": (_each(relu), _chain(relu_slope)),
+    "leaky_relu": (_each(leaky_relu), _chain(leaky_relu_slope)),
+    "elu": (_each(elu), _chain(elu_slope)),
+    "silu": (_silu_rows, _stored_chain),
+    "gelu": (_gelu_rows, _stored_chain),
+    "softplus": (_each(softplus), _chain(softplus_slope)),
+    "tanh": (_each(tanh), _chain(tanh_slope)),
+    "sigmoid": (_each(sigmoid), _chain(sigmoid_slope)),
+}
+"""The loops of each activation over the rows of a tape: its values, and the chain rule. The identity needs none."""
+
+CODES: dict[Activation, int] = {"identity": 0, **{name: code for code, name in enumerate(_LOOPS, start=1)}}
+
+TANH = CODES["tanh"]
+
+STORING_SLOPES = (CODES["silu"], CODES["gelu"])
+"""Activations whose derivative does not follow from their value: the forward pass stores it in `slopes`."""
+
+
+@inline
 def activate(code, tape, slopes, top, rows):
     """Replaces the arguments of an activation, in `rows` rows from `top` on, by its values."""
-    if code == RELU:
-        _relu_rows(tape, top, rows)
-    elif code == LEAKY_RELU:
-        _leaky_relu_rows(tape, top, rows)
-    elif code == ELU:
-        _elu_rows(tape, top, rows)
-    elif code == SILU:
-        _silu_rows(tape, slopes, top, rows)
-    elif code == GELU:
-        _gelu_rows(tape, slopes, top, rows)
-    elif code == SOFTPLUS:
-        _softplus_rows(tape, top, rows)
-    elif code == TANH:
-        _tanh_rows(tape, top, rows)
-    elif code == SIGMOID:
-        _sigmoid_rows(tape, top, rows)
 
 
-@loop
+@inline
 def activation_backward(code, tape_grad, tape, slopes, top, rows):
     """Turns derivatives by the values of an activation into derivatives by its arguments."""
-    if code == RELU:
-        _relu_chain(tape_grad, tape, top, rows)
-    elif code == LEAKY_RELU:
-        _leaky_relu_chain(tape_grad, tape, top, rows)
-    elif code == ELU:
-        _elu_chain(tape_grad, tape, top, rows)
-    elif code in STORING_SLOPES:
-        _stored_chain(tape_grad, slopes, top, rows)
-    elif code == SOFTPLUS:
-        _softplus_chain(tape_grad, tape, top, rows)
-    elif code == TANH:
-        _tanh_chain(tape_grad, tape, top, rows)
-    elif code == SIGMOID:
-        _sigmoid_chain(tape_grad, tape, top, rows)
+
+
+def _values_case(own_code: int, own: Callable[..., Any], others: Callable[..., Any]) -> Callable[..., Any]:
+    def run(code, tape, slopes, top, rows):
+        if code == own_code:
+            own(tape, slopes, top, rows)
+        else:
+            others(code, tape, slopes, top, rows)
+
+    return inline(run)
+
+
+def _chain_case(own_code: int, own: Callable[..., Any], others: Callable[..., Any]) -> Callable[..., Any]:
+    def run(code, tape_grad, tape, slopes, top, rows):
+        if code == own_code:
+            own(tape_grad, tape, slopes, top, rows)
+        else:
+            others(code, tape_grad, tape, slopes, top, rows)
+
+    return inline(run)
+
+
+# The functions above are the case of the identity. Inlined into each other, the cases compile like one if statement.
+for _name, (_values, _slopes) in reversed(_LOOPS.items()):
+    activate = _values_case(CODES[_name], _values, activate)
+    activation_backward = _chain_case(CODES[_name], _slopes, activation_backward)

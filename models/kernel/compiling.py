@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,17 +13,13 @@ from numba.core import caching
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_FAST = {
-    "reassoc",
-    "contract",
-    "arcp",
-    "nsz",
-}  # without nnan and ninf, which would remove the checks for NaN and infinity
+# without nnan and ninf, which would remove the checks for NaN and infinity
+_njit = partial(numba.njit, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
 
 
 def inline(function: _Function) -> _Function:
-    """Compiles a function of one or two numbers into each of its callers."""
-    return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy", inline="always")(function))
+    """Compiles a short function into each of its callers."""
+    return cast(_Function, _njit(inline="always")(function))
 
 
 def loop(function: _Function) -> _Function:
@@ -30,7 +27,7 @@ def loop(function: _Function) -> _Function:
 
     Pass constants as `np.int64(0)` or `np.bool_(True)`: a plain 0 has another type, for which numba compiles again.
     """
-    return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy")(function))
+    return cast(_Function, _njit()(function))
 
 
 def entry(function: _Function) -> _Function:
@@ -39,23 +36,14 @@ def entry(function: _Function) -> _Function:
     before = settings["CACHE_LOCATOR_CLASSES"]
     settings["CACHE_LOCATOR_CLASSES"] = ",".join(f"{__name__}.{locator.__name__}" for locator in _LOCATORS)
     try:
-        return _entry(function, cache=True)
+        return cast(_Function, _njit(nogil=True, cache=True)(function))
     except RuntimeError:  # no folder can be written (a user without a home): every process compiles
-        return _entry(function, cache=False)
+        return cast(_Function, _njit(nogil=True)(function))
     finally:
         settings["CACHE_LOCATOR_CLASSES"] = before
 
 
-def _entry(function: _Function, *, cache: bool) -> _Function:
-    return cast(_Function, numba.njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=cache)(function))
-
-
-def _sources() -> bytes:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
-
-
-SOURCES = _sources()
+SOURCES = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).digest()
 """Digest of this package. numba by itself checks only the file of the entry, and would miss changes in the others."""
 
 VERSION = SOURCES.hex()[:16]

@@ -35,6 +35,19 @@ def view(vector, rows, n):
 
 
 @loop
+def block_of(widths, workspace, n):
+    """The memory for a block of n points: tape, tape_grad, slopes and product; and the row of the first logit.
+
+    Without activations that store slopes, `slopes` is the tape.
+    """
+    tape_memory, tape_grad_memory, slopes_memory, product, _ = workspace
+    rows, logit_row = tape_rows(widths)
+    tape = view(tape_memory, rows, n)
+    slopes = view(slopes_memory, rows, n) if slopes_memory.size else tape
+    return tape, view(tape_grad_memory, rows, n), slopes, product, logit_row
+
+
+@loop
 def fill_ones(widths, tape):
     """Fills the rows of ones."""
     r = 0
@@ -93,12 +106,13 @@ def forward(widths, codes, has_skip, weights, tape, slopes, first_layer_ready):
 
 
 @loop
-def _backward(widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, is_first):
+def _backward(net, block, weight_grad, is_first):
     """Adds the gradient of the loss to `weight_grad`, from the derivatives by the logits in `tape_grad`.
 
     `is_first`: `weight_grad` is still zero, so that products may be written instead of added.
     """
-    z = logit_row
+    widths, codes, has_skip, weights = net
+    tape, tape_grad, slopes, product, z = block
     last = codes.size - 1
     w = 0
     for layer in range(last + 1):
@@ -215,43 +229,35 @@ def _loss(outputs, tape, tape_grad, logit_row, scale):
 
 
 @loop
-def block_loss_and_grad(
-    widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, count, is_first
-):
-    """The summed loss of the points in a tape, and the number of correct answers.
+def block_loss_and_grad(net, block, weight_grad, count, is_first):
+    """The summed loss of the points in a block, see `block_of`, and the number of correct answers.
 
     Adds the gradient of the mean loss of `count` points to `weight_grad`; an empty `weight_grad` skips this.
     `is_first` means that `weight_grad` is zero.
     """
+    widths, codes, has_skip, weights = net
+    tape, tape_grad, slopes, _, logit_row = block
     forward(widths, codes, has_skip, weights, tape, slopes, b1(False))
     loss, correct = _loss(widths[-1], tape, tape_grad, logit_row, F(1) / F(count))
     if weight_grad.size:
-        _backward(widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, is_first)
+        _backward(net, block, weight_grad, is_first)
     return loss, correct
 
 
 @loop
-def loss_and_grad(widths, codes, has_skip, weights, points, order_N, workspace, weight_grad, first, count):
+def loss_and_grad(net, points, order_N, workspace, weight_grad, first, count):
     """The summed loss of `count` points and the number of correct answers, computed block by block.
 
     These are the points from index `first` on, in the order `order_N`, or in their own order if that is empty. Adds
     the gradient of their mean loss to `weight_grad`, unless that is empty.
     """
     xy_DN, label_N = points
-    tape_memory, tape_grad_memory, slopes_memory, product, block = workspace
-    rows, logit_row = tape_rows(widths)
     loss_sum = 0.0
     correct_sum = 0.0
-    for start in range(0, count, block):
-        n = min(block, count - start)
-        tape = view(tape_memory, rows, n)
-        tape_grad = view(tape_grad_memory, rows, n)
-        slopes = view(slopes_memory, rows, n) if slopes_memory.size else tape
-        _load(widths, tape, xy_DN, label_N, order_N, first + start)
-        is_first = start == 0
-        loss, correct = block_loss_and_grad(
-            widths, codes, has_skip, weights, tape, tape_grad, slopes, product, weight_grad, logit_row, count, is_first
-        )
+    for start in range(0, count, workspace.block):
+        block = block_of(net.widths, workspace, min(workspace.block, count - start))
+        _load(net.widths, block[0], xy_DN, label_N, order_N, first + start)
+        loss, correct = block_loss_and_grad(net, block, weight_grad, count, start == 0)
         loss_sum += loss
         correct_sum += correct
     return loss_sum, correct_sum

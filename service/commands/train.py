@@ -2,9 +2,11 @@
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from threading import Event
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -38,7 +40,7 @@ def run(
             raise InvalidInput("model", "give a name with --model")
         model = f"{data.dataset}-{network.kind}".replace("_", "-")
     spec = new_spec(model, points, network, resolved, origin="cli")
-    with open_workspace(settings, make=True) as workspace, _Interrupted() as interrupted:
+    with open_workspace(settings, make=True) as workspace, _interruption() as interrupted:
         training_data.save(workspace.files, spec.id, points)
         job = workspace.store.leases.add_claimed(spec, worker=f"command:{spec.id}")
         with _progress(job.spec.max_epochs) as bar:
@@ -46,7 +48,7 @@ def run(
                 job,
                 store=workspace.store,
                 files=workspace.files,
-                should_stop=lambda: interrupted.yes,
+                should_stop=interrupted.is_set,
                 cancel_on_stop=True,
                 on_progress=lambda epochs, latest: bar.update(
                     bar.task_ids[0], completed=epochs, loss=latest.loss, accuracy=latest.accuracy
@@ -56,23 +58,20 @@ def run(
     _report(job, drawable=training_data.points_of(points).features == 2)
 
 
-class _Interrupted:
-    """Whether Ctrl-C was pressed within the context. Pressed again, it ends the command at once."""
+@contextmanager
+def _interruption() -> Iterator[Event]:
+    """An event that Ctrl-C sets within the context. Pressed again, Ctrl-C ends the command at once."""
+    pressed = Event()
 
-    def __init__(self) -> None:
-        self.yes = False
-        self._before = signal.getsignal(signal.SIGINT)
+    def note(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # first: a second signal must not wait for the event
+        pressed.set()
 
-    def __enter__(self) -> Self:
-        signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, _: int, __: FrameType | None) -> None:
-        self.yes = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _wait_until_reported(store: Store, job: Job) -> Job:
@@ -117,17 +116,16 @@ def _report(job: Job, *, drawable: bool) -> None:
     if job.state == JobState.SUCCEEDED:
         _report_success(job, drawable=drawable)
         return
+    if job.state == JobState.CANCELLED:
+        _say("Cancelled; nothing was published.")
+        raise typer.Exit(130)
     if job.state == JobState.FAILED and status.problem:
         _say(f"[red]Failed ({status.problem['code']}).[/] {status.problem['detail']}")
-        raise typer.Exit(1)
-    if job.state == JobState.PAUSED:
+    elif job.state == JobState.PAUSED:
         _say(f"A service on this data folder has paused the job. To resume it there: POST /jobs/{job.id}/resume.")
-        raise typer.Exit(1)
-    if not job.state.ended:  # this process slept past its lease, or the job was paused and resumed
+    else:  # this process slept past its lease, or the job was paused and resumed
         _say(f"A service on this data folder has taken over the job {job.id}.")
-        raise typer.Exit(1)
-    _say("Cancelled; nothing was published.")
-    raise typer.Exit(130)
+    raise typer.Exit(1)
 
 
 def _report_success(job: Job, *, drawable: bool) -> None:

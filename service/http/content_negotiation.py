@@ -52,9 +52,8 @@ def either(formats: Sequence[Format]) -> str:
 @lru_cache(maxsize=100)
 def _preferred(offered: tuple[AnyFormat, ...], accept: str) -> AnyFormat:
     quality = dict.fromkeys(offered, 0.0)
-    specificity = dict.fromkeys(
-        offered, -1
-    )  # of the media range that the quality is from: the most specific one counts
+    # of the media range that the quality is from: the most specific one counts
+    specificity = dict.fromkeys(offered, -1)
     for part in accept.split(",")[:MAX_RANGES]:
         media_range, _, parameters = part.strip().lower().partition(";")
         for one in offered:

@@ -75,9 +75,8 @@ def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[An
 def _check_columns(pa: Any, schema: Any) -> None:
     kinds = {pa.float32(), pa.float64()}
     count = len(schema)
-    if count == 1 and pa.types.is_fixed_size_list(
-        schema.field(0).type
-    ):  # its size is any number that the header claims
+    if count == 1 and pa.types.is_fixed_size_list(schema.field(0).type):
+        # the size of the lists is any number that the header claims
         is_float, count = schema.field(0).type.value_type in kinds, schema.field(0).type.list_size
     else:
         is_float = count <= MAX_FEATURES and set(schema.types) <= kinds

@@ -79,10 +79,10 @@ class Files:
             with np.load(own if own.exists() else self._points_file(digest), allow_pickle=False) as arrays:
                 classes = tuple(json.loads(arrays["classes"].tobytes()))
                 return LabelledPoints(arrays["xy_ND"], arrays["label_N"], classes)
-        except OSError as error:
-            if not isinstance(error, FileNotFoundError | NotADirectoryError):
-                raise
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DamagedData("The job's points are missing from the data folder.") from error
+        except OSError:
+            raise
         except Exception as error:  # the readers of zip files and headers raise various types
             raise DamagedData("The job's points cannot be read back from the data folder.") from error
 

@@ -98,18 +98,16 @@ class _GridRequest:
 
     def _grid(self, window: PlacedWindow) -> Response:
         query, form = self.query, self.form
-        if form.grid:
-            boundary = self._boundary(window)
-            return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
-        assert form.picture
-        parts = query.overlay_parts()
+        parts = query.overlay_parts()  # empty unless the format is a picture
         overlays.require_plane(window, parts)
         boundary = self._boundary(window, with_logits="line" in parts)
-        overlay = overlays.overlay(boundary, self.files, parts)
-        picture = form.picture(boundary, overlay, query.transparent)
+        if form.grid:
+            return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
+        assert form.picture
+        picture = form.picture(boundary, overlays.overlay(boundary, self.files, parts), query.transparent)
         return self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)
 
-    def _boundary(self, window: PlacedWindow, *, with_logits: bool = False) -> BoundaryGrid:
+    def _boundary(self, window: PlacedWindow, *, with_logits: bool) -> BoundaryGrid:
         query = self.query
         if query.layer is not None and query.unit is not None:
             return grids.activation_grid(window, query.layer, query.unit)

@@ -78,7 +78,7 @@ def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> Non
     assert "flower-sequential" in listed.stdout
     assert "sequential 2-4-1" in listed.stdout
 
-    with running(data) as client:
+    with running(data, training_processes=0) as client:
         answer = client.post("/predict", json={"model": "flower-sequential", "points": [[0.5, -0.25], [-2, 1]]})
         assert answer.json()["labels"] == [row["label"] for row in rows]
 
@@ -236,28 +236,19 @@ def long_training(data: Path) -> AbstractContextManager[psutil.Popen]:
 
 
 @pytest.mark.processes
-def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
-    with long_training(tmp_path) as process, running(tmp_path) as client:
-        wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 130
-        assert "Cancelled; nothing was published." in said
-        assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
-
-
-@pytest.mark.processes
 def test_ctrl_c_cancels_a_training_before_another_worker_can_claim_it(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
-    with long_training(tmp_path) as process:
-        wait_until(lambda: place.store.jobs.page(limit=1)[0])
+    with long_training(tmp_path) as process, running(tmp_path, training_processes=0) as client:
+        wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
         process.send_signal(signal.SIGINT)
         while process.poll() is None:
             assert place.store.leases.claim("another") is None
         _, said = process.communicate()
         assert process.returncode == 130
         assert "Cancelled; nothing was published." in said
+        assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
         assert [job.state for job in place.store.jobs.page(limit=10)[0]] == [JobState.CANCELLED]
+    place.store.close()
 
 
 @pytest.mark.processes

@@ -401,6 +401,7 @@ def test_an_invalid_arrow_body_is_rejected_with_the_field(client: httpx.Client, 
     assert_problem(post_arrow(client, content), 422, "invalid-input", field=field)
 
 
+@pytest.mark.slow
 def test_a_damaged_arrow_stream_is_never_an_internal_error(client: httpx.Client) -> None:
     random = np.random.default_rng(6)
     length = len(stream(columns(POINTS[:8])))
@@ -416,6 +417,7 @@ def test_without_pyarrow_only_arrow_is_rejected(client: httpx.Client, monkeypatc
     assert predict(client).status_code == 200
 
 
+@pytest.mark.slow
 def test_configured_limits_also_apply_to_the_smallest_requests(tmp_path: Path) -> None:
     with running(tmp_path, max_points_per_request=2, max_body_bytes=1_024) as client:
         train(client, "plane")

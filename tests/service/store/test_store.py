@@ -81,9 +81,9 @@ def test_the_migrations_create_the_tables_that_the_program_uses(url: str, store:
     engine.dispose()
 
 
-def test_processes_that_start_at_once_migrate_the_database_together(url: str) -> None:
+def test_processes_that_start_at_once_migrate_the_database_together(empty_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        stores = list(pool.map(lambda _: Store(url), range(8)))
+        stores = list(pool.map(lambda _: Store(empty_url), range(8)))
     add(stores[0])
     assert {store.jobs.get("job").state for store in stores} == {JobState.QUEUED}
     for store in stores:

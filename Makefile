@@ -37,7 +37,7 @@ serve: $(VENV)/installed  ## run the service on http://127.0.0.1:8000
 test: $(VENV)/installed-dev  ## run the tests, except those that need Docker
 	$(BIN)/pytest
 
-test-fast: $(VENV)/installed-dev  ## run the tests that start no service process and no PostgreSQL, and compute little
+test-fast: $(VENV)/installed-dev  ## run the tests that start no service process and no PostgreSQL, and take a moment
 	$(BIN)/pytest -m 'not processes and not postgres and not slow'
 
 check: $(VENV)/installed-dev  ## lint, check types and layers

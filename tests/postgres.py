@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import psutil
 import psycopg
 import pytest
 
+from service.store.store import Store
 from tests.serving import wait_until
 
 OPTIONS = (
@@ -94,12 +96,22 @@ class PostgreSQL:
         self.process.wait()
         shutil.rmtree(self._folder)
 
-    def new_database(self) -> str:
-        """The URL of a new, empty database."""
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a new copy of a database, by default of an empty one."""
         name = f"test_{next(self._names)}"
         with psycopg.connect(self._address, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")  # type: ignore[arg-type]
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def new_migrated_database(self) -> str:
+        """The URL of a new database with all tables and no rows."""
+        return self.new_database(self._migrated)
+
+    @cached_property
+    def _migrated(self) -> str:
+        url = self.new_database()
+        Store(url).close()
+        return url.rpartition("/")[2]
 
     @property
     def _address(self) -> str:

@@ -31,6 +31,7 @@ def test_adaptive_labels_equal_the_labels_computed_at_every_cell(client: httpx.C
     np.testing.assert_array_equal(array, as_computed["values"])
 
 
+@pytest.mark.slow
 def test_a_picture_of_67_million_cells_needs_few_evaluations(client: httpx.Client) -> None:
     small, large = (grid(client, adaptive=True, resolution=n, format="png") for n in (1_024, 8_192))
     assert large.status_code == 200
@@ -121,6 +122,7 @@ def test_the_grid_of_the_latest_version_changes_as_soon_as_there_is_a_new_one(cl
     assert grid(client, model="moving", version=1).json()["version"] == 1
 
 
+@pytest.mark.slow
 def test_a_tag_alone_is_enough_for_a_304_from_a_service_that_has_not_computed_the_grid(tmp_path: Any) -> None:
     with running(tmp_path) as client:
         train(client, "plane")
@@ -133,6 +135,7 @@ def test_a_tag_alone_is_enough_for_a_304_from_a_service_that_has_not_computed_th
         assert client.get(path).content == first.content
 
 
+@pytest.mark.slow
 def test_a_service_without_a_response_cache_sends_the_same_grid(tmp_path: Any) -> None:
     with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "plane")

@@ -39,6 +39,7 @@ def coordinates_of(frame: dict[str, Any]) -> tuple[npt.NDArray[np.float64], npt.
     return x_HW, y_HW
 
 
+@pytest.mark.slow
 def test_a_frame_shows_the_probability_of_the_second_class_for_the_latest_weights(worker: ManualWorker) -> None:
     job = worker.new_job(network=LOGISTIC)
     with (
@@ -129,6 +130,7 @@ def test_frames_that_are_too_large_for_the_network_are_refused(worker: ManualWor
     worker.fail(job)
 
 
+@pytest.mark.slow
 def test_a_client_that_watches_a_training_sees_its_boundary_move(client: httpx.Client) -> None:
     with endless(client) as job, stream(client, job["links"]["events"], boundary=32) as events:
         frames = [next_frame(events) for _ in range(5)]

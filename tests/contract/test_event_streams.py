@@ -98,6 +98,7 @@ def test_a_closed_stream_makes_room_for_another_where_all_were_taken(worker: Man
     worker.fail(job)
 
 
+@pytest.mark.slow
 def test_a_request_that_waits_needs_no_stream_and_takes_none(worker: ManualWorker) -> None:
     job = worker.new_job()
     path = f"/jobs/{job.id}"
@@ -178,6 +179,7 @@ def test_events_of_several_jobs_are_available_only_as_a_stream(worker: ManualWor
     assert_problem(answer, 406, "not-acceptable")
 
 
+@pytest.mark.slow
 def test_streams_close_when_the_service_stops_and_resume_after_a_restart(tmp_path: Path) -> None:
     stopping = threading.Event()
     service = running(tmp_path, stopping=stopping, training_processes=0)

@@ -134,6 +134,7 @@ def test_a_stream_resumes_after_any_event_without_loss_or_repetition(worker: Man
         assert with_id(all_events(worker.client, events_path(job), last_id=str(seen), after=1)) == everything[seen:]
 
 
+@pytest.mark.slow
 def test_a_client_that_reconnects_during_a_training_misses_nothing(client: httpx.Client) -> None:
     with endless(client) as job:
         path = job["links"]["events"]
@@ -211,6 +212,7 @@ def test_a_stream_of_several_jobs_resumes_after_any_event(worker: ManualWorker) 
         ), f"after {event.id}"
 
 
+@pytest.mark.slow
 def test_a_stream_of_several_jobs_resumes_during_a_training(client: httpx.Client) -> None:
     ended = train(client, "ended")
     with endless(client) as running:

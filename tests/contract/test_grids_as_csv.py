@@ -112,6 +112,7 @@ def test_headers_say_which_version_answered_and_where(client: httpx.Client) -> N
         assert as_csv.headers[f"separatrix-{name}"] == as_array.headers[f"separatrix-{name}"]
 
 
+@pytest.mark.slow
 def test_a_million_cells_are_answered(client: httpx.Client) -> None:
     content = get(client, format="csv", resolution="1024").content
     assert content.count(b"\n") == 1 + 1024 * 1024

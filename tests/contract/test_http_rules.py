@@ -57,6 +57,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/train", "/predict"])
 def test_a_body_that_stops_arriving_is_refused(impatient: httpx.Client, path: str) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
@@ -85,6 +86,7 @@ def test_head_returns_the_headers_of_get(client: httpx.Client, path: str) -> Non
     assert client.get(path).status_code == 200, "the connection can be used again"
 
 
+@pytest.mark.slow
 def test_head_of_a_stream_ends_at_once(client: httpx.Client) -> None:
     with endless(client) as job:
         answer = client.head(job["links"]["events"], headers={"Accept": "text/event-stream"})

@@ -12,6 +12,7 @@ from tests.contract.problems import assert_problem
 from tests.serving import ended, train, wait_until
 
 
+@pytest.mark.slow
 def test_a_cancelled_training_stops_midway_and_publishes_nothing(client: httpx.Client) -> None:
     with endless(client) as job:
         answer = act(client, job, "cancel")
@@ -31,6 +32,7 @@ def test_a_cancelled_training_stops_midway_and_publishes_nothing(client: httpx.C
         assert "retry-after" not in again.headers
 
 
+@pytest.mark.slow
 def test_a_queued_job_is_paused_resumed_and_cancelled_at_once(client: httpx.Client) -> None:
     with endless(client):
         job = submit(client, QUICK).json()
@@ -40,6 +42,7 @@ def test_a_queued_job_is_paused_resumed_and_cancelled_at_once(client: httpx.Clie
         assert show(client, job)["attempt"] == 0
 
 
+@pytest.mark.slow
 def test_a_wait_for_a_job_ends_when_another_client_cancels_it(client: httpx.Client) -> None:
     with endless(client), ThreadPoolExecutor(1) as threads:
         job = submit(client, QUICK).json()
@@ -48,6 +51,7 @@ def test_a_wait_for_a_job_ends_when_another_client_cancels_it(client: httpx.Clie
         assert waiting.result().json()["status"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_paused_training_lets_others_run_and_resumes_where_it_stopped(client: httpx.Client) -> None:
     with endless(client) as job:
         answer = act(client, job, "pause", **WAIT)
@@ -69,6 +73,7 @@ def test_a_paused_training_lets_others_run_and_resumes_where_it_stopped(client: 
         assert act(client, job, "resume").json()["status"] == "running"
 
 
+@pytest.mark.slow
 def test_a_client_can_poll_until_a_job_is_paused(client: httpx.Client) -> None:
     with endless(client) as job:
         answer = act(client, job, "pause")
@@ -91,6 +96,7 @@ def test_a_paused_and_resumed_training_gives_the_same_weights_as_an_uninterrupte
     assert jobs[0]["metrics"] == jobs[1]["metrics"]
 
 
+@pytest.mark.slow
 def test_an_action_that_the_state_of_a_job_does_not_allow_is_refused(client: httpx.Client) -> None:
     succeeded = train(client, "done")
     for action in ("cancel", "pause", "resume", "retry"):
@@ -107,6 +113,7 @@ def test_an_action_that_the_state_of_a_job_does_not_allow_is_refused(client: htt
             assert_problem(act(client, job, action), 409, "wrong-state", current_status="cancelled")
 
 
+@pytest.mark.slow
 def test_the_body_of_an_action_is_ignored(client: httpx.Client) -> None:
     with endless(client) as job:
         path = f"{job['links']['self']}/cancel"
@@ -115,6 +122,7 @@ def test_the_body_of_an_action_is_ignored(client: httpx.Client) -> None:
         assert client.post(path, json={"reason": "x" * 100_000}).status_code in (200, 202)
 
 
+@pytest.mark.slow
 def test_a_failed_or_cancelled_job_is_retried_as_a_new_job(client: httpx.Client) -> None:
     diverging = {
         "network": {"hidden": [4, 4], "activation": "identity"},
@@ -141,6 +149,7 @@ def test_a_failed_or_cancelled_job_is_retried_as_a_new_job(client: httpx.Client)
     assert ended(client, retried.headers["location"])["status"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_retry_repeated_with_the_same_idempotency_key_is_the_same_job(client: httpx.Client) -> None:
     with endless(client):
         first, other = (cancelled(client, submit(client, QUICK).json()) for _ in range(2))
@@ -155,6 +164,7 @@ def test_a_retry_repeated_with_the_same_idempotency_key_is_the_same_job(client: 
         cancelled(client, again.json())
 
 
+@pytest.mark.slow
 def test_validate_only_shows_what_a_retry_would_be_and_creates_no_job(client: httpx.Client) -> None:
     with endless(client) as job:
         assert_problem(act(client, job, "retry?validate_only=true"), 409, "wrong-state")

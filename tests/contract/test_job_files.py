@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import torch
 
 from tests.contract.job_requests import WAIT, act, cancelled, endless, newest_job_id, show, submit
@@ -20,6 +21,7 @@ def stored_points(data_dir: Path) -> set[str]:
     return {path.name for path in (data_dir / "datasets").glob("*")}
 
 
+@pytest.mark.slow
 def test_deleting_a_job_deletes_its_points_unless_a_version_was_trained_on_them(
     service: httpx.Client, data_dir: Path
 ) -> None:
@@ -47,6 +49,7 @@ def test_points_of_simultaneous_submissions_with_one_idempotency_key_are_stored_
     assert len(stored_points(data_dir) - before) == 1
 
 
+@pytest.mark.slow
 def test_damaged_points_fail_their_own_job_and_no_other(service: httpx.Client, data_dir: Path) -> None:
     with endless(service):
         damaged, intact = (submit(service, OWN).json() for _ in range(2))
@@ -80,6 +83,7 @@ def test_a_running_job_without_a_checkpoint_says_so(worker: ManualWorker) -> Non
     worker.fail(job)
 
 
+@pytest.mark.slow
 def test_the_latest_checkpoint_can_be_downloaded_while_a_job_runs_and_after_it_has_stopped(
     service: httpx.Client, tmp_path: Path
 ) -> None:
@@ -102,6 +106,7 @@ def test_the_latest_checkpoint_can_be_downloaded_while_a_job_runs_and_after_it_h
         assert contents[0] != contents[1] == contents[2]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_can_be_downloaded_while_newer_ones_replace_it(service: httpx.Client) -> None:
     with endless(service) as job:
         wait_until(lambda: "checkpoint" in show(service, job)["links"])
@@ -117,6 +122,7 @@ def test_a_checkpoint_can_be_downloaded_while_newer_ones_replace_it(service: htt
         wait_until(was_replaced_twice)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_whose_files_are_missing_is_not_found(service: httpx.Client, data_dir: Path) -> None:
     with endless(service) as job:
         path = act(service, job, "pause", **WAIT).json()["links"]["checkpoint"]
@@ -125,6 +131,7 @@ def test_a_checkpoint_whose_files_are_missing_is_not_found(service: httpx.Client
         assert_problem(service.get(path), 404, "nothing-kept")
 
 
+@pytest.mark.slow
 def test_deleting_a_job_deletes_its_checkpoint(service: httpx.Client, data_dir: Path) -> None:
     with endless(service) as job:
         act(service, job, "pause", **WAIT)

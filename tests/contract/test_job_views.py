@@ -17,6 +17,7 @@ from tests.contract.problems import assert_problem
 from tests.serving import ended, train, wait_until
 
 
+@pytest.mark.slow
 def test_a_running_job_shows_its_training_time_and_estimated_finish(client: httpx.Client) -> None:
     with endless(client) as job:
         wait_until(lambda: show(client, job)["training_seconds"] > job["training_seconds"])
@@ -30,6 +31,7 @@ def test_a_running_job_shows_its_training_time_and_estimated_finish(client: http
         assert paused["training_seconds"] >= later["training_seconds"]
 
 
+@pytest.mark.slow
 def test_the_estimated_finish_assumes_the_pace_so_far(client: httpx.Client) -> None:
     with endless(client) as job:
         wait_until(lambda: show(client, job)["training_seconds"] > 1)
@@ -54,6 +56,7 @@ def test_a_finish_beyond_the_longest_training_is_not_estimated() -> None:
     assert estimated_finish(epoch=0, ran_s=0.0) is None
 
 
+@pytest.mark.slow
 def test_an_unchanged_job_is_not_sent_again(client: httpx.Client) -> None:
     with endless(client) as job:
         path = submit(client, QUICK).json()["links"]["self"]
@@ -75,6 +78,7 @@ def test_an_unchanged_job_is_not_sent_again(client: httpx.Client) -> None:
     assert "retry-after" not in answer.headers
 
 
+@pytest.mark.slow
 def test_jobs_are_listed_by_model_and_state(client: httpx.Client) -> None:
     done = [train(client, "listed")["id"] for _ in range(3)]
     with endless(client):

@@ -97,6 +97,7 @@ def test_all_restarts_are_reported_and_the_best_is_published(client: httpx.Clien
     assert card["metrics"] == job["metrics"]
 
 
+@pytest.mark.slow
 def test_the_card_names_the_implementation_and_both_reach_the_same_loss(client: httpx.Client) -> None:
     losses = {}
     for asked, ran in {"auto": "compiled", "compiled": "compiled", "torch": "torch"}.items():
@@ -195,6 +196,7 @@ def busy(busy_dir: Path) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_a_job_reports_its_progress_while_it_trains(busy: httpx.Client) -> None:
     (running_job,) = busy.get("/jobs", params={"status": "running"}).json()["data"]
     seen: list[int] = []
@@ -210,6 +212,7 @@ def test_a_job_reports_its_progress_while_it_trains(busy: httpx.Client) -> None:
     assert job["metrics"]["training_loss"] > 0
 
 
+@pytest.mark.slow
 def test_a_wait_ends_when_its_time_is_up_and_tells_when_to_retry(busy: httpx.Client) -> None:
     (running_job,) = busy.get("/jobs", params={"status": "running"}).json()["data"]
     answer = busy.get(running_job["links"]["self"], headers={"Prefer": "wait=1"})

@@ -145,6 +145,7 @@ def test_another_method_is_rejected_with_the_allowed_ones(client: httpx.Client) 
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.slow
 def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -181,6 +181,7 @@ def test_training_points_are_discs_in_the_colors_of_their_classes_with_a_white_e
     assert EDGE in {tuple(rgb) for rgb in changed.tolist()}
 
 
+@pytest.mark.slow
 def test_a_picture_whose_training_points_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, response_cache_bytes=0) as client:
         train(client, "own", data={"points": [[0, 0], [1, 1], [2, 0]], "labels": [0, 1, 1]})

@@ -55,6 +55,7 @@ def test_a_model_of_three_classes_returns_three_probabilities(client: httpx.Clie
     assert sum(body["probabilities"][0]) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_many_points_get_the_same_answers_as_few(client: httpx.Client) -> None:
     points = np.random.default_rng(1).uniform(-5, 5, (50_000, 2)).round(3).tolist()
     many = predict(client, points=points).json()
@@ -178,6 +179,7 @@ def test_a_body_with_too_many_values_is_rejected_before_it_is_parsed(client: htt
     assert answer.json()["errors"][0]["field"] in ("body", "points")
 
 
+@pytest.mark.slow
 def test_a_prediction_that_would_take_too_long_is_rejected(client: httpx.Client) -> None:
     train(client, "wide", network={"hidden": [1_000, 1_000, 1_000]}, data={"dataset": "xor", "n": 10})
     assert predict(client, model="wide", points=[[0, 0]] * 1_000).status_code == 200

@@ -120,6 +120,7 @@ def test_an_invalid_idempotency_key_is_refused_and_creates_no_job(service: httpx
     assert newest_job_id(service) == before
 
 
+@pytest.mark.slow
 def test_a_full_queue_refuses_new_jobs_but_replays_known_idempotency_keys(
     service: httpx.Client, data_dir: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_metadata_with_a_lone_surrogate_is_refused(service: httpx.Client) -> Non
     assert_problem(answer, 400, "malformed-json")
 
 
+@pytest.mark.slow
 def test_a_full_queue_refuses_retries(service: httpx.Client) -> None:
     with endless(service):
         waiting = [submit(service, QUICK).json() for _ in range(4)]

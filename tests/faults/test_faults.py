@@ -25,7 +25,7 @@ from service.store.transitions import MAX_CRASHES
 from tests.contract.problems import assert_problem
 from tests.databases import expire_leases
 from tests.postgres import PostgreSQL
-from tests.processes import LONG, Service, separatrix, service
+from tests.processes import LONG, Service, has_ended, separatrix, service
 from tests.serving import DEADLINE_S, train, wait_until
 
 pytestmark = pytest.mark.processes
@@ -34,12 +34,38 @@ LEASE = ("--lease-s", "5")
 """Short enough to wait for its end, long enough that a worker on a busy machine renews it in time."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest) -> list[str]:
-    """The options of a service for each kind of database."""
-    if request.param == "sqlite":
-        return []
-    return ["--database-url", request.getfixturevalue("postgresql").new_database()]
+STOP = ("--shutdown-timeout-s", "1")
+"""A stop waits for this long for requests that will get no answer."""
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service on SQLite. Its tests leave it running."""
+    with service(tmp_path_factory.mktemp("sqlite"), *LEASE) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory, mortal_postgresql: PostgreSQL) -> Iterator[Service]:
+    """A service on a database that tests may kill."""
+    options = (*LEASE, *STOP, "--database-url", mortal_postgresql.new_database())
+    with service(tmp_path_factory.mktemp("mortal"), *options) as one:
+        yield one
+
+
+@pytest.fixture
+def on_postgresql(mortal: Service) -> Service:
+    """A service on PostgreSQL, which runs whatever an earlier test did to it."""
+    if has_ended(mortal.process):
+        mortal.start()
+    return mortal
+
+
+@pytest.fixture(params=["on_sqlite", pytest.param("on_postgresql", marks=pytest.mark.postgres)])
+def on_any(request: pytest.FixtureRequest) -> Service:
+    """A service on each kind of database."""
+    one: Service = request.getfixturevalue(request.param)
+    return one
 
 
 def has_checkpoint(one: Service, path: str) -> bool:
@@ -54,22 +80,21 @@ def resumed(one: Service, path: str, *, attempt: int) -> dict[str, Any]:
     return one.job(path)
 
 
-def test_a_killed_api_process_loses_no_job_and_its_workers_release_theirs_at_once(
-    tmp_path: Path, database: list[str]
-) -> None:
-    with service(tmp_path, "--lease-s", "600", *database) as one:
-        path = one.submit()
-        wait_until(lambda: has_checkpoint(one, path))
-        queued = one.submit(training={"epochs": 10})
-        workers = one.training_processes()
-        before = one.job(path)["progress"]["epoch"]
-        one.kill()
-        wait_until(lambda: not any(worker.is_running() for worker in workers))
-        one.start()
-        job = resumed(one, path, attempt=2)
-        assert job["progress"]["epoch"] >= before, "work is lost"
-        cancel(one, path)
-        wait_until(lambda: one.job(queued)["status"] == "succeeded")
+def test_a_killed_api_process_loses_no_job_and_its_workers_release_theirs_at_once(on_any: Service) -> None:
+    one = on_any
+    path = one.submit()
+    wait_until(lambda: has_checkpoint(one, path))
+    queued = one.submit(training={"epochs": 10})
+    workers = one.training_processes()
+    before = one.job(path)["progress"]["epoch"]
+    one.kill()
+    wait_until(lambda: not any(worker.is_running() for worker in workers))
+    assert state_of(one, path) == JobState.QUEUED, "nobody is left who could have waited for the end of its lease"
+    one.start()
+    job = resumed(one, path, attempt=2)
+    assert job["progress"]["epoch"] >= before, "work is lost"
+    cancel(one, path)
+    wait_until(lambda: one.job(queued)["status"] == "succeeded")
 
 
 def cancel(one: Service, path: str) -> None:
@@ -78,71 +103,35 @@ def cancel(one: Service, path: str) -> None:
     store.close()
 
 
+def state_of(one: Service, path: str) -> JobState:
+    """Returns the state of a job, also if the service does not run."""
+    store = store_of(one)
+    state = store.jobs.get(path.rpartition("/")[2]).state
+    store.close()
+    return state
+
+
 def store_of(one: Service) -> Store:
     return Store(Files(one.data_dir).database_url if one.database_url is None else one.database_url)
 
 
-def test_a_job_resumes_after_its_lease_when_all_processes_are_killed(tmp_path: Path) -> None:
-    with service(tmp_path, *LEASE) as one:
-        path = one.submit()
-        wait_until(lambda: has_checkpoint(one, path))
-        one.kill(*one.family())
-        one.start()
-        assert resumed(one, path, attempt=2)["status"] == "running"
+def test_a_job_resumes_after_its_lease_when_all_processes_are_killed(on_sqlite: Service) -> None:
+    one = on_sqlite
+    path = one.submit()
+    wait_until(lambda: has_checkpoint(one, path))
+    one.kill(*one.family())
+    assert state_of(one, path) == JobState.RUNNING
+    one.start()
+    assert resumed(one, path, attempt=2)["status"] == "running"
+    cancel(one, path)
 
 
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory, mortal_postgresql: PostgreSQL) -> Iterator[Service]:
-    """A service on a database that tests may kill. It has a model, `served`."""
-    options = (*LEASE, "--database-url", mortal_postgresql.new_database())
-    with service(tmp_path_factory.mktemp("serving"), *options) as one:
-        train(one.client, "served")
-        yield one
-
-
-def test_trainings_and_predictions_continue_while_the_database_is_down(
-    serving: Service, mortal_postgresql: PostgreSQL
-) -> None:
-    path = serving.submit()
-    wait_until(lambda: has_checkpoint(serving, path))
-    mortal_postgresql.kill()
-    assert_problem(serving.client.get(path), 503, "store-unavailable")
-    assert_problem(serving.client.post("/train", json=LONG), 503, "store-unavailable")
-    down_until = time.monotonic() + 7  # longer than the lease
-    while time.monotonic() < down_until:
-        answer = serving.client.post("/predict", json={"model": "served", "points": [[0, 0]]})
-        assert answer.status_code == 200
-        assert serving.client.get("/health/live").status_code == 200
-    mortal_postgresql.start()
-    wait_until(lambda: serving.client.get(path).status_code == 200)
-    epoch = serving.job(path)["progress"]["epoch"]
-    wait_until(lambda: serving.job(path)["progress"]["epoch"] > epoch)
-    assert serving.job(path)["attempt"] == 1, "its worker has lost it"
-    assert serving.job(path)["status"] == "running"
-    serving.client.post(f"{path}/cancel", headers={"Prefer": "wait=50"})
-
-
-def test_predictions_and_the_shutdown_work_while_the_database_does_not_answer(
-    serving: Service, mortal_postgresql: PostgreSQL
-) -> None:
-    with mortal_postgresql.silent():
-        until = time.monotonic() + 7  # longer than cached versions count as fresh
-        while time.monotonic() < until:
-            answer = serving.client.post("/predict", json={"model": "served", "points": [[0, 0]]}, timeout=5)
-            assert answer.status_code == 200
-            assert serving.client.get("/health/ready", timeout=5).status_code == 200
-        serving.tell_to_stop()
-        serving.wait()
-
-
-def test_a_worker_that_was_frozen_writes_nothing_after_another_has_taken_over_its_job(tmp_path: Path) -> None:
-    command = ["train", "--model", "long", "--hidden", "64,64", "--epochs", "1000000", "--data-dir"]
-    with (
-        service(tmp_path) as one,
-        separatrix(*command, str(one.data_dir), stderr=subprocess.PIPE) as worker,
-    ):
-        wait_until(lambda: one.client.get("/jobs").json()["data"] != [])
-        path = one.client.get("/jobs").json()["data"][0]["links"]["self"]
+def test_a_worker_that_was_frozen_writes_nothing_after_another_has_taken_over_its_job(on_sqlite: Service) -> None:
+    one = on_sqlite
+    command = ["train", "--model", "frozen", "--hidden", "64,64", "--epochs", "1000000", "--data-dir"]
+    with separatrix(*command, str(one.data_dir), stderr=subprocess.PIPE) as worker:
+        wait_until(lambda: one.client.get("/jobs?model=frozen").json()["data"] != [])
+        path = one.client.get("/jobs?model=frozen").json()["data"][0]["links"]["self"]
         wait_until(lambda: has_checkpoint(one, path))
         worker.send_signal(signal.SIGSTOP)
         expire_leases(Files(one.data_dir).database_url)
@@ -153,23 +142,71 @@ def test_a_worker_that_was_frozen_writes_nothing_after_another_has_taken_over_it
         assert b"has taken over the job" in said
         job = one.job(path)
         assert (job["attempt"], job["status"]) == (2, "running")
+    cancel(one, path)
 
 
-def test_a_job_that_cannot_write_its_files_fails_and_the_service_continues(
-    tmp_path: Path, postgresql: PostgreSQL
+def test_trainings_and_predictions_continue_while_the_database_is_down(
+    on_postgresql: Service, mortal_postgresql: PostgreSQL
 ) -> None:
-    with service(tmp_path, "--database-url", postgresql.new_database()) as one:
-        path = one.submit()
-        wait_until(lambda: has_checkpoint(one, path))
-        (process,) = one.training_processes()
-        process.rlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # as if the disk were full
-        one.client.post(f"{path}/pause")  # the training stops, and its state cannot be saved
-        wait_until(lambda: one.job(path)["status"] == "failed")
-        job = one.job(path)
-        assert job["problem"]["code"] == "storage"
-        assert one.client.get(job["links"]["checkpoint"]).status_code == 200, "the last checkpoint is lost"
-        process.rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        assert train(one.client, "next")["status"] == "succeeded"
+    one = on_postgresql
+    train(one.client, "served")
+    path = one.submit()
+    wait_until(lambda: has_checkpoint(one, path))
+    mortal_postgresql.kill()
+    assert_problem(one.client.get(path), 503, "store-unavailable")
+    assert_problem(one.client.post("/train", json=LONG), 503, "store-unavailable")
+    for _ in every(PAUSE_S, seconds=7):  # longer than the lease
+        answer = one.client.post("/predict", json={"model": "served", "points": [[0, 0]]})
+        assert answer.status_code == 200
+        assert one.client.get("/health/live").status_code == 200
+    mortal_postgresql.start()
+    wait_until(lambda: one.client.get(path).status_code == 200)
+    epoch = one.job(path)["progress"]["epoch"]
+    wait_until(lambda: one.job(path)["progress"]["epoch"] > epoch)
+    assert one.job(path)["attempt"] == 1, "its worker has lost it"
+    assert one.job(path)["status"] == "running"
+    one.client.post(f"{path}/cancel", headers={"Prefer": "wait=50"})
+
+
+PAUSE_S = 0.05
+"""Between the requests of a client that watches an outage: without it, they would take a core from other tests."""
+
+
+def every(pause_s: float, *, seconds: float) -> Iterator[None]:
+    """Yields again and again for so many seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield
+        threading.Event().wait(pause_s)
+
+
+def test_a_job_that_cannot_write_its_files_fails_and_the_service_continues(on_postgresql: Service) -> None:
+    one = on_postgresql
+    path = one.submit()
+    wait_until(lambda: has_checkpoint(one, path))
+    (process,) = one.training_processes()
+    process.rlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # as if the disk were full
+    one.client.post(f"{path}/pause")  # the training stops, and its state cannot be saved
+    wait_until(lambda: one.job(path)["status"] == "failed")
+    job = one.job(path)
+    assert job["problem"]["code"] == "storage"
+    assert one.client.get(job["links"]["checkpoint"]).status_code == 200, "the last checkpoint is lost"
+    process.rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert train(one.client, "next")["status"] == "succeeded"
+
+
+def test_predictions_and_the_shutdown_work_while_the_database_does_not_answer(
+    on_postgresql: Service, mortal_postgresql: PostgreSQL
+) -> None:
+    one = on_postgresql
+    train(one.client, "served")
+    with mortal_postgresql.silent():
+        for _ in every(PAUSE_S, seconds=7):  # longer than cached versions count as fresh
+            answer = one.client.post("/predict", json={"model": "served", "points": [[0, 0]]}, timeout=5)
+            assert answer.status_code == 200
+            assert one.client.get("/health/ready", timeout=5).status_code == 200
+        one.tell_to_stop()
+        one.wait()
 
 
 KILLS, JOBS = 200, 100

@@ -76,6 +76,7 @@ def trained(
     return plan_of(layout(network, 2, classes), state), points.xy_ND.astype(np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "network", "learning_rate"),
     [
@@ -147,6 +148,7 @@ def test_a_radius_without_any_change_is_certified() -> None:
     assert found.distance_N[1] == pytest.approx(1.0, rel=2 * TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_search_that_needs_too_many_boxes_ends_with_the_bounds_it_has() -> None:
     plan = random_plan((2, 16, 16, 16, 16, 1), "tanh", scale=3.0, seed=1)
     xy_N2 = np.random.default_rng(0).normal(0, 1, (10, 2))

@@ -36,6 +36,7 @@ def assert_predicts_as_torch(network: nn.Module, plan: Plan, xy_ND: np.ndarray) 
     np.testing.assert_allclose(ours_NK.sum(axis=1), 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(**NETWORKS, count=st.integers(1, 60))
 def test_predictions_are_as_exact_as_those_of_torch(count: int, **of: Any) -> None:

@@ -52,6 +52,7 @@ def _rows(parameter: nn.Parameter) -> np.ndarray:
     return parameter.detach().numpy().reshape(len(parameter), -1)
 
 
+@pytest.mark.slow
 def test_equal_recipes_give_equal_bits_while_other_trainings_run() -> None:
     spec = TrainingSpec(epochs=400, batch_size=150, validation_fraction=0.2, seed=3)
 

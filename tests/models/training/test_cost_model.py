@@ -24,6 +24,7 @@ def test_the_kernel_is_chosen_for_the_tutorials_networks() -> None:
         assert outcome.implementation == "compiled"
 
 
+@pytest.mark.slow
 def test_torch_is_chosen_for_a_wide_skip_connection_unless_the_request_says_otherwise() -> None:
     spec = NetworkSpec(kind="residual", hidden=(4,))
     assert faster(layout(spec, 1_000, 100), 400) == "torch"

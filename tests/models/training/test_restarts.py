@@ -28,6 +28,7 @@ def bits(network: nn.Module) -> bytes:
     return b"".join(value.numpy().tobytes() for value in network.state_dict().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @pytest.mark.parametrize("validation_fraction", [0.0, 0.25])
 def test_the_best_of_several_restarts_is_kept_and_all_are_reported(

@@ -241,6 +241,7 @@ def test_every_resume_state_leads_to_the_same_result(
     assert_same(again, whole)
 
 
+@pytest.mark.slow
 def test_a_resume_state_includes_all_restarts_in_progress_once_each_was_asked() -> None:
     keeper = Keeper()
     trained("batches by adam", "torch", keeper, threads=2, restarts=4)
@@ -249,6 +250,7 @@ def test_a_resume_state_includes_all_restarts_in_progress_once_each_was_asked() 
     assert any(resume_state.best for resume_state in keeper.resume_states)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 def test_reported_weights_are_those_of_a_training_with_that_number_of_epochs(implementation: Implementation) -> None:
     keeper = Keeper()
@@ -281,6 +283,7 @@ def some_resume_state() -> ResumeState:
     return next(resume_state for resume_state in keeper.resume_states if resume_state.ended)
 
 
+@pytest.mark.slow
 def test_a_resume_state_shows_the_weights_of_the_best_so_far_or_of_the_first_in_progress() -> None:
     resume_state = some_resume_state()
     assert resume_state.best is not None
@@ -299,6 +302,7 @@ def test_a_resume_state_survives_a_round_trip_through_bytes() -> None:
     assert [*again.weights] == [*resume_state.weights]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), flip=st.integers(0, 255))
 def test_damaged_bytes_are_refused_with_a_message_of_one_line(where: float, flip: int) -> None:
@@ -414,6 +418,7 @@ def state_within_an_epoch(implementation: Implementation) -> RunState:
     return run.state()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 def test_a_run_state_that_does_not_fit_is_refused(implementation: Implementation) -> None:
     state = state_within_an_epoch(implementation)

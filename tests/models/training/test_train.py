@@ -52,6 +52,7 @@ def losses_of(network: nn.Module, points: LabelledPoints, spec: TrainingSpec) ->
     return [epoch.loss for epoch in seen.epochs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["logistic", "two_layer", "sequential", "module"])
 def test_the_losses_are_those_of_the_tutorials_own_loop(
     kind: NetworkKind, implementation: ImplementationChoice

@@ -36,6 +36,7 @@ def separatrix_process(
     return subprocess.run(command, env=environment, input=text, capture_output=True, timeout=DEADLINE_S, check=False)
 
 
+@pytest.mark.slow
 def test_train_summarizes_its_restarts(tmp_path: Path) -> None:
     done = separatrix("train", "--epochs", "50", "--restarts", "4", "--seed", "2", data=tmp_path)
     assert done.exit_code == 0, done.stderr
@@ -78,7 +79,7 @@ def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> Non
     assert "flower-sequential" in listed.stdout
     assert "sequential 2-4-1" in listed.stdout
 
-    with running(data) as client:
+    with running(data, training_processes=0) as client:
         answer = client.post("/predict", json={"model": "flower-sequential", "points": [[0.5, -0.25], [-2, 1]]})
         assert answer.json()["labels"] == [row["label"] for row in rows]
 
@@ -165,6 +166,7 @@ def test_a_command_that_only_reads_creates_no_data_folder(tmp_path: Path) -> Non
     assert not (tmp_path / "mistyped").exists()
 
 
+@pytest.mark.slow
 def test_labels_are_drawn_verbatim(tmp_path: Path) -> None:
     labels = ("$\\frac$", "_hidden")
     rows = "".join(f"{x},{y},{labels[x]}\n" for x in (0, 1) for y in range(5))
@@ -175,6 +177,7 @@ def test_labels_are_drawn_verbatim(tmp_path: Path) -> None:
     assert (tmp_path / "odd.svg").stat().st_size > 1_000
 
 
+@pytest.mark.slow
 def test_boundary_draws_a_plane_through_three_features_and_rejects_a_model_of_one(tmp_path: Path) -> None:
     for features, status in ((3, 0), (1, 2)):
         rows = "".join(",".join([str(i % (d + 2)) for d in range(features)]) + f",{i % 2}\n" for i in range(12))
@@ -236,28 +239,19 @@ def long_training(data: Path) -> AbstractContextManager[psutil.Popen]:
 
 
 @pytest.mark.processes
-def test_ctrl_c_cancels_a_training(tmp_path: Path) -> None:
-    with long_training(tmp_path) as process, running(tmp_path) as client:
-        wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 130
-        assert "Cancelled; nothing was published." in said
-        assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
-
-
-@pytest.mark.processes
 def test_ctrl_c_cancels_a_training_before_another_worker_can_claim_it(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
-    with long_training(tmp_path) as process:
-        wait_until(lambda: place.store.jobs.page(limit=1)[0])
+    with long_training(tmp_path) as process, running(tmp_path, training_processes=0) as client:
+        wait_until(lambda: [job["status"] for job in client.get("/jobs").json()["data"]] == ["running"])
         process.send_signal(signal.SIGINT)
         while process.poll() is None:
             assert place.store.leases.claim("another") is None
         _, said = process.communicate()
         assert process.returncode == 130
         assert "Cancelled; nothing was published." in said
+        assert [job["status"] for job in client.get("/jobs").json()["data"]] == ["cancelled"]
         assert [job.state for job in place.store.jobs.page(limit=10)[0]] == [JobState.CANCELLED]
+    place.store.close()
 
 
 @pytest.mark.processes
@@ -272,6 +266,7 @@ def test_the_command_of_a_training_that_is_paused_ends_and_says_how_to_resume_it
         assert client.post(f"/jobs/{job['id']}/resume").json()["status"] == "queued"
 
 
+@pytest.mark.slow
 def test_a_running_service_serves_what_the_command_line_trains(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         train(client, "moons", training={"epochs": 1})

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 
 from service.jobs.seed_models import SEED_MODELS
 from tests.contract.problems import assert_problem
-from tests.processes import separatrix, service
+from tests.processes import Service, has_ended, separatrix, service
 from tests.serving import DEADLINE_S, running, train, wait_until
 from tests.streams import all_events
 
@@ -51,8 +52,16 @@ def has_torch(process: psutil.Process) -> bool:
     return any(Path(file.path).name.startswith("libtorch") for file in process.memory_maps())
 
 
-def test_a_service_that_is_told_to_stop_finishes_requests_and_ends_streams_and_waits(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(2) as pool, service(tmp_path) as one, httpx.Client(base_url=one.address) as other:
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of one serving process."""
+    with service(tmp_path_factory.mktemp("single")) as one:
+        yield one
+
+
+def test_a_service_that_is_told_to_stop_finishes_requests_and_ends_streams_and_waits(single: Service) -> None:
+    one = single
+    with ThreadPoolExecutor(2) as pool, httpx.Client(base_url=one.address) as other:
         train(one.client, "m")
         path = one.submit()
         wait_until(lambda: one.job(path)["status"] == "running")
@@ -80,6 +89,29 @@ def test_a_service_that_is_told_to_stop_finishes_requests_and_ends_streams_and_w
         one.start()
         wait_until(lambda: one.job(path)["attempt"] == 2)
         assert one.job(path)["status"] == "running", "the next start resumes the training"
+        one.client.post(f"{path}/cancel", headers={"Prefer": "wait=50"})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_process_outlives_the_service_and_its_jobs_are_queued_again(
+    tmp_path: Path, workers: int, request: pytest.FixtureRequest
+) -> None:
+    with ExitStack() as stack:
+        if workers == 1:
+            one: Service = request.getfixturevalue("single")
+        else:
+            one = stack.enter_context(service(tmp_path, "--workers", str(workers)))
+        paths = [one.submit() for _ in range(workers)]
+        wait_until(lambda: all(one.job(path)["status"] == "running" for path in paths))
+        assert len(one.training_processes()) == workers
+        family = one.family()
+        assert set(family) >= {*one.fork_servers(), *one.training_processes()}
+        one.tell_to_stop()
+        assert one.wait() == 0
+        assert [process for process in family if not has_ended(process)] == []
+        assert "Traceback" not in one.log
+    with running(one.data_dir, training_processes=0) as client:
+        assert [client.get(path).json()["status"] for path in paths] == ["queued"] * workers
 
 
 def refuses(client: httpx.Client) -> bool:
@@ -98,7 +130,7 @@ def test_a_service_that_is_told_to_stop_while_it_starts_ends(tmp_path: Path) -> 
 
 
 def test_serve_reports_a_port_that_is_taken_and_ends(tmp_path: Path) -> None:
-    with running(tmp_path / "one") as client:
+    with running(tmp_path / "one", training_processes=0) as client:
         port = str(client.base_url.port)
         done = subprocess.run(
             [sys.executable, "-m", "service", "serve", "--port", port, "--data-dir", str(tmp_path / "two")],

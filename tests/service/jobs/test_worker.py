@@ -116,6 +116,7 @@ def test_a_job_that_was_interrupted_several_times_ends_with_the_same_weights(
     assert len(place.folders()) == 2, "the checkpoints in between are left"
 
 
+@pytest.mark.slow
 def test_a_crash_loses_at_most_a_second_of_work(place: Place) -> None:
     job_id = place.submit(**ENDLESS)
     progress = Progress()
@@ -140,6 +141,7 @@ def test_a_crash_loses_at_most_a_second_of_work(place: Place) -> None:
     assert resumed.epochs > resume_state.epochs[0] > 0, "the next attempt starts at the checkpoint"
 
 
+@pytest.mark.slow
 def test_a_job_with_a_damaged_checkpoint_restarts_from_the_beginning(place: Place) -> None:
     place.submit(epochs=40_000)
     left = place.work(place.claim(), **stop_after(1_000))
@@ -179,6 +181,7 @@ def test_a_worker_that_has_lost_its_job_stops_and_leaves_no_files(place: Place) 
     assert place.folders() == []
 
 
+@pytest.mark.slow
 def test_a_training_that_exceeds_its_time_limit_fails_and_keeps_a_checkpoint(place: Place) -> None:
     place.submit(**ENDLESS)
     left = place.work(place.claim(), max_training_s=0.5)
@@ -187,6 +190,7 @@ def test_a_training_that_exceeds_its_time_limit_fails_and_keeps_a_checkpoint(pla
     assert left.status.ran_s > 0.2
 
 
+@pytest.mark.slow
 def test_the_time_limit_covers_all_attempts(place: Place) -> None:
     job_id = place.submit(**ENDLESS)
     place.work(place.claim(), should_stop=lambda: place.store.jobs.get(job_id).status.ran_s > 0.4)
@@ -207,6 +211,7 @@ def test_a_job_whose_result_cannot_be_written_fails(place: Place) -> None:
     assert str(place.path) not in str(job.status.problem)
 
 
+@pytest.mark.slow
 def test_a_job_whose_result_cannot_be_written_keeps_its_last_checkpoint(place: Place) -> None:
     place.submit(epochs=40_000)
     left = place.work(place.claim(), **stop_after(1_000))
@@ -231,6 +236,7 @@ def test_a_training_continues_when_a_checkpoint_cannot_be_saved(place: Place) ->
     assert progress.clock() >= 1.4
 
 
+@pytest.mark.slow
 def test_a_training_emits_its_progress_now_and_then(place: Place) -> None:
     job_id = place.submit(**ENDLESS)
 
@@ -263,6 +269,7 @@ def test_watchers_see_the_weights_of_a_running_training(place: Place) -> None:
     assert len(set(seen.values())) == 3
 
 
+@pytest.mark.slow
 def test_the_outcome_is_written_once_the_database_is_back(place: Place) -> None:
     place.submit(epochs=3)
     job = place.claim()
@@ -309,6 +316,7 @@ def test_workers_that_claim_at_once_run_each_job_once(place: Place) -> None:
     assert [version.version for version in place.store.versions.after(0)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_publication_whose_confirmation_was_lost_still_counts(place: Place) -> None:
     """The connection breaks between the commit and its confirmation, so the worker writes the outcome again."""
     place.submit()

@@ -65,6 +65,7 @@ def hosts(tmp_path: Path, url: str) -> Iterator[Callable[..., httpx.Client]]:
         yield start
 
 
+@pytest.mark.slow
 def test_services_on_one_database_run_each_others_jobs_and_serve_each_others_versions(
     hosts: Callable[..., httpx.Client],
 ) -> None:
@@ -78,6 +79,7 @@ def test_services_on_one_database_run_each_others_jobs_and_serve_each_others_ver
             assert client.get(f"/jobs/{job['id']}").json() == job
 
 
+@pytest.mark.slow
 def test_a_service_that_has_ended_does_not_delay_the_others(
     hosts: Callable[..., httpx.Client], tmp_path: Path, url: str
 ) -> None:

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from models.boundary.grids import Grid
 from service.inference.grids import BoundaryGrid
@@ -27,6 +28,7 @@ def test_the_smallest_and_the_largest_numbers_read_back_as_they_are() -> None:
     np.testing.assert_array_equal(y_N[::4].astype(np.float64), boundary.grid.y_H)
 
 
+@pytest.mark.slow
 def test_encoding_takes_little_more_memory_than_the_result() -> None:
     boundary = grid(512, 512)
     csv_cells.encode(boundary)

@@ -81,9 +81,9 @@ def test_the_migrations_create_the_tables_that_the_program_uses(url: str, store:
     engine.dispose()
 
 
-def test_processes_that_start_at_once_migrate_the_database_together(url: str) -> None:
+def test_processes_that_start_at_once_migrate_the_database_together(empty_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        stores = list(pool.map(lambda _: Store(url), range(8)))
+        stores = list(pool.map(lambda _: Store(empty_url), range(8)))
     add(stores[0])
     assert {store.jobs.get("job").state for store in stores} == {JobState.QUEUED}
     for store in stores:
@@ -424,6 +424,7 @@ def test_versions_published_at_once_become_visible_in_the_order_of_their_seq(sto
     assert len(seen) == 24
 
 
+@pytest.mark.slow
 def test_a_queued_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(store: Store) -> None:
     add(store, "waiting")
     store.jobs.cancel("waiting")
@@ -695,6 +696,7 @@ def has_idle_transaction(url: str) -> bool:
     return bool(found)
 
 
+@pytest.mark.slow
 def test_workers_that_had_to_wait_for_the_database_may_renew_before_their_jobs_are_reclaimed(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "rows.db")
     with closing(Store(url)) as store, closing(Database(url)) as other, ThreadPoolExecutor() as pool:

@@ -25,16 +25,26 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install -e '.[dev]'
 	touch $@
 
+# The tools of tests/clients, apart from our own packages, whose versions they do not share.
+CLIENTS := $(VENV)/clients
+$(CLIENTS)/installed: $(VENV)/installed tests/clients/requirements.txt tests/clients/package.json
+	test -d $(CLIENTS) || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check install -r tests/clients/requirements.txt
+	cp tests/clients/package.json $(CLIENTS)
+	@if command -v npm >/dev/null; \
+	then npm install --prefix $(CLIENTS) --no-package-lock --no-audit --no-fund && touch $@; \
+	else echo "npm is not installed (Debian: apt-get install npm): the test of the TypeScript client is skipped."; fi
+
 $(VENV)/installed-bench: $(VENV)/installed-dev
 	$(PIP) install -e '.[bench]'
 	touch $@
 
-setup: $(VENV)/installed-dev  ## install everything that development needs
+setup: $(VENV)/installed-dev $(CLIENTS)/installed  ## install everything that development needs
 
 serve: $(VENV)/installed  ## run the service on http://127.0.0.1:8000
 	$(BIN)/separatrix serve
 
-test: $(VENV)/installed-dev  ## run the tests, except those that need Docker
+test: setup  ## run the tests, except those that need Docker
 	$(BIN)/pytest
 
 test-fast: $(VENV)/installed-dev  ## run the tests that start no service process and no PostgreSQL, and take a moment

@@ -12,6 +12,8 @@ from tests.clients.tools import HERE, TOOLS, run, tool
 from tests.clients.typescript import program
 from tests.serving import running, train
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:

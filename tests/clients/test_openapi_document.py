@@ -8,7 +8,7 @@ from tests.clients.tools import HERE, run, tool
 from tests.serving import running, train
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_schemathesis_finds_no_fault_with_all_its_checks_and_phases(tmp_path: Path) -> None:
     schemathesis = tool("bin", "st")
     with running(tmp_path / "data", max_training_s=1) as service:

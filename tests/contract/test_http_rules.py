@@ -2,16 +2,19 @@
 
 import codecs
 import http.client
+import io
 import json
 import socket
 from collections.abc import Iterator
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.contract.job_requests import QUICK, UNKNOWN_ID, endless
 from tests.contract.problems import assert_problem
 from tests.serving import DEADLINE_S, running, train
+from tests.streams import events_of
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,34 @@ from tests.serving import DEADLINE_S, running, train
 )
 def test_unknown_and_repeated_query_parameters_are_refused(client: httpx.Client, path: str, name: str) -> None:
     assert_problem(client.get(path), 422, "invalid-input", field=name)
+
+
+def test_a_list_is_one_parameter_with_commas_or_one_parameter_for_each_item(client: httpx.Client) -> None:
+    grid = "/boundary-grid?model=plane&resolution=8"
+    for commas, repeated in [
+        (f"{grid}&axes=1,0", f"{grid}&axes=1&axes=0"),
+        (f"{grid}&format=geojson&levels=0.25,0.5,0.75", f"{grid}&format=geojson&levels=0.25,0.5&levels=0.75"),
+        (f"{grid}&format=png&overlay=points,line", f"{grid}&format=png&overlay=points&overlay=line"),
+    ]:
+        one, other = client.get(commas), client.get(repeated)
+        assert (one.status_code, one.content) == (200, other.content)
+    jobs = [train(client, "listed", training={"epochs": 1})["id"] for _ in range(2)]
+    one, other = (client.get(f"/events?job={jobs[0]}{by}{jobs[1]}") for by in (",", "&job="))
+    assert [event.number for event in events_of(one.text.splitlines())] == [
+        event.number for event in events_of(other.text.splitlines())
+    ]
+
+
+def test_a_list_of_outputs_for_an_array_may_be_repeated_parameters(client: httpx.Client) -> None:
+    array = io.BytesIO()
+    np.save(array, np.zeros((2, 2), np.float32))
+    headers = {"Content-Type": "application/x-npy", "Accept": "application/json"}
+    one, other = (
+        client.post(f"/predict?model=plane&outputs=labels{by}logits", content=array.getvalue(), headers=headers)
+        for by in (",", "&outputs=")
+    )
+    assert one.json() == other.json()
+    assert "logits" in one.json()
 
 
 def test_repeated_query_parameters_of_a_binary_request_are_refused(client: httpx.Client) -> None:

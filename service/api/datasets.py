@@ -40,16 +40,16 @@ class DatasetDefaults(BaseModel):
 class DatasetLinks(BaseModel):
     """The links of a data set."""
 
-    self: str
-    points: str
+    self: str = Field(description="This data set.")
+    points: str = Field(description="Its points, with the default parameters.")
 
 
 class Dataset(BaseModel):
     """A built-in data set, generated from its parameters."""
 
     object: Literal["dataset"] = "dataset"
-    name: str
-    description: str
+    name: str = Field(description="The name, as in `data.dataset` of a training.")
+    description: str = Field(description="What the points look like.")
     n_features: int = Field(description="Number of coordinates of a point.")
     classes: list[int] | list[str] = Field(description="The classes that it has by default.")
     max_classes: int = Field(description="The largest `n_classes`.")
@@ -94,7 +94,7 @@ class DatasetPoints(BaseModel):
 
     object: Literal["points"] = "points"
     dataset: str = Field(description="The name of the data set.")
-    classes: list[int] | list[str]
+    classes: list[int] | list[str] = Field(description="The K classes, in the order of the outputs of a network.")
     points: list[list[float]] = Field(description="N points of D coordinates each.")
     labels: list[int] | list[str] = Field(description="The class of each point.")
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.api.datasets import Dataset, DatasetPoints
+from service.api.datasets import Dataset, DatasetList, DatasetPoints
 from service.api.jobs.event_schemas import EventPage, StreamEvent
-from service.api.jobs.views import Job, Validation
-from service.api.models import Model, Version, VersionSummary
+from service.api.jobs.views import Job, JobList, Validation
+from service.api.models import Model, ModelList, Version, VersionList, VersionSummary
 from service.api.predictions.responses import Prediction
 from service.api.system import Live, Ready
 from service.http.problems import Problem
@@ -84,6 +84,31 @@ _EVENT = {
     "data": {"epoch": 5_000, "epochs": 10_000, "metrics": _METRICS},
 }
 
+_MODEL = {
+    "object": "model",
+    "name": "my-flower",
+    "version_count": 3,
+    "newest_version": 3,
+    "served_version": 2,
+    "latest": _SUMMARY,
+    "links": {"self": "/models/my-flower", "versions": "/models/my-flower/versions", "latest": _PATH},
+}
+_DATASET = {
+    "object": "dataset",
+    "name": "flower",
+    "description": "Petals of two colors, as in the tutorial.",
+    "n_features": 2,
+    "classes": ["red", "blue"],
+    "max_classes": 2,
+    "defaults": {"n": 400, "noise": 0.2, "seed": 1, "n_classes": 2},
+    "links": {"self": "/datasets/flower", "points": "/datasets/flower/points"},
+}
+
+
+def _page(item: dict[str, Any], item_id: str, *, has_more: bool = True) -> dict[str, Any]:
+    return {"object": "list", "data": [item], "has_more": has_more, "first_id": item_id, "last_id": item_id}
+
+
 EXAMPLES: dict[type[BaseModel], Any] = {
     Prediction: {
         "model": "flower-sequential",
@@ -93,15 +118,11 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "probabilities": [[0.03, 0.97], [0.88, 0.12]],
     },
     VersionSummary: _SUMMARY,
-    Model: {
-        "object": "model",
-        "name": "my-flower",
-        "version_count": 3,
-        "newest_version": 3,
-        "served_version": 2,
-        "latest": _SUMMARY,
-        "links": {"self": "/models/my-flower", "versions": "/models/my-flower/versions", "latest": _PATH},
-    },
+    VersionList: _page(_SUMMARY, "2"),
+    ModelList: _page(_MODEL, "my-flower"),
+    JobList: _page(_JOB, _JOB_ID),
+    DatasetList: _page(_DATASET, "flower", has_more=False),
+    Model: _MODEL,
     Version: _SUMMARY
     | {
         "reason": None,
@@ -134,16 +155,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     Validation: _SUBMITTED | {"object": "training.validation"},
     EventPage: {"object": "list", "data": [_EVENT], "has_more": True, "first_id": 2, "last_id": 2},
     StreamEvent: _EVENT,
-    Dataset: {
-        "object": "dataset",
-        "name": "flower",
-        "description": "Petals of two colors, as in the tutorial.",
-        "n_features": 2,
-        "classes": ["red", "blue"],
-        "max_classes": 2,
-        "defaults": {"n": 400, "noise": 0.2, "seed": 1, "n_classes": 2},
-        "links": {"self": "/datasets/flower", "points": "/datasets/flower/points"},
-    },
+    Dataset: _DATASET,
     DatasetPoints: {
         "object": "points",
         "dataset": "flower",

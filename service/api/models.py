@@ -37,7 +37,7 @@ router = APIRouter(tags=["models"])
 class VersionSummaryLinks(BaseModel):
     """The links of a version in a list."""
 
-    self: str
+    self: str = Field(description="This version.")
 
 
 class VersionSummary(BaseModel):
@@ -47,7 +47,7 @@ class VersionSummary(BaseModel):
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The number of the version, counted from 1.")
     status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
-    created_at: datetime
+    created_at: datetime = Field(description="When it was published, in UTC.")
     metrics: Metrics | None = Field(description="Null if the version is broken.")
     links: VersionSummaryLinks
 
@@ -71,8 +71,8 @@ class VersionList(Page[VersionSummary]):
 class ModelLinks(BaseModel):
     """The links of a model."""
 
-    self: str
-    versions: str
+    self: str = Field(description="This model.")
+    versions: str = Field(description="Its versions, newest first.")
     latest: str | SkipJsonSchema[None] = Field(None, exclude_if=left_out, description="Only if a version is served.")
 
 
@@ -80,7 +80,7 @@ class Model(BaseModel):
     """A model: a name and its versions."""
 
     object: Literal["model"] = "model"
-    name: str
+    name: str = Field(description="The name of the model.")
     version_count: int = Field(description="Number of versions.")
     newest_version: int = Field(description="The newest version, served or broken.")
     served_version: int | None = Field(
@@ -111,8 +111,8 @@ class ModelList(Page[Model]):
 class DataSummary(BaseModel):
     """Statistics of each coordinate of the data, in data units."""
 
-    min: list[float]
-    max: list[float]
+    min: list[float] = Field(description="The least value of each coordinate.")
+    max: list[float] = Field(description="The greatest value of each coordinate.")
     median: list[float] | None = Field(description="Null for versions that were published by old releases.")
 
 
@@ -131,7 +131,7 @@ class Card(BaseModel):
         description="Whether all epochs ran, or the training stopped early."
     )
     epochs_run: int = Field(description="Number of epochs that ran.")
-    metrics: Metrics | None
+    metrics: Metrics | None = Field(description="Of the weights that were published; null if their loss is not finite.")
     implementation: Literal["compiled", "torch"] = Field(description="What trained the version.")
     restart_results: list[RestartResult] = Field(
         description="All networks that were trained; the best one was published."
@@ -167,9 +167,9 @@ class Card(BaseModel):
 class VersionLinks(BaseModel):
     """The links of a version."""
 
-    self: str
-    checkpoint: str
-    boundary_grid: str
+    self: str = Field(description="This version.")
+    checkpoint: str = Field(description="Its `state_dict` as a download.")
+    boundary_grid: str = Field(description="Its decision boundary on a grid.")
     job: str | SkipJsonSchema[None] = Field(
         None, exclude_if=left_out, description="The job that published the version, until it is deleted."
     )
@@ -182,7 +182,7 @@ class Version(BaseModel):
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The number of the version, counted from 1.")
     status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
-    created_at: datetime
+    created_at: datetime = Field(description="When it was published, in UTC.")
     metrics: Metrics | None = Field(description="Null if the version is broken.")
     reason: str | None = Field(description="What is damaged, if the version is broken.")
     job_id: str = Field(description="The job that published the version. It may be deleted by now.")

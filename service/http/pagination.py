@@ -14,7 +14,7 @@ class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
     object: Literal["list"] = "list"
-    data: list[Item]
+    data: list[Item] = Field(description="The items, in the order of the list.")
     has_more: bool = Field(description="Whether there is a next page; request it with `after` set to `last_id`.")
     first_id: str | None = Field(description="The id of the first item; null if the page is empty.")
     last_id: str | None = Field(description="The id of the last item; null if the page is empty.")

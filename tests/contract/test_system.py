@@ -97,12 +97,16 @@ def test_the_openapi_document_suits_client_generators(document: dict[str, Any]) 
                 assert parameter["description"], parameter
                 assert {"type": "null"} not in parameter["schema"].get("anyOf", [])
                 assert parameter["schema"].get("type") != "array" or parameter["explode"] is False
-            for response in operation["responses"].values():
+            for status, response in operation["responses"].items():
+                if status.startswith("2") and "application/json" in response.get("content", {}):
+                    assert _has_example(response["content"]["application/json"], document["components"]["schemas"])
                 assert response["description"] != "Successful Response"
                 assert "X-Request-ID" in response["headers"]
     for name, schema in document["components"]["schemas"].items():
         for field, part in schema.get("properties", {}).items():
             assert "default" not in part, f"generators would make {name}.{field} required"
+            assert part.keys() & {"description", "const", "$ref"}, f"{name}.{field} has no description"
+            assert part.get("type") != "object" or "properties" in part or "additionalProperties" in part
             assert "const" not in part or field in schema["required"] or schema["additionalProperties"] is False
     checkpoint = document["paths"]["/models/{name}/versions/{version}/checkpoint"]["get"]["responses"]["200"]
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -113,6 +117,11 @@ def test_the_openapi_document_suits_client_generators(document: dict[str, Any]) 
     problem = document["components"]["schemas"]["Problem"]["properties"]
     assert {error.code for error in all_errors() if error is not ServiceError} < set(problem["code"]["enum"])
     assert problem["current_status"]["$ref"] == "#/components/schemas/JobState"
+
+
+def _has_example(content: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    references = [one["$ref"] for one in content["schema"].get("oneOf", [content["schema"]])]
+    return "examples" in content or all("examples" in schemas[one.rpartition("/")[2]] for one in references)
 
 
 def test_every_example_of_the_openapi_document_has_the_form_of_a_response(document: dict[str, Any]) -> None:

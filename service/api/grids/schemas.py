@@ -130,7 +130,7 @@ class BoundaryLines(_Placed):
     )
     classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
     colors: Colors
-    features: list[BoundaryLine]
+    features: list[BoundaryLine] = Field(description="The lines.")
 
 
 def encode_grid(boundary: grids.BoundaryGrid) -> bytes:

@@ -66,17 +66,17 @@ class FrameData(BaseModel):
 class ClosingData(BaseModel):
     """Why the service ends the stream."""
 
-    reason: str
+    reason: str = Field(description="In words.")
 
 
 class _Event(BaseModel):
     object: Literal["training.job.event"]
-    created_at: datetime
+    created_at: datetime = Field(description="When it happened, in UTC.")
 
 
 class _NumberedEvent(_Event):
     id: int = Field(description="Counts from 1 within the job, without gaps.")
-    job_id: str
+    job_id: str = Field(description="The job that it happened to.")
 
 
 class _StreamedEvent(_Event):
@@ -115,7 +115,7 @@ class JobEvent(_StreamedEvent):
     """The first event of a stream, for each of its jobs: the job as it is."""
 
     type: Literal["job"]
-    job_id: str
+    job_id: str = Field(description="The job.")
     data: Job
 
 
@@ -123,7 +123,7 @@ class BoundaryEvent(_StreamedEvent):
     """A boundary frame, if the client asked for them."""
 
     type: Literal["boundary"]
-    job_id: str
+    job_id: str = Field(description="The job.")
     data: FrameData
 
 
@@ -153,7 +153,7 @@ class EventPage(BaseModel):
     """A page of a job's events, oldest first."""
 
     object: Literal["list"]
-    data: list[Event]
+    data: list[Event] = Field(description="The events.")
     has_more: bool = Field(description="Whether there is a next page; request it with `after` set to `last_id`.")
     first_id: int | None = Field(description="The number of the first event; null if the page is empty.")
     last_id: int | None = Field(description="The number of the last event; null if the page is empty.")

@@ -76,9 +76,14 @@ class GivenData(Body):
     """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings."""
 
     type: Literal["points"] = Field("points", description="May be left out.")
-    points: Annotated[list[Row], FailFast()] = Field(min_length=2, max_length=MAX_POINTS)
+    points: Annotated[list[Row], FailFast()] = Field(
+        description="N points of D coordinates each.", min_length=2, max_length=MAX_POINTS
+    )
     labels: Annotated[
-        list[Label], FailFast(), Field(min_length=2, max_length=MAX_POINTS), BeforeValidator(_whole_labels)
+        list[Label],
+        FailFast(),
+        Field(min_length=2, max_length=MAX_POINTS, description="The class of each point."),
+        BeforeValidator(_whole_labels),
     ]
 
 
@@ -151,7 +156,7 @@ class TrainRequest(Body):
         description="The result is published as the next version of this model.",
         examples=["my-flower"],
     )
-    data: Data = Field(examples=[{"dataset": "flower"}])
+    data: Data = Field(description="What to train on.", examples=[{"dataset": "flower"}])
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     metadata: dict[

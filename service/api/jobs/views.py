@@ -39,15 +39,15 @@ class Progress(BaseModel):
 class JobProblem(BaseModel):
     """Why a job failed, and what to do."""
 
-    code: FailureCode
-    detail: str
+    code: FailureCode = Field(description="Why, as a word that never changes.")
+    detail: str = Field(description="Why, in words, and what to do.")
 
 
 class JobLinks(BaseModel):
     """The links of a job."""
 
-    self: str
-    events: str
+    self: str = Field(description="This job.")
+    events: str = Field(description="Its events, as pages or as a stream.")
     version: str | SkipJsonSchema[None] = Field(
         None, exclude_if=left_out, description="The version that the job published."
     )
@@ -96,12 +96,12 @@ class Job(_Submission):
     """A training job."""
 
     object: Literal["training.job"] = "training.job"
-    id: str
+    id: str = Field(description="Random. Treat it as opaque.")
     status: JobState
     version: int | None = Field(description="The version that the job published.")
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: datetime = Field(description="When the job was submitted, in UTC.")
+    started_at: datetime | None = Field(description="When a training process first started the job.")
+    finished_at: datetime | None = Field(description="When the job ended.")
     estimated_finish_at: datetime | None = Field(
         description="While the job runs: when it will have trained all its epochs at the pace so far. With `patience` "
         "it may end earlier."

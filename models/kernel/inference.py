@@ -38,7 +38,7 @@ def probabilities(net, xy_ND, workspace, prob_NK):
 
     Returns whether all logits are finite.
     """
-    widths, codes, has_skip, weights = net
+    widths = net.widths
     tape_memory, _, slopes_memory, _, block = workspace
     rows, logit_row = tape_rows(widths)
     outputs = widths[-1]
@@ -52,7 +52,7 @@ def probabilities(net, xy_ND, workspace, prob_NK):
             for k in range(n):
                 tape[d, k] = block_ND[k, d]
         fill_ones(widths, tape)
-        forward(widths, codes, has_skip, weights, tape, slopes, b1(False))
+        forward(net, tape, slopes, b1(False))
         finite = finite and _finite(tape, logit_row, outputs)
         block_NK = prob_NK[start : start + n]
         if outputs == 1:
@@ -138,7 +138,7 @@ def grid(net, x_W, y_H, workspace, response, class_index, values_HW, output_OHW)
     Either may be empty, and is then not computed. The points are never materialised: in the first layer, y contributes
     one number for each row of the grid. Returns whether all logits are finite.
     """
-    widths, codes, has_skip, weights = net
+    widths, _, has_skip, weights = net
     tape_memory, _, slopes_memory, _, block = workspace
     rows, logit_row = tape_rows(widths)
     outputs = widths[-1]
@@ -160,7 +160,7 @@ def grid(net, x_W, y_H, workspace, response, class_index, values_HW, output_OHW)
                 weight = weights[3 * o]
                 for k in range(n):
                     tape[3 + o, k] = constant + weight * x_n[k]
-            forward(widths, codes, has_skip, weights, tape, slopes, b1(True))
+            forward(net, tape, slopes, b1(True))
             finite = finite and _finite(tape, logit_row, outputs)
             if output_OHW.size:
                 for o in range(outputs):

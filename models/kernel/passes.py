@@ -82,8 +82,9 @@ def _load(widths, tape, xy_DN, label_N, order_N, first):
 
 
 @loop
-def forward(widths, codes, has_skip, weights, tape, slopes, first_layer_ready):
+def forward(net, tape, slopes, first_layer_ready):
     """Computes all rows from the inputs to the logits. `first_layer_ready`: the first layer's sums are in the tape."""
+    widths, codes, has_skip, weights = net
     a = i8(0)
     w = i8(0)
     last = codes.size - 1
@@ -235,10 +236,9 @@ def block_loss_and_grad(net, block, weight_grad, count, is_first):
     Adds the gradient of the mean loss of `count` points to `weight_grad`; an empty `weight_grad` skips this.
     `is_first` means that `weight_grad` is zero.
     """
-    widths, codes, has_skip, weights = net
     tape, tape_grad, slopes, _, logit_row = block
-    forward(widths, codes, has_skip, weights, tape, slopes, b1(False))
-    loss, correct = _loss(widths[-1], tape, tape_grad, logit_row, F(1) / F(count))
+    forward(net, tape, slopes, b1(False))
+    loss, correct = _loss(net.widths[-1], tape, tape_grad, logit_row, F(1) / F(count))
     if weight_grad.size:
         _backward(net, block, weight_grad, is_first)
     return loss, correct

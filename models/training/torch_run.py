@@ -52,7 +52,7 @@ class TorchRun:
         self._rng = np.random.default_rng(order_seed)
         self._order_N = torch.arange(len(training.label_N) if spec.batch_size else 0)  # of the current epoch
         self._batches = math.ceil(len(training.label_N) / spec.batch_size) if spec.batch_size else 1
-        self._early_stopping = _EarlyStopping(spec)
+        self._best, self._epochs_since_best = math.inf, 0  # of the loss that early stopping watches
         self._start = _weights(self._parameters)
         self._last_finite = self._start  # the last weights that had a finite loss
         self._steps_left = 0
@@ -106,9 +106,17 @@ class TorchRun:
             self._correct / count,
             *_measure(self._network, self._validation),
         )
-        if self._early_stopping.should_stop_after(epoch):
+        if self._stops_early(epoch):
             return Epochs.of(epoch), "early_stopped"
         return Epochs.of(epoch), "completed" if self.epochs_started == self._spec.epochs else None
+
+    def _stops_early(self, epoch: Epoch) -> bool:
+        watched = epoch.loss if epoch.validation_loss is None else epoch.validation_loss
+        if watched < self._best - self._spec.min_delta:
+            self._best, self._epochs_since_best = watched, 0
+        else:
+            self._epochs_since_best += 1
+        return self._spec.patience is not None and self._epochs_since_best >= self._spec.patience
 
     def state(self) -> RunState:
         """Copies of the network's state dict, of the optimiser's moments, and of the progress within the epoch.
@@ -121,10 +129,8 @@ class TorchRun:
             "start": self._start.numpy().copy(),
             "last_finite": self._last_finite.numpy().copy(),
             "order_N": self._order_N.numpy().copy(),
-            "counts": np.array(
-                [self.epochs_started, self._steps_left, self._correct, self._early_stopping.epochs_since_best]
-            ),
-            "sums": np.array([self._loss_sum, self._early_stopping.best]),
+            "counts": np.array([self.epochs_started, self._steps_left, self._correct, self._epochs_since_best]),
+            "sums": np.array([self._loss_sum, self._best]),
             "generator": run_state.generator_state(self._rng),
         }
 
@@ -149,8 +155,8 @@ class TorchRun:
         self._start, self._last_finite = torch.tensor(state["start"]), torch.tensor(state["last_finite"])
         self._order_N = torch.tensor(state["order_N"])
         self.epochs_started, self._steps_left, self._correct = epochs_started, steps_left, correct
-        self._early_stopping.epochs_since_best = epochs_since_best
-        self._loss_sum, self._early_stopping.best = state["sums"].tolist()
+        self._epochs_since_best = epochs_since_best
+        self._loss_sum, self._best = state["sums"].tolist()
 
     def _check_counts(self, epochs_started: int, steps_left: int) -> None:
         between_epochs = steps_left == 0 and 0 <= epochs_started < self._spec.epochs
@@ -177,25 +183,6 @@ class TorchRun:
             parts = torch.split(self._last_finite, [parameter.numel() for parameter in self._parameters])
             for parameter, part in zip(self._parameters, parts, strict=True):
                 parameter.copy_(part.view_as(parameter))
-
-
-class _EarlyStopping:
-    """Counts the epochs since the watched loss last improved."""
-
-    def __init__(self, spec: TrainingSpec) -> None:
-        self.patience = spec.patience
-        self.min_delta = spec.min_delta
-        self.best = math.inf
-        self.epochs_since_best = 0
-
-    def should_stop_after(self, epoch: Epoch) -> bool:
-        """Whether the training should stop after this epoch."""
-        watched = epoch.loss if epoch.validation_loss is None else epoch.validation_loss
-        if watched < self.best - self.min_delta:
-            self.best, self.epochs_since_best = watched, 0
-        else:
-            self.epochs_since_best += 1
-        return self.patience is not None and self.epochs_since_best >= self.patience
 
 
 def _tensors(points: LabelledPoints) -> Batch:

@@ -272,16 +272,11 @@ def _http_exception(error: HTTPException) -> Response:
     return _response(problem, detail, headers=error.headers)
 
 
-def _disconnected(_: ClientDisconnect) -> Response:
-    """Nobody receives this: the client went away before the end of its request."""
-    return Response(status_code=400)
-
-
 _RESPONSES: dict[type[Exception], Callable[[Any], Response]] = {
     ServiceError: _service_error,
     RequestValidationError: _invalid_request,
     HTTPException: _http_exception,
-    ClientDisconnect: _disconnected,
+    ClientDisconnect: lambda _: Response(status_code=400),  # nobody receives it: the client went away
 }
 
 

@@ -14,7 +14,7 @@ from tests.postgres import PostgreSQL
 from tests.serving import running, train
 
 MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
-MEMORY_BYTES = 2 * 2**30
+MEMORY_BYTES = 4 * 2**30  # each worker has a PostgreSQL server with some forty databases of 13 MB
 
 
 def pytest_configure() -> None:

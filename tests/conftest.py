@@ -14,7 +14,7 @@ from tests.postgres import PostgreSQL
 from tests.serving import running, train
 
 MEMORY = Path("/dev/shm")  # a file system in memory, on Linux
-MEMORY_BYTES = 2 * 2**30
+MEMORY_BYTES = 4 * 2**30  # each worker has a PostgreSQL server with some forty databases of 13 MB
 
 
 def pytest_configure() -> None:
@@ -28,10 +28,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that use a PostgreSQL server."""
+    """Marks the tests that use a PostgreSQL server. Tests that start processes come first: they are long, and wait.
+
+    At the end of the run, one of them alone would leave the other worker without work.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and {"postgresql", "mortal_postgresql"} & set(item.fixturenames):
             item.add_marker(pytest.mark.postgres)
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
 
 
 def pytest_collection_finish() -> None:

@@ -5,6 +5,7 @@ The messages are read from the source, with `…` in place of what differs from 
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,9 @@ FOLDERS = ("service/api", "service/http", "service/inference", "service/jobs", "
 FOLDERS += ("service/render", "service/store", "models")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FIELD_ERRORS = ("InvalidInput", "InvalidParameter")
+KINDS: dict[str, type[ServiceError]] = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and kind is not ServiceError
+}
 
 
 class Messages(NamedTuple):
@@ -52,15 +56,17 @@ def all_messages() -> Messages:
         found = [node for node in ast.walk(tree) if isinstance(node, Function)]
         functions = {function.name: function for function in found}
         for function in found:
-            names = constants | _assigned(function)
             for call in ast.walk(function):
                 if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name | ast.Attribute):
                     continue
                 name = call.func.id if isinstance(call.func, ast.Name) else call.func.attr
+                if name not in FIELD_ERRORS and name not in KINDS:
+                    continue
+                names = constants | _assigned(function)
                 if name in FIELD_ERRORS and len(call.args) == 2:
                     fields |= set(product(*(_texts(argument, names, functions) for argument in call.args)))
-                elif name in _kinds() and call.args:
-                    code = _kinds()[name].code
+                elif name in KINDS and call.args:
+                    code = KINDS[name].code
                     details |= {(code, text) for text in _texts(call.args[-1], names, functions)}
     fields = {(field, text) for field, text in fields if not field.startswith("state_dict") and text != "…"}
     details = {
@@ -69,10 +75,7 @@ def all_messages() -> Messages:
     return Messages(details, fields, {_shown(rule) for rule in (*RULES.values(), *PATTERN_RULES.values())})
 
 
-def _kinds() -> dict[str, type[ServiceError]]:
-    return {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and kind is not ServiceError}
-
-
+@cache
 def _assigned(function: Function) -> dict[str, ast.expr]:
     """The last value that each name of a function is assigned."""
     return {

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests, in a folder of its own."""
+"""A real PostgreSQL server for tests, in a folder of its own, in memory if the temporary folders are."""
 
 import os
 import shutil
@@ -40,7 +40,9 @@ class PostgreSQL:
         """Starts it. Where PostgreSQL is not installed, the test is skipped; with CI=true it fails."""
         self._programs = _programs()
         self._user = "postgres" if os.getuid() == 0 else None
-        self._folder = Path(tempfile.mkdtemp(prefix="separatrix-postgres-"))
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="separatrix-postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+        )
         if self._user:
             shutil.chown(self._folder, self._user)
         with socket.create_server(("127.0.0.1", 0)) as free:

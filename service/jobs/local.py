@@ -29,6 +29,10 @@ STOP_S = 3.0
 RETRY_S = 0.5
 """How long to wait before another attempt to start a process."""
 
+START_S = 1.0
+"""How long an engine that closes waits for a process that is being started. The first start takes as long as the fork
+server imports torch, which may be many seconds."""
+
 MIN_LIFETIME_S = 0.2
 """A process that dies sooner probably dies of its start; the next one starts after the same pause."""
 
@@ -84,7 +88,10 @@ class LocalEngine:
     def close(self) -> None:
         """Ends the processes. Jobs that they run go back to the queue."""
         self._close.close()
-        self._thread.join()
+        self._thread.join(START_S)
+        if self._thread.is_alive():
+            helper_processes.abort_start()
+            self._thread.join()
         for worker in self._workers:
             worker.pipe.close()
         until = time.monotonic() + STOP_S
@@ -125,7 +132,8 @@ class LocalEngine:
         try:
             worker = _Worker(f"{self._name}:{self._started}", self._settings, is_first=self._started == 1)
         except (OSError, EOFError) as error:
-            logger.error("no training process could be started (%s); trying again", error)
+            if not self._closing.poll(0):
+                logger.error("no training process could be started (%s); trying again", error)
             return False
         with self._lock:
             self._workers.append(worker)
@@ -205,12 +213,22 @@ class HelperProcesses:
             if not self._users:
                 self._end()
 
-    def _end(self) -> None:
-        # `_stop` closes the process's pipe and waits for its end; the public interface has no such call
+    def abort_start(self) -> None:
+        """Kills the fork server of the only user, so that a start in another thread fails instead of waiting for it."""
+        with self._lock:
+            if self._users == 1:
+                self._kill_fork_server()
+
+    def _kill_fork_server(self) -> None:
         server: Any = forkserver._forkserver
         if server._forkserver_pid is not None:
             os.kill(server._forkserver_pid, signal.SIGKILL)  # an orderly exit with torch loaded takes a second
-            server._stop()
+
+    def _end(self) -> None:
+        # `_stop` closes the process's pipe and waits for its end; the public interface has no such call
+        self._kill_fork_server()
+        server: Any = forkserver._forkserver
+        server._stop()
         tracker: Any = resource_tracker._resource_tracker
         if tracker._pid is not None:  # None also in a process that uses its parent's
             tracker._stop()

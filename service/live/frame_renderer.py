@@ -15,7 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from models.specs import InvalidInput
 from service.errors import ServiceError, StoreUnavailable
 from service.live import background, frames
-from service.live.frames import Scene
+from service.live.frames import FrameContext
 from service.records import Job
 from service.registry.registry import Registry
 from service.store.files import DamagedData, Files
@@ -48,10 +48,10 @@ NO_FRAME = Frame(0, b"")
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """A request for frames of `cells` columns and rows. `scenes` has the scene of each job, by its id."""
+    """A request for frames of `cells` columns and rows. `contexts` has the context of each job, by its id."""
 
     cells: int
-    scenes: Mapping[str, Scene]
+    contexts: Mapping[str, FrameContext]
 
 
 class FrameRenderer:
@@ -63,7 +63,7 @@ class FrameRenderer:
         self._files = files
         self._registry = registry
         self._threads = threads
-        self._watched: dict[str, Scene | None] = {}
+        self._watched: dict[str, FrameContext | None] = {}
         self._watch_started = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -84,21 +84,23 @@ class FrameRenderer:
             InvalidInput: the points of a job do not have two coordinates, or its network is too large for this size.
         """
         frames.require_plane(jobs)
-        scenes = await to_thread.run_sync(self._scenes, jobs, limiter=self._threads)
-        for scene in scenes.values():
-            scene.require(cells)
-        return FrameRequest(cells, scenes)
+        contexts = await to_thread.run_sync(self._contexts, jobs, limiter=self._threads)
+        for context in contexts.values():
+            context.require(cells)
+        return FrameRequest(cells, contexts)
 
-    def _scenes(self, jobs: Collection[Job]) -> dict[str, Scene]:
-        scenes = {}
+    def _contexts(self, jobs: Collection[Job]) -> dict[str, FrameContext]:
+        contexts = {}
         for job in jobs:
-            with suppress(DamagedData, OSError):  # without a scene the job has no frames; its training fails by itself
-                scenes[job.id] = self._watched.get(job.id) or Scene.of(job, self._files)
-        return scenes
+            with suppress(
+                DamagedData, OSError
+            ):  # without a context the job has no frames; its training fails by itself
+                contexts[job.id] = self._watched.get(job.id) or FrameContext.of(job, self._files)
+        return contexts
 
-    def watch(self, job_id: str, scene: Scene | None) -> None:
+    def watch(self, job_id: str, context: FrameContext | None) -> None:
         """Has the worker of this job leave snapshots, until `unwatch`."""
-        self._watched[job_id] = scene
+        self._watched[job_id] = context
         self._watch_started.set()
 
     def unwatch(self, job_id: str) -> None:
@@ -113,7 +115,7 @@ class FrameRenderer:
             await to_thread.run_sync(lambda: self._store.events.watch(watched, seconds=WATCH_S))
         await background.wait_with_timeout(self._watch_started, WATCH_S / 3 if watched else None)
 
-    async def render(self, job_id: str, scene: Scene, sizes: Sequence[int]) -> tuple[dict[int, Frame], float]:
+    async def render(self, job_id: str, context: FrameContext, sizes: Sequence[int]) -> tuple[dict[int, Frame], float]:
         """Renders the latest snapshot of a job.
 
         Returns:
@@ -125,7 +127,7 @@ class FrameRenderer:
             snapshot = self._store.events.snapshot(job_id)
             if snapshot is None:
                 return {}, 0.0
-            events = scene.frames(job_id, snapshot, sizes)
+            events = context.frames(job_id, snapshot, sizes)
             return {cells: Frame(snapshot.serial, events[cells]) for cells in events}, time.thread_time() - started
 
         return await to_thread.run_sync(render, limiter=self._threads)
@@ -157,7 +159,7 @@ class JobFrames:
         self._job = job
         self._renderer = renderer
         self._on_frame = on_frame
-        self._scene: Scene | None = None
+        self._context: FrameContext | None = None
         self._viewers: Counter[int] = Counter()  # by the size of their frames
         self._snapshot_serial = 0
         self._changed = asyncio.Event()  # set when a frame may be out of date
@@ -167,9 +169,9 @@ class JobFrames:
 
     def add_viewer(self, request: FrameRequest) -> None:
         """Renders frames for one more viewer, until `remove_viewer`."""
-        self._scene = self._scene or request.scenes.get(self._job.id)
+        self._context = self._context or request.contexts.get(self._job.id)
         self._viewers[request.cells] += 1
-        self._renderer.watch(self._job.id, self._scene)
+        self._renderer.watch(self._job.id, self._context)
         self._changed.set()
         if not self._is_rendering:
             self._is_rendering = True
@@ -218,10 +220,10 @@ class JobFrames:
     async def _render_outdated(self) -> None:
         """Renders the frames that are older than the latest snapshot, then pauses as `FRAME_SHARE` demands."""
         outdated = [cells for cells in self._viewers if self.latest(cells).serial < self._snapshot_serial]
-        if self._scene is None or not outdated:
+        if self._context is None or not outdated:
             return
         started = time.monotonic()
-        rendered, cpu_s = await self._renderer.render(self._job.id, self._scene, outdated)
+        rendered, cpu_s = await self._renderer.render(self._job.id, self._context, outdated)
         if rendered:
             latest = self._frames | rendered
             self._frames = {cells: latest[cells] for cells in latest if cells in self._viewers}

@@ -36,7 +36,7 @@ MAX_CELLS = 256
 
 
 @dataclass(frozen=True)
-class Scene:
+class FrameContext:
     """What all frames of a job have in common.
 
     Attributes:
@@ -51,8 +51,8 @@ class Scene:
     y: tuple[float, float]
 
     @classmethod
-    def of(cls, job: Job, files: Files) -> "Scene":
-        """The scene of a job whose points have two coordinates.
+    def of(cls, job: Job, files: Files) -> "FrameContext":
+        """The context of a job whose points have two coordinates.
 
         Raises:
             DamagedData, OSError: its points cannot be read.

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from models.datasets import LabelledPoints, from_rows, generate, points_array, split
+from models.generators import GENERATORS
 from models.specs import DATASET_NAMES, DatasetName, DatasetSpec, InvalidInput
 
 
@@ -18,6 +19,10 @@ def test_the_default_flower_consists_of_the_tutorials_own_points() -> None:
     np.testing.assert_array_equal(flower.xy_ND, expected_N2.astype(np.float32))
     assert flower.label_N.tolist() == [0] * 200 + [1] * 200
     assert flower.classes == ("red", "blue")
+
+
+def test_every_name_of_a_data_set_has_a_generator() -> None:
+    assert tuple(GENERATORS) == DATASET_NAMES
 
 
 @pytest.mark.parametrize("name", DATASET_NAMES)

@@ -129,6 +129,17 @@ def test_a_service_that_is_told_to_stop_while_it_starts_ends(tmp_path: Path) -> 
         assert process.wait(DEADLINE_S) in (0, -signal.SIGTERM)
 
 
+def test_a_service_ends_although_its_fork_server_has_not_started_yet(tmp_path: Path) -> None:
+    with service(tmp_path) as one:
+        wait_until(lambda: one.fork_servers() != [])
+        (fork_server,) = one.fork_servers()
+        fork_server.suspend()  # as if it took forever to import torch
+        one.tell_to_stop()
+        assert one.wait() == 0
+        assert has_ended(fork_server)
+        assert "ERROR" not in one.log
+
+
 def test_serve_reports_a_port_that_is_taken_and_ends(tmp_path: Path) -> None:
     with running(tmp_path / "one", training_processes=0) as client:
         port = str(client.base_url.port)

@@ -94,7 +94,7 @@ class FrameRenderer:
         for job in jobs:
             with suppress(
                 DamagedData, OSError
-            ):  # without a context the job has no frames; its training fails by itself
+            ):  # then the job has no frames; its training fails by itself
                 contexts[job.id] = self._watched.get(job.id) or FrameContext.of(job, self._files)
         return contexts
 

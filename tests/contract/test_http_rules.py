@@ -44,7 +44,7 @@ def test_a_list_is_one_parameter_with_commas_or_one_parameter_for_each_item(clie
     ]:
         one, other = client.get(commas), client.get(repeated)
         assert (one.status_code, one.content) == (200, other.content)
-    jobs = [train(client, "listed", training={"epochs": 1})["id"] for _ in range(2)]
+    jobs = [train(client, "in-one-stream", training={"epochs": 1})["id"] for _ in range(2)]
     one, other = (client.get(f"/events?job={jobs[0]}{by}{jobs[1]}") for by in (",", "&job="))
     assert [event.number for event in events_of(one.text.splitlines())] == [
         event.number for event in events_of(other.text.splitlines())

@@ -27,6 +27,9 @@ from models.specs import (
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
+PointArray = FloatArray | DoubleArray
+"""Points (N, D), float32 or float64. An input transform turns them into float32."""
+
 Array = npt.NDArray[Any]
 Label = int | str
 
@@ -36,12 +39,12 @@ class LabelledPoints:
     """Points and their classes.
 
     Attributes:
-        xy_ND: float32 (N, D), finite.
+        xy_ND: (N, D), finite: float32, or float64 if a coordinate is so far from zero that float32 is too coarse.
         label_N: int64 (N,), the index of each point's class in `classes`.
         classes: the label of each class: integers or strings, in ascending order unless a generator names them.
     """
 
-    xy_ND: FloatArray
+    xy_ND: PointArray
     label_N: IntArray
     classes: tuple[Label, ...]
 
@@ -96,11 +99,12 @@ def from_rows(rows: Sequence[Sequence[float]], labels: Sequence[Label]) -> Label
         raise InvalidInput("data.points", f"must contain at most {MAX_POINTS:,} points")
     classes = _classes_of(labels)
     index = {label: i for i, label in enumerate(classes)}
-    return LabelledPoints(xy_ND, np.array([index[label] for label in labels], dtype=np.int64), classes)
+    stored_ND = xy_ND if is_far_from_zero(xy_ND).any() else xy_ND.astype(np.float32)
+    return LabelledPoints(stored_ND, np.array([index[label] for label in labels], dtype=np.int64), classes)
 
 
-def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> FloatArray:
-    """Rows of numbers as a float32 array of shape (N, D), N >= 1, D >= 1.
+def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> DoubleArray:
+    """Rows of numbers as a float64 array of shape (N, D), N >= 1, D >= 1.
 
     Raises:
         InvalidInput: there are no rows, rows have different lengths, or a value is not finite or out of bounds.
@@ -113,11 +117,12 @@ def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> F
         wide_ND = np.array(rows, dtype=np.float64)
     except ValueError:
         raise _ragged(rows, field) from None
-    return bounded(wide_ND, field=field)
+    bounded(wide_ND, field=field)
+    return wide_ND
 
 
-def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> FloatArray:
-    """Checks that all coordinates are within bounds. Returns them as float32 in C order.
+def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> PointArray:
+    """Checks that all coordinates are within bounds. Returns them in C order, as float32 or float64.
 
     Raises:
         InvalidInput: a coordinate is out of bounds or NaN.
@@ -129,7 +134,31 @@ def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> FloatA
         raise InvalidInput(
             f"{field}.{row}.{column}", f"must be a number between -{MAX_COORDINATE} and {MAX_COORDINATE}"
         )
-    return np.ascontiguousarray(xy_ND, dtype=np.float32)
+    if xy_ND.dtype.itemsize > 4:
+        return np.ascontiguousarray(xy_ND, np.float64)
+    return np.ascontiguousarray(xy_ND, np.float32)
+
+
+FAR_RATIO = 1_000.0
+"""A coordinate whose mean is more than so many deviations from zero is far from it. Nearer ones keep three decimal
+digits or more of their deviation in float32."""
+
+MIN_DEVIATION = 1e-30
+"""Coordinates that deviate less count as constant: weights for them would overflow float32."""
+
+
+def mean_and_deviation(xy_ND: PointArray) -> tuple[DoubleArray, DoubleArray]:
+    """The mean and the standard deviation of each coordinate, float64 (D,) each. The deviation of a constant is 1."""
+    wide_ND = xy_ND.astype(np.float64)
+    mean_D, deviation_D = wide_ND.mean(axis=0), wide_ND.std(axis=0)
+    return mean_D, np.where(deviation_D > MIN_DEVIATION, deviation_D, 1.0)
+
+
+def is_far_from_zero(xy_ND: PointArray) -> npt.NDArray[np.bool_]:
+    """Which coordinates are so far from zero that float32 is too coarse for their differences: (D,)."""
+    mean_D, deviation_D = mean_and_deviation(xy_ND)
+    far_D: npt.NDArray[np.bool_] = np.abs(mean_D) > FAR_RATIO * deviation_D
+    return far_D
 
 
 def split(points: LabelledPoints, *, fraction: float, seed: int) -> tuple[LabelledPoints, LabelledPoints | None]:

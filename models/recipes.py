@@ -13,7 +13,8 @@ from models.limits import (
     MAX_WEIGHTS,
     MAX_WORK,
 )
-from models.networks.layouts import layout
+from models.networks.layouts import Layout, layout
+from models.networks.scaling import Scaling
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 
 
@@ -56,9 +57,22 @@ class Recipe:
         split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
 
     @property
+    def scaling(self) -> Scaling:
+        """How the coordinates of the points are scaled for the training: by those that are not held out."""
+        if self.network.scale == "none":
+            return Scaling.none(self.points.features)
+        kept, _ = split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
+        return Scaling.standard(kept)
+
+    @property
     def weights(self) -> int:
         """Number of parameters of the network."""
-        return layout(self.network, self.points.features, len(self.points.classes)).weights
+        return self.layout.weights
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the network."""
+        return layout(self.network, self.points.features, len(self.points.classes))
 
     @property
     def digest(self) -> str:

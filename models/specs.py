@@ -32,6 +32,7 @@ DatasetName = Literal["flower", "circles", "moons", "xor", "spirals", "gaussians
 NetworkKind = Literal["logistic", "two_layer", "sequential", "module", "residual"]
 Activation = Literal["relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "tanh", "sigmoid", "identity"]
 Optimizer = Literal["sgd", "adam"]
+Scale = Literal["standard", "none"]
 Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
 ResponseKind = Literal["probability", "label", "logit", "entropy"]
@@ -41,6 +42,7 @@ DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+SCALES: tuple[Scale, ...] = get_args(Scale)
 IMPLEMENTATION_CHOICES: tuple[ImplementationChoice, ...] = get_args(ImplementationChoice)
 
 LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.01}
@@ -97,7 +99,8 @@ class DatasetSpec:
 class NetworkSpec:
     """A network's architecture, except for the numbers of inputs and outputs, which follow from the data.
 
-    `hidden` lists the widths of the hidden layers: none for `logistic`, exactly one for `two_layer`.
+    `hidden` lists the widths of the hidden layers: none for `logistic`, exactly one for `two_layer`. With the scale
+    `standard`, the network is trained on coordinates of mean 0 and deviation 1; see `models.networks.scaling`.
 
     Raises:
         InvalidInput: a value is out of bounds.
@@ -106,8 +109,10 @@ class NetworkSpec:
     kind: NetworkKind = "sequential"
     hidden: tuple[int, ...] | None = None
     activation: Activation = "tanh"
+    scale: Scale = "none"
 
     def __post_init__(self) -> None:
+        _one_of("network.scale", self.scale, SCALES)
         _one_of("network.kind", self.kind, NETWORK_KINDS)
         _one_of("network.activation", self.activation, ACTIVATIONS)
         hidden = self.widths
@@ -186,6 +191,17 @@ class TrainingSpec:
         _within("training.seed", self.seed, 0, MAX_SEED)
         _within("training.restarts", self.restarts, 1, MAX_RESTARTS)
         _one_of("training.implementation", self.implementation, IMPLEMENTATION_CHOICES)
+
+
+def resolve_network(given: dict[str, Any], *, is_generated: bool) -> NetworkSpec:
+    """The architecture in `given`, with a scale of `none` for points of a generator and `standard` for others.
+
+    Generators make points of the size that the tutorial's settings suit.
+
+    Raises:
+        InvalidInput: a value is out of bounds.
+    """
+    return NetworkSpec(**({"scale": "none" if is_generated else "standard"} | given))
 
 
 def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:

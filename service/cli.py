@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from models.specs import DatasetSpec, InvalidInput, NetworkSpec
+from models.specs import DatasetSpec, InvalidInput, resolve_network
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.commands.options import Options
 from service.errors import ServiceError
@@ -65,7 +65,12 @@ def serve(settings: dict[str, Any]) -> None:
 
 
 @_command(
-    data=Options(GeneratedData, renamed={"seed": "data_seed"}, panel="Generated data"),
+    data=Options(
+        GeneratedData,
+        [name for name in GeneratedData.model_fields if name != "type"],
+        renamed={"seed": "data_seed"},
+        panel="Generated data",
+    ),
     network=Options(NetworkSettings, renamed={"kind": "network"}, panel="Network"),
     training=Options(TrainingSettings, panel="Training"),
     settings=STORAGE,
@@ -94,7 +99,7 @@ def train(
         Settings(**settings),
         model=model,
         data=csv or DatasetSpec(**data),
-        network=NetworkSpec(**network),
+        network=resolve_network(network, is_generated=csv is None),
         training=training,
     )
 

@@ -38,6 +38,8 @@ def test_every_option_of_train_says_what_it_is() -> None:
     shown = help_of("train")
     for schema in (GeneratedData, NetworkSettings, TrainingSettings):
         for name, field in schema.model_fields.items():
+            if name == "type":
+                continue
             assert field.description, name
             assert field.description.replace("`", "") in shown
 

@@ -19,6 +19,9 @@ Values = FloatArray | IntArray | LabelArray
 PADDING = 1.0
 """Margin that the tutorial's pictures leave around the data on each side, in data units."""
 
+PADDING_SHARE = 1 / 8
+"""Margin around points of the user's own, as a share of their range: about the tutorial's for the flower."""
+
 
 @dataclass(frozen=True)
 class GridAxes:
@@ -137,11 +140,16 @@ def attribute_overflow_to_window() -> Iterator[None]:
         ) from None
 
 
-def padded_range(low: float, high: float) -> tuple[float, float]:
-    """One side of the default window: the range of a coordinate of the data, with `PADDING` around it."""
-    # adding 1 to a huge coordinate changes nothing in floating point
-    padding = max(PADDING, 1e-6 * max(abs(low), abs(high)))
-    return low - padding, high + padding
+def padded_range(low: float, high: float, *, is_generated: bool) -> tuple[float, float]:
+    """One side of the default window: the range of a coordinate of the data, with a margin on both sides.
+
+    The margin is `PADDING` for the points of a generator, as in the tutorial, and `PADDING_SHARE` of the range for
+    other points. A constant coordinate has the margin `PADDING`.
+    """
+    margin = PADDING if is_generated or low == high else PADDING_SHARE * (high - low)
+    if low == high:  # adding 1 to a huge coordinate changes nothing in floating point
+        margin = max(margin, 1e-6 * abs(low))
+    return low - margin, high + margin
 
 
 def check_features(features: int, spec: GridSpec) -> None:

@@ -32,12 +32,14 @@ def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     others = [d for d in range(plan.features) if d not in axes]
     at_D = np.zeros(plan.features)
     at_D[others] = np.asarray(at, np.float64)
-    return _with_features(plan, len(axes), lambda layer: _sliced(layer, axes, at_D))
+    input_D = plan.transform.wide(at_D)
+    input_D[list(axes)] = 0.0  # these stay free
+    return _with_features(plan, axes, lambda layer: _sliced(layer, axes, input_D))
 
 
 def with_unused_feature(plan: Plan) -> Plan:
     """A plan of one feature as a plan of two that ignores the second, so that a curve can be a grid of one row."""
-    return _with_features(plan, 2, _with_unused_feature)
+    return _with_features(plan, (0, 1), _with_unused_feature)
 
 
 def hidden_widths(plan: Plan) -> tuple[int, ...]:
@@ -65,16 +67,21 @@ def unit(plan: Plan, layer: int, index: int) -> Plan:
     return replace(up_to, widths=(*up_to.widths[:-1], 1), parameters=parameters_of([*below, only]))
 
 
-def _with_features(plan: Plan, features: int, convert: Callable[[Dense], Dense]) -> Plan:
-    """The plan with another number of features, from its layers that take features: the first one and the skip."""
+def _with_features(plan: Plan, axes: Sequence[int], convert: Callable[[Dense], Dense]) -> Plan:
+    """The plan with these of its features, from its layers that take features: the first one and the skip."""
     layers = [convert(plan.layers[0]), *plan.layers[1:]]
     if plan.skip:
         layers.append(convert(plan.skip))
-    return replace(plan, widths=(features, *plan.widths[1:]), parameters=parameters_of(layers))
+    return replace(
+        plan,
+        widths=(len(axes), *plan.widths[1:]),
+        parameters=parameters_of(layers),
+        transform=plan.transform.of_axes(axes),
+    )
 
 
-def _sliced(layer: Dense, axes: tuple[int, ...], at_D: DoubleArray) -> Dense:
-    bias_O1 = layer.bias_O1.astype(np.float64) + layer.weight_OI.astype(np.float64) @ at_D[:, None]
+def _sliced(layer: Dense, axes: tuple[int, ...], input_D: DoubleArray) -> Dense:
+    bias_O1 = layer.bias_O1.astype(np.float64) + layer.weight_OI.astype(np.float64) @ input_D[:, None]
     if np.abs(bias_O1).max() > np.finfo(np.float32).max:
         raise InvalidInput("at", "must be smaller numbers: the output of the network overflows float32")
     return Dense(layer.weight_OI[:, list(axes)], bias_O1.astype(np.float32), layer.activation)

@@ -18,6 +18,7 @@ from models import specs
 from models.datasets import Label
 from models.networks.layouts import layout
 from models.networks.plans import Plan, plan_of
+from models.networks.transforms import IDENTITY, Shift, Transform
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training.runs import StopReason
 
@@ -46,6 +47,7 @@ class Card:
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units.
         median: of each coordinate of the data. Empty in old cards.
+        offset: what the network subtracts from each coordinate, in float64; empty if nothing.
         recipe: `Recipe.digest`.
         stop_reason, epochs, implementation, metrics: as in `models.training.runs.Outcome`.
         restarts: `models.training.runs.Restart`s as JSON, all that were trained. The checkpoint is the best of them.
@@ -72,11 +74,22 @@ class Card:
     implementation: str = "torch"  # old cards do not name it: there was no other
     restarts: tuple[dict[str, Any], ...] = ()
     median: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
 
     @property
     def middle(self) -> tuple[float, ...]:
         """A typical value of each coordinate: its median, or in old cards the middle of its range."""
         return self.median or tuple(low / 2 + high / 2 for low, high in zip(self.low, self.high, strict=True))
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether the data are from a generator."""
+        return "dataset" in self.data
+
+    @property
+    def transform(self) -> Transform:
+        """The input transform of the network."""
+        return Shift(self.offset) if self.offset else IDENTITY
 
     def to_json(self) -> bytes:
         """The content of `card.json`, UTF-8."""
@@ -100,7 +113,7 @@ class Card:
                     raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT} or 1")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
-            for key in fields.keys() & {"classes", "low", "high", "median", "restarts"}:
+            for key in fields.keys() & {"classes", "low", "high", "median", "offset", "restarts"}:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -152,7 +165,7 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
     arrays = _read_file(folder / ARRAYS_FILE, card.files[ARRAYS_FILE])
     try:
         state = safetensors.numpy.load(arrays)
-        return card, plan_of(layout(card.network, card.features, len(card.classes)), state)
+        return card, plan_of(layout(card.network, card.features, len(card.classes)), state, card.transform)
     except (safetensors.SafetensorError, InvalidInput) as error:
         raise DamagedCheckpoint(f"{ARRAYS_FILE}: {error}") from error
 

@@ -48,14 +48,16 @@ def save(folder: Path, network: nn.Module, card: Card) -> str:
     return digest(card_file)
 
 
-def save_resume_state(folder: Path, resume_state: ResumeState) -> None:
+def save_resume_state(folder: Path, resume_state: ResumeState, weights: Mapping[str, FloatArray]) -> None:
     """Writes a resume state as a new folder, atomically and durably, together with the weights to show meanwhile.
+
+    `weights` is the state dict of `resume_state.weights` in data units, see `models.networks.scaling`.
 
     Raises:
         FileExistsError: the folder exists.
         OSError: the disk is full or cannot be written.
     """
-    state = {key: torch.tensor(array) for key, array in resume_state.weights.items()}
+    state = {key: torch.tensor(array) for key, array in weights.items()}
     atomic.write_folder(folder, {NETWORK_FILE: _network_file(state), RESUME_STATE_FILE: resume_state.to_bytes()})
 
 

@@ -5,7 +5,7 @@ Importing this module loads numba: half a second and some 60 MiB.
 
 import numpy as np
 
-from models.datasets import DoubleArray, FloatArray, IntArray
+from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
 from models.kernel import inference, structures
 from models.kernel.buffers import SMALLEST, net_of, workspace_for
 from models.networks.plans import Plan
@@ -19,8 +19,8 @@ _RESPONSES: dict[ResponseKind, int] = {
 }
 
 
-def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
-    """Class probabilities of points, float32 (N, D): float32 (N, K).
+def probabilities(plan: Plan, xy_ND: PointArray) -> FloatArray:
+    """Class probabilities of points (N, D): float32 (N, K).
 
     Raises:
         InvalidInput: the output for a point overflows float32.

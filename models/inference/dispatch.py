@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from models.datasets import DoubleArray, FloatArray, IntArray
+from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
 from models.inference import numpy_forward
 from models.networks.plans import Plan
 from models.specs import InvalidInput, ResponseKind
@@ -19,8 +19,8 @@ def is_compiled(plan: Plan, points: int) -> bool:
     return points * plan.parameters.size >= COMPILED_FROM
 
 
-def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
-    """The network's output for points, float32 (N, D): float32 (N, O).
+def logits(plan: Plan, xy_ND: PointArray) -> FloatArray:
+    """The network's output for points (N, D): float32 (N, O).
 
     Raises:
         InvalidInput: the points have the wrong number of coordinates, or the output for one overflows float32.
@@ -29,8 +29,8 @@ def logits(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     return numpy_forward.logits(plan, xy_ND)
 
 
-def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
-    """Class probabilities of points, float32 (N, D): float32 (N, K). Each row sums to 1.
+def probabilities(plan: Plan, xy_ND: PointArray) -> FloatArray:
+    """Class probabilities of points (N, D): float32 (N, K). Each row sums to 1.
 
     Raises:
         InvalidInput: the points have the wrong number of coordinates, or the output for one overflows float32.
@@ -43,7 +43,7 @@ def probabilities(plan: Plan, xy_ND: FloatArray) -> FloatArray:
     return numpy_forward.probabilities(numpy_forward.logits(plan, xy_ND))
 
 
-def _check_features(plan: Plan, xy_ND: FloatArray) -> None:
+def _check_features(plan: Plan, xy_ND: PointArray) -> None:
     given, wanted = xy_ND.shape[1], plan.features
     if given != wanted:
         raise InvalidInput("points", f"must have {wanted} coordinates each, but these have {given}")

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import DoubleArray, FloatArray, IntArray
+from models.datasets import FloatArray, IntArray, PointArray
 from models.networks import activations
 from models.networks.plans import Plan
 from models.specs import InvalidInput
@@ -15,7 +15,7 @@ BLOCK = 4_096
 """Points per block of a forward pass: few enough that the values of a narrow layer stay in the processor's cache."""
 
 
-def logits(plan: Plan, xy_ND: DoubleArray | FloatArray) -> FloatArray:
+def logits(plan: Plan, xy_ND: PointArray) -> FloatArray:
     """The network's output for points (N, D): float32 (N, O), finite. Memory beyond the result does not grow with N.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.networks import activations
 from models.networks.plans import Dense, Plan
+from models.networks.transforms import IDENTITY
 
 MAX_PARAMETERS = 100
 """Largest plan for which code is generated."""
@@ -33,8 +34,11 @@ def function(plan: Plan) -> Function | None:
     if plan.parameters.size > MAX_PARAMETERS:
         return None
     names = [f"x{d}" for d in range(plan.features)]
-    lines = [f"def answer({', '.join(names)}):", *_check_size(names)]
-    inputs = values = [f"({expression})" for expression in plan.transform.expressions(names)]
+    lines = [f"def answer({', '.join(names)}):"]
+    if plan.transform != IDENTITY:
+        lines += [f"    {name} = {value}" for name, value in zip(names, plan.transform.expressions(names), strict=True)]
+    lines += _check_size(names)
+    inputs = values = names
     for i, layer in enumerate(plan.layers):
         outputs = [f"a{i}_{o}" for o in range(len(layer.bias_O1))]
         for name, term in zip(outputs, _sums(layer, values), strict=True):

@@ -104,6 +104,11 @@ def arrays_of(network: nn.Module) -> dict[str, Array]:
     return {key: value.detach().numpy().copy() for key, value in network.state_dict().items()}
 
 
+def load_arrays(network: nn.Module, arrays: Mapping[str, Array]) -> None:
+    """Copies a state dict of arrays into a network."""
+    network.load_state_dict({key: torch.tensor(array) for key, array in arrays.items()})
+
+
 def layout_of(network: nn.Module) -> Layout | None:
     """The layout of a network that consists of dense layers only, else None.
 

@@ -76,8 +76,8 @@ class Plan:
         return Dense(matrix_OI1[:, :-1], matrix_OI1[:, -1:], activation)
 
 
-def plan_of(layout: Layout, state: Mapping[str, FloatArray]) -> Plan:
-    """The plan of a network, from its state dict as arrays.
+def plan_of(layout: Layout, state: Mapping[str, FloatArray], transform: Transform = IDENTITY) -> Plan:
+    """The plan of a network, from its state dict as arrays and its input transform.
 
     Raises:
         InvalidInput: a key is missing or unknown, or an array has the wrong shape or dtype, or is not finite.
@@ -93,6 +93,7 @@ def plan_of(layout: Layout, state: Mapping[str, FloatArray]) -> Plan:
         activations=tuple(layer.activation for layer in layout.stack),
         has_skip=layout.skip is not None,
         parameters=parameters_of(layers),
+        transform=transform,
     )
 
 

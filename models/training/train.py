@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Event, Lock
 
-import torch
 from torch import nn
 
 from models import specs
 from models.datasets import FloatArray, LabelledPoints, split
 from models.limits import MAX_SEED
 from models.networks.layouts import Layout
-from models.networks.modules import arrays_of, layout_of
+from models.networks.modules import arrays_of, layout_of, load_arrays
 from models.networks.plans import plan_of, state_of
 from models.specs import (
     Implementation,
@@ -156,12 +155,8 @@ def _train(
         with one_thread():
             return _run(started, spec, on_epochs, should_stop)
     outcome = _run(started, spec, on_epochs, should_stop)
-    _load(network, started.weights())
+    load_arrays(network, started.weights())
     return outcome
-
-
-def _load(network: nn.Module, weights: dict[str, FloatArray]) -> None:
-    network.load_state_dict({key: torch.tensor(array) for key, array in weights.items()})
 
 
 def _compilable(network: nn.Module, points: LabelledPoints) -> Layout | None:
@@ -214,8 +209,7 @@ def _run(
 def _advice(spec: TrainingSpec, epoch: int) -> str:
     return (
         f"The loss or a weight was no longer finite in epoch {epoch}. "
-        f"Try a learning_rate below {spec.learning_rate:g}, "
-        "or scale the points so that their coordinates lie between about -5 and 5."
+        f"Try a learning_rate below {spec.learning_rate:g}, or scale=standard if that is not set."
     )
 
 
@@ -317,7 +311,7 @@ class _Restarts:
             best = resume_state.best
             network = self._new(best.restart)
             run_state.check(best.weights, arrays_of(network))
-            _load(network, best.weights)
+            load_arrays(network, best.weights)
             self.best = Best(best.restart, network, best.outcome)
         self._ended, self._running = dict(resume_state.ended), dict(resume_state.running)
 

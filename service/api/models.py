@@ -125,6 +125,10 @@ class Card(BaseModel):
     data: DataInfo
     data_digest: DataDigest
     data_summary: DataSummary
+    offset: list[float] | None = Field(
+        description="What the network subtracts from each coordinate, in double precision, before it rounds to single "
+        "precision; null if nothing."
+    )
     training: ResolvedTraining
     recipe_digest: RecipeDigest
     stop_reason: Literal["completed", "early_stopped"] = Field(
@@ -151,6 +155,7 @@ class Card(BaseModel):
                 "data": data_info(card.data),
                 "data_digest": card.data_digest,
                 "data_summary": {"min": card.low, "max": card.high, "median": card.median or None},
+                "offset": card.offset or None,
                 "training": specs.asdict(card.training),
                 "recipe_digest": card.recipe,
                 "stop_reason": card.stop_reason,

@@ -6,14 +6,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from models.datasets import FloatArray, Label, LabelledPoints, from_rows, points_array
+from models.datasets import DoubleArray, Label, LabelledPoints, from_rows, points_array
 from models.specs import InvalidInput
 
 STANDARD_INPUT = Path("-")
 
 
-def read_points(path: Path) -> FloatArray:
-    """The points of a file, one on each line: float32 (N, D). A first line without any number is a header.
+def read_points(path: Path) -> DoubleArray:
+    """The points of a file, one on each line: float64 (N, D). A first line without any number is a header.
 
     Raises:
         InvalidInput: a value is not a number, or lines differ in length; the field names the line.

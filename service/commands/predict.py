@@ -4,7 +4,7 @@ import csv
 import sys
 from pathlib import Path
 
-from models.datasets import FloatArray, points_array
+from models.datasets import DoubleArray, points_array
 from models.specs import InvalidInput
 from service.commands.csv_points import read_points
 from service.commands.workspace import open_workspace
@@ -33,9 +33,14 @@ def _coordinates(point: str) -> list[float]:
         raise InvalidInput("point", "must be numbers separated by commas, such as 0.5,-0.25") from None
 
 
-def _write(xy_ND: FloatArray, classes: tuple[int | str, ...], prediction: predictions.Prediction) -> None:
+def _number(value: float) -> str:
+    """The shortest text that is read as the same number."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def _write(xy_ND: DoubleArray, classes: tuple[int | str, ...], prediction: predictions.Prediction) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"x{i + 1}" for i in range(xy_ND.shape[1])]
     writer.writerow([*names, "label", *(f"p({label})" for label in classes)])
     for x_D, k, prob_K in zip(xy_ND, prediction.best_N, prediction.prob_NK, strict=True):
-        writer.writerow([*(f"{x:g}" for x in x_D), classes[k], *(f"{p:.6f}" for p in prob_K)])
+        writer.writerow([*(_number(x) for x in x_D), classes[k], *(f"{p:.6f}" for p in prob_K)])

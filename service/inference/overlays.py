@@ -6,7 +6,7 @@ from typing import Literal
 
 from models.boundary import contours
 from models.boundary.contours import Line
-from models.datasets import FloatArray, LabelledPoints
+from models.datasets import LabelledPoints
 from models.specs import InvalidInput
 from service.errors import VersionBroken
 from service.inference import grids
@@ -61,5 +61,4 @@ def _training_points(window: PlacedWindow, files: Files) -> LabelledPoints:
         points = training_data.load(files, version.published.job_id, version.card.data, version.card.data_digest)
     except (DamagedData, OSError) as error:
         raise VersionBroken("Its training points cannot be read. Ask for the picture without them.") from error
-    along_axes: FloatArray = points.xy_ND[:, list(window.axes)]
-    return LabelledPoints(along_axes, points.label_N, points.classes)
+    return LabelledPoints(points.xy_ND[:, list(window.axes)], points.label_N, points.classes)

@@ -6,13 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
-from models.boundary import grids
 from models.boundary.certified import nearest as nearest_change
 from models.boundary.certified.nearest import Nearest
-from models.datasets import FloatArray, IntArray
+from models.datasets import FloatArray, IntArray, PointArray
 from models.inference import dispatch, numpy_forward
 from models.limits import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, MAX_NEAREST_POINTS
 from models.specs import InvalidInput
+from service.inference.windows import default_range
 from service.registry.registry import LoadedVersion
 
 
@@ -73,8 +73,8 @@ class Prediction:
 _DEFAULT = PredictionRequest()
 
 
-def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionRequest = _DEFAULT) -> Prediction:
-    """Predicts the class of each point, float32 (N, D).
+def predict(version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest = _DEFAULT) -> Prediction:
+    """Predicts the class of each point (N, D).
 
     Raises:
         InvalidInput: the points have the wrong number of coordinates, there are too many, the network overflows, or the
@@ -95,14 +95,14 @@ def predict(version: LoadedVersion, xy_ND: FloatArray, request: PredictionReques
     return Prediction(prob_NK, request.level, logit_NO, nearest)
 
 
-def _nearest(version: LoadedVersion, xy_ND: FloatArray, level: float) -> Nearest:
+def _nearest(version: LoadedVersion, xy_ND: PointArray, level: float) -> Nearest:
     """Searches within the length of the diagonal of the default window of a grid."""
     features = version.plan.features
     if features != 2:
         raise InvalidInput("outputs", f"must not contain nearest: it needs two features, this model has {features}")
     if len(xy_ND) > MAX_NEAREST_POINTS:
         raise InvalidInput("outputs", f"may contain nearest for at most {MAX_NEAREST_POINTS:,} points in one request")
-    window = [grids.padded_range(low, high) for low, high in zip(version.card.low, version.card.high, strict=True)]
+    window = [default_range(version.card, d) for d in range(features)]
     radius = math.hypot(*(high - low for low, high in window))
     most = nearest_change.max_points(version.plan)
     if len(xy_ND) > most:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.boundary import grids, slices
+from models.checkpoints.cards import Card
 from models.limits import MAX_GRID_CELLS, MAX_RESOLUTION
 from models.networks.plans import Plan
 from models.specs import GridSpec, InvalidInput
@@ -87,9 +88,14 @@ def place(version: LoadedVersion, window: Window) -> PlacedWindow:
     at = tuple(card.middle[d] for d in others) if window.at is None else window.at
     if len(at) != len(others):
         raise InvalidInput("at", f"must have {len(others)} values, one for each feature that is not on an axis")
-    spec = _spec(window, [grids.padded_range(card.low[d], card.high[d]) for d in axes])
+    spec = _spec(window, [default_range(card, d) for d in axes])
     rows = spec.height or _curve_rows(window)
     return PlacedWindow(version, slices.sliced(version.plan, axes, at), spec, axes, at, rows)
+
+
+def default_range(card: Card, d: int) -> tuple[float, float]:
+    """The default window of a version along one of its features."""
+    return grids.padded_range(card.low[d], card.high[d], is_generated=card.is_generated)
 
 
 def _axes(features: int, given: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -25,12 +25,18 @@ CHECKPOINT_S = 1.0
 CHECKPOINT_SHARE = 0.05
 """The share of a worker's time that checkpoints may take: those of large networks are saved less often."""
 
+WeightsConverter = Callable[[dict[str, FloatArray]], dict[str, FloatArray]]
+
 ProgressCallback = Callable[[int, Epoch], object]
 """Called with the epochs trained so far, summed over all restarts, and the latest epoch."""
 
 
 class JobObserver(Observer):
-    """Observes the training of one attempt."""
+    """Observes the training of one attempt.
+
+    Attributes:
+        in_data_units: turns a state dict of the training into that of the finished network. Set before the training.
+    """
 
     def __init__(
         self,
@@ -50,6 +56,7 @@ class JobObserver(Observer):
         self._should_stop = should_stop
         self._on_progress = on_progress
         self._clock = clock
+        self.in_data_units: WeightsConverter = dict
         self._checkpoint = job.status.checkpoint
         self._epochs: dict[int, int] = {}  # by restart
         self._next_checkpoint = clock() + CHECKPOINT_S
@@ -103,7 +110,8 @@ class JobObserver(Observer):
             OSError: the disk is full or cannot be written.
         """
         name = f"{self._job.checkpoint_id}-{time.time_ns():x}"
-        torch_files.save_resume_state(self._files.checkpoint_folder(name), resume_state)
+        weights = self.in_data_units(resume_state.weights) if resume_state.weights else {}
+        torch_files.save_resume_state(self._files.checkpoint_folder(name), resume_state, weights)
         return name
 
     def wants_weights(self) -> bool:
@@ -112,4 +120,4 @@ class JobObserver(Observer):
 
     def on_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
         """Passes the weights to the monitor, as a snapshot."""
-        self._monitor.submit_snapshot(epoch, safetensors.numpy.save(weights))
+        self._monitor.submit_snapshot(epoch, safetensors.numpy.save(self.in_data_units(weights)))

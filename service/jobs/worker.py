@@ -16,8 +16,8 @@ from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints
 from models.limits import MAX_BATCH_VALUES
-from models.networks.modules import build
-from models.recipes import batch_values
+from models.networks.modules import arrays_of, build, load_arrays
+from models.recipes import Recipe, batch_values
 from models.specs import NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.resume_state import ResumeState
@@ -116,10 +116,12 @@ class _Attempt:
         job = self._job
         try:
             points = training_data.load(self._files, job.id, job.spec.data, job.spec.data_digest)
-            trained = self._train(points)
+            recipe = Recipe(points, NetworkSpec(**job.spec.network), TrainingSpec(**job.spec.training))
+            self._observer.in_data_units = partial(recipe.scaling.in_data_units, recipe.layout)
+            trained = self._train(recipe)
             if trained.best is None:
                 return self._stopped(trained, cancel=cancel())
-            return self._ended(trained.best, trained.restarts, points)
+            return self._ended(trained.best, trained.restarts, recipe)
         except DamagedData as error:
             return self._failed("damaged-data", str(error))
         except OSError as error:
@@ -136,21 +138,20 @@ class _Attempt:
             detail = "An internal error of the service ended this training; the service's log has the details."
             return self._failed("internal", detail)
 
-    def _train(self, points: LabelledPoints) -> Trained:
-        spec = self._job.spec
-        network, training = NetworkSpec(**spec.network), TrainingSpec(**spec.training)
+    def _train(self, recipe: Recipe) -> Trained:
+        points = recipe.points
         train = partial(
             train_best,
-            lambda seed: build(network, points.features, len(points.classes), seed=seed),
-            points,
-            training,
-            threads=_threads(points, network, training),
+            lambda seed: build(recipe.network, points.features, len(points.classes), seed=seed),
+            recipe.scaling.inputs(points),
+            recipe.training,
+            threads=_threads(points, recipe.network, recipe.training),
             observer=self._observer,
         )
         try:
             return train(resume_from=self._resume_state())
         except ValueError as error:
-            logger.error("job %s restarts from the beginning; its checkpoint does not fit: %s", spec.id, error)
+            logger.error("job %s restarts from the beginning; its checkpoint does not fit: %s", self._job.id, error)
             return train()
 
     def _resume_state(self) -> ResumeState | None:
@@ -183,7 +184,7 @@ class _Attempt:
             return Failed(code="time-limit", detail=detail, status=status)
         return Released(cancel=cancel, status=status)
 
-    def _ended(self, best: Best, all_restarts: tuple[runs.Restart, ...], points: LabelledPoints) -> Outcome:
+    def _ended(self, best: Best, all_restarts: tuple[runs.Restart, ...], recipe: Recipe) -> Outcome:
         """Saves the best network of a training that has ended by itself."""
         result = best.outcome
         metrics = asdict(result.metrics) if result.metrics else None
@@ -194,7 +195,8 @@ class _Attempt:
             "restarts": restarts,
             "ran_s": self._monitor.ran_s,
         }
-        card = _card(self._job, result, points, metrics, restarts)
+        card = _card(self._job, result, recipe, metrics, restarts)
+        load_arrays(best.network, self._observer.in_data_units(arrays_of(best.network)))
         checkpoint = self._job.checkpoint_id
         card_digest = torch_files.save(self._files.checkpoint_folder(checkpoint), best.network, card)
         if result.advice is not None:
@@ -218,21 +220,22 @@ def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpe
 def _card(
     job: Job,
     result: runs.Outcome,
-    points: LabelledPoints,
+    recipe: Recipe,
     metrics: dict[str, Any] | None,
     restarts: list[dict[str, Any]],
 ) -> Card:
-    spec = job.spec
+    spec, points, offset_D = job.spec, recipe.points, recipe.scaling.offset_D
     return Card(
-        network=NetworkSpec(**spec.network),
+        network=recipe.network,
         features=points.features,
         classes=points.classes,
-        training=TrainingSpec(**spec.training),
+        training=recipe.training,
         data=spec.data,
         data_digest=spec.data_digest,
         low=tuple(points.xy_ND.min(axis=0).tolist()),
         high=tuple(points.xy_ND.max(axis=0).tolist()),
         median=tuple(np.median(points.xy_ND, axis=0).tolist()),
+        offset=tuple(offset_D.tolist()) if offset_D.any() else (),
         recipe=spec.recipe,
         stop_reason=result.stop_reason,
         epochs=result.epochs,

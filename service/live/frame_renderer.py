@@ -92,9 +92,7 @@ class FrameRenderer:
     def _contexts(self, jobs: Collection[Job]) -> dict[str, FrameContext]:
         contexts = {}
         for job in jobs:
-            with suppress(
-                DamagedData, OSError
-            ):  # then the job has no frames; its training fails by itself
+            with suppress(DamagedData, OSError):  # then the job has no frames; its training fails by itself
                 contexts[job.id] = self._watched.get(job.id) or FrameContext.of(job, self._files)
         return contexts
 

@@ -11,13 +11,16 @@ import safetensors.numpy
 from models.boundary import grids
 from models.datasets import Label
 from models.limits import MAX_ANSWER_WORK
-from models.networks.layouts import Layout, layout
+from models.networks.layouts import Layout
 from models.networks.plans import Plan, plan_of
+from models.networks.transforms import Transform
+from models.recipes import Recipe
 from models.specs import (
     GridSpec,
     InvalidInput,
     NetworkSpec,
     ResponseKind,
+    TrainingSpec,
 )
 from service.inference import windows
 from service.inference.windows import Window
@@ -41,11 +44,13 @@ class FrameContext:
 
     Attributes:
         layout: the layout of the network in training.
+        transform: its input transform.
         classes: the classes, in the order of the network's outputs.
         x, y: the edges of the window, in data units.
     """
 
     layout: Layout
+    transform: Transform
     classes: tuple[Label, ...]
     x: tuple[float, float]
     y: tuple[float, float]
@@ -59,8 +64,10 @@ class FrameContext:
         """
         points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
-        x, y = (grids.padded_range(*ends) for ends in zip(low, high, strict=True))
-        return cls(layout(NetworkSpec(**job.spec.network), 2, len(points.classes)), points.classes, x, y)
+        is_generated = "dataset" in job.spec.data
+        x, y = (grids.padded_range(*ends, is_generated=is_generated) for ends in zip(low, high, strict=True))
+        recipe = Recipe(points, NetworkSpec(**job.spec.network), TrainingSpec(**job.spec.training))
+        return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y)
 
     def require(self, cells: int) -> None:
         """Checks that frames of `cells` x `cells` do not take too long.
@@ -74,7 +81,7 @@ class FrameContext:
     def frames(self, job_id: str, snapshot: Snapshot, sizes: Collection[int]) -> dict[int, bytes]:
         """The frames of some sizes, as events by size; empty events if the weights are too large to be shown."""
         try:
-            plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights))
+            plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights), self.transform)
             frames = {cells: _frame(snapshot.epoch, self.classes, plan, self._spec(cells)) for cells in sizes}
             return {cells: envelopes.streamed("boundary", frame, job_id=job_id) for cells, frame in frames.items()}
         except InvalidInput:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.boundary.certified.nearest import Nearest
-from models.datasets import FloatArray, bounded
+from models.datasets import PointArray, bounded
 from models.limits import MAX_FEATURES
 from models.specs import InvalidInput
 from service.errors import NotAcceptable, ServiceError, UnsupportedMediaType
@@ -29,7 +29,7 @@ MAX_BATCHES = 1_000
 _HEADER, _LENGTH, _COMPRESSION = 8, 4, 10  # fields of a message and its record batch, by Arrow's format/Message.fbs
 
 
-def decode_points(content: bytes, *, max_points: int) -> FloatArray:
+def decode_points(content: bytes, *, max_points: int) -> PointArray:
     """Points, float32 (N, D), from a stream with D columns, or with a single column of fixed-size lists of length D.
 
     Raises:

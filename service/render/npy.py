@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from models.datasets import FloatArray, bounded
+from models.datasets import PointArray, bounded
 from models.limits import MAX_FEATURES
 from models.specs import InvalidInput
 from service.inference.grids import ActivationMaps, BoundaryGrid, EmbeddingGrid
@@ -42,7 +42,7 @@ def encode_embedding(grid: EmbeddingGrid) -> bytes:
     return encode(grid.embedding.values_HW2)
 
 
-def decode_points(content: bytes, *, max_points: int) -> FloatArray:
+def decode_points(content: bytes, *, max_points: int) -> PointArray:
     """Points, float32 (N, D), from a file of float32 or float64 in C or Fortran order.
 
     The header is checked against the length of the body before any array is allocated.

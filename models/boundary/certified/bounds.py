@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from models.boundary.certified.relaxations import DOUBLE, linear_relaxation
-from models.datasets import DoubleArray, FloatArray, IntArray
+from models.datasets import DoubleArray, IntArray, PointArray
 from models.inference import dispatch, numpy_forward
 from models.networks.plans import Dense, Plan
 from models.specs import Activation
@@ -115,8 +115,8 @@ def _certify(bounds: CertifiedBounds, level: float) -> IntArray:
     return label_M
 
 
-def computed_labels(plan: Plan, xy_ND: FloatArray, *, level: float = 0.0) -> IntArray:
-    """The labels of points, float32 (N, D), computed instead of proven: int64 (N,). See `certified_labels`.
+def computed_labels(plan: Plan, xy_ND: PointArray, *, level: float = 0.0) -> IntArray:
+    """The labels of points (N, D), computed instead of proven: int64 (N,). See `certified_labels`.
 
     Raises:
         InvalidInput: the output of a point overflows float32.

@@ -8,7 +8,7 @@ function suggests where to probe for a change; from each change found, the segme
 nearer one. Since radii shrink with the square of the box size, the two bounds meet after a few levels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from models.boundary.certified.half_planes import BoolArray, project
 from models.datasets import DoubleArray, IntArray
 from models.limits import MAX_NEAREST_WORK
 from models.networks.plans import Plan
+from models.networks.transforms import IDENTITY
 from models.specs import InvalidInput
 
 TOLERANCE = 1e-4
@@ -53,7 +54,7 @@ class Nearest:
     """The nearest change of label for each point.
 
     Attributes:
-        xy_N2: float64 (N, 2), a point whose computed label differs from the point's own; its coordinates are float32
+        xy_N2: float64 (N, 2), a point whose computed label differs from the point's own; its inputs are float32
             numbers. This close to the boundary a sum in another order may give another label, but the point's own label
             is never certified there. NaN if none was found.
         distance_N: float64 (N,), the Euclidean distance to it, at most the radius; infinite if none was found.
@@ -77,6 +78,10 @@ def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float
     Raises:
         InvalidInput: the network's output overflows float32 within the radius.
     """
+    transform = plan.transform
+    if transform != IDENTITY:  # the search is in the units of the inputs, which are as far apart as the points
+        found = nearest(replace(plan, transform=IDENTITY), transform.wide(xy_N2), level=level, radius=radius)
+        return replace(found, xy_N2=transform.data_units(found.xy_N2))
     allowed_boxes = MAX_NEAREST_WORK // _work_per_box(plan)
     searches = []
     step = max(8, BLOCK_POINTS // plan.widths[-1])

@@ -69,7 +69,7 @@ def labels(plan: Plan, axes: GridAxes, *, level: float = 0.0) -> AdaptiveGrid:
     for start in range(0, len(row_M), step):
         block = slice(start, start + step)
         row_N, column_N = _cells_of(label_HW.shape, row_M[block], column_M[block], size)
-        xy_N2 = np.column_stack([x_W[column_N], y_H[row_N]]).astype(np.float32)
+        xy_N2 = np.column_stack([x_W[column_N], y_H[row_N]])
         with attribute_overflow_to_window():
             label_HW[row_N, column_N] = computed_labels(plan, xy_N2, level=level)
     return AdaptiveGrid(x_W, y_H, label_HW, evaluated, bounded)

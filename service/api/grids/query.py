@@ -63,13 +63,13 @@ class GridQuery(BaseModel):
     model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="Its version; by default the latest.")
     x_min: Edge | None = Field(
-        None, description="Left edge, less than `x_max`; by default the least x of the training data, minus 1."
+        None, description="Left edge, less than `x_max`; by default that of the training data, with a margin."
     )
-    x_max: Edge | None = Field(None, description="Right edge; by default the greatest x, plus 1.")
+    x_max: Edge | None = Field(None, description="Right edge; by default as `x_min`.")
     y_min: Edge | None = Field(
-        None, description="Lower edge, less than `y_max`; by default the least y, minus 1. Not for a curve."
+        None, description="Lower edge, less than `y_max`; by default as `x_min`. Not for a curve."
     )
-    y_max: Edge | None = Field(None, description="Upper edge; by default the greatest y, plus 1. Not for a curve.")
+    y_max: Edge | None = Field(None, description="Upper edge; by default as `x_min`. Not for a curve.")
     resolution: str = Field(
         "200",
         pattern=RESOLUTION_PATTERN,

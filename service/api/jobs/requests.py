@@ -25,6 +25,7 @@ from models.specs import (
     ImplementationChoice,
     NetworkKind,
     Optimizer,
+    Scale,
 )
 from service.http.schema import WHOLE, Body, Row, Whole, whole
 from service.records import NAME_PATTERN
@@ -106,6 +107,11 @@ class NetworkSettings(Body):
         description="Width of each hidden layer. By default [4], for `logistic` none. `two_layer` has exactly one.",
     )
     activation: Activation = Field("tanh", description="Activation function of the hidden layers.")
+    scale: Scale | None = Field(
+        None,
+        description="`standard` trains on coordinates of mean 0 and deviation 1, `none` on the coordinates as they "
+        "are. By default `standard` for your own points, and `none` for those of a generator.",
+    )
 
 
 class TrainingSettings(Body):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from models import specs
 from models.datasets import from_rows
-from models.specs import DatasetSpec, NetworkSpec
+from models.specs import DatasetSpec
 from service import records
 from service.api.deps import AfterJob, JobPath, Services, ServicesDep
 from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
@@ -47,7 +47,8 @@ def _new_job(body: TrainRequest) -> NewJob:
         if isinstance(body.data, GeneratedData)
         else from_rows(body.data.points, body.data.labels)
     )
-    network = NetworkSpec(**body.network.model_dump())
+    given = body.network.model_dump(exclude_none=True)
+    network = specs.resolve_network(given, is_generated=isinstance(data, DatasetSpec))
     training = specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True))
     return new_spec(body.model, data, network, training, origin="http", metadata=body.metadata), data
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import simdjson
 
-from models.datasets import DoubleArray, FloatArray
+from models.datasets import DoubleArray
 from models.limits import MAX_COORDINATE, MAX_FEATURES
 
 MIN_BYTES = 2_000
@@ -32,8 +32,8 @@ _CLOSING = re.compile(rb"\][ \t\r\n]+\]")
 _ALL_BUT_MARKS = bytes(set(range(256)) - set(b"[],{}"))
 
 
-def split(text: bytes) -> tuple[bytes, FloatArray] | None:
-    """The text with `MARK` in place of its points, and the points as float32 (N, D); None to leave it to the schema.
+def split(text: bytes) -> tuple[bytes, DoubleArray] | None:
+    """The text with `MARK` in place of its points, and the points as float64 (N, D); None to leave it to the schema.
 
     The caller checks that the text is an object whose field `points` is `MARK`: the points may be in another value.
     """
@@ -55,7 +55,7 @@ def split(text: bytes) -> tuple[bytes, FloatArray] | None:
         return None
     if not np.abs(flat).max() <= MAX_COORDINATE:
         return None
-    return _MARK_JSON.join([text[:start], text[end + 1 :]]), flat.astype(np.float32).reshape(-1, features)
+    return _MARK_JSON.join([text[:start], text[end + 1 :]]), flat.reshape(-1, features)
 
 
 def _end(text: bytes, start: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
-from models.datasets import FloatArray, points_array
+from models.datasets import PointArray, points_array
 from models.specs import InvalidInput
 from service.api.predictions import json_points
 from service.errors import UnsupportedMediaType
@@ -94,7 +94,7 @@ class ParsedRequest:
 
     model: str
     version: int | None
-    points: FloatArray
+    points: PointArray
     prediction: PredictionRequest
     outputs: tuple[Output, ...] | None
 
@@ -121,7 +121,7 @@ def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     return _parsed(options, options.model, points_array(points) if isinstance(points, list) else points)
 
 
-def _options_and_points(body: bytes) -> tuple[PredictOptions, FloatArray | list[list[float]]]:
+def _options_and_points(body: bytes) -> tuple[PredictOptions, PointArray | list[list[float]]]:
     if len(body) >= json_points.MIN_BYTES:
         found = json_points.split(body)
         if found is not None:
@@ -133,7 +133,7 @@ def _options_and_points(body: bytes) -> tuple[PredictOptions, FloatArray | list[
     return request, request.points
 
 
-def _array_parser(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, int], ParsedRequest]:
+def _array_parser(decode: Callable[..., PointArray]) -> Callable[[bytes, bytes, int], ParsedRequest]:
     def parse_array(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
         try:
             options = ArrayQuery.model_validate(query_parameters.parse(query, lists=("outputs",)))
@@ -147,7 +147,7 @@ def _array_parser(decode: Callable[..., FloatArray]) -> Callable[[bytes, bytes, 
     return parse_array
 
 
-def _parsed(options: PredictOptions | ArrayQuery, model: str, points: FloatArray) -> ParsedRequest:
+def _parsed(options: PredictOptions | ArrayQuery, model: str, points: PointArray) -> ParsedRequest:
     outputs = options.outputs or ()
     if len(set(outputs)) < len(outputs):
         raise InvalidInput("outputs", "must name each output only once")

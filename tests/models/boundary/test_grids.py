@@ -64,8 +64,11 @@ def test_the_logit_of_the_first_of_two_classes_is_the_negative_of_the_second() -
 
 
 def test_the_default_window_is_the_range_of_the_data_with_a_margin_of_one() -> None:
-    assert padded_range(-4.0, 3.0) == (-5.0, 4.0)
-    assert padded_range(1e30, 2e30) == (1e30 - 2e24, 2e30 + 2e24)
+    assert padded_range(-4.0, 3.0, is_generated=True) == (-5.0, 4.0)
+    assert padded_range(-4.0, 4.0, is_generated=False) == (-5.0, 5.0)
+    assert padded_range(1.0, 1.0 + 8e-6, is_generated=False) == pytest.approx((1.0 - 1e-6, 1.0 + 9e-6), rel=1e-12)
+    assert padded_range(1e30, 1e30, is_generated=False) == (1e30 - 1e24, 1e30 + 1e24)
+    assert padded_range(3.0, 3.0, is_generated=False) == (2.0, 4.0)
 
 
 def test_a_grid_needs_a_network_of_two_features() -> None:

@@ -128,10 +128,17 @@ def test_a_stream_resumes_after_any_event_without_loss_or_repetition(worker: Man
     worker.fail(job)
     everything = with_id(all_events(worker.client, events_path(job)))
     assert ids(everything) == [str(i) for i in range(1, 9)]
+    path = events_path(job)
     for seen in range(8):
-        assert with_id(all_events(worker.client, events_path(job), last_id=str(seen))) == everything[seen:]
-        assert with_id(all_events(worker.client, events_path(job), after=seen)) == everything[seen:]
-        assert with_id(all_events(worker.client, events_path(job), last_id=str(seen), after=1)) == everything[seen:]
+        for query in (
+            {"last_id": str(seen)},
+            {"after": seen},
+            {"lastEventId": seen},
+            {"lastEventId": seen, "after": 1},
+            {"last_id": str(seen), "lastEventId": 1, "after": 1},
+        ):
+            assert with_id(all_events(worker.client, path, **query)) == everything[seen:], query
+        assert with_id(all_events(worker.client, f"/events?job={job.id}", lastEventId=seen)) == everything[seen:]
 
 
 @pytest.mark.slow

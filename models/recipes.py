@@ -54,15 +54,23 @@ class Recipe:
             raise InvalidInput(
                 "training.batch_size", f"must be smaller: {batch:,} points in these layers need too much memory"
             )
-        split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
+        self.split()
 
     @property
     def scaling(self) -> Scaling:
         """How the coordinates of the points are scaled for the training: by those that are not held out."""
         if self.network.scale == "none":
             return Scaling.none(self.points.features)
-        kept, _ = split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
+        kept, _ = self.split()
         return Scaling.standard(kept)
+
+    def split(self) -> tuple[LabelledPoints, LabelledPoints | None]:
+        """The points to train on, and those that are held out for validation, if any.
+
+        Raises:
+            InvalidInput: no point would be held out.
+        """
+        return split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
 
     @property
     def weights(self) -> int:

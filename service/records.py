@@ -95,6 +95,7 @@ class JobStatus:
         checkpoint: the name of the folder with the job's latest checkpoint. A published version has its own folder.
         version: the number of the version that the job published.
         restarts: the result of each restart (`models.training.runs.Restart` as JSON), once the training has ended.
+        warnings: what the client should know about the version that the job published.
         problem: `{"code", "detail"}` of a failed job; the code is a `FailureCode`.
         events: how many events the job has, which is also the number of the last one.
     """
@@ -109,6 +110,7 @@ class JobStatus:
     checkpoint: str | None = None
     version: int | None = None
     restarts: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
     problem: dict[str, str] | None = None
     events: int = 0
     started_at: float | None = None

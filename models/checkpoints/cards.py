@@ -7,7 +7,7 @@ and contains the digests of both files. The caller knows the digest of the card,
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ class Card:
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units.
         median: of each coordinate of the data. Empty in old cards.
+        evaluation: of the training points and, if there are any, of the validation points: an
+            `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
+        warnings: what a user should know before using the network.
         offset: what the network subtracts from each coordinate, in float64; empty if nothing.
         recipe: `Recipe.digest`.
         stop_reason, epochs, implementation, metrics: as in `models.training.runs.Outcome`.
@@ -75,6 +78,8 @@ class Card:
     restarts: tuple[dict[str, Any], ...] = ()
     median: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
+    evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def middle(self) -> tuple[float, ...]:
@@ -113,7 +118,7 @@ class Card:
                     raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT} or 1")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
-            for key in fields.keys() & {"classes", "low", "high", "median", "offset", "restarts"}:
+            for key in fields.keys() & {"classes", "low", "high", "median", "offset", "restarts", "warnings"}:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

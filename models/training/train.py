@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Event, Lock
 
+import numpy as np
 from torch import nn
 
 from models import specs
@@ -101,6 +102,7 @@ Parts = tuple[LabelledPoints, LabelledPoints | None]
 
 
 def _parts(points: LabelledPoints, spec: TrainingSpec) -> Parts:
+    points = replace(points, xy_ND=points.xy_ND.astype(np.float32, copy=False))
     return split(points, fraction=spec.validation_fraction, seed=spec.seed)
 
 

@@ -16,11 +16,13 @@ from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_downloa
 from service.api.schemas import (
     DataDigest,
     DataInfo,
+    Evaluation,
     Metrics,
     RecipeDigest,
     ResolvedNetwork,
     ResolvedTraining,
     RestartResult,
+    Warnings,
     data_info,
     left_out,
 )
@@ -136,6 +138,8 @@ class Card(BaseModel):
     )
     epochs_run: int = Field(description="Number of epochs that ran.")
     metrics: Metrics | None = Field(description="Of the weights that were published; null if their loss is not finite.")
+    evaluation: Evaluation | None = Field(description="Null for versions that were published by old releases.")
+    warnings: Warnings
     implementation: Literal["compiled", "torch"] = Field(description="What trained the version.")
     restart_results: list[RestartResult] = Field(
         description="All networks that were trained; the best one was published."
@@ -161,6 +165,8 @@ class Card(BaseModel):
                 "stop_reason": card.stop_reason,
                 "epochs_run": card.epochs,
                 "metrics": card.metrics,
+                "evaluation": card.evaluation or None,
+                "warnings": card.warnings,
                 "implementation": card.implementation,
                 "restart_results": list(card.restarts),
                 "software": card.software,

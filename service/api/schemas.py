@@ -24,6 +24,28 @@ class Metrics(BaseModel):
     validation_accuracy: float | None = Field(description="The same for the validation points; null without any.")
 
 
+class ClassEvaluation(BaseModel):
+    """How a network classifies points, class by class, in the order of `classes`."""
+
+    confusion: list[list[int]] = Field(description="(K, K) points of the class `row` with the label `column`.")
+    recall: list[float | None] = Field(
+        description="Share of the points of each class that get its label; null for a class without points."
+    )
+    precision: list[float | None] = Field(
+        description="Share of the points with each label that are of its class; null for a label that no point gets."
+    )
+
+
+class Evaluation(BaseModel):
+    """How a network classifies the points that it was trained on, and those that were held out."""
+
+    training: ClassEvaluation = Field(description="By the training points.")
+    validation: ClassEvaluation | None = Field(None, description="By the validation points; null without any.")
+
+
+Warnings = Annotated[list[str], Field(description="What you should know before you use the network.")]
+
+
 class RestartResult(BaseModel):
     """The result of one of the networks that a job trained."""
 

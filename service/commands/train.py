@@ -140,5 +140,7 @@ def _report_success(job: Job, *, drawable: bool) -> None:
         if metrics[f"{points}_accuracy"] is not None:
             accuracy, loss = metrics[f"{points}_accuracy"], metrics[f"{points}_loss"]
             _say(f"{points.capitalize()} points: {accuracy:.1%} correct, loss {loss:.4f}")
+    for warning in job.status.warnings or []:
+        _say(f"[yellow]Warning:[/] {warning}")
     if drawable:
         _say(f"To draw its decision boundary: separatrix boundary {job.model} {job.model}.png")

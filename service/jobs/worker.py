@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import version
@@ -17,9 +17,11 @@ from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints
 from models.limits import MAX_BATCH_VALUES
 from models.networks.modules import arrays_of, build, load_arrays
+from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe, batch_values
 from models.specs import NetworkSpec, TrainingSpec
 from models.training import runs
+from models.training.evaluation import Evaluation
 from models.training.resume_state import ResumeState
 from models.training.train import Best, Trained, train_best
 from service.errors import StoreUnavailable
@@ -195,8 +197,15 @@ class _Attempt:
             "restarts": restarts,
             "ran_s": self._monitor.ran_s,
         }
+        state = self._observer.in_data_units(arrays_of(best.network))
+        load_arrays(best.network, state)
+        evaluations = _evaluations(plan_of(recipe.layout, state, recipe.scaling.transform), recipe)
+        judged_by = [*evaluations][-1]  # the validation points, if there are any
+        warnings = evaluations[judged_by].warnings(recipe.points.classes, judged_by)
+        status["warnings"] = warnings
         card = _card(self._job, result, recipe, metrics, restarts)
-        load_arrays(best.network, self._observer.in_data_units(arrays_of(best.network)))
+        evaluation = {kind: one.to_json() for kind, one in evaluations.items()}
+        card = replace(card, evaluation=evaluation, warnings=tuple(warnings))
         checkpoint = self._job.checkpoint_id
         card_digest = torch_files.save(self._files.checkpoint_folder(checkpoint), best.network, card)
         if result.advice is not None:
@@ -215,6 +224,12 @@ def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpe
     """Returns how many restarts to train at a time: one per core, and no more than fit in memory."""
     fitting = MAX_BATCH_VALUES // batch_values(points, network, training)
     return min(training.restarts, len(os.sched_getaffinity(0)), fitting)
+
+
+def _evaluations(plan: Plan, recipe: Recipe) -> dict[str, Evaluation]:
+    """Returns how the network classifies the `training` points and, if there are any, the `validation` points."""
+    parts = zip(("training", "validation"), recipe.split(), strict=True)
+    return {kind: Evaluation.of(plan, points) for kind, points in parts if points is not None}
 
 
 def _card(

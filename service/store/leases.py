@@ -45,6 +45,7 @@ class StatusUpdate(TypedDict, total=False):
     epoch: int
     metrics: dict[str, float | None] | None
     restarts: list[dict[str, Any]]
+    warnings: list[str]
     ran_s: float
     checkpoint: str
 

@@ -52,6 +52,7 @@ jobs = Table(
     Column("version", Integer),
     Column("version_seq", _Number),
     Column("restarts", JSON(none_as_null=True)),
+    Column("warnings", JSON(none_as_null=True)),
     Column("problem", JSON(none_as_null=True)),
     Column("events", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),

@@ -66,6 +66,7 @@ def test_damaged_points_fail_their_own_job_and_no_other(service: httpx.Client, d
 def test_points_that_cannot_be_stored_are_refused_and_create_no_job(service: httpx.Client, data_dir: Path) -> None:
     before = newest_job_id(service)
     folder = data_dir / "datasets"
+    folder.mkdir(exist_ok=True)
     folder.rename(data_dir / "aside")
     folder.write_text("a file where the folder should be")
     try:

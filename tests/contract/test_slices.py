@@ -72,11 +72,13 @@ def test_the_default_plane_is_that_of_the_first_two_features_through_the_medians
     median_2 = np.median(POINTS[:, 2:], axis=0)
     assert body["axes"] == [0, 1]
     np.testing.assert_allclose(body["at"], median_2, rtol=1e-6)
-    np.testing.assert_allclose([body["x"][0], body["y"][-1]], [POINTS[:, 0].min() - 1, POINTS[:, 1].max() + 1])
+    low, high = POINTS.min(axis=0), POINTS.max(axis=0)
+    margin = (high - low) / 8
+    np.testing.assert_allclose([body["x"][0], body["y"][-1]], [low[0] - margin[0], high[1] + margin[1]], rtol=1e-6)
     same = {name: ",".join(map(str, body[name])) for name in ("axes", "at")}
     assert grid(space, **same, **body["window"]).json() == body, "the query takes what the JSON says"
     other = grid(space, axes="3,2").json()
-    np.testing.assert_allclose([other["x"][0], other["y"][-1]], [POINTS[:, 3].min() - 1, POINTS[:, 2].max() + 1])
+    np.testing.assert_allclose([other["x"][0], other["y"][-1]], [low[3] - margin[3], high[2] + margin[2]], rtol=1e-6)
     card = space.get("/models/space/versions/1").json()["card"]
     np.testing.assert_allclose(card["data_summary"]["median"], np.median(POINTS, axis=0), rtol=1e-6)
 
@@ -162,6 +164,7 @@ def test_the_picture_of_a_curve_is_a_strip(client: httpx.Client, resolution: str
 
 def test_values_that_overflow_the_network_are_refused_with_the_parameter_at_fault(client: httpx.Client) -> None:
     data = {"points": [[1e7, 0, 1], [-1e7, 1, 0]], "labels": [0, 1]}
-    train(client, "steep", data=data, network={"kind": "logistic"}, training={"epochs": 2, "learning_rate": 1_000})
+    network = {"kind": "logistic", "scale": "none"}
+    train(client, "steep", data=data, network=network, training={"epochs": 2, "learning_rate": 1_000})
     answer = client.get("/boundary-grid", params={"model": "steep", "axes": "1,2", "at": "1e30"})
     assert_problem(answer, 422, "invalid-input", field="at")

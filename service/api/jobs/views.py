@@ -16,6 +16,7 @@ from service.api.schemas import (
     ResolvedNetwork,
     ResolvedTraining,
     RestartResult,
+    Warnings,
     data_info,
     left_out,
 )
@@ -112,6 +113,7 @@ class Job(_Submission):
         description="The latest metrics. Once the job has succeeded or diverged, those of the weights that were saved."
     )
     restart_results: list[RestartResult] | None = Field(description="The result of each restart, once all have ended.")
+    warnings: Warnings
     attempt: int = Field(description="How many times a training process has started the job.")
     retry_of: str | None = Field(description="The id of the job that this one retries.")
     problem: JobProblem | None = Field(description="Why the job failed.")
@@ -135,6 +137,7 @@ class Job(_Submission):
                 "progress": Progress(epoch=status.epoch, epochs=spec.max_epochs, fraction=job.progress),
                 "metrics": status.metrics,
                 "restart_results": status.restarts or None,
+                "warnings": status.warnings or [],
                 "attempt": status.attempt,
                 "retry_of": spec.retry_of,
                 "problem": status.problem,

@@ -333,7 +333,7 @@ def test_a_change_of_any_byte_of_the_header_is_detected() -> None:
 
 def test_a_folder_holds_the_resume_state_and_weights_that_plain_torch_loads(tmp_path: Path) -> None:
     resume_state = some_resume_state()
-    torch_files.save_resume_state(tmp_path / "one", resume_state)
+    torch_files.save_resume_state(tmp_path / "one", resume_state, resume_state.weights)
     assert torch_files.load_resume_state(tmp_path / "one").to_bytes() == resume_state.to_bytes()
     state = torch.load(tmp_path / "one" / NETWORK_FILE, weights_only=True)
     assert [*state] == [*resume_state.weights]
@@ -343,13 +343,13 @@ def test_a_folder_holds_the_resume_state_and_weights_that_plain_torch_loads(tmp_
     network = torch_files.load(tmp_path / "one" / NETWORK_FILE, NETWORK, 2, 2)
     assert [*network.state_dict()] == [*state]
     with pytest.raises(FileExistsError):
-        torch_files.save_resume_state(tmp_path / "one", resume_state)
+        torch_files.save_resume_state(tmp_path / "one", resume_state, resume_state.weights)
 
 
 def test_a_missing_or_damaged_resume_state_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DamagedCheckpoint, match="is missing"):
         torch_files.load_resume_state(tmp_path / "one")
-    torch_files.save_resume_state(tmp_path / "one", some_resume_state())
+    torch_files.save_resume_state(tmp_path / "one", some_resume_state(), {})
     file = tmp_path / "one" / RESUME_STATE_FILE
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DamagedCheckpoint, match="SHA-256 differs"):

@@ -210,6 +210,8 @@ def test_a_training_that_diverges_in_its_last_step_fails(tmp_path: Path) -> None
             "huge",
             "--network",
             "logistic",
+            "--scale",
+            "none",
             "--epochs",
             "1",
             "--learning-rate",

@@ -1,0 +1,76 @@
+"""How well a trained network classifies points, class by class, and what is worth a warning. NumPy alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.datasets import IntArray, Label, LabelledPoints
+from models.inference import dispatch, numpy_forward
+from models.networks.plans import Plan
+
+MAX_WARNINGS = 5
+"""Most classes that a warning is given for."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Counts of how points are classified.
+
+    Attributes:
+        confusion_KK: int64 (K, K), the number of points of class `row` that get the label `column`.
+    """
+
+    confusion_KK: IntArray
+
+    @classmethod
+    def of(cls, plan: Plan, points: LabelledPoints) -> "Evaluation":
+        """Counts the labels of points.
+
+        Raises:
+            InvalidInput: the output for one overflows float32.
+        """
+        classes = len(points.classes)
+        predicted_N = numpy_forward.predicted(dispatch.probabilities(plan, points.xy_ND))
+        counts = np.bincount(points.label_N * classes + predicted_N, minlength=classes**2)
+        return cls(counts.reshape(classes, classes))
+
+    @property
+    def points_K(self) -> IntArray:
+        """Number of points of each class."""
+        points_K: IntArray = self.confusion_KK.sum(axis=1)
+        return points_K
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts, and two shares for each class; a share of no points is None.
+
+        `recall` is the share of the points of a class that get its label, `precision` the share of the points with the
+        label that are of the class.
+        """
+        right_K = self.confusion_KK.diagonal()
+        return {
+            "confusion": self.confusion_KK.tolist(),
+            "recall": _shares(right_K, self.points_K),
+            "precision": _shares(right_K, self.confusion_KK.sum(axis=0)),
+        }
+
+    def warnings(self, classes: tuple[Label, ...], kind: str) -> list[str]:
+        """What a user should know before using the network; `kind` of points is `training` or `validation`."""
+        right_K, points_K = self.confusion_KK.diagonal(), self.points_K
+        most = int(points_K.argmax())
+        if right_K.sum() <= points_K[most]:
+            share = f"{points_K[most] / points_K.sum():.0%}"
+            no_better = (
+                f"The {kind} points are classified no better than by always answering {classes[most]!r} ({share})."
+            )
+            return [f"{no_better} Try more epochs, more hidden units or another learning_rate."]
+        rare = [k for k in range(len(classes)) if points_K[k] and right_K[k] < points_K[k] / 2]
+        return [
+            f"Only {right_K[k]} of {points_K[k]} {kind} points of the class {classes[k]!r} get that label."
+            for k in rare[:MAX_WARNINGS]
+        ]
+
+
+def _shares(part_K: IntArray, whole_K: IntArray) -> list[float | None]:
+    pairs = zip(part_K.tolist(), whole_K.tolist(), strict=True)
+    return [part / whole if whole else None for part, whole in pairs]

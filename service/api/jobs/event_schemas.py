@@ -91,7 +91,7 @@ class StatusEvent(_NumberedEvent):
 
 
 class MetricsEvent(_NumberedEvent):
-    """A training has made progress. Sent at most ten times a second."""
+    """A training has made progress: four events a second at first, fewer in long trainings."""
 
     type: Literal["metrics"]
     data: MetricsData

@@ -165,7 +165,7 @@ class Card(BaseModel):
                 "stop_reason": card.stop_reason,
                 "epochs_run": card.epochs,
                 "metrics": card.metrics,
-                "evaluation": card.evaluation or None,
+                "evaluation": {"validation": None, **card.evaluation} if card.evaluation else None,
                 "warnings": card.warnings,
                 "implementation": card.implementation,
                 "restart_results": list(card.restarts),

@@ -40,7 +40,7 @@ class Evaluation(BaseModel):
     """How a network classifies the points that it was trained on, and those that were held out."""
 
     training: ClassEvaluation = Field(description="By the training points.")
-    validation: ClassEvaluation | None = Field(None, description="By the validation points; null without any.")
+    validation: ClassEvaluation | None = Field(description="By the validation points; null without any.")
 
 
 Warnings = Annotated[list[str], Field(description="What you should know before you use the network.")]

@@ -18,9 +18,11 @@ from pydantic import ValidationError
 
 from models.specs import DatasetSpec, InvalidInput, resolve_network
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
+from service.api.table_options import CsvOptions
 from service.commands.options import Options
 from service.errors import ServiceError
 from service.settings import Settings
+from service.tables.options import TableOptions
 
 app = typer.Typer(
     help="Train small neural networks on points, serve them over HTTP, and see where they draw the line.",
@@ -31,6 +33,9 @@ app = typer.Typer(
 
 STORAGE = Options(Settings, names=("data_dir", "database_url"))
 """The settings that say which models a command works on."""
+
+TABLE = Options(CsvOptions, panel="CSV file")
+"""How to read the CSV file of a command."""
 
 Version = Annotated[int | None, typer.Option(min=1, help="Version of the model. (default: the latest)")]
 
@@ -73,16 +78,18 @@ def serve(settings: dict[str, Any]) -> None:
     ),
     network=Options(NetworkSettings, renamed={"kind": "network"}, panel="Network"),
     training=Options(TrainingSettings, panel="Training"),
+    table=TABLE,
     settings=STORAGE,
 )
 def train(
     data: dict[str, Any],
     network: dict[str, Any],
     training: dict[str, Any],
+    table: dict[str, Any],
     settings: dict[str, Any],
     csv: Annotated[
         Path | None,
-        typer.Option(help="Train on this file instead of generated data: each line has a point, then its label."),
+        typer.Option(help="Train on this CSV file instead of generated data; - reads standard input."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Name to publish under. (default: the data set and the network)")
@@ -93,19 +100,22 @@ def train(
 
     if csv is not None and "dataset" in data:
         raise InvalidInput("csv", "give either a CSV file or a data set, not both")
+    _check_table(table, csv)
     if "hidden" in network:
         network["hidden"] = _widths(network["hidden"])
     command.run(
         Settings(**settings),
         model=model,
         data=csv or DatasetSpec(**data),
+        table=TableOptions(**table),
         network=resolve_network(network, is_generated=csv is None),
         training=training,
     )
 
 
-@_command(settings=STORAGE)
+@_command(table=TABLE, settings=STORAGE)
 def predict(
+    table: dict[str, Any],
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     csv: Annotated[
@@ -121,7 +131,10 @@ def predict(
 
     if (csv is None) == (not point):
         raise InvalidInput("points", "give either --point or a CSV file")
-    command.run(Settings(**settings), model=model, version=version, csv=csv, points=point or [])
+    _check_table(table, csv)
+    command.run(
+        Settings(**settings), model=model, version=version, csv=csv, table=TableOptions(**table), points=point or []
+    )
 
 
 @_command(settings=STORAGE)
@@ -144,6 +157,11 @@ def models(settings: dict[str, Any]) -> None:
     from service.commands import models as command
 
     command.run(Settings(**settings))
+
+
+def _check_table(table: dict[str, Any], csv: Path | None) -> None:
+    if table and csv is None:
+        raise InvalidInput(next(iter(table)), "says how to read a CSV file, but none is given")
 
 
 def _widths(hidden: str) -> tuple[int, ...]:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from models.datasets import DoubleArray, points_array
 from models.specs import InvalidInput
-from service.commands.csv_points import read_points
+from service.commands import csv_points
 from service.commands.workspace import open_workspace
 from service.inference import predictions
+from service.registry.registry import LoadedVersion
 from service.settings import Settings
+from service.tables.options import TableOptions
 
 
-def run(settings: Settings, *, model: str, version: int | None, csv: Path | None, points: list[str]) -> None:
+def run(
+    settings: Settings, *, model: str, version: int | None, csv: Path | None, table: TableOptions, points: list[str]
+) -> None:
     """Writes CSV to standard output: the coordinates of each point, its label, and the probability of each class.
 
     Raises:
@@ -20,10 +24,21 @@ def run(settings: Settings, *, model: str, version: int | None, csv: Path | None
         ServiceError: there is no such model or version, or the database is unavailable.
         OSError: the CSV file or the data folder cannot be read.
     """
-    xy_ND = read_points(csv) if csv else points_array([_coordinates(point) for point in points])
-    with open_workspace(settings) as workspace:
-        found = workspace.registry.resolve(model, version)
+    if csv:
+        with csv_points.opened(csv, table) as sheet:
+            found = _found(settings, model, version)
+            read = sheet.points(found.card.features)
+        csv_points.say(read)
+        xy_ND = points_array(read.xy_ND)  # type: ignore[arg-type]  # an array is a sequence of rows
+    else:
+        xy_ND = points_array([_coordinates(point) for point in points])
+        found = _found(settings, model, version)
     _write(xy_ND, found.card.classes, predictions.predict(found, xy_ND))
+
+
+def _found(settings: Settings, model: str, version: int | None) -> LoadedVersion:
+    with open_workspace(settings) as workspace:
+        return workspace.registry.resolve(model, version)
 
 
 def _coordinates(point: str) -> list[float]:

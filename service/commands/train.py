@@ -22,6 +22,7 @@ from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
 from service.store.store import Store
+from service.tables.options import TableOptions
 
 console = Console(stderr=True)
 
@@ -30,11 +31,20 @@ POLL_S = 0.02
 
 
 def run(
-    settings: Settings, *, model: str | None, data: DatasetSpec | Path, network: NetworkSpec, training: dict[str, Any]
+    settings: Settings,
+    *,
+    model: str | None,
+    data: DatasetSpec | Path,
+    table: TableOptions,
+    network: NetworkSpec,
+    training: dict[str, Any],
 ) -> None:
-    """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job."""
+    """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
+
+    `table` is how to read the data if it is a CSV file.
+    """
     resolved = resolve_training(network.kind, training)
-    points = read_labelled(data) if isinstance(data, Path) else data
+    points = read_labelled(data, table) if isinstance(data, Path) else data
     if model is None:
         if isinstance(data, Path):
             raise InvalidInput("model", "give a name with --model")

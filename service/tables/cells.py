@@ -1,0 +1,96 @@
+"""What a cell says: a number, a truth value, a missing value, or text."""
+
+import math
+import re
+from collections.abc import Iterable
+
+from models.specs import InvalidInput
+from service.tables.options import Decimal, TableOptions
+
+BOOLEANS = {"true": 1.0, "false": 0.0}
+
+_MISSING_LABELS = {"", "nan", "na", "n/a", "#n/a", "null", "?"}
+_MISSING_NUMBERS = _MISSING_LABELS | {"none", "nil", "-", "."}
+
+_EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
+_GROUP = "'\u2019 \u00a0\u202f"  # what separates thousands in either notation: apostrophes and spaces
+_PLAIN: dict[str, re.Pattern[str]] = {
+    mark: re.compile(rf"[+-]?(?:[0-9]+{re.escape(mark)}?[0-9]*|{re.escape(mark)}[0-9]+){_EXPONENT}") for mark in ".,"
+}
+_GROUPED: dict[str, re.Pattern[str]] = {
+    mark: re.compile(
+        rf"[+-]?[1-9][0-9]{{0,2}}([{_GROUP}{re.escape(other)}])[0-9]{{3}}(?:\1[0-9]{{3}})*(?:[{mark}][0-9]*)?"
+    )
+    for mark, other in (".,", ",.")
+}
+_ONE_GROUP = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell of a feature is missing."""
+    return cell.strip().lower() in _MISSING_NUMBERS
+
+
+def is_missing_label(cell: str) -> bool:
+    """Whether a label is missing. `none` is a class: many data sets have it."""
+    return cell.strip().lower() in _MISSING_LABELS
+
+
+def number(cell: str, decimal: Decimal) -> float | None:
+    """The number that a cell says, exactly as Python's `float` reads it. None if it says none, or an infinite one."""
+    text = cell.strip().replace("\u2212", "-")  # the typographic minus
+    if not _PLAIN[decimal].fullmatch(text):
+        if not (found := _GROUPED[decimal].fullmatch(text)):
+            return None
+        text = text.replace(found[1], "")
+    value = float(text.replace(",", ".") if decimal == "," else text)
+    return value if math.isfinite(value) else None
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell says a number, with one decimal mark or the other."""
+    return number(cell, ".") is not None or number(cell, ",") is not None
+
+
+def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -> Decimal:
+    """The decimal mark of a table, from its first rows and their line numbers.
+
+    Raises:
+        InvalidInput: the rows contradict each other, or allow both marks.
+    """
+    if options.decimal:
+        return options.decimal
+    sure: dict[Decimal, tuple[int, str]] = {}
+    doubtful = None
+    for line, cells in rows:
+        for cell in cells:
+            if "," not in cell and "." not in cell:
+                continue
+            text = cell.strip()
+            point, comma = number(text, ".") is not None, number(text, ",") is not None
+            if comma and not point:
+                sure.setdefault(",", (line, text))
+            elif point and not comma:
+                sure.setdefault(".", (line, text))
+            elif point and comma and "," in text and _ONE_GROUP.fullmatch(text):
+                doubtful = doubtful or (line, text)
+    if len(sure) == 2:
+        (line_a, a), (line_b, b) = sure["."], sure[","]
+        raise InvalidInput(
+            f"line {max(line_a, line_b)}",
+            f"has another decimal mark than line {min(line_a, line_b)} ({a!r} and {b!r}): choose it with "
+            f"{options.spelled('decimal', '.')} or {options.spelled('decimal', ',')}",
+        )
+    if doubtful and not sure:
+        line, text = doubtful
+        raise InvalidInput(
+            f"line {line}",
+            f"{text!r} may have a decimal comma or a thousands separator: choose with "
+            f"{options.spelled('decimal', ',')} or {options.spelled('decimal', '.')}",
+        )
+    return "," if "," in sure else "."
+
+
+def may_be_thousands(cell: str) -> bool:
+    """Whether a cell with a point, such as `1.234`, may also be a whole number with a thousands separator."""
+    return "." in cell and bool(_ONE_GROUP.fullmatch(cell.strip()))

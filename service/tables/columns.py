@@ -1,0 +1,205 @@
+"""The columns of a table as its first rows show them, and which of them are the label and the features."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from models.limits import MAX_CLASSES
+from models.specs import InvalidInput
+from service.tables.cells import BOOLEANS, is_missing, number
+from service.tables.options import Decimal, TableOptions
+
+Kind = Literal["number", "boolean", "text", "empty"]
+
+LABEL_NAMES = {
+    *("label", "labels", "class", "classes", "target", "targets", "species", "category", "kind", "outcome"),
+    *("response", "ground_truth", "ground truth", "y_true"),
+}
+"""Headings that only a label column has."""
+
+_MAX_LABEL_LIKE = 20
+"""Most values of a first column that may be the label, in a table without a heading."""
+
+_MIN_ROWS_OF_NAMES = 10
+"""From so many rows on, a text column without any repetition holds names, not labels."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, as the first rows of a table show it.
+
+    Attributes:
+        index: its position, from 0.
+        name: its heading, if the table has headings; may be empty.
+        kind: what its values are. A column of numbers may have a few values that are not: reading it refuses them.
+        values: the different values, as text.
+        rows: the number of rows seen.
+        is_whole: whether all values are whole numbers.
+        is_count: whether the values increase by 1.
+    """
+
+    index: int
+    name: str | None
+    kind: Kind
+    values: frozenset[str]
+    rows: int
+    is_whole: bool
+    is_count: bool
+
+    @property
+    def title(self) -> str:
+        """How messages name the column."""
+        return f"column '{self.name}'" if self.name else f"column {self.index + 1}"
+
+    @property
+    def selector(self) -> str:
+        """How an option names the column."""
+        name = self.name or str(self.index + 1)
+        return name if name.replace("_", "").isalnum() else f'"{name}"'
+
+    @property
+    def is_label_like(self) -> bool:
+        """Whether the values are few whole numbers, as those of classes."""
+        few = len(self.values) <= max(2, min(MAX_CLASSES, self.rows // 2))
+        return self.is_whole and few
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether no value occurs twice."""
+        return len(self.values) == self.rows
+
+
+def describe(index: int, name: str | None, cells: Sequence[str], decimal: Decimal) -> Column:
+    """The column of these cells."""
+    values = [cell.strip() for cell in cells]
+    present = [cell for cell in values if not is_missing(cell)]
+    numbers = [value for cell in present if (value := number(cell, decimal)) is not None]
+    kind: Kind
+    if not present:
+        kind = "empty"
+    elif 2 * len(numbers) >= len(present):
+        kind = "number"
+    else:
+        kind = "boolean" if all(cell.lower() in BOOLEANS for cell in present) else "text"
+    all_numbers = len(numbers) == len(values) > 0
+    return Column(
+        index,
+        name,
+        kind,
+        frozenset(values),
+        len(values),
+        is_whole=len(numbers) == len(present) > 0 and all(value.is_integer() for value in numbers),
+        is_count=all_numbers and numbers == [numbers[0] + i for i in range(len(numbers))],
+    )
+
+
+def is_row_index(column: Column) -> bool:
+    """Whether a column without a heading is the index that pandas, or the row names that R writes first."""
+    if column.index != 0 or column.name is None:
+        return False
+    is_unnamed = column.name == "" or column.name.lower().startswith("unnamed: ")
+    return is_unnamed and column.is_distinct and (column.is_whole or column.kind == "text")
+
+
+def select(columns: Sequence[Column], selector: str, option: str) -> Column:
+    """The column with this name or number.
+
+    Raises:
+        InvalidInput: there is none, or there are several.
+    """
+    wanted = selector.strip()
+    for matches in (
+        [column for column in columns if column.name == wanted],
+        [column for column in columns if column.name and column.name.casefold() == wanted.casefold()],
+    ):
+        if len(matches) > 1:
+            numbers = ", ".join(str(column.index + 1) for column in matches)
+            raise InvalidInput(option, f"several columns are named '{wanted}': give one of their numbers, {numbers}")
+        if matches:
+            return matches[0]
+    try:
+        position = int(wanted)
+    except ValueError:
+        position = 0
+    if 1 <= abs(position) <= len(columns):
+        return columns[position - 1 if position > 0 else position]
+    known = [f"'{column.name}'" if column.name else str(column.index + 1) for column in columns[:10]]
+    more = ", ..." if len(columns) > 10 else ""
+    raise InvalidInput(option, f"there is no column '{wanted}': the columns are {', '.join(known)}{more}")
+
+
+def select_several(columns: Sequence[Column], selectors: str | None, option: str) -> list[Column]:
+    """The columns that a list separated by commas names, in its order. Quotes protect a comma."""
+    if not selectors:
+        return []
+    parts = next(csv.reader([selectors], skipinitialspace=True))
+    chosen = [select(columns, part, option) for part in parts if part.strip()]
+    if len({column.index for column in chosen}) < len(chosen):
+        raise InvalidInput(option, "must name each column once")
+    return chosen
+
+
+def named_label(columns: Sequence[Column]) -> list[Column]:
+    """The columns whose headings are those of labels."""
+    found = [column for column in columns if column.name and column.name.casefold() in LABEL_NAMES]
+    names = {column.name.casefold() for column in columns if column.name}
+    if not found and "x" not in names:  # beside x, y is a coordinate
+        found = [column for column in columns if column.name and column.name.casefold() == "y"]
+    return found
+
+
+def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> tuple[Column, str]:
+    """The label column among these, with the reason for the choice.
+
+    Raises:
+        InvalidInput: it is not sure which one is the label.
+    """
+    if len(columns) < 2:
+        raise InvalidInput(
+            name,
+            f"needs a column of labels and at least one of features, but has {len(columns)}: is another character "
+            f"between the values? Choose it with {options.spelled('separator', 'CHARACTER')}",
+        )
+    named = named_label(columns)
+    texts = [column for column in columns if column.kind == "text"]
+    if len(named) == 1:
+        column, reason = named[0], "by its heading"
+        if column.name and column.name.casefold() == "y" and texts and column not in texts:
+            raise _doubt([column, *texts], "may be the label", options, name)
+        if column.kind == "number" and not column.is_whole:
+            raise _not_labels(column, options)
+        return column, reason
+    if len(named) > 1:
+        raise _doubt(named, "may all be the label", options, name)
+    if len(texts) == 1 and not (texts[0].is_distinct and texts[0].rows >= _MIN_ROWS_OF_NAMES):
+        return texts[0], "the only column of text"
+    if len(texts) > 1:
+        raise _doubt(texts, "are text, so each may be the label", options, name)
+    if texts:
+        raise _doubt(texts, "is text, but no value occurs twice, so it is not sure that it is the label", options, name)
+    first, last = columns[0], columns[-1]
+    if last.kind == "boolean" and all(column.kind != "boolean" for column in columns[:-1]):
+        return last, "the only column of truth values"
+    if not last.is_label_like:
+        raise _doubt([], "it is not clear which column is the label", options, name)
+    rival = first.is_label_like and len(first.values) <= _MAX_LABEL_LIKE
+    if len(columns) > 2 and rival and not all(column.is_whole for column in columns[1:-1]):
+        raise _doubt([first, last], "may both be the label", options, name)
+    return last, "the last column"
+
+
+def _doubt(columns: Sequence[Column], reason: str, options: TableOptions, name: str) -> InvalidInput:
+    titles = " and ".join(column.title for column in columns[:4]) + (" and others" if len(columns) > 4 else "")
+    return InvalidInput(
+        name, f"{titles} {reason}: choose the label with {options.spelled('label', 'NAME')} or its number".strip()
+    )
+
+
+def _not_labels(column: Column, options: TableOptions) -> InvalidInput:
+    example = next((value for value in sorted(column.values) if "." in value or "," in value), "")
+    return InvalidInput(
+        column.title,
+        f"has numbers with fractions, such as {example}, which are not classes: choose another label with "
+        f"{options.spelled('label', 'NAME')}, or confirm this one with {options.spelled('label', column.selector)}",
+    )

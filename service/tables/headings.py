@@ -1,0 +1,144 @@
+"""Whether the first line of a table names its columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.specs import InvalidInput
+from service.tables.cells import BOOLEANS, is_missing, is_number
+from service.tables.columns import LABEL_NAMES
+from service.tables.options import TableOptions
+
+Row = tuple[int, list[str]]
+"""A line number and the cells of that line."""
+
+_SURE_NUMBERING = 6
+"""A first line that counts 0, 1, 2, ... to so many columns or more is a heading, not a point."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The names of the columns, if the table has them.
+
+    Attributes:
+        names: one for each column, perhaps empty; None if the table has no heading.
+        rows: the rows that the heading takes.
+        notes: what to say about it.
+    """
+
+    names: tuple[str, ...] | None
+    rows: int
+    notes: tuple[str, ...] = ()
+
+
+def find(rows: Sequence[Row], options: TableOptions) -> Heading:
+    """The heading of a table, from its first rows.
+
+    Raises:
+        InvalidInput: the first line may be a heading or a point.
+    """
+    width = max(len(cells) for _, cells in rows[1:]) if len(rows) > 1 else len(rows[0][1])
+    line, first = rows[0]
+    rest = [cells for _, cells in rows[1:]]
+    if not (options.header if options.header is not None else _is_heading(line, first, rest, options)):
+        return Heading(None, 0)
+    names = [cell.strip() for cell in first]
+    notes = []
+    if len(names) == width - 1 and not is_trailing(rest, width):
+        names.insert(0, "")  # R writes row names without a heading
+        notes.append(f"line {line} has one name less than there are columns: column 1 has no name")
+    taken = 1
+    if len(rest) > 1 and _is_second_heading(rest[0], rest[1:]):
+        taken = 2
+        if len(set(names)) < len(names):
+            names = [f"{a} {b.strip()}".strip() for a, b in zip(names, rest[0], strict=False)]
+            notes.append(f"lines {line} and {rows[1][0]} are the heading")
+        else:
+            notes.append(f"line {rows[1][0]} is a second heading, which is not read")
+    return Heading(tuple(names), taken, tuple(notes))
+
+
+def is_trailing(rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether each row of full width ends with a separator."""
+    last = [cells[-1].strip() for cells in rows if len(cells) == width]
+    return width > 1 and bool(last) and not any(last)
+
+
+def _is_text(cell: str) -> bool:
+    return not is_number(cell) and not is_missing(cell) and cell.strip().lower() not in BOOLEANS
+
+
+def _is_heading(line: int, first: Sequence[str], rest: Sequence[Sequence[str]], options: TableOptions) -> bool:
+    texts = [i for i, cell in enumerate(first) if _is_text(cell)]
+    numbers = [i for i, cell in enumerate(first) if is_number(cell)]
+    if not texts:
+        return _is_numbering_heading(line, first, rest, options)
+    if not numbers:
+        return True
+    columns = {i: [cells[i] for cells in rest if i < len(cells)] for i in range(len(first))}
+    over_numbers = [i for i in texts if _is_numeric(columns[i])]
+    numbering = _counts([first[i] for i in numbers])
+    labels = [i for i in texts if first[i].strip().casefold() in LABEL_NAMES]
+    new = [i for i in texts if first[i].strip() not in {cell.strip() for cell in columns[i]}]
+    if numbering and rest and ((over_numbers and new) or (labels and new)):
+        return True
+    if len(over_numbers) > 1 and len(rest) > 1:
+        return True
+    is_doubtful = over_numbers and (over_numbers[-1] in (0, len(first) - 1)) and len(rest) > 1
+    if (
+        is_doubtful
+        or (labels and new)
+        or (numbering and new and _has_fractions(rest) and not _written_so(first, numbers))
+    ):
+        raise _doubt(line, options)
+    return False
+
+
+def _is_numbering_heading(
+    line: int, first: Sequence[str], rest: Sequence[Sequence[str]], options: TableOptions
+) -> bool:
+    """Whether a first line without text numbers the columns, as pandas does for arrays."""
+    cells = [cell.strip() for cell in first]
+    if rest and len(cells) > 2 and cells[0] == "" and _counts(cells[1:]):
+        return True  # the empty cell is over the index
+    if not rest or not _counts(cells) or len(cells) < 2:
+        return False
+    if len(cells) >= _SURE_NUMBERING:
+        return True
+    if _has_fractions(rest):
+        raise _doubt(line, options)
+    return False
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether the cells are 0, 1, 2, ... or 1, 2, 3, ..."""
+    texts = [cell.strip() for cell in cells]
+    return any(texts == [str(start + i) for i in range(len(texts))] for start in (0, 1))
+
+
+def _has_fractions(rows: Sequence[Sequence[str]]) -> bool:
+    return any("." in cell or "," in cell for cells in rows for cell in cells if is_number(cell))
+
+
+def _written_so(first: Sequence[str], numbers: Sequence[int]) -> bool:
+    """Whether the numbers of a line are written with decimal marks."""
+    return any("." in first[i] or "," in first[i] for i in numbers)
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    present = [cell for cell in cells if not is_missing(cell)]
+    return bool(present) and all(map(is_number, present))
+
+
+def _is_second_heading(cells: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether a row has no number, although some of its cells are in columns of numbers."""
+    if any(is_number(cell) for cell in cells):
+        return False
+    return any(_is_text(cell) and _is_numeric([row[i] for row in rest if i < len(row)]) for i, cell in enumerate(cells))
+
+
+def _doubt(line: int, options: TableOptions) -> InvalidInput:
+    return InvalidInput(
+        f"line {line}",
+        f"may be a heading or a point: choose with {options.spelled('header', 'true')} or "
+        f"{options.spelled('header', 'false')}",
+    )

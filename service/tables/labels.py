@@ -1,0 +1,69 @@
+"""Labels from the texts of a column: integers, truth values as text, or names."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from models.datasets import Label
+from models.limits import MAX_CLASSES, MAX_LABEL_NUMBER
+from models.specs import InvalidInput
+from service.tables.cells import number
+from service.tables.options import Decimal
+
+MAX_SPELLINGS = 10 * MAX_CLASSES
+"""Most different texts of a label column. More than one may be the same label, such as `1` and `1.0`."""
+
+
+def labels_of(spellings: Sequence[str], decimal: Decimal) -> list[Label]:
+    """The label of each text: integers if all are whole numbers, however written; else the texts.
+
+    Other numbers are written in one way: `0.5` and `0.50` are one label.
+    """
+    numbers = [number(text, decimal) for text in spellings]
+    if any(value is None for value in numbers):
+        return list(spellings)
+    if all(value is not None and value.is_integer() for value in numbers):
+        return [_integer(text, value) for text, value in zip(spellings, numbers, strict=True) if value is not None]
+    return [repr(value) for value in numbers]
+
+
+def _integer(text: str, value: float) -> int:
+    try:
+        return int(text)  # exact, where a float is not
+    except ValueError:
+        if abs(value) > MAX_LABEL_NUMBER:
+            raise InvalidInput("data.labels", f"{text!r} is too large for an integer label") from None
+        return int(value)
+
+
+def merged(spellings: Sequence[str], labels: Sequence[Label]) -> list[str]:
+    """What to say about labels that are written in several ways."""
+    ways = defaultdict(list)
+    for text, label in zip(spellings, labels, strict=True):
+        ways[label].append(text)
+    return [
+        f"the labels {', '.join(map(repr, texts[:4]))} are all read as {label}"
+        for label, texts in ways.items()
+        if len(texts) > 1
+    ][:5]
+
+
+def near_equal(counts: Mapping[Label, int]) -> list[str]:
+    """Warnings about labels that differ only in case, blanks or the way a number is written."""
+    alike = defaultdict(list)
+    for label in counts:
+        if isinstance(label, str):
+            alike[_key(label)].append(label)
+    return [
+        f"the labels {' and '.join(map(repr, labels))} are almost equal, but are different classes"
+        for labels in alike.values()
+        if len(labels) > 1
+    ]
+
+
+def _key(label: str) -> str:
+    value = number(label, ".")
+    if value is not None:
+        return repr(value)
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", label).casefold()) or label

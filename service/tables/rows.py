@@ -1,0 +1,300 @@
+"""Reads the rows of a table whose form is known, chunk by chunk.
+
+NumPy's reader takes most chunks: it is faster than the csv module, and reads numbers as `float` does. What it does not
+take (a missing value, a thousands separator, a decimal comma) is read by the csv module and `cells.number`, which also
+find the line and the column of an error. A test compares the two.
+"""
+
+import csv
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.datasets import DoubleArray, IntArray
+from models.limits import MAX_CLASSES, MAX_COORDINATE
+from models.specs import InvalidInput
+from service.tables import separators
+from service.tables.cells import BOOLEANS, is_missing, is_missing_label, number
+from service.tables.columns import Column
+from service.tables.labels import MAX_SPELLINGS
+from service.tables.options import Decimal, TableOptions
+
+_CHUNK_VALUES = 100_000
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the rows of a table are written.
+
+    Attributes:
+        name: how messages name the table.
+        separator: the character between values.
+        decimal: the decimal mark.
+        width: the number of columns.
+        options: what the user said.
+    """
+
+    name: str
+    separator: str
+    decimal: Decimal
+    width: int
+    options: TableOptions
+
+
+@dataclass(frozen=True)
+class Values:
+    """The rows of a table.
+
+    Attributes:
+        xy_ND: float64 (N, D).
+        code_N: the index of each row's label in `spellings`, if there is a label column.
+        spellings: the different texts of the label column, in the order in which they first occur.
+        dropped: the number of rows left out because a value is missing.
+        first_dropped: what the first of them lacks.
+    """
+
+    xy_ND: DoubleArray
+    code_N: IntArray
+    spellings: list[str]
+    dropped: int
+    first_dropped: str
+
+
+def read(
+    form: Form,
+    lines: Iterator[str],
+    first_line: int,
+    features: Sequence[Column],
+    label: Column | None,
+    max_rows: int | None,
+) -> Values:
+    """Reads all rows from lines, the first of which has the number `first_line`.
+
+    Raises:
+        InvalidInput: a value is missing or no number, a row is of another length, or there are too many rows.
+    """
+    reader = _Reader(form, features, label)
+    count = 0
+    parts: list[tuple[DoubleArray, IntArray]] = []
+    while chunk := _chunk(lines, max(1, _CHUNK_VALUES // form.width)):
+        parts.append(reader.read(chunk, first_line))
+        first_line += len(chunk)
+        count += len(parts[-1][0])
+        if max_rows is not None and count > max_rows:
+            raise InvalidInput(form.name, f"must have at most {max_rows:,} points")
+    if not count:
+        reason = f": all {reader.dropped} rows lack a value" if reader.dropped else ""
+        raise InvalidInput(form.name, f"has no points{reason}")
+    xy_ND = np.empty((count, len(features)))
+    code_N = np.empty(count, dtype=np.int64)
+    parts.reverse()
+    end = 0
+    while parts:  # each part is released once it is copied
+        xy, code = parts.pop()
+        xy_ND[end : end + len(xy)], code_N[end : end + len(xy)] = xy, code
+        end += len(xy)
+    return Values(xy_ND, code_N, list(reader.codes), reader.dropped, reader.first_dropped)
+
+
+def fitted(line: int, cells: list[str], width: int) -> list[str]:
+    """The cells of a row, without one that only a separator at the end of the line adds.
+
+    Raises:
+        InvalidInput: there are more or fewer cells than columns.
+    """
+    if len(cells) == width:
+        return cells
+    if len(cells) == width + 1 and not cells[-1].strip():
+        return cells[:-1]
+    raise unequal(line, len(cells), width, "the first line")
+
+
+def unequal(line: int, cells: int, width: int, other: str) -> InvalidInput:
+    """The error for a row whose length differs from that of another."""
+    hint = ""
+    if cells in (2 * width, 2 * width - 1) and width > 1:
+        hint = ". Are these decimal commas? Then write another separator between the values"
+    return InvalidInput(f"line {line}", f"has {cells} values, but {other} has {width}{hint}")
+
+
+def _chunk(lines: Iterator[str], size: int) -> list[str]:
+    """The next lines, to a place that is not within quotes."""
+    chunk = list(islice(lines, size))
+    quotes = sum(line.count('"') for line in chunk)
+    while quotes % 2 and (line := next(lines, "")):
+        chunk.append(line)
+        quotes += line.count('"')
+    return chunk
+
+
+class _Reader:
+    """Reads chunks of lines, and remembers the labels and what was left out."""
+
+    def __init__(self, form: Form, features: Sequence[Column], label: Column | None) -> None:
+        self._form = form
+        self._features = list(features)
+        self._indices = [column.index for column in features]
+        self._label = label
+        self.codes: dict[str, int] = {}
+        self.dropped = 0
+        self.first_dropped = ""
+
+    def read(self, lines: list[str], first_line: int) -> tuple[DoubleArray, IntArray]:
+        """The features and the codes of the labels of some rows."""
+        if self._form.decimal == "." and (found := self._plain(lines)) is not None:
+            return found
+        rows = list(separators.numbered(separators.rows(lines, self._form.separator), first_line))
+        return self._careful(
+            [line for line, _ in rows], [fitted(line, cells, self._form.width) for line, cells in rows]
+        )
+
+    def _plain(self, lines: list[str]) -> tuple[DoubleArray, IntArray] | None:
+        """The same by NumPy, or None if a value is not plain."""
+        separator, width = self._form.separator, self._form.width
+        if separator == " ":
+            separator, lines = "\t", [separators.joined_by_tabs(line) for line in lines]
+        first = next((line for line in lines if not line.isspace()), None)
+        if first is None:
+            return np.empty((0, len(self._features))), np.empty(0, dtype=np.int64)
+        converters: dict[int | str, Callable[[str], Any]] = dict.fromkeys(
+            {*range(width)}.difference(self._indices), _nothing
+        )
+        if _ends_with(first, separator, width):
+            converters[width] = _only_blank
+        converters.update({column.index: _boolean for column in self._features if column.kind == "boolean"})
+        before = len(self.codes)
+        if self._label:
+            converters[self._label.index] = self._code_of_plain
+        try:
+            all_NW: npt.NDArray[Any] = np.loadtxt(
+                lines, delimiter=separator, comments=None, quotechar='"', converters=converters, ndmin=2
+            )
+        except ValueError:
+            found = None
+        else:
+            found = all_NW if all_NW.shape[1] - (width in converters) == width else None
+        if found is not None:
+            xy_ND = np.ascontiguousarray(found[:, self._indices])
+            if (np.abs(xy_ND) <= MAX_COORDINATE).all():  # false for NaN
+                code_N = found[:, self._label.index] if self._label else np.zeros(len(found))
+                return xy_ND, code_N.astype(np.int64)
+        for text in list(self.codes)[before:]:  # rows may be dropped
+            del self.codes[text]
+        return None
+
+    def _code_of_plain(self, cell: str) -> float:
+        text = cell.strip()
+        if '"' in text or is_missing_label(text):
+            raise ValueError(text)
+        return float(self._code(text))
+
+    def _code(self, text: str) -> int:
+        code = self.codes.setdefault(text, len(self.codes))
+        if code >= MAX_SPELLINGS and self._label:
+            raise InvalidInput(self._label.title, f"is no label: it has far more than {MAX_CLASSES} different values")
+        return code
+
+    def _careful(self, lines: list[int], rows: list[list[str]]) -> tuple[DoubleArray, IntArray]:
+        """The same cell by cell, where the whole of a column is not plain."""
+        xy_ND = np.empty((len(rows), len(self._features)))
+        for d, column in enumerate(self._features):
+            cells = [row[column.index] for row in rows]
+            xy_ND[:, d] = _plain_numbers(cells, self._form.decimal) or [
+                self._value(cell, line, column) for line, cell in zip(lines, cells, strict=True)
+            ]
+        lacking_N = np.logical_or.reduce(np.isnan(xy_ND), axis=1)
+        labels = [row[self._label.index].strip() for row in rows] if self._label else []
+        if labels:
+            lacking_N |= np.fromiter(map(is_missing_label, labels), bool, len(labels))
+        self._check_bounds(xy_ND, lines)
+        if lacking_N.any():
+            self._leave_out(lacking_N, xy_ND, lines)
+        kept_N = np.flatnonzero(~lacking_N)
+        codes = array("q", (self._code(labels[i]) for i in kept_N) if labels else bytes(8 * len(kept_N)))
+        return xy_ND[kept_N], np.array(codes, dtype=np.int64)
+
+    def _value(self, cell: str, line: int, column: Column) -> float:
+        is_boolean = column.kind == "boolean"
+        value = BOOLEANS.get(cell.strip().lower()) if is_boolean else number(cell, self._form.decimal)
+        if value is None and is_missing(cell):
+            return np.nan
+        if value is None:
+            raise InvalidInput(f"line {line}, {column.title}", self._why_no_number(cell, column))
+        return value
+
+    def _why_no_number(self, cell: str, column: Column) -> str:
+        shown = cell.strip()[:40]
+        if column.kind == "boolean":
+            return f"must be true or false, as in the lines before, but is '{shown}'"
+        other: Decimal = "," if self._form.decimal == "." else "."
+        if number(cell, other) is not None:
+            spelled = self._form.options.spelled("decimal", other)
+            return f"'{shown}' has another decimal mark than the lines before: choose it with {spelled}"
+        return f"'{shown}' is not a finite number"
+
+    def _check_bounds(self, xy_ND: DoubleArray, lines: list[int]) -> None:
+        outside_ND = np.abs(xy_ND) > MAX_COORDINATE
+        if outside_ND.any():
+            i, d = np.argwhere(outside_ND)[0]
+            raise InvalidInput(
+                f"line {lines[i]}, {self._features[d].title}",
+                f"must be a number between -{MAX_COORDINATE} and {MAX_COORDINATE}",
+            )
+
+    def _leave_out(self, lacking_N: npt.NDArray[np.bool_], xy_ND: DoubleArray, lines: list[int]) -> None:
+        i = int(np.flatnonzero(lacking_N)[0])
+        columns = [column.title for column, x in zip(self._features, xy_ND[i], strict=True) if np.isnan(x)]
+        what = f"has no value in {columns[0]}" if columns else "has no label"
+        if self._form.options.missing == "refuse":
+            spelled = self._form.options.spelled("missing", "drop")
+            raise InvalidInput(f"line {lines[i]}", f"{what}: write one, or leave out such rows with {spelled}")
+        if not self.dropped:
+            self.first_dropped = f"line {lines[i]} {what}"
+        self.dropped += int(lacking_N.sum())
+
+
+def _plain_numbers(cells: list[str], decimal: Decimal) -> list[float] | None:
+    """The numbers of cells that Python's `float` reads as `cells.number` does; None if one of them is different."""
+    text = "\n".join(cells)
+    if decimal == ",":
+        if "." in text:
+            return None
+        text = text.replace(",", ".")
+    if "_" in text or not text.isascii():
+        return None
+    try:
+        numbers = [float(cell) for cell in text.split("\n")]
+    except ValueError:
+        return None
+    return numbers if len(numbers) == len(cells) and np.isfinite(numbers).all() else None
+
+
+def _ends_with(line: str, separator: str, width: int) -> bool:
+    """Whether a line has a separator after its last value."""
+    try:
+        cells = next(separators.rows([line], separator))
+    except csv.Error:  # the values go on in the next line
+        return False
+    return len(cells) == width + 1
+
+
+def _nothing(_: str) -> float:
+    return 0.0
+
+
+def _only_blank(cell: str) -> float:
+    if cell.strip():
+        raise ValueError(cell)
+    return 0.0
+
+
+def _boolean(cell: str) -> float:
+    try:
+        return BOOLEANS[cell.strip().lower()]
+    except KeyError:
+        raise ValueError(cell) from None

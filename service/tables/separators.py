@@ -1,0 +1,100 @@
+"""Rows of cells from lines of text, and the separator of a table."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from models.specs import InvalidInput
+from service.tables.cells import is_missing, is_number
+from service.tables.options import TableOptions
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+CANDIDATES = ("\t", ";", "|", ",", " ")
+_NAMES = {"\t": "tab", " ": "space"}
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_WORD = re.compile(r'"(?:[^"]|"")*"|\S+')
+_SAMPLE_ROWS = 300
+
+
+def named(separator: str) -> str:
+    """A separator as messages show it."""
+    return _NAMES.get(separator, f"'{separator}'")
+
+
+def declared(line: str) -> str | None:
+    """The separator that a line such as `sep=;` declares, as spreadsheets write it."""
+    found = _SEPARATOR_LINE.fullmatch(line)
+    return found[1] if found else None
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line is a comment."""
+    return line.lstrip().startswith("#")
+
+
+def rows(lines: Iterable[str], separator: str) -> "Reader":
+    """The cells of each line. Any run of blanks is one separator if it is the space."""
+    if separator == " ":
+        return csv.reader(map(joined_by_tabs, lines), delimiter="\t", strict=True)
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+
+
+def joined_by_tabs(line: str) -> str:
+    """A line with each run of blanks outside quotes as one tab."""
+    words = _WORD.findall(line) if '"' in line else line.split()
+    return "\t".join(words) + "\n"
+
+
+def numbered(reader: "Reader", first_line: int) -> Iterator[tuple[int, list[str]]]:
+    """Rows that have a value, with their line numbers.
+
+    Raises:
+        InvalidInput: the quotes of a line are not balanced, or a value is too long.
+    """
+    try:
+        for row in reader:
+            if any(cell and not cell.isspace() for cell in row):
+                yield first_line + reader.line_num - 1, row
+    except csv.Error as error:
+        reason = "a quote is not closed" if "end of data" in str(error) else str(error)
+        raise InvalidInput(f"line {first_line + reader.line_num - 1}", f"is not CSV: {reason}") from None
+
+
+def find(lines: list[str], name: str, options: TableOptions) -> str:
+    """The separator for which the rows are of equal length and say most numbers. A comma if none separates anything.
+
+    Raises:
+        InvalidInput: several separators fit equally well.
+    """
+    scores = {separator: score for separator in CANDIDATES if (score := _score(lines, separator))}
+    if not scores:
+        return ","
+    best = max(scores.values())
+    fitting = [separator for separator, score in scores.items() if score == best]
+    if len(fitting) > 1 and " " in fitting:
+        fitting.remove(" ")  # blanks are common in labels and in headings
+    if len(fitting) > 1:
+        choices = " or ".join(options.spelled("separator", _NAMES.get(one, f'"{one}"')) for one in fitting)
+        raise InvalidInput(name, f"may be separated by {' or by '.join(map(named, fitting))}: choose with {choices}")
+    return fitting[0]
+
+
+def _score(lines: list[str], separator: str) -> tuple[bool, float] | None:
+    """Whether almost all rows are of equal length, and the share of the cells that say numbers."""
+    try:
+        sample = [row for row in islice(rows(lines, separator), _SAMPLE_ROWS) if any(row)]
+    except csv.Error:
+        return None
+    counts = Counter(len(row) for row in sample)
+    (width, frequency) = max(counts.items(), key=lambda item: item[1], default=(0, 0))
+    if max(counts, default=0) < 2:
+        return None
+    body = sample[1:] or sample
+    cells = [cell for row in body for cell in row if not is_missing(cell)]
+    share = sum(map(is_number, cells)) / max(1, len(cells))
+    return width > 1 and frequency >= 0.9 * max(1, len(body)), share

@@ -1,0 +1,266 @@
+"""A table whose first rows are understood: what its columns are, before the whole of it is read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import BinaryIO
+
+from models.limits import MAX_FEATURES, MAX_POINTS
+from models.specs import InvalidInput
+from service.tables import headings, separators, text
+from service.tables.cells import decimal_mark, is_number, may_be_thousands
+from service.tables.columns import (
+    Column,
+    describe,
+    guess_label,
+    is_row_index,
+    named_label,
+    select,
+    select_several,
+)
+from service.tables.headings import Row
+from service.tables.options import TableOptions
+from service.tables.rows import Form, fitted, read, unequal
+from service.tables.table import Table, make_table
+
+_HEAD_CHARACTERS = 2**21
+_HEAD_LINES = 10_000
+"""The first lines decide what the columns are. The rest must agree with them, or is refused."""
+
+
+def understand(stream: BinaryIO, name: str, options: TableOptions) -> "Sheet":
+    """Reads the first rows of a CSV file, and finds out what its columns are.
+
+    Args:
+        stream: the file, at its start. It need not be seekable.
+        name: how messages name the file.
+        options: what the user said about it.
+
+    Raises:
+        InvalidInput: the file is no table, or it is not sure how to read it.
+        OSError: the stream cannot be read.
+    """
+    source = _Lines(text.lines(stream, name))
+    head = source.head()
+    written = [line for line in head if line.strip()]
+    declared = separators.declared(written[0]) if written else None
+    if declared:
+        head[head.index(written[0])] = "\n"
+        del written[0]
+    separator = options.separator_character() or declared or separators.find(written, name, options)
+    rows = _rows(head, separator, is_complete=source.is_complete)
+    if not rows:
+        raise InvalidInput(name, "has no points")
+    heading = headings.find(rows, options)
+    body = rows[heading.rows :]
+    if not body:
+        raise InvalidInput(name, "has no points, only a heading")
+    width, names = _width(rows[0][0], body, heading)
+    body = [(line, fitted(line, row, width)) for line, row in body]
+    mark = decimal_mark(body, options)
+    columns = [describe(i, names[i] if names else None, [row[i] for _, row in body], mark) for i in range(width)]
+    notes = list(heading.notes)
+    if options.decimal is None and separator == ";" and mark == "." and _all_may_be_thousands(body):
+        notes.append("numbers such as 1.234 are read with a decimal point")
+    first = body[0][0]
+    return Sheet(
+        name=name,
+        options=options,
+        columns=columns,
+        form=Form(name, separator, mark, width, options),
+        heading_line=rows[0][0] if names else None,
+        source=source,
+        lines=chain(head[first - 1 :], source),
+        first_line=first,
+        notes=notes,
+    )
+
+
+@dataclass(kw_only=True)
+class Sheet:
+    """A table whose columns are known. Its rows can be read once."""
+
+    name: str
+    options: TableOptions
+    columns: list[Column]
+    form: Form
+    heading_line: int | None
+    source: "_Lines"
+    lines: Iterator[str]
+    first_line: int
+    notes: list[str] = field(default_factory=list)
+
+    def labelled(self, *, max_rows: int = MAX_POINTS) -> Table:
+        """Reads points and labels.
+
+        Raises:
+            InvalidInput: a value is missing or no number, there are too many rows, or it is not sure what to read.
+        """
+        others = self._usable()
+        given = select_several(self.columns, self.options.features, "features")
+        if self.options.label is not None:
+            label, reason = select(self.columns, self.options.label, "label"), "as given"
+        else:
+            label, reason = guess_label(others, self.options, self.name)
+            if label in given:
+                spelled = self.options.spelled("label", "NAME")
+                raise InvalidInput("label", f"{label.title} looks like the label: choose it with {spelled}")
+        features = given or [column for column in others if column != label]
+        if label in features:
+            raise InvalidInput("label", f"{label.title} is the label, so it cannot be a feature")
+        self._note_unused([*features, label])
+        return self._read(features, label, reason, max_rows)
+
+    def points(self, features: int, *, max_rows: int | None = None) -> Table:
+        """Reads points of so many features, which are the columns in their order, without a label or an index.
+
+        Raises:
+            InvalidInput: a value is missing or no number, or it is not sure which columns are the features.
+        """
+        chosen = select_several(self.columns, self.options.features, "features") or self._points_columns(features)
+        if len(chosen) != features:
+            raise InvalidInput("features", f"must name {features} columns, as many as the model has features")
+        self._note_unused(chosen)
+        return self._read(chosen, None, "", max_rows)
+
+    def _points_columns(self, features: int) -> list[Column]:
+        others = self._usable()
+        if self.options.label is not None:
+            label = select(self.columns, self.options.label, "label")
+            others = [column for column in others if column != label]
+        named = [column for column in named_label(others) if column.name and column.name.casefold() != "y"]
+        if len(others) == features and not named:
+            return others
+        texts = [column for column in others if column.kind == "text"]
+        labels = named or texts
+        if len(others) == features + 1 and len(labels) == 1:
+            return [column for column in others if column != labels[0]]
+        count = f"{len(others)} column{'s' * (len(others) != 1)}"
+        reason = f", and {named[0].title} looks like a label" if len(others) == features else ""
+        raise InvalidInput(
+            self.name,
+            f"has {count}, but the model has {features} feature{'s' * (features != 1)}{reason}: choose the columns "
+            f"with {self.options.spelled('features', 'A,B')}",
+        )
+
+    def _usable(self) -> list[Column]:
+        """The columns without an index, and without those that the user drops or that are empty and have no name."""
+        dropped = select_several(self.columns, self.options.drop, "drop")
+        return [
+            column
+            for column in self.columns
+            if column not in dropped and not is_row_index(column) and (column.name or column.kind != "empty")
+        ]
+
+    def _note_unused(self, used: Sequence[Column]) -> None:
+        for column in self.columns:
+            if column in used:
+                continue
+            if is_row_index(column):
+                self.notes.append(f"{column.title} is left out: it has no heading and numbers or names the rows")
+            elif not column.name and column.kind == "empty":
+                self.notes.append(f"{column.title} is left out: it is empty")
+            else:
+                self.notes.append(f"{column.title} is left out")
+
+    def _read(self, features: Sequence[Column], label: Column | None, reason: str, max_rows: int | None) -> Table:
+        self._check(features, label)
+        values = read(self.form, self.lines, self.first_line, features, label, max_rows)
+        if self.source.comments:
+            self.notes.append(f"{self.source.comments} comment lines are left out")
+        return make_table(
+            values,
+            name=self.name,
+            features=features,
+            label=label,
+            label_reason=reason,
+            form=self.form,
+            heading_line=self.heading_line,
+            notes=self.notes,
+        )
+
+    def _check(self, features: Sequence[Column], label: Column | None) -> None:
+        if not features:
+            raise InvalidInput(self.name, "has no column of features")
+        if len(features) > MAX_FEATURES:
+            raise InvalidInput(self.name, f"must have at most {MAX_FEATURES:,} columns of features")
+        names: dict[str, Column] = {}
+        for column in [*features, *([label] if label else [])]:
+            if column.name and (other := names.setdefault(column.name, column)) is not column:
+                raise InvalidInput(
+                    column.title,
+                    f"occurs twice, as column {other.index + 1} and {column.index + 1}: rename one, or leave one out "
+                    f"with {self.options.spelled('drop', str(column.index + 1))}",
+                )
+        for column in features:
+            if column.kind in ("text", "empty"):
+                raise InvalidInput(column.title, self._why_no_feature(column))
+
+    def _why_no_feature(self, column: Column) -> str:
+        drop = self.options.spelled("drop", column.selector)
+        if column.kind == "empty":
+            return f"has no values: leave the column out with {drop}"
+        example = next(value for value in sorted(column.values) if not is_number(value))[:40]
+        return (
+            f"is text, such as '{example}', but features must be numbers: leave the column out with {drop}, "
+            "or write numbers in place of the text"
+        )
+
+
+class _Lines:
+    """The lines of a file with comments as empty lines, so that the numbers of the others stay what they are."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.comments = 0
+        self.is_complete = False
+
+    def head(self) -> list[str]:
+        """The first lines."""
+        head, characters = [], 0
+        for line in self:
+            head.append(line)
+            characters += len(line)
+            if characters > _HEAD_CHARACTERS or len(head) >= _HEAD_LINES:
+                return head
+        self.is_complete = True
+        return head
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if separators.is_comment(line):
+            self.comments += 1
+            return "\n"
+        return line
+
+
+def _rows(head: list[str], separator: str, *, is_complete: bool) -> list[Row]:
+    rows: list[Row] = []
+    try:
+        rows.extend(separators.numbered(separators.rows(head, separator), 1))
+    except InvalidInput:
+        if is_complete or not rows:
+            raise
+        # the first lines may end within quotes
+    return rows
+
+
+def _width(heading_line: int, body: Sequence[Row], heading: headings.Heading) -> tuple[int, tuple[str, ...] | None]:
+    """The number of columns, and their names, both without what only a separator at the end of each line adds."""
+    width, names = len(body[0][1]), heading.names
+    is_open = names is None or len(names) == width - 1 or (len(names) == width and not names[-1])
+    if is_open and headings.is_trailing([row for _, row in body], width):
+        width -= 1
+    if names and len(names) > width and not any(names[width:]):
+        names = names[:width]
+    if names and len(names) != width:
+        raise unequal(body[0][0], width, len(names), f"the heading in line {heading_line}")
+    return width, names
+
+
+def _all_may_be_thousands(body: Sequence[Row]) -> bool:
+    cells = [cell for _, row in body for cell in row if "." in cell and is_number(cell)]
+    return bool(cells) and all(map(may_be_thousands, cells))

@@ -1,0 +1,159 @@
+"""A table that was read, and what to say about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, from_rows
+from service.tables.columns import Column
+from service.tables.labels import labels_of, merged, near_equal
+from service.tables.rows import Form, Values
+from service.tables.separators import named
+
+_MAJORITY = 0.95
+_MIN_ROWS_OF_ID = 4
+_ID_NAMES = ("id", "index", "idx", "nr", "no", "no.", "row", "uuid")
+_SHOWN = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Points from a file, perhaps with labels.
+
+    Attributes:
+        xy_ND: float64 (N, D).
+        code_N: the index of each point's label in `labels`; all 0 without a label column.
+        labels: the different labels; empty without a label column.
+        feature_names: the headings of the features, if the file has them.
+        understood: one line for each thing that was understood or left out.
+        warnings: one line for each thing that may be a mistake.
+    """
+
+    xy_ND: DoubleArray
+    code_N: IntArray
+    labels: tuple[Label, ...]
+    feature_names: tuple[str, ...] | None
+    understood: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def points(self) -> LabelledPoints:
+        """The points and their classes.
+
+        Raises:
+            InvalidInput: see `models.datasets.from_rows`.
+        """
+        return from_rows(self.xy_ND, [self.labels[code] for code in self.code_N])  # type: ignore[arg-type]  # rows
+
+
+def make_table(
+    values: Values,
+    *,
+    name: str,
+    features: Sequence[Column],
+    label: Column | None,
+    label_reason: str,
+    form: Form,
+    heading_line: int | None,
+    notes: Sequence[str],
+) -> Table:
+    """The table of these values."""
+    said = [
+        f"{name}: {len(values.xy_ND):,} rows, separated by {named(form.separator)}, decimal mark '{form.decimal}', "
+        + (f"heading in line {heading_line}" if heading_line else "no heading"),
+        f"features ({len(features)}): {_few([_short(column) for column in features])}",
+    ]
+    warnings = _about_features(values.xy_ND, features)
+    labels: tuple[Label, ...] = ()
+    code_N = values.code_N
+    if label:
+        each = labels_of(values.spellings, form.decimal)
+        labels = tuple(dict.fromkeys(each))
+        code_N = np.array([labels.index(one) for one in each], dtype=np.int64)[code_N]
+        counts = {one: int(n) for one, n in zip(labels, np.bincount(code_N, minlength=len(labels)), strict=True)}
+        said.append(f"label: {label.title}, {label_reason}")
+        said.append(f"classes ({len(counts)}): {_few([f'{one} ({n:,})' for one, n in sorted_counts(counts)])}")
+        said.extend(merged(values.spellings, each))
+        warnings += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
+    said.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
+    said.extend(notes)
+    if values.dropped:
+        rows = "1 row is" if values.dropped == 1 else f"{values.dropped:,} rows are"
+        said.append(f"{rows} left out for a missing value: {values.first_dropped}")
+    names = tuple(column.name or f"x{column.index + 1}" for column in features) if heading_line else None
+    return Table(
+        xy_ND=values.xy_ND,
+        code_N=code_N,
+        labels=labels,
+        feature_names=names,
+        understood=tuple(said),
+        warnings=tuple(warnings),
+    )
+
+
+def sorted_counts(counts: dict[Label, int]) -> list[tuple[Label, int]]:
+    """Labels with their counts, in the order of the classes."""
+    return sorted(counts.items(), key=lambda item: (isinstance(item[0], str), item[0]))
+
+
+def _short(column: Column) -> str:
+    return column.name or f"column {column.index + 1}"
+
+
+def _few(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more
+
+
+def _is_boolean(column: Column) -> bool:
+    return column.kind == "boolean"
+
+
+def _about_features(xy_ND: DoubleArray, features: Sequence[Column]) -> list[str]:
+    warnings = []
+    for column, x_N in zip(features, xy_ND.T, strict=True):
+        if len(x_N) > 1 and (x_N == x_N[0]).all():
+            warnings.append(f"{column.title} is constant: all its values are {x_N[0]:g}")
+        elif _is_id(column, x_N):
+            warnings.append(f"{column.title} looks like an id, not like a feature: no value occurs twice")
+    return warnings
+
+
+def _is_id(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
+    """Whether a column counts the rows, or has the name of an id and no value twice."""
+    if len(x_N) < _MIN_ROWS_OF_ID or not column.is_whole or not column.is_distinct:
+        return False
+    name = (column.name or "").casefold()
+    is_named = name in _ID_NAMES or name.endswith(("_id", " id"))
+    return bool((np.diff(x_N) == 1).all()) or (is_named and len(np.unique(x_N)) == len(x_N))
+
+
+def _about_classes(counts: dict[Label, int]) -> list[str]:
+    label, most = max(counts.items(), key=lambda item: item[1])
+    share = most / sum(counts.values())
+    if len(counts) > 1 and share >= _MAJORITY:
+        return [f"{share:.1%} of the rows are of the class {label}: answering it always is right that often"]
+    return []
+
+
+def _about_conflicts(xy_ND: DoubleArray, code_N: IntArray) -> list[str]:
+    """Warns of points that occur with several labels."""
+    point_N = np.unique(_hashes(xy_ND), return_inverse=True)[1].astype(np.int64)
+    classes = int(code_N.max()) + 1
+    pairs = np.unique(point_N * classes + code_N)
+    conflicts = int((np.bincount(pairs // classes) > 1).sum())
+    if not conflicts:
+        return []
+    points = "1 point occurs" if conflicts == 1 else f"{conflicts:,} points occur"
+    return [f"{points} with more than one label: no network can get all of these rows right"]
+
+
+def _hashes(xy_ND: DoubleArray) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash of each point, with the memory of one column."""
+    hash_N = np.zeros(len(xy_ND), dtype=np.uint64)
+    for x_N in xy_ND.T:
+        bits_N = (x_N + 0.0).view(np.uint64)  # + 0.0: -0.0 equals 0.0
+        hash_N = (hash_N ^ bits_N ^ (bits_N >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+        hash_N ^= hash_N >> np.uint64(29)
+    return hash_N

@@ -32,10 +32,12 @@ class Column:
     Attributes:
         index: its position, from 0.
         name: its heading, if the table has headings; may be empty.
-        kind: what its values are. A column of numbers may have a few values that are not: reading it refuses them.
+        kind: what its values are. A column of numbers or of truth values may have a few that are not:
+            reading it refuses them.
         values: the different values, as text.
         rows: the number of rows seen.
         is_whole: whether all values are whole numbers.
+        is_fractional: whether all values are numbers, but not all whole.
         is_count: whether the values increase by 1.
     """
 
@@ -45,6 +47,7 @@ class Column:
     values: frozenset[str]
     rows: int
     is_whole: bool
+    is_fractional: bool
     is_count: bool
 
     @property
@@ -81,7 +84,9 @@ def describe(index: int, name: str | None, cells: Sequence[str], decimal: Decima
     elif 2 * len(numbers) >= len(present):
         kind = "number"
     else:
-        kind = "boolean" if all(cell.lower() in BOOLEANS for cell in present) else "text"
+        booleans = sum(cell.lower() in BOOLEANS for cell in present)
+        kind = "boolean" if 2 * booleans >= len(present) else "text"
+    are_whole = all(value.is_integer() for value in numbers)
     all_numbers = len(numbers) == len(values) > 0
     return Column(
         index,
@@ -89,7 +94,8 @@ def describe(index: int, name: str | None, cells: Sequence[str], decimal: Decima
         kind,
         frozenset(values),
         len(values),
-        is_whole=len(numbers) == len(present) > 0 and all(value.is_integer() for value in numbers),
+        is_whole=len(numbers) == len(present) > 0 and are_whole,
+        is_fractional=len(numbers) == len(present) > 0 and not are_whole,
         is_count=all_numbers and numbers == [numbers[0] + i for i in range(len(numbers))],
     )
 
@@ -167,7 +173,7 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
         column, reason = named[0], "by its heading"
         if column.name and column.name.casefold() == "y" and texts and column not in texts:
             raise _doubt([column, *texts], "may be the label", options, name)
-        if column.kind == "number" and not column.is_whole:
+        if column.is_fractional:
             raise _not_labels(column, options)
         return column, reason
     if len(named) > 1:

@@ -19,6 +19,8 @@ _NAMES = {"\t": "tab", " ": "space"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _WORD = re.compile(r'"(?:[^"]|"")*"|\S+')
 _SAMPLE_ROWS = 300
+_EVEN = 0.9
+_OTHERS = frozenset("\t;|")  # unlike commas and blanks, rare within labels
 
 
 def named(separator: str) -> str:
@@ -84,17 +86,24 @@ def find(lines: list[str], name: str, options: TableOptions) -> str:
     return fitting[0]
 
 
-def _score(lines: list[str], separator: str) -> tuple[bool, float] | None:
-    """Whether almost all rows are of equal length, and the share of the cells that say numbers."""
+def _score(lines: list[str], separator: str) -> tuple[bool, float, float] | None:
+    """How well a separator fits; more is better. None if it separates nothing.
+
+    Whether almost all rows are of equal length; the share of the cells that say numbers; and the share of those that
+    are free of other separators.
+    """
     try:
         sample = [row for row in islice(rows(lines, separator), _SAMPLE_ROWS) if any(row)]
     except csv.Error:
         return None
     counts = Counter(len(row) for row in sample)
-    (width, frequency) = max(counts.items(), key=lambda item: item[1], default=(0, 0))
     if max(counts, default=0) < 2:
         return None
     body = sample[1:] or sample
+    width, frequency = Counter(len(row) for row in body).most_common(1)[0]
+    is_heading_of_r = len(sample[0]) == width - 1
+    is_even = frequency >= _EVEN * len(body) and (counts[width] >= _EVEN * len(sample) or is_heading_of_r)
     cells = [cell for row in body for cell in row if not is_missing(cell)]
-    share = sum(map(is_number, cells)) / max(1, len(cells))
-    return width > 1 and frequency >= 0.9 * max(1, len(body)), share
+    numbers = sum(map(is_number, cells))
+    mixed = sum(not is_number(cell) and not _OTHERS.isdisjoint(cell) for cell in cells)
+    return width > 1 and is_even, numbers / max(1, len(cells)), 1 - mixed / max(1, len(cells))

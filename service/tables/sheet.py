@@ -1,7 +1,7 @@
 """A table whose first rows are understood: what its columns are, before the whole of it is read."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
@@ -62,6 +62,11 @@ def understand(stream: BinaryIO, name: str, options: TableOptions) -> "Sheet":
     notes = list(heading.notes)
     if options.decimal is None and separator == ";" and mark == "." and _all_may_be_thousands(body):
         notes.append("numbers such as 1.234 are read with a decimal point")
+    warnings = []
+    if separator == "," and not names and width >= 5 and width % 2 and all(column.is_whole for column in columns):
+        warnings.append(
+            "all values are whole numbers: if the file has decimal commas, write another separator between the values"
+        )
     first = body[0][0]
     return Sheet(
         name=name,
@@ -73,6 +78,7 @@ def understand(stream: BinaryIO, name: str, options: TableOptions) -> "Sheet":
         lines=chain(head[first - 1 :], source),
         first_line=first,
         notes=notes,
+        warnings=warnings,
     )
 
 
@@ -88,9 +94,10 @@ class Sheet:
     source: "_Lines"
     lines: Iterator[str]
     first_line: int
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
+    warnings: list[str]
 
-    def labelled(self, *, max_rows: int = MAX_POINTS) -> Table:
+    def labelled(self, *, max_rows: int | None = MAX_POINTS) -> Table:
         """Reads points and labels.
 
         Raises:
@@ -167,7 +174,8 @@ class Sheet:
         self._check(features, label)
         values = read(self.form, self.lines, self.first_line, features, label, max_rows)
         if self.source.comments:
-            self.notes.append(f"{self.source.comments} comment lines are left out")
+            lines = "1 comment line is" if self.source.comments == 1 else f"{self.source.comments:,} comment lines are"
+            self.notes.append(f"{lines} left out")
         return make_table(
             values,
             name=self.name,
@@ -177,6 +185,7 @@ class Sheet:
             form=self.form,
             heading_line=self.heading_line,
             notes=self.notes,
+            warnings=self.warnings,
         )
 
     def _check(self, features: Sequence[Column], label: Column | None) -> None:

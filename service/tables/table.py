@@ -57,6 +57,7 @@ def make_table(
     form: Form,
     heading_line: int | None,
     notes: Sequence[str],
+    warnings: Sequence[str],
 ) -> Table:
     """The table of these values."""
     said = [
@@ -64,7 +65,7 @@ def make_table(
         + (f"heading in line {heading_line}" if heading_line else "no heading"),
         f"features ({len(features)}): {_few([_short(column) for column in features])}",
     ]
-    warnings = _about_features(values.xy_ND, features)
+    warned = [*warnings, *_about_features(values.xy_ND, features)]
     labels: tuple[Label, ...] = ()
     code_N = values.code_N
     if label:
@@ -75,7 +76,7 @@ def make_table(
         said.append(f"label: {label.title}, {label_reason}")
         said.append(f"classes ({len(counts)}): {_few([f'{one} ({n:,})' for one, n in sorted_counts(counts)])}")
         said.extend(merged(values.spellings, each))
-        warnings += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
+        warned += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
     said.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
     said.extend(notes)
     if values.dropped:
@@ -88,7 +89,7 @@ def make_table(
         labels=labels,
         feature_names=names,
         understood=tuple(said),
-        warnings=tuple(warnings),
+        warnings=tuple(warned),
     )
 
 

@@ -1,6 +1,7 @@
 """The lines of a file: its encoding, its line endings and its bounds."""
 
 import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -8,6 +9,10 @@ from models.limits import MAX_LINE_LENGTH, MAX_TABLE_BYTES
 from models.specs import InvalidInput
 
 _PREFIX_BYTES = 4_096
+
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+
+_ADVICE = "save it as UTF-8"
 
 _OTHER_FORMATS = {
     b"PK\x03\x04": "is an Excel workbook or a zip file: save the table as CSV",
@@ -35,7 +40,8 @@ def lines(stream: BinaryIO, name: str) -> Iterator[str]:
     for magic, advice in _OTHER_FORMATS.items():
         if start.startswith(magic.lower()):
             raise InvalidInput(name, advice)
-    text = io.TextIOWrapper(io.BufferedReader(_Bounded(prefix, stream, name)), encoding, newline=None)
+    errors = "surrogateescape" if encoding == "utf-8-sig" else "strict"  # to find the line of a wrong byte
+    text = io.TextIOWrapper(io.BufferedReader(_Bounded(prefix, stream, name)), encoding, errors, newline=None)
     number = 0
     try:
         while line := text.readline(MAX_LINE_LENGTH):
@@ -44,10 +50,12 @@ def lines(stream: BinaryIO, name: str) -> Iterator[str]:
                 raise InvalidInput(f"line {number}", f"contains a zero byte, so {name} is not text")
             if len(line) >= MAX_LINE_LENGTH:
                 raise InvalidInput(f"line {number}", f"must have less than {MAX_LINE_LENGTH:,} characters")
+            if not line.isascii() and (found := _ESCAPED_BYTE.search(line)):
+                byte = ord(found[0]) & 0xFF
+                raise InvalidInput(name, f"is not a UTF-8 CSV file: line {number} has the byte 0x{byte:02x}: {_ADVICE}")
             yield line
     except UnicodeError:
-        label = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
-        raise InvalidInput(name, f"is not a {label} CSV file (after line {number}): save it as UTF-8") from None
+        raise InvalidInput(name, f"is not a UTF-16 CSV file: {_ADVICE}") from None
 
 
 def _encoding(prefix: bytes) -> str:

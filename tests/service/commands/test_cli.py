@@ -146,11 +146,13 @@ def test_an_error_that_the_user_can_fix_is_reported_in_one_line(
     [
         (b"1,2,a\n3,b\n", "line 2"),
         (b"1,2,a\n3,4\n", "line 2: has 2 values, but the first line has 3"),
-        (b"1,2,a\n1,x,b\n", "line 2: must be numbers"),
-        (b"1,2,a\n1,nan,b\n", "must be a number"),
+        (b"1,2,a\n1,x,b\n", "line 2, column 2: 'x' is not a finite number"),
+        (b"1,2,a\n1,nan,b\n", "line 2: has no value in column 2"),
+        (b"1,2,a\n1,2e30,b\n", "must be a number"),
         (b"1,2,a\n", "data.labels"),
         (b"", "has no points"),
-        (b"\xff\xfe\x00", "not a UTF-8 CSV file"),
+        (b"\xff\xfe\x00", "not a UTF-16 CSV file"),
+        (b"1,2,\xff\n1,3,b\n", "is not a UTF-8 CSV file: line 1 has the byte 0xff"),
     ],
 )
 def test_an_invalid_csv_file_is_rejected_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
@@ -159,6 +161,45 @@ def test_an_invalid_csv_file_is_rejected_in_one_line(content: bytes, said: str, 
     assert done.exit_code == 2, done.stderr
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_train_says_what_it_understood_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_bytes("\ufeff;x;y;art\r\n0;0,5;1;no\r\n1;1,5;2;No\r\n2;;3;no\r\n".encode("utf-16-le"))
+    arguments = ["train", "--csv", str(tmp_path / "own.csv"), "--model", "own", "--epochs", "2", "--missing", "drop"]
+    done = separatrix(*arguments, "--label", "art", data=tmp_path / "data")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.splitlines()[:7] == [
+        "own.csv: 2 rows, separated by ';', decimal mark ',', heading in line 1",
+        "features (2): x, y",
+        "label: column 'art', as given",
+        "classes (2): No (1), no (1)",
+        "column 1 is left out: it has no heading and numbers or names the rows",
+        "1 row is left out for a missing value: line 4 has no value in column 'x'",
+        "warning: the labels 'no' and 'No' are almost equal, but are different classes",
+    ]
+
+
+def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("label;x;y\n1;0,5;1\n0;1,5;2\n1;1700000030;5334000,25\n")
+    path, data = str(tmp_path / "own.csv"), tmp_path / "data"
+    assert separatrix("train", "--csv", path, "--model", "own", "--epochs", "2", data=data).exit_code == 0
+    done = separatrix("predict", "own", path, data=data)
+    assert "column 'label' is left out" in done.stderr
+    rows = list(csv.reader(io.StringIO(done.stdout)))
+    assert [row[:2] for row in rows[1:3]] == [["0.5", "1"], ["1.5", "2"]]
+    (tmp_path / "three.csv").write_text("a,b,c\n0.5,1.5,2.5\n")
+    done = separatrix("predict", "own", str(tmp_path / "three.csv"), data=data)
+    assert done.exit_code == 2
+    assert "has 3 columns, but the model has 2 features: choose the columns with --features A,B" in done.stderr
+    done = separatrix("predict", "own", str(tmp_path / "three.csv"), "--features", "c,a", data=data)
+    assert done.stdout.splitlines()[1].startswith("2.5,0.5,")
+
+
+@pytest.mark.parametrize("command", ["train --label kind", "predict own --point 1,2 --label kind"])
+def test_an_option_of_csv_files_without_a_file_is_refused(command: str, tmp_path: Path) -> None:
+    done = separatrix(*command.split(), data=tmp_path)
+    assert done.exit_code == 2
+    assert done.stderr == "separatrix: label: says how to read a CSV file, but none is given\n"
 
 
 def test_a_command_that_only_reads_creates_no_data_folder(tmp_path: Path) -> None:

@@ -1,0 +1,254 @@
+"""Which line is the heading, and which columns are the label, the features or neither."""
+
+import pytest
+
+from models.specs import InvalidInput
+from tests.service.tables.reading import read, refusal, rows, said, sheet
+
+CORNERS = [(0.1, 0.2, 0), (0.9, 0.8, 1), (0.2, 0.1, 0), (0.8, 0.9, 1)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0,1,y\n0.1,0.2,0\n0.9,0.8,1\n0.2,0.1,0\n0.8,0.9,1\n",
+        "0,1,label\n0.1,0.2,0\n0.9,0.8,1\n0.2,0.1,0\n0.8,0.9,1\n",
+        ",0,1,y\n0,0.1,0.2,0\n1,0.9,0.8,1\n2,0.2,0.1,0\n3,0.8,0.9,1\n",
+        ",0,1,2\n0,0.1,0.2,0\n1,0.9,0.8,1\n2,0.2,0.1,0\n3,0.8,0.9,1\n",
+        '"0";"1";"y"\n0,1;0,2;0\n0,9;0,8;1\n0,2;0,1;0\n0,8;0,9;1\n',
+        "y,0,1\n0,0.1,0.2\n1,0.9,0.8\n0,0.2,0.1\n1,0.8,0.9\n",
+    ],
+)
+def test_a_heading_made_of_numbers_is_no_point(content: str) -> None:
+    assert rows(content) == CORNERS
+
+
+def test_a_long_heading_of_column_numbers_is_no_point() -> None:
+    heading = ",".join(map(str, range(7)))
+    table = read(f"{heading}\n5,6,7,8,9,1,0\n1,2,3,4,5,6,1\n", label="6")
+    assert table.xy_ND.shape == (2, 6)
+    assert table.feature_names == ("0", "1", "2", "3", "4", "5")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0,1,2\n0.1,0.2,0\n0.9,0.8,1\n0.5,0.5,2\n",
+        "0.5,0.7,y\n0.1,0.2,0\n0.9,0.8,1\n",
+        "0.5,0.7,label\n0.1,0.2,A\n0.9,0.8,B\n",
+        "1,2,3\n0.1,0.2,0\n0.9,0.8,1\n",
+        "2019,2020,label\n0.1,0.2,0\n0.9,0.8,1\n",
+    ],
+)
+def test_a_first_line_that_may_be_a_heading_or_a_point_is_refused_with_the_options_that_decide(content: str) -> None:
+    message = refusal(content)
+    assert message == "line 1: may be a heading or a point: choose with --header or --no-header"
+    body = content.count("\n") - 1
+    assert len(read(content, header=True, label="-1").xy_ND) == body
+    assert len(read(content, header=False, label="-1").xy_ND) == body + 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["0,1,yes\n0,0,no\n1,1,no\n1,0,yes\n", "0,1,1\n0,0,0\n1,1,0\n1,0,1\n", "0,1,A\n1,0,B\n", "0.5,1,A\n0.25,0,B\n"],
+)
+def test_a_first_line_like_the_others_is_a_point(content: str) -> None:
+    assert len(rows(content)) == content.count("\n")
+
+
+def test_years_and_names_together_are_a_heading() -> None:
+    table = read("age,height,2019,2020,label\n1.5,2.5,3.5,4.5,A\n2.5,3.5,4.5,5.5,B\n")
+    assert table.feature_names == ("age", "height", "2019", "2020")
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("x,y,label\ncm,cm,\n0.1,0.2,A\n0.9,0.8,B\n", ("x", "y")),
+        ("x,y,label\n[m],[s],[-]\n0.1,0.2,A\n0.9,0.8,B\n", ("x", "y")),
+        ("pos,pos,label\nx,y,\n0.1,0.2,A\n0.9,0.8,B\n", ("pos x", "pos y")),
+    ],
+)
+def test_a_second_heading_line_is_no_point(content: str, names: tuple[str, ...]) -> None:
+    table = read(content)
+    assert (table.feature_names, table.xy_ND.tolist()) == (names, [[0.1, 0.2], [0.9, 0.8]])
+    assert "heading" in "\n".join(table.understood[1:])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",x,y,label\n0,0.1,0.9,a\n1,0.9,0.1,b\n2,0.1,0.1,a\n",
+        "Unnamed: 0,x,y,label\n0,0.1,0.9,a\n1,0.9,0.1,b\n2,0.1,0.1,a\n",
+        ",x,y,label\n17,0.1,0.9,a\n3,0.9,0.1,b\n8,0.1,0.1,a\n",
+        '"","x","y","label"\n"1",0.1,0.9,"a"\n"2",0.9,0.1,"b"\n"3",0.1,0.1,"a"\n',
+        '"x" "y" "label"\n"1" 0.1 0.9 "a"\n"2" 0.9 0.1 "b"\n"3" 0.1 0.1 "a"\n',
+        "x,y,label\nfirst,0.1,0.9,a\nsecond,0.9,0.1,b\nthird,0.1,0.1,a\n",
+    ],
+)
+def test_an_index_without_a_heading_is_left_out_with_a_note(content: str) -> None:
+    assert rows(content) == [(0.1, 0.9, "a"), (0.9, 0.1, "b"), (0.1, 0.1, "a")]
+    assert "is left out: it has no heading" in said(content)
+
+
+def test_an_unnamed_first_column_of_measurements_stays_a_feature() -> None:
+    assert rows(",y,label\n0.5,0.9,a\n0.5,0.1,b\n") == [(0.5, 0.9, "a"), (0.5, 0.1, "b")]
+
+
+@pytest.mark.parametrize(
+    ("content", "label", "reason"),
+    [
+        ("label,x,y\n0,0.1,0.2\n1,0.9,0.8\n0,0.3,0.1\n1,0.7,0.7\n", "label", "by its heading"),
+        ("Class,x,y\n0,0.1,0.2\n1,0.9,0.8\n", "Class", "by its heading"),
+        ("x1,target,x2\n0.1,0,0.2\n0.9,1,0.8\n", "target", "by its heading"),
+        ("y,x1,x2\n0,0.1,0.2\n1,0.9,0.8\n", "y", "by its heading"),
+        ("sepal,Species\n0.1,2\n0.9,3\n", "Species", "by its heading"),
+        ("x,y,colour\n0.1,0.2,red\n0.9,0.8,blue\n", "colour", "the only column of text"),
+        ("colour,x,y\nred,0.1,0.2\nblue,0.9,0.8\n", "colour", "the only column of text"),
+        ("x,y,group\n0.1,0.2,1\n0.9,0.8,2\n", "group", "the last column"),
+        ("x,y,smoker\n0.1,0.2,True\n0.9,0.8,False\n", "smoker", "the only column of truth values"),
+    ],
+)
+def test_the_label_is_found_where_it_is_sure_and_said(content: str, label: str, reason: str) -> None:
+    assert f"label: column '{label}', {reason}" in said(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0,0.1,0.2\n1,0.9,0.8\n0,0.3,0.1\n1,0.7,0.7\n",  # label first, without a heading
+        "a,b,c\n0,0.1,0.2\n1,0.9,0.8\n0,0.3,0.1\n",
+        "0,0.1,3\n1,0.9,3\n0,0.3,4\n1,0.7,4\n",
+        "x,class,label\n0.1,0,1\n0.9,1,2\n",
+        "city,colour,x\nParis,red,0.1\nRome,blue,0.9\n",
+        "x,y,z\n0.1,0.2,0.3\n0.4,0.5,0.6\n",
+        "x,y\n0.1,0.2\n0.4,0.5\n",
+        "name,x\n" + "".join(f"n{i},{i / 7}\n" for i in range(12)),
+        "y,city\n0,Paris\n1,Rome\n",
+    ],
+)
+def test_a_label_that_is_not_sure_is_refused_with_the_option_that_decides(content: str) -> None:
+    assert "--label NAME" in refusal(content)
+
+
+def test_a_label_of_fractions_is_read_only_if_it_is_confirmed() -> None:
+    content = "x,y_true\n1,0.5\n2,0.50\n3,1.5\n4,1.5\n"
+    assert "--label y_true" in refusal(content)
+    assert [row[-1] for row in rows(content, label="y_true")] == ["0.5", "0.5", "1.5", "1.5"]
+
+
+@pytest.mark.parametrize("label", ["kind", "KIND", "1", "-3"])
+def test_the_label_may_be_given_by_name_or_number(label: str) -> None:
+    assert rows("kind,a,b\n0,1.5,2.5\n1,3.5,4.5\n", label=label) == [(1.5, 2.5, 0), (3.5, 4.5, 1)]
+
+
+def test_a_name_comes_before_a_number() -> None:
+    content = "1,2,0\n0.5,1,7\n0.25,0,8\n"
+    assert rows(content, header=True, label="2") == [(0.5, 7, 1), (0.25, 8, 0)]
+    assert rows(content, header=True, label="3") == [(0.5, 1, 7), (0.25, 0, 8)]
+
+
+def test_features_are_read_in_the_order_in_which_they_are_given() -> None:
+    content = "a,b,c,label\n1.5,2.5,3.5,x\n4.5,5.5,6.5,y\n"
+    assert rows(content, features="c,a") == [(3.5, 1.5, "x"), (6.5, 4.5, "y")]
+    assert rows(content, features="3, 1") == [(3.5, 1.5, "x"), (6.5, 4.5, "y")]
+    assert read(content, features="c,a").feature_names == ("c", "a")
+    assert "column 'b' is left out" in said(content, features="c,a")
+
+
+def test_dropped_columns_are_left_out_even_if_they_are_text() -> None:
+    content = 'id,"city, country",a,b,kind\n1,Paris,0.5,1.5,x\n2,Rome,2.5,3.5,y\n'
+    assert rows(content, drop='id,"city, country"') == [(0.5, 1.5, "x"), (2.5, 3.5, "y")]
+    assert rows(content, drop="1,2") == [(0.5, 1.5, "x"), (2.5, 3.5, "y")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "c"}, "label: there is no column 'c': the columns are 'a', 'b', 'kind'"),
+        ({"label": "9"}, "label: there is no column '9'"),
+        ({"label": "0"}, "label: there is no column '0'"),
+        ({"features": "a,c"}, "features: there is no column 'c'"),
+        ({"drop": "c"}, "drop: there is no column 'c'"),
+        ({"features": "a,a"}, "features: must name each column once"),
+        ({"features": "a,kind", "label": "kind"}, "label: column 'kind' is the label"),
+        ({"drop": "a,b"}, "points.csv: needs a column of labels and at least one of features"),
+    ],
+)
+def test_options_that_do_not_fit_the_columns_are_refused(options: dict[str, str], message: str) -> None:
+    assert refusal("a,b,kind\n1.5,2.5,x\n4.5,5.5,y\n", **options).startswith(message)
+
+
+def test_two_columns_of_one_name_are_refused_unless_one_is_dropped() -> None:
+    content = "a,a,label\n1,2,x\n3,4,y\n"
+    assert refusal(content).startswith("column 'a': occurs twice, as column 1 and 2")
+    assert rows(content, drop="2") == [(1, "x"), (3, "y")]
+    assert "several columns are named 'a'" in refusal(content, drop="a")
+
+
+@pytest.mark.parametrize(
+    ("content", "said_of"),
+    [
+        ("city,x,label\nParis,1,a\nRome,2,b\n", "column 'city': is text, such as 'Paris'"),
+        ("x,when,label\n1,2024-01-01,a\n2,2024-01-02,b\n", "column 'when': is text, such as '2024-01-01'"),
+        ("x,price,label\n1,$3.50,a\n2,$4.00,b\n", "column 'price': is text, such as '$3.50'"),
+        ("x,share,label\n1,5%,a\n2,7%,b\n", "column 'share': is text, such as '5%'"),
+    ],
+)
+def test_a_feature_of_text_is_refused_with_what_to_do(content: str, said_of: str) -> None:
+    message = refusal(content)
+    assert message.startswith(said_of)
+    assert "--drop" in message
+
+
+def test_a_feature_of_truth_values_is_read_as_0_and_1_and_said() -> None:
+    content = "x,smoker,label\n0.5,True,a\n1.5,False,b\n2.5,TRUE,a\n"
+    assert rows(content) == [(0.5, 1, "a"), (1.5, 0, "b"), (2.5, 1, "a")]
+    assert "column 'smoker' is read as 1 for true and 0 for false" in said(content)
+
+
+def test_a_file_of_points_is_read_in_the_order_of_its_columns() -> None:
+    assert sheet("0.1,0.2\n0.3,0.4\n").points(2).xy_ND.tolist() == [[0.1, 0.2], [0.3, 0.4]]
+    assert sheet("a,b\n0.1,0.2\n").points(2).feature_names == ("a", "b")
+    assert sheet("0.5\n0.25\n").points(1).xy_ND.tolist() == [[0.5], [0.25]]
+    assert sheet("x,y\n0.1,0.2\n").points(2).xy_ND.tolist() == [[0.1, 0.2]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "x,y,label\n0.1,0.2,A\n0.3,0.4,B\n",
+        "label,x,y\n1,0.1,0.2\n0,0.3,0.4\n",
+        "0.1,0.2,A\n0.3,0.4,B\n",
+        ",x,y\n0,0.1,0.2\n1,0.3,0.4\n",
+        ",x,y,label\n0,0.1,0.2,1\n1,0.3,0.4,0\n",
+    ],
+)
+def test_a_label_or_an_index_is_left_out_of_points_where_that_is_sure(content: str) -> None:
+    table = sheet(content).points(2)
+    assert table.xy_ND.tolist() == [[0.1, 0.2], [0.3, 0.4]]
+    assert "is left out" in "\n".join(table.understood)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("0.1,0.2,0.3\n0.4,0.5,0.6\n", "has 3 columns, but the model has 2 features"),
+        ("0.1\n0.4\n", "has 1 column, but the model has 2 features"),
+        ("x,label\n0.1,1\n0.4,0\n", "column 'label' looks like a label"),
+        ("a,b,c\n0.1,0.2,1\n0.4,0.5,0\n", "has 3 columns, but the model has 2 features"),
+    ],
+)
+def test_points_whose_columns_are_not_sure_are_refused(content: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        sheet(content).points(2)
+    assert message in str(refused.value)
+    assert "--features" in str(refused.value)
+
+
+def test_the_columns_of_points_may_be_given() -> None:
+    assert sheet("a,b,c\n0.1,0.2,1\n0.4,0.5,0\n", features="b,a").points(2).xy_ND.tolist() == [[0.2, 0.1], [0.5, 0.4]]
+    assert sheet("a,b,c\n0.1,0.2,1\n0.4,0.5,0\n", drop="a").points(2).xy_ND.tolist() == [[0.2, 1], [0.5, 0]]
+    assert sheet("a,b,c\n0.1,0.2,1\n0.4,0.5,0\n", label="c").points(2).xy_ND.tolist() == [[0.1, 0.2], [0.4, 0.5]]
+    with pytest.raises(InvalidInput, match="features: must name 2 columns"):
+        sheet("a,b,c\n0.1,0.2,1\n", features="a").points(2)

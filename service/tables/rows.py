@@ -1,15 +1,15 @@
 """Reads the rows of a table whose form is known, chunk by chunk.
 
 NumPy's reader takes most chunks: it is faster than the csv module, and reads numbers as `float` does. What it does not
-take (a missing value, a thousands separator, a decimal comma) is read by the csv module and `cells.number`, which also
-find the line and the column of an error. A test compares the two.
+take (a missing value, a thousands separator, blanks before quotes) is read by the csv module and `cells.number`, which
+also find the line and the column of an error. A test compares the two.
 """
 
 import csv
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -80,9 +80,13 @@ def read(
     """
     reader = _Reader(form, features, label)
     count = 0
-    parts: list[tuple[DoubleArray, IntArray]] = []
-    while chunk := _chunk(lines, max(1, _CHUNK_VALUES // form.width)):
-        parts.append(reader.read(chunk, first_line))
+    parts: list[Part] = []
+    while chunk := list(islice(lines, max(1, _CHUNK_VALUES // form.width))):
+        found = reader.plain(chunk)
+        if found is None:
+            found, more = reader.careful(chunk, lines, first_line)
+            first_line += more
+        parts.append(found)
         first_line += len(chunk)
         count += len(parts[-1][0])
         if max_rows is not None and count > max_rows:
@@ -122,14 +126,7 @@ def unequal(line: int, cells: int, width: int, other: str) -> InvalidInput:
     return InvalidInput(f"line {line}", f"has {cells} values, but {other} has {width}{hint}")
 
 
-def _chunk(lines: Iterator[str], size: int) -> list[str]:
-    """The next lines, to a place that is not within quotes."""
-    chunk = list(islice(lines, size))
-    quotes = sum(line.count('"') for line in chunk)
-    while quotes % 2 and (line := next(lines, "")):
-        chunk.append(line)
-        quotes += line.count('"')
-    return chunk
+Part = tuple[DoubleArray, IntArray]
 
 
 class _Reader:
@@ -144,18 +141,21 @@ class _Reader:
         self.dropped = 0
         self.first_dropped = ""
 
-    def read(self, lines: list[str], first_line: int) -> tuple[DoubleArray, IntArray]:
-        """The features and the codes of the labels of some rows."""
-        if self._form.decimal == "." and (found := self._plain(lines)) is not None:
-            return found
-        rows = list(separators.numbered(separators.rows(lines, self._form.separator), first_line))
-        return self._careful(
-            [line for line, _ in rows], [fitted(line, cells, self._form.width) for line, cells in rows]
-        )
+    def plain(self, lines: list[str]) -> Part | None:
+        """The features and the codes of the labels of some lines, by NumPy; None if a value is not plain.
 
-    def _plain(self, lines: list[str]) -> tuple[DoubleArray, IntArray] | None:
-        """The same by NumPy, or None if a value is not plain."""
+        That is so if the lines end within quotes: NumPy would close these. Quotes then are odd in number, or one of
+        them is part of a value, which the converters refuse.
+        """
+        if sum(line.count('"') for line in lines) % 2:
+            return None
         separator, width = self._form.separator, self._form.width
+        code_of = self._code_of_plain
+        if self._form.decimal == ",":
+            if separator == "," or any("." in line for line in lines):
+                return None
+            lines = [line.replace(",", ".") for line in lines]
+            code_of = self._code_of_replaced
         if separator == " ":
             separator, lines = "\t", [separators.joined_by_tabs(line) for line in lines]
         first = next((line for line in lines if not line.isspace()), None)
@@ -169,7 +169,7 @@ class _Reader:
         converters.update({column.index: _boolean for column in self._features if column.kind == "boolean"})
         before = len(self.codes)
         if self._label:
-            converters[self._label.index] = self._code_of_plain
+            converters[self._label.index] = code_of
         try:
             all_NW: npt.NDArray[Any] = np.loadtxt(
                 lines, delimiter=separator, comments=None, quotechar='"', converters=converters, ndmin=2
@@ -188,10 +188,16 @@ class _Reader:
         return None
 
     def _code_of_plain(self, cell: str) -> float:
-        text = cell.strip()
-        if '"' in text or is_missing_label(text):
-            raise ValueError(text)
-        return float(self._code(text))
+        if '"' in cell:
+            raise ValueError(cell)
+        if cell in self.codes:  # the usual case, which is not worth a call for each row
+            return self.codes[cell]
+        if is_missing_label(cell):
+            raise ValueError(cell)
+        return float(self._code(cell.strip()))
+
+    def _code_of_replaced(self, cell: str) -> float:
+        return self._code_of_plain(cell.replace(".", ","))  # each point of these lines was a comma
 
     def _code(self, text: str) -> int:
         code = self.codes.setdefault(text, len(self.codes))
@@ -199,8 +205,18 @@ class _Reader:
             raise InvalidInput(self._label.title, f"is no label: it has far more than {MAX_CLASSES} different values")
         return code
 
-    def _careful(self, lines: list[int], rows: list[list[str]]) -> tuple[DoubleArray, IntArray]:
-        """The same cell by cell, where the whole of a column is not plain."""
+    def careful(self, chunk: list[str], lines: Iterator[str], first_line: int) -> tuple[Part, int]:
+        """The same by the csv module, and how many more lines a value that begins in the chunk takes."""
+        reader = separators.rows(chain(chunk, lines), self._form.separator)
+        starts, rows = [], []
+        for start, cells in separators.numbered(reader, first_line):
+            starts.append(start)
+            rows.append(fitted(start, cells, self._form.width))
+            if reader.line_num >= len(chunk):
+                break
+        return self._values(starts, rows), max(0, reader.line_num - len(chunk))
+
+    def _values(self, lines: list[int], rows: list[list[str]]) -> Part:
         xy_ND = np.empty((len(rows), len(self._features)))
         for d, column in enumerate(self._features):
             cells = [row[column.index] for row in rows]
@@ -283,7 +299,9 @@ def _ends_with(line: str, separator: str, width: int) -> bool:
     return len(cells) == width + 1
 
 
-def _nothing(_: str) -> float:
+def _nothing(cell: str) -> float:
+    if '"' in cell:
+        raise ValueError(cell)
     return 0.0
 
 

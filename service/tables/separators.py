@@ -36,7 +36,7 @@ def declared(line: str) -> str | None:
 
 def is_comment(line: str) -> bool:
     """Whether a line is a comment."""
-    return line.lstrip().startswith("#")
+    return "#" in line and line.lstrip().startswith("#")
 
 
 def rows(lines: Iterable[str], separator: str) -> "Reader":
@@ -53,18 +53,20 @@ def joined_by_tabs(line: str) -> str:
 
 
 def numbered(reader: "Reader", first_line: int) -> Iterator[tuple[int, list[str]]]:
-    """Rows that have a value, with their line numbers.
+    """Rows that have a value, with the numbers of the lines in which they start.
 
     Raises:
         InvalidInput: the quotes of a line are not balanced, or a value is too long.
     """
+    start = first_line
     try:
         for row in reader:
+            line, start = start, first_line + reader.line_num
             if any(cell and not cell.isspace() for cell in row):
-                yield first_line + reader.line_num - 1, row
+                yield line, row
     except csv.Error as error:
         reason = "a quote is not closed" if "end of data" in str(error) else str(error)
-        raise InvalidInput(f"line {first_line + reader.line_num - 1}", f"is not CSV: {reason}") from None
+        raise InvalidInput(f"line {start}", f"is not CSV: {reason}") from None
 
 
 def find(lines: list[str], name: str, options: TableOptions) -> str:

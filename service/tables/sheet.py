@@ -23,8 +23,8 @@ from service.tables.options import TableOptions
 from service.tables.rows import Form, fitted, read, unequal
 from service.tables.table import Table, make_table
 
-_HEAD_CHARACTERS = 2**21
-_HEAD_LINES = 10_000
+_HEAD_CHARACTERS = 2**20
+_HEAD_LINES = 4_000
 """The first lines decide what the columns are. The rest must agree with them, or is refused."""
 
 
@@ -147,7 +147,8 @@ class Sheet:
         raise InvalidInput(
             self.name,
             f"has {count}, but the model has {features} feature{'s' * (features != 1)}{reason}: choose the columns "
-            f"with {self.options.spelled('features', 'A,B')}",
+            f"with {self.options.spelled('features', 'A,B')}, or leave out a label with "
+            f"{self.options.spelled('label', 'NAME')}",
         )
 
     def _usable(self) -> list[Column]:

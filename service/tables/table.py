@@ -13,7 +13,7 @@ from service.tables.rows import Form, Values
 from service.tables.separators import named
 
 _MAJORITY = 0.95
-_MIN_ROWS_OF_ID = 4
+_MIN_ROWS_OF_COUNT = 4
 _ID_NAMES = ("id", "index", "idx", "nr", "no", "no.", "row", "uuid")
 _SHOWN = 12
 
@@ -60,8 +60,9 @@ def make_table(
     warnings: Sequence[str],
 ) -> Table:
     """The table of these values."""
+    rows = "1 row" if len(values.xy_ND) == 1 else f"{len(values.xy_ND):,} rows"
     said = [
-        f"{name}: {len(values.xy_ND):,} rows, separated by {named(form.separator)}, decimal mark '{form.decimal}', "
+        f"{name}: {rows}, separated by {named(form.separator)}, decimal mark '{form.decimal}', "
         + (f"heading in line {heading_line}" if heading_line else "no heading"),
         f"features ({len(features)}): {_few([_short(column) for column in features])}",
     ]
@@ -123,11 +124,12 @@ def _about_features(xy_ND: DoubleArray, features: Sequence[Column]) -> list[str]
 
 def _is_id(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
     """Whether a column counts the rows, or has the name of an id and no value twice."""
-    if len(x_N) < _MIN_ROWS_OF_ID or not column.is_whole or not column.is_distinct:
+    if not column.is_whole or not column.is_distinct:
         return False
     name = (column.name or "").casefold()
-    is_named = name in _ID_NAMES or name.endswith(("_id", " id"))
-    return bool((np.diff(x_N) == 1).all()) or (is_named and len(np.unique(x_N)) == len(x_N))
+    if name in _ID_NAMES or name.endswith(("_id", " id")):
+        return len(x_N) > 1 and len(np.unique(x_N)) == len(x_N)
+    return len(x_N) >= _MIN_ROWS_OF_COUNT and bool((np.diff(x_N) == 1).all())
 
 
 def _about_classes(counts: dict[Label, int]) -> list[str]:

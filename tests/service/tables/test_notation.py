@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.specs import InvalidInput
+from service.tables import rows as chunks
 from service.tables import text
 from service.tables.options import TableOptions
 from service.tables.sheet import understand
@@ -126,7 +127,26 @@ def test_quotes_protect_separators_quotes_and_line_ends() -> None:
 
 
 def test_a_quote_that_is_not_closed_is_refused_instead_of_swallowing_the_rest() -> None:
-    assert "a quote is not closed" in refusal('x,y,label\n0.1,0.2,"A\n0.9,0.8,B\n')
+    content = 'x,y,label\n0.1,0.2,A\n0.3,0.4,"B\n0.9,0.8,B\n'
+    assert refusal(content) == "line 3: is not CSV: a quote is not closed"
+    later = "x,y,label\n" + "0.1,0.2,A\n" * 9_000 + '0.3,0.4,"B\n' + "0.9,0.8,B\n" * 90_000
+    assert refusal(later).startswith("line 9002: is not CSV: ")
+
+
+def test_values_of_several_lines_are_read_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "_CHUNK_VALUES", 9)
+    content = "x,y,label\n" + '0.1,0.2,"two\nlines"\n0.3,0.4,B\n0.5,0.6,"B"\n' * 20
+    assert rows(content) == [(0.1, 0.2, "two\nlines"), (0.3, 0.4, "B"), (0.5, 0.6, "B")] * 20
+
+
+@pytest.mark.parametrize("size", range(3, 40, 3))
+def test_an_inch_mark_beside_values_of_several_lines_confuses_no_chunk(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(chunks, "_CHUNK_VALUES", size)
+    content = 'x,y,label\n0.1,0.2,5" pipe\n0.3,0.4,"two\nlines"\n0.5,0.6,B\n'
+    content += '0.1,0.2,5" pipe\n0.3,0.4,"two\nlines"\n0.5,0.6,B\n' * 10
+    assert rows(content) == [(0.1, 0.2, '5" pipe'), (0.3, 0.4, "two\nlines"), (0.5, 0.6, "B")] * 11
 
 
 def test_an_inch_mark_within_a_label_is_part_of_it() -> None:

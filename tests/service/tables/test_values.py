@@ -201,23 +201,28 @@ def test_numbers_are_read_back_exactly(write: Callable[[list[list[float]]], str]
     assert found.code_N.tolist() == [i % 2 for i in range(len(table))]
 
 
-CELL = st.sampled_from(["1", "0.5", "-2e3", " 7 ", "", "nan", "A", " a b ", '"q"', '"q,r"', '"a\nb"', "1 234", "1'000"])
+CELL = st.sampled_from(
+    ["1", "0.5", "-2e3", " 7 ", "", "nan", "A", " a,b ", '"q"', '"q;r"', '"a\nb"', '5" a', '"a""b"', "1 234", "1'000"]
+)
 
 
 @given(
     cells=st.lists(st.tuples(CELL, CELL, CELL).map(lambda row: ["0.5", "1.5", *row]), min_size=1, max_size=12),
     size=st.integers(1, 40),
+    decimal=st.sampled_from([".", ","]),
 )
-def test_the_fast_reader_and_the_careful_one_agree(cells: list[list[str]], size: int) -> None:
-    content = "f,g,h,i,label\n0.5,1.5,2.5,3.5,A\n" * 1 + "0.25,1,2,3,B\n" * 30
-    content += "".join(",".join(row) + "\n" for row in cells)
+def test_the_fast_reader_and_the_careful_one_agree(cells: list[list[str]], size: int, decimal: str) -> None:
+    content = "f;g;h;i;label\n0.5;1.5;2.5;3.5;A\n" + "0.25;1;2;3;B\n" * 30
+    content += "".join(";".join(row) + "\n" for row in cells)
+    if decimal == ",":
+        content = content.replace(".", ",")
     outcomes = []
-    for plain in (rows_module._Reader._plain, lambda *_: None):
+    for plain in (rows_module._Reader.plain, lambda *_: None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rows_module._Reader, "_plain", plain)
+            patch.setattr(rows_module._Reader, "plain", plain)
             patch.setattr(rows_module, "_CHUNK_VALUES", size)
             try:
-                outcomes.append(str(rows(content, missing="drop", decimal=".")))
+                outcomes.append(str(rows(content, missing="drop", decimal=decimal)))
             except ValueError as error:
                 outcomes.append(str(error))
     assert outcomes[0] == outcomes[1]

@@ -72,10 +72,10 @@ def _is_heading(line: int, first: Sequence[str], rest: Sequence[Sequence[str]], 
     numbers = [i for i, cell in enumerate(first) if is_number(cell)]
     if not texts:
         return _is_numbering_heading(line, first, rest, options)
-    if not numbers:
-        return True
     columns = {i: [cells[i] for cells in rest if i < len(cells)] for i in range(len(first))}
     over_numbers = [i for i in texts if _is_numeric(columns[i])]
+    if not numbers:  # a point may have only truth values and gaps
+        return bool(over_numbers) or all(_is_text(cell) or not cell.strip() for cell in first)
     numbering = _counts([first[i] for i in numbers])
     labels = [i for i in texts if first[i].strip().casefold() in LABEL_NAMES]
     new = [i for i in texts if first[i].strip() not in {cell.strip() for cell in columns[i]}]

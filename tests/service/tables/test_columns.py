@@ -56,6 +56,12 @@ def test_a_first_line_like_the_others_is_a_point(content: str) -> None:
     assert len(rows(content)) == content.count("\n")
 
 
+def test_a_first_point_of_truth_values_or_gaps_is_no_heading() -> None:
+    assert rows("true,A\nfalse,B\n") == [(1, "A"), (0, "B")]
+    assert refusal("NA,A\n1.5,B\n2.5,A\n").startswith("line 1: has no value in column 1")
+    assert read("Na,K,label\n1.5,2.5,A\n3.5,4.5,B\n").feature_names == ("Na", "K")
+
+
 def test_years_and_names_together_are_a_heading() -> None:
     table = read("age,height,2019,2020,label\n1.5,2.5,3.5,4.5,A\n2.5,3.5,4.5,5.5,B\n")
     assert table.feature_names == ("age", "height", "2019", "2020")

@@ -2,16 +2,19 @@
 
 import gzip
 import io
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.specs import InvalidInput
 from service.tables import rows as chunks
 from service.tables import text
 from service.tables.options import TableOptions
 from service.tables.sheet import understand
-from tests.service.tables.reading import read, refusal, rows, said
+from tests.service.tables.reading import read, refusal, rows, said, sheet
 
 AB = [(0.1, 0.2, "A"), (0.9, 0.8, "B")]
 
@@ -284,3 +287,24 @@ def test_a_stream_that_cannot_seek_and_returns_few_bytes_is_read() -> None:
     content = "x;y;label\n" + "0,25;1,5;A\n0,75;2,5;B\n" * 500
     table = understand(Slow(content.encode()), "points.csv", TableOptions()).labelled()  # type: ignore[arg-type]
     assert np.array_equal(table.xy_ND, [[0.25, 1.5], [0.75, 2.5]] * 500)
+
+
+@given(
+    content=st.text(st.sampled_from("0123456789.,;|\t \"'#-+eEabxyNn\n\r=%é"), max_size=120)
+    | st.lists(st.lists(st.sampled_from(["1", "0.5", "a", "", '"x"', "true", "1,5", "label", "NA"])), max_size=6).map(
+        lambda table: "\n".join(",".join(row) for row in table)
+    ),
+    missing=st.sampled_from(["refuse", "drop"]),
+)
+def test_any_text_is_read_or_refused(content: str, missing: str) -> None:
+    for use in (lambda one: one.labelled(), lambda one: one.points(2)):
+        with suppress(InvalidInput):
+            table = use(sheet(content, missing=missing))
+            assert len(table.xy_ND) == len(table.code_N) > 0
+            assert np.isfinite(table.xy_ND).all()
+
+
+@given(content=st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    with suppress(InvalidInput):
+        read(content)

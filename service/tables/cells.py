@@ -75,10 +75,10 @@ def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -
             elif point and comma and "," in text and _ONE_GROUP.fullmatch(text):
                 doubtful = doubtful or (line, text)
     if len(sure) == 2:
-        (line_a, a), (line_b, b) = sure["."], sure[","]
+        (line, text), (other_line, other) = sorted(sure.values(), reverse=True)
         raise InvalidInput(
-            f"line {max(line_a, line_b)}",
-            f"has another decimal mark than line {min(line_a, line_b)} ({a!r} and {b!r}): choose it with "
+            f"line {line}",
+            f"{text!r} has another decimal mark than {other!r} in line {other_line}: choose it with "
             f"{options.spelled('decimal', '.')} or {options.spelled('decimal', ',')}",
         )
     if doubtful and not sure:

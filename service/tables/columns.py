@@ -56,6 +56,11 @@ class Column:
         return f"column '{self.name}'" if self.name else f"column {self.index + 1}"
 
     @property
+    def is_named(self) -> bool:
+        """Whether the column has a heading. `Unnamed: 0` is what pandas makes of none."""
+        return bool(self.name) and not str(self.name).lower().startswith("unnamed: ")
+
+    @property
     def selector(self) -> str:
         """How an option names the column."""
         name = self.name or str(self.index + 1)
@@ -104,8 +109,7 @@ def is_row_index(column: Column) -> bool:
     """Whether a column without a heading is the index that pandas, or the row names that R writes first."""
     if column.index != 0 or column.name is None:
         return False
-    is_unnamed = column.name == "" or column.name.lower().startswith("unnamed: ")
-    return is_unnamed and column.is_distinct and (column.is_whole or column.kind == "text")
+    return not column.is_named and column.is_distinct and (column.is_whole or column.kind == "text")
 
 
 def select(columns: Sequence[Column], selector: str, option: str) -> Column:

@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -73,27 +74,43 @@ def find(lines: list[str], name: str, options: TableOptions) -> str:
     """The separator for which the rows are of equal length and say most numbers. A comma if none separates anything.
 
     Raises:
-        InvalidInput: several separators fit equally well.
+        InvalidInput: several separators fit equally well, or one fits better in one respect and another in another.
     """
-    scores = {separator: score for separator in CANDIDATES if (score := _score(lines, separator))}
-    if not scores:
+    fits = [fit for separator in CANDIDATES if (fit := _fit(lines, separator))]
+    fits = [fit for fit in fits if fit.is_even] or fits
+    if not fits:
         return ","
-    best = max(scores.values())
-    fitting = [separator for separator, score in scores.items() if score == best]
-    if len(fitting) > 1 and " " in fitting:
-        fitting.remove(" ")  # blanks are common in labels and in headings
-    if len(fitting) > 1:
-        choices = " or ".join(options.spelled("separator", _NAMES.get(one, f'"{one}"')) for one in fitting)
-        raise InvalidInput(name, f"may be separated by {' or by '.join(map(named, fitting))}: choose with {choices}")
-    return fitting[0]
+    if len(fits) > 1:  # blanks are common within labels and headings
+        most = max(fit.numbers for fit in fits if fit.separator != " ")
+        fits = [fit for fit in fits if fit.separator != " " or (fit.numbers > most and fit.mixed == 0)]
+    numbers, mixed = max(fit.numbers for fit in fits), min(fit.mixed for fit in fits)
+    best = [fit for fit in fits if (fit.numbers, fit.mixed) == (numbers, mixed)]
+    if len(best) != 1:
+        doubtful = [fit.separator for fit in best or fits if fit.numbers == numbers or fit.mixed == mixed]
+        choices = " or ".join(options.spelled("separator", _NAMES.get(one, f'"{one}"')) for one in doubtful)
+        raise InvalidInput(name, f"may be separated by {' or by '.join(map(named, doubtful))}: choose with {choices}")
+    return best[0].separator
 
 
-def _score(lines: list[str], separator: str) -> tuple[bool, float, float] | None:
-    """How well a separator fits; more is better. None if it separates nothing.
+@dataclass(frozen=True)
+class _Fit:
+    """How well a separator fits.
 
-    Whether almost all rows are of equal length; the share of the cells that say numbers; and the share of those that
-    are free of other separators.
+    Attributes:
+        separator: the separator.
+        is_even: whether almost all rows are of equal length.
+        numbers: the share of the cells that say numbers.
+        mixed: the share of the cells that do not, but contain other separators.
     """
+
+    separator: str
+    is_even: bool
+    numbers: float
+    mixed: float
+
+
+def _fit(lines: list[str], separator: str) -> _Fit | None:
+    """How well a separator fits, or None if it separates nothing."""
     try:
         sample = [row for row in islice(rows(lines, separator), _SAMPLE_ROWS) if any(row)]
     except csv.Error:
@@ -103,9 +120,11 @@ def _score(lines: list[str], separator: str) -> tuple[bool, float, float] | None
         return None
     body = sample[1:] or sample
     width, frequency = Counter(len(row) for row in body).most_common(1)[0]
-    is_heading_of_r = len(sample[0]) == width - 1
+    is_heading_of_r = len(sample[0]) == width - 1 > 1
     is_even = frequency >= _EVEN * len(body) and (counts[width] >= _EVEN * len(sample) or is_heading_of_r)
     cells = [cell for row in body for cell in row if not is_missing(cell)]
+    others = {*_OTHERS, ","} if separator == " " else _OTHERS
     numbers = sum(map(is_number, cells))
-    mixed = sum(not is_number(cell) and not _OTHERS.isdisjoint(cell) for cell in cells)
-    return width > 1 and is_even, numbers / max(1, len(cells)), 1 - mixed / max(1, len(cells))
+    mixed = sum(not is_number(cell) and not others.isdisjoint(cell) for cell in cells)
+    total = max(1, len(cells))
+    return _Fit(separator, width > 1 and is_even, numbers / total, mixed / total)

@@ -157,7 +157,7 @@ class Sheet:
         return [
             column
             for column in self.columns
-            if column not in dropped and not is_row_index(column) and (column.name or column.kind != "empty")
+            if column not in dropped and not is_row_index(column) and (column.is_named or column.kind != "empty")
         ]
 
     def _note_unused(self, used: Sequence[Column]) -> None:
@@ -166,7 +166,7 @@ class Sheet:
                 continue
             if is_row_index(column):
                 self.notes.append(f"{column.title} is left out: it has no heading and numbers or names the rows")
-            elif not column.name and column.kind == "empty":
+            elif not column.is_named and column.kind == "empty":
                 self.notes.append(f"{column.title} is left out: it is empty")
             else:
                 self.notes.append(f"{column.title} is left out")

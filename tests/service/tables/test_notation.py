@@ -164,6 +164,7 @@ def test_an_inch_mark_within_a_label_is_part_of_it() -> None:
         "x,y,label,\n0.1,0.2,A\n0.9,0.8,B\n",
         "0.1,0.2,A,\n0.9,0.8,B,\n",
         "0.1\t0.2\tA\t\n0.9\t0.8\tB\t\n",
+        "x,y,label,Unnamed: 3\n0.1,0.2,A,\n0.9,0.8,B,\n",
         "x,y,label,,,\n0.1,0.2,A,,,\n0.9,0.8,B,,,\n,,,,,\n",
     ],
 )
@@ -202,7 +203,7 @@ def test_a_comma_that_may_separate_thousands_or_decimals_is_refused_with_the_opt
 
 def test_two_decimal_marks_in_one_file_are_refused_with_both_lines() -> None:
     message = refusal("x;y;label\n0,5;1;A\n0.5;2;B\n")
-    assert message.startswith("line 3: has another decimal mark than line 2 ('0.5' and '0,5')")
+    assert message.startswith("line 3: '0.5' has another decimal mark than '0,5' in line 2")
     assert "--decimal" in message
 
 
@@ -210,6 +211,14 @@ def test_a_separator_is_refused_as_ambiguous_only_where_two_fit() -> None:
     content = "1;x|2\n3;y|4\n"
     assert rows("1|2|3;x\n5|6|7;y\n") == [(1, 2, "3;x"), (5, 6, "7;y")]
     assert "--separator" in refusal(content)
+    assert "--separator" in refusal("1,2,a;b\n3,4,c;d\n")
+    assert rows("1,2,a;b\n3,4,c;d\n", separator=",") == [(1, 2, "a;b"), (3, 4, "c;d")]
+
+
+@pytest.mark.parametrize("second", ["3 kg", "3,5 kg", "3.5 kg"])
+def test_units_after_numbers_do_not_make_blanks_or_commas_separators(second: str) -> None:
+    message = refusal(f"x;y;label\n1,5 kg;2;a\n{second};4;b\n")
+    assert message.startswith("column 'x': is text, such as '1,5 kg'")
 
 
 @pytest.mark.parametrize("name", ["semicolon", ";", "Semicolon"])

@@ -82,10 +82,18 @@ def _submitted(spec: JobSpec) -> dict[str, Any]:
     }
 
 
-class Validation(_Submission):
-    """A job as it would be submitted."""
-
+class _ValidationKind(BaseModel):
     object: Literal["training.validation"] = "training.validation"
+
+
+class _Identity(BaseModel):
+    object: Literal["training.job"] = "training.job"
+    id: str = Field(description="Random. Treat it as opaque.")
+    status: JobState
+
+
+class Validation(_Submission, _ValidationKind):  # the fields of the last base come first
+    """A job as it would be submitted."""
 
     @classmethod
     def of(cls, spec: JobSpec) -> Self:
@@ -93,12 +101,9 @@ class Validation(_Submission):
         return cls.model_validate(_submitted(spec))
 
 
-class Job(_Submission):
+class Job(_Submission, _Identity):  # the fields of the last base come first
     """A training job."""
 
-    object: Literal["training.job"] = "training.job"
-    id: str = Field(description="Random. Treat it as opaque.")
-    status: JobState
     version: int | None = Field(description="The version that the job published.")
     created_at: datetime = Field(description="When the job was submitted, in UTC.")
     started_at: datetime | None = Field(description="When a training process first started the job.")

@@ -209,10 +209,17 @@ def _run(
 
 
 def _advice(spec: TrainingSpec, epoch: int) -> str:
-    return (
-        f"The loss or a weight was no longer finite in epoch {epoch}. "
-        f"Try a learning_rate below {spec.learning_rate:g}, or scale=standard if that is not set."
-    )
+    """What to try next. Weight decay alone diverges with SGD if its step is too long for it.
+
+    The step `w - learning_rate weight_decay w` overshoots zero by more than `w` if the product exceeds 2. With momentum
+    the limit is 2 (1 + momentum), that of heavy-ball descent on a parabola (Polyak, 1964).
+    """
+    what = f"The loss or a weight was no longer finite in epoch {epoch}."
+    product = spec.learning_rate * spec.weight_decay
+    if spec.optimizer == "sgd" and product > 2 * (1 + spec.momentum):
+        reason = f"learning_rate x weight_decay is {product:g}: weight decay makes the weights larger in every step."
+        return f"{what} {reason} Try a weight_decay below {1 / spec.learning_rate:g}."
+    return f"{what} Try a learning_rate below {spec.learning_rate:g}, or scale=standard if that is not set."
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -267,6 +269,19 @@ def test_a_training_restores_the_number_of_torch_threads() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_a_training_that_diverges_by_its_weight_decay_says_so(implementation: ImplementationChoice) -> None:
+    points = generate(DatasetSpec(dataset="spirals"))
+    settings: dict[str, Any] = {"learning_rate": 0.3, "epochs": 2_000, "implementation": implementation}
+    diverged = train(build(NetworkSpec(), 2, 2, seed=0), points, TrainingSpec(**settings, weight_decay=10.0))
+    assert diverged.stop_reason == "diverged"
+    assert diverged.advice is not None
+    assert "learning_rate x weight_decay is 3:" in diverged.advice
+    assert "weight_decay below 3.33333" in diverged.advice
+    advised = train(build(NetworkSpec(), 2, 2, seed=0), points, TrainingSpec(**settings, weight_decay=3.3))
+    assert advised.stop_reason == "completed"
 
 
 @pytest.mark.parametrize(

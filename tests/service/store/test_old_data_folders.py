@@ -6,6 +6,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from service.api.jobs.event_schemas import StreamEvent
+from service.api.jobs.views import Job as Shown
+from service.live import envelopes
 from service.records import Job, JobState
 from service.registry.registry import Registry
 from service.store.database import sqlite_url
@@ -52,6 +55,21 @@ def released(tmp_path: Path) -> Iterator[Place]:
 def job_in(place: Place, state: JobState) -> Job:
     ((job,), _) = place.store.jobs.page(limit=9, state=state)
     return job
+
+
+def test_jobs_and_events_of_the_last_release_have_the_names_of_the_api(released: Place) -> None:
+    jobs, _ = released.store.jobs.page(limit=100)
+    kinds = set()
+    for job in jobs:
+        Shown.of(job)
+        for event in released.store.events.page(job.id, after=0, limit=1_000)[0]:
+            StreamEvent.model_validate_json(envelopes.encode(envelopes.stored(event)))
+            kinds.add(event.kind)
+    assert kinds == {"status", "metrics", "checkpoint", "done"}
+    succeeded = job_in(released, JobState.SUCCEEDED)
+    assert succeeded.status.restarts is not None
+    assert [one["stop_reason"] for one in succeeded.status.restarts] == ["completed"]
+    assert succeeded.spec.data["n_classes"] == 2
 
 
 def test_versions_of_the_last_release_are_served(released: Place) -> None:

@@ -19,6 +19,7 @@ from models.networks.modules import build
 from models.specs import DatasetSpec, NetworkSpec
 from service.commands import train as train_command
 from service.settings import Settings
+from service.tables.options import TableOptions
 
 
 def tutorial_grid(network: torch.nn.Module, resolution: int) -> list[list[float]]:
@@ -70,6 +71,7 @@ def main() -> None:
             Settings(data_dir=data_dir),
             model="plane",
             data=DatasetSpec(),
+            table=TableOptions(),
             network=NetworkSpec(),
             training={"epochs": 500},
         )

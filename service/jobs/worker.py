@@ -199,18 +199,21 @@ class _Attempt:
         }
         state = self._observer.in_data_units(arrays_of(best.network))
         load_arrays(best.network, state)
-        evaluations = _evaluations(plan_of(recipe.layout, state, recipe.scaling.transform), recipe)
-        judged_by = [*evaluations][-1]  # the validation points, if there are any
-        warnings = evaluations[judged_by].warnings(recipe.points.classes, judged_by)
-        status["warnings"] = warnings
         card = _card(self._job, result, recipe, metrics, restarts)
-        evaluation = {kind: one.to_json() for kind, one in evaluations.items()}
-        card = replace(card, evaluation=evaluation, warnings=tuple(warnings))
         checkpoint = self._job.checkpoint_id
-        card_digest = torch_files.save(self._files.checkpoint_folder(checkpoint), best.network, card)
-        if result.advice is not None:
+        folder = self._files.checkpoint_folder(checkpoint)
+        if result.advice is not None:  # no evaluation: its outputs may overflow
+            torch_files.save(folder, best.network, card)
             return Failed(code="diverged", detail=result.advice, status={**status, "checkpoint": checkpoint})
-        return Published(card_digest=card_digest, status=status)
+        evaluations = _evaluations(plan_of(recipe.layout, state, recipe.scaling.transform), recipe)
+        decisive = "validation" if "validation" in evaluations else "training"
+        status["warnings"] = evaluations[decisive].warnings(recipe.points.classes, decisive)
+        card = replace(
+            card,
+            evaluation={kind: one.to_json() for kind, one in evaluations.items()},
+            warnings=tuple(status["warnings"]),
+        )
+        return Published(card_digest=torch_files.save(folder, best.network, card), status=status)
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
@@ -228,7 +231,7 @@ def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpe
 
 def _evaluations(plan: Plan, recipe: Recipe) -> dict[str, Evaluation]:
     """Returns how the network classifies the `training` points and, if there are any, the `validation` points."""
-    parts = zip(("training", "validation"), recipe.split(), strict=True)
+    parts = zip(("training", "validation"), recipe.parts, strict=True)
     return {kind: Evaluation.of(plan, points) for kind, points in parts if points is not None}
 
 

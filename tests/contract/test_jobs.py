@@ -132,6 +132,19 @@ def test_a_training_that_diverges_fails_with_advice_and_keeps_its_last_finite_we
     assert all(value.isfinite().all() for value in state.values())
 
 
+def test_a_training_that_diverges_fails_with_advice_although_its_network_overflows_on_validation_points(
+    client: httpx.Client,
+) -> None:
+    data = {
+        "points": [[i / 10, 1.0] for i in range(20)] + [[1e30, 1e30]] * 4,
+        "labels": [i % 2 for i in range(24)],
+    }
+    network = {"hidden": [4, 4], "activation": "identity", "scale": "none"}
+    training = {"epochs": 50, "learning_rate": 1_000, "validation_fraction": 0.3, "seed": 3}
+    job = train(client, "overflowing", data=data, network=network, training=training)
+    assert job["problem"]["code"] == "diverged"
+
+
 @pytest.mark.slow
 def test_requests_that_wait_to_write_do_not_block_requests_that_read(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client, ThreadPoolExecutor(50) as threads:

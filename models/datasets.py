@@ -99,7 +99,8 @@ def from_rows(rows: Sequence[Sequence[float]], labels: Sequence[Label]) -> Label
         raise InvalidInput("data.points", f"must contain at most {MAX_POINTS:,} points")
     classes = _classes_of(labels)
     index = {label: i for i, label in enumerate(classes)}
-    stored_ND = xy_ND if is_far_from_zero(xy_ND).any() else xy_ND.astype(np.float32)
+    is_far = are_far_from_zero(*mean_and_deviation(xy_ND)).any()
+    stored_ND = xy_ND if is_far else xy_ND.astype(np.float32)
     return LabelledPoints(stored_ND, np.array([index[label] for label in labels], dtype=np.int64), classes)
 
 
@@ -148,15 +149,14 @@ MIN_DEVIATION = 1e-30
 
 
 def mean_and_deviation(xy_ND: PointArray) -> tuple[DoubleArray, DoubleArray]:
-    """The mean and the standard deviation of each coordinate, float64 (D,) each. The deviation of a constant is 1."""
+    """The mean and the standard deviation of each coordinate, float64 (D,) each. A constant has the deviation 1."""
     wide_ND = xy_ND.astype(np.float64)
     mean_D, deviation_D = wide_ND.mean(axis=0), wide_ND.std(axis=0)
     return mean_D, np.where(deviation_D > MIN_DEVIATION, deviation_D, 1.0)
 
 
-def is_far_from_zero(xy_ND: PointArray) -> npt.NDArray[np.bool_]:
+def are_far_from_zero(mean_D: DoubleArray, deviation_D: DoubleArray) -> npt.NDArray[np.bool_]:
     """Which coordinates are so far from zero that float32 is too coarse for their differences: (D,)."""
-    mean_D, deviation_D = mean_and_deviation(xy_ND)
     far_D: npt.NDArray[np.bool_] = np.abs(mean_D) > FAR_RATIO * deviation_D
     return far_D
 

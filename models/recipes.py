@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from models import specs
 from models.datasets import LabelledPoints, split
@@ -54,17 +55,18 @@ class Recipe:
             raise InvalidInput(
                 "training.batch_size", f"must be smaller: {batch:,} points in these layers need too much memory"
             )
-        self.split()
+        _ = self.parts  # raises
 
-    @property
+    @cached_property
     def scaling(self) -> Scaling:
         """How the coordinates of the points are scaled for the training: by those that are not held out."""
         if self.network.scale == "none":
             return Scaling.none(self.points.features)
-        kept, _ = self.split()
+        kept, _ = self.parts
         return Scaling.standard(kept)
 
-    def split(self) -> tuple[LabelledPoints, LabelledPoints | None]:
+    @cached_property
+    def parts(self) -> tuple[LabelledPoints, LabelledPoints | None]:
         """The points to train on, and those that are held out for validation, if any.
 
         Raises:
@@ -77,7 +79,7 @@ class Recipe:
         """Number of parameters of the network."""
         return self.layout.weights
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
         """The layout of the network."""
         return layout(self.network, self.points.features, len(self.points.classes))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.datasets import DoubleArray, FloatArray, LabelledPoints, is_far_from_zero, mean_and_deviation
+from models.datasets import DoubleArray, FloatArray, LabelledPoints, are_far_from_zero, mean_and_deviation
 from models.networks.layouts import Layout
 from models.networks.transforms import IDENTITY, Shift, Transform
 
@@ -39,9 +39,9 @@ class Scaling:
 
     @classmethod
     def standard(cls, points: LabelledPoints) -> "Scaling":
-        """Gives every coordinate of these points mean 0 and deviation 1. A constant keeps the deviation 0."""
+        """Gives every coordinate of these points mean 0 and deviation 1. A constant becomes 0."""
         mean_D, deviation_D = mean_and_deviation(points.xy_ND)
-        return cls(mean_D, deviation_D, np.where(is_far_from_zero(points.xy_ND), mean_D, 0.0))
+        return cls(mean_D, deviation_D, np.where(are_far_from_zero(mean_D, deviation_D), mean_D, 0.0))
 
     @property
     def transform(self) -> Transform:

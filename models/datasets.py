@@ -89,7 +89,15 @@ def from_rows(rows: Sequence[Sequence[float]], labels: Sequence[Label]) -> Label
         InvalidInput: there are too few or too many points, they are ragged or not finite in float32, or the labels do
             not fit.
     """
-    xy_ND = points_array(rows, field="data.points")
+    return labelled(points_array(rows, field="data.points"), labels)
+
+
+def labelled(xy_ND: DoubleArray, labels: Sequence[Label]) -> LabelledPoints:
+    """Points (N, D) within bounds, and their N labels. Stored as float32, unless a coordinate is far from zero.
+
+    Raises:
+        InvalidInput: there are too many points, or the labels do not fit.
+    """
     if len(labels) != len(xy_ND):
         raise InvalidInput(
             "data.labels",

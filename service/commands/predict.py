@@ -26,17 +26,17 @@ def run(
     """
     if csv:
         with csv_points.opened(csv, table) as sheet:
-            found = _found(settings, model, version)
+            found = _resolve(settings, model, version)
             read = sheet.points(found.card.features)
         csv_points.say(read)
-        xy_ND = points_array(read.xy_ND)  # type: ignore[arg-type]  # an array is a sequence of rows
+        xy_ND = read.xy_ND
     else:
         xy_ND = points_array([_coordinates(point) for point in points])
-        found = _found(settings, model, version)
+        found = _resolve(settings, model, version)
     _write(xy_ND, found.card.classes, predictions.predict(found, xy_ND))
 
 
-def _found(settings: Settings, model: str, version: int | None) -> LoadedVersion:
+def _resolve(settings: Settings, model: str, version: int | None) -> LoadedVersion:
     with open_workspace(settings) as workspace:
         return workspace.registry.resolve(model, version)
 

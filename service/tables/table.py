@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, from_rows
+from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, labelled
 from service.tables.columns import Column
 from service.tables.labels import labels_of, merged, near_equal
 from service.tables.rows import Form, Values
@@ -42,9 +42,9 @@ class Table:
         """The points and their classes.
 
         Raises:
-            InvalidInput: see `models.datasets.from_rows`.
+            InvalidInput: see `models.datasets.labelled`.
         """
-        return from_rows(self.xy_ND, [self.labels[code] for code in self.code_N])  # type: ignore[arg-type]  # rows
+        return labelled(self.xy_ND, [self.labels[code] for code in self.code_N])
 
 
 def make_table(

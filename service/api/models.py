@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query
@@ -42,28 +42,36 @@ class VersionSummaryLinks(BaseModel):
     self: str = Field(description="This version.")
 
 
-class VersionSummary(BaseModel):
-    """The summary of one version of a model."""
-
+class _VersionHead(BaseModel):
     object: Literal["model.version"] = "model.version"
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The number of the version, counted from 1.")
     status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
     created_at: datetime = Field(description="When it was published, in UTC.")
     metrics: Metrics | None = Field(description="Null if the version is broken.")
+
+
+def _head(version: registry.Version) -> dict[str, Any]:
+    """The values of the fields of `_VersionHead`."""
+    published = version.published
+    return {
+        "model": published.model,
+        "version": published.version,
+        "status": "served" if isinstance(version, LoadedVersion) else "broken",
+        "created_at": datetime.fromtimestamp(published.created_at, UTC),
+        "metrics": (version.card.metrics or None) if isinstance(version, LoadedVersion) else None,
+    }
+
+
+class VersionSummary(_VersionHead):
+    """The summary of one version of a model."""
+
     links: VersionSummaryLinks
 
     @classmethod
     def of(cls, version: registry.Version) -> "VersionSummary":
         """The summary of a version."""
-        return cls(
-            model=version.published.model,
-            version=version.published.version,
-            status=_status(version),
-            created_at=_time(version),
-            metrics=_metrics(version),
-            links=VersionSummaryLinks(self=_link(version)),
-        )
+        return cls.model_validate({**_head(version), "links": {"self": _link(version)}})
 
 
 class VersionList(Page[VersionSummary]):
@@ -186,15 +194,9 @@ class VersionLinks(BaseModel):
     )
 
 
-class Version(BaseModel):
+class Version(_VersionHead):
     """One immutable version of a model."""
 
-    object: Literal["model.version"] = "model.version"
-    model: str = Field(description="The name of the model.")
-    version: int = Field(description="The number of the version, counted from 1.")
-    status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
-    created_at: datetime = Field(description="When it was published, in UTC.")
-    metrics: Metrics | None = Field(description="Null if the version is broken.")
     reason: str | None = Field(description="What is damaged, if the version is broken.")
     job_id: str = Field(description="The job that published the version. It may be deleted by now.")
     card: Card | None = Field(description="Null if the version is broken.")
@@ -204,35 +206,20 @@ class Version(BaseModel):
     def of(cls, version: registry.Version, *, has_job: bool) -> "Version":
         """The view of a version; `has_job` says whether its job still exists."""
         published, link = version.published, _link(version)
-        return cls(
-            model=published.model,
-            version=published.version,
-            status=_status(version),
-            created_at=_time(version),
-            metrics=_metrics(version),
-            reason=version.reason if isinstance(version, BrokenVersion) else None,
-            job_id=published.job_id,
-            card=Card.of(version) if isinstance(version, LoadedVersion) else None,
-            links=VersionLinks(
-                self=link,
-                checkpoint=f"{link}/checkpoint",
-                boundary_grid=f"/boundary-grid?model={published.model}&version={published.version}",
-                job=f"/jobs/{published.job_id}" if has_job else None,
-            ),
+        return cls.model_validate(
+            {
+                **_head(version),
+                "reason": version.reason if isinstance(version, BrokenVersion) else None,
+                "job_id": published.job_id,
+                "card": Card.of(version) if isinstance(version, LoadedVersion) else None,
+                "links": VersionLinks(
+                    self=link,
+                    checkpoint=f"{link}/checkpoint",
+                    boundary_grid=f"/boundary-grid?model={published.model}&version={published.version}",
+                    job=f"/jobs/{published.job_id}" if has_job else None,
+                ),
+            }
         )
-
-
-def _status(version: registry.Version) -> Literal["served", "broken"]:
-    return "served" if isinstance(version, LoadedVersion) else "broken"
-
-
-def _time(version: registry.Version) -> datetime:
-    return datetime.fromtimestamp(version.published.created_at, UTC)
-
-
-def _metrics(version: registry.Version) -> Metrics | None:
-    metrics = version.card.metrics if isinstance(version, LoadedVersion) else None
-    return Metrics.model_validate(metrics) if metrics else None
 
 
 def _link(version: registry.Version) -> str:

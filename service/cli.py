@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from models.specs import DatasetSpec, InvalidInput, resolve_network
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
-from service.api.table_options import CsvOptions
+from service.commands.csv_options import CsvOptions
 from service.commands.options import Options
 from service.errors import ServiceError
 from service.settings import Settings

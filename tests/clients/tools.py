@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.requirements import lacks
 
 HERE = Path(__file__).parent
 TOOLS = Path(sys.prefix) / "clients"
@@ -15,10 +15,7 @@ def tool(*path: str) -> Path:
     """The file of a tool. Where the tools are not installed, the test is skipped; with CI=true it fails."""
     file = TOOLS.joinpath(*path)
     if not file.exists():
-        missing = "the tools of tests/clients are not installed; `make setup` installs them if it finds npm"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        lacks("the tools of tests/clients are not installed; `make setup` installs them if it finds npm")
     return file
 
 

@@ -149,11 +149,11 @@ def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> PointA
 
 
 FAR_RATIO = 1_000.0
-"""A coordinate whose mean is more than so many deviations from zero is far from it. Nearer ones keep three decimal
-digits or more of their deviation in float32."""
+"""A coordinate is far from zero if its mean is more than this many standard deviations away from it. In float32, nearer
+coordinates keep at least three decimal digits of their deviation."""
 
 MIN_DEVIATION = 1e-30
-"""Coordinates that deviate less count as constant: weights for them would overflow float32."""
+"""A coordinate with a smaller standard deviation counts as constant: its weights would overflow float32."""
 
 
 def mean_and_deviation(xy_ND: PointArray) -> tuple[DoubleArray, DoubleArray]:

@@ -20,7 +20,7 @@ PADDING = 1.0
 """Margin that the tutorial's pictures leave around the data on each side, in data units."""
 
 PADDING_SHARE = 1 / 8
-"""Margin around points of the user's own, as a share of their range: about the tutorial's for the flower."""
+"""Margin around points of the user's own, as a share of their range. For the flower it would be about `PADDING`."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Identity:
         return input_ND
 
     def of_axes(self, _: Sequence[int]) -> "Transform":
-        """The transform of a plan whose features are some of the features of this one."""
+        """The transform for a plan whose features are those at `axes`."""
         return self
 
 
@@ -82,7 +82,7 @@ class Shift:
         return input_ND + self._offset_D
 
     def of_axes(self, axes: Sequence[int]) -> "Transform":
-        """See `Identity.of_axes`. A feature that was not there before has no offset."""
+        """See `Identity.of_axes`. An added feature has the offset 0."""
         return Shift(tuple(self.offset[axis] if axis < len(self.offset) else 0.0 for axis in axes))
 
     @property

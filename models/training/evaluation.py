@@ -1,4 +1,4 @@
-"""How well a trained network classifies points, class by class, and what is worth a warning. NumPy alone."""
+"""How well a trained network classifies points, class by class, and warnings about it. Imports no torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from models.inference import dispatch, numpy_forward
 from models.networks.plans import Plan
 
 MAX_WARNINGS = 5
-"""Most classes that a warning is given for."""
+"""Most classes with a warning of their own."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, plan: Plan, points: LabelledPoints) -> "Evaluation":
-        """Counts the labels of points.
+        """Evaluates a network on points.
 
         Raises:
             InvalidInput: the output for one overflows float32.

@@ -209,7 +209,7 @@ def _run(
 
 
 def _advice(spec: TrainingSpec, epoch: int) -> str:
-    """What to try next. Weight decay alone diverges with SGD if its step is too long for it.
+    """Advice after a divergence. With SGD, weight decay by itself diverges if the learning rate is too large for it.
 
     The step `w - learning_rate weight_decay w` overshoots zero by more than `w` if the product exceeds 2. With momentum
     the limit is 2 (1 + momentum), that of heavy-ball descent on a parabola (Polyak, 1964).

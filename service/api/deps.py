@@ -84,7 +84,7 @@ MAX_VERSION = 2**31 - 1
 
 
 def _matching(pattern: str, not_found: Callable[[], ServiceError]) -> Callable[[str], str]:
-    """A validator of a name or an id: a malformed one names nothing that exists."""
+    """Returns a validator that treats a malformed name or id like one that does not exist."""
 
     def check(name: str) -> str:
         if re.fullmatch(pattern, name) is None:

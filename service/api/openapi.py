@@ -127,7 +127,7 @@ def _drop_titles(part: Any) -> None:
 
 
 def _drop_defaults(schema: dict[str, Any]) -> None:
-    """Says the default of each field in its description: clients' generators make fields with a default required."""
+    """Moves each default into the description, because client generators make fields with a default required."""
     for part in schema.get("properties", {}).values():
         default = part.pop("default", None)
         if isinstance(default, int | float | str) and "const" not in part:

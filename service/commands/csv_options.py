@@ -1,4 +1,4 @@
-"""The options of CSV files, for the command line and for request bodies in CSV."""
+"""The options of the commands that read CSV files."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from service.tables.options import Decimal, Missing
 
 
 class CsvOptions(Body):
-    """How to read a CSV file. Whatever is left out is found out, and refused if it is not sure."""
+    """How to read a CSV file. A value that is not given is inferred from the file; an ambiguous file is refused."""
 
     label: str | None = Field(
         None, description="Name or number of the column of labels. Numbers count from 1; -1 is the last column."

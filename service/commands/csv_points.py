@@ -1,4 +1,4 @@
-"""CSV files of the commands: opens them, and says what was understood."""
+"""Opens the CSV files of the commands, and reports how they were understood."""
 
 import sys
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def opened(path: Path, options: TableOptions) -> Iterator[Sheet]:
 
 
 def read_labelled(path: Path, options: TableOptions) -> LabelledPoints:
-    """The points and labels of a file. Says what was understood.
+    """The points and labels of a file. Reports how the file was understood.
 
     Raises:
         InvalidInput: see `opened`, `service.tables.sheet.Sheet.labelled` and `service.tables.table.Table.points`.
@@ -38,12 +38,12 @@ def read_labelled(path: Path, options: TableOptions) -> LabelledPoints:
     with opened(path, options) as sheet:
         table = sheet.labelled()
     points = table.points()
-    say(table)
+    report(table)
     return points
 
 
-def say(table: Table) -> None:
-    """Prints what was understood, and warnings, to standard error."""
+def report(table: Table) -> None:
+    """Prints how a file was understood, and warnings, to standard error."""
     for line in table.understood:
         print(line, file=sys.stderr)
     for line in table.warnings:

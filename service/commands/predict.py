@@ -28,7 +28,7 @@ def run(
         with csv_points.opened(csv, table) as sheet:
             found = _resolve(settings, model, version)
             read = sheet.points(found.card.features)
-        csv_points.say(read)
+        csv_points.report(read)
         xy_ND = read.xy_ND
     else:
         xy_ND = points_array([_coordinates(point) for point in points])

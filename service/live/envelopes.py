@@ -16,7 +16,7 @@ def stored(event: Event) -> dict[str, Any]:
 
 
 def streamed(kind: str, data: object, *, job_id: str | None) -> bytes:
-    """An event that only a stream sends, encoded. It has no number, since a client cannot go on from it."""
+    """An event that only a stream sends, encoded. It has no number, because a client cannot resume after it."""
     envelope = _envelope(kind, data, job_id=job_id, number=None, created_at=time.time())
     return sse.event(kind, encode(envelope))
 

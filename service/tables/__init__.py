@@ -1,5 +1,5 @@
 """Tables of points as people have them: CSV files, read once, in bounded memory.
 
-What belongs here: encodings, separators, headings, the choice of the columns, numbers and labels, and what is said
-about them. What does not: where a file comes from (a path, a request body), and training.
+Encodings, separators, headings, the choice of columns, numbers, labels, and the report on them belong here. The origin
+of a file (a path, a request body) and training do not.
 """

@@ -1,4 +1,4 @@
-"""What a cell says: a number, a truth value, a missing value, or text."""
+"""The content of a cell: a number, a truth value, a missing value, or text."""
 
 import math
 import re
@@ -37,7 +37,7 @@ def is_missing_label(cell: str) -> bool:
 
 
 def number(cell: str, decimal: Decimal) -> float | None:
-    """The number that a cell says, exactly as Python's `float` reads it. None if it says none, or an infinite one."""
+    """The number in a cell, exactly as Python's `float` reads it. None if there is none, or if it is infinite."""
     text = cell.strip().replace("\u2212", "-")  # the typographic minus
     if not _PLAIN[decimal].fullmatch(text):
         if not (found := _GROUPED[decimal].fullmatch(text)):
@@ -48,7 +48,7 @@ def number(cell: str, decimal: Decimal) -> float | None:
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell says a number, with one decimal mark or the other."""
+    """Whether a cell contains a number, with either decimal mark."""
     return number(cell, ".") is not None or number(cell, ",") is not None
 
 
@@ -60,8 +60,8 @@ def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -
     """
     if options.decimal:
         return options.decimal
-    sure: dict[Decimal, tuple[int, str]] = {}
-    doubtful = None
+    certain: dict[Decimal, tuple[int, str]] = {}
+    ambiguous = None
     for line, cells in rows:
         for cell in cells:
             if "," not in cell and "." not in cell:
@@ -69,26 +69,26 @@ def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -
             text = cell.strip()
             point, comma = number(text, ".") is not None, number(text, ",") is not None
             if comma and not point:
-                sure.setdefault(",", (line, text))
+                certain.setdefault(",", (line, text))
             elif point and not comma:
-                sure.setdefault(".", (line, text))
+                certain.setdefault(".", (line, text))
             elif point and comma and "," in text and _ONE_GROUP.fullmatch(text):
-                doubtful = doubtful or (line, text)
-    if len(sure) == 2:
-        (line, text), (other_line, other) = sorted(sure.values(), reverse=True)
+                ambiguous = ambiguous or (line, text)
+    if len(certain) == 2:
+        (line, text), (other_line, other) = sorted(certain.values(), reverse=True)
         raise InvalidInput(
             f"line {line}",
             f"{text!r} has another decimal mark than {other!r} in line {other_line}: choose it with "
             f"{options.spelled('decimal', '.')} or {options.spelled('decimal', ',')}",
         )
-    if doubtful and not sure:
-        line, text = doubtful
+    if ambiguous and not certain:
+        line, text = ambiguous
         raise InvalidInput(
             f"line {line}",
             f"{text!r} may have a decimal comma or a thousands separator: choose with "
             f"{options.spelled('decimal', ',')} or {options.spelled('decimal', '.')}",
         )
-    return "," if "," in sure else "."
+    return "," if "," in certain else "."
 
 
 def may_be_thousands(cell: str) -> bool:

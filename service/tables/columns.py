@@ -163,7 +163,7 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
     """The label column among these, with the reason for the choice.
 
     Raises:
-        InvalidInput: it is not sure which one is the label.
+        InvalidInput: the label column is ambiguous.
     """
     if len(columns) < 2:
         raise InvalidInput(
@@ -187,7 +187,7 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
     if len(texts) > 1:
         raise _doubt(texts, "are text, so each may be the label", options, name)
     if texts:
-        raise _doubt(texts, "is text, but no value occurs twice, so it is not sure that it is the label", options, name)
+        raise _doubt(texts, "is text, but no value occurs twice, so it may not be the label", options, name)
     first, last = columns[0], columns[-1]
     if last.kind == "boolean" and all(column.kind != "boolean" for column in columns[:-1]):
         return last, "the only column of truth values"

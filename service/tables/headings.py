@@ -22,7 +22,7 @@ class Heading:
     Attributes:
         names: one for each column, perhaps empty; None if the table has no heading.
         rows: the rows that the heading takes.
-        notes: what to say about it.
+        notes: remarks for the user about it.
     """
 
     names: tuple[str, ...] | None

@@ -38,7 +38,7 @@ def _integer(text: str, value: float) -> int:
 
 
 def merged(spellings: Sequence[str], labels: Sequence[Label]) -> list[str]:
-    """What to say about labels that are written in several ways."""
+    """Remarks about labels that are written in several ways."""
     ways = defaultdict(list)
     for text, label in zip(spellings, labels, strict=True):
         ways[label].append(text)

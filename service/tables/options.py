@@ -1,4 +1,4 @@
-"""What a user may say about a table. Whatever is not given is found out, and refused if it is not sure."""
+"""Options for reading a table. A value that is not given is inferred from the file; an ambiguous file is refused."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "space":
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """How to read a table; None means to find out.
+    """How to read a table. None means to infer the value.
 
     Attributes:
         separator: the character between values, or its name in `SEPARATORS`.

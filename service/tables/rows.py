@@ -36,7 +36,7 @@ class Form:
         separator: the character between values.
         decimal: the decimal mark.
         width: the number of columns.
-        options: what the user said.
+        options: of the user.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Values:
         code_N: the index of each row's label in `spellings`, if there is a label column.
         spellings: the different texts of the label column, in the order in which they first occur.
         dropped: the number of rows left out because a value is missing.
-        first_dropped: what the first of them lacks.
+        first_dropped: the line and the missing value of the first of them.
     """
 
     xy_ND: DoubleArray
@@ -76,7 +76,7 @@ def read(
     """Reads all rows from lines, the first of which has the number `first_line`.
 
     Raises:
-        InvalidInput: a value is missing or no number, a row is of another length, or there are too many rows.
+        InvalidInput: a value is missing or is not a number, a row is of another length, or there are too many rows.
     """
     reader = _Reader(form, features, label)
     count = 0
@@ -130,7 +130,7 @@ Part = tuple[DoubleArray, IntArray]
 
 
 class _Reader:
-    """Reads chunks of lines, and remembers the labels and what was left out."""
+    """Reads chunks of lines. Collects the labels, and counts the rows that are left out."""
 
     def __init__(self, form: Form, features: Sequence[Column], label: Column | None) -> None:
         self._form = form
@@ -202,7 +202,9 @@ class _Reader:
     def _code(self, text: str) -> int:
         code = self.codes.setdefault(text, len(self.codes))
         if code >= MAX_SPELLINGS and self._label:
-            raise InvalidInput(self._label.title, f"is no label: it has far more than {MAX_CLASSES} different values")
+            raise InvalidInput(
+                self._label.title, f"cannot be the label: it has far more than {MAX_CLASSES} different values"
+            )
         return code
 
     def careful(self, chunk: list[str], lines: Iterator[str], first_line: int) -> tuple[Part, int]:

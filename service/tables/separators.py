@@ -71,7 +71,7 @@ def numbered(reader: "Reader", first_line: int) -> Iterator[tuple[int, list[str]
 
 
 def find(lines: list[str], name: str, options: TableOptions) -> str:
-    """The separator for which the rows are of equal length and say most numbers. A comma if none separates anything.
+    """The separator that gives rows of equal length and the most numbers. A comma if no candidate separates anything.
 
     Raises:
         InvalidInput: several separators fit equally well, or one fits better in one respect and another in another.
@@ -99,8 +99,8 @@ class _Fit:
     Attributes:
         separator: the separator.
         is_even: whether almost all rows are of equal length.
-        numbers: the share of the cells that say numbers.
-        mixed: the share of the cells that do not, but contain other separators.
+        numbers: the share of the cells that are numbers.
+        mixed: the share of the cells that are not numbers and contain other separators.
     """
 
     separator: str

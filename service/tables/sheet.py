@@ -1,4 +1,4 @@
-"""A table whose first rows are understood: what its columns are, before the whole of it is read."""
+"""A table whose notation and columns are inferred from its first rows, before all rows are read."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ from service.tables.table import Table, make_table
 
 _HEAD_CHARACTERS = 2**20
 _HEAD_LINES = 4_000
-"""The first lines decide what the columns are. The rest must agree with them, or is refused."""
+"""The columns are inferred from the first lines. Later lines that contradict them are refused."""
 
 
 def understand(stream: BinaryIO, name: str, options: TableOptions) -> "Sheet":
-    """Reads the first rows of a CSV file, and finds out what its columns are.
+    """Reads the first rows of a CSV file, and infers its notation and its columns.
 
     Args:
         stream: the file, at its start. It need not be seekable.
         name: how messages name the file.
-        options: what the user said about it.
+        options: of the user.
 
     Raises:
-        InvalidInput: the file is no table, or it is not sure how to read it.
+        InvalidInput: the file is not a table, or can be read in several ways.
         OSError: the stream cannot be read.
     """
     source = _Lines(text.lines(stream, name))
@@ -101,7 +101,7 @@ class Sheet:
         """Reads points and labels.
 
         Raises:
-            InvalidInput: a value is missing or no number, there are too many rows, or it is not sure what to read.
+            InvalidInput: a value is missing or is not a number, there are too many rows, or the columns are ambiguous.
         """
         others = self._usable()
         given = select_several(self.columns, self.options.features, "features")
@@ -122,7 +122,7 @@ class Sheet:
         """Reads points of so many features, which are the columns in their order, without a label or an index.
 
         Raises:
-            InvalidInput: a value is missing or no number, or it is not sure which columns are the features.
+            InvalidInput: a value is missing or is not a number, or the columns of features are ambiguous.
         """
         chosen = select_several(self.columns, self.options.features, "features") or self._points_columns(features)
         if len(chosen) != features:

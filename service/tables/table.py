@@ -1,4 +1,4 @@
-"""A table that was read, and what to say about it."""
+"""A table that was read, and the report on it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,12 +61,12 @@ def make_table(
 ) -> Table:
     """The table of these values."""
     rows = "1 row" if len(values.xy_ND) == 1 else f"{len(values.xy_ND):,} rows"
-    said = [
+    report = [
         f"{name}: {rows}, separated by {named(form.separator)}, decimal mark '{form.decimal}', "
         + (f"heading in line {heading_line}" if heading_line else "no heading"),
         f"features ({len(features)}): {_few([_short(column) for column in features])}",
     ]
-    warned = [*warnings, *_about_features(values.xy_ND, features)]
+    found = [*warnings, *_about_features(values.xy_ND, features)]
     labels: tuple[Label, ...] = ()
     code_N = values.code_N
     if label:
@@ -74,23 +74,23 @@ def make_table(
         labels = tuple(dict.fromkeys(each))
         code_N = np.array([labels.index(one) for one in each], dtype=np.int64)[code_N]
         counts = {one: int(n) for one, n in zip(labels, np.bincount(code_N, minlength=len(labels)), strict=True)}
-        said.append(f"label: {label.title}, {label_reason}")
-        said.append(f"classes ({len(counts)}): {_few([f'{one} ({n:,})' for one, n in sorted_counts(counts)])}")
-        said.extend(merged(values.spellings, each))
-        warned += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
-    said.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
-    said.extend(notes)
+        report.append(f"label: {label.title}, {label_reason}")
+        report.append(f"classes ({len(counts)}): {_few([f'{one} ({n:,})' for one, n in sorted_counts(counts)])}")
+        report.extend(merged(values.spellings, each))
+        found += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
+    report.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
+    report.extend(notes)
     if values.dropped:
         rows = "1 row is" if values.dropped == 1 else f"{values.dropped:,} rows are"
-        said.append(f"{rows} left out for a missing value: {values.first_dropped}")
+        report.append(f"{rows} left out for a missing value: {values.first_dropped}")
     names = tuple(column.name or f"x{column.index + 1}" for column in features) if heading_line else None
     return Table(
         xy_ND=values.xy_ND,
         code_N=code_N,
         labels=labels,
         feature_names=names,
-        understood=tuple(said),
-        warnings=tuple(warned),
+        understood=tuple(report),
+        warnings=tuple(found),
     )
 
 

@@ -28,7 +28,7 @@ _OTHER_FORMATS = {
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    r"""The lines of a CSV file, each with its end as `\n`. The encoding is UTF-8, or UTF-16 if the first bytes say so.
+    r"""The lines of a CSV file, each with its end as `\n`. The encoding is UTF-8, or UTF-16 if the first bytes show it.
 
     Raises:
         InvalidInput: the bytes are not such text, or a bound is exceeded.

@@ -79,7 +79,7 @@ def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float
         InvalidInput: the network's output overflows float32 within the radius.
     """
     transform = plan.transform
-    if transform != IDENTITY:  # the search is in the units of the inputs, which are as far apart as the points
+    if transform != IDENTITY:  # search among the inputs: a shift keeps all distances
         found = nearest(replace(plan, transform=IDENTITY), transform.wide(xy_N2), level=level, radius=radius)
         return replace(found, xy_N2=transform.data_units(found.xy_N2))
     allowed_boxes = MAX_NEAREST_WORK // _work_per_box(plan)

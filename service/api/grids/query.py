@@ -62,14 +62,12 @@ class GridQuery(BaseModel):
 
     model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
     version: int | None = Field(None, ge=1, le=2**31 - 1, description="Its version; by default the latest.")
-    x_min: Edge | None = Field(
-        None, description="Left edge, less than `x_max`; by default that of the training data, with a margin."
-    )
-    x_max: Edge | None = Field(None, description="Right edge; by default as `x_min`.")
+    x_min: Edge | None = Field(None, description="Left edge, less than `x_max`; by default that of the default window.")
+    x_max: Edge | None = Field(None, description="Right edge; by default that of the default window.")
     y_min: Edge | None = Field(
-        None, description="Lower edge, less than `y_max`; by default as `x_min`. Not for a curve."
+        None, description="Lower edge, less than `y_max`; by default that of the default window. Not for a curve."
     )
-    y_max: Edge | None = Field(None, description="Upper edge; by default as `x_min`. Not for a curve.")
+    y_max: Edge | None = Field(None, description="Upper edge; by default that of the default window. Not for a curve.")
     resolution: str = Field(
         "200",
         pattern=RESOLUTION_PATTERN,

@@ -48,7 +48,7 @@ class DoneData(StatusData):
 
 
 class FrameData(BaseModel):
-    """What a network in training answers on a grid of its plane."""
+    """The response of a network in training on a grid of the plane."""
 
     epoch: int = Field(description="The epoch of the weights.")
     response: Literal["probability", "label"] = Field(
@@ -80,7 +80,7 @@ class _NumberedEvent(_Event):
 
 
 class _StreamedEvent(_Event):
-    id: None = Field(description="Always null: a client cannot continue from this event.")
+    id: None = Field(description="Always null: a client cannot resume after this event.")
 
 
 class StatusEvent(_NumberedEvent):

@@ -21,19 +21,19 @@ SUBMISSION: dict[int | str, dict[str, Any]] = {
     },
     202: {"model": Job, "description": "The job goes on.", "headers": _LOCATION | _APPLIED | _RETRY},
 }
-"""Of a request that submits a job."""
+"""The responses to a request that submits a job."""
 
 STOP: dict[int | str, dict[str, Any]] = {
     200: {"description": "The training has stopped.", "headers": _APPLIED},
     202: {"model": Job, "description": "The training has not stopped yet.", "headers": _APPLIED | _RETRY},
 }
-"""Of a request that stops a job."""
+"""The responses to a request that stops a job."""
 
 RESUMED: dict[int | str, dict[str, Any]] = {200: {"headers": _APPLIED | _RETRY}}
-"""Of a request that resumes a job."""
+"""The responses to a request that resumes a job."""
 
 JOB: dict[int | str, dict[str, Any]] = {
     200: {"headers": _TAG | _APPLIED | _RETRY},
     304: {"description": "The job has not changed: `If-None-Match` contains its `ETag`.", "headers": _TAG},
 }
-"""Of a request for a job."""
+"""The responses to a request for a job."""

@@ -40,8 +40,8 @@ class Progress(BaseModel):
 class JobProblem(BaseModel):
     """Why a job failed, and what to do."""
 
-    code: FailureCode = Field(description="Why, as a word that never changes.")
-    detail: str = Field(description="Why, in words, and what to do.")
+    code: FailureCode = Field(description="The reason, as a stable identifier.")
+    detail: str = Field(description="The reason, and what to do.")
 
 
 class JobLinks(BaseModel):

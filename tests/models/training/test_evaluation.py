@@ -45,12 +45,14 @@ def test_a_share_of_no_points_is_none() -> None:
 
 
 @pytest.mark.parametrize("rows", [([7, 0], [5, 0]), ([0, 7], [0, 5]), ([4, 3], [2, 3])])
-def test_a_network_that_is_no_better_than_the_commonest_label_is_a_warning(rows: tuple[list[int], list[int]]) -> None:
+def test_a_network_that_is_no_better_than_the_most_common_label_gives_a_warning(
+    rows: tuple[list[int], list[int]],
+) -> None:
     (warning,) = evaluation(*rows).warnings(("no", "yes"), "training")
     assert "no better than by always answering 'no' (58%)" in warning
 
 
-def test_a_class_that_is_mostly_missed_is_a_warning_although_most_points_are_right() -> None:
+def test_a_class_that_is_mostly_missed_gives_a_warning_although_most_points_are_right() -> None:
     (warning,) = evaluation([285, 0], [10, 5]).warnings(("usual", "rare"), "validation")
     assert warning == "Only 5 of 15 validation points of the class 'rare' get that label."
     assert evaluation([280, 5], [3, 12]).warnings(("usual", "rare"), "validation") == []

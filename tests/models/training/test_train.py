@@ -272,7 +272,7 @@ def test_a_training_restores_the_number_of_torch_threads() -> None:
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-def test_a_training_that_diverges_by_its_weight_decay_says_so(implementation: ImplementationChoice) -> None:
+def test_the_advice_names_weight_decay_as_the_cause_of_a_divergence(implementation: ImplementationChoice) -> None:
     points = generate(DatasetSpec(dataset="spirals"))
     settings: dict[str, Any] = {"learning_rate": 0.3, "epochs": 2_000, "implementation": implementation}
     diverged = train(build(NetworkSpec(), 2, 2, seed=0), points, TrainingSpec(**settings, weight_decay=10.0))

@@ -163,7 +163,7 @@ def test_an_invalid_csv_file_is_rejected_in_one_line(content: bytes, said: str, 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_train_says_what_it_understood_of_a_file(tmp_path: Path) -> None:
+def test_train_reports_how_it_understood_a_file(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_bytes("\ufeff;x;y;art\r\n0;0,5;1;no\r\n1;1,5;2;No\r\n2;;3;no\r\n".encode("utf-16-le"))
     arguments = ["train", "--csv", str(tmp_path / "own.csv"), "--model", "own", "--epochs", "2", "--missing", "drop"]
     done = separatrix(*arguments, "--label", "art", data=tmp_path / "data")

@@ -19,11 +19,11 @@ CORNERS = [(0.1, 0.2, 0), (0.9, 0.8, 1), (0.2, 0.1, 0), (0.8, 0.9, 1)]
         "y,0,1\n0,0.1,0.2\n1,0.9,0.8\n0,0.2,0.1\n1,0.8,0.9\n",
     ],
 )
-def test_a_heading_made_of_numbers_is_no_point(content: str) -> None:
+def test_a_heading_made_of_numbers_is_not_a_point(content: str) -> None:
     assert rows(content) == CORNERS
 
 
-def test_a_long_heading_of_column_numbers_is_no_point() -> None:
+def test_a_long_heading_of_column_numbers_is_not_a_point() -> None:
     heading = ",".join(map(str, range(7)))
     table = read(f"{heading}\n5,6,7,8,9,1,0\n1,2,3,4,5,6,1\n", label="6")
     assert table.xy_ND.shape == (2, 6)
@@ -56,7 +56,7 @@ def test_a_first_line_like_the_others_is_a_point(content: str) -> None:
     assert len(rows(content)) == content.count("\n")
 
 
-def test_a_first_point_of_truth_values_or_gaps_is_no_heading() -> None:
+def test_a_first_point_of_truth_values_or_gaps_is_not_a_heading() -> None:
     assert rows("true,A\nfalse,B\n") == [(1, "A"), (0, "B")]
     assert refusal("NA,A\n1.5,B\n2.5,A\n").startswith("line 1: has no value in column 1")
     assert read("Na,K,label\n1.5,2.5,A\n3.5,4.5,B\n").feature_names == ("Na", "K")
@@ -75,7 +75,7 @@ def test_years_and_names_together_are_a_heading() -> None:
         ("pos,pos,label\nx,y,\n0.1,0.2,A\n0.9,0.8,B\n", ("pos x", "pos y")),
     ],
 )
-def test_a_second_heading_line_is_no_point(content: str, names: tuple[str, ...]) -> None:
+def test_a_second_heading_line_is_not_a_point(content: str, names: tuple[str, ...]) -> None:
     table = read(content)
     assert (table.feature_names, table.xy_ND.tolist()) == (names, [[0.1, 0.2], [0.9, 0.8]])
     assert "heading" in "\n".join(table.understood[1:])
@@ -115,7 +115,7 @@ def test_an_unnamed_first_column_of_measurements_stays_a_feature() -> None:
         ("x,y,smoker\n0.1,0.2,True\n0.9,0.8,False\n", "smoker", "the only column of truth values"),
     ],
 )
-def test_the_label_is_found_where_it_is_sure_and_said(content: str, label: str, reason: str) -> None:
+def test_a_certain_label_column_is_inferred_and_reported(content: str, label: str, reason: str) -> None:
     assert f"label: column '{label}', {reason}" in said(content)
 
 
@@ -133,7 +133,7 @@ def test_the_label_is_found_where_it_is_sure_and_said(content: str, label: str, 
         "y,city\n0,Paris\n1,Rome\n",
     ],
 )
-def test_a_label_that_is_not_sure_is_refused_with_the_option_that_decides(content: str) -> None:
+def test_an_ambiguous_label_column_is_refused_with_the_option_that_decides(content: str) -> None:
     assert "--label NAME" in refusal(content)
 
 
@@ -207,7 +207,7 @@ def test_a_feature_of_text_is_refused_with_what_to_do(content: str, said_of: str
     assert "--drop" in message
 
 
-def test_a_feature_of_truth_values_is_read_as_0_and_1_and_said() -> None:
+def test_a_feature_of_truth_values_is_read_as_0_and_1_and_reported() -> None:
     content = "x,smoker,label\n0.5,True,a\n1.5,False,b\n2.5,TRUE,a\n"
     assert rows(content) == [(0.5, 1, "a"), (1.5, 0, "b"), (2.5, 1, "a")]
     assert "column 'smoker' is read as 1 for true and 0 for false" in said(content)
@@ -230,7 +230,7 @@ def test_a_file_of_points_is_read_in_the_order_of_its_columns() -> None:
         ",x,y,label\n0,0.1,0.2,1\n1,0.3,0.4,0\n",
     ],
 )
-def test_a_label_or_an_index_is_left_out_of_points_where_that_is_sure(content: str) -> None:
+def test_a_certain_label_or_index_is_left_out_of_points(content: str) -> None:
     table = sheet(content).points(2)
     assert table.xy_ND.tolist() == [[0.1, 0.2], [0.3, 0.4]]
     assert "is left out" in "\n".join(table.understood)
@@ -245,7 +245,7 @@ def test_a_label_or_an_index_is_left_out_of_points_where_that_is_sure(content: s
         ("a,b,c\n0.1,0.2,1\n0.4,0.5,0\n", "has 3 columns, but the model has 2 features"),
     ],
 )
-def test_points_whose_columns_are_not_sure_are_refused(content: str, message: str) -> None:
+def test_points_with_ambiguous_columns_are_refused(content: str, message: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         sheet(content).points(2)
     assert message in str(refused.value)

@@ -117,7 +117,7 @@ def test_line_numbers_count_comments_and_empty_lines() -> None:
         'x, y, label\n0.1, 0.2, "A"\n0.9, 0.8, "B"\n',
     ],
 )
-def test_quotes_are_no_part_of_values(content: str) -> None:
+def test_quotes_are_not_part_of_values(content: str) -> None:
     assert rows(content) == AB
 
 
@@ -143,7 +143,7 @@ def test_values_of_several_lines_are_read_across_chunks(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("size", range(3, 40, 3))
-def test_an_inch_mark_beside_values_of_several_lines_confuses_no_chunk(
+def test_an_inch_mark_beside_values_of_several_lines_does_not_confuse_the_chunks(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr(chunks, "_CHUNK_VALUES", size)
@@ -235,7 +235,7 @@ def test_another_separator_may_be_given() -> None:
     assert rows("0.1:0.2:A\n0.9:0.8:B\n", separator=":") == AB
 
 
-def test_an_options_name_follows_who_reads_the_message() -> None:
+def test_messages_name_options_as_flags_of_a_command_or_parameters_of_a_query() -> None:
     assert "decimal=," in refusal("a;b;label\n1,234;1;A\n2,345;2;B\n", is_query=True)
     assert "header=true" in refusal("0,1,2\n0.1,0.2,0\n0.3,0.4,1\n", is_query=True)
 
@@ -262,7 +262,7 @@ def test_an_options_name_follows_who_reads_the_message() -> None:
         (b"My results\n\nx,y,label\n1,2,a\n", "has 3 values, but the heading in line 1 has 1"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused_in_one_line(content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_table_is_refused_in_one_line(content: bytes, message: str) -> None:
     assert message in refusal(content)
 
 

@@ -42,7 +42,7 @@ def test_labels_with_a_decimal_comma_are_integers_too() -> None:
     assert [row[-1] for row in rows("x;label\n0,5;1,0\n1,5;0,0\n")] == [1, 0]
 
 
-def test_labels_that_are_written_in_several_ways_are_named() -> None:
+def test_labels_that_are_written_in_several_ways_are_reported() -> None:
     assert "the labels '1', '1.0', '01' are all read as 1" in said("x,label\n1,1\n2,1.0\n3,01\n4,0\n")
 
 
@@ -61,7 +61,7 @@ def test_labels_that_differ_in_a_letter_or_a_sign_are_not_almost_equal() -> None
 
 def test_a_column_of_too_many_labels_is_refused() -> None:
     content = "x,label\n" + "".join(f"{i}.5,{i}\n" for i in range(1_200))
-    assert "column 'label': is no label" in refusal(content)
+    assert "column 'label': cannot be the label" in refusal(content)
 
 
 @pytest.mark.parametrize("gap", ["", " ", "NaN", "nan", "NA", "N/A", "null", "?"])
@@ -114,7 +114,7 @@ def test_a_column_without_any_value_is_refused_with_what_to_do() -> None:
         ("x,y,label\n1.5,true,A\n3,false,B\n5,false,A\n6,true,A\n7,8,A\n", "line 6, column 'y': must be true or false"),
     ],
 )
-def test_a_value_that_is_no_number_is_refused_with_its_line_and_column(content: str, message: str) -> None:
+def test_a_value_that_is_not_a_number_is_refused_with_its_line_and_column(content: str, message: str) -> None:
     assert refusal(content).startswith(message)
 
 
@@ -138,7 +138,7 @@ def test_a_decimal_comma_after_the_first_lines_is_refused_with_the_option() -> N
         ("x,label\n" + "".join(f"{i * i},{int(i == 7)}\n" for i in range(40)), "97.5% of the rows are of the class 0"),
     ],
 )
-def test_what_may_be_a_mistake_is_warned_of(content: str, warning: str) -> None:
+def test_likely_mistakes_give_warnings(content: str, warning: str) -> None:
     assert f"warning: {warning}" in said(content)
 
 
@@ -146,7 +146,7 @@ def test_plain_data_give_no_warning() -> None:
     assert read("x,y,label\n0.1,0.2,A\n0.9,0.8,B\n0.9,0.8,B\n0.3,0.1,A\n").warnings == ()
 
 
-def test_what_was_understood_is_said() -> None:
+def test_how_a_file_was_understood_is_reported() -> None:
     assert said("x;y;label\n0,1;0,2;A\n0,9;0,8;B\n0,7;0,8;B\n").splitlines() == [
         "points.csv: 3 rows, separated by ';', decimal mark ',', heading in line 1",
         "features (2): x, y",
@@ -211,7 +211,7 @@ CELL = st.sampled_from(
     size=st.integers(1, 40),
     decimal=st.sampled_from([".", ","]),
 )
-def test_the_fast_reader_and_the_careful_one_agree(cells: list[list[str]], size: int, decimal: str) -> None:
+def test_numpy_and_the_csv_module_read_the_same(cells: list[list[str]], size: int, decimal: str) -> None:
     content = "f;g;h;i;label\n0.5;1.5;2.5;3.5;A\n" + "0.25;1;2;3;B\n" * 30
     content += "".join(";".join(row) + "\n" for row in cells)
     if decimal == ",":

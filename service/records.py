@@ -75,6 +75,11 @@ class JobSpec:
     created_at: float
 
     @property
+    def is_generated(self) -> bool:
+        """Whether the points are those of a generator."""
+        return "dataset" in self.data
+
+    @property
     def max_epochs(self) -> int:
         """The most epochs that the job trains, summed over all restarts."""
         return int(self.training["epochs"]) * int(self.training.get("restarts", 1))

@@ -37,7 +37,7 @@ def read_back(files: Files, spec: JobSpec) -> DatasetSpec | LabelledPoints:
     Raises:
         DamagedData, OSError: as `load`.
     """
-    if "dataset" in spec.data:
+    if spec.is_generated:
         return DatasetSpec(**spec.data)
     return load(files, spec.id, spec.data, spec.data_digest)
 

@@ -64,8 +64,8 @@ class FrameContext:
         """
         points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
-        is_generated = "dataset" in job.spec.data
-        x, y = (grids.padded_range(*ends, is_generated=is_generated) for ends in zip(low, high, strict=True))
+        ranges = zip(low, high, strict=True)
+        x, y = (grids.padded_range(*ends, is_generated=job.spec.is_generated) for ends in ranges)
         recipe = Recipe(points, NetworkSpec(**job.spec.network), TrainingSpec(**job.spec.training))
         return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y)
 
@@ -99,7 +99,7 @@ def require_plane(jobs: Collection[Job]) -> None:
         InvalidInput: those of one job do not.
     """
     for job in jobs:
-        if "dataset" not in job.spec.data and job.spec.data["n_features"] != 2:
+        if not job.spec.is_generated and job.spec.data["n_features"] != 2:
             raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
 
 

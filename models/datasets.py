@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from models.limits import (
     MAX_FEATURES,
     MAX_LABEL_LENGTH,
     MAX_LABEL_NUMBER,
+    MAX_NAME_LENGTH,
     MAX_POINTS,
 )
 from models.specs import (
@@ -42,11 +43,13 @@ class LabelledPoints:
         xy_ND: (N, D), finite: float32, or float64 if a coordinate is so far from zero that float32 is too coarse.
         label_N: int64 (N,), the index of each point's class in `classes`.
         classes: the label of each class: integers or strings, in ascending order unless a generator names them.
+        feature_names: the name of each coordinate, all different; None if they have no names.
     """
 
     xy_ND: PointArray
     label_N: IntArray
     classes: tuple[Label, ...]
+    feature_names: tuple[str, ...] | None = None
 
     @property
     def features(self) -> int:
@@ -55,7 +58,10 @@ class LabelledPoints:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of shape, coordinates, labels and class names. Equal data have equal digests."""
+        """SHA-256 (hex) of shape, coordinates, labels and class names. Equal data have equal digests.
+
+        Names of features do not count: they change no result.
+        """
         header = json.dumps({"shape": self.xy_ND.shape, "classes": self.classes})
         parts = (header.encode(), self.xy_ND.tobytes(), self.label_N.tobytes())
         return hashlib.sha256(b"".join(parts)).hexdigest()
@@ -82,21 +88,23 @@ def generate(spec: DatasetSpec) -> LabelledPoints:
     return LabelledPoints(xy_ND.astype(np.float32), label_N, _class_names(spec))
 
 
-def from_rows(rows: Sequence[Sequence[float]], labels: Sequence[Label]) -> LabelledPoints:
-    """Checks points and labels given by a client.
+def from_rows(
+    rows: Sequence[Sequence[float]], labels: Sequence[Label], feature_names: Sequence[str] | None = None
+) -> LabelledPoints:
+    """Checks points, labels and names of features given by a client.
 
     Raises:
-        InvalidInput: there are too few or too many points, they are ragged or not finite in float32, or the labels do
-            not fit.
+        InvalidInput: there are too few or too many points, they are ragged or not finite in float32, or the labels or
+            names do not fit.
     """
-    return labelled(points_array(rows, field="data.points"), labels)
+    return labelled(points_array(rows, field="data.points"), labels, feature_names)
 
 
-def labelled(xy_ND: DoubleArray, labels: Sequence[Label]) -> LabelledPoints:
+def labelled(xy_ND: DoubleArray, labels: Sequence[Label], feature_names: Sequence[str] | None = None) -> LabelledPoints:
     """Points (N, D) within bounds, and their N labels. Stored as float32, unless a coordinate is far from zero.
 
     Raises:
-        InvalidInput: there are too many points, or the labels do not fit.
+        InvalidInput: there are too many points, or the labels or the names of the features do not fit.
     """
     if len(labels) != len(xy_ND):
         raise InvalidInput(
@@ -105,11 +113,14 @@ def labelled(xy_ND: DoubleArray, labels: Sequence[Label]) -> LabelledPoints:
         )
     if len(xy_ND) > MAX_POINTS:
         raise InvalidInput("data.points", f"must contain at most {MAX_POINTS:,} points")
+    if feature_names is not None:
+        _check_names(feature_names, xy_ND.shape[1])
     classes = _classes_of(labels)
     index = {label: i for i, label in enumerate(classes)}
     is_far = are_far_from_zero(*mean_and_deviation(xy_ND)).any()
     stored_ND = xy_ND if is_far else xy_ND.astype(np.float32)
-    return LabelledPoints(stored_ND, np.array([index[label] for label in labels], dtype=np.int64), classes)
+    label_N = np.array([index[label] for label in labels], dtype=np.int64)
+    return LabelledPoints(stored_ND, label_N, classes, None if feature_names is None else tuple(feature_names))
 
 
 def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> DoubleArray:
@@ -192,7 +203,7 @@ def split(points: LabelledPoints, *, fraction: float, seed: int) -> tuple[Labell
 
 
 def _subset(points: LabelledPoints, chosen_N: npt.NDArray[np.bool_]) -> LabelledPoints:
-    return LabelledPoints(points.xy_ND[chosen_N], points.label_N[chosen_N], points.classes)
+    return replace(points, xy_ND=points.xy_ND[chosen_N], label_N=points.label_N[chosen_N])
 
 
 def _ragged(rows: Sequence[Sequence[float]], field: str) -> InvalidInput:
@@ -203,6 +214,17 @@ def _ragged(rows: Sequence[Sequence[float]], field: str) -> InvalidInput:
                 f"{field}.{i}", f"must have the same number of coordinates as the first point: {first}, not {len(row)}"
             )
     return InvalidInput(field, "must be rows of numbers")
+
+
+def _check_names(names: Sequence[str], features: int) -> None:
+    field = "data.feature_names"
+    if len(names) != features:
+        raise InvalidInput(field, f"must have one name for each of the {features} coordinates, not {len(names)} names")
+    for i, name in enumerate(names):
+        if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable():
+            raise InvalidInput(f"{field}.{i}", f"must have 1 to {MAX_NAME_LENGTH} printable characters")
+        if name in names[:i]:
+            raise InvalidInput(f"{field}.{i}", "must differ from the other names")
 
 
 def _classes_of(labels: Sequence[Label]) -> tuple[Label, ...]:

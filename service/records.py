@@ -54,7 +54,8 @@ class JobSpec:
         id: random, never reused.
         model: the name under which the result is published.
         origin: who submitted the job.
-        data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file.
+        data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
+            `feature_names` if they have some.
         data_digest: `LabelledPoints.digest`.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved.
         recipe: `Recipe.digest`.

@@ -43,7 +43,8 @@ class Card:
         features: number of coordinates of a point.
         classes: the label of each class.
         training: every setting, resolved.
-        data: the data set's specification, or `{"n_points": N, "n_features": D}` for points given by a client.
+        data: the data set's specification, or `{"n_points": N, "n_features": D}` for points given by a client, with
+            `feature_names` if they have some.
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units.
         median: of each coordinate of the data. Empty in old cards.
@@ -85,6 +86,12 @@ class Card:
     def middle(self) -> tuple[float, ...]:
         """A typical value of each coordinate: its median, or in old cards the middle of its range."""
         return self.median or tuple(low / 2 + high / 2 for low, high in zip(self.low, self.high, strict=True))
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The name of each coordinate; None if they have no names."""
+        names = self.data.get("feature_names")
+        return tuple(names) if names else None
 
     @property
     def is_generated(self) -> bool:

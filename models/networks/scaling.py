@@ -9,7 +9,7 @@ network takes `x - offset`, which is computed in float64.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Scaling:
     def inputs(self, points: LabelledPoints) -> LabelledPoints:
         """The points as the network in training sees them, float32 (N, D)."""
         scaled_ND = (points.xy_ND.astype(np.float64) - self.mean_D) / self.deviation_D
-        return LabelledPoints(scaled_ND.astype(np.float32), points.label_N, points.classes)
+        return replace(points, xy_ND=scaled_ND.astype(np.float32))
 
     def in_data_units(self, layout: Layout, state: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The state dict of the network that takes `x - offset_D`, from that of the network in training."""

@@ -131,6 +131,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "card": {
             "network": _NETWORK,
             "n_features": 2,
+            "feature_names": None,
             "classes": ["red", "blue"],
             "data": _DATA,
             "data_digest": _DIGEST,

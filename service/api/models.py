@@ -131,6 +131,7 @@ class Card(BaseModel):
 
     network: ResolvedNetwork
     n_features: int = Field(description="Number of coordinates of a point.")
+    feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
     classes: list[int] | list[str] = Field(description="The classes, as named in the data.")
     data: DataInfo
     data_digest: DataDigest
@@ -163,6 +164,7 @@ class Card(BaseModel):
             {
                 "network": specs.asdict(card.network),
                 "n_features": card.features,
+                "feature_names": card.feature_names,
                 "classes": list(card.classes),
                 "data": data_info(card.data),
                 "data_digest": card.data_digest,

@@ -75,6 +75,7 @@ class PointsDataInfo(BaseModel):
     type: Literal["points"] = "points"
     n_points: int = Field(description="Number of points.")
     n_features: int = Field(description="Number of coordinates of a point.")
+    feature_names: list[str] | None = Field(None, description="The name of each coordinate; null without names.")
 
 
 DataInfo = Annotated[GeneratedDataInfo | PointsDataInfo, Field(discriminator="type", description="The training data.")]

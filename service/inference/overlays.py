@@ -1,7 +1,7 @@
 """What a picture of a grid shows on top: the training points, and the decision boundary."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.boundary import contours
@@ -61,4 +61,6 @@ def _training_points(window: PlacedWindow, files: Files) -> LabelledPoints:
         points = training_data.load(files, version.published.job_id, version.card.data, version.card.data_digest)
     except (DamagedData, OSError) as error:
         raise VersionBroken("Its training points cannot be read. Ask for the picture without them.") from error
-    return LabelledPoints(points.xy_ND[:, list(window.axes)], points.label_N, points.classes)
+    axes = list(window.axes)
+    names = points.feature_names and tuple(points.feature_names[axis] for axis in axes)
+    return replace(points, xy_ND=points.xy_ND[:, axes], feature_names=names)

@@ -1,5 +1,6 @@
 """The points of a job: how its row describes them, and how a worker gets them."""
 
+from dataclasses import replace
 from typing import Any
 
 from models import specs
@@ -18,7 +19,8 @@ def describe(data: DatasetSpec | LabelledPoints) -> dict[str, Any]:
     """Returns the description of the data in a job's row and a checkpoint's card."""
     if isinstance(data, DatasetSpec):
         return specs.asdict(data)
-    return {"n_points": len(data.xy_ND), "n_features": data.features}
+    description = {"n_points": len(data.xy_ND), "n_features": data.features}
+    return description | ({"feature_names": list(data.feature_names)} if data.feature_names else {})
 
 
 def save(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:
@@ -52,4 +54,5 @@ def load(files: Files, job_id: str, description: dict[str, Any], digest: str) ->
     points = generate(DatasetSpec(**description)) if "dataset" in description else files.points(job_id, digest)
     if points.digest != digest:
         raise DamagedData("The job's points are not the ones that it was submitted with.")
-    return points
+    names = description.get("feature_names")
+    return replace(points, feature_names=tuple(names)) if names else points

@@ -44,7 +44,7 @@ class Table:
         Raises:
             InvalidInput: see `models.datasets.labelled`.
         """
-        return labelled(self.xy_ND, [self.labels[code] for code in self.code_N])
+        return labelled(self.xy_ND, [self.labels[code] for code in self.code_N], self.feature_names)
 
 
 def make_table(
@@ -83,7 +83,7 @@ def make_table(
     if values.dropped:
         rows = "1 row is" if values.dropped == 1 else f"{values.dropped:,} rows are"
         report.append(f"{rows} left out for a missing value: {values.first_dropped}")
-    names = tuple(column.name or f"x{column.index + 1}" for column in features) if heading_line else None
+    names = tuple(_feature_name(column) for column in features) if heading_line else None
     return Table(
         xy_ND=values.xy_ND,
         code_N=code_N,
@@ -97,6 +97,11 @@ def make_table(
 def sorted_counts(counts: dict[Label, int]) -> list[tuple[Label, int]]:
     """Labels with their counts, in the order of the classes."""
     return sorted(counts.items(), key=lambda item: (isinstance(item[0], str), item[0]))
+
+
+def _feature_name(column: Column) -> str:
+    """The heading in one line, or a name made from the column's number."""
+    return " ".join((column.name or f"x{column.index + 1}").split())
 
 
 def _short(column: Column) -> str:

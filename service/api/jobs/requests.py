@@ -8,10 +8,12 @@ from pydantic_core import PydanticCustomError
 from models.limits import (
     MAX_CLASSES,
     MAX_EPOCHS,
+    MAX_FEATURES,
     MAX_HIDDEN_LAYERS,
     MAX_LABEL_LENGTH,
     MAX_LABEL_NUMBER,
     MAX_LEARNING_RATE,
+    MAX_NAME_LENGTH,
     MAX_NOISE,
     MAX_POINTS,
     MAX_RESTARTS,
@@ -73,6 +75,9 @@ Label = Annotated[
 ]
 
 
+FeatureName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+
+
 class GivenData(Body):
     """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings."""
 
@@ -86,6 +91,11 @@ class GivenData(Body):
         Field(min_length=2, max_length=MAX_POINTS, description="The class of each point."),
         BeforeValidator(_whole_labels),
     ]
+    feature_names: list[FeatureName] | None = Field(
+        None,
+        max_length=MAX_FEATURES,
+        description="The name of each coordinate, all different. Pictures and predictions know the coordinates by it.",
+    )
 
 
 def _kind_of_data(value: Any) -> str:

@@ -45,7 +45,7 @@ def _new_job(body: TrainRequest) -> NewJob:
     data = (
         DatasetSpec(**body.data.model_dump(exclude={"type"}))
         if isinstance(body.data, GeneratedData)
-        else from_rows(body.data.points, body.data.labels)
+        else from_rows(body.data.points, body.data.labels, body.data.feature_names)
     )
     given = body.network.model_dump(exclude_none=True)
     network = specs.resolve_network(given, is_generated=isinstance(data, DatasetSpec))

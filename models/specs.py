@@ -31,7 +31,7 @@ from models.limits import (
 DatasetName = Literal["flower", "circles", "moons", "xor", "spirals", "gaussians"]
 NetworkKind = Literal["logistic", "two_layer", "sequential", "module", "residual"]
 Activation = Literal["relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "tanh", "sigmoid", "identity"]
-Optimizer = Literal["sgd", "adam"]
+Optimizer = Literal["sgd", "adam", "lbfgs"]
 Scale = Literal["standard", "none"]
 Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
@@ -45,8 +45,11 @@ OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 SCALES: tuple[Scale, ...] = get_args(Scale)
 IMPLEMENTATION_CHOICES: tuple[ImplementationChoice, ...] = get_args(ImplementationChoice)
 
-LEARNING_RATES: dict[Optimizer, float] = {"adam": 0.01}
-"""Default learning rates of the optimisers that the tutorial does not use."""
+LEARNING_RATES: dict[Optimizer, float] = {"sgd": 1.0, "adam": 0.01}
+"""The default learning rate of each optimiser that has one."""
+
+LBFGS_EPOCHS = 500
+"""Default epochs of `lbfgs`. On the tutorial's data more epochs change the loss little."""
 
 
 class InvalidInput(ValueError):
@@ -140,11 +143,13 @@ class TrainingSpec:
 
     Attributes:
         epochs: largest number of passes over the training points.
-        optimizer: `sgd` or `adam`, as in torch, with torch's default betas and epsilon.
-        learning_rate: the optimiser's step size.
-        momentum: of `sgd`, in [0, 1).
+        optimizer: `sgd` or `adam`, as in torch, with torch's default betas and epsilon; or `lbfgs`, see
+            `models.kernel.lbfgs`. An epoch of `lbfgs` is one iteration, and it also stops when it has converged.
+        learning_rate: the optimiser's step size; by default that of `LEARNING_RATES`. None for `lbfgs`, which has none.
+        momentum: of `sgd`, in [0, 1), by default 0. None for `lbfgs`.
         weight_decay: L2 penalty added to the gradient, as in torch.
-        batch_size: points per step, in a new random order in each epoch; None takes all points at once.
+        batch_size: points per step, in a new random order in each epoch; None takes all points at once, as `lbfgs`
+            always does.
         validation_fraction: share of each class that is held out of training, in [0, 0.9].
         patience: training stops early after this many epochs without an improvement of the watched loss, which is that
             of the validation points, or without these that of the training points. None never stops early.
@@ -159,8 +164,8 @@ class TrainingSpec:
 
     epochs: int = 10_000
     optimizer: Optimizer = "sgd"
-    learning_rate: float = 1.0
-    momentum: float = 0.0
+    learning_rate: float | None = None
+    momentum: float | None = None
     weight_decay: float = 0.0
     batch_size: int | None = None
     validation_fraction: float = 0.0
@@ -173,24 +178,57 @@ class TrainingSpec:
     def __post_init__(self) -> None:
         _within("training.epochs", self.epochs, 1, MAX_EPOCHS)
         _one_of("training.optimizer", self.optimizer, OPTIMIZERS)
-        _within("training.learning_rate", self.learning_rate, 0.0, MAX_LEARNING_RATE)
-        if self.learning_rate == 0.0:
-            raise InvalidInput("training.learning_rate", "must be greater than 0")
-        _within("training.momentum", self.momentum, 0.0, 1.0)
-        if self.momentum == 1.0:
-            raise InvalidInput("training.momentum", "must be less than 1")
-        if self.momentum and self.optimizer != "sgd":
-            raise InvalidInput("training.momentum", "must be 0 unless the optimizer is sgd")
+        _one_of("training.implementation", self.implementation, IMPLEMENTATION_CHOICES)
+        if self.optimizer == "lbfgs":
+            self._check_lbfgs()
+        else:
+            self._check_steps()
         _within("training.weight_decay", self.weight_decay, 0.0, MAX_WEIGHT_DECAY)
-        if self.batch_size is not None:
-            _within("training.batch_size", self.batch_size, 1, MAX_POINTS)
         _within("training.validation_fraction", self.validation_fraction, 0.0, 0.9)
         if self.patience is not None:
             _within("training.patience", self.patience, 1, MAX_EPOCHS)
         _within("training.min_delta", self.min_delta, 0.0, MAX_LEARNING_RATE)
         _within("training.seed", self.seed, 0, MAX_SEED)
         _within("training.restarts", self.restarts, 1, MAX_RESTARTS)
-        _one_of("training.implementation", self.implementation, IMPLEMENTATION_CHOICES)
+
+    def _check_lbfgs(self) -> None:
+        for name, why in _NOT_OF_LBFGS.items():
+            if getattr(self, name) is not None:
+                raise InvalidInput(f"training.{name}", f"must not be given with the optimizer lbfgs, {why}")
+        if self.implementation == "torch":
+            raise InvalidInput(
+                "training.implementation", "must be auto or compiled: only the compiled kernel has the optimizer lbfgs"
+            )
+
+    def _check_steps(self) -> None:
+        """Checks the settings of optimisers that step along each gradient, and completes them."""
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
+        _within("training.learning_rate", self.learning_rate, 0.0, MAX_LEARNING_RATE)
+        if self.learning_rate == 0.0:
+            raise InvalidInput("training.learning_rate", "must be greater than 0")
+        if self.momentum is None:
+            object.__setattr__(self, "momentum", 0.0)
+        _within("training.momentum", self.momentum, 0.0, 1.0)
+        if self.momentum == 1.0:
+            raise InvalidInput("training.momentum", "must be less than 1")
+        if self.momentum and self.optimizer != "sgd":
+            raise InvalidInput("training.momentum", "must be 0 unless the optimizer is sgd")
+        if self.batch_size is not None:
+            _within("training.batch_size", self.batch_size, 1, MAX_POINTS)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, or 0 for an optimiser without one."""
+        return self.learning_rate or 0.0
+
+
+_NOT_OF_LBFGS = {
+    "learning_rate": "which finds its step size by a line search",
+    "momentum": "which has none",
+    "batch_size": "which takes all points in each step",
+}
+"""Settings that other optimisers have, and why `lbfgs` does not have them."""
 
 
 def resolve_network(given: dict[str, Any], *, is_generated: bool) -> NetworkSpec:
@@ -208,15 +246,19 @@ def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:
     """The settings in `given`, completed by the tutorial's settings for this kind of network.
 
     The tutorial uses SGD: for logistic regression with a learning rate of 0.1 for 100 epochs, for other networks with
-    1.0 for 10,000. For other optimisers see `LEARNING_RATES`.
+    1.0 for 10,000. For other optimisers see `LEARNING_RATES` and `LBFGS_EPOCHS`.
 
     Raises:
         InvalidInput: a value is out of bounds.
     """
-    defaults: dict[str, Any] = {"epochs": 100, "learning_rate": 0.1} if kind == "logistic" else {}
-    optimizer = given.get("optimizer")
-    if optimizer in LEARNING_RATES:
-        defaults["learning_rate"] = LEARNING_RATES[optimizer]
+    optimizer = given.get("optimizer", "sgd")
+    defaults: dict[str, Any] = {}
+    if optimizer == "lbfgs":
+        defaults["epochs"] = LBFGS_EPOCHS
+    elif kind == "logistic":
+        defaults["epochs"] = 100
+        if optimizer == "sgd":
+            defaults["learning_rate"] = 0.1
     return TrainingSpec(**(defaults | given))
 
 

@@ -1,4 +1,7 @@
-"""The optimisers, as torch defines them: each has a code number and an update function."""
+"""The optimisers that step along each gradient, as torch defines them: each has a code number and an update function.
+
+L-BFGS is not one of them, see `models.kernel.lbfgs`.
+"""
 
 import numpy as np
 

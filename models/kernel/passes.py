@@ -1,5 +1,8 @@
 """Passes of a network over points, block by block: forward, the loss, and backward."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from models.kernel.activations import TANH, activate, activation_backward
@@ -151,7 +154,7 @@ def _backward(net, block, weight_grad, is_first):
 
 
 @loop
-def _binary_loss(tape, tape_grad, logit_row, scale):
+def _binary_loss(tape, tape_grad, logit_row, scale, zero):
     """Binary cross-entropy of one logit, summed, and the number of correct answers.
 
     Writes the derivatives times `scale` into `tape_grad`.
@@ -164,7 +167,7 @@ def _binary_loss(tape, tape_grad, logit_row, scale):
         tape[exp_row, k] = e
         inverse = F(1) / (F(1) + e)
         tape_grad[logit_row, k] = ((e * inverse if x < F(0) else inverse) - tape[label_row, k]) * scale
-    loss = F(0)
+    loss = zero
     wrong = F(0)
     for k in range(tape.shape[1]):
         x = tape[logit_row, k]
@@ -190,7 +193,7 @@ def find_max(tape, logit_row, classes):
 
 
 @loop
-def _softmax_loss(tape, tape_grad, logit_row, classes, scale):
+def _softmax_loss(tape, tape_grad, logit_row, classes, scale, zero):
     """Softmax cross-entropy, summed, and the number of correct answers.
 
     Writes the derivatives times `scale` into `tape_grad`.
@@ -204,7 +207,7 @@ def _softmax_loss(tape, tape_grad, logit_row, classes, scale):
     for k in range(n):
         correct += F(1) if tape[sum_row, k] == tape[label_row, k] else F(0)
         tape[sum_row, k] = F(0)
-    loss = F(0)
+    loss = zero
     for o in range(classes):
         for k in range(n):
             below = tape[logit_row + o, k] - tape[max_row, k]
@@ -223,41 +226,52 @@ def _softmax_loss(tape, tape_grad, logit_row, classes, scale):
 
 
 @loop
-def _loss(outputs, tape, tape_grad, logit_row, scale):
+def _loss(outputs, tape, tape_grad, logit_row, scale, zero):
     if outputs == 1:
-        return _binary_loss(tape, tape_grad, logit_row, scale)
-    return _softmax_loss(tape, tape_grad, logit_row, outputs, scale)
+        return _binary_loss(tape, tape_grad, logit_row, scale, zero)
+    return _softmax_loss(tape, tape_grad, logit_row, outputs, scale, zero)
 
 
 @loop
-def block_loss_and_grad(net, block, weight_grad, count, is_first):
+def block_loss_and_grad(net, block, weight_grad, count, is_first, zero):
     """The summed loss of the points in a block, see `block_of`, and the number of correct answers.
 
     Adds the gradient of the mean loss of `count` points to `weight_grad`; an empty `weight_grad` skips this.
-    `is_first` means that `weight_grad` is zero.
+    `is_first` means that `weight_grad` is zero. `zero` is 0 in the type that the losses are summed in: `F(0)`, or
+    `np.float64(0)` for a sum whose rounding is no larger than that of its terms.
     """
     tape, tape_grad, slopes, _, logit_row = block
     forward(net, tape, slopes, b1(False))
-    loss, correct = _loss(net.widths[-1], tape, tape_grad, logit_row, F(1) / F(count))
+    loss, correct = _loss(net.widths[-1], tape, tape_grad, logit_row, F(1) / F(count), zero)
     if weight_grad.size:
         _backward(net, block, weight_grad, is_first)
     return loss, correct
 
 
-@loop
-def loss_and_grad(net, points, order_N, workspace, weight_grad, first, count):
-    """The summed loss of `count` points and the number of correct answers, computed block by block.
+def _over_blocks(zero: np.floating[Any]) -> Callable[..., Any]:
+    """A function that calls `block_loss_and_grad` block by block, with this `zero`."""
 
-    These are the points from index `first` on, in the order `order_N`, or in their own order if that is empty. Adds
-    the gradient of their mean loss to `weight_grad`, unless that is empty.
-    """
-    xy_DN, label_N = points
-    loss_sum = 0.0
-    correct_sum = 0.0
-    for start in range(0, count, workspace.block):
-        block = block_of(net.widths, workspace, min(workspace.block, count - start))
-        _load(net.widths, block[0], xy_DN, label_N, order_N, first + start)
-        loss, correct = block_loss_and_grad(net, block, weight_grad, count, start == 0)
-        loss_sum += loss
-        correct_sum += correct
-    return loss_sum, correct_sum
+    def blocks_loss_and_grad(net, points, order_N, workspace, weight_grad, first, count):
+        xy_DN, label_N = points
+        loss_sum = 0.0
+        correct_sum = 0.0
+        for start in range(0, count, workspace.block):
+            block = block_of(net.widths, workspace, min(workspace.block, count - start))
+            _load(net.widths, block[0], xy_DN, label_N, order_N, first + start)
+            loss, correct = block_loss_and_grad(net, block, weight_grad, count, start == 0, zero)
+            loss_sum += loss
+            correct_sum += correct
+        return loss_sum, correct_sum
+
+    return loop(blocks_loss_and_grad)
+
+
+loss_and_grad = _over_blocks(F(0))
+"""The summed loss of `count` points and the number of correct answers, computed block by block.
+
+These are the points from index `first` on, in the order `order_N`, or in their own order if that is empty. Adds the
+gradient of their mean loss to `weight_grad`, unless that is empty.
+"""
+
+precise_loss_and_grad = _over_blocks(np.float64(0))
+"""The same, with the losses of each block summed in float64."""

@@ -21,7 +21,8 @@ from models.kernel.structures import (
 
 
 @loop
-def _copy(source, target):
+def copy(source, target):
+    """Copies a vector."""
     for i in range(source.size):
         target[i] = source[i]
 
@@ -35,7 +36,8 @@ def _epoch_is_finite(weights, loss):
 
 
 @loop
-def _stops_early(watched, settings, counts, sums):
+def stops_early(watched, settings, counts, sums):
+    """Takes the watched loss of an epoch. Returns whether it has not improved for `patience` epochs."""
     if watched < sums[BEST] - settings.min_delta:
         sums[BEST] = watched
         counts[SINCE_BEST] = 0
@@ -54,7 +56,7 @@ def advance(net, settings, training, validation, workspace, state, history, orde
     weights known to have a finite loss.
     """
     weights = net.weights
-    weight_grad, first, second, starts, counts, sums = state
+    weight_grad, first, second, starts, counts, sums, _, _, _ = state
     no_order, no_grad = net.codes[:0], weights[:0]
     count = training.label_N.size
     validation_count = validation.label_N.size
@@ -64,7 +66,7 @@ def advance(net, settings, training, validation, workspace, state, history, orde
     column = 0
     for step in range(steps):
         if counts[STEP] == 0:
-            _copy(weights, starts[1 - counts[LAST_FINITE]])
+            copy(weights, starts[1 - counts[LAST_FINITE]])
             sums[LOSS] = 0.0
             sums[CORRECT] = 0.0
         first_point = counts[STEP] * batch
@@ -72,7 +74,7 @@ def advance(net, settings, training, validation, workspace, state, history, orde
         for w in range(weights.size):
             weight_grad[w] = F(0)
         if fits_one_block and step > 0:  # the tape still holds all points
-            loss, correct = block_loss_and_grad(net, block, weight_grad, count, b1(True))
+            loss, correct = block_loss_and_grad(net, block, weight_grad, count, b1(True), F(0))
         else:
             order_N = order_EN[column] if order_EN.size else no_order
             loss, correct = loss_and_grad(net, training, order_N, workspace, weight_grad, first_point, size)
@@ -95,7 +97,7 @@ def advance(net, settings, training, validation, workspace, state, history, orde
             history[2, column] = watched = loss / validation_count
             history[3, column] = correct / validation_count
         column += 1
-        if _stops_early(watched, settings, counts, sums):
+        if stops_early(watched, settings, counts, sums):
             return EARLY_STOPPED
     return CONTINUES
 

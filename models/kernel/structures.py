@@ -7,16 +7,17 @@ from models.datasets import DoubleArray, FloatArray, IntArray
 LOGIT, PROBABILITY, LABEL, ENTROPY = range(4)
 """Response codes of a grid."""
 
-CONTINUES, EARLY_STOPPED, DIVERGED = range(3)
-"""What `steps.advance` returns."""
+CONTINUES, EARLY_STOPPED, CONVERGED, DIVERGED = range(4)
+"""What `steps.advance` and `lbfgs.advance` return."""
 
-EPOCH, STEP, LAST_FINITE, SINCE_BEST, UPDATES = range(5)
+EPOCH, STEP, LAST_FINITE, SINCE_BEST, UPDATES, PAIRS, FLAT = range(7)
 """Indices of `State.counts`: epochs completed; steps completed of the current epoch; the index of the `State.starts`
-whose loss was last found to be finite; epochs since the watched loss improved; updates made by the optimiser."""
+whose loss was last found to be finite; epochs since the watched loss improved; updates made by the optimiser. L-BFGS
+also has: pairs stored since it last started anew; epochs in a row without a measurable decrease."""
 
 LOSS, CORRECT, BEST = range(3)
-"""Indices of `State.sums`: the sum of losses and the number of correct answers in the current epoch; the least watched
-loss."""
+"""Indices of `State.sums`: the sum of losses and the number of correct answers in the current epoch (of L-BFGS: at the
+current weights); the least watched loss."""
 
 BLAS_FROM = 1_024
 """Weights of a layer from which BLAS multiplies faster than the loops (measured: 24 x 24 no, 32 x 32 yes)."""
@@ -45,10 +46,11 @@ class Settings(NamedTuple):
     """`TrainingSpec` in numbers.
 
     `optimizer` is a code of `models.kernel.optimizers`. A `batch_size` of 0 takes all points at once, a `patience` of 0
-    never stops early.
+    never stops early. L-BFGS uses neither `optimizer` nor what a line search replaces; it alone uses `epochs`.
     """
 
     optimizer: int
+    epochs: int
     learning_rate: float
     momentum: float
     weight_decay: float
@@ -73,7 +75,11 @@ class Workspace(NamedTuple):
 class State(NamedTuple):
     """What a training carries from step to step: float32 (P,), but `starts` (2, P), `counts` int64, `sums` float64.
 
-    `first` and `second` are the optimiser's moments. `starts` are the weights at the start of the last two epochs.
+    `first` and `second` are the optimiser's moments; of L-BFGS the search direction, and the gradient at the current
+    weights. `starts` are the weights at the start of the last two epochs; of L-BFGS the current weights, and those that
+    its line search tries. L-BFGS alone has the rest, which is empty otherwise: `pairs`, float32 (2, M, P), the last M
+    steps and the changes of the gradient in them; `curvature`, float64 (M,), the scalar product of each pair; `line`,
+    float64, its line search, see `models.kernel.line_search`.
     """
 
     weight_grad: FloatArray
@@ -82,3 +88,6 @@ class State(NamedTuple):
     starts: FloatArray
     counts: IntArray
     sums: DoubleArray
+    pairs: FloatArray
+    curvature: DoubleArray
+    line: DoubleArray

@@ -9,9 +9,10 @@ import time
 import numpy as np
 
 from models.datasets import FloatArray, IntArray, LabelledPoints
-from models.kernel import optimizers, steps, structures
+from models.kernel import lbfgs, line_search, optimizers, steps, structures
 from models.kernel.buffers import SMALLEST, net_of, no_points, points_of, workspace_for
 from models.kernel.structures import Settings, State
+from models.limits import LBFGS_MEMORY, MAX_LBFGS_EVALUATIONS
 from models.networks.plans import Plan
 from models.specs import TrainingSpec
 from models.training import run_state
@@ -30,6 +31,7 @@ DRAWN_INDICES = 2**18
 _STOP_REASONS: dict[int, StopReason | None] = {
     structures.CONTINUES: None,
     structures.EARLY_STOPPED: "early_stopped",
+    structures.CONVERGED: "converged",
     structures.DIVERGED: "diverged",
 }
 
@@ -62,23 +64,18 @@ class CompiledRun:
         shuffles = batch < count  # a step that takes all points leaves them in their order
         self._batches = math.ceil(count / batch)
         self._settings = Settings(
-            optimizers.CODES[spec.optimizer],
-            float(spec.learning_rate),  # numba would compile everything again for an int
-            float(spec.momentum),
+            optimizers.CODES.get(spec.optimizer, 0),
+            spec.epochs,
+            float(spec.rate),  # numba would compile everything again for an int
+            float(spec.momentum or 0.0),
             float(spec.weight_decay),
             batch if shuffles else 0,
             spec.patience or 0,
             float(spec.min_delta),
         )
         self._workspace = workspace_for(self._net, count, for_training=True)
-        self._state = State(
-            weight_grad=np.zeros_like(plan.parameters),
-            first=np.zeros_like(plan.parameters),
-            second=np.zeros_like(plan.parameters),
-            starts=np.stack([plan.parameters, plan.parameters]),
-            counts=np.zeros(5, np.int64),
-            sums=np.array([0.0, 0.0, math.inf]),
-        )
+        self._is_lbfgs = spec.optimizer == "lbfgs"
+        self._state = _initial_state(plan.parameters, is_lbfgs=self._is_lbfgs)
         self._rng = np.random.default_rng(order_seed)
         self._drawn: list[IntArray] = []  # the orders of the current epoch and of some that follow
         self._max_drawn = max(1, DRAWN_INDICES // count) if shuffles else MAX_SLICE_EPOCHS
@@ -109,7 +106,8 @@ class CompiledRun:
         step_count = self._slice()
         order_EN = self._orders(step_count)
         began = time.perf_counter()
-        verdict = steps.advance(
+        train = lbfgs.advance if self._is_lbfgs else steps.advance
+        verdict = train(
             self._net,
             self._settings,
             self._training,
@@ -131,6 +129,8 @@ class CompiledRun:
 
     def _slice(self) -> int:
         """Number of steps for the next call, limited by the last epoch, the history, and the orders drawn ahead."""
+        if self._is_lbfgs:  # which stops after the last epoch by itself; an epoch takes at least one step
+            return min(self._steps, MAX_SLICE_EPOCHS)
         counts = self._state.counts
         epochs = min(self._epochs - int(counts[structures.EPOCH]), MAX_SLICE_EPOCHS, self._max_drawn)
         return min(self._steps, epochs * self._batches - int(counts[structures.STEP]))
@@ -157,7 +157,7 @@ class CompiledRun:
         arrays = {"weights": self._net.weights, **self._state._asdict()}
         del arrays["weight_grad"]  # every step sets it to 0 first
         return {
-            **{name: array.copy() for name, array in arrays.items()},
+            **{name: array.copy() for name, array in arrays.items() if array.size},
             "order_EN": np.array(self._drawn, np.int64).reshape(-1, len(self._training.label_N)),
             "generator": run_state.generator_state(self._rng),
         }
@@ -177,9 +177,12 @@ class CompiledRun:
                 array[:] = state[name]
 
     def _check_counts(self, counts: IntArray, drawn: int) -> None:
-        is_unfinished = 0 <= counts[structures.EPOCH] < self._epochs
+        is_unfinished = (counts >= 0).all() and counts[structures.EPOCH] < self._epochs
         step = counts[structures.STEP]
-        is_valid_step = step == 0 or (0 < step < self._batches and drawn > 0)
+        if self._is_lbfgs:
+            is_valid_step = step < MAX_LBFGS_EVALUATIONS
+        else:
+            is_valid_step = step == 0 or (step < self._batches and drawn > 0)
         if not (is_unfinished and is_valid_step and counts[structures.LAST_FINITE] in (0, 1)):
             raise ValueError("the state's counts must be those of an unfinished training")
 
@@ -194,9 +197,25 @@ class CompiledRun:
         self._net.weights[:] = self._state.starts[self._state.counts[structures.LAST_FINITE]]
 
 
+def _initial_state(weights: FloatArray, *, is_lbfgs: bool) -> State:
+    memory = LBFGS_MEMORY if is_lbfgs else 0
+    return State(
+        weight_grad=np.zeros_like(weights),
+        first=np.zeros_like(weights),
+        second=np.zeros_like(weights),
+        starts=np.stack([weights, weights]),
+        counts=np.zeros(structures.FLAT + 1 if is_lbfgs else structures.UPDATES + 1, np.int64),
+        sums=np.array([0.0, 0.0, math.inf]),
+        pairs=np.zeros((2, memory, weights.size), np.float32),
+        curvature=np.zeros(memory),
+        line=np.zeros(line_search.FIGURES if is_lbfgs else 0),
+    )
+
+
 def warm_up_training() -> None:
     """Loads the training part of the kernel; compiles it if this machine has not done so yet."""
     points = LabelledPoints(np.zeros((2, 2), np.float32), np.array([0, 1]), (0, 1))
     run = CompiledRun(SMALLEST, points, None, TrainingSpec(epochs=1), order_seed=0)
     run.advance()
     run.measure()
+    CompiledRun(SMALLEST, points, None, TrainingSpec(epochs=1, optimizer="lbfgs"), order_seed=0).advance()

@@ -10,8 +10,9 @@ from models.datasets import DoubleArray
 from models.specs import Implementation
 from models.training.run_state import RunState
 
-StopReason = Literal["completed", "early_stopped", "stopped", "diverged"]
-"""All epochs are done; the watched loss no longer improved; somebody asked to stop; a loss or weight is not finite."""
+StopReason = Literal["completed", "early_stopped", "converged", "stopped", "diverged"]
+"""All epochs are done; the watched loss no longer improved; `lbfgs` expects or finds no further decrease of the loss;
+somebody asked to stop; a loss or weight is not finite."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Epoch:
     """One epoch.
 
     `number` counts from 1. `loss` and `accuracy` are those of the training points as each step met them, before it
-    changed the weights. The validation figures are taken after the epoch; None without validation points.
+    changed the weights; with `lbfgs` they are taken after the epoch. So are the validation figures, which are None
+    without validation points.
     """
 
     number: int

@@ -203,8 +203,8 @@ _OPTIMIZERS: dict[Optimizer, _OptimizerRow] = {
     "sgd": _OptimizerRow(
         lambda parameters, spec: torch.optim.SGD(
             parameters,
-            lr=spec.learning_rate,
-            momentum=spec.momentum,
+            lr=spec.rate,
+            momentum=spec.momentum or 0.0,
             weight_decay=spec.weight_decay,
             foreach=False,
         ),
@@ -212,7 +212,7 @@ _OPTIMIZERS: dict[Optimizer, _OptimizerRow] = {
     ),
     "adam": _OptimizerRow(
         lambda parameters, spec: torch.optim.Adam(
-            parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay, foreach=False
+            parameters, lr=spec.rate, weight_decay=spec.weight_decay, foreach=False
         ),
         lambda spec: ("step", "exp_avg", "exp_avg_sq"),
     ),

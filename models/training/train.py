@@ -91,7 +91,7 @@ def train(
         should_stop: called before the training and then every few milliseconds, or after each step that takes longer.
 
     Raises:
-        InvalidInput: the compiled implementation was requested, but cannot train this network.
+        InvalidInput: the compiled implementation or `lbfgs` was requested, but the kernel cannot train this network.
     """
     parts = _parts(points, spec)
     return _train(network, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda started: should_stop())
@@ -129,6 +129,8 @@ def _start(
     kept, held_out = parts
     seed = _seed(spec, restart)
     layout = _compilable(network, kept)
+    if spec.optimizer == "lbfgs" and layout is None:
+        raise InvalidInput("training.optimizer", "must be sgd or adam: the compiled kernel cannot train this network")
     if spec.implementation == "compiled" and layout is None:
         raise InvalidInput(
             "training.implementation", "must be auto or torch: the compiled kernel cannot train this network"
@@ -171,6 +173,8 @@ def _compilable(network: nn.Module, points: LabelledPoints) -> Layout | None:
 
 
 def _choice(layout: Layout, count: int, spec: TrainingSpec) -> Implementation:
+    if spec.optimizer == "lbfgs":
+        return "compiled"
     if spec.implementation == "auto":
         return faster(layout, min(spec.batch_size or count, count))
     return spec.implementation
@@ -215,11 +219,13 @@ def _advice(spec: TrainingSpec, epoch: int) -> str:
     the limit is 2 (1 + momentum), that of heavy-ball descent on a parabola (Polyak, 1964).
     """
     what = f"The loss or a weight was no longer finite in epoch {epoch}."
-    product = spec.learning_rate * spec.weight_decay
-    if spec.optimizer == "sgd" and product > 2 * (1 + spec.momentum):
+    if spec.optimizer == "lbfgs":  # whose line search refuses such weights, so these are the initial ones
+        return f"{what} Try scale=standard if that is not set."
+    product = spec.rate * spec.weight_decay
+    if spec.optimizer == "sgd" and product > 2 * (1 + (spec.momentum or 0.0)):
         reason = f"learning_rate x weight_decay is {product:g}: weight decay makes the weights larger in every step."
-        return f"{what} {reason} Try a weight_decay below {1 / spec.learning_rate:g}."
-    return f"{what} Try a learning_rate below {spec.learning_rate:g}, or scale=standard if that is not set."
+        return f"{what} {reason} Try a weight_decay below {1 / spec.rate:g}."
+    return f"{what} Try a learning_rate below {spec.rate:g}, or scale=standard if that is not set."
 
 
 @dataclass(frozen=True)

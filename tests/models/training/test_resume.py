@@ -80,6 +80,14 @@ CASES = {
     "batches by adam": case(20, batch_size=25, optimizer="adam", weight_decay=0.01),
     "one batch": case(50, batch_size=100),
     "validation": case(100, validation_fraction=0.3),
+    "lbfgs": case(40, optimizer="lbfgs", learning_rate=None),
+    "lbfgs of a kinked loss": case(
+        40, network=NetworkSpec(hidden=(5, 5), activation="relu"), optimizer="lbfgs", learning_rate=None
+    ),
+    "converges": case(300, optimizer="lbfgs", learning_rate=None, weight_decay=0.01),
+    "stops early by lbfgs": case(
+        500, NOISE, optimizer="lbfgs", learning_rate=None, validation_fraction=0.3, patience=5, min_delta=0.0
+    ),
     "stops early": case(2_000, NOISE, learning_rate=0.5, patience=8, min_delta=1e-3),
     "stops early by validation": case(500, NOISE, batch_size=7, validation_fraction=0.3, patience=9, min_delta=0.0),
     "classes": case(
@@ -94,7 +102,14 @@ CASES = {
     ),
 }
 
-STOP_REASONS = {"stops": "early_stopped", "diverges": "diverged"}
+STOP_REASONS = {"stops": "early_stopped", "converges": "converged", "diverges": "diverged"}
+
+RUNS = [
+    (name, implementation)
+    for name, (_, _, training) in CASES.items()
+    for implementation in (("compiled",) if training.get("optimizer") == "lbfgs" else ("compiled", "torch"))
+]
+"""Each case with each implementation that can train it."""
 
 
 def trained(
@@ -161,8 +176,7 @@ some_stops = st.lists(st.integers(0, 12) | st.integers(0, 150), min_size=1, max_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("implementation", ["compiled", "torch"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "implementation"), RUNS)
 @settings(max_examples=4, deadline=None)
 @given(stops=some_stops)
 def test_a_resumed_training_ends_like_one_that_was_never_stopped(
@@ -182,6 +196,14 @@ def test_a_training_can_be_stopped_after_every_single_step(implementation: Imple
     stops = iter([2] * 100)  # asked before the training, before its first step, and after that step
     again, reported = resumed(stops, "batches by adam", implementation)
     assert len([*stops]) == 100 - 20 * 3
+    assert_same(again, whole)
+    assert reported == watch.figures
+
+
+@pytest.mark.slow
+def test_a_training_by_lbfgs_can_be_stopped_after_every_single_evaluation() -> None:
+    whole, watch = uninterrupted("lbfgs of a kinked loss", "compiled")
+    again, reported = resumed(iter([2] * 10_000), "lbfgs of a kinked loss", "compiled")
     assert_same(again, whole)
     assert reported == watch.figures
 

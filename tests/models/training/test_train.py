@@ -14,6 +14,7 @@ from models.specs import (
     NetworkKind,
     NetworkSpec,
     TrainingSpec,
+    asdict,
     resolve_training,
 )
 from models.training.runs import Epoch, Epochs
@@ -293,7 +294,11 @@ def test_the_advice_names_weight_decay_as_the_cause_of_a_divergence(implementati
         ({"learning_rate": float("inf")}, "training.learning_rate"),
         ({"momentum": 1.0}, "training.momentum"),
         ({"optimizer": "adam", "momentum": 0.9}, "training.momentum"),
-        ({"optimizer": "lbfgs"}, "training.optimizer"),
+        ({"optimizer": "rprop"}, "training.optimizer"),
+        ({"optimizer": "lbfgs", "learning_rate": 0.1}, "training.learning_rate"),
+        ({"optimizer": "lbfgs", "momentum": 0.0}, "training.momentum"),
+        ({"optimizer": "lbfgs", "batch_size": 10}, "training.batch_size"),
+        ({"optimizer": "lbfgs", "implementation": "torch"}, "training.implementation"),
         ({"weight_decay": -1.0}, "training.weight_decay"),
         ({"batch_size": 0}, "training.batch_size"),
         ({"validation_fraction": 1.0}, "training.validation_fraction"),
@@ -312,4 +317,7 @@ def test_missing_settings_are_those_of_the_tutorial() -> None:
     assert resolve_training("logistic", {}) == TrainingSpec(epochs=100, learning_rate=0.1)
     assert resolve_training("module", {}) == TrainingSpec(epochs=10_000, optimizer="sgd", learning_rate=1.0)
     assert resolve_training("module", {"optimizer": "adam"}).learning_rate == 0.01
+    lbfgs = resolve_training("logistic", {"optimizer": "lbfgs"})
+    assert (lbfgs.epochs, lbfgs.learning_rate, lbfgs.momentum, lbfgs.batch_size) == (500, None, None, None)
+    assert TrainingSpec(**asdict(lbfgs)) == lbfgs
     assert resolve_training("logistic", {"epochs": 5}).epochs == 5

@@ -1,0 +1,224 @@
+"""Training by L-BFGS: full batch, without a learning rate.
+
+Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; algorithms 7.4 and 7.5 of
+Nocedal and Wright, "Numerical Optimization", 2006. The objective is the mean loss plus half the weight decay times the
+sum of squared weights, whose gradient is the one that the other optimisers follow.
+
+An epoch is one iteration: a direction, and a line search along it. A step is one evaluation of loss and gradient.
+"""
+
+import numpy as np
+
+from models.kernel.compiling import entry, loop
+from models.kernel.functions import F
+from models.kernel.line_search import (
+    FOUND,
+    NEXT,
+    SEARCHING,
+    START,
+    begin,
+    take,
+)
+from models.kernel.passes import b1, block_loss_and_grad, block_of, i8, loss_and_grad, precise_loss_and_grad
+from models.kernel.steps import copy, stops_early
+from models.kernel.structures import (
+    CONTINUES,
+    CONVERGED,
+    CORRECT,
+    DIVERGED,
+    EARLY_STOPPED,
+    EPOCH,
+    FLAT,
+    LOSS,
+    PAIRS,
+    STEP,
+    UPDATES,
+    Net,
+)
+
+STEPS, CHANGES = range(2)
+"""Indices of `State.pairs`: steps, and the changes of the gradient in them."""
+
+TOLERANCE = 1e-10
+"""A training has converged when the predicted decrease of the objective is less than this share of it."""
+
+MAX_FLAT = 5
+"""A training has also converged after so many epochs in a row that changed the objective by no more than rounding."""
+
+MIN_CURVATURE = 1e-7
+"""Pairs are stored only if step and change of the gradient have at least this cosine."""
+
+
+@loop
+def dot(a, b):
+    """The scalar product of two float32 vectors, summed in float64."""
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64(a[i]) * np.float64(b[i])
+    return total
+
+
+@loop
+def _add(a, factor, b):
+    """A += factor * b."""
+    factor = F(factor)
+    for i in range(a.size):
+        a[i] += factor * b[i]
+
+
+@loop
+def _pair_dot(pairs, kind, slot, a):
+    """The scalar product of a stored step or change with a vector, summed in float64."""
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64(pairs[kind, slot, i]) * np.float64(a[i])
+    return total
+
+
+@loop
+def _add_pair(a, factor, pairs, kind, slot):
+    """A += factor * a stored step or change."""
+    factor = F(factor)
+    for i in range(a.size):
+        a[i] += factor * pairs[kind, slot, i]
+
+
+@loop
+def _direct(direction, gradient, pairs, curvature, stored, share):
+    """Writes the direction: minus the inverse Hessian, estimated from the pairs, times the gradient.
+
+    Without pairs that is minus the gradient. `share`, float64 (M,), is work space.
+    """
+    for i in range(gradient.size):
+        direction[i] = -gradient[i]
+    if stored == 0:
+        return
+    memory = pairs.shape[1]
+    oldest = stored - min(stored, memory)
+    for number in range(stored - 1, oldest - 1, -1):
+        slot = number % memory
+        share[slot] = _pair_dot(pairs, STEPS, slot, direction) / curvature[slot]
+        _add_pair(direction, -share[slot], pairs, CHANGES, slot)
+    slot = (stored - 1) % memory
+    squared_change = 0.0
+    for i in range(direction.size):
+        squared_change += np.float64(pairs[CHANGES, slot, i]) * np.float64(pairs[CHANGES, slot, i])
+    scale = F(curvature[slot] / squared_change)
+    for i in range(direction.size):
+        direction[i] *= scale
+    for number in range(oldest, stored):
+        slot = number % memory
+        back = _pair_dot(pairs, CHANGES, slot, direction) / curvature[slot]
+        _add_pair(direction, share[slot] - back, pairs, STEPS, slot)
+
+
+@loop
+def _aim(direction, gradient, pairs, curvature, counts, line, objective, share):
+    """Computes the next direction and starts a search along it. Returns whether the training has converged."""
+    _direct(direction, gradient, pairs, curvature, counts[PAIRS], share)
+    slope = dot(gradient, direction)
+    if counts[PAIRS] > 0 and not slope < 0.0:  # rounding has spoilt the estimate
+        counts[PAIRS] = 0
+        _direct(direction, gradient, pairs, curvature, counts[PAIRS], share)
+        slope = dot(gradient, direction)
+    first_step = 1.0 if counts[PAIRS] > 0 else min(1.0, 1.0 / np.sqrt(-slope))
+    begin(line, first_step, objective, slope)
+    return not -slope > TOLERANCE * max(abs(objective), 1e-3)
+
+
+@loop
+def _store_pair(weights, trial, gradient, weight_grad, pairs, curvature, counts):
+    """Stores the step from `weights` to `trial` and the change of the gradient, if the curvature is positive."""
+    both = squared_step = squared_change = 0.0
+    for i in range(weights.size):
+        step = np.float64(trial[i]) - np.float64(weights[i])
+        change = np.float64(weight_grad[i]) - np.float64(gradient[i])
+        both += step * change
+        squared_step += step * step
+        squared_change += change * change
+    if both > MIN_CURVATURE * np.sqrt(squared_step * squared_change):
+        slot = counts[PAIRS] % pairs.shape[1]
+        for i in range(weights.size):
+            pairs[STEPS, slot, i] = trial[i] - weights[i]
+            pairs[CHANGES, slot, i] = weight_grad[i] - gradient[i]
+        curvature[slot] = both
+        counts[PAIRS] += 1
+
+
+@entry
+def advance(net, settings, training, validation, workspace, state, history, _, steps):
+    """Trains for `steps` evaluations, or fewer if the training ends.
+
+    Arguments and results are those of `models.kernel.steps.advance`, but the order of the points is not used. An
+    epoch's figures are those of its final weights. May also return `CONVERGED`: no further decrease can be expected or
+    measured. `net.weights` are always those of the last completed epoch.
+    """
+    weights = net.weights
+    weight_grad, direction, gradient, starts, counts, sums, pairs, curvature, line = state
+    trial = starts[1]
+    trial_net = Net(net.widths, net.codes, net.has_skip, trial)
+    no_order, no_grad = net.codes[:0], weights[:0]
+    share = np.empty(pairs.shape[1])
+    count = training.label_N.size
+    validation_count = validation.label_N.size
+    decay = settings.weight_decay
+    fits_one_block = count <= workspace.block and validation_count == 0
+    block = block_of(net.widths, workspace, count if fits_one_block else i8(0))
+    column = 0
+    for evaluation in range(steps):
+        step = line[NEXT]
+        for i in range(weights.size):
+            trial[i] = F(weights[i] + step * direction[i])
+            weight_grad[i] = F(0)
+        if fits_one_block and evaluation > 0:  # the tape still holds all points
+            loss, correct = block_loss_and_grad(trial_net, block, weight_grad, count, b1(True), 0.0)
+        else:
+            loss, correct = precise_loss_and_grad(trial_net, training, no_order, workspace, weight_grad, i8(0), count)
+        objective = loss / count
+        if decay > 0.0:
+            objective += 0.5 * decay * dot(trial, trial)
+            _add(weight_grad, decay, trial)
+        counts[STEP] += 1
+        counts[UPDATES] += 1
+        if counts[UPDATES] == 1:  # the initial weights
+            if not (np.isfinite(objective) and np.isfinite(dot(weight_grad, weight_grad))):
+                return DIVERGED
+            copy(weight_grad, gradient)
+            sums[LOSS], sums[CORRECT] = loss, correct
+            _aim(direction, gradient, pairs, curvature, counts, line, objective, share)
+            continue
+        found = take(line, objective, dot(weight_grad, direction), counts[STEP] - (counts[EPOCH] == 0))
+        if found == SEARCHING:
+            continue
+        before = line[START]
+        converged = False
+        if found == FOUND:
+            _store_pair(weights, trial, gradient, weight_grad, pairs, curvature, counts)
+            copy(trial, weights)
+            copy(trial, starts[0])
+            copy(weight_grad, gradient)
+            sums[LOSS], sums[CORRECT] = loss, correct
+            counts[FLAT] = counts[FLAT] + 1 if before - objective <= 1e-7 * abs(before) else 0
+            converged = counts[FLAT] >= MAX_FLAT
+        elif counts[PAIRS] == 0:
+            converged = True
+        else:
+            counts[PAIRS] = 0
+            objective = before
+        counts[STEP] = 0
+        counts[EPOCH] += 1
+        history[0, column] = watched = sums[LOSS] / count
+        history[1, column] = sums[CORRECT] / count
+        if validation_count:
+            loss, correct = loss_and_grad(net, validation, no_order, workspace, no_grad, i8(0), validation_count)
+            history[2, column] = watched = loss / validation_count
+            history[3, column] = correct / validation_count
+        column += 1
+        if stops_early(watched, settings, counts, sums):
+            return EARLY_STOPPED
+        converged = _aim(direction, gradient, pairs, curvature, counts, line, objective, share) or converged
+        if converged:
+            return CONVERGED
+        if counts[EPOCH] == settings.epochs:
+            return CONTINUES
+    return CONTINUES

@@ -34,3 +34,5 @@ MAX_LEVELS = 20  # probabilities in one request for boundary lines
 MAX_LINE_VERTICES = 500_000  # of all lines of a response: some 20 MB of JSON
 MAX_COORDINATE = 1e30  # of a point: keeps sums finite in float32
 MAX_WINDOW = 1e31  # of the edges of a grid: leaves a margin around any points
+MAX_MARGIN = 4.0  # ranges of the data on each side of a window: the edges stay below MAX_WINDOW for any points
+MAX_DISTANCE = 1_000.0  # standard deviations from a plane: points farther off have faded long before

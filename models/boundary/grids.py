@@ -140,16 +140,24 @@ def attribute_overflow_to_window() -> Iterator[None]:
         ) from None
 
 
-def padded_range(low: float, high: float, *, is_generated: bool) -> tuple[float, float]:
+def padded_range(low: float, high: float, *, is_generated: bool, margin: float | None = None) -> tuple[float, float]:
     """One side of the default window: the range of a coordinate of the data, with a margin on both sides.
 
-    The margin is `PADDING` for the points of a generator, as in the tutorial, and `PADDING_SHARE` of the range for
-    other points. A constant coordinate has the margin `PADDING`.
+    Args:
+        low: the least coordinate.
+        high: the greatest coordinate.
+        is_generated: whether the points are those of a generator.
+        margin: as a share of the range. By default it is `PADDING` for the points of a generator, as in the tutorial,
+            and `PADDING_SHARE` of the range for other points. It does not apply to a constant coordinate, which has no
+            range and always gets `PADDING`.
     """
-    margin = PADDING if is_generated or low == high else PADDING_SHARE * (high - low)
     if low == high:  # adding 1 to a huge coordinate changes nothing in floating point
-        margin = max(margin, 1e-6 * abs(low))
-    return low - margin, high + margin
+        added = max(PADDING, 1e-6 * abs(low))
+    elif margin is None and is_generated:
+        added = PADDING
+    else:
+        added = (PADDING_SHARE if margin is None else margin) * (high - low)
+    return low - added, high + added
 
 
 def check_features(features: int, spec: GridSpec) -> None:

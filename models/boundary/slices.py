@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.datasets import DoubleArray
+from models.datasets import DoubleArray, PointArray, mean_and_deviation
 from models.networks.plans import Dense, Plan, parameters_of
 from models.specs import InvalidInput
 
@@ -35,6 +35,28 @@ def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     input_D = plan.transform.wide(at_D)
     input_D[list(axes)] = 0.0  # these stay free
     return _with_features(plan, axes, lambda layer: _sliced(layer, axes, input_D))
+
+
+def distances(xy_ND: PointArray, axes: Sequence[int], at: Sequence[float]) -> DoubleArray:
+    """How far points (N, D) are from a plane or line through feature space, float64 (N,).
+
+    The distance is the root mean square, over the fixed features, of the differences in standard deviations of these
+    points. So it is about 1 for a typical point, however many features there are and in whatever units. It is 0 without
+    fixed features. A constant feature counts in data units, as in `models.networks.scaling`.
+
+    Args:
+        xy_ND: the points.
+        axes: as in `sliced`.
+        at: as in `sliced`.
+    """
+    others = [d for d in range(xy_ND.shape[1]) if d not in axes]
+    if not others:
+        return np.zeros(len(xy_ND))
+    fixed_NF = xy_ND[:, others]
+    _, deviation_F = mean_and_deviation(fixed_NF)
+    scaled_NF = (fixed_NF.astype(np.float64) - np.asarray(at, np.float64)) / deviation_F
+    distance_N: DoubleArray = np.sqrt((scaled_NF**2).mean(axis=1))
+    return distance_N
 
 
 def with_unused_feature(plan: Plan) -> Plan:

@@ -24,11 +24,13 @@ class PredictionRequest:
         threshold: for two classes, the probability of the second class above which a point has its label; None is 0.5.
         logits: whether to return the network's output too.
         nearest: whether to find the nearest point with another label. Only for points in the plane.
+        margin: of the window whose diagonal is the radius of that search, see `windows.default_range`.
     """
 
     threshold: float | None = None
     logits: bool = False
     nearest: bool = False
+    margin: float | None = None
 
     @property
     def level(self) -> float:
@@ -77,15 +79,15 @@ def predict(version: LoadedVersion, xy_ND: PointArray, request: PredictionReques
     """Predicts the class of each point (N, D).
 
     Raises:
-        InvalidInput: the points have the wrong number of coordinates, there are too many, the network overflows, or the
-            model does not allow a threshold or a search for the nearest points.
+        InvalidInput: the points have the wrong number of coordinates, there are too many, the network overflows, the
+            margin is out of bounds, or the model does not allow a threshold or a search for the nearest points.
     """
     plan = version.plan
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
         raise InvalidInput("points", "must be fewer for a network of this size; send them in several requests")
     if request.threshold is not None and plan.classes > 2:
         raise InvalidInput("threshold", f"must be left out: it needs two classes, and this model has {plan.classes}")
-    nearest = _nearest(version, xy_ND, request.level) if request.nearest else None
+    nearest = _nearest(version, xy_ND, request) if request.nearest else None
     logit_NO = None
     if request.logits:
         logit_NO = dispatch.logits(plan, xy_ND)
@@ -95,14 +97,14 @@ def predict(version: LoadedVersion, xy_ND: PointArray, request: PredictionReques
     return Prediction(prob_NK, request.level, logit_NO, nearest)
 
 
-def _nearest(version: LoadedVersion, xy_ND: PointArray, level: float) -> Nearest:
+def _nearest(version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest) -> Nearest:
     """Searches within the length of the diagonal of the default window of a grid."""
     features = version.plan.features
     if features != 2:
         raise InvalidInput("outputs", f"must not contain nearest: it needs two features, this model has {features}")
     if len(xy_ND) > MAX_NEAREST_POINTS:
         raise InvalidInput("outputs", f"may contain nearest for at most {MAX_NEAREST_POINTS:,} points in one request")
-    window = [default_range(version.card, d) for d in range(features)]
+    window = [default_range(version.card, d, margin=request.margin) for d in range(features)]
     radius = math.hypot(*(high - low for low, high in window))
     most = nearest_change.max_points(version.plan)
     if len(xy_ND) > most:
@@ -110,7 +112,7 @@ def _nearest(version: LoadedVersion, xy_ND: PointArray, level: float) -> Nearest
         limit = few if most else "must not contain nearest: the network is too large"
         raise InvalidInput("outputs", limit)
     try:
-        return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=level, radius=radius)
+        return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=request.level, radius=radius)
     except InvalidInput:
         raise InvalidInput(
             "points", "must be smaller numbers: the output of the network overflows float32 near them"

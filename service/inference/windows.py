@@ -6,9 +6,10 @@ from typing import Any
 
 from models.boundary import grids, slices
 from models.checkpoints.cards import Card
-from models.limits import MAX_GRID_CELLS, MAX_RESOLUTION
+from models.limits import MAX_GRID_CELLS, MAX_MARGIN, MAX_RESOLUTION
 from models.networks.plans import Plan
 from models.specs import GridSpec, InvalidInput
+from service.inference import features
 from service.registry.registry import LoadedVersion
 
 STRIP_RATIO = 8
@@ -20,11 +21,11 @@ class Window:
     """The window that a request asks for; the version that answers supplies whatever is None.
 
     Attributes:
-        x_min, x_max, y_min, y_max: the edges in data units; by default the range of the training data and 1 around it.
+        x_min, x_max, y_min, y_max: the edges in data units; by default those of `default_range`.
+        margin: of the edges that are None, see `default_range`.
         width, height: columns and rows; by default as many rows as columns.
-        axes: the features along x and y, zero-based, or the one along which a curve runs; by default the first two, or
-            the only one.
-        at: the values of all other features, in their order; by default the medians of the training data.
+        axes: the features along x and y, or the one along which a curve runs, as in `features.axes`.
+        at: the values of the other features, as in `features.position`.
         is_picture: whether the grid becomes a picture. A curve has a height only as a picture.
         is_adaptive: whether labels are certified for many cells at once; a picture of them may have more cells.
     """
@@ -33,10 +34,11 @@ class Window:
     x_max: float | None = None
     y_min: float | None = None
     y_max: float | None = None
+    margin: float | None = None
     width: int
     height: int | None = None
-    axes: tuple[int, ...] | None = None
-    at: tuple[float, ...] | None = None
+    axes: Sequence[str] | None = None
+    at: Sequence[str] | None = None
     is_picture: bool = False
     is_adaptive: bool = False
 
@@ -48,7 +50,8 @@ class PlacedWindow:
     Attributes:
         plan: the version's network over `axes` alone.
         spec: the cells.
-        axes, at: see `Window`.
+        axes: the features along x and y, zero-based, or the one along which a curve runs.
+        at: the values of all other features, in their order.
         rows: the height as it is shown: for the picture of a curve, its equal rows.
     """
 
@@ -67,7 +70,12 @@ class PlacedWindow:
     @property
     def position(self) -> dict[str, Any]:
         """The axes, the values of the other features and the window, as the bodies of responses name them."""
-        return {"axes": self.axes, "at": [float(value) for value in self.at], "window": edges(self.spec)}
+        return {
+            "axes": self.axes,
+            "axis_names": features.names(self.version.card, self.axes),
+            "at": [float(value) for value in self.at],
+            "window": edges(self.spec),
+        }
 
 
 def edges(spec: GridSpec) -> dict[str, float | None]:
@@ -79,31 +87,42 @@ def place(version: LoadedVersion, window: Window) -> PlacedWindow:
     """Places a window on a version.
 
     Raises:
-        InvalidInput: the model has no such axes, `at` does not have one value for each of the other features, or the
-            edges or the resolution are out of bounds.
+        InvalidInput: the model has no such axes, `at` does not fit the other features, the edges, the margin or the
+            resolution are out of bounds, or a margin is given although all edges are.
     """
-    card, features = version.card, version.plan.features
-    axes = _axes(features, window.axes)
-    others = [d for d in range(features) if d not in axes]
-    at = tuple(card.middle[d] for d in others) if window.at is None else window.at
-    if len(at) != len(others):
-        raise InvalidInput("at", f"must have {len(others)} values, one for each feature that is not on an axis")
-    spec = _spec(window, [default_range(card, d) for d in axes])
+    card = version.card
+    axes = features.axes(card, window.axes)
+    at = features.position(card, axes, window.at)
+    _check_margin_is_used(window, len(axes))
+    spec = _spec(window, [default_range(card, d, margin=window.margin) for d in axes])
     rows = spec.height or _curve_rows(window)
     return PlacedWindow(version, slices.sliced(version.plan, axes, at), spec, axes, at, rows)
 
 
-def default_range(card: Card, d: int) -> tuple[float, float]:
-    """The default window of a version along one of its features."""
-    return grids.padded_range(card.low[d], card.high[d], is_generated=card.is_generated)
+def default_range(card: Card, d: int, *, margin: float | None = None) -> tuple[float, float]:
+    """The default window of a version along one of its features. For the margin see `grids.padded_range`.
+
+    Raises:
+        InvalidInput: the margin is out of bounds.
+    """
+    check_margin(margin)
+    return grids.padded_range(card.low[d], card.high[d], is_generated=card.is_generated, margin=margin)
 
 
-def _axes(features: int, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    if given is None:
-        return (0, 1)[:features]
-    if max(given) >= features:
-        raise InvalidInput("axes", f"must be features of the model, 0 to {features - 1}")
-    return given
+def check_margin(margin: float | None) -> None:
+    """Checks the margin of a window.
+
+    Raises:
+        InvalidInput: it is negative, or so large that the data would be a dot.
+    """
+    if margin is not None and not 0 <= margin <= MAX_MARGIN:
+        raise InvalidInput("margin", f"must be between 0 and {MAX_MARGIN:g}, as a share of the range of the data")
+
+
+def _check_margin_is_used(window: Window, axes: int) -> None:
+    edges_given = (window.x_min, window.x_max, window.y_min, window.y_max)[: 2 * axes]
+    if window.margin is not None and None not in edges_given:
+        raise InvalidInput("margin", "needs an edge that is not given: leave out the margin, or one of the edges")
 
 
 def _spec(window: Window, defaults: Sequence[tuple[float, float]]) -> GridSpec:

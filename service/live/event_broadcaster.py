@@ -104,7 +104,7 @@ class EventBroadcaster:
         streams = [self._job_streams.setdefault(job.id, JobStream(job, self._frame_renderer)) for job in jobs]
         subscription = Subscription(
             cursors=list(map(Cursor.at, streams, jobs, positions)),
-            cells=frames.cells if frames is not None else None,
+            view=frames.view if frames is not None else None,
             read_events=self._read_older_events,
             stopping=self._stopping,
             keep_alive_s=self._keep_alive_s,

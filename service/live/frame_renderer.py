@@ -15,7 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from models.specs import InvalidInput
 from service.errors import ServiceError, StoreUnavailable
 from service.live import background, frames
-from service.live.frames import FrameContext
+from service.live.frames import FrameContext, FrameView
 from service.records import Job
 from service.registry.registry import Registry
 from service.store.files import DamagedData, Files
@@ -48,9 +48,9 @@ NO_FRAME = Frame(0, b"")
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """A request for frames of `cells` columns and rows. `contexts` has the context of each job, by its id."""
+    """A request for frames. `contexts` has the context of each job, by its id."""
 
-    cells: int
+    view: FrameView
     contexts: Mapping[str, FrameContext]
 
 
@@ -77,7 +77,7 @@ class FrameRenderer:
         assert self._tasks is not None
         self._tasks.create_task(task)
 
-    async def request(self, jobs: Collection[Job], cells: int) -> FrameRequest:
+    async def request(self, jobs: Collection[Job], view: FrameView) -> FrameRequest:
         """Checks that frames of these jobs can be rendered in this size, and reads what each job's frames share.
 
         Raises:
@@ -86,8 +86,8 @@ class FrameRenderer:
         frames.require_plane(jobs)
         contexts = await to_thread.run_sync(self._contexts, jobs, limiter=self._threads)
         for context in contexts.values():
-            context.require(cells)
-        return FrameRequest(cells, contexts)
+            context.require(view.cells)
+        return FrameRequest(view, contexts)
 
     def _contexts(self, jobs: Collection[Job]) -> dict[str, FrameContext]:
         contexts = {}
@@ -113,31 +113,33 @@ class FrameRenderer:
             await to_thread.run_sync(lambda: self._store.events.watch(watched, seconds=WATCH_S))
         await background.wait_with_timeout(self._watch_started, WATCH_S / 3 if watched else None)
 
-    async def render(self, job_id: str, context: FrameContext, sizes: Sequence[int]) -> tuple[dict[int, Frame], float]:
+    async def render(
+        self, job_id: str, context: FrameContext, views: Sequence[FrameView]
+    ) -> tuple[dict[FrameView, Frame], float]:
         """Renders the latest snapshot of a job.
 
         Returns:
-            The frame of each size, none if the job has no snapshot; and the CPU time that they took, in seconds.
+            The frame of each view, none if the job has no snapshot; and the CPU time that they took, in seconds.
         """
 
-        def render() -> tuple[dict[int, Frame], float]:
+        def render() -> tuple[dict[FrameView, Frame], float]:
             started = time.thread_time()
             snapshot = self._store.events.snapshot(job_id)
             if snapshot is None:
                 return {}, 0.0
-            events = context.frames(job_id, snapshot, sizes)
-            return {cells: Frame(snapshot.serial, events[cells]) for cells in events}, time.thread_time() - started
+            events = context.frames(job_id, snapshot, views)
+            return {view: Frame(snapshot.serial, events[view]) for view in events}, time.thread_time() - started
 
         return await to_thread.run_sync(render, limiter=self._threads)
 
-    async def render_final(self, job: Job, version: int, cells: int) -> bytes:
+    async def render_final(self, job: Job, version: int, view: FrameView) -> bytes:
         """Renders the version that a job has published, as an encoded event.
 
         Empty if it cannot be rendered, or not within `FINAL_FRAME_S`.
         """
 
         def render() -> bytes:
-            return frames.last_frame(job.id, self._registry.resolve(job.model, version), cells)
+            return frames.last_frame(job.id, self._registry.resolve(job.model, version), view)
 
         try:
             with anyio.move_on_after(FINAL_FRAME_S):
@@ -150,7 +152,7 @@ class FrameRenderer:
 
 
 class JobFrames:
-    """The latest frames of one job, in each size that a viewer has asked for."""
+    """The latest frames of one job, in each view that a viewer has asked for."""
 
     def __init__(self, job: Job, renderer: FrameRenderer, *, on_frame: Callable[[], object]) -> None:
         """`on_frame` is called after each new frame."""
@@ -158,17 +160,17 @@ class JobFrames:
         self._renderer = renderer
         self._on_frame = on_frame
         self._context: FrameContext | None = None
-        self._viewers: Counter[int] = Counter()  # by the size of their frames
+        self._viewers: Counter[FrameView] = Counter()
         self._snapshot_serial = 0
         self._changed = asyncio.Event()  # set when a frame may be out of date
         self._is_rendering = False
-        self._frames: dict[int, Frame] = {}
-        self._final_frames: dict[int, bytes | None] = {}  # None while it is rendered
+        self._frames: dict[FrameView, Frame] = {}
+        self._final_frames: dict[FrameView, bytes | None] = {}  # None while it is rendered
 
     def add_viewer(self, request: FrameRequest) -> None:
         """Renders frames for one more viewer, until `remove_viewer`."""
         self._context = self._context or request.contexts.get(self._job.id)
-        self._viewers[request.cells] += 1
+        self._viewers[request.view] += 1
         self._renderer.watch(self._job.id, self._context)
         self._changed.set()
         if not self._is_rendering:
@@ -177,7 +179,9 @@ class JobFrames:
 
     def remove_viewer(self, request: FrameRequest) -> None:
         """Ends an `add_viewer`."""
-        self._viewers -= Counter([request.cells])
+        self._viewers -= Counter([request.view])
+        if request.view not in self._viewers:
+            self._final_frames.pop(request.view, None)
         self._changed.set()
         if not self._viewers:
             self._renderer.unwatch(self._job.id)
@@ -188,19 +192,19 @@ class JobFrames:
             self._snapshot_serial = serial
             self._changed.set()
 
-    def latest(self, cells: int) -> Frame:
-        """The latest frame of this size, `NO_FRAME` if there is none yet."""
-        return self._frames.get(cells, NO_FRAME)
+    def latest(self, view: FrameView) -> Frame:
+        """The latest frame of this view, `NO_FRAME` if there is none yet."""
+        return self._frames.get(view, NO_FRAME)
 
-    def final(self, version: int, cells: int) -> bytes | None:
+    def final(self, version: int, view: FrameView) -> bytes | None:
         """The frame of the version that the job has published, as an encoded event; see `render_final`.
 
         The first call starts to render it. None until it is ready.
         """
-        if cells not in self._final_frames:
-            self._final_frames[cells] = None
-            self._renderer.start(self._render_final(version, cells))
-        return self._final_frames[cells]
+        if view not in self._final_frames:
+            self._final_frames[view] = None
+            self._renderer.start(self._render_final(version, view))
+        return self._final_frames[view]
 
     async def _render_while_watched(self) -> None:
         while self._viewers:
@@ -217,17 +221,19 @@ class JobFrames:
 
     async def _render_outdated(self) -> None:
         """Renders the frames that are older than the latest snapshot, then pauses as `FRAME_SHARE` demands."""
-        outdated = [cells for cells in self._viewers if self.latest(cells).serial < self._snapshot_serial]
+        outdated = [view for view in self._viewers if self.latest(view).serial < self._snapshot_serial]
         if self._context is None or not outdated:
             return
         started = time.monotonic()
         rendered, cpu_s = await self._renderer.render(self._job.id, self._context, outdated)
         if rendered:
             latest = self._frames | rendered
-            self._frames = {cells: latest[cells] for cells in latest if cells in self._viewers}
+            self._frames = {view: latest[view] for view in latest if view in self._viewers}
             self._on_frame()
             await asyncio.sleep(started + max(FRAME_S, cpu_s / FRAME_SHARE) - time.monotonic())
 
-    async def _render_final(self, version: int, cells: int) -> None:
-        self._final_frames[cells] = await self._renderer.render_final(self._job, version, cells)
-        self._on_frame()
+    async def _render_final(self, version: int, view: FrameView) -> None:
+        frame = await self._renderer.render_final(self._job, version, view)
+        if view in self._viewers:
+            self._final_frames[view] = frame
+            self._on_frame()

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -38,6 +38,13 @@ MAX_CELLS = 256
 """Largest number of columns, and of rows, of a frame: an event of 87 KB, up to twenty times a second."""
 
 
+class FrameView(NamedTuple):
+    """Which frames a viewer receives: their columns and rows, and the `margin` of their window."""
+
+    cells: int
+    margin: float | None = None
+
+
 @dataclass(frozen=True)
 class FrameContext:
     """What all frames of a job have in common.
@@ -46,7 +53,8 @@ class FrameContext:
         layout: the layout of the network in training.
         transform: its input transform.
         classes: the classes, in the order of the network's outputs.
-        x, y: the edges of the window, in data units.
+        x, y: the ranges of the points, in data units.
+        is_generated: whether the points are those of a generator.
     """
 
     layout: Layout
@@ -54,6 +62,7 @@ class FrameContext:
     classes: tuple[Label, ...]
     x: tuple[float, float]
     y: tuple[float, float]
+    is_generated: bool
 
     @classmethod
     def of(cls, job: Job, files: Files) -> "FrameContext":
@@ -64,10 +73,9 @@ class FrameContext:
         """
         points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
-        ranges = zip(low, high, strict=True)
-        x, y = (grids.padded_range(*ends, is_generated=job.spec.is_generated) for ends in ranges)
+        x, y = zip(low, high, strict=True)
         recipe = Recipe(points, NetworkSpec(**job.spec.network), TrainingSpec(**job.spec.training))
-        return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y)
+        return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y, job.spec.is_generated)
 
     def require(self, cells: int) -> None:
         """Checks that frames of `cells` x `cells` do not take too long.
@@ -78,18 +86,20 @@ class FrameContext:
         if cells * cells * self.layout.weights > MAX_ANSWER_WORK:
             raise InvalidInput("boundary", "too many cells for a network of this size: ask for fewer")
 
-    def frames(self, job_id: str, snapshot: Snapshot, sizes: Collection[int]) -> dict[int, bytes]:
-        """The frames of some sizes, as events by size; empty events if the weights are too large to be shown."""
+    def frames(self, job_id: str, snapshot: Snapshot, views: Collection[FrameView]) -> dict[FrameView, bytes]:
+        """The frames of some views, as events by view; empty events if the weights are too large to be shown."""
         try:
             plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights), self.transform)
-            frames = {cells: _frame(snapshot.epoch, self.classes, plan, self._spec(cells)) for cells in sizes}
-            return {cells: envelopes.streamed("boundary", frame, job_id=job_id) for cells, frame in frames.items()}
+            frames = {view: _frame(snapshot.epoch, self.classes, plan, self._spec(view)) for view in views}
+            return {view: envelopes.streamed("boundary", frame, job_id=job_id) for view, frame in frames.items()}
         except InvalidInput:
-            return dict.fromkeys(sizes, b"")
+            return dict.fromkeys(views, b"")
 
-    def _spec(self, cells: int) -> GridSpec:
-        (x_min, x_max), (y_min, y_max) = self.x, self.y
-        return GridSpec(x_min=x_min, x_max=x_max, y_min=y_min, y_max=y_max, width=cells, height=cells)
+    def _spec(self, view: FrameView) -> GridSpec:
+        (x_min, x_max), (y_min, y_max) = (
+            grids.padded_range(*ends, is_generated=self.is_generated, margin=view.margin) for ends in (self.x, self.y)
+        )
+        return GridSpec(x_min=x_min, x_max=x_max, y_min=y_min, y_max=y_max, width=view.cells, height=view.cells)
 
 
 def require_plane(jobs: Collection[Job]) -> None:
@@ -103,13 +113,13 @@ def require_plane(jobs: Collection[Job]) -> None:
             raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
 
 
-def last_frame(job_id: str, version: LoadedVersion, cells: int) -> bytes:
+def last_frame(job_id: str, version: LoadedVersion, view: FrameView) -> bytes:
     """The frame of the version that a job has published, as an event.
 
     Raises:
         InvalidInput: the version cannot be shown.
     """
-    window = windows.place(version, Window(width=cells))
+    window = windows.place(version, Window(width=view.cells, margin=view.margin))
     return envelopes.streamed(
         "boundary", _frame(version.card.epochs, version.card.classes, window.plan, window.spec), job_id=job_id
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event as ThreadEvent
 
 from service.live import background, envelopes
+from service.live.frames import FrameView
 from service.live.job_stream import EncodedEvent, JobStream
 from service.records import Job
 from service.render import sse
@@ -55,7 +56,7 @@ class Subscription:
 
     Attributes:
         cursors: one for each job.
-        cells: columns and rows of the frames; None sends no frames.
+        view: the frames to send; None sends no frames.
         read_events: reads the events of a job after a number from the store, for a subscriber that is far behind.
         stopping: set when the service stops.
         keep_alive_s: longest silence; then a ping is sent.
@@ -64,7 +65,7 @@ class Subscription:
     """
 
     cursors: Sequence[Cursor]
-    cells: int | None
+    view: FrameView | None
     read_events: Callable[[str, int], Awaitable[Sequence[EncodedEvent]]]
     stopping: ThreadEvent
     keep_alive_s: float
@@ -114,8 +115,8 @@ class Subscription:
         for cursor in self.cursors:
             if not cursor.is_done and cursor.is_in_memory:
                 yield from self._advance(cursor, cursor.stream.events_after(cursor.position))
-            if not cursor.is_done and self.cells is not None:
-                frame = cursor.stream.frames.latest(self.cells)
+            if not cursor.is_done and self.view is not None:
+                frame = cursor.stream.frames.latest(self.view)
                 if frame.serial > cursor.frame_serial:
                     cursor.frame_serial = frame.serial
                     yield frame.event
@@ -126,8 +127,8 @@ class Subscription:
     def _advance(self, cursor: Cursor, events: Iterable[EncodedEvent]) -> Iterator[bytes]:
         """Moves a cursor over these events and yields each with its id, the final frame before the final event."""
         for event in events:
-            if event.is_final and event.version is not None and self.cells is not None:
-                frame = cursor.stream.frames.final(event.version, self.cells)
+            if event.is_final and event.version is not None and self.view is not None:
+                frame = cursor.stream.frames.final(event.version, self.view)
                 if frame is None:
                     return  # not rendered yet
                 yield frame

@@ -7,7 +7,9 @@ import orjson
 
 from models.boundary.contours import Line
 from models.datasets import DoubleArray
+from service.inference import features
 from service.inference.grids import BoundaryLines
+from service.inference.windows import PlacedWindow
 from service.render import palette
 
 MEDIA_TYPE = "image/svg+xml"
@@ -30,17 +32,24 @@ def encode(boundary: BoundaryLines) -> bytes:
     assert spec.y_max is not None
     view_box = (spec.x_min, -spec.y_max, spec.x_max - spec.x_min, spec.y_max - spec.y_min)
     published = boundary.window.version.published
-    axes, at = (",".join(map(repr, numbers)) for numbers in (boundary.window.axes, map(float, boundary.window.at)))
     classes = ", ".join(map(str, boundary.window.version.card.classes))
-    others = f" Other features: {at}." if at else ""
     head = (
         '<svg xmlns="http://www.w3.org/2000/svg" preserveAspectRatio="none" '
         f'viewBox="{" ".join(map(repr, map(float, view_box)))}" width="{spec.width}" height="{spec.height}">\n'
         f"<title>{published.model} version {published.version}: decision boundary</title>\n"
-        f"<desc>Axes: {axes}.{others} Classes: {_text(classes)}.</desc>\n"
+        f"<desc>{_text(_place(boundary.window))} Classes: {_text(classes)}.</desc>\n"
         f'<g transform="scale(1 -1)" fill="none" stroke-width="{STROKE_PX}" stroke-linejoin="round">\n'
     )
     return "".join([head, *(_path(boundary, line) for line in boundary.lines), "</g>\n</svg>\n"]).encode()
+
+
+def _place(window: PlacedWindow) -> str:
+    """The axes and the values of the other features, by name if they have names."""
+    card = window.version.card
+    others = [d for d in range(card.features) if d not in window.axes]
+    axes, fixed = (features.names(card, some) or [*map(str, some)] for some in (window.axes, others))
+    at = ", ".join(f"{name} = {float(value)!r}" for name, value in zip(fixed, window.at, strict=True))
+    return f"Axes: {', '.join(axes)}." + (f" At: {at}." if at else "")
 
 
 def _path(boundary: BoundaryLines, line: Line) -> str:

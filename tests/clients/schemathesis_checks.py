@@ -18,8 +18,10 @@ BETWEEN_FIELDS = (
     "must be in the JSON body",
     "must be larger: .*",
     "must be less than the model's number of features.*",
+    "must be numbers alone, or name=number .*",
     "must be one of the model's .*",
     "must be smaller: .*",
+    "must be two different features",
     "must be 0 unless the optimizer is sgd",
     "must contain 2 to 100 different labels, but contain 1",
     "must have [0-9]+ coordinates? each, but these have [0-9]+",
@@ -27,7 +29,9 @@ BETWEEN_FIELDS = (
     "must have one label for each point, .*",
     "must have the same number of coordinates as the first point: .*",
     "must list exactly one hidden layer for a two_layer network",
+    "must name each feature only once",
     "must name one of the model's .*",
+    "must not contain a feature that is on an axis",
     "needs .*",
 )
 """What a request can be refused for although each of its fields is valid by itself."""

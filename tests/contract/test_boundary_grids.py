@@ -19,7 +19,7 @@ def grid(client: httpx.Client, **query: Any) -> httpx.Response:
 def test_a_grid_has_axes_a_shape_and_a_value_for_every_cell(client: httpx.Client) -> None:
     body = grid(client, x_min=-3, x_max=5, y_min=-1, y_max=2).json()
     assert set(body) == {
-        *("object", "model", "version", "axes", "at", "window", "x", "y", "shape"),
+        *("object", "model", "version", "axes", "axis_names", "at", "window", "x", "y", "shape"),
         *("response", "class", "layer", "unit", "classes", "colors", "evaluated", "values"),
     }
     assert (body["axes"], body["at"], body["layer"], body["unit"]) == ([0, 1], [], None, None)

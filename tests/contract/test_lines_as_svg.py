@@ -80,7 +80,7 @@ def test_the_view_box_is_the_window_with_y_up_and_the_size_is_the_resolution(cli
 def test_the_title_names_the_model_and_the_version(client: httpx.Client) -> None:
     root = drawing(client, axes="1,0")
     assert root.findtext(f"{SVG}title") == "plane version 1: decision boundary"
-    assert root.findtext(f"{SVG}desc") == "Axes: 1,0. Classes: red, blue."
+    assert root.findtext(f"{SVG}desc") == "Axes: 1, 0. Classes: red, blue."
     headers = get(client, axes="1,0", format="svg").headers
     assert (headers["separatrix-model"], headers["separatrix-version"]) == ("plane", "1")
     assert headers["separatrix-axes"] == "1,0"

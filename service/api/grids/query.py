@@ -1,7 +1,5 @@
 """The parameters of `GET /boundary-grid`, and which of them can be combined."""
 
-import math
-import re
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
@@ -13,6 +11,8 @@ from models.limits import (
     MAX_GRID_CELLS,
     MAX_HIDDEN_LAYERS,
     MAX_LEVELS,
+    MAX_MARGIN,
+    MAX_NAME_LENGTH,
     MAX_RESOLUTION,
     MAX_WIDTH,
     MAX_WINDOW,
@@ -22,12 +22,10 @@ from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.http.content_negotiation import either
 from service.http.patterns import RESOLUTION_PATTERN
 from service.http.query_parameters import CommaList, list_of
+from service.inference import features
 from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
 from service.records import NAME_PATTERN
-
-_AXIS = re.compile("[0-9]{1,4}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
@@ -36,12 +34,30 @@ Edge = Annotated[FiniteFloat, Field(ge=-MAX_WINDOW, le=MAX_WINDOW)]
 
 
 Axes = Annotated[
-    CommaList,
-    list_of({"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1}, minItems=1, maxItems=2, uniqueItems=True),
+    list[str],  # `features.axes` splits it, because a name may contain a comma
+    list_of(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1},
+                {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
+            ]
+        },
+        minItems=1,
+        maxItems=2,
+        uniqueItems=True,
+    ),
 ]
 Coordinates = Annotated[
-    CommaList,
-    list_of({"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE}, maxItems=MAX_FEATURES),
+    list[str],  # `features.position` splits it
+    list_of(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE},
+                {"type": "string", "pattern": "^.+=[+-]?[0-9]{1,30}([.][0-9]{1,30})?$"},
+            ]
+        },
+        maxItems=MAX_FEATURES,
+    ),
 ]
 Levels = Annotated[
     CommaList,
@@ -68,6 +84,14 @@ class GridQuery(BaseModel):
         None, description="Lower edge, less than `y_max`; by default that of the default window. Not for a curve."
     )
     y_max: Edge | None = Field(None, description="Upper edge; by default that of the default window. Not for a curve.")
+    margin: FiniteFloat | None = Field(
+        None,
+        ge=0,
+        le=MAX_MARGIN,
+        description="What the default window adds to the range of the training data on each side, as a share of that "
+        "range: 0.1 adds a tenth. By default an eighth; for generated data it adds 1, in data units. Applies to the "
+        "edges that are not given.",
+    )
     resolution: str = Field(
         "200",
         pattern=RESOLUTION_PATTERN,
@@ -76,14 +100,15 @@ class GridQuery(BaseModel):
     )
     axes: Axes | None = Field(
         None,
-        description="The features along x and y, zero-based; a single one gives a curve. By default the first two, or "
-        "the only one.",
+        description="The features along x and y, by zero-based number or by name; a single one gives a curve. By "
+        "default the first two, or the only one. A name that contains a comma, or that is the number of another "
+        "feature, is written in double quotes.",
         examples=[[0, 1]],
     )
     at: Coordinates | None = Field(
         None,
-        description="The values of all other features, in their order, such as `0.5,-1`; by default the medians of the "
-        "training data.",
+        description="The values of all other features, in their order, such as `0.5,-1`; or of some of them, such as "
+        "`petal width=1.5`. By default the medians of the training data.",
     )
     response: Literal[ResponseKind, "activation", "embedding"] | None = Field(
         None,
@@ -151,7 +176,6 @@ class GridQuery(BaseModel):
         Raises:
             InvalidInput: a parameter is missing, is malformed, or does not apply to the response.
         """
-        self._axes()
         self.overlay_parts()
         is_hidden = self.response in ("activation", "embedding")
         if is_hidden and self.layer is None:
@@ -190,21 +214,18 @@ class GridQuery(BaseModel):
             raise InvalidInput("overlay", "cannot be combined with all units of a layer: choose one unit")
 
     def window(self, form: GridFormat) -> Window:
-        """The window of the grid.
-
-        Raises:
-            InvalidInput: an axis is named twice, or a value is not a number.
-        """
+        """The window of the grid."""
         width, _, height = self.resolution.partition("x")
         return Window(
             x_min=self.x_min,
             x_max=self.x_max,
             y_min=self.y_min,
             y_max=self.y_max,
+            margin=self.margin,
             width=int(width),
             height=int(height) if height else None,
-            axes=self._axes(),
-            at=None if self.at is None else _numbers("at", self.at),
+            axes=self.axes,
+            at=self.at,
             is_picture=form.picture is not None,
             is_adaptive=self.adaptive,
         )
@@ -230,30 +251,9 @@ class GridQuery(BaseModel):
         """
         if self.levels is None:
             return ()
-        levels = _numbers("levels", self.levels)
+        levels = features.numbers("levels", self.levels)
         if not all(0 < level < 1 for level in levels):
             raise InvalidInput("levels", "each must be greater than 0 and less than 1")
         if not 1 <= len(levels) <= MAX_LEVELS or len(set(levels)) != len(levels):
             raise InvalidInput("levels", f"must be 1 to {MAX_LEVELS} different probabilities")
         return levels
-
-    def _axes(self) -> tuple[int, ...] | None:
-        if self.axes is None:
-            return None
-        if len(self.axes) > 2 or not all(map(_AXIS.fullmatch, self.axes)):
-            raise InvalidInput("axes", "must be one or two feature indices, counted from 0, such as 0,2")
-        axes = tuple(map(int, self.axes))
-        if len(set(axes)) != len(axes):
-            raise InvalidInput("axes", "must be two different features")
-        return axes
-
-
-def _numbers(field: str, parts: list[str]) -> tuple[float, ...]:
-    """The numbers of a list; none for an empty text."""
-    parts = [] if parts == [""] else parts
-    if not all(_NUMBER.fullmatch(part) for part in parts):
-        raise InvalidInput(field, "must be numbers separated by commas, such as 0.5,-1")
-    numbers = tuple(map(float, parts))
-    if not all(math.isfinite(number) and abs(number) <= MAX_COORDINATE for number in numbers):
-        raise InvalidInput(field, f"each must be between -{MAX_COORDINATE} and {MAX_COORDINATE}")
-    return numbers

@@ -7,6 +7,7 @@ from service.http.documentation import header
 
 _PLACE = {
     "axes": [0, 1],
+    "axis_names": None,
     "at": [],
     "window": {"x_min": -2.0, "x_max": 2.0, "y_min": -1.0, "y_max": 1.0},
 }

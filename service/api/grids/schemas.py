@@ -32,6 +32,7 @@ class _Placed(BaseModel):
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The version that answered.")
     axes: list[int] = Field(description="The features along x and y, zero-based; for a curve, the one along x.")
+    axis_names: list[str] | None = Field(description="The names of these features; null without names.")
     at: list[float] = Field(description="The values of all other features, in their order.")
     window: Window
 

@@ -8,8 +8,10 @@ from typing import Annotated, NamedTuple, Self
 import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import FiniteFloat
 from starlette.types import Receive, Scope, Send
 
+from models.limits import MAX_MARGIN
 from models.specs import InvalidInput
 from service import records
 from service.api.deps import JobPath, Services, ServicesDep, known_job_id
@@ -23,7 +25,7 @@ from service.http.query_parameters import CommaList, list_of
 from service.live import envelopes
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRequest
-from service.live.frames import MAX_CELLS, MIN_CELLS
+from service.live.frames import MAX_CELLS, MIN_CELLS, FrameView
 from service.live.subscription import Subscription, has_ended
 from service.render import sse
 
@@ -58,6 +60,14 @@ BoundaryQuery = Annotated[
         le=MAX_CELLS,
         description="Streams only: also send `boundary` events while the network trains, with its output on a grid of "
         "this many columns and rows. The points of the jobs must have two coordinates.",
+    ),
+]
+MarginQuery = Annotated[
+    FiniteFloat | None,
+    Query(
+        ge=0,
+        le=MAX_MARGIN,
+        description="For `boundary` events: the margin of their window, as in `GET /boundary-grid`.",
     ),
 ]
 LastEventHeader = Annotated[
@@ -172,15 +182,17 @@ async def list_job_events(
     ] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_EVENTS, description="Pages only: how many events.")] = 100,
     boundary: BoundaryQuery = None,
+    margin: MarginQuery = None,
     last_event_id: LastEventHeader = None,
     last_event_id_query: LastEventQuery = None,
 ) -> Response:
     """The events of a job, oldest first: a page, or with `Accept: text/event-stream` a stream until the job ends."""
     accept = request_body.header(request_body.headers_of(request.scope), b"accept")
+    view = _view(boundary, margin)
     if content_negotiation.chosen((PAGE, STREAM), accept) is STREAM:
         position = _Position.sent(last_event_id, last_event_id_query, str(after))
-        return await _stream(services, [job_id], position, boundary)
-    if boundary is not None:
+        return await _stream(services, [job_id], position, view)
+    if view is not None:
         raise InvalidInput("boundary", "needs the header Accept: text/event-stream")
     return await to_thread.run_sync(_page, services, job_id, after, limit)
 
@@ -213,13 +225,27 @@ async def stream_events(
         ),
     ] = None,
     boundary: BoundaryQuery = None,
+    margin: MarginQuery = None,
     last_event_id: LastEventHeader = None,
     last_event_id_query: LastEventQuery = None,
 ) -> Response:
     """The events of several jobs in one stream."""
     content_negotiation.chosen((STREAM,), request_body.header(request_body.headers_of(request.scope), b"accept"))
     position = _Position.sent(last_event_id, last_event_id_query, after)
-    return await _stream(services, _known(job), position, boundary)
+    return await _stream(services, _known(job), position, _view(boundary, margin))
+
+
+def _view(cells: int | None, margin: float | None) -> FrameView | None:
+    """The frames that a stream sends.
+
+    Raises:
+        InvalidInput: there is a margin without frames.
+    """
+    if cells is not None:
+        return FrameView(cells, margin)
+    if margin is not None:
+        raise InvalidInput("margin", "needs boundary")
+    return None
 
 
 def _known(job_ids: list[str]) -> list[str]:
@@ -236,11 +262,11 @@ def _known(job_ids: list[str]) -> list[str]:
     return [*map(known_job_id, job_ids)]
 
 
-async def _stream(services: Services, job_ids: Sequence[str], position: _Position, cells: int | None) -> Response:
+async def _stream(services: Services, job_ids: Sequence[str], position: _Position, view: FrameView | None) -> Response:
     """The stream after the last event that the client has received; 204 if no event can follow."""
     positions = position.numbers(len(job_ids))
     jobs = await to_thread.run_sync(lambda: [services.job(job_id) for job_id in job_ids])
-    frames = await services.frame_renderer.request(jobs, cells) if cells is not None else None
+    frames = await services.frame_renderer.request(jobs, view) if view is not None else None
     if all(map(has_ended, jobs, positions)):
         return Response(status_code=204)
     return EventStream(services.broadcaster, jobs, positions, frames)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from models.datasets import PointArray, points_array
+from models.limits import MAX_MARGIN
 from models.specs import InvalidInput
 from service.api.predictions import json_points
 from service.errors import UnsupportedMediaType
@@ -33,6 +34,16 @@ Threshold = Annotated[
 Outputs = Annotated[
     list[Output], Field(min_length=1, max_length=len(get_args(Output)), json_schema_extra={"uniqueItems": True})
 ]
+Margin = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=MAX_MARGIN,
+        allow_inf_nan=False,
+        description="For `nearest`: the search ends at the length of the diagonal of a grid's default window with this "
+        "margin, as in `GET /boundary-grid`.",
+    ),
+]
 OUTPUTS = (
     "What to return for each point. By default labels and probabilities; as `.npy` one of them, the probabilities."
 )
@@ -47,6 +58,7 @@ class PredictOptions(Body):
     )
     threshold: Threshold = None
     outputs: Outputs | None = Field(None, description=OUTPUTS)
+    margin: Margin = None
 
 
 class PredictRequest(PredictOptions):
@@ -79,6 +91,7 @@ class ArrayQuery(BaseModel):
     )
     threshold: Threshold = None
     outputs: Annotated[Outputs, BeforeValidator(_split)] | None = Field(None, description=OUTPUTS)
+    margin: Margin = None
 
 
 @dataclass(frozen=True)
@@ -151,8 +164,13 @@ def _parsed(options: PredictOptions | ArrayQuery, model: str, points: PointArray
     outputs = options.outputs or ()
     if len(set(outputs)) < len(outputs):
         raise InvalidInput("outputs", "must name each output only once")
+    if options.margin is not None and "nearest" not in outputs:
+        raise InvalidInput("margin", "needs nearest in outputs")
     prediction = PredictionRequest(
-        threshold=options.threshold, logits="logits" in outputs, nearest="nearest" in outputs
+        threshold=options.threshold,
+        logits="logits" in outputs,
+        nearest="nearest" in outputs,
+        margin=options.margin,
     )
     return ParsedRequest(model, options.version, points, prediction, tuple(outputs) or None)
 

@@ -10,7 +10,7 @@ Dimension letters, at the end of array names
     P  parameters of a network                       E  epochs
     H  rows of a grid, along y                       W  columns of a grid, along x
     U  units of a hidden layer                       V  vertices of a line
-    F  fixed features of a slice
+    F  fixed features of a slice                     M  points that a picture shows
 
 `xy_ND`, for example, is a float32 array of shape (N, D).
 """

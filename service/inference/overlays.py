@@ -1,15 +1,21 @@
 """What a picture of a grid shows on top: the training points, and the decision boundary."""
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from models.boundary import contours
+import numpy as np
+import numpy.typing as npt
+
+from models.boundary import contours, slices
 from models.boundary.contours import Line
-from models.datasets import LabelledPoints
+from models.datasets import DoubleArray, IntArray, LabelledPoints, PointArray
+from models.inference import dispatch, numpy_forward
+from models.limits import MAX_ANSWER_WORK, MAX_DISTANCE
 from models.specs import InvalidInput
 from service.errors import VersionBroken
-from service.inference import grids
+from service.inference import grids, predictions
 from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
 from service.jobs import training_data
@@ -20,15 +26,35 @@ OverlayPart = Literal["points", "line"]
 
 
 @dataclass(frozen=True)
+class OverlayPoints:
+    """The M training points that a picture shows: the misclassified ones last, and those near its plane last.
+
+    Attributes:
+        xy_M2: their coordinates along the picture's axes, in data units.
+        label_M: the index of each point's class.
+        is_wrong_M: whether the network gives the point, at all its coordinates, another class.
+        opacity_M: 1 in the plane, 1/2 at a distance of 1 from it (see `slices.distances`), and 1 / (1 + distance^2) in
+            general.
+        total: the number of training points.
+    """
+
+    xy_M2: PointArray
+    label_M: IntArray
+    is_wrong_M: npt.NDArray[np.bool_]
+    opacity_M: DoubleArray
+    total: int
+
+
+@dataclass(frozen=True)
 class Overlay:
     """What to draw over a picture, in data units.
 
     Attributes:
-        points: the training points, whose two coordinates are those along the picture's axes; None draws none.
+        points: the training points; None draws none.
         lines: the decision boundary.
     """
 
-    points: LabelledPoints | None = None
+    points: OverlayPoints | None = None
     lines: Sequence[Line] = ()
 
 
@@ -42,25 +68,70 @@ def require_plane(window: PlacedWindow, parts: Collection[str]) -> None:
         raise InvalidInput("overlay", "needs two axes, but this window is a curve along one")
 
 
-def overlay(boundary: BoundaryGrid, files: Files, parts: Collection[str]) -> Overlay:
-    """What to draw over the picture of a grid of the plane.
+def overlay(boundary: BoundaryGrid, files: Files, parts: Collection[str], within: float | None = None) -> Overlay:
+    """What to draw over the picture of a grid of the plane. For `within` see `training_points`.
 
     Raises:
-        InvalidInput: there are too many cells, or the lines have too many vertices.
+        InvalidInput: there are too many cells or points, or the lines have too many vertices.
         VersionBroken: the training points cannot be read.
     """
-    shown = _training_points(boundary.window, files) if "points" in parts else None
+    shown = None
+    if "points" in parts:
+        shown = training_points(boundary.window, files, within=within, max_work=MAX_ANSWER_WORK)
     if "line" not in parts:
         return Overlay(shown)
     return Overlay(shown, contours.between_classes(boundary.logits or grids.logits(boundary.window)))
 
 
-def _training_points(window: PlacedWindow, files: Files) -> LabelledPoints:
+def training_points(
+    window: PlacedWindow, files: Files, *, within: float | None = None, max_work: float = math.inf
+) -> OverlayPoints:
+    """The training points in a window.
+
+    Args:
+        window: a window of the plane.
+        files: has the points.
+        within: the greatest distance from the plane of the points that are shown, see `slices.distances`; by default
+            there is no limit.
+        max_work: the greatest cost of classifying the points, in multiplications.
+
+    Raises:
+        InvalidInput: `within` is out of bounds, or to classify the points would cost too much.
+        VersionBroken: the points cannot be read.
+    """
+    if within is not None and not 0 <= within <= MAX_DISTANCE:
+        raise InvalidInput("within", f"must be between 0 and {MAX_DISTANCE:g} standard deviations")
+    points = _all_points(window, files)
+    distance_N = slices.distances(points.xy_ND, window.axes, window.at)
+    shown_N = _inside(points.xy_ND[:, list(window.axes)], window)
+    if within is not None:
+        shown_N &= distance_N <= within
+    if predictions.work(window.version, int(shown_N.sum())) > max_work:
+        raise InvalidInput("overlay", "must not contain points: the network is too large to classify so many of them")
+    shown_MD, label_M, distance_M = points.xy_ND[shown_N], points.label_N[shown_N], distance_N[shown_N]
+    is_wrong_M = numpy_forward.predicted(dispatch.probabilities(window.version.plan, shown_MD)) != label_M
+    order_M = np.lexsort((-distance_M, is_wrong_M))  # the last key counts first; equal points stay in their order
+    return OverlayPoints(
+        xy_M2=shown_MD[order_M][:, list(window.axes)],
+        label_M=label_M[order_M],
+        is_wrong_M=is_wrong_M[order_M],
+        opacity_M=1 / (1 + distance_M[order_M] ** 2),
+        total=len(points.label_N),
+    )
+
+
+def _inside(xy_N2: PointArray, window: PlacedWindow) -> npt.NDArray[np.bool_]:
+    spec = window.spec
+    assert spec.y_min is not None
+    assert spec.y_max is not None
+    low, high = (spec.x_min, spec.y_min), (spec.x_max, spec.y_max)
+    inside_N: npt.NDArray[np.bool_] = np.all((xy_N2 >= low) & (xy_N2 <= high), axis=1)
+    return inside_N
+
+
+def _all_points(window: PlacedWindow, files: Files) -> LabelledPoints:
     version = window.version
     try:
-        points = training_data.load(files, version.published.job_id, version.card.data, version.card.data_digest)
+        return training_data.load(files, version.published.job_id, version.card.data, version.card.data_digest)
     except (DamagedData, OSError) as error:
         raise VersionBroken("Its training points cannot be read. Ask for the picture without them.") from error
-    axes = list(window.axes)
-    names = points.feature_names and tuple(points.feature_names[axis] for axis in axes)
-    return replace(points, xy_ND=points.xy_ND[:, axes], feature_names=names)

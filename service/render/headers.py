@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from service.inference import windows
+from service.inference.overlays import OverlayPoints
 from service.inference.windows import PlacedWindow
 from service.registry.registry import LoadedVersion
 from service.render import palette
@@ -43,6 +44,14 @@ def of_grid(
     if value_range is not None:
         headers["Separatrix-Range"] = _numbers(value_range)
     return headers
+
+
+def of_points(points: OverlayPoints) -> dict[str, str]:
+    """How many training points a picture shows, of how many, and how many of those that it shows are misclassified."""
+    return {
+        "Separatrix-Points": f"{len(points.label_M)},{points.total}",
+        "Separatrix-Misclassified": str(int(points.is_wrong_M.sum())),
+    }
 
 
 def _numbers(values: Iterable[float]) -> str:

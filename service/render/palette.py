@@ -16,11 +16,21 @@ Palette = npt.NDArray[np.uint8]
 TUTORIAL = ((0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3))
 """Red and blue, in which the tutorial draws its two classes."""
 
-GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
-"""Between the hues of successive classes, in radians: it keeps any number of hues apart."""
+FIRST_HUE = np.radians(155)
+"""Of the third class, in Oklab: a green. With it, the first eight classes are the most different."""
 
-LIGHTNESS, CHROMA = 0.65, 0.12
-"""Of further classes, in Oklab: about as light and as vivid as the tutorial's."""
+GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
+"""Between the hues of successive further classes, in radians: it keeps any number of hues apart."""
+
+LIGHTNESS, CHROMA = (0.55, 0.45), 0.12
+"""Of further classes, in Oklab: first about as light and as vivid as the tutorial's, then darker."""
+
+HUES_AT_ONCE = 6
+"""Successive classes of the same lightness. More hues would look alike."""
+
+CALM_LIGHTNESS, CALM_CHROMA = 0.9, 0.4
+"""Of regions below points: their lightness, and the share of chroma that they keep. A point of any class then has a
+contrast of at least 3 to 1 with the region of every class, which WCAG 2.2 (1.4.11) requires of graphics."""
 
 DARK = (0x5B, 0x2E, 0x8C)
 """The dark end of the scale of entropy, where all classes are equally probable: a violet."""
@@ -49,16 +59,29 @@ _LAB_OF_CONE = np.array(
 
 def class_palette(count: int) -> Palette:
     """A color for each class: the tutorial's two, then distinct hues."""
-    hues_C = GOLDEN_ANGLE * np.arange(count)
-    lab_C3 = np.column_stack([np.full(count, LIGHTNESS), CHROMA * np.cos(hues_C), CHROMA * np.sin(hues_C)])
-    palette_C3 = _rgb(lab_C3)
-    palette_C3[: len(TUTORIAL)] = TUTORIAL[:count]
-    return palette_C3
+    further_C = np.arange(max(0, count - len(TUTORIAL)))
+    hue_C = FIRST_HUE + GOLDEN_ANGLE * further_C
+    lightness_C = np.array(LIGHTNESS)[further_C // HUES_AT_ONCE % len(LIGHTNESS)]
+    further_C3 = _rgb(np.column_stack([lightness_C, CHROMA * np.cos(hue_C), CHROMA * np.sin(hue_C)]))
+    return np.concatenate([np.array(TUTORIAL[:count], np.uint8), further_C3])
 
 
 def class_codes(count: int) -> list[str]:
     """The color of each class, `#rrggbb`."""
     return hex_codes(class_palette(count))
+
+
+def calm(palette_C3: Palette) -> Palette:
+    """The same hues, light and pale, for regions below points."""
+    lab_C3 = np.array([_lab(color) for color in palette_C3])
+    calm_C3 = np.column_stack([np.full(len(lab_C3), CALM_LIGHTNESS), CALM_CHROMA * lab_C3[:, 1:]])
+    return _rgb(calm_C3)
+
+
+def faded(palette_C3: Palette, opacity: float) -> Palette:
+    """The colors mixed with the pale gray; an opacity of 1 leaves them as they are."""
+    lab_C3 = np.array([_lab(color) for color in palette_C3])
+    return _rgb(opacity * lab_C3 + (1 - opacity) * np.array([PALE, 0.0, 0.0]))
 
 
 def opaque_scale(low: Palette | None, high: Palette, *, steps: int) -> Palette:

@@ -1,4 +1,7 @@
-"""Grids as PNG, `image/png`: a pixel for each cell, the top row at `y_max`, in the colors of a palette."""
+"""Grids as PNG, `image/png`: a pixel for each cell, the top row at `y_max`, in the colors of a palette.
+
+Dimension letters: B pixels of a point's disc; the others are those of `models`.
+"""
 
 import io
 import math
@@ -11,10 +14,10 @@ from PIL import Image, ImageDraw
 
 from models.boundary.contours import Line
 from models.boundary.grids import Values
-from models.datasets import DoubleArray, FloatArray, LabelledPoints
+from models.datasets import DoubleArray, FloatArray
 from models.specs import GridSpec
 from service.inference.grids import ActivationMaps, BoundaryGrid
-from service.inference.overlays import Overlay
+from service.inference.overlays import Overlay, OverlayPoints
 from service.inference.windows import PlacedWindow
 from service.render import palette
 from service.render.palette import Palette
@@ -28,10 +31,20 @@ LABEL_OPACITY = 0.5
 """Opacity of labels in a transparent picture: what is below it shows as clearly as they do."""
 
 EDGE = (0xFF, 0xFF, 0xFF)
-"""Around each training point, and between tiles."""
+"""Around training points that the network classifies correctly, and between tiles."""
 
 LINE = (0x14, 0x14, 0x14)
 """The decision boundary."""
+
+MARK = LINE
+"""Around training points that the network misclassifies."""
+
+SHADES = 4
+"""Colors of a class's points, from those in the plane of a slice to those far from it. There are fewer if the palette
+has no room: from 31 classes on, and a single one from 62."""
+
+LEAST_OPACITY = 0.4
+"""Of the points farthest from the plane: paler ones could not be told from regions."""
 
 GAP = 2
 """Pixels between tiles."""
@@ -82,23 +95,29 @@ def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Pictu
     Labels have the colors of their classes. The scale of a probability runs from the other class over a pale gray to
     its own class; with more than two classes, from the gray. So does that of a logit, symmetric about 0; with more than
     two classes, from a dark gray. That of a unit is symmetric about 0, from red to blue. That of entropy runs from the
-    pale gray to a violet. In a transparent picture the colors of the ends fade to nothing in place of the pale gray,
-    and labels are half opaque.
+    pale gray to a violet. Below points all these colors are calm. In a transparent picture the colors of the ends fade
+    to nothing in place of the pale gray, and labels are half opaque.
     """
     classes = len(boundary.window.version.card.classes)
-    scale = _scale(boundary, classes, transparent)
-    index_HW = _upright(scale.indices(boundary.grid.values_HW), boundary.window)
-    image = _draw(index_HW, overlay, boundary.window.spec, len(scale.palette_C3))
-    has_overlay = overlay.points or overlay.lines
-    own_C3 = [np.array([LINE, EDGE], np.uint8), palette.class_palette(classes)] if has_overlay else []
-    palette_C3 = np.concatenate([scale.palette_C3, *own_C3])
+    scale = _scale(boundary, classes, transparent, is_calm=overlay.points is not None)
+    image = Image.fromarray(_upright(scale.indices(boundary.grid.values_HW), boundary.window), mode="P")
+    palette_C3 = scale.palette_C3
+    if overlay.lines:
+        _draw_lines(image, overlay.lines, boundary.window.spec, color=len(palette_C3))
+        palette_C3 = np.concatenate([palette_C3, np.array([LINE], np.uint8)])
+    if overlay.points is not None:
+        index_HW = np.array(image)
+        own_C3 = _draw_points(index_HW, overlay.points, boundary.window.spec, classes, first=len(palette_C3))
+        image = Image.fromarray(index_HW, mode="P")
+        palette_C3 = np.concatenate([palette_C3, own_C3])
     return Picture(_png(image, palette_C3, scale.opacity_C if transparent else None), scale.range)
 
 
 def encode_tiles(maps: ActivationMaps, transparent: bool) -> Picture:
     """A tile for each unit of a layer, ceil(sqrt(U)) in a row, all on one scale symmetric about 0."""
     values_UHW = maps.outputs.values_OHW
-    scale = _symmetric_scale(values_UHW, _class(0), _class(1), transparent)
+    low, high = palette.class_palette(2)
+    scale = _symmetric_scale(values_UHW, low, high, transparent)
     gap = len(scale.palette_C3)
     units, height, width = len(values_UHW), maps.window.rows, maps.window.spec.width
     columns = math.ceil(math.sqrt(units))
@@ -120,25 +139,25 @@ def _upright(index_HW: IndexArray, window: PlacedWindow) -> IndexArray:
     return np.ascontiguousarray(index_HW[::-1])
 
 
-def _scale(boundary: BoundaryGrid, classes: int, transparent: bool) -> _Scale:
+def _scale(boundary: BoundaryGrid, classes: int, transparent: bool, *, is_calm: bool) -> _Scale:
     k = boundary.class_index
+    class_C3, dark_C3, others_C3 = (
+        palette.class_palette(classes),
+        *(np.array([color], np.uint8) for color in (palette.DARK, palette.OTHERS)),
+    )
+    if is_calm:
+        class_C3, dark_C3, others_C3 = map(palette.calm, (class_C3, dark_C3, others_C3))
     if boundary.response == "label":
-        return _Scale(palette.class_palette(classes), np.full(classes, LABEL_OPACITY), None)
+        return _Scale(class_C3, np.full(classes, LABEL_OPACITY), None)
     if boundary.response == "entropy":
-        dark = np.array(palette.DARK, np.uint8)
-        return _between(None, dark, (0.0, math.log2(classes)), transparent)
+        return _between(None, dark_C3[0], (0.0, math.log2(classes)), transparent)
     if k is None:  # an activation
-        return _symmetric_scale(boundary.grid.values_HW, _class(0), _class(1), transparent)
-    other = _class(1 - k) if classes == 2 else None
+        return _symmetric_scale(boundary.grid.values_HW, class_C3[0], class_C3[1], transparent)
+    other = class_C3[1 - k] if classes == 2 else None
     if boundary.response == "probability":
-        return _between(other, _class(k), (0.0, 1.0), transparent)
-    others = np.array(palette.OTHERS, np.uint8) if other is None else other
-    return _symmetric_scale(boundary.grid.values_HW, others, _class(k), transparent)
-
-
-def _class(k: int) -> Palette:
-    own: Palette = palette.class_palette(k + 1)[k]
-    return own
+        return _between(other, class_C3[k], (0.0, 1.0), transparent)
+    low = others_C3[0] if other is None else other
+    return _symmetric_scale(boundary.grid.values_HW, low, class_C3[k], transparent)
 
 
 def _symmetric_scale(values: Values, low: Palette, high: Palette, transparent: bool) -> _Scale:
@@ -154,18 +173,6 @@ def _between(low: Palette | None, high: Palette, values: tuple[float, float], tr
     return _Scale(palette.opaque_scale(low, high, steps=STEPS), np.ones(STEPS), values)
 
 
-def _draw(index_HW: IndexArray, overlay: Overlay, spec: GridSpec, line: int) -> Image.Image:
-    """The picture with its overlay. `line` is the index of the lines' color; those of edges and classes follow."""
-    image = Image.fromarray(index_HW, mode="P")
-    if overlay.lines:
-        _draw_lines(image, overlay.lines, spec, line)
-    if overlay.points is None:
-        return image
-    index_HW = np.array(image)
-    _draw_points(index_HW, overlay.points, spec, edge=line + 1)
-    return Image.fromarray(index_HW, mode="P")
-
-
 def _draw_lines(image: Image.Image, lines: Sequence[Line], spec: GridSpec, color: int) -> None:
     """Lines as wide as the picture's shorter side divided by 400, at least one pixel."""
     pen = ImageDraw.Draw(image)
@@ -174,25 +181,38 @@ def _draw_lines(image: Image.Image, lines: Sequence[Line], spec: GridSpec, color
         pen.line(_pixels(line.xy_V2, spec, image.size).ravel().tolist(), fill=color, width=thickness)
 
 
-def _draw_points(index_HW: IndexArray, points: LabelledPoints, spec: GridSpec, *, edge: int) -> None:
-    """Discs with an edge of one pixel, later points over earlier ones. Points outside the picture are left out."""
+def _draw_points(index_HW: IndexArray, points: OverlayPoints, spec: GridSpec, classes: int, *, first: int) -> Palette:
+    """Discs with a rim, later points over earlier ones: a thin pale rim, or a dark one that marks a wrong label.
+
+    Returns:
+        The colors that the indices from `first` on stand for.
+    """
+    shades = max(1, min(SHADES, (256 - first - 1) // (classes + 1)))
+    shade_M = np.minimum(((1 - points.opacity_M) * shades).astype(np.int64), shades - 1)
+    # The colors are the edge, the marks of all shades, and the classes of all shades.
+    color_M = first + 1 + shades + classes * shade_M + points.label_M
+    rim_M = np.where(points.is_wrong_M, first + 1 + shade_M, first)
     height, width = index_HW.shape
     radius = min(max(round(min(height, width) / 200), 2), 5)
-    reach = np.arange(-radius - 1, radius + 2)
-    row_M, column_M = (offset.ravel() for offset in np.meshgrid(reach, reach, indexing="ij"))
-    distance_M = np.hypot(row_M, column_M)
-    disc_M = distance_M < radius + 1.4  # looks rounder than a whole radius
-    row_M, column_M, inner_M = row_M[disc_M], column_M[disc_M], distance_M[disc_M] < radius + 0.4
-    for start in range(0, len(points.xy_ND), POINTS_AT_ONCE):
+    thickest = max(1, radius // 2)
+    thickness_M = np.where(points.is_wrong_M, thickest, 1)
+    reach = np.arange(-radius - thickest, radius + thickest + 1)
+    row_BB, column_BB = np.meshgrid(reach, reach, indexing="ij")
+    distance_BB = np.hypot(row_BB, column_BB) - 0.4  # looks rounder than a whole radius
+    disc_BB = distance_BB < radius + thickest
+    row_B, column_B, distance_B = row_BB[disc_BB], column_BB[disc_BB], distance_BB[disc_BB]
+    for start in range(0, len(points.xy_M2), POINTS_AT_ONCE):
         some = slice(start, start + POINTS_AT_ONCE)
-        place_N2 = np.round(_pixels(points.xy_ND[some].astype(np.float64), spec, (width, height)))
-        inside_N = ((place_N2 >= 0) & (place_N2 < (width, height))).all(axis=1)
-        place_N2 = place_N2[inside_N].astype(np.int64)
-        color_N = edge + 1 + points.label_N[some][inside_N]
-        row_NM, column_NM = place_N2[:, 1:] + row_M, place_N2[:, :1] + column_M
-        color_NM = np.where(inner_M, color_N[:, None], edge)
-        seen_NM = (row_NM >= 0) & (row_NM < height) & (column_NM >= 0) & (column_NM < width)
-        index_HW[row_NM[seen_NM], column_NM[seen_NM]] = color_NM[seen_NM]
+        place_M2 = np.round(_pixels(points.xy_M2[some].astype(np.float64), spec, (width, height))).astype(np.int64)
+        row_MB, column_MB = place_M2[:, 1:] + row_B, place_M2[:, :1] + column_B
+        color_MB = np.where(distance_B < radius, color_M[some, None], rim_M[some, None])
+        seen_MB = distance_B < radius + thickness_M[some, None]
+        seen_MB &= (row_MB >= 0) & (row_MB < height) & (column_MB >= 0) & (column_MB < width)
+        index_HW[row_MB[seen_MB], column_MB[seen_MB]] = color_MB[seen_MB]
+    opacities = np.linspace(1, LEAST_OPACITY, shades).tolist()
+    marks_C3 = [palette.faded(np.array([MARK], np.uint8), opacity) for opacity in opacities]
+    classes_C3 = [palette.faded(palette.class_palette(classes), opacity) for opacity in opacities]
+    return np.concatenate([np.array([EDGE], np.uint8), *marks_C3, *classes_C3])
 
 
 def _pixels(xy_V2: DoubleArray, spec: GridSpec, size: tuple[int, int]) -> DoubleArray:

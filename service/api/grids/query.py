@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
 from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
     MAX_COORDINATE,
+    MAX_DISTANCE,
     MAX_FEATURES,
     MAX_GRID_CELLS,
     MAX_HIDDEN_LAYERS,
@@ -152,6 +153,15 @@ class GridQuery(BaseModel):
         description="For a picture, except that of a whole layer: what to draw on top, the training `points`, the "
         "decision boundary as a `line`, or both: `points,line`.",
     )
+    within: FiniteFloat | None = Field(
+        None,
+        ge=0,
+        le=MAX_DISTANCE,
+        description="With `overlay=points`, for a model of more than two features: show only points within this "
+        "distance of the plane. The distance is the root mean square of the differences in standard deviations, over "
+        "the features that are not on an axis: about 1 for a typical point. By default all points are shown. They fade "
+        "with the distance.",
+    )
     transparent: bool = Field(False, description="For a picture: make uncertain cells more transparent.")
     adaptive: bool = Field(
         False,
@@ -210,6 +220,8 @@ class GridQuery(BaseModel):
         for name in ("overlay", "transparent"):
             if getattr(self, name) and not form.picture:
                 raise InvalidInput(name, f"needs format={either(PICTURES)}")
+        if self.within is not None and "points" not in self.overlay_parts():
+            raise InvalidInput("within", "needs overlay=points")
         if self.overlay is not None and self.kind == "layer":
             raise InvalidInput("overlay", "cannot be combined with all units of a layer: choose one unit")
 

@@ -100,6 +100,14 @@ _METADATA = {
     "Separatrix-Evaluated": header(
         "For a response or one unit: the number of cells that were computed.", kind="integer", example=40_000
     ),
+    "Separatrix-Points": header(
+        "With `overlay=points`: the training points that the picture shows, and all of them.", example="37,150"
+    ),
+    "Separatrix-Misclassified": header(
+        "With `overlay=points`: how many of the points that the picture shows are misclassified.",
+        kind="integer",
+        example=4,
+    ),
     "Separatrix-Range": header("For pictures: the values at the two ends of the scale of colors.", example="0.0,1.0"),
 }
 """Of the formats without fields for these: `npy`, `png`, `csv` and `svg`."""

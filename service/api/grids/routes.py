@@ -104,8 +104,12 @@ class _GridRequest:
         if form.grid:
             return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
         assert form.picture
-        picture = form.picture(boundary, overlays.overlay(boundary, self.files, parts), query.transparent)
-        return self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)
+        overlay = overlays.overlay(boundary, self.files, parts, query.within)
+        picture = form.picture(boundary, overlay, query.transparent)
+        about = headers.of_points(overlay.points) if overlay.points else {}
+        response = self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)
+        response.headers.update(about)
+        return response
 
     def _boundary(self, window: PlacedWindow, *, with_logits: bool) -> BoundaryGrid:
         query = self.query

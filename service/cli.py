@@ -144,11 +144,40 @@ def boundary(
     out: Annotated[Path, typer.Argument(help="The picture to write, such as out.png.")],
     version: Version = None,
     resolution: Annotated[int, typer.Option(help="Columns and rows of the grid.")] = 600,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="The features along x and y, by name or by number from 0, such as 'petal length,petal width'. A name "
+            "that contains a comma is written in double quotes. (default: the first two)"
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="The values of the other features, such as 5.8,3; or of some, such as 'sepal width=3'. "
+            "(default: the medians)"
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Margin on each side, as a share of the range of the points. (default: 0.125; for generated data 1 in "
+            "data units)"
+        ),
+    ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            help="With more than two features: leave out points farther from the plane than this, in standard "
+            "deviations. All points fade with their distance. (default: no limit)"
+        ),
+    ] = None,
 ) -> None:
-    """Draw the decision boundary of a model: its regions, the training points, and the share it gets right."""
+    """Draw the decision boundary of a model: its regions, and the training points with its errors marked."""
     from service.commands import boundary as command
 
-    command.run(Settings(**settings), model=model, version=version, out=out, resolution=resolution)
+    part = command.Part(axes=axes, at=at, margin=margin, within=within)
+    command.run(Settings(**settings), model=model, version=version, out=out, resolution=resolution, part=part)
 
 
 @_command(settings=STORAGE)

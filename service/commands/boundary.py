@@ -1,67 +1,184 @@
 """`separatrix boundary`."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from models.datasets import LabelledPoints
-from models.inference import dispatch, numpy_forward
+from models.boundary import contours
+from models.checkpoints.cards import Card
 from models.specs import InvalidInput
 from service.commands.workspace import open_workspace
-from service.inference import grids, windows
+from service.inference import features, grids, overlays, windows
 from service.inference.grids import BoundaryGrid
-from service.inference.windows import Window
-from service.jobs import training_data
+from service.inference.overlays import Overlay, OverlayPoints
+from service.inference.windows import PlacedWindow, Window
 from service.render import palette
 from service.settings import Settings
 
 FORMATS = (".png", ".svg", ".pdf", ".jpg")
 INCHES = 6.0
+LEGEND_INCHES = 1.6
+"""Width of each column of the legend, beside the picture."""
+
 DOTS_PER_INCH = 120
 
+LEGEND_ROWS = 25
+"""Classes in each column of the legend."""
 
-def run(settings: Settings, *, model: str, version: int | None, out: Path, resolution: int) -> None:
+MAX_TEXT = 24
+"""Characters of a class in the legend and of a name in the title. Longer texts would push the picture aside."""
+
+MAX_FIXED = 2
+"""Features of a slice that the title names with their values."""
+
+RIM, MARK = "white", "#141414"
+"""Around points that the network classifies correctly, and around those that it misclassifies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The part of the points that the figure shows.
+
+    Attributes:
+        axes: the two features along x and y, by number or name, separated by commas; by default the first two.
+        at: the values of the other features, see `service.inference.features.position`.
+        margin: what the figure adds to the range of the points on each side, see `models.boundary.grids.padded_range`.
+        within: the greatest distance from the plane of the points that are shown, see `models.boundary.slices`.
+    """
+
+    axes: str | None = None
+    at: str | None = None
+    margin: float | None = None
+    within: float | None = None
+
+
+def run(
+    settings: Settings, *, model: str, version: int | None, out: Path, resolution: int, part: Part | None = None
+) -> None:
     """Draws the decision boundary of a model into a file, in the format that its suffix names.
 
     Raises:
-        InvalidInput: the suffix is not one of `FORMATS`, or the model has a single feature.
+        InvalidInput: the suffix is not one of `FORMATS`, the model has a single feature, or it does not have the part.
     """
+    part = part or Part()
     if out.suffix.lower() not in FORMATS:
         raise InvalidInput("out", f"must end in one of {', '.join(FORMATS)}")
     with open_workspace(settings) as workspace:
         found = workspace.registry.resolve(model, version)
         if found.plan.features == 1:
             raise InvalidInput("model", "must have at least 2 features to be drawn, but this one has 1")
-        boundary = grids.response_grid(windows.place(found, Window(width=resolution)), response="label")
-        points = training_data.load(workspace.files, found.published.job_id, found.card.data, found.card.data_digest)
-    figure = draw(boundary, points)
+        axes, at = (None if text is None else [text] for text in (part.axes, part.at))
+        window = windows.place(found, Window(width=resolution, margin=part.margin, axes=axes, at=at))
+        if window.spec.is_curve:
+            raise InvalidInput("axes", "must be two features")
+        boundary = grids.response_grid(window, response="label", with_logits=True)
+        points = overlays.training_points(window, workspace.files, within=part.within)
+        assert boundary.logits is not None
+        figure = draw(boundary, Overlay(points, contours.between_classes(boundary.logits)))
     figure.savefig(out)
     print(f"wrote {out}")
 
 
-def draw(boundary: BoundaryGrid, points: LabelledPoints) -> Figure:
-    """The tutorial's figure: the region of each class, the training points, and the share of them classified correctly.
+def draw(boundary: BoundaryGrid, overlay: Overlay) -> Figure:
+    """The tutorial's figure: the region of each class, the boundary, and the training points with a legend.
 
-    For a model of more than two features, it shows the plane of the first two, through the medians of the others.
+    For a model of more than two features, it shows a plane, in which the points fade with their distance from it.
     """
-    version = boundary.window.version
-    classes = version.card.classes
-    codes = palette.class_codes(len(classes))
-    figure = Figure(figsize=(INCHES, INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    window, points = boundary.window, overlay.points
+    assert points is not None
+    card = window.version.card
+    columns = -(-len(card.classes) // LEGEND_ROWS)
+    size = (INCHES + LEGEND_INCHES * columns, INCHES)
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
-    grid = boundary.grid
-    levels = [k - 0.5 for k in range(len(classes) + 1)]
-    axes.contourf(grid.x_W, grid.y_H, grid.values_HW, levels=levels, colors=codes, alpha=0.35)
-    dots = []
-    for k in range(len(classes)):
-        xy_N2 = points.xy_ND[points.label_N == k]
-        dots.append(axes.scatter(xy_N2[:, 0], xy_N2[:, 1], s=14, color=codes[k], edgecolors="white", linewidths=0.4))
-    right = (numpy_forward.predicted(dispatch.probabilities(version.plan, points.xy_ND)) == points.label_N).mean()
-    published = version.published
-    axes.set_title(f"{published.model} version {published.version}: {right:.1%} of {len(points.xy_ND)} points right")
-    axes.set_xlabel("x1")
-    axes.set_ylabel("x2")
-    legend = axes.legend(dots, [str(label) for label in classes], loc="upper right")
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a label may contain a $
+    _draw_regions(axes, boundary)
+    axes.add_collection(LineCollection([line.xy_V2 for line in overlay.lines], colors=MARK, linewidths=0.6))
+    _draw_points(axes, points, len(card.classes))
+    titled = axes.set_title(_title(window, points), fontsize="medium")
+    names = features.names(card, window.axes) or [f"x{d + 1}" for d in window.axes]
+    labelled = [axes.set_xlabel(names[0]), axes.set_ylabel(names[1])]
+    legend = figure.legend(handles=_legend(points, card), loc="outside right upper", ncols=columns, frameon=False)
+    for text in (titled, *labelled, *legend.get_texts()):
+        text.set_parse_math(False)  # a label or a name may contain a $
     return figure
+
+
+def _draw_regions(axes: Axes, boundary: BoundaryGrid) -> None:
+    """The cells in calm colors. Contours of labels would put a band of class 1 between the regions of 0 and 2."""
+    spec, grid = boundary.window.spec, boundary.grid
+    assert spec.y_min is not None
+    assert spec.y_max is not None
+    assert spec.height is not None
+    calm_C3 = palette.calm(palette.class_palette(len(boundary.window.version.card.classes)))
+    half_x = (spec.x_max - spec.x_min) / (spec.width - 1) / 2
+    half_y = (spec.y_max - spec.y_min) / (spec.height - 1) / 2
+    extent = (spec.x_min - half_x, spec.x_max + half_x, spec.y_min - half_y, spec.y_max + half_y)
+    axes.imshow(calm_C3[grid.values_HW], origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    axes.set_xlim(spec.x_min, spec.x_max)
+    axes.set_ylim(spec.y_min, spec.y_max)
+
+
+def _draw_points(axes: Axes, points: OverlayPoints, classes: int) -> None:
+    rgb_M3 = palette.class_palette(classes)[points.label_M] / 255
+    for is_wrong, rim, thickness in ((False, RIM, 0.4), (True, MARK, 1.2)):
+        some_M = points.is_wrong_M == is_wrong
+        colors_M4 = np.column_stack([rgb_M3[some_M], points.opacity_M[some_M]])
+        x_M, y_M = points.xy_M2[some_M].T
+        axes.scatter(x_M, y_M, s=16, c=colors_M4, edgecolors=rim, linewidths=thickness, zorder=3)
+
+
+def _title(window: PlacedWindow, points: OverlayPoints) -> str:
+    card, published = window.version.card, window.version.published
+    lines = [f"{published.model} version {published.version}", _accuracy(card)]
+    if len(window.axes) < card.features:
+        lines.append(_plane(window, card))
+    if len(points.label_M) < points.total:
+        lines.append(f"{len(points.label_M):,} of {points.total:,} points shown")
+    return "\n".join(lines)
+
+
+def _accuracy(card: Card) -> str:
+    """The share of correct labels, of validation points if there are any, as the training reported it."""
+    metrics = card.metrics or {}
+    for kind in ("validation", "training"):
+        accuracy = metrics.get(f"{kind}_accuracy")
+        if accuracy is not None:
+            return f"{kind} accuracy {accuracy:.1%}"
+    return "accuracy unknown"
+
+
+def _plane(window: PlacedWindow, card: Card) -> str:
+    """The values of the first few fixed features."""
+    others = [d for d in range(card.features) if d not in window.axes]
+    names = features.names(card, others) or [f"x{d + 1}" for d in others]
+    shown = [f"{_short(name)} = {value:.4g}" for name, value in zip(names, window.at, strict=True)][:MAX_FIXED]
+    more = len(others) - len(shown)
+    return f"at {', '.join(shown)}" + (f" and {more} more" if more else "")
+
+
+def _legend(points: OverlayPoints, card: Card) -> Sequence[Line2D]:
+    """A dot for each class, with the number of its points that are shown, and the mark of misclassified points."""
+    codes = palette.class_codes(len(card.classes))
+    counts_C = np.bincount(points.label_M, minlength=len(card.classes))
+    dots = [
+        _dot(f"{_short(str(label))} ({count:,})", codes[k], RIM, 0.4)
+        for k, (label, count) in enumerate(zip(card.classes, counts_C, strict=True))
+    ]
+    wrong = int(points.is_wrong_M.sum())
+    return [*dots, _dot(f"misclassified ({wrong:,})", "none", MARK, 1.2)] if wrong else dots
+
+
+def _dot(label: str, color: str, rim: str, thickness: float) -> Line2D:
+    return Line2D(
+        [], [], linestyle="none", marker="o", label=label, color=color, markeredgecolor=rim, markeredgewidth=thickness
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "\u2026"

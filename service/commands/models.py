@@ -33,6 +33,6 @@ def _row(version: Version) -> list[str]:
     card = version.card
     outputs = output_count(len(card.classes))
     widths = "-".join(str(width) for width in (card.features, *card.network.widths, outputs))
-    data = card.data.get("dataset") or f"{card.data['points']} points"
+    data = card.data.get("dataset") or f"{card.data['n_points']} points"
     accuracy = f"{card.metrics['training_accuracy']:.1%}" if card.metrics else ""
     return [published.model, str(published.version), f"{card.network.kind} {widths}", data, accuracy, created]

@@ -67,7 +67,7 @@ def position(card: Card, axes: Sequence[int], given: Sequence[str] | None) -> tu
     if given is None:
         return typical
     parts = [] if list(given) == [""] else items(given)
-    if any("=" in part for part in parts):
+    if not all(map(_NUMBER.fullmatch, parts)):
         values = _named_values(card, others, parts)
         return tuple(values.get(d, own) for d, own in zip(others, typical, strict=True))
     found = numbers("at", parts)
@@ -129,8 +129,8 @@ def _index(card: Card, text: str, field: str) -> int:
     if len(found) > 1:
         raise InvalidInput(
             field,
-            f"must be unambiguous: {text} is the name of one feature and the number of another. Write the name of the "
-            f'feature that you mean in double quotes, such as "{text}"',
+            "must be unambiguous: it is the name of one feature and the number of another. Write the name of the "
+            'feature that you mean in double quotes, such as "1"',
         )
     return found.pop()
 

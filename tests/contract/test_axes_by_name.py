@@ -132,7 +132,7 @@ def test_a_name_that_is_a_number_is_used_where_it_is_clear(
 def test_a_number_that_names_another_feature_is_refused_with_the_way_out(named: httpx.Client) -> None:
     answer = grid(named, axes("1,2"), model="counted")
     assert_problem(answer, 422, "invalid-input", field="axes")
-    assert 'in double quotes, such as "1"' in answer.json()["errors"][0]["detail"]
+    assert "in double quotes" in answer.json()["errors"][0]["detail"]
     assert_problem(grid(named, [("axes", "2,10"), ("at", "1=5")], model="counted"), 422, "invalid-input", field="at")
 
 

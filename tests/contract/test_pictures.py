@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.render import palette
 from service.render.palette import opaque_scale
 from tests.contract.problems import assert_problem
 from tests.serving import running, train
@@ -149,36 +150,84 @@ def figure(client: httpx.Client, **params: Any) -> np.ndarray:
     [
         ("plane", {}, "flower"),
         ("plane", {"response": "entropy"}, "flower"),
+        ("plane", {"response": "logit"}, "flower"),
         ("plane", {"response": "activation", "layer": "0", "unit": "0"}, "flower"),
         ("trio", {"response": "label"}, "gaussians?n_classes=3&n=90"),
+        ("trio", {"response": "probability", "class": "0"}, "gaussians?n_classes=3&n=90"),
         ("trio", {"axes": "1,0"}, "gaussians?n_classes=3&n=90"),
     ],
     ids=str,
 )
-def test_training_points_are_discs_in_the_colors_of_their_classes_with_a_white_edge(
+def test_training_points_are_discs_in_the_colors_of_their_classes_whose_rim_says_whether_they_are_misclassified(
     client: httpx.Client, model: str, params: dict[str, str], data: str
 ) -> None:
     window = {"model": model, "x_min": -2, "x_max": 3, "y_min": -2.5, "y_max": 2}
     body = client.get("/boundary-grid", params=window | {"resolution": "240x160"} | params).json()
-    plain, shown = (figure(client, **window, **params, **points) for points in ({}, {"overlay": "points"}))
+    shown = figure(client, **window, **params, overlay="points")
     name, _, query = data.partition("?")
     points = client.get(f"/datasets/{name}/points?{query}").json()
     xy_N2 = np.array(points["points"])[:, body["axes"]]
     place_N2 = np.round((xy_N2 - [-2, -2.5]) / [5, 4.5] * [239, 159]).astype(int)
-    inside = ((place_N2 >= 0) & (place_N2 <= [239, 159])).all(axis=1)
-    assert inside.any()
-    assert not inside.all()
+    inside_N = ((xy_N2 >= [-2, -2.5]) & (xy_N2 <= [3, 2])).all(axis=1)
+    assert inside_N.any()
+    assert not inside_N.all()
     label_N = np.array([body["classes"].index(label) for label in points["labels"]])
+    answer = client.post("/predict", json={"model": model, "points": points["points"]}).json()
+    wrong_N = np.array(answer["labels"]) != np.array(points["labels"])
+    assert (wrong_N & inside_N).any() == (model == "plane"), "`trio` has learned its points"
+
     near_HW = np.zeros((160, 240), bool)
-    own = 0
-    for (column, row), label in zip(place_N2[inside], label_N[inside], strict=True):
+    for column, row in place_N2[inside_N]:
         near_HW[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4] = True
-        own += tuple(shown[row, column]) == tuple(colors(body)[label])
-    assert own >= 0.8 * inside.sum(), "some are covered by others"
-    np.testing.assert_array_equal(shown[~near_HW], plain[~near_HW])
-    changed = shown[(shown != plain).any(axis=-1)]
-    assert {tuple(rgb) for rgb in changed.tolist()} <= {EDGE, *map(tuple, colors(body).tolist())}
-    assert EDGE in {tuple(rgb) for rgb in changed.tolist()}
+    alone_N = inside_N.copy()
+    for i in np.flatnonzero(inside_N):
+        near = (np.abs(place_N2 - place_N2[i]).max(axis=1) < 7) & inside_N
+        alone_N[i] = near.sum() == 1 and (place_N2[i] >= 3).all() and (place_N2[i] <= [236, 156]).all()
+    assert alone_N.sum() >= 5
+    for (column, row), label, is_wrong in zip(place_N2[alone_N], label_N[alone_N], wrong_N[alone_N], strict=True):
+        assert tuple(shown[row, column]) == tuple(colors(body)[label])
+        assert tuple(shown[row, column + 3]) == (LINE if is_wrong else EDGE)
+    drawn = {tuple(rgb) for rgb in shown[near_HW].tolist()} - {tuple(rgb) for rgb in shown[~near_HW].tolist()}
+    assert EDGE in drawn
+    assert (LINE in drawn) == (wrong_N & inside_N).any()
+
+
+def headers_of(client: httpx.Client, **params: Any) -> httpx.Headers:
+    answer = client.get("/boundary-grid", params={"format": "png", "resolution": "40"} | params)
+    assert answer.status_code == 200, answer.text
+    return answer.headers
+
+
+def test_headers_count_the_points_in_the_window_and_those_that_are_misclassified(client: httpx.Client) -> None:
+    points = client.get("/datasets/flower/points").json()
+    xy_N2 = np.array(points["points"])
+    labels = client.post("/predict", json={"model": "plane", "points": points["points"]}).json()["labels"]
+    wrong_N = np.array(labels) != np.array(points["labels"])
+    headers = headers_of(client, model="plane", overlay="points")
+    assert headers["separatrix-points"] == "400,400"
+    assert headers["separatrix-misclassified"] == str(wrong_N.sum())
+    inside_N = ((xy_N2 >= [-1, -2]) & (xy_N2 <= [1, 1])).all(axis=1)
+    window = {"x_min": -1, "x_max": 1, "y_min": -2, "y_max": 1}
+    headers = headers_of(client, model="plane", overlay="line,points", **window)
+    assert headers["separatrix-points"] == f"{inside_N.sum()},400"
+    assert headers["separatrix-misclassified"] == str((wrong_N & inside_N).sum())
+    assert "separatrix-points" not in headers_of(client, model="plane", overlay="line")
+    on_the_edge = headers_of(client, model="plane", overlay="points", margin=0)
+    assert on_the_edge["separatrix-points"] == "400,400"
+
+
+@pytest.mark.parametrize(("model", "classes"), [("plane", 2), ("trio", 3)])
+def test_regions_below_points_have_the_hues_of_their_classes_but_are_calm(
+    client: httpx.Client, model: str, classes: int
+) -> None:
+    params = {"model": model, "response": "label"}
+    body = client.get("/boundary-grid", params=params | {"resolution": "240x160"}).json()
+    shown = figure(client, **params, overlay="points")
+    calm_C3 = palette.calm(palette.class_palette(classes))
+    is_region = (shown == calm_C3[np.array(body["values"])]).all(axis=-1)
+    assert is_region.mean() > 0.6
+    plain = figure(client, **params)
+    np.testing.assert_array_equal(plain, colors(body)[np.array(body["values"])])
 
 
 @pytest.mark.slow

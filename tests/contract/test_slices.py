@@ -168,3 +168,81 @@ def test_values_that_overflow_the_network_are_refused_with_the_parameter_at_faul
     train(client, "steep", data=data, network=network, training={"epochs": 2, "learning_rate": 1_000})
     answer = client.get("/boundary-grid", params={"model": "steep", "axes": "1,2", "at": "1e30"})
     assert_problem(answer, 422, "invalid-input", field="at")
+
+
+def picture(client: httpx.Client, **query: Any) -> tuple[np.ndarray, httpx.Headers]:
+    answer = grid(client, resolution="300", format="png", overlay="points", **query)
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert image.mode == "P"
+        return np.asarray(image.convert("RGB"))[::-1].astype(int), answer.headers
+
+
+def distances(axes: tuple[int, int], at: list[float]) -> np.ndarray:
+    """The distance of each point from a plane, computed one by one."""
+    others = [d for d in range(4) if d not in axes]
+    deviation = POINTS.std(axis=0)
+    squares = [
+        [((point[d] - value) / deviation[d]) ** 2 for d, value in zip(others, at, strict=True)] for point in POINTS
+    ]
+    distance_N: np.ndarray = np.sqrt(np.mean(squares, axis=1))
+    return distance_N
+
+
+@pytest.mark.parametrize("query", [{}, {"axes": "3,1"}, {"axes": "0,2", "at": "1.5,-4"}], ids=str)
+def test_points_farther_from_the_plane_than_within_are_left_out_and_counted(
+    space: httpx.Client, query: dict[str, str]
+) -> None:
+    body = grid(space, **query).json()
+    distance_N = distances(tuple(body["axes"]), body["at"])
+    for within in (0, 0.5, 1, 1.5, 1000):
+        _, headers = picture(space, **query, within=within)
+        shown = int((distance_N <= within).sum())
+        assert headers["separatrix-points"] == f"{shown},60"
+    _, headers = picture(space, **query)
+    assert headers["separatrix-points"] == "60,60"
+
+
+def test_points_fade_with_their_distance_from_the_plane(space: httpx.Client) -> None:
+    body = grid(space, axes="0,1", resolution="300", response="label").json()
+    shown, _ = picture(space, axes="0,1")
+    distance_N = distances((0, 1), body["at"])
+    low, high = np.array([[body["x"][0], body["y"][0]], [body["x"][-1], body["y"][-1]]])
+    place_N2 = np.round((POINTS[:, :2] - low) / (high - low) * 299).astype(int)
+    own_C3 = np.array([list(bytes.fromhex(code[1:])) for code in body["colors"]])
+    vividness = []
+    for i, (column, row) in enumerate(place_N2):
+        if (np.abs(place_N2 - place_N2[i]).max(axis=1) < 8).sum() == 1:
+            vividness.append(
+                (distance_N[i], np.abs(shown[row, column] - own_C3[body["classes"].index(LABELS[i])]).sum())
+            )
+    assert len(vividness) > 20
+    for near, near_difference in vividness:
+        for far, far_difference in vividness:
+            if near < 0.5:
+                assert near_difference == 0, "a point near the plane has the color of its class"
+            if far > 1:
+                assert far_difference > 60
+
+
+def test_points_in_the_plane_of_all_features_do_not_fade_and_accept_within(client: httpx.Client) -> None:
+    _, headers = picture(client, model="plane", within=0.5)
+    assert headers["separatrix-points"] == "400,400"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"within": "-1", "overlay": "points", "format": "png"},
+        {"within": "1001", "overlay": "points", "format": "png"},
+        {"within": "nan", "overlay": "points", "format": "png"},
+        {"within": "near", "overlay": "points", "format": "png"},
+        {"within": "1", "overlay": "line", "format": "png"},
+        {"within": "1", "format": "png"},
+        {"within": "1"},
+    ],
+    ids=str,
+)
+def test_a_distance_that_is_out_of_bounds_or_has_no_points_is_refused(
+    space: httpx.Client, query: dict[str, str]
+) -> None:
+    assert_problem(space.get("/boundary-grid", params={"model": "space"} | query), 422, "invalid-input", field="within")

@@ -54,7 +54,7 @@ Coordinates = Annotated[
         {
             "anyOf": [
                 {"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE},
-                {"type": "string", "pattern": "^.+=[+-]?[0-9]{1,30}([.][0-9]{1,30})?$"},
+                {"type": "string", "minLength": 3, "description": "`name=value`"},
             ]
         },
         maxItems=MAX_FEATURES,

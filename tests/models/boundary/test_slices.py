@@ -89,3 +89,20 @@ def test_a_curve_needs_a_network_of_one_feature() -> None:
     _, plan = network_and_plan("two_layer")
     with pytest.raises(InvalidInput, match="1 features"):
         grids.evaluate(plan, GridSpec(x_min=0, x_max=1, width=3), response="label", class_index=0)
+
+
+def test_the_distance_from_a_plane_is_the_root_mean_square_in_standard_deviations() -> None:
+    points = np.random.default_rng(5).normal(3, 7, (50, 4)) * [1, 1e-6, 1e6, 10]
+    points[:, 3] = 4.0
+    at = (0.5, 4.5)
+    deviation = points[:, 1].std()
+    expected = [(((x[1] - 0.5) / deviation) ** 2 / 2 + (4.0 - 4.5) ** 2 / 2) ** 0.5 for x in points]
+    np.testing.assert_allclose(slices.distances(points, (2, 0), at), expected)
+    assert (slices.distances(points, (2, 0, 1, 3), ()) == 0).all()
+
+
+def test_a_typical_point_is_at_a_distance_of_about_1_however_many_features_there_are() -> None:
+    for features in (3, 10, 100):
+        points = np.random.default_rng(6).normal(0, 5, (2_000, features)).astype(np.float32)
+        at = np.median(points, axis=0)[2:].tolist()
+        assert np.median(slices.distances(points, (0, 1), at)) == pytest.approx(1, abs=0.35)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from service.cli import app
 from service.records import JobState
+from service.render import palette
 from tests import processes
 from tests.service.places import Place
 from tests.serving import DEADLINE_S, running, train, wait_until
@@ -72,8 +73,10 @@ def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> Non
     assert drawn.exit_code == 0, drawn.stderr
     with Image.open(picture) as image:
         colors = {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
-        assert image.size == (720, 720)
+        assert image.size == (912, 720)
     assert {(0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3)} <= colors, "it shows points of both classes"
+    regions = {tuple(color) for color in palette.calm(palette.class_palette(2)).tolist()}
+    assert regions <= colors
 
     listed = separatrix("models", data=data)
     assert "flower-sequential" in listed.stdout
@@ -107,6 +110,7 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
         ("predict nobody no-such.csv", 1, "no-such.csv: No such file"),
         ("boundary nobody out.png", 1, "Model not found"),
         ("boundary nobody out.gif9", 2, "out: must end in one of"),
+        ("boundary nobody out.png --margin -1", 1, "Model not found"),
         ("train --hidden four", 2, "network.hidden: must be whole numbers"),
         ("train --network logistic --hidden 4", 2, "network.hidden: must be empty: a logistic network"),
         ("train --epochs 0", 2, "training.epochs: must be between"),
@@ -231,6 +235,87 @@ def test_boundary_draws_a_plane_through_three_features_and_rejects_a_model_of_on
         assert done.exit_code == status, done.stderr
         assert (tmp_path / f"{name}.png").exists() == (status == 0)
     assert "at least 2 features" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def iris_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with `kinds`: four features with names, three kinds, a third of the points held out."""
+    folder = tmp_path_factory.mktemp("kinds")
+    rows = np.random.default_rng(2).normal(0, 1, (60, 4)).round(2)
+    lines = [",".join([*map(str, row), ("early", "la$te$", "never")[i % 3]]) for i, row in enumerate(rows)]
+    (folder / "kinds.csv").write_text("\n".join(["petal length,petal width,$cost$,age,kind", *lines]) + "\n")
+    arguments = ["train", "--csv", str(folder / "kinds.csv"), "--model", "kinds", "--epochs", "30"]
+    done = separatrix(*arguments, "--validation-fraction", "0.3", data=folder / "data")
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+def texts_of(figure: Path) -> list[str]:
+    """The texts of an SVG that matplotlib wrote, which keeps each as a comment."""
+    return re.findall(r"<!-- (.*?) -->", figure.read_text(), re.DOTALL)
+
+
+def test_the_figure_names_the_axes_the_accuracy_of_validation_and_the_number_of_points_of_each_class(
+    iris_like: Path,
+) -> None:
+    out = iris_like / "named.svg"
+    arguments = ["boundary", "kinds", str(out), "--axes", "$cost$,petal width", "--within", "1", "--margin", "1"]
+    done = separatrix(*arguments, data=iris_like / "data")
+    assert done.exit_code == 0, done.stderr
+    texts = texts_of(out)
+    title = "\n".join(texts)
+    assert "kinds version 1" in title
+    assert re.search(r"validation accuracy \d+\.\d%", title)
+    assert re.search(r"at petal length = \S+, age = \S+", title)
+    table = np.genfromtxt(iris_like / "kinds.csv", delimiter=",", skip_header=1, usecols=range(4))
+    kinds = [line.rpartition(",")[2] for line in (iris_like / "kinds.csv").read_text().splitlines()[1:]]
+    fixed = table[:, [0, 3]]
+    distance_N = np.sqrt((((fixed - np.median(fixed, axis=0)) / fixed.std(axis=0)) ** 2).mean(axis=1))
+    shown_N = distance_N <= 1
+    assert 0 < shown_N.sum() < 60
+    assert f"{shown_N.sum()} of 60 points shown" in title
+    assert {"$cost$", "petal width"} <= set(texts)
+    for kind in ("early", "la$te$", "never"):
+        count = sum(near and own == kind for near, own in zip(shown_N, kinds, strict=True))
+        assert f"{kind} ({count})" in texts
+    assert "60 points" in separatrix("models", data=iris_like / "data").stdout
+    assert any(re.fullmatch(r"misclassified \(\d+\)", text) for text in texts)
+    column_N = table[:, 2]
+    ticks = [float(text.replace("\u2212", "-")) for text in texts if re.fullmatch("\u2212?[0-9.]+", text)]
+    assert max(ticks) > column_N.max() + np.ptp(column_N) / 2, "the margin is as large as the range"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--axes", "petal length"], "axes: must be two features"),
+        (["--axes", "petal length,height"], "axes: must name one of the model's features: petal length, petal width,"),
+        (["--at", "age=old"], "at: must be numbers alone"),
+        (["--margin", "-1"], "margin: must be between 0 and 4"),
+        (["--margin", "nan"], "margin: must be between 0 and 4"),
+        (["--within", "-1"], "within: must be between 0 and 1000"),
+        (["--within", "nan"], "within: must be between 0 and 1000"),
+    ],
+    ids=str,
+)
+def test_a_part_that_the_model_does_not_have_is_refused_in_one_line(
+    iris_like: Path, options: list[str], said: str
+) -> None:
+    done = separatrix("boundary", "kinds", str(iris_like / "none.png"), *options, data=iris_like / "data")
+    assert done.exit_code == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert said in line
+    assert not (iris_like / "none.png").exists()
+
+
+def test_without_validation_the_figure_names_the_accuracy_of_training(tmp_path: Path) -> None:
+    arguments = ["train", "--dataset", "gaussians", "--n-classes", "60", "--n", "240", "--model", "many"]
+    assert separatrix(*arguments, "--epochs", "3", data=tmp_path).exit_code == 0
+    done = separatrix("boundary", "many", str(tmp_path / "many.svg"), "--resolution", "50", data=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    texts = texts_of(tmp_path / "many.svg")
+    assert any("training accuracy" in text for text in texts)
+    assert {f"{k} (4)" for k in range(60)} <= set(texts)
 
 
 @pytest.mark.processes

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from service.render import palette
+from service.render import palette, png
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -16,12 +16,65 @@ def test_two_classes_have_the_red_and_blue_of_the_tutorial() -> None:
     assert palette.hex_codes(palette.class_palette(2)) == ["#c8372d", "#2f6fb3"]
 
 
-@pytest.mark.parametrize("count", [3, 8, 20])
-def test_no_two_classes_look_alike(count: int) -> None:
+@pytest.mark.parametrize(("count", "least"), [(2, 0.2), (3, 0.15), (8, 0.06), (12, 0.06), (20, 0.02)])
+def test_no_two_classes_look_alike(count: int, least: float) -> None:
     colors = palette.class_palette(count)
     assert colors.shape == (count, 3)
     pairs = [distance(colors[i], colors[j]) for i in range(count) for j in range(i)]
-    assert min(pairs) > 0.02, "twice the smallest difference that the eye notices"
+    assert min(pairs) > least, "the eye notices differences of 0.01"
+
+
+def luminance(colors_C3: np.ndarray) -> np.ndarray:
+    """Relative luminance as WCAG 2.2 defines it, (C,)."""
+    value = colors_C3 / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    of_colors: np.ndarray = linear @ [0.2126, 0.7152, 0.0722]
+    return of_colors
+
+
+def contrast(ones_A3: np.ndarray, others_B3: np.ndarray) -> np.ndarray:
+    """The contrast ratio of WCAG 2.2 of each color with each other color, (A, B)."""
+    one_A1, other_1B = luminance(ones_A3)[:, None], luminance(others_B3)[None]
+    return (np.maximum(one_A1, other_1B) + 0.05) / (np.minimum(one_A1, other_1B) + 0.05)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 100])
+def test_points_stand_out_from_the_regions_of_all_classes_and_from_their_rims(count: int) -> None:
+    points, white, mark = palette.class_palette(count), np.array([png.EDGE]), np.array([png.MARK])
+    regions = palette.calm(points)
+    assert contrast(points, regions).min() >= 3, "WCAG 2.2, 1.4.11, for graphics"
+    assert contrast(points, white).min() >= 4
+    assert contrast(mark, regions).min() >= 10
+    assert contrast(mark, white).min() >= 15, "the mark is seen without seeing colors"
+    own = [distance(point, region) for point, region in zip(points, regions, strict=True)]
+    assert min(own) > 0.3
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 100])
+def test_points_stand_out_from_every_step_of_the_calm_scales(count: int) -> None:
+    points = palette.class_palette(count)
+    ends = palette.calm(np.array([*points, palette.DARK, palette.OTHERS], np.uint8))
+    for end in ends:
+        steps = np.concatenate(
+            [palette.opaque_scale(None, end, steps=16), palette.opaque_scale(ends[0], end, steps=16)]
+        )
+        assert contrast(points, steps).min() >= 3
+
+
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_neighbouring_calm_regions_can_be_told_apart(count: int) -> None:
+    regions = palette.calm(palette.class_palette(min(count, 8)))
+    pairs = [distance(regions[i], regions[j]) for i in range(len(regions)) for j in range(i)]
+    assert min(pairs) > 0.02
+
+
+def test_points_fade_towards_the_pale_gray() -> None:
+    red = palette.class_palette(2)[:1]
+    assert (palette.faded(red, 1) == red).all()
+    assert palette.faded(red, 0).min() > 235
+    from_red = [distance(palette.faded(red, opacity)[0], red[0]) for opacity in (1, 0.75, 0.5, 0.25, 0)]
+    assert from_red == sorted(from_red)
+    assert np.diff(from_red) == pytest.approx([from_red[-1] / 4] * 4, abs=0.01)
 
 
 def test_the_steps_of_a_scale_look_equal_and_its_ends_are_the_colors_given() -> None:

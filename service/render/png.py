@@ -41,7 +41,7 @@ MARK = LINE
 
 SHADES = 4
 """Colors of a class's points, from those in the plane of a slice to those far from it. There are fewer if the palette
-has no room: from 31 classes on, and a single one from 62."""
+has no room: from 31 classes on, and a single one from 63."""
 
 LEAST_OPACITY = 0.4
 """Of the points farthest from the plane: paler ones could not be told from regions."""

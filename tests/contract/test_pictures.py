@@ -230,6 +230,16 @@ def test_regions_below_points_have_the_hues_of_their_classes_but_are_calm(
     np.testing.assert_array_equal(plain, colors(body)[np.array(body["values"])])
 
 
+@pytest.mark.parametrize("params", [{"response": "label"}, {"response": "probability", "class": "99"}], ids=str)
+def test_the_points_of_a_hundred_classes_have_their_colors(client: httpx.Client, params: dict[str, str]) -> None:
+    if "hundred" not in [model["name"] for model in client.get("/models?limit=100").json()["data"]]:
+        train(client, "hundred", data={"dataset": "gaussians", "n_classes": 100, "n": 100}, training={"epochs": 1})
+    shown = figure(client, model="hundred", **params, overlay="points,line")
+    body = client.get("/boundary-grid", params={"model": "hundred", "resolution": "2"}).json()
+    drawn = {tuple(rgb) for rgb in shown.reshape(-1, 3).tolist()}
+    assert sum(tuple(color) in drawn for color in colors(body).tolist()) > 80, "some points cover others"
+
+
 @pytest.mark.slow
 def test_a_picture_whose_training_points_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, response_cache_bytes=0) as client:

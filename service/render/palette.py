@@ -73,15 +73,14 @@ def class_codes(count: int) -> list[str]:
 
 def calm(palette_C3: Palette) -> Palette:
     """The same hues, light and pale, for regions below points."""
-    lab_C3 = np.array([_lab(color) for color in palette_C3])
+    lab_C3 = _lab(palette_C3)
     calm_C3 = np.column_stack([np.full(len(lab_C3), CALM_LIGHTNESS), CALM_CHROMA * lab_C3[:, 1:]])
     return _rgb(calm_C3)
 
 
 def faded(palette_C3: Palette, opacity: float) -> Palette:
     """The colors mixed with the pale gray; an opacity of 1 leaves them as they are."""
-    lab_C3 = np.array([_lab(color) for color in palette_C3])
-    return _rgb(opacity * lab_C3 + (1 - opacity) * np.array([PALE, 0.0, 0.0]))
+    return _rgb(opacity * _lab(palette_C3) + (1 - opacity) * np.array([PALE, 0.0, 0.0]))
 
 
 def opaque_scale(low: Palette | None, high: Palette, *, steps: int) -> Palette:
@@ -122,11 +121,12 @@ def hex_codes(palette_C3: Palette) -> list[str]:
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in palette_C3.tolist()]
 
 
-def _lab(color: Palette) -> DoubleArray:
-    value = color / 255
+def _lab(palette_C3: Palette) -> DoubleArray:
+    """Colors, or one color, in Oklab."""
+    value = palette_C3 / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    lab: DoubleArray = _LAB_OF_CONE @ np.cbrt(_CONE_OF_RGB @ linear)
-    return lab
+    lab_C3: DoubleArray = np.cbrt(linear @ _CONE_OF_RGB.T) @ _LAB_OF_CONE.T
+    return lab_C3
 
 
 def _rgb(lab_C3: DoubleArray) -> Palette:

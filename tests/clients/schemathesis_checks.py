@@ -27,6 +27,7 @@ BETWEEN_FIELDS = (
     "must have [0-9]+ coordinates? each, but these have [0-9]+",
     "must have [0-9]+ values?, one for each feature that is not on an axis",
     "must have one label for each point, .*",
+    "must have one name for each of the [0-9]+ coordinates, not [0-9]+ names",
     "must have the same number of coordinates as the first point: .*",
     "must list exactly one hidden layer for a two_layer network",
     "must name each feature only once",

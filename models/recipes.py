@@ -9,7 +9,9 @@ from functools import cached_property
 from models import specs
 from models.datasets import LabelledPoints, split
 from models.limits import (
-    MAX_BATCH_VALUES,
+    LBFGS_MEMORY,
+    MAX_LBFGS_EVALUATIONS,
+    MAX_STEP_VALUES,
     MAX_STEPS,
     MAX_WEIGHTS,
     MAX_WORK,
@@ -37,21 +39,22 @@ class Recipe:
                 "network.hidden", f"must make at most {MAX_WEIGHTS:,} weights, but makes {self.weights:,}"
             )
         count = len(self.points.xy_ND)
-        epochs = self.training.restarts * self.training.epochs
-        work = epochs * count * self.weights
+        is_lbfgs = self.training.optimizer == "lbfgs"
+        passes = self.training.restarts * self.training.epochs * (MAX_LBFGS_EVALUATIONS if is_lbfgs else 1)
+        work = passes * count * self.weights
         if work > MAX_WORK:
+            factors = f"epochs{f' x {MAX_LBFGS_EVALUATIONS} evaluations' if is_lbfgs else ''} x points x weights"
             raise InvalidInput(
-                "training.epochs",
-                f"must be smaller: restarts x epochs x points x weights is {work:,}, at most {MAX_WORK:,} is allowed",
+                "training.epochs", f"must be smaller: restarts x {factors} is {work:,}, at most {MAX_WORK:,} is allowed"
             )
         batch = min(self.training.batch_size or count, count)
-        steps = epochs * math.ceil(count / batch)
+        steps = passes * math.ceil(count / batch)
         if steps > MAX_STEPS:
             raise InvalidInput(
                 "training.batch_size",
                 f"must be larger: the training would take {steps:,} steps, at most {MAX_STEPS:,} are allowed",
             )
-        if batch_values(self.points, self.network, self.training) > MAX_BATCH_VALUES:
+        if step_values(self.points, self.network, self.training) > MAX_STEP_VALUES:
             raise InvalidInput(
                 "training.batch_size", f"must be smaller: {batch:,} points in these layers need too much memory"
             )
@@ -91,8 +94,14 @@ class Recipe:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def batch_values(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
-    """Number of values in all layers for the points of one step."""
+def step_values(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
+    """Number of values that one restart keeps in memory for a step.
+
+    Those are the values in all layers for its points. L-BFGS instead keeps its past steps, since the kernel takes the
+    points block by block.
+    """
+    if training.optimizer == "lbfgs":
+        return 2 * LBFGS_MEMORY * layout(network, points.features, len(points.classes)).weights
     count = len(points.xy_ND)
     batch = min(training.batch_size or count, count)
     return batch * (points.features + sum(network.widths) + len(points.classes))

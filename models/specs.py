@@ -192,12 +192,15 @@ class TrainingSpec:
         _within("training.restarts", self.restarts, 1, MAX_RESTARTS)
 
     def _check_lbfgs(self) -> None:
-        for name, why in _NOT_OF_LBFGS.items():
-            if getattr(self, name) is not None:
-                raise InvalidInput(f"training.{name}", f"must not be given with the optimizer lbfgs, {why}")
+        if self.learning_rate is not None:
+            raise InvalidInput("training.learning_rate", "must be left out: lbfgs finds its step sizes by itself")
+        if self.momentum is not None:
+            raise InvalidInput("training.momentum", "must be left out: lbfgs has no momentum")
+        if self.batch_size is not None:
+            raise InvalidInput("training.batch_size", "must be left out: lbfgs takes all points in each step")
         if self.implementation == "torch":
             raise InvalidInput(
-                "training.implementation", "must be auto or compiled: only the compiled kernel has the optimizer lbfgs"
+                "training.implementation", "must be auto or compiled: torch does not train by lbfgs here"
             )
 
     def _check_steps(self) -> None:
@@ -221,14 +224,6 @@ class TrainingSpec:
     def rate(self) -> float:
         """The learning rate, or 0 for an optimiser without one."""
         return self.learning_rate or 0.0
-
-
-_NOT_OF_LBFGS = {
-    "learning_rate": "which finds its step size by a line search",
-    "momentum": "which has none",
-    "batch_size": "which takes all points in each step",
-}
-"""Settings that other optimisers have, and why `lbfgs` does not have them."""
 
 
 def resolve_network(given: dict[str, Any], *, is_generated: bool) -> NetworkSpec:

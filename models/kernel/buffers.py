@@ -50,11 +50,12 @@ def workspace_for(net: Net, points: int, *, for_training: bool) -> Workspace:
     block = min(max(CACHED_VALUES // rows, MIN_BLOCK), MAX_BLOCK, max(points, 1))
     size = rows * block
     empty = np.empty(0, np.float32)
+    stores_slopes = not set(net.codes.tolist()).isdisjoint(activations.STORING_SLOPES)
     tape, tape_grad = _half_a_page_apart(size) if for_training else (np.empty(size, np.float32), empty)
     return Workspace(
         tape,
         tape_grad,
-        slopes=np.empty(size, np.float32) if np.isin(net.codes, activations.STORING_SLOPES).any() else empty,
+        slopes=np.empty(size, np.float32) if stores_slopes else empty,
         product=np.empty(net.weights.size, np.float32) if for_training else empty,
         block=block,
     )

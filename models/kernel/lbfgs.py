@@ -39,11 +39,12 @@ from models.kernel.structures import (
 STEPS, CHANGES = range(2)
 """Indices of `State.pairs`: steps, and the changes of the gradient in them."""
 
-TOLERANCE = 1e-10
-"""A training has converged when the predicted decrease of the objective is less than this share of it."""
+TOLERANCE, LEAST_OBJECTIVE = 1e-10, 1e-3
+"""A training has converged when the slope along the direction, which predicts twice the decrease, is less than this
+share of the objective, or of the least objective if that is larger."""
 
-MAX_FLAT = 5
-"""A training has also converged after so many epochs in a row that changed the objective by no more than rounding."""
+FLAT_SHARE, MAX_FLAT = 1e-7, 5
+"""A training has also converged after this many epochs in a row with less than this share of decrease: the rounding."""
 
 MIN_CURVATURE = 1e-7
 """Pairs are stored only if step and change of the gradient have at least this cosine."""
@@ -121,9 +122,9 @@ def _aim(direction, gradient, pairs, curvature, counts, line, objective, share):
         counts[PAIRS] = 0
         _direct(direction, gradient, pairs, curvature, counts[PAIRS], share)
         slope = dot(gradient, direction)
-    first_step = 1.0 if counts[PAIRS] > 0 else min(1.0, 1.0 / np.sqrt(-slope))
+    first_step = 1.0 if counts[PAIRS] > 0 else 1.0 / max(1.0, np.sqrt(-slope))
     begin(line, first_step, objective, slope)
-    return not -slope > TOLERANCE * max(abs(objective), 1e-3)
+    return not -slope > TOLERANCE * max(abs(objective), LEAST_OBJECTIVE)
 
 
 @loop
@@ -145,6 +146,26 @@ def _store_pair(weights, trial, gradient, weight_grad, pairs, curvature, counts)
         counts[PAIRS] += 1
 
 
+@loop
+def _evaluate(net, training, workspace, block, is_loaded, weight_grad, decay):
+    """Writes the gradient of the objective. Returns the objective, the summed loss, and the number of correct answers.
+
+    `is_loaded`: the tape of `block` holds all points already.
+    """
+    count = training.label_N.size
+    for i in range(weight_grad.size):
+        weight_grad[i] = F(0)
+    if is_loaded:
+        loss, correct = block_loss_and_grad(net, block, weight_grad, count, b1(True), 0.0)
+    else:
+        loss, correct = precise_loss_and_grad(net, training, net.codes[:0], workspace, weight_grad, i8(0), count)
+    objective = loss / count
+    if decay > 0.0:
+        objective += 0.5 * decay * dot(net.weights, net.weights)
+        _add(weight_grad, decay, net.weights)
+    return objective, loss, correct
+
+
 @entry
 def advance(net, settings, training, validation, workspace, state, history, _, steps):
     """Trains for `steps` evaluations, or fewer if the training ends.
@@ -157,11 +178,9 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
     weight_grad, direction, gradient, starts, counts, sums, pairs, curvature, line = state
     trial = starts[1]
     trial_net = Net(net.widths, net.codes, net.has_skip, trial)
-    no_order, no_grad = net.codes[:0], weights[:0]
     share = np.empty(pairs.shape[1])
     count = training.label_N.size
     validation_count = validation.label_N.size
-    decay = settings.weight_decay
     fits_one_block = count <= workspace.block and validation_count == 0
     block = block_of(net.widths, workspace, count if fits_one_block else i8(0))
     column = 0
@@ -169,15 +188,11 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
         step = line[NEXT]
         for i in range(weights.size):
             trial[i] = F(weights[i] + step * direction[i])
-            weight_grad[i] = F(0)
-        if fits_one_block and evaluation > 0:  # the tape still holds all points
-            loss, correct = block_loss_and_grad(trial_net, block, weight_grad, count, b1(True), 0.0)
-        else:
-            loss, correct = precise_loss_and_grad(trial_net, training, no_order, workspace, weight_grad, i8(0), count)
-        objective = loss / count
-        if decay > 0.0:
-            objective += 0.5 * decay * dot(trial, trial)
-            _add(weight_grad, decay, trial)
+        is_loaded = fits_one_block and evaluation > 0
+        objective, loss, correct = _evaluate(
+            trial_net, training, workspace, block, is_loaded, weight_grad, settings.weight_decay
+        )
+        slope = dot(weight_grad, direction)
         counts[STEP] += 1
         counts[UPDATES] += 1
         if counts[UPDATES] == 1:  # the initial weights
@@ -187,10 +202,9 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
             sums[LOSS], sums[CORRECT] = loss, correct
             _aim(direction, gradient, pairs, curvature, counts, line, objective, share)
             continue
-        found = take(line, objective, dot(weight_grad, direction), counts[STEP] - (counts[EPOCH] == 0))
+        found = take(line, objective, slope, counts[STEP] - (counts[EPOCH] == 0))
         if found == SEARCHING:
             continue
-        before = line[START]
         converged = False
         if found == FOUND:
             _store_pair(weights, trial, gradient, weight_grad, pairs, curvature, counts)
@@ -198,26 +212,27 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
             copy(trial, starts[0])
             copy(weight_grad, gradient)
             sums[LOSS], sums[CORRECT] = loss, correct
-            counts[FLAT] = counts[FLAT] + 1 if before - objective <= 1e-7 * abs(before) else 0
+            is_flat = line[START] - objective <= FLAT_SHARE * abs(line[START])
+            counts[FLAT] = counts[FLAT] + 1 if is_flat else 0
             converged = counts[FLAT] >= MAX_FLAT
-        elif counts[PAIRS] == 0:
-            converged = True
-        else:
+        else:  # try once along the gradient itself
+            objective = line[START]
+            converged = counts[PAIRS] == 0
             counts[PAIRS] = 0
-            objective = before
         counts[STEP] = 0
         counts[EPOCH] += 1
         history[0, column] = watched = sums[LOSS] / count
         history[1, column] = sums[CORRECT] / count
         if validation_count:
-            loss, correct = loss_and_grad(net, validation, no_order, workspace, no_grad, i8(0), validation_count)
+            loss, correct = loss_and_grad(
+                net, validation, net.codes[:0], workspace, weights[:0], i8(0), validation_count
+            )
             history[2, column] = watched = loss / validation_count
             history[3, column] = correct / validation_count
         column += 1
         if stops_early(watched, settings, counts, sums):
             return EARLY_STOPPED
-        converged = _aim(direction, gradient, pairs, curvature, counts, line, objective, share) or converged
-        if converged:
+        if _aim(direction, gradient, pairs, curvature, counts, line, objective, share) or converged:
             return CONVERGED
         if counts[EPOCH] == settings.epochs:
             return CONTINUES

@@ -92,9 +92,10 @@ def take(line, objective, slope, evaluations):
 
 @loop
 def _share(line, width):
-    """Where to go within the interval, in [0.1, 0.9] of its width: to the minimum of the cubic through both ends.
+    """Where to go within the interval, as a share of its width: to the minimum of the cubic through both ends.
 
-    The cubic has the objectives and slopes of the ends; see equation 3.59 of Nocedal and Wright.
+    The cubic has the objectives and slopes of the ends; see equation 3.59 of Nocedal and Wright. The share is at least
+    0.1 and at most 0.9. It is at most 0.5 if the far end is above the start: far above it, a cubic says little.
     """
     if not (np.isfinite(line[HIGH_OBJECTIVE]) and np.isfinite(line[HIGH_SLOPE])):
         return 0.1
@@ -103,4 +104,4 @@ def _share(line, width):
     root = np.sqrt(max(d * d - slope * high_slope, 0.0))
     bottom = high_slope - slope + 2.0 * root
     share = 1.0 - (high_slope + root - d) / bottom if bottom != 0.0 else 0.5
-    return min(max(share, 0.1), 0.9)
+    return min(max(share, 0.1), 0.5 if line[HIGH_OBJECTIVE] > line[START] else 0.9)

@@ -142,8 +142,8 @@ class Card(BaseModel):
     )
     training: ResolvedTraining
     recipe_digest: RecipeDigest
-    stop_reason: Literal["completed", "early_stopped"] = Field(
-        description="Whether all epochs ran, or the training stopped early."
+    stop_reason: Literal["completed", "early_stopped", "converged"] = Field(
+        description="Whether all epochs ran, the training stopped early, or `lbfgs` found no further decrease."
     )
     epochs_run: int = Field(description="Number of epochs that ran.")
     metrics: Metrics | None = Field(description="Of the weights that were published; null if their loss is not finite.")

@@ -51,8 +51,8 @@ class RestartResult(BaseModel):
 
     seed: int = Field(description="The seed of its weights and batches.")
     stop_reason: StopReason = Field(
-        description="Why its training ended: all epochs are done, the loss no longer improved, a number is not finite, "
-        "or the job was stopped."
+        description="Why its training ended: all epochs are done, the loss no longer improved, `lbfgs` found no "
+        "further decrease, a number is not finite, or the job was stopped."
     )
     epochs_run: int = Field(description="Number of epochs that it trained.")
     metrics: Metrics | None = Field(description="Null if the loss is not finite, or if the training was stopped.")

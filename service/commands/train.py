@@ -141,9 +141,12 @@ def _report(job: Job, *, drawable: bool) -> None:
 def _report_success(job: Job, *, drawable: bool) -> None:
     metrics, restarts = job.status.metrics or {}, job.status.restarts or []
     _say(f"[green]Published {job.model} version {job.status.version}.[/]")
-    if any(restart["stop_reason"] == "early_stopped" for restart in restarts):
-        epochs = f"{job.status.epoch} of {job.spec.max_epochs} epochs"
+    reasons = {restart["stop_reason"] for restart in restarts}
+    epochs = f"{job.status.epoch} of {job.spec.max_epochs} epochs"
+    if "early_stopped" in reasons:
         _say(f"Stopped early after {epochs}: the loss no longer improved.")
+    elif "converged" in reasons:
+        _say(f"Converged after {epochs}.")
     if len(restarts) > 1:
         _say(_best_restart(restarts, metrics))
     for points in ("training", "validation"):

@@ -15,10 +15,10 @@ import numpy as np
 from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints
-from models.limits import MAX_BATCH_VALUES
+from models.limits import MAX_STEP_VALUES
 from models.networks.modules import arrays_of, build, load_arrays
 from models.networks.plans import Plan, plan_of
-from models.recipes import Recipe, batch_values
+from models.recipes import Recipe, step_values
 from models.specs import NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.evaluation import Evaluation
@@ -225,7 +225,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
     """Returns how many restarts to train at a time: one per core, and no more than fit in memory."""
-    fitting = MAX_BATCH_VALUES // batch_values(points, network, training)
+    fitting = MAX_STEP_VALUES // step_values(points, network, training)
     return min(training.restarts, len(os.sched_getaffinity(0)), fitting)
 
 

@@ -261,6 +261,28 @@ def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(
     }
 
 
+def test_a_training_by_lbfgs_needs_no_learning_rate_and_ends_when_it_has_converged(client: httpx.Client) -> None:
+    training = {"optimizer": "lbfgs", "weight_decay": 0.001, "restarts": 4, "validation_fraction": 0.2}
+    job = train(client, "by-lbfgs", training=training)
+    assert job["training"] == {
+        **training,
+        "epochs": 500,
+        "learning_rate": None,
+        "momentum": None,
+        "batch_size": None,
+        "patience": None,
+        "min_delta": 0.0001,
+        "seed": 0,
+        "implementation": "auto",
+    }
+    assert {one["stop_reason"] for one in job["restart_results"]} == {"converged"}
+    assert job["progress"]["epoch"] == sum(one["epochs_run"] for one in job["restart_results"]) < 4 * 500
+    assert job["metrics"]["training_loss"] < 0.3
+    card = client.get("/models/by-lbfgs/versions/1").json()["card"]
+    assert (card["stop_reason"], card["implementation"]) == ("converged", "compiled")
+    assert card["training"] == job["training"]
+
+
 def test_a_training_that_is_refused_leaves_no_files(busy: httpx.Client, busy_dir: Path) -> None:
     for i in range(5):
         answer = submit(busy, data={"points": [[0], [i + 1]], "labels": [0, 1]})
@@ -325,7 +347,12 @@ def test_a_full_queue_tells_when_to_retry(busy: httpx.Client) -> None:
         ({"training": {"epochs": "10"}}, "training.epochs"),
         ({"training": {"epochs": True}}, "training.epochs"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate"),
-        ({"training": {"optimizer": "lbfgs"}}, "training.optimizer"),
+        ({"training": {"optimizer": "rprop"}}, "training.optimizer"),
+        ({"training": {"optimizer": "lbfgs", "learning_rate": 0.1}}, "training.learning_rate"),
+        ({"training": {"optimizer": "lbfgs", "momentum": 0}}, "training.momentum"),
+        ({"training": {"optimizer": "lbfgs", "batch_size": 50}}, "training.batch_size"),
+        ({"training": {"optimizer": "lbfgs", "implementation": "torch"}}, "training.implementation"),
+        ({"training": {"optimizer": "lbfgs", "epochs": 10**6}, "network": {"hidden": [64, 64]}}, "training.epochs"),
         ({"training": {"optimizer": "adam", "momentum": 0.5}}, "training.momentum"),
         ({"training": {"momentum": 1}}, "training.momentum"),
         ({"training": {"batch_size": 0}}, "training.batch_size"),

@@ -128,16 +128,19 @@ class TrainingSettings(Body):
     """How to train. The defaults are those of the tutorial for the kind of network."""
 
     epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS), WHOLE] | None = Field(
-        None, description="By default 10000, for `logistic` 100."
+        None, description="By default 10000, for `logistic` 100, for `lbfgs` 500."
     )
     optimizer: Optimizer | None = Field(None, description="By default `sgd`.")
     learning_rate: FiniteFloat | None = Field(
-        None, gt=0, le=MAX_LEARNING_RATE, description="By default 1.0, for `logistic` 0.1, for `adam` 0.01."
+        None,
+        gt=0,
+        le=MAX_LEARNING_RATE,
+        description="By default 1.0, for `logistic` 0.1, for `adam` 0.01. `lbfgs` has none.",
     )
     momentum: FiniteFloat | None = Field(None, ge=0, lt=1, description="For `sgd` only. By default 0.")
     weight_decay: FiniteFloat | None = Field(None, ge=0, le=MAX_WEIGHT_DECAY, description="By default 0.")
     batch_size: Annotated[int, Field(ge=1, le=MAX_POINTS), WHOLE] | None = Field(
-        None, description="Points per step. By default all."
+        None, description="Points per step. By default all, which `lbfgs` always takes."
     )
     validation_fraction: FiniteFloat | None = Field(
         None, ge=0, le=0.9, description="Share of each class that is held out for validation. By default 0."
@@ -160,7 +163,9 @@ class TrainingSettings(Body):
         "with the smallest validation loss, or training loss if there is no validation. By default 1.",
     )
     implementation: ImplementationChoice | None = Field(
-        None, description="`compiled`, `torch`, or `auto`, the faster of the two. By default `auto`."
+        None,
+        description="`compiled`, `torch`, or `auto`, the faster of the two. `lbfgs` cannot have `torch`. By default "
+        "`auto`.",
     )
 
 

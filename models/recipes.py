@@ -3,8 +3,11 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from models import specs
 from models.datasets import LabelledPoints, split
@@ -16,8 +19,11 @@ from models.limits import (
     MAX_WEIGHTS,
     MAX_WORK,
 )
+from models.networks import terms
+from models.networks.derived import Derived
 from models.networks.layouts import Layout, layout
 from models.networks.scaling import Scaling
+from models.networks.terms import Term
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 
 
@@ -34,6 +40,7 @@ class Recipe:
     training: TrainingSpec
 
     def __post_init__(self) -> None:
+        _ = self.terms  # raises
         if self.weights > MAX_WEIGHTS:
             raise InvalidInput(
                 "network.hidden", f"must make at most {MAX_WEIGHTS:,} weights, but makes {self.weights:,}"
@@ -59,14 +66,41 @@ class Recipe:
                 "training.batch_size", f"must be smaller: {batch:,} points in these layers need too much memory"
             )
         _ = self.parts  # raises
+        self._check_derived()
+
+    def _check_derived(self) -> None:
+        """Checks that no derived input of a point overflows float32, by the largest coordinates."""
+        transform = self.scaling.transform
+        if not isinstance(transform, Derived):
+            return
+        edge_2D = np.stack([self.points.xy_ND.min(axis=0), self.points.xy_ND.max(axis=0)])
+        largest_D1 = np.abs(transform.scaled(edge_2D)).max(axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            overflows_I1 = ~(np.abs(transform.of_scaled(largest_D1)) <= np.finfo(np.float32).max)
+        if overflows_I1.any():
+            raise InvalidInput(
+                "network.inputs",
+                "overflow float32 for these points: try the scale standard, or points in a larger unit",
+            )
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...] | None:
+        """The derived inputs of the network; None if its inputs are the coordinates.
+
+        Raises:
+            InvalidInput: they are not terms of these points' coordinates.
+        """
+        if self.network.inputs is None:
+            return None
+        return terms.parse(self.network.inputs, self.points.features, self.points.feature_names)
 
     @cached_property
     def scaling(self) -> Scaling:
         """How the coordinates of the points are scaled for the training: by those that are not held out."""
         if self.network.scale == "none":
-            return Scaling.none(self.points.features)
+            return Scaling.none(self.points.features, self.terms)
         kept, _ = self.parts
-        return Scaling.standard(kept)
+        return Scaling.standard(kept, self.terms)
 
     @cached_property
     def parts(self) -> tuple[LabelledPoints, LabelledPoints | None]:
@@ -90,7 +124,9 @@ class Recipe:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of data, network and training settings, including the seed."""
-        parts = [self.points.digest, specs.asdict(self.network), specs.asdict(self.training)]
+        parts: list[Any] = [self.points.digest, specs.asdict(self.network), specs.asdict(self.training)]
+        if self.terms is not None:  # which depend on the names of the features
+            parts.append([asdict(term) for term in self.terms])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -104,4 +140,4 @@ def step_values(points: LabelledPoints, network: NetworkSpec, training: Training
         return 2 * LBFGS_MEMORY * layout(network, points.features, len(points.classes)).weights
     count = len(points.xy_ND)
     batch = min(training.batch_size or count, count)
-    return batch * (points.features + sum(network.widths) + len(points.classes))
+    return batch * (terms.count(network.inputs, points.features) + sum(network.widths) + len(points.classes))

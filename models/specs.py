@@ -17,6 +17,8 @@ from models.limits import (
     MAX_EPOCHS,
     MAX_GRID_CELLS,
     MAX_HIDDEN_LAYERS,
+    MAX_INPUT_LENGTH,
+    MAX_INPUTS,
     MAX_LEARNING_RATE,
     MAX_NOISE,
     MAX_POINTS,
@@ -103,7 +105,8 @@ class NetworkSpec:
     """A network's architecture, except for the numbers of inputs and outputs, which follow from the data.
 
     `hidden` lists the widths of the hidden layers: none for `logistic`, exactly one for `two_layer`. With the scale
-    `standard`, the network is trained on coordinates of mean 0 and deviation 1; see `models.networks.scaling`.
+    `standard`, the network is trained on coordinates of mean 0 and deviation 1; see `models.networks.scaling`. `inputs`
+    lists what the first layer takes, see `models.networks.terms`; by default the coordinates.
 
     Raises:
         InvalidInput: a value is out of bounds.
@@ -113,11 +116,14 @@ class NetworkSpec:
     hidden: tuple[int, ...] | None = None
     activation: Activation = "tanh"
     scale: Scale = "none"
+    inputs: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _one_of("network.scale", self.scale, SCALES)
         _one_of("network.kind", self.kind, NETWORK_KINDS)
         _one_of("network.activation", self.activation, ACTIVATIONS)
+        if self.inputs is not None:
+            self._check_inputs(tuple(self.inputs))
         hidden = self.widths
         object.__setattr__(self, "hidden", hidden)
         if self.kind == "logistic" and hidden:
@@ -128,6 +134,14 @@ class NetworkSpec:
             raise InvalidInput("network.hidden", f"must list at most {MAX_HIDDEN_LAYERS} hidden layers")
         for i, width in enumerate(hidden):
             _within(f"network.hidden.{i}", width, 1, MAX_WIDTH)
+
+    def _check_inputs(self, inputs: tuple[str, ...]) -> None:
+        object.__setattr__(self, "inputs", inputs)
+        if not 1 <= len(inputs) <= MAX_INPUTS:
+            raise InvalidInput("network.inputs", f"must list 1 to {MAX_INPUTS:,} terms")
+        for i, text in enumerate(inputs):
+            if len(text) > MAX_INPUT_LENGTH:
+                raise InvalidInput(f"network.inputs.{i}", f"must have at most {MAX_INPUT_LENGTH} characters")
 
     @property
     def widths(self) -> tuple[int, ...]:

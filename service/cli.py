@@ -103,6 +103,8 @@ def train(
     _check_table(table, csv)
     if "hidden" in network:
         network["hidden"] = _widths(network["hidden"])
+    if "inputs" in network:
+        network["inputs"] = tuple(network["inputs"].split(","))
     command.run(
         Settings(**settings),
         model=model,

@@ -3,7 +3,7 @@
 The result is an ordinary plan, so everything that evaluates plans can evaluate it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +16,8 @@ from models.specs import InvalidInput
 def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     """The plan as a function of some of its features, with the others fixed. Its first feature is `axes[0]`.
 
-    The fixed features become part of the biases of the first layer and of the skip connection, which are summed in
-    float64 and then rounded to float32.
+    The fixed features become part of the biases of the first layer and of the skip connection, and of the weights of
+    products with free features. All are summed in float64 and then rounded to float32.
 
     Args:
         plan: a network of D features.
@@ -25,16 +25,14 @@ def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
         at: the values of the D - `len(axes)` other features, in the order of the features, in data units.
 
     Raises:
-        InvalidInput: a value is so large that a bias overflows float32.
+        InvalidInput: a value is so large that a bias or a weight overflows float32.
     """
     if axes == tuple(range(plan.features)):
         return plan
     others = [d for d in range(plan.features) if d not in axes]
     at_D = np.zeros(plan.features)
     at_D[others] = np.asarray(at, np.float64)
-    input_D = plan.transform.wide(at_D)
-    input_D[list(axes)] = 0.0  # these stay free
-    return _with_features(plan, axes, lambda layer: _sliced(layer, axes, input_D))
+    return _along(plan, axes, at_D)
 
 
 def distances(xy_ND: PointArray, axes: Sequence[int], at: Sequence[float]) -> DoubleArray:
@@ -61,7 +59,7 @@ def distances(xy_ND: PointArray, axes: Sequence[int], at: Sequence[float]) -> Do
 
 def with_unused_feature(plan: Plan) -> Plan:
     """A plan of one feature as a plan of two that ignores the second, so that a curve can be a grid of one row."""
-    return _with_features(plan, (0, 1), _with_unused_feature)
+    return _along(plan, (0, 1), np.zeros(1))
 
 
 def hidden_widths(plan: Plan) -> tuple[int, ...]:
@@ -89,25 +87,22 @@ def unit(plan: Plan, layer: int, index: int) -> Plan:
     return replace(up_to, widths=(*up_to.widths[:-1], 1), parameters=parameters_of([*below, only]))
 
 
-def _with_features(plan: Plan, axes: Sequence[int], convert: Callable[[Dense], Dense]) -> Plan:
-    """The plan with these of its features, from its layers that take features: the first one and the skip."""
-    layers = [convert(plan.layers[0]), *plan.layers[1:]]
+def _along(plan: Plan, axes: Sequence[int], at_D: DoubleArray) -> Plan:
+    """The plan as a function of `axes`, from its layers that take inputs: the first one and the skip connection."""
+    transform, map_IS = plan.transform.along(axes, at_D)
+    layers = [_mapped(plan.layers[0], map_IS), *plan.layers[1:]]
     if plan.skip:
-        layers.append(convert(plan.skip))
-    return replace(
-        plan,
-        widths=(len(axes), *plan.widths[1:]),
-        parameters=parameters_of(layers),
-        transform=plan.transform.of_axes(axes),
-    )
+        layers.append(_mapped(plan.skip, map_IS))
+    widths = (map_IS.shape[1] - 1, *plan.widths[1:])
+    return replace(plan, widths=widths, parameters=parameters_of(layers), transform=transform)
 
 
-def _sliced(layer: Dense, axes: tuple[int, ...], input_D: DoubleArray) -> Dense:
-    bias_O1 = layer.bias_O1.astype(np.float64) + layer.weight_OI.astype(np.float64) @ input_D[:, None]
-    if np.abs(bias_O1).max() > np.finfo(np.float32).max:
+def _mapped(layer: Dense, map_IS: DoubleArray) -> Dense:
+    """The layer as a function of new inputs, see `Identity.along`."""
+    with np.errstate(over="ignore", invalid="ignore"):  # checked below
+        wide_OS = layer.weight_OI.astype(np.float64) @ map_IS
+        wide_OS[:, :1] += layer.bias_O1
+    if not (np.abs(wide_OS) <= np.finfo(np.float32).max).all():
         raise InvalidInput("at", "must be smaller numbers: the output of the network overflows float32")
-    return Dense(layer.weight_OI[:, list(axes)], bias_O1.astype(np.float32), layer.activation)
-
-
-def _with_unused_feature(layer: Dense) -> Dense:
-    return replace(layer, weight_OI=np.column_stack([layer.weight_OI, np.zeros_like(layer.bias_O1)]))
+    narrow_OS = wide_OS.astype(np.float32)
+    return Dense(narrow_OS[:, 1:], narrow_OS[:, :1], layer.activation)

@@ -16,6 +16,8 @@ import safetensors.numpy
 
 from models import specs
 from models.datasets import Label
+from models.networks import terms
+from models.networks.derived import Derived
 from models.networks.layouts import layout
 from models.networks.plans import Plan, plan_of
 from models.networks.transforms import IDENTITY, Shift, Transform
@@ -52,6 +54,7 @@ class Card:
             `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
         warnings: what a user should know before using the network.
         offset: what the network subtracts from each coordinate, in float64; empty if nothing.
+        divisor: what it then divides each coordinate by, in float64, before it computes derived inputs; empty without.
         recipe: `Recipe.digest`.
         stop_reason, epochs, implementation, metrics: as in `models.training.runs.Outcome`.
         restarts: `models.training.runs.Restart`s as JSON, all that were trained. The checkpoint is the best of them.
@@ -79,6 +82,7 @@ class Card:
     restarts: tuple[dict[str, Any], ...] = ()
     median: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
+    divisor: tuple[float, ...] = ()
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -100,7 +104,14 @@ class Card:
 
     @property
     def transform(self) -> Transform:
-        """The input transform of the network."""
+        """The input transform of the network.
+
+        Raises:
+            InvalidInput: the derived inputs are not terms of the coordinates.
+        """
+        if self.network.inputs is not None:
+            names = terms.parse(self.network.inputs, self.features, self.feature_names)
+            return Derived(names, self.offset, self.divisor)
         return Shift(self.offset) if self.offset else IDENTITY
 
     def to_json(self) -> bytes:
@@ -125,7 +136,16 @@ class Card:
                     raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT} or 1")
             fields["network"] = NetworkSpec(**fields["network"])
             fields["training"] = TrainingSpec(**fields["training"])
-            for key in fields.keys() & {"classes", "low", "high", "median", "offset", "restarts", "warnings"}:
+            for key in fields.keys() & {
+                "classes",
+                "low",
+                "high",
+                "median",
+                "offset",
+                "divisor",
+                "restarts",
+                "warnings",
+            }:
                 fields[key] = tuple(fields[key])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

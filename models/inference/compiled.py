@@ -3,12 +3,16 @@
 Importing this module loads numba: half a second and some 60 MiB.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
 from models.kernel import inference, structures
 from models.kernel.buffers import SMALLEST, net_of, workspace_for
+from models.networks.derived import Derived
 from models.networks.plans import Plan
+from models.networks.terms import Term
 from models.specs import InvalidInput, ResponseKind
 
 _RESPONSES: dict[ResponseKind, int] = {
@@ -17,6 +21,9 @@ _RESPONSES: dict[ResponseKind, int] = {
     "label": structures.LABEL,
     "entropy": structures.ENTROPY,
 }
+
+BLOCK_VALUES = 2**23
+"""Inputs that are held at a time: 32 MiB. Derived inputs may be many more numbers than the points themselves."""
 
 
 def probabilities(plan: Plan, xy_ND: PointArray) -> FloatArray:
@@ -28,10 +35,13 @@ def probabilities(plan: Plan, xy_ND: PointArray) -> FloatArray:
     net = net_of(plan)
     prob_NK = np.empty((len(xy_ND), plan.classes), np.float32)
     workspace = workspace_for(net, len(xy_ND), for_training=False)
-    points_ND = plan.transform.points(xy_ND).view()
-    points_ND.flags.writeable = False  # like a request body: for other arrays numba compiles again, for 7 s
-    if not inference.probabilities(net, points_ND, workspace, prob_NK):
-        raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
+    step = max(1, BLOCK_VALUES // plan.inputs)
+    for start in range(0, len(xy_ND), step):
+        block = slice(start, start + step)
+        input_NI = plan.transform.points(xy_ND[block]).view()
+        input_NI.flags.writeable = False  # like a request body: for other arrays numba compiles again, for 7 s
+        if not inference.probabilities(net, input_NI, workspace, prob_NK[block]):
+            raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
     return prob_NK
 
 
@@ -71,13 +81,44 @@ def _grid(
     output_OHW: FloatArray,
 ) -> None:
     net = net_of(plan)
-    workspace = workspace_for(net, len(x_W), for_training=False)
-    x_inputs_W, y_inputs_H = plan.transform.axes(x_W, y_H)
-    if not inference.grid(net, x_inputs_W, y_inputs_H, workspace, response, class_index, values_HW, output_OHW):
+    transform = plan.transform
+    if isinstance(transform, Derived):
+        finite = _grid_of_points(net, transform, x_W, y_H, response, class_index, values_HW, output_OHW)
+    else:
+        workspace = workspace_for(net, len(x_W), for_training=False)
+        x_inputs_W, y_inputs_H = transform.axes(x_W, y_H)
+        finite = inference.grid(net, x_inputs_W, y_inputs_H, workspace, response, class_index, values_HW, output_OHW)
+    if not finite:
         raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
+
+
+def _grid_of_points(
+    net: structures.Net,
+    transform: Derived,
+    x_W: DoubleArray,
+    y_H: DoubleArray,
+    response: int,
+    class_index: int,
+    values_HW: FloatArray,
+    output_OHW: FloatArray,
+) -> bool:
+    """A grid whose inputs belong to neither columns nor rows, some rows at a time."""
+    outputs, output_height, output_width = output_OHW.shape
+    values_N, output_ON = values_HW.reshape(-1), output_OHW.reshape(outputs, output_height * output_width)
+    height = max(1, BLOCK_VALUES // (len(transform.terms) * len(x_W)))
+    workspace = workspace_for(net, height * len(x_W), for_training=False)
+    finite = True
+    for start in range(0, len(y_H), height):
+        x_hW, y_hW = np.meshgrid(x_W, y_H[start : start + height])
+        input_NI = transform.points(np.column_stack([x_hW.ravel(), y_hW.ravel()]))
+        first = start * len(x_W)
+        finite &= inference.responses(net, input_NI, workspace, response, class_index, values_N, output_ON, first)
+    return finite
 
 
 def warm_up_inference() -> None:
     """Loads the inference part of the kernel; compiles it if this machine has not done so yet."""
     probabilities(SMALLEST, np.zeros((1, 2), np.float32))
-    responses(SMALLEST, np.zeros(1), np.zeros(1), response="logit", class_index=1)
+    squares = tuple(Term("product", (d, d)) for d in range(2))
+    for plan in (SMALLEST, replace(SMALLEST, transform=Derived(squares, (0.0, 0.0), (1.0, 1.0)))):
+        responses(plan, np.zeros(1), np.zeros(1), response="logit", class_index=1)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from models.limits import MAX_COORDINATE
 from models.networks import activations
 from models.networks.plans import Dense, Plan
-from models.networks.transforms import IDENTITY
 
 MAX_PARAMETERS = 100
 """Largest plan for which code is generated."""
@@ -19,7 +19,7 @@ MAX_POINTS = 8
 """Largest number of points for which the generated function is faster than NumPy."""
 
 MAX_SIZE = 1e6
-"""Coordinates and logits must be smaller than this. Larger ones may overflow float32, which NumPy has to decide."""
+"""Inputs and logits must be smaller than this. Larger ones may overflow float32, which NumPy has to decide."""
 
 Function = Callable[..., list[float]]
 """Takes the D coordinates of a point, returns the probabilities of its K classes, in float64.
@@ -31,14 +31,16 @@ Raises TypeError for a wrong number of coordinates, OverflowError for a number t
 @lru_cache(maxsize=1_000)
 def function(plan: Plan) -> Function | None:
     """A function for a small plan, else None. Its source consists of numbers and of names chosen here."""
-    if plan.parameters.size > MAX_PARAMETERS:
+    if max(plan.parameters.size, plan.features) > MAX_PARAMETERS:
         return None
     names = [f"x{d}" for d in range(plan.features)]
     lines = [f"def answer({', '.join(names)}):"]
-    if plan.transform != IDENTITY:
-        lines += [f"    {name} = {value}" for name, value in zip(names, plan.transform.expressions(names), strict=True)]
-    lines += _check_size(names)
-    inputs = values = names
+    statements, inputs = plan.transform.statements(list(names))
+    if inputs != names:  # otherwise, the check of the inputs is enough
+        lines += _check_size(names, MAX_COORDINATE)
+    lines += [f"    {statement}" for statement in statements]
+    lines += _check_size(inputs, MAX_SIZE)
+    values = inputs
     for i, layer in enumerate(plan.layers):
         outputs = [f"a{i}_{o}" for o in range(len(layer.bias_O1))]
         for name, term in zip(outputs, _sums(layer, values), strict=True):
@@ -46,19 +48,19 @@ def function(plan: Plan) -> Function | None:
         values = outputs
     if plan.skip:
         lines += [f"    {a} += {term}" for a, term in zip(values, _sums(plan.skip, inputs), strict=True)]
-    lines += _check_size(values)
+    lines += _check_size(values, MAX_SIZE)
     lines.append(
         f"    return of_two({values[0]})" if len(values) == 1 else f"    return softmax([{', '.join(values)}])"
     )
     functions: dict[str, Any] = {str(name): row.of_float for name, row in activations.TABLE.items()}
-    functions |= {"of_two": _of_two, "softmax": _softmax}
+    functions |= {"of_two": _of_two, "softmax": _softmax, "sin": math.sin, "cos": math.cos}
     exec("\n".join(lines), functions)
     answer: Function = functions["answer"]
     return answer
 
 
-def _check_size(values: list[str]) -> list[str]:
-    in_range = " and ".join(f"-{MAX_SIZE} < {value} < {MAX_SIZE}" for value in values)  # false for a NaN
+def _check_size(values: list[str], most: float) -> list[str]:
+    in_range = " and ".join(f"-{most} < {value} < {most}" for value in values)  # false for a NaN
     return [f"    if not ({in_range}):", "        raise OverflowError"]
 
 

@@ -1,4 +1,4 @@
-"""Inference: class probabilities of points, and a response or all outputs on a grid."""
+"""Inference: class probabilities of points, and a response or all outputs of points or on a grid."""
 
 from models.kernel.compiling import entry, loop
 from models.kernel.functions import F, exp_negative, log1p_unit, log_above_one, sigmoid
@@ -129,6 +129,37 @@ def _respond(tape, logit_row, outputs, response, class_index, out):
             _softmax(tape, logit_row, outputs)
             for k in range(n):
                 out[k] = tape[logit_row + class_index, k] * tape[max_row + 1, k]
+
+
+@entry
+def responses(net, input_NI, workspace, response, class_index, values_N, output_ON, first):
+    """Writes a response and all outputs of points into `values_N` and `output_ON`, from their column `first` on.
+
+    All are float32. Either may be empty, and is then not computed. Returns whether all logits are finite.
+    """
+    widths = net.widths
+    tape_memory, _, slopes_memory, _, block = workspace
+    rows, logit_row = tape_rows(widths)
+    outputs = widths[-1]
+    finite = True
+    for start in range(0, input_NI.shape[0], block):
+        n = min(block, input_NI.shape[0] - start)
+        tape = view(tape_memory, rows, n)
+        slopes = view(slopes_memory, rows, n) if slopes_memory.size else tape
+        for i in range(widths[0]):
+            for k in range(n):
+                tape[i, k] = input_NI[start + k, i]
+        fill_ones(widths, tape)
+        forward(net, tape, slopes, b1(False))
+        finite = finite and _finite(tape, logit_row, outputs)
+        at = first + start
+        if output_ON.size:
+            for o in range(outputs):
+                for k in range(n):
+                    output_ON[o, at + k] = tape[logit_row + o, k]
+        if values_N.size:  # this may overwrite the logits on the tape
+            _respond(tape, logit_row, outputs, response, class_index, values_N[at : at + n])
+    return finite
 
 
 @entry

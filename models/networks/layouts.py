@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from models.networks import terms
 from models.specs import Activation, InvalidInput, NetworkSpec, output_count
 
 
@@ -60,7 +61,7 @@ class Layout:
 
 def layout(spec: NetworkSpec, features: int, classes: int) -> Layout:
     """The layout of a network for points of `features` coordinates in `classes` classes."""
-    sizes = (features, *spec.widths, output_count(classes))
+    sizes = (terms.count(spec.inputs, features), *spec.widths, output_count(classes))
     stack = tuple(
         LayerLayout(
             *_key_names(spec, i),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.datasets import Array
-from models.networks import activations
+from models.networks import activations, terms
 from models.networks.layouts import LayerLayout, Layout
 from models.specs import ACTIVATIONS, Activation, NetworkSpec, output_count
 
@@ -71,28 +71,27 @@ def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Mo
 
     The state of torch's global random generator is not changed.
     """
-    outputs = output_count(classes)
+    inputs, outputs = terms.count(spec.inputs, features), output_count(classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         match spec.kind:
             case "logistic":
-                return Logistic(features, outputs)
+                return Logistic(inputs, outputs)
             case "two_layer":
-                return TwoLayer(features, spec.widths[0], outputs, activation_module(spec.activation))
+                return TwoLayer(inputs, spec.widths[0], outputs, activation_module(spec.activation))
             case "sequential":
-                return nn.Sequential(*_layers(spec, features, outputs))
+                return nn.Sequential(*_layers(spec, inputs, outputs))
             case "module":
                 # named layers: `layer1` is linear, `layer2` its activation, and so on
-                layers = enumerate(_layers(spec, features, outputs), start=1)
+                layers = enumerate(_layers(spec, inputs, outputs), start=1)
                 return nn.Sequential(OrderedDict((f"layer{i}", layer) for i, layer in layers))
             case "residual":
-                return Residual(nn.Linear(features, outputs), nn.Sequential(*_layers(spec, features, outputs)))
+                return Residual(nn.Linear(inputs, outputs), nn.Sequential(*_layers(spec, inputs, outputs)))
 
 
-def _layers(spec: NetworkSpec, features: int, outputs: int) -> list[nn.Module]:
+def _layers(spec: NetworkSpec, inputs: int, outputs: int) -> list[nn.Module]:
     """Linear, activation, linear, activation, ..., linear."""
     layers: list[nn.Module] = []
-    inputs = features
     for width in spec.widths:
         layers += [nn.Linear(inputs, width), activation_module(spec.activation)]
         inputs = width

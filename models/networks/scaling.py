@@ -4,6 +4,9 @@ Training works best if every coordinate has mean 0 and deviation 1. The trained 
 its first layer is linear, so that the same network for `x` has other weights: `w / deviation` and
 `b - w @ mean / deviation`. The state dict of a checkpoint is that of this network, for points as they are.
 
+Derived inputs are terms of the scaled coordinates, so their network keeps its weights, and its transform scales; see
+`models.networks.derived`.
+
 Only coordinates far from zero, such as a Unix time, keep an offset: float32 could not tell their values apart. Their
 network takes `x - offset`, which is computed in float64.
 """
@@ -14,7 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.datasets import DoubleArray, FloatArray, LabelledPoints, are_far_from_zero, mean_and_deviation
+from models.networks.derived import Derived
 from models.networks.layouts import Layout
+from models.networks.terms import Term
 from models.networks.transforms import IDENTITY, Shift, Transform
 
 
@@ -26,36 +31,61 @@ class Scaling:
         mean_D, deviation_D: float64 (D,), in data units.
         offset_D: float64 (D,), what the finished network subtracts from a point: the mean of the coordinates that are
             far from zero, and 0 for all others.
+        terms: the derived inputs of the network; None if its inputs are the coordinates.
     """
 
     mean_D: DoubleArray
     deviation_D: DoubleArray
     offset_D: DoubleArray
+    terms: tuple[Term, ...] | None = None
 
     @classmethod
-    def none(cls, features: int) -> "Scaling":
+    def none(cls, features: int, terms: tuple[Term, ...] | None = None) -> "Scaling":
         """Uses the coordinates as they are: no weight changes, to the bit."""
-        return cls(np.zeros(features), np.ones(features), np.zeros(features))
+        return cls(np.zeros(features), np.ones(features), np.zeros(features), terms)
 
     @classmethod
-    def standard(cls, points: LabelledPoints) -> "Scaling":
+    def standard(cls, points: LabelledPoints, terms: tuple[Term, ...] | None = None) -> "Scaling":
         """Gives every coordinate of these points mean 0 and deviation 1. A constant becomes 0."""
         mean_D, deviation_D = mean_and_deviation(points.xy_ND)
-        return cls(mean_D, deviation_D, np.where(are_far_from_zero(mean_D, deviation_D), mean_D, 0.0))
+        offset_D = np.where(are_far_from_zero(mean_D, deviation_D), mean_D, 0.0)
+        return cls(mean_D, deviation_D, offset_D, terms)
 
     @property
     def transform(self) -> Transform:
         """The input transform of the finished network."""
-        return Shift(tuple(self.offset_D.tolist())) if self.offset_D.any() else IDENTITY
+        if self.terms is not None:
+            return Derived(self.terms, self.offset, self.divisor)
+        return Shift(self.offset) if self.offset else IDENTITY
+
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """What the finished network subtracts from each coordinate, in float64; empty if nothing."""
+        if self.terms is not None:
+            return tuple(self.mean_D.tolist())
+        return tuple(self.offset_D.tolist()) if self.offset_D.any() else ()
+
+    @property
+    def divisor(self) -> tuple[float, ...]:
+        """What it then divides each coordinate by, in float64; empty without derived inputs."""
+        return () if self.terms is None else tuple(self.deviation_D.tolist())
 
     def inputs(self, points: LabelledPoints) -> LabelledPoints:
-        """The points as the network in training sees them, float32 (N, D)."""
+        """The points as the network in training sees them, float32 (N, I).
+
+        Raises:
+            InvalidInput: a derived input overflows float32.
+        """
+        if self.terms is not None:
+            return replace(points, xy_ND=self.transform.points(points.xy_ND), feature_names=None)
         scaled_ND = (points.xy_ND.astype(np.float64) - self.mean_D) / self.deviation_D
         return replace(points, xy_ND=scaled_ND.astype(np.float32))
 
     def in_data_units(self, layout: Layout, state: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """The state dict of the network that takes `x - offset_D`, from that of the network in training."""
+        """The state dict of the finished network, from that of the network in training."""
         finished = dict(state)
+        if self.terms is not None:
+            return finished
         for layer in (layout.stack[0], *([layout.skip] if layout.skip else [])):
             weight_OD = state[layer.weight].T if layer.input_major else state[layer.weight]
             wide_OD = weight_OD.astype(np.float64) / self.deviation_D

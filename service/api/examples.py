@@ -31,7 +31,7 @@ _SUMMARY = {
 }
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _DATA = {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2}
-_NETWORK = {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none"}
+_NETWORK = {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none", "inputs": None}
 _TRAINING = {
     "epochs": 10_000,
     "optimizer": "sgd",
@@ -136,6 +136,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
             "data": _DATA,
             "data_digest": _DIGEST,
             "offset": None,
+            "divisor": None,
             "data_summary": {"min": [-4.0, -4.0], "max": [4.0, 4.0], "median": [0.0, 0.0]},
             "training": _TRAINING,
             "recipe_digest": _DIGEST,

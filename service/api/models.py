@@ -140,6 +140,10 @@ class Card(BaseModel):
         description="What the network subtracts from each coordinate, in double precision, before it rounds to single "
         "precision; null if nothing."
     )
+    divisor: list[float] | None = Field(
+        description="What it then divides each coordinate by, in double precision, before it computes derived inputs; "
+        "null without derived inputs."
+    )
     training: ResolvedTraining
     recipe_digest: RecipeDigest
     stop_reason: Literal["completed", "early_stopped", "converged"] = Field(
@@ -170,6 +174,7 @@ class Card(BaseModel):
                 "data_digest": card.data_digest,
                 "data_summary": {"min": card.low, "max": card.high, "median": card.median or None},
                 "offset": card.offset or None,
+                "divisor": card.divisor or None,
                 "training": specs.asdict(card.training),
                 "recipe_digest": card.recipe,
                 "stop_reason": card.stop_reason,

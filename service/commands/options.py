@@ -63,5 +63,5 @@ def _kind(annotation: Any) -> tuple[Any, str | None]:
     if type(None) in get_args(annotation) or get_origin(annotation) is Annotated:
         return _kind(arguments[0])
     if get_origin(annotation) is list:
-        return str, "<int,...>"
+        return str, f"<{'int' if int in get_args(arguments[0]) else 'text'},...>"
     return (str, None) if annotation is SecretStr else (annotation, None)

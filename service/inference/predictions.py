@@ -121,4 +121,4 @@ def _nearest(version: LoadedVersion, xy_ND: PointArray, request: PredictionReque
 
 def work(version: LoadedVersion, points: int) -> int:
     """The cost of predicting this many points, in multiplications."""
-    return points * version.plan.parameters.size
+    return points * version.plan.work

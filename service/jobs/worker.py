@@ -242,7 +242,7 @@ def _card(
     metrics: dict[str, Any] | None,
     restarts: list[dict[str, Any]],
 ) -> Card:
-    spec, points, offset_D = job.spec, recipe.points, recipe.scaling.offset_D
+    spec, points = job.spec, recipe.points
     return Card(
         network=recipe.network,
         features=points.features,
@@ -253,7 +253,8 @@ def _card(
         low=tuple(points.xy_ND.min(axis=0).tolist()),
         high=tuple(points.xy_ND.max(axis=0).tolist()),
         median=tuple(np.median(points.xy_ND, axis=0).tolist()),
-        offset=tuple(offset_D.tolist()) if offset_D.any() else (),
+        offset=recipe.scaling.offset,
+        divisor=recipe.scaling.divisor,
         recipe=spec.recipe,
         stop_reason=result.stop_reason,
         epochs=result.epochs,

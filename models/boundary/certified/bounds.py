@@ -9,7 +9,7 @@ A dense layer maps centres and coefficients exactly, and radii by the absolute w
 line and a radius (`models.boundary.certified.relaxations`).
 
 The bounds hold for the outputs *as computed* in float32, by `models.inference.numpy_forward` or the kernel. They cover:
-    - the rounding of a point's coordinates to float32;
+    - the rounding of a point's inputs to float32, and the terms of derived inputs;
     - the rounding of sums: a sum of n products, in any order, has an error of at most gamma_n = n u / (1 - n u) times
       the sum of their absolute values, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
       section 3.1);
@@ -55,7 +55,8 @@ class CertifiedBounds:
     The radius is infinite or NaN where nothing is proven.
 
     Attributes:
-        mid_DM, half_DM: midpoints and half-widths of the boxes, which include the float32 roundings of their points.
+        mid_DM, half_DM: midpoints and half-widths of the boxes in centred coordinates, see
+            `models.networks.transforms.Identity.boxes`.
         centre_OM, coef_ODM, radius_OM: see above, for each output.
     """
 
@@ -152,26 +153,17 @@ def _propagate(plan: Plan, low_DM: DoubleArray, high_DM: DoubleArray) -> Certifi
     low_DM, high_DM = plan.transform.boxes(low_DM, high_DM)
     mid_DM = low_DM / 2 + high_DM / 2
     half_DM = np.maximum(high_DM - mid_DM, mid_DM - low_DM) * (1 + DOUBLE)
-    points = form = _box_form(mid_DM, half_DM)
+    inputs = form = _AffineForm(*plan.transform.affine_forms(mid_DM, half_DM))
     safe_M = np.ones(mid_DM.shape[1], bool)
     for layer in plan.layers:
         terms = [(layer, form)]
         if plan.skip and layer is plan.layers[-1]:
-            terms.append((plan.skip, points))
+            terms.append((plan.skip, inputs))
         form, layer_safe_M = _sum(terms)
         safe_M &= layer_safe_M
         form = _activate(form, layer.activation)
     radius_OM = np.where(safe_M, form.radius_IM, np.inf)
     return CertifiedBounds(mid_DM, half_DM, form.line_ISM[:, 0], form.line_ISM[:, 1:], radius_OM)
-
-
-def _box_form(mid_DM: DoubleArray, half_DM: DoubleArray) -> _AffineForm:
-    """The coordinates of the points of boxes as affine forms, which are exact."""
-    features, boxes = mid_DM.shape
-    line_DSM = np.zeros((features, 1 + features, boxes))
-    line_DSM[:, 0] = mid_DM
-    line_DSM[range(features), range(1, 1 + features)] = half_DM
-    return _AffineForm(line_DSM, np.zeros_like(mid_DM))
 
 
 def _sum(terms: list[tuple[Dense, _AffineForm]]) -> tuple[_AffineForm, Any]:

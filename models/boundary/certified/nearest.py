@@ -8,6 +8,7 @@ function suggests where to probe for a change; from each change found, the segme
 nearer one. Since radii shrink with the square of the box size, the two bounds meet after a few levels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,6 @@ from models.boundary.certified.half_planes import BoolArray, project
 from models.datasets import DoubleArray, IntArray
 from models.limits import MAX_NEAREST_WORK
 from models.networks.plans import Plan
-from models.networks.transforms import IDENTITY
 from models.specs import InvalidInput
 
 TOLERANCE = 1e-4
@@ -54,9 +54,9 @@ class Nearest:
     """The nearest change of label for each point.
 
     Attributes:
-        xy_N2: float64 (N, 2), a point whose computed label differs from the point's own; its inputs are float32
-            numbers. This close to the boundary a sum in another order may give another label, but the point's own label
-            is never certified there. NaN if none was found.
+        xy_N2: float64 (N, 2), a point whose computed label differs from the point's own. This close to the boundary,
+            a sum in another order may give another label, but the point's own label is never certified there. NaN if
+            none was found.
         distance_N: float64 (N,), the Euclidean distance to it, at most the radius; infinite if none was found.
         bound_N: float64 (N,), at most the radius: at smaller distances the label is certified not to change.
     """
@@ -79,19 +79,18 @@ def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float
         InvalidInput: the network's output overflows float32 within the radius.
     """
     transform = plan.transform
-    if transform != IDENTITY:  # search among the inputs: a shift keeps all distances
-        found = nearest(replace(plan, transform=IDENTITY), transform.wide(xy_N2), level=level, radius=radius)
-        return replace(found, xy_N2=transform.data_units(found.xy_N2))
+    plan = replace(plan, transform=transform.centred)
+    xy_N2 = transform.centred_points(xy_N2)
     allowed_boxes = MAX_NEAREST_WORK // _work_per_box(plan)
     searches = []
     step = max(8, BLOCK_POINTS // plan.widths[-1])
     for start in range(0, max(1, len(xy_N2)), step):
         block_N2 = xy_N2[start : start + step]
-        search = _Search(plan, block_N2, level, radius)
+        search = _Search(plan, block_N2, level, radius, transform.representable)
         search.run(allowed_boxes * len(block_N2) // max(1, len(xy_N2)))
         searches.append(search)
     return Nearest(
-        np.concatenate([search.found_N2 for search in searches]),
+        transform.data_units(np.concatenate([search.found_N2 for search in searches])),
         np.concatenate([search.distance_N for search in searches]),
         np.concatenate([np.minimum(search.cutoff(), search.unresolved_N) for search in searches]),
     )
@@ -134,8 +133,16 @@ class _Search:
         boxes_N: the number of boxes whose outputs were bounded.
     """
 
-    def __init__(self, plan: Plan, xy_N2: DoubleArray, level: float, radius: float) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        xy_N2: DoubleArray,
+        level: float,
+        radius: float,
+        representable: Callable[[DoubleArray], DoubleArray],
+    ) -> None:
         self._plan, self._xy_N2, self._level, self._radius = plan, xy_N2, level, radius
+        self._representable = representable
         self._label_N = self._labels(xy_N2)
         count = len(xy_N2)
         self.found_N2 = np.full((count, 2), np.nan)
@@ -261,7 +268,7 @@ class _Search:
             first_n = np.where(changed_nS.any(axis=1), changed_nS.argmax(axis=1) + 1, SECTIONS)
             each_n = np.arange(len(owner_n))
             low_n, high_n = share_nS[each_n, first_n - 1], share_nS[each_n, first_n]
-        found_n2 = _rounded(start_n2 + high_n[:, None] * step_n2)
+        found_n2 = self._representable(start_n2 + high_n[:, None] * step_n2)
         distance_n = np.hypot(*(found_n2 - start_n2).T)
         better_n = distance_n < np.minimum(self.distance_N[owner_n], np.nextafter(self._radius, np.inf))
         self.found_N2[owner_n[better_n]] = found_n2[better_n]
@@ -269,11 +276,6 @@ class _Search:
 
     def _labels(self, xy_M2: DoubleArray) -> IntArray:
         try:
-            return computed_labels(self._plan, xy_M2.astype(np.float32), level=self._level)
+            return computed_labels(self._plan, self._representable(xy_M2), level=self._level)
         except InvalidInput:
             raise InvalidInput("radius", "too wide for the network: its output overflows float32") from None
-
-
-def _rounded(xy_M2: DoubleArray) -> DoubleArray:
-    """The nearest float32 coordinates."""
-    return xy_M2.astype(np.float32).astype(np.float64)

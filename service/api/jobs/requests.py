@@ -10,6 +10,8 @@ from models.limits import (
     MAX_EPOCHS,
     MAX_FEATURES,
     MAX_HIDDEN_LAYERS,
+    MAX_INPUT_LENGTH,
+    MAX_INPUTS,
     MAX_LABEL_LENGTH,
     MAX_LABEL_NUMBER,
     MAX_LEARNING_RATE,
@@ -121,6 +123,14 @@ class NetworkSettings(Body):
         None,
         description="`standard` trains on coordinates of mean 0 and deviation 1, `none` on the coordinates as they "
         "are. By default `standard` for your own points, and `none` for those of a generator.",
+    )
+    inputs: list[Annotated[str, Field(min_length=1, max_length=MAX_INPUT_LENGTH)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_INPUTS,
+        description="Derived inputs: terms of the scaled coordinates, such as `x`, `x^2`, `x*y` or `sin y`; in any "
+        "dimension `x1`, `x1*x2`, ..., or `coordinates`, `squares`, `products` for all of a kind. By default the "
+        "coordinates.",
     )
 
 

@@ -13,7 +13,7 @@ from models.networks.transforms import IDENTITY, Transform
 from models.specs import Activation, InvalidInput
 
 TERM_WORK = 30
-"""Cost of a derived input in multiplications of the kernel: 2 to 15 ns, in float64."""
+"""Cost of a derived input in multiplications of the kernel: 5 to 15 ns, in float64."""
 
 
 @dataclass(frozen=True)

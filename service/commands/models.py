@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Column, Table
 
-from models.specs import output_count
 from service.commands.workspace import open_workspace
 from service.registry.registry import LoadedVersion, Version
 from service.settings import Settings
@@ -31,8 +30,7 @@ def _row(version: Version) -> list[str]:
     if not isinstance(version, LoadedVersion):
         return [published.model, str(published.version), "broken", version.reason, "", created]
     card = version.card
-    outputs = output_count(len(card.classes))
-    widths = "-".join(str(width) for width in (card.features, *card.network.widths, outputs))
+    widths = "-".join(str(width) for width in version.plan.widths)
     data = card.data.get("dataset") or f"{card.data['n_points']} points"
     accuracy = f"{card.metrics['training_accuracy']:.1%}" if card.metrics else ""
     return [published.model, str(published.version), f"{card.network.kind} {widths}", data, accuracy, created]

@@ -236,7 +236,13 @@ def test_a_wait_ends_when_its_time_is_up_and_tells_when_to_retry(busy: httpx.Cli
 
 def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(busy: httpx.Client) -> None:
     with_defaults = busy.post("/train", json={"model": "defaults", "data": {"dataset": "flower"}}).json()
-    assert with_defaults["network"] == {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none"}
+    assert with_defaults["network"] == {
+        "kind": "sequential",
+        "hidden": [4],
+        "activation": "tanh",
+        "scale": "none",
+        "inputs": None,
+    }
     assert with_defaults["data"] == {
         "type": "generated",
         "dataset": "flower",

@@ -71,7 +71,13 @@ def test_a_version_describes_its_training(client: httpx.Client) -> None:
     version = client.get("/models/plane/versions/1").json()
     assert (version["model"], version["version"], version["status"], version["reason"]) == ("plane", 1, "served", None)
     card = version["card"]
-    assert card["network"] == {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none"}
+    assert card["network"] == {
+        "kind": "sequential",
+        "hidden": [4],
+        "activation": "tanh",
+        "scale": "none",
+        "inputs": None,
+    }
     assert card["n_features"] == 2
     assert card["classes"] == ["red", "blue"]
     flower = {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2}

@@ -101,6 +101,31 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
     assert len(from_file.stdout.splitlines()) == 3
 
 
+def test_derived_inputs_may_name_the_columns_of_a_csv_file(tmp_path: Path) -> None:
+    rows = "".join(f"{a},{b},{('no', 'yes')[a * b > 0]}\n" for a in (-2, -1, 1, 2) for b in (-30, -20, 10, 40))
+    (tmp_path / "own.csv").write_text("a,b,kind\n" + rows)
+    command = [
+        "train",
+        "--csv",
+        str(tmp_path / "own.csv"),
+        "--model",
+        "own",
+        "--network",
+        "logistic",
+        "--epochs",
+        "400",
+    ]
+    trained = separatrix(*command, "--inputs", "a*b, b, x1", data=tmp_path / "data")
+    assert trained.exit_code == 0, trained.stderr
+    assert "100.0% correct" in trained.stderr
+    asked = separatrix("predict", "own", "--point", "-3,-25", "--point", "3,-25", data=tmp_path / "data")
+    assert [line.split(",")[2] for line in asked.stdout.splitlines()] == ["label", "yes", "no"]
+    assert (
+        separatrix("boundary", "own", str(tmp_path / "out.png"), "--resolution", "20", data=tmp_path / "data").exit_code
+        == 0
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -112,6 +137,7 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
         ("boundary nobody out.gif9", 2, "out: must end in one of"),
         ("boundary nobody out.png --margin -1", 1, "Model not found"),
         ("train --hidden four", 2, "network.hidden: must be whole numbers"),
+        ("train --inputs x,z", 2, "network.inputs.1: must be a term of the coordinates, such as x1"),
         ("train --network logistic --hidden 4", 2, "network.hidden: must be empty: a logistic network"),
         ("train --epochs 0", 2, "training.epochs: must be between"),
         ("train --model Flower", 2, "model: must be 1 to 63"),

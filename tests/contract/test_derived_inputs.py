@@ -156,7 +156,7 @@ def test_curves_slices_and_hidden_units_have_the_answers_of_their_points(client:
         "labels": (s_N3[:, 0] * s_N3[:, 1] + s_N3[:, 2] ** 2 > 0.5).astype(int).tolist(),
     }
     network = {"hidden": [3], "inputs": ["coordinates", "squares", "products", "cos x3"]}
-    job = train(client, "space", data=data, network=network, training={"epochs": 200, "learning_rate": 0.5})
+    job = train(client, "derived-space", data=data, network=network, training={"epochs": 200, "learning_rate": 0.5})
     assert job["metrics"]["training_accuracy"] > 0.9
     card = client.get(job["links"]["version"]).json()["card"]
     assert (card["n_features"], card["network"]["inputs"]) == (3, network["inputs"])
@@ -164,19 +164,23 @@ def test_curves_slices_and_hidden_units_have_the_answers_of_their_points(client:
     np.testing.assert_allclose(card["divisor"], points_N3.std(axis=0), rtol=1e-5)
 
     def predicted(rows: np.ndarray) -> np.ndarray:
-        body = {"model": "space", "points": rows.tolist(), "outputs": ["probabilities"]}
+        body = {"model": "derived-space", "points": rows.tolist(), "outputs": ["probabilities"]}
         return np.array(client.post("/predict", json=body).json()["probabilities"])[:, 1]
 
-    plane = client.get("/boundary-grid?model=space&axes=2,0&at=61.5&resolution=12").json()
+    plane = client.get("/boundary-grid?model=derived-space&axes=2,0&at=61.5&resolution=12").json()
     cells = np.array(cells_of(plane))
     rows = np.column_stack([cells[:, 1], np.full(len(cells), 61.5), cells[:, 0]])
     np.testing.assert_allclose(np.ravel(plane["values"]), predicted(rows), atol=1e-4)
-    curve = client.get("/boundary-grid?model=space&axes=1&at=0.25,-3.05&resolution=30").json()
+    curve = client.get("/boundary-grid?model=derived-space&axes=1&at=0.25,-3.05&resolution=30").json()
     rows = np.column_stack([np.full(30, 0.25), curve["x"], np.full(30, -3.05)])
     np.testing.assert_allclose(curve["values"], predicted(rows), atol=1e-4)
 
-    layer = client.get("/boundary-grid?model=space&axes=0,1&response=activation&layer=0&format=npy&resolution=8")
-    unit = client.get("/boundary-grid?model=space&axes=0,1&response=activation&layer=0&unit=1&resolution=8").json()
+    layer = client.get(
+        "/boundary-grid?model=derived-space&axes=0,1&response=activation&layer=0&format=npy&resolution=8"
+    )
+    unit = client.get(
+        "/boundary-grid?model=derived-space&axes=0,1&response=activation&layer=0&unit=1&resolution=8"
+    ).json()
     np.testing.assert_allclose(np.load(io.BytesIO(layer.content))[1], unit["values"], atol=1e-5)
     one = np.array([unit["x"][2], unit["y"][5], *unit["at"]])
     s_3 = (one - card["offset"]) / card["divisor"]

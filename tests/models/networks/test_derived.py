@@ -166,16 +166,16 @@ def test_grids_are_those_of_the_inputs_by_numpy_and_by_the_kernel(outputs: int, 
             np.testing.assert_allclose(output_OHW, expected_OHW, rtol=1e-4, atol=1e-4)
 
 
-def test_a_large_grid_is_evaluated_in_blocks_with_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    derived, _ = plan_for(EVERY, outputs=3)
-    axes = grids.axes_of(replace(WINDOW, width=60, height=40))
-    assert axes.y_H is not None
-    whole_OHW = compiled.outputs(derived, axes.x_W, axes.y_H)
-    xy_N2 = np.stack(np.meshgrid(axes.x_W, axes.y_H), axis=-1).reshape(-1, 2)
-    whole_NK = compiled.probabilities(derived, xy_N2)
-    monkeypatch.setattr(compiled, "BLOCK_VALUES", 7 * 60 * 9 + 1)
-    np.testing.assert_array_equal(compiled.outputs(derived, axes.x_W, axes.y_H), whole_OHW)
-    np.testing.assert_array_equal(compiled.probabilities(derived, xy_N2), whole_NK)
+@pytest.mark.slow
+def test_the_last_of_many_points_and_the_last_row_of_a_large_grid_are_those_of_a_small_one() -> None:
+    derived, _ = plan_for(EVERY, hidden=(2,))
+    x_W, y_H = np.linspace(-4, 3, 1_000), np.linspace(-2, 5, 1_000)
+    assert len(EVERY) * x_W.size * y_H.size > compiled.BLOCK_VALUES, "these are several blocks"
+    large_OHW, last_OhW = compiled.outputs(derived, x_W, y_H), compiled.outputs(derived, x_W, y_H[-2:])
+    np.testing.assert_allclose(large_OHW[:, -2:], last_OhW, rtol=1e-5, atol=1e-5)
+    xy_N2 = np.stack(np.meshgrid(x_W, y_H), axis=-1).reshape(-1, 2)
+    many_NK, few_NK = compiled.probabilities(derived, xy_N2), compiled.probabilities(derived, xy_N2[-50:])
+    np.testing.assert_allclose(many_NK[-50:], few_NK, rtol=1e-5, atol=1e-6)
 
 
 def test_hidden_units_and_embeddings_are_those_of_the_inputs() -> None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from models.specs import DatasetSpec, InvalidInput, resolve_network
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
-from service.commands.csv_options import CsvOptions
+from service.api.table_query import TableQuery
 from service.commands.options import Options
 from service.errors import ServiceError
 from service.settings import Settings
@@ -34,7 +34,7 @@ app = typer.Typer(
 STORAGE = Options(Settings, names=("data_dir", "database_url"))
 """The settings that say which models a command works on."""
 
-TABLE = Options(CsvOptions, panel="CSV file")
+TABLE = Options(TableQuery, panel="CSV file")
 """How to read the CSV file of a command."""
 
 Version = Annotated[int | None, typer.Option(min=1, help="Version of the model. (default: the latest)")]

@@ -100,7 +100,7 @@ def from_rows(
     return labelled(points_array(rows, field="data.points"), labels, feature_names)
 
 
-def labelled(xy_ND: DoubleArray, labels: Sequence[Label], feature_names: Sequence[str] | None = None) -> LabelledPoints:
+def labelled(xy_ND: PointArray, labels: Sequence[Label], feature_names: Sequence[str] | None = None) -> LabelledPoints:
     """Points (N, D) within bounds, and their N labels. Stored as float32, unless a coordinate is far from zero.
 
     Raises:
@@ -142,7 +142,9 @@ def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> D
 
 
 def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> PointArray:
-    """Checks that all coordinates are within bounds. Returns them in C order, as float32 or float64.
+    """Checks that the coordinates of points (N, D), or of one point (D,), are within bounds.
+
+    Returns them in C order, as float32 or float64.
 
     Raises:
         InvalidInput: a coordinate is out of bounds or NaN.
@@ -150,10 +152,8 @@ def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> PointA
     # not (<=) instead of (>), because all comparisons with NaN are false
     outside_ND = ~(np.abs(xy_ND) <= MAX_COORDINATE)
     if outside_ND.any():
-        row, column = np.argwhere(outside_ND)[0]
-        raise InvalidInput(
-            f"{field}.{row}.{column}", f"must be a number between -{MAX_COORDINATE} and {MAX_COORDINATE}"
-        )
+        place = ".".join(str(index) for index in np.argwhere(outside_ND)[0])
+        raise InvalidInput(f"{field}.{place}", f"must be a number between -{MAX_COORDINATE} and {MAX_COORDINATE}")
     if xy_ND.dtype.itemsize > 4:
         return np.ascontiguousarray(xy_ND, np.float64)
     return np.ascontiguousarray(xy_ND, np.float32)

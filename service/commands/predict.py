@@ -1,15 +1,16 @@
 """`separatrix predict`: classes and probabilities of points, as CSV."""
 
-import csv
 import sys
 from pathlib import Path
 
-from models.datasets import DoubleArray, points_array
+from models.datasets import points_array
+from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.commands import csv_points
 from service.commands.workspace import open_workspace
 from service.inference import predictions
 from service.registry.registry import LoadedVersion
+from service.render import csv_predictions
 from service.settings import Settings
 from service.tables.options import TableOptions
 
@@ -19,6 +20,8 @@ def run(
 ) -> None:
     """Writes CSV to standard output: the coordinates of each point, its label, and the probability of each class.
 
+    The columns of a file are matched to the features of the model as `service.tables.sheet.Sheet.points` does.
+
     Raises:
         InvalidInput: a point is malformed, or has a different number of coordinates than the model.
         ServiceError: there is no such model or version, or the database is unavailable.
@@ -27,13 +30,16 @@ def run(
     if csv:
         with csv_points.opened(csv, table) as sheet:
             found = _resolve(settings, model, version)
-            read = sheet.points(found.card.features)
+            read = sheet.points(found.card.features, found.card.feature_names)
         csv_points.report(read)
-        xy_ND = read.xy_ND
+        sent = SentPoints(read.xy_ND)
     else:
-        xy_ND = points_array([_coordinates(point) for point in points])
+        sent = SentPoints(points_array([_coordinates(point) for point in points]))
         found = _resolve(settings, model, version)
-    _write(xy_ND, found.card.classes, predictions.predict(found, xy_ND))
+    xy_ND = sent.placed(found.card.features, found.card.feature_names)
+    prediction = predictions.predict(found, xy_ND)
+    outputs: dict[str, csv_predictions.Column] = {"labels": prediction.best_N, "probabilities": prediction.prob_NK}
+    sys.stdout.write(csv_predictions.encode(found.card, xy_ND, outputs).decode())
 
 
 def _resolve(settings: Settings, model: str, version: int | None) -> LoadedVersion:
@@ -46,16 +52,3 @@ def _coordinates(point: str) -> list[float]:
         return [float(coordinate) for coordinate in point.split(",")]
     except ValueError:
         raise InvalidInput("point", "must be numbers separated by commas, such as 0.5,-0.25") from None
-
-
-def _number(value: float) -> str:
-    """The shortest text that is read as the same number."""
-    return repr(float(value)).removesuffix(".0")
-
-
-def _write(xy_ND: DoubleArray, classes: tuple[int | str, ...], prediction: predictions.Prediction) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    names = [f"x{i + 1}" for i in range(xy_ND.shape[1])]
-    writer.writerow([*names, "label", *(f"p({label})" for label in classes)])
-    for x_D, k, prob_K in zip(xy_ND, prediction.best_N, prediction.prob_NK, strict=True):
-        writer.writerow([*(_number(x) for x in x_D), classes[k], *(f"{p:.6f}" for p in prob_K)])

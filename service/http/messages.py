@@ -33,6 +33,7 @@ RULES = {
     "string_too_short": "must have {min_length:,} or more characters",
     "string_type": "must be a string",
     "string_unicode": "must be Unicode text",
+    "tensors": "must be lists of numbers or records, not tensors",
     "too_long": "must have {max_length:,} or fewer items",
     "too_short": "must have {min_length:,} or more items",
 }

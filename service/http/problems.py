@@ -122,6 +122,7 @@ MAX_STEPS = 8
 
 _HIDDEN_STEPS = (
     *("generated", "given", "integer", "string"),  # the alternatives of a field, as the schemas name them
+    *("[rows]", "[point]", "[records]", "[record]", "[columns]"),  # the forms of points, as `service.api.points` does
     "[key]",  # pydantic's mark for an error of the key itself
 )
 """Steps of pydantic's path of a field that are not in the request."""
@@ -283,4 +284,4 @@ _RESPONSES: dict[type[Exception], Callable[[Any], Response]] = {
 def _path(location: Sequence[int | str]) -> str:
     """The dotted path of a field as the client wrote it. Steps that cannot be a name of ours are not repeated."""
     steps = [str(step) for step in location if step not in _HIDDEN_STEPS][:MAX_STEPS]
-    return ".".join(step if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", step) else "?" for step in steps) or "body"
+    return ".".join(step if re.fullmatch(r"[A-Za-z0-9_ ().%/-]{1,64}", step) else "?" for step in steps) or "body"

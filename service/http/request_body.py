@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 from anyio import move_on_after, to_thread
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from models.limits import MAX_POINTS
+from models.limits import MAX_FEATURES, MAX_POINTS
 from models.specs import InvalidInput
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
 from service.http.problems import Place
@@ -20,8 +21,8 @@ from service.settings import Settings
 
 MAX_MARKS = {
     b"[": ("lists", 2 * MAX_POINTS + 1_000),
-    b"{": ("objects", 1_000),
-    b'"': ("quotes", 2 * MAX_POINTS + 1_000),
+    b"{": ("objects", MAX_POINTS + 1_000),
+    b'"': ("quotes", 1_000_000),
     b",": ("values", 2_000_000),
 }
 """Most brackets, quotes and commas of a JSON body, which bound what it can hold; those inside strings count too.
@@ -29,6 +30,10 @@ MAX_MARKS = {
 Parsing holds the interpreter lock: less than a second at these bounds, but many seconds and gigabytes if only the
 number of bytes were bounded.
 """
+
+MAX_FIELDS = MAX_FEATURES
+"""Most fields of one object: as many as a record of a point has. A schema reports every unknown field, which takes some
+10 us and a kilobyte for each."""
 
 JSON = "application/json"
 
@@ -83,10 +88,27 @@ def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
     for mark, (name, most) in MAX_MARKS.items():
         if text.count(mark) > most:
             raise InvalidInput("body", f"must have at most {most:,} {name}; send less in one request")
+    if text.count(b":") > MAX_FIELDS:
+        _check_objects(text)
     try:
         return schema.model_validate_json(text)
     except ValidationError as error:
         raise request_error(error) from None
+
+
+def _check_objects(text: bytes) -> None:
+    try:
+        waiting = [from_json(text)]
+    except ValueError:  # not JSON, as the schema will say
+        return
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if len(value) > MAX_FIELDS:
+                raise InvalidInput("body", f"must have at most {MAX_FIELDS:,} fields in each object")
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(one for one in value if isinstance(one, dict | list))
 
 
 def without_mark(text: bytes) -> bytes:

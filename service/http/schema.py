@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from models.limits import MAX_COORDINATE, MAX_FEATURES
 
@@ -24,8 +24,12 @@ WHOLE = BeforeValidator(whole)
 Whole = Annotated[int, WHOLE]
 """An integer, which may be written as `10000.0`."""
 
-_BOUNDS = Field(json_schema_extra={"minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE})
-"""Only documented here: `models.datasets.points_array` checks them, for all points at once."""
+_SHOWN = Field(json_schema_extra={"type": ["number", "boolean"], "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE})
+"""Only documented here: `models.datasets` checks the bounds, for all points at once, and `service.api.points` reads
+truth values as numbers."""
 
-Row = Annotated[list[Annotated[FiniteFloat, _BOUNDS]], FailFast(), Field(min_length=1, max_length=MAX_FEATURES)]
+Coordinate = Annotated[FiniteFloat, _SHOWN]
+"""One coordinate of a point."""
+
+Row = Annotated[list[Coordinate], Field(min_length=1, max_length=MAX_FEATURES, fail_fast=True)]
 """The coordinates of a point."""

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.boundary.certified.nearest import Nearest
-from models.datasets import PointArray, bounded
+from models.datasets import bounded
 from models.limits import MAX_FEATURES
+from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.errors import NotAcceptable, ServiceError, UnsupportedMediaType
 from service.registry.registry import LoadedVersion
@@ -26,36 +27,46 @@ NEEDS_PYARROW = "Arrow needs pyarrow, which this service does not have: pip inst
 MAX_BATCHES = 1_000
 """Record batches of a stream: each takes 0.1 ms, even if it is empty."""
 
+NULLS = "must not have nulls"
+
+UNEQUAL_LISTS = f"must have lists of one length, from 1 to {MAX_FEATURES:,}"
+
 _HEADER, _LENGTH, _COMPRESSION = 8, 4, 10  # fields of a message and its record batch, by Arrow's format/Message.fbs
 
 
-def decode_points(content: bytes, *, max_points: int) -> PointArray:
-    """Points, float32 (N, D), from a stream with D columns, or with a single column of fixed-size lists of length D.
+def decode_points(content: bytes, *, max_points: int) -> SentPoints:
+    """Points from a stream whose columns are numbers or truth values, or whose only column has all coordinates.
+
+    Such a column holds lists of one length, or structs. Points of columns and of structs have names.
 
     Raises:
         InvalidInput: the body is not such a stream, there are too many points, or a number is out of bounds.
         UnsupportedMediaType: pyarrow is not installed.
     """
     pa = _pyarrow(UnsupportedMediaType(NEEDS_PYARROW))
+    if content.startswith(b"ARROW1"):
+        raise InvalidInput("body", "must be an Arrow IPC stream, not a file: write it with pyarrow.ipc.new_stream")
     try:
-        batches = list(_batches(pa, content, max_points))
+        reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(content))
+        first = next(iter(reader), None)
+        if first is None:
+            raise EOFError
+        schema = pa.ipc.read_schema(first)
+        names = _checked_columns(pa, schema)
+        batches = list(_batches(pa, reader, schema, max_points))
     except InvalidInput:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, IndexError, struct.error, EOFError) as error:
         raise InvalidInput("body", "must be an Arrow IPC stream of record batches without compression") from error
     if not batches:
         raise InvalidInput("points", "must contain at least one point")
-    return bounded(np.concatenate(batches))
+    if len({batch.shape[1] for batch in batches}) > 1:
+        raise InvalidInput("body", UNEQUAL_LISTS)
+    return SentPoints(bounded(np.concatenate(batches)), names)
 
 
-def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[Any, Any]]:
+def _batches(pa: Any, reader: Any, schema: Any, max_points: int) -> Iterator[npt.NDArray[np.floating]]:
     """The points of each batch, (n, D). A batch is read only after its header says that it is small enough."""
-    reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(content))
-    first = next(iter(reader), None)
-    if first is None:
-        raise EOFError
-    schema = pa.ipc.read_schema(first)
-    _check_columns(pa, schema)
     left = max_points
     for number, message in enumerate(reader):
         if number == MAX_BATCHES:
@@ -69,35 +80,61 @@ def _batches(pa: Any, content: bytes, max_points: int) -> Iterator[np.ndarray[An
         batch = pa.ipc.read_record_batch(message, schema)
         batch.validate(full=True)
         if batch.num_rows:
-            yield _points(batch)
+            yield _points(pa, batch)
 
 
-def _check_columns(pa: Any, schema: Any) -> None:
-    kinds = {pa.float32(), pa.float64()}
-    count = len(schema)
-    if count == 1 and pa.types.is_fixed_size_list(schema.field(0).type):
+def _checked_columns(pa: Any, schema: Any) -> tuple[str, ...] | None:
+    """The names of the coordinates; None if the points are lists.
+
+    Raises:
+        InvalidInput: a column has no numbers, or there are too many coordinates.
+    """
+    fields = list(schema)
+    if len(fields) == 1 and pa.types.is_struct(fields[0].type):
+        fields = list(fields[0].type)
+    names: tuple[str, ...] | None = tuple(field.name for field in fields)
+    kinds, count = [field.type for field in fields], len(fields)
+    if count == 1 and _is_list(pa, kinds[0]):
+        names = None
         # the size of the lists is any number that the header claims
-        is_float, count = schema.field(0).type.value_type in kinds, schema.field(0).type.list_size
-    else:
-        is_float = count <= MAX_FEATURES and set(schema.types) <= kinds
-    if not is_float or not 1 <= count <= MAX_FEATURES:
+        count = kinds[0].list_size if pa.types.is_fixed_size_list(kinds[0]) else 1
+        kinds = [kinds[0].value_type]
+    are_numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind == pa.bool_() for kind in kinds)
+    if not are_numbers or not 1 <= count <= MAX_FEATURES:
         raise InvalidInput(
             "body",
-            f"must have 1 to {MAX_FEATURES:,} float32 or float64 columns, or one column of fixed-size lists of these",
+            f"must have 1 to {MAX_FEATURES:,} columns of numbers, or one column of lists or structs of numbers",
         )
+    return names
 
 
-def _points(batch: Any) -> np.ndarray[Any, Any]:
+def _is_list(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _points(pa: Any, batch: Any) -> npt.NDArray[np.floating]:
     columns = batch.columns
     if any(column.null_count for column in columns):
-        raise InvalidInput("body", "must not have nulls")
-    if hasattr(columns[0], "flatten"):
-        values = columns[0].flatten()
-        if values.null_count:
-            raise InvalidInput("body", "must not have nulls")
-        rows: np.ndarray[Any, Any] = values.to_numpy().reshape(batch.num_rows, -1)
-        return rows
-    return np.column_stack([column.to_numpy() for column in columns])
+        raise InvalidInput("body", NULLS)
+    if pa.types.is_struct(columns[0].type):
+        columns = columns[0].flatten()
+    if not _is_list(pa, columns[0].type):
+        return np.stack([_numbers(column) for column in columns], axis=1)
+    values = _numbers(columns[0].flatten())
+    lengths = np.full(batch.num_rows, values.size // batch.num_rows)
+    if not pa.types.is_fixed_size_list(columns[0].type):
+        lengths = np.diff(columns[0].offsets.to_numpy())
+    if (lengths != lengths[0]).any() or not 1 <= lengths[0] <= MAX_FEATURES:
+        raise InvalidInput("body", UNEQUAL_LISTS)
+    return values.reshape(batch.num_rows, -1)
+
+
+def _numbers(column: Any) -> npt.NDArray[np.floating]:
+    """A column as float32 if that holds all values of its type, else as float64."""
+    if column.null_count:
+        raise InvalidInput("body", NULLS)
+    values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.result_type(values.dtype, np.float32), copy=False)
 
 
 def _record_batch(metadata: bytes) -> tuple[int, bool]:

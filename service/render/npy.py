@@ -1,20 +1,25 @@
 """Arrays in NumPy's own format, `application/x-npy`: grids and predictions as they are sent, points as they come."""
 
 import io
+import math
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from models.datasets import PointArray, bounded
+from models.datasets import bounded
 from models.limits import MAX_FEATURES
+from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.inference.grids import ActivationMaps, BoundaryGrid, EmbeddingGrid
 
 MEDIA_TYPE = "application/x-npy"
 
-MAX_HEADER_BYTES = 1_000
-"""Longest header that is read, by Python's parser. The header of a plain array takes 128 bytes."""
+MAX_HEADER_BYTES = 10_000
+"""Longest header that is read, by Python's parser: as NumPy has it. The header of a plain array takes 128 bytes."""
+
+MAX_NUMBER_BYTES = 8
+"""The size of float64, which the points become."""
 
 _READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
@@ -42,28 +47,41 @@ def encode_embedding(grid: EmbeddingGrid) -> bytes:
     return encode(grid.embedding.values_HW2)
 
 
-def decode_points(content: bytes, *, max_points: int) -> PointArray:
-    """Points, float32 (N, D), from a file of float32 or float64 in C or Fortran order.
+def decode_points(content: bytes, *, max_points: int) -> SentPoints:
+    """Points from a file of numbers or truth values: (N, D), one point (D,), or a structured array with named fields.
 
     The header is checked against the length of the body before any array is allocated.
 
     Raises:
-        InvalidInput: the body is not such a file, the array is not (N, D), there are too many points, or a number is
-            out of bounds.
+        InvalidInput: the body is not such a file, the array has another shape, there are too many points, or a number
+            is out of bounds.
     """
     shape, fortran_order, dtype, start = _header(content)
-    if dtype not in (np.dtype("<f4"), np.dtype("<f8"), np.dtype(">f4"), np.dtype(">f8")):
-        raise InvalidInput("body", "must be an array of float32 or float64")
-    if len(shape) != 2 or not 1 <= shape[1] <= MAX_FEATURES:
+    names = dtype.names
+    kinds = [dtype.fields[name][0] for name in names] if names is not None and dtype.fields else [dtype]
+    if any(kind.kind not in "biuf" or kind.itemsize > MAX_NUMBER_BYTES for kind in kinds):
+        raise InvalidInput("body", "must be an array of numbers of at most 64 bits")
+    if names is not None and len(shape) <= 1:
+        shape_NC = (shape[0] if shape else 1, len(names))
+    elif names is None and len(shape) in (1, 2):
+        shape_NC = (shape[0], shape[1]) if len(shape) == 2 else (1, shape[0])
+    else:
+        shape_NC = (0, 0)
+    if not 1 <= shape_NC[1] <= MAX_FEATURES:
         raise InvalidInput(
             "body", f"must have the shape (N, D), one point in each row, with D from 1 to {MAX_FEATURES:,}"
         )
-    if not 1 <= shape[0] <= max_points:
+    if not 1 <= shape_NC[0] <= max_points:
         raise InvalidInput("points", f"must contain 1 to {max_points:,} points in one request")
-    if len(content) - start != shape[0] * shape[1] * dtype.itemsize:
+    if len(content) - start != math.prod(shape) * dtype.itemsize:
         raise InvalidInput("body", "must be as long as the shape and type in the .npy header say")
     flat = np.frombuffer(content, dtype, offset=start)
-    return bounded(flat.reshape(shape, order="F" if fortran_order else "C"))
+    if names is not None:
+        columns = np.stack([flat[name].astype(np.float64) for name in names], axis=1)
+        return SentPoints(bounded(columns), names)
+    # float32 if it holds all values of the type, else float64
+    array = flat.astype(np.result_type(dtype, np.float32), copy=False)
+    return SentPoints(bounded(array.reshape(shape, order="F" if fortran_order else "C")))
 
 
 def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:

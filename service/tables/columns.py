@@ -56,6 +56,11 @@ class Column:
         return f"column '{self.name}'" if self.name else f"column {self.index + 1}"
 
     @property
+    def feature_name(self) -> str:
+        """The name of the feature: the heading in one line, or one made from the column's number."""
+        return " ".join((self.name or f"x{self.index + 1}").split())
+
+    @property
     def is_named(self) -> bool:
         """Whether the column has a heading. `Unnamed: 0` is what pandas makes of none."""
         return bool(self.name) and not str(self.name).lower().startswith("unnamed: ")

@@ -14,11 +14,11 @@ from service.tables.columns import (
     describe,
     guess_label,
     is_row_index,
-    named_label,
     select,
     select_several,
 )
 from service.tables.headings import Row
+from service.tables.model_columns import by_name, by_position
 from service.tables.options import TableOptions
 from service.tables.rows import Form, fitted, read, unequal
 from service.tables.table import Table, make_table
@@ -118,38 +118,31 @@ class Sheet:
         self._note_unused([*features, label])
         return self._read(features, label, reason, max_rows)
 
-    def points(self, features: int, *, max_rows: int | None = None) -> Table:
-        """Reads points of so many features, which are the columns in their order, without a label or an index.
+    def points(self, features: int, names: Sequence[str] | None = None, *, max_rows: int | None = None) -> Table:
+        """Reads points of so many features, without a label or an index.
+
+        Args:
+            features: the number of features of the model.
+            names: their names, if they have some. Columns are then matched by their headings, if there are headings.
+            max_rows: most points.
 
         Raises:
             InvalidInput: a value is missing or is not a number, or the columns of features are ambiguous.
         """
-        chosen = select_several(self.columns, self.options.features, "features") or self._points_columns(features)
+        chosen = select_several(self.columns, self.options.features, "features")
+        if not chosen:
+            others = self._usable()
+            if self.options.label is not None:
+                label = select(self.columns, self.options.label, "label")
+                others = [column for column in others if column != label]
+            if names is None or self.heading_line is None:
+                chosen = by_position(others, features, self.options, self.name)
+            else:
+                chosen = by_name(others, names, self.options, self.name)
         if len(chosen) != features:
             raise InvalidInput("features", f"must name {features} columns, as many as the model has features")
         self._note_unused(chosen)
         return self._read(chosen, None, "", max_rows)
-
-    def _points_columns(self, features: int) -> list[Column]:
-        others = self._usable()
-        if self.options.label is not None:
-            label = select(self.columns, self.options.label, "label")
-            others = [column for column in others if column != label]
-        named = [column for column in named_label(others) if column.name and column.name.casefold() != "y"]
-        if len(others) == features and not named:
-            return others
-        texts = [column for column in others if column.kind == "text"]
-        labels = named or texts
-        if len(others) == features + 1 and len(labels) == 1:
-            return [column for column in others if column != labels[0]]
-        count = f"{len(others)} column{'s' * (len(others) != 1)}"
-        reason = f", and {named[0].title} looks like a label" if len(others) == features else ""
-        raise InvalidInput(
-            self.name,
-            f"has {count}, but the model has {features} feature{'s' * (features != 1)}{reason}: choose the columns "
-            f"with {self.options.spelled('features', 'A,B')}, or leave out a label with "
-            f"{self.options.spelled('label', 'NAME')}",
-        )
 
     def _usable(self) -> list[Column]:
         """The columns without an index, and without those that the user drops or that are empty and have no name."""

@@ -83,7 +83,7 @@ def make_table(
     if values.dropped:
         rows = "1 row is" if values.dropped == 1 else f"{values.dropped:,} rows are"
         report.append(f"{rows} left out for a missing value: {values.first_dropped}")
-    names = tuple(_feature_name(column) for column in features) if heading_line else None
+    names = tuple(column.feature_name for column in features) if heading_line else None
     return Table(
         xy_ND=values.xy_ND,
         code_N=code_N,
@@ -97,11 +97,6 @@ def make_table(
 def sorted_counts(counts: dict[Label, int]) -> list[tuple[Label, int]]:
     """Labels with their counts, in the order of the classes."""
     return sorted(counts.items(), key=lambda item: (isinstance(item[0], str), item[0]))
-
-
-def _feature_name(column: Column) -> str:
-    """The heading in one line, or a name made from the column's number."""
-    return " ".join((column.name or f"x{column.index + 1}").split())
 
 
 def _short(column: Column) -> str:

@@ -15,7 +15,6 @@ from models.limits import (
     MAX_LABEL_LENGTH,
     MAX_LABEL_NUMBER,
     MAX_LEARNING_RATE,
-    MAX_NAME_LENGTH,
     MAX_NOISE,
     MAX_POINTS,
     MAX_RESTARTS,
@@ -31,7 +30,8 @@ from models.specs import (
     Optimizer,
     Scale,
 )
-from service.http.schema import WHOLE, Body, Row, Whole, whole
+from service.api.points import FeatureName, Points
+from service.http.schema import WHOLE, Body, Whole, whole
 from service.records import NAME_PATTERN
 
 MAX_METADATA = 16
@@ -60,10 +60,20 @@ class GeneratedData(Body):
         return value
 
 
-def _whole_labels(labels: Any) -> Any:
-    """The labels with each float that is a whole number as an integer. Takes them all at once, which is faster."""
-    is_any_float = isinstance(labels, list) and float in set(map(type, labels))
-    return [*map(whole, labels)] if is_any_float else labels
+def _plain_labels(labels: Any) -> Any:
+    """Labels without a list around each, truth values as 1 and 0, and whole numbers as integers.
+
+    Takes them all at once, which is faster. Truth values among other labels are left to the schema, which refuses them.
+    """
+    if not isinstance(labels, list):
+        return labels
+    kinds = set(map(type, labels))
+    if kinds == {list} and {len(one) for one in labels} == {1}:
+        labels = [one[0] for one in labels]
+        kinds = set(map(type, labels))
+    if kinds == {bool}:
+        return [*map(int, labels)]
+    return [*map(whole, labels)] if float in kinds else labels
 
 
 def _kind_of_label(value: Any) -> str:
@@ -77,24 +87,20 @@ Label = Annotated[
 ]
 
 
-FeatureName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
-
-
 class GivenData(Body):
     """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings."""
 
     type: Literal["points"] = Field("points", description="May be left out.")
-    points: Annotated[list[Row], FailFast()] = Field(
-        description="N points of D coordinates each.", min_length=2, max_length=MAX_POINTS
-    )
+    points: Points = Field(description="N points of D coordinates each; records have the names of the features too.")
     labels: Annotated[
         list[Label],
         FailFast(),
         Field(min_length=2, max_length=MAX_POINTS, description="The class of each point."),
-        BeforeValidator(_whole_labels),
+        BeforeValidator(_plain_labels),
     ]
     feature_names: list[FeatureName] | None = Field(
         None,
+        min_length=1,
         max_length=MAX_FEATURES,
         description="The name of each coordinate, all different. Pictures and predictions know the coordinates by it.",
     )

@@ -7,13 +7,13 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from models import specs
-from models.datasets import from_rows
+from models.datasets import LabelledPoints, labelled
 from models.specs import DatasetSpec
 from service import records
 from service.api.deps import AfterJob, JobPath, Services, ServicesDep
 from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
 from service.api.jobs import responses
-from service.api.jobs.requests import GeneratedData, TrainRequest
+from service.api.jobs.requests import GeneratedData, GivenData, TrainRequest
 from service.api.jobs.submission import NewJob, SubmissionDep
 from service.api.jobs.views import Job, JobList
 from service.api.jobs.waiting import Wait, WaitDep
@@ -45,12 +45,17 @@ def _new_job(body: TrainRequest) -> NewJob:
     data = (
         DatasetSpec(**body.data.model_dump(exclude={"type"}))
         if isinstance(body.data, GeneratedData)
-        else from_rows(body.data.points, body.data.labels, body.data.feature_names)
+        else _given(body.data)
     )
     given = body.network.model_dump(exclude_none=True)
     network = specs.resolve_network(given, is_generated=isinstance(data, DatasetSpec))
     training = specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True))
     return new_spec(body.model, data, network, training, origin="http", metadata=body.metadata), data
+
+
+def _given(data: GivenData) -> LabelledPoints:
+    xy_ND, names = data.points.sent(field="data.points").labelled(len(data.labels), data.feature_names)
+    return labelled(xy_ND, data.labels, names)
 
 
 @router.get("/jobs", response_model=JobList)

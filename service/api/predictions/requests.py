@@ -1,27 +1,35 @@
-"""Requests of `POST /predict`: their schemas, and how JSON, `.npy` and Arrow bodies are read into one form."""
+"""Requests of `POST /predict`: their schemas, and how JSON, `.npy`, Arrow and CSV bodies are read into one form."""
 
+import io
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 
-from models.datasets import PointArray, points_array
 from models.limits import MAX_MARGIN
+from models.sent_points import SentPoints
 from models.specs import InvalidInput
+from service.api import csv_bodies
+from service.api.points import Points
 from service.api.predictions import json_points
+from service.api.predictions.csv_points import CsvPoints
+from service.api.table_query import TableQuery
 from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
 from service.http.problems import InvalidParameter
-from service.http.schema import WHOLE, Body, Row
+from service.http.schema import WHOLE, Body
 from service.inference.predictions import PredictionRequest
 from service.records import NAME_PATTERN
 from service.render import arrow, npy
+from service.tables.sheet import understand
 
 Output = Literal["labels", "probabilities", "logits", "margins", "nearest"]
 
-Rows = Annotated[list[Row], FailFast(), Field(min_length=1)]
+POINTS_NAMES = AliasChoices("points", "instances", "inputs")
+"""The field of the points. Its other names are those of TensorFlow Serving, KServe and MLflow."""
+
 Threshold = Annotated[
     float | None,
     Field(
@@ -64,8 +72,10 @@ class PredictOptions(Body):
 class PredictRequest(PredictOptions):
     """The points to classify, and how."""
 
-    points: Rows = Field(
-        description="N points with as many coordinates as the model was trained on; computed in float32.",
+    points: Points = Field(
+        validation_alias=POINTS_NAMES,
+        description="N points with as many coordinates as the model was trained on: a list of points or one point, by "
+        "position or by the names of the features. Computed in float32.",
         examples=[[[0.5, -0.25], [2.0, 1.0]]],
     )
 
@@ -73,17 +83,15 @@ class PredictRequest(PredictOptions):
 class _MarkedRequest(PredictOptions):
     """A request whose points have been read already; see `json_points.split`."""
 
-    points: str
+    points: str = Field(validation_alias=POINTS_NAMES)
 
 
 def _split(names: str) -> list[str]:
     return names.split(",")
 
 
-class ArrayQuery(BaseModel):
-    """The options of a request whose body is an array, as query parameters."""
-
-    model_config = ConfigDict(extra="forbid")
+class PredictQuery(TableQuery):
+    """The options of a request whose body is not JSON, as query parameters."""
 
     model: str | None = Field(None, pattern=NAME_PATTERN, description="Required if the body is not JSON.")
     version: int | None = Field(
@@ -100,14 +108,14 @@ class ParsedRequest:
 
     Attributes:
         version: None for the latest.
-        points: float32 (N, D).
+        points: as they came; their columns are matched to the features of the model once it is known.
         prediction: what to compute.
         outputs: what to return for each point; None for the default of the response's format.
     """
 
     model: str
     version: int | None
-    points: PointArray
+    points: SentPoints | CsvPoints
     prediction: PredictionRequest
     outputs: tuple[Output, ...] | None
 
@@ -129,38 +137,52 @@ def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     for name in query_parameters.parse(query) if query else ():
         raise InvalidParameter(name, "must be in the JSON body")
     options, points = _options_and_points(request_body.without_mark(body))
-    if len(points) > max_points:
+    if points.count > max_points:
         raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
-    return _parsed(options, options.model, points_array(points) if isinstance(points, list) else points)
+    return _parsed(options, options.model, points)
 
 
-def _options_and_points(body: bytes) -> tuple[PredictOptions, PointArray | list[list[float]]]:
+def _options_and_points(body: bytes) -> tuple[PredictOptions, SentPoints]:
     if len(body) >= json_points.MIN_BYTES:
         found = json_points.split(body)
         if found is not None:
             with suppress(ValidationError):  # the schema of the whole body says what is wrong
                 options = _MarkedRequest.model_validate_json(found[0])
                 if options.points == json_points.MARK:
-                    return options, found[1]
+                    return options, SentPoints(found[1])
     request = request_body.validated(body, PredictRequest)
-    return request, request.points
+    return request, request.points.sent()
 
 
-def _array_parser(decode: Callable[..., PointArray]) -> Callable[[bytes, bytes, int], ParsedRequest]:
+def _array_parser(decode: Callable[..., SentPoints]) -> Callable[[bytes, bytes, int], ParsedRequest]:
     def parse_array(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
-        try:
-            options = ArrayQuery.model_validate(query_parameters.parse(query, lists=("outputs",)))
-        except ValidationError as error:
-            raise request_body.request_error(error, place="query") from None
-        if options.model is None:
-            raise InvalidParameter("model", "is required in the query, as ?model=NAME, when the body is an array")
-        points = decode(body, max_points=max_points)
-        return _parsed(options, options.model, points)
+        model, options = _options(query)
+        for name in options.model_fields_set & TableQuery.model_fields.keys():
+            raise InvalidParameter(name, "says how to read a CSV body, but the body is an array")
+        return _parsed(options, model, decode(body, max_points=max_points))
 
     return parse_array
 
 
-def _parsed(options: PredictOptions | ArrayQuery, model: str, points: PointArray) -> ParsedRequest:
+def _parse_csv(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
+    model, options = _options(query)
+    with csv_bodies.csv_errors():
+        sheet = understand(io.BytesIO(body), csv_bodies.BODY, options.options())
+    return _parsed(options, model, CsvPoints(sheet, max_points))
+
+
+def _options(query: bytes) -> tuple[str, PredictQuery]:
+    """The model that a query names, and its options."""
+    try:
+        options = PredictQuery.model_validate(query_parameters.parse(query, lists=("outputs",)))
+    except ValidationError as error:
+        raise request_body.request_error(error, place="query") from None
+    if options.model is None:
+        raise InvalidParameter("model", "is required in the query, as ?model=NAME, when the body is not JSON")
+    return options.model, options
+
+
+def _parsed(options: PredictOptions | PredictQuery, model: str, points: SentPoints | CsvPoints) -> ParsedRequest:
     outputs = options.outputs or ()
     if len(set(outputs)) < len(outputs):
         raise InvalidInput("outputs", "must name each output only once")
@@ -179,4 +201,5 @@ _PARSERS: dict[str, Callable[[bytes, bytes, int], ParsedRequest]] = {
     request_body.JSON: _parse_json,
     npy.MEDIA_TYPE: _array_parser(npy.decode_points),
     arrow.MEDIA_TYPE: _array_parser(arrow.decode_points),
+    csv_bodies.MEDIA_TYPE: _parse_csv,
 }

@@ -1,4 +1,4 @@
-"""Responses of `POST /predict`: their schema, and how a prediction is written as JSON, `.npy` or Arrow."""
+"""Responses of `POST /predict`: their schema, and how a prediction is written as JSON, `.npy`, Arrow or CSV."""
 
 import math
 from collections.abc import Callable
@@ -12,23 +12,20 @@ import orjson
 from pydantic import BaseModel, Field
 
 from models.boundary.certified.nearest import Nearest
-from models.datasets import IntArray
+from models.datasets import IntArray, PointArray
 from models.specs import InvalidInput
-from service.api.predictions.requests import Output, ParsedRequest
+from service.api.predictions.requests import Output
 from service.http import request_body
 from service.http.content_negotiation import Format
 from service.http.middleware import RawResponse, ok
 from service.inference import predictions
 from service.registry.registry import LoadedVersion
-from service.render import arrow, headers, npy
+from service.render import arrow, csv_predictions, headers, npy
 
 DEFAULT_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities")
 
 ARRAY_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities", "logits", "margins")
 """Outputs that are one array."""
-
-Column = npt.NDArray[np.generic] | Nearest
-"""One output of every point."""
 
 MAX_PADDED_BYTES = 24
 """Longest label, with quotes and comma, up to which labels are padded to one length; that is faster than joining."""
@@ -67,6 +64,23 @@ class Prediction(BaseModel):
     nearest: list[NearestChange] | None = Field(None, description="(N,), if requested: where each label changes.")
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a response shows.
+
+    Attributes:
+        version: the version that answered.
+        xy_ND: the points, in the order of the version's features.
+        outputs: what to return for each point; None for the default of the response's format.
+        prediction: of the points.
+    """
+
+    version: LoadedVersion
+    xy_ND: PointArray
+    outputs: tuple[Output, ...] | None
+    prediction: predictions.Prediction
+
+
 class _JsonText(NamedTuple):
     """The text that all JSON responses of a version share.
 
@@ -88,12 +102,12 @@ def _json_text(version: LoadedVersion) -> _JsonText:
     return _JsonText(beginning[:-1], np.array([label.ljust(length) for label in labels]))
 
 
-def _json(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
-    text = _json_text(version)
+def _json(answer: Answer) -> RawResponse:
+    text = _json_text(answer.version)
     pieces = [text.beginning]
-    for output in request.outputs or DEFAULT_OUTPUTS:
+    for output in answer.outputs or DEFAULT_OUTPUTS:
         pieces.append(b',"%s":' % output.encode())
-        pieces.append(_json_output(text, output, prediction))
+        pieces.append(_json_output(text, output, answer.prediction))
     pieces.append(b"}")
     return ok(request_body.JSON.encode(), b"".join(pieces))
 
@@ -128,21 +142,30 @@ def _json_numbers(array: npt.NDArray[np.generic]) -> bytes:
     return b"[" + b",".join(orjson.dumps(chunk, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for chunk in chunks) + b"]"
 
 
-def _npy(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
-    output, *others = request.outputs or ("probabilities",)
-    column = None if others else _column(output, prediction)
+def _npy(answer: Answer) -> RawResponse:
+    output, *others = answer.outputs or ("probabilities",)
+    column = None if others else _column(output, answer.prediction)
     if not isinstance(column, np.ndarray):
         raise InvalidInput("outputs", f"must be one of {', '.join(ARRAY_OUTPUTS)}: an .npy response holds one array")
-    return ok(npy.MEDIA_TYPE.encode(), npy.encode(column), *_headers(version))
+    return ok(npy.MEDIA_TYPE.encode(), npy.encode(column), *_headers(answer.version))
 
 
-def _arrow(version: LoadedVersion, request: ParsedRequest, prediction: predictions.Prediction) -> RawResponse:
-    columns: dict[str, Column] = {output: _column(output, prediction) for output in request.outputs or DEFAULT_OUTPUTS}
-    return ok(arrow.MEDIA_TYPE.encode(), arrow.encode(version, columns), *_headers(version))
+def _arrow(answer: Answer) -> RawResponse:
+    content = arrow.encode(answer.version, _columns(answer))
+    return ok(arrow.MEDIA_TYPE.encode(), content, *_headers(answer.version))
 
 
-def _column(output: Output, prediction: predictions.Prediction) -> Column:
-    column: Column | None
+def _csv(answer: Answer) -> RawResponse:
+    content = csv_predictions.encode(answer.version.card, answer.xy_ND, _columns(answer))
+    return ok(csv_predictions.MEDIA_TYPE.encode(), content, *_headers(answer.version))
+
+
+def _columns(answer: Answer) -> dict[str, csv_predictions.Column]:
+    return {output: _column(output, answer.prediction) for output in answer.outputs or DEFAULT_OUTPUTS}
+
+
+def _column(output: Output, prediction: predictions.Prediction) -> csv_predictions.Column:
+    column: csv_predictions.Column | None
     match output:
         case "labels":
             column = prediction.best_N.astype(np.uint8)  # `MAX_CLASSES` is less than 256
@@ -166,11 +189,12 @@ def _headers(version: LoadedVersion) -> list[tuple[bytes, bytes]]:
 class PredictionFormat(Format):
     """A format of predictions. Its encoder raises InvalidInput if the format cannot hold what the request wants."""
 
-    encode: Callable[[LoadedVersion, ParsedRequest, predictions.Prediction], RawResponse]
+    encode: Callable[[Answer], RawResponse]
 
 
 FORMATS = (
     PredictionFormat("json", request_body.JSON, _json),
     PredictionFormat("npy", npy.MEDIA_TYPE, _npy),
     PredictionFormat("arrow", arrow.MEDIA_TYPE, _arrow),
+    PredictionFormat("csv", csv_predictions.MEDIA_TYPE, _csv),
 )

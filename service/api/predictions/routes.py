@@ -8,10 +8,12 @@ from fastapi import APIRouter, FastAPI, Query
 from starlette.types import Receive, Scope
 
 from models.specs import InvalidInput
+from service.api import csv_bodies
 from service.api.deps import Services
 from service.api.predictions import requests
-from service.api.predictions.requests import ArrayQuery, ParsedRequest, PredictRequest
-from service.api.predictions.responses import FORMATS, Prediction, PredictionFormat
+from service.api.predictions.csv_points import CsvPoints
+from service.api.predictions.requests import ParsedRequest, PredictQuery, PredictRequest
+from service.api.predictions.responses import FORMATS, Answer, Prediction, PredictionFormat
 from service.http import content_negotiation, documentation, request_body
 from service.http.middleware import RawResponse
 from service.http.problems import InvalidParameter
@@ -29,7 +31,10 @@ LARGE_WORK = 500_000
 LARGE_BYTES = 500_000
 """Length from which a body is parsed in a thread: a millisecond or two, about 12,000 points of JSON."""
 
-_QUERY = {field.alias or name for name, field in ArrayQuery.model_fields.items()}
+_SLOW = (arrow.MEDIA_TYPE, csv_bodies.MEDIA_TYPE)
+"""Bodies that are parsed in a thread whatever their length. The first Arrow body loads pyarrow."""
+
+_QUERY = {field.alias or name for name, field in PredictQuery.model_fields.items()}
 
 _ARRAYS = {one.media_type: documentation.BINARY for one in FORMATS if one.name != "json"}
 
@@ -55,35 +60,43 @@ class PredictEndpoint:
         try:
             request = await _parsed(services, media_type, body, scope["query_string"])
             version = await resolve_fresh(registry, lambda: registry.resolve(request.model, request.version))
-            response = await _predicted(services, form, version, request)
+            response, count = await _predicted(services, form, version, request)
         except InvalidInput as error:
             if media_type != request_body.JSON and error.field in _QUERY:
                 raise InvalidParameter(error.field, error.reason) from None
             raise
-        services.metrics.points += len(request.points)
+        services.metrics.points += count
         return response
 
 
 async def _parsed(services: Services, media_type: str, body: bytes, query: bytes) -> ParsedRequest:
     parse = partial(requests.parse, max_points=services.settings.max_points_per_request)
-    if len(body) > LARGE_BYTES or media_type == arrow.MEDIA_TYPE:  # the first Arrow body loads pyarrow
+    if len(body) > LARGE_BYTES or media_type in _SLOW:
         return await to_thread.run_sync(parse, media_type, body, query, limiter=services.heavy_threads)
     return parse(media_type, body, query)
 
 
 async def _predicted(
     services: Services, form: PredictionFormat, version: LoadedVersion, request: ParsedRequest
-) -> RawResponse:
-    count = len(request.points)
-    values = count * (version.plan.features + version.plan.classes)
-    if predictions.work(version, count) + 10 * values > LARGE_WORK or request.prediction.nearest:
+) -> tuple[RawResponse, int]:
+    """The response, and the number of points."""
+    if _is_large(version, request):
         return await to_thread.run_sync(_predict, form, version, request, limiter=services.heavy_threads)
     return _predict(form, version, request)
 
 
-def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequest) -> RawResponse:
-    prediction = predictions.predict(version, request.points, request.prediction)
-    return form.encode(version, request, prediction)
+def _is_large(version: LoadedVersion, request: ParsedRequest) -> bool:
+    if isinstance(request.points, CsvPoints) or request.prediction.nearest:
+        return True
+    count = request.points.count
+    values = count * (version.plan.features + version.plan.classes)
+    return predictions.work(version, count) + 10 * values > LARGE_WORK
+
+
+def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequest) -> tuple[RawResponse, int]:
+    xy_ND = request.points.placed(version.plan.features, version.card.feature_names)
+    prediction = predictions.predict(version, xy_ND, request.prediction)
+    return form.encode(Answer(version, xy_ND, request.outputs, prediction)), len(xy_ND)
 
 
 @router.post(
@@ -92,20 +105,22 @@ def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequ
     openapi_extra=request_body.documented(PredictRequest, also=_ARRAYS),
     responses={
         200: {
-            "description": "The outputs for each point: as `.npy` one of them, as Arrow a column for each.",
+            "description": "The outputs for each point: as `.npy` one of them, as Arrow a column for each, as CSV "
+            "columns after those of the point.",
             "content": _ARRAYS,
             "headers": {
-                "Separatrix-Model": documentation.header("For `.npy` and Arrow: the model that answered."),
+                "Separatrix-Model": documentation.header("Unless it is JSON: the model that answered."),
                 "Separatrix-Version": documentation.header(
-                    "For `.npy` and Arrow: the version that answered.", kind="integer"
+                    "Unless it is JSON: the version that answered.", kind="integer"
                 ),
             },
         }
     },
 )
-async def predict(query: Annotated[ArrayQuery, Query()]) -> None:
+async def predict(query: Annotated[PredictQuery, Query()]) -> None:
     """Classifies points: the class of each point, and the probability of every class.
 
-    The points are JSON, or an array with the options as query parameters. `Accept` chooses the format of the response.
+    The points are JSON, or an array or a CSV file with the options as query parameters. `Accept` chooses the format of
+    the response.
     """
     raise NotImplementedError  # for the OpenAPI document and for 405; the middleware calls `PredictEndpoint` instead

@@ -1,0 +1,98 @@
+"""Points as a client sends them: by position or by name, before it is known which features they are for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models import feature_names
+from models.datasets import PointArray
+from models.specs import InvalidInput
+
+
+@dataclass(frozen=True, eq=False)
+class SentPoints:
+    """Points whose columns are not yet matched to features.
+
+    Attributes:
+        array: float32 or float64, within bounds: (N, C), one point in each row; or (C,), numbers without such rows.
+        names: the name of each of the C columns; None if they have none.
+        have_order: whether the client chose the order of the columns, as in a table; records have none.
+    """
+
+    array: PointArray
+    names: tuple[str, ...] | None = None
+    have_order: bool = True
+
+    @property
+    def count(self) -> int:
+        """The number of points, if numbers without rows are one point."""
+        return len(self.array) if self.array.ndim == 2 else 1
+
+    def placed(self, features: int, names: Sequence[str] | None) -> PointArray:
+        """The points (N, D) of a network with D features and their names, if it has names.
+
+        Columns are matched by name if both sides have names, else by position.
+
+        Raises:
+            InvalidInput: a name is missing or unknown, or the number of columns is wrong.
+        """
+        if self.names is not None and names is not None:
+            columns = feature_names.positions(self.names, names, field="points")
+            if columns != [*range(features)]:
+                ordered_ND: PointArray = self.array[:, columns]
+                return ordered_ND
+            return self.array
+        if self.names is not None and not self.have_order:
+            raise InvalidInput(
+                "points",
+                "must be lists of numbers, in the order of the training data: the features of the model have no names",
+            )
+        if self.names is not None and feature_names.are_out_of_order(self.names):
+            raise InvalidInput(
+                "points",
+                f"must have the columns in the order of the training data, not {feature_names.quoted(self.names)}: "
+                "the features of the model have no names",
+            )
+        return self._by_position(features)
+
+    def labelled(self, labels: int, names: Sequence[str] | None) -> tuple[PointArray, Sequence[str] | None]:
+        """The points (N, D) that so many labels are for, and the names of their features.
+
+        Args:
+            labels: the number of labels.
+            names: of the features, if the client gave a list of them; columns with names are then put in its order.
+
+        Raises:
+            InvalidInput: the points and labels differ in number and the points look transposed, or names differ.
+        """
+        array = self.array
+        if array.ndim == 1:  # with as many labels, each number is a point; another number of labels is refused later
+            array = array[:, np.newaxis] if len(array) == labels else array[np.newaxis]
+        if len(array) != labels == array.shape[1]:
+            raise InvalidInput(
+                "data.labels",
+                f"must have one label for each point, but there are {labels} labels for {len(array)} points. If the "
+                f"points are transposed, send {labels} points of {len(array)} coordinates",
+            )
+        if names is None:
+            return array, self.names
+        if self.names is None:
+            return array, names
+        columns = feature_names.positions(self.names, names, field="data.points")
+        return array[:, columns], names
+
+    def _by_position(self, features: int) -> PointArray:
+        each = f"{features} coordinate{'s' * (features != 1)}"
+        if self.array.ndim == 1:
+            if len(self.array) != features:
+                one = f"[{', '.join(['0.5'] * min(features, 3))}{', ...' if features > 3 else ''}]"
+                raise InvalidInput(
+                    "points", f"must be a list of points of {each} each, such as [{one}, {one}], or one such point"
+                )
+            return self.array[np.newaxis]
+        count, columns = self.array.shape
+        if columns != features:
+            looks = f". They look transposed: send {columns} points of {each}" if count == features else ""
+            raise InvalidInput("points", f"must have {each} each, but these have {columns}{looks}")
+        return self.array

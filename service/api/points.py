@@ -1,0 +1,171 @@
+"""Points in JSON, in each form in which people send them.
+
+N points of D coordinates may be a list of points, or one point without a list around it. With the names of the
+features they may be a list of records, one record, or an object of columns. `true` and `false` are read as 1 and 0.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Discriminator, Field, GetPydanticSchema, Tag, ValidatorFunctionWrapHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+from models import feature_names
+from models.datasets import DoubleArray, bounded, points_array
+from models.limits import MAX_FEATURES, MAX_NAME_LENGTH
+from models.sent_points import SentPoints
+from models.specs import InvalidInput
+from service.http.schema import Coordinate, Row
+
+FeatureName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+
+_Rows = Annotated[list[Row], Field(min_length=1, fail_fast=True)]
+_Record = Annotated[dict[FeatureName, Coordinate], Field(min_length=1, max_length=MAX_FEATURES)]
+_Records = Annotated[list[_Record], Field(min_length=1, fail_fast=True)]
+_Column = Annotated[list[Coordinate], Field(min_length=1, fail_fast=True)]
+_Columns = Annotated[dict[FeatureName, _Column], Field(min_length=1, max_length=MAX_FEATURES)]
+
+
+def _form(value: Any) -> str:
+    """The tag of the form that points seem to have; their schema then says what is wrong with them."""
+    if isinstance(value, dict):
+        return "[columns]" if any(isinstance(one, list) for one in value.values()) else "[record]"
+    if not isinstance(value, list) or not value or isinstance(value[0], list):
+        return "[rows]"
+    if not isinstance(value[0], dict):
+        return "[point]"
+    if value[0].keys() >= {"datatype", "data"}:
+        raise PydanticCustomError("tensors", "must be lists of numbers or records, not tensors")
+    return "[records]"
+
+
+_Forms = Annotated[
+    Annotated[_Rows, Tag("[rows]")]
+    | Annotated[Row, Tag("[point]")]
+    | Annotated[_Records, Tag("[records]")]
+    | Annotated[_Record, Tag("[record]")]
+    | Annotated[_Columns, Tag("[columns]")],
+    Discriminator(_form),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class JsonPoints:
+    """Points of a JSON body that fit the schema.
+
+    Attributes:
+        form: a key of `_READERS`.
+        value: float64 (N, D) for the form `array`; else as they came, without truth values.
+    """
+
+    form: str
+    value: Any
+
+    def sent(self, *, field: str = "points") -> SentPoints:
+        """The points as arrays. `field` is how error messages name them.
+
+        Raises:
+            InvalidInput: rows, records or columns differ, or a number is out of bounds.
+        """
+        return _READERS[self.form](self.value, field)
+
+
+def _of_array(xy_ND: DoubleArray, field: str) -> SentPoints:
+    return SentPoints(bounded(xy_ND, field=field))
+
+
+def _of_rows(rows: Sequence[Sequence[float]], field: str) -> SentPoints:
+    return SentPoints(points_array(rows, field=field))
+
+
+def _of_point(point: Sequence[float], field: str) -> SentPoints:
+    return SentPoints(points_array([point], field=field)[0])
+
+
+def _of_record(record: Mapping[str, float], field: str) -> SentPoints:
+    return _of_records([record], field)
+
+
+def _of_records(records: Sequence[Mapping[str, float]], field: str) -> SentPoints:
+    names = tuple(records[0])
+    for i, record in enumerate(records):
+        if record.keys() != records[0].keys():
+            raise InvalidInput(f"{field}.{i}", _unlike_the_first([*record], names))
+    array = points_array([[*map(record.__getitem__, names)] for record in records], field=field)
+    return SentPoints(array, names, have_order=False)
+
+
+def _unlike_the_first(given: Sequence[str], first: Sequence[str]) -> str:
+    missing, more = [name for name in first if name not in given], [name for name in given if name not in first]
+    lacks = f"it lacks {feature_names.quoted(missing)}" if missing else ""
+    has = f"it has {feature_names.quoted(more)} in addition" if more else ""
+    return f"must have the same names as the first point: {' and '.join(filter(None, [lacks, has]))}"
+
+
+def _of_columns(columns: Mapping[str, Sequence[float]], field: str) -> SentPoints:
+    lengths = {name: len(column) for name, column in columns.items()}
+    first, length = next(iter(lengths.items()))
+    for name, other in lengths.items():
+        if other != length:
+            raise InvalidInput(
+                field,
+                f"must have columns of the same length, but {feature_names.quoted([first])} has {length} values and "
+                f"{feature_names.quoted([name])} has {other}",
+            )
+    array = points_array([*zip(*columns.values(), strict=True)], field=field)
+    return SentPoints(array, tuple(columns), have_order=False)
+
+
+_READERS: dict[str, Callable[[Any, str], SentPoints]] = {
+    "array": _of_array,
+    "[rows]": _of_rows,
+    "[point]": _of_point,
+    "[records]": _of_records,
+    "[record]": _of_record,
+    "[columns]": _of_columns,
+}
+
+
+def _read(value: Any, handler: ValidatorFunctionWrapHandler) -> JsonPoints:
+    array = _plain_rows(value)
+    if array is not None:
+        return JsonPoints("array", array)
+    return JsonPoints(_form(value), handler(_without_booleans(value)))
+
+
+def _plain_rows(value: Any) -> DoubleArray | None:
+    """Lists of the same number of numbers as an array, which is faster than the schema; None for anything else."""
+    if type(value) is not list or set(map(type, value)) != {list}:
+        return None
+    lengths = set(map(len, value))
+    if len(lengths) > 1 or not 1 <= len(value[0]) <= MAX_FEATURES:
+        return None
+    if not set(map(type, chain.from_iterable(value))) <= {int, float}:
+        return None
+    try:
+        return np.array(value, dtype=np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+
+
+def _without_booleans(value: Any, depth: int = 3) -> Any:
+    """Points with 1 and 0 in place of true and false."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list) and depth:
+        return [_without_booleans(one, depth - 1) for one in value]
+    if isinstance(value, dict) and depth:
+        return {name: _without_booleans(one, depth - 1) for name, one in value.items()}
+    return value
+
+
+Points = Annotated[
+    JsonPoints,
+    GetPydanticSchema(
+        lambda _, handler: core_schema.no_info_wrap_validator_function(_read, handler.generate_schema(_Forms))
+    ),
+]
+"""The points of a request."""

@@ -1,0 +1,29 @@
+"""Points of a CSV body of `POST /predict`."""
+
+from dataclasses import dataclass
+
+from models.datasets import PointArray
+from service.api.csv_bodies import csv_errors
+from service.tables.sheet import Sheet
+
+
+@dataclass(frozen=True, eq=False)
+class CsvPoints:
+    """Points of a table whose rows are read once its model is known.
+
+    Attributes:
+        sheet: the table; its rows can be read once.
+        max_points: most points of one request.
+    """
+
+    sheet: Sheet
+    max_points: int
+
+    def placed(self, features: int, names: tuple[str, ...] | None) -> PointArray:
+        """The points (N, D) of a model with D features and their names, if it has names.
+
+        Raises:
+            InvalidInput: see `service.tables.sheet.Sheet.points`.
+        """
+        with csv_errors():
+            return self.sheet.points(features, names, max_rows=self.max_points).xy_ND

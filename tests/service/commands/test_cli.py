@@ -97,7 +97,7 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
     from_file = separatrix("predict", "own", str(tmp_path / "points.csv"), data=tmp_path / "data")
     from_input = separatrix("predict", "own", "-", data=tmp_path / "data", text="0,0\n1,0\n")
     assert from_file.stdout == from_input.stdout
-    assert from_file.stdout.splitlines()[0] == "x1,x2,label,p(no),p(yes)"
+    assert from_file.stdout.splitlines()[0] == "a,b,label,p(no),p(yes)"
     assert len(from_file.stdout.splitlines()) == 3
 
 
@@ -216,13 +216,29 @@ def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) ->
     done = separatrix("predict", "own", path, data=data)
     assert "column 'label' is left out" in done.stderr
     rows = list(csv.reader(io.StringIO(done.stdout)))
-    assert [row[:2] for row in rows[1:3]] == [["0.5", "1"], ["1.5", "2"]]
+    assert [row[:2] for row in rows] == [["x", "y"], ["0.5", "1"], ["1.5", "2"], ["1700000030", "5334000.25"]]
     (tmp_path / "three.csv").write_text("a,b,c\n0.5,1.5,2.5\n")
     done = separatrix("predict", "own", str(tmp_path / "three.csv"), data=data)
     assert done.exit_code == 2
-    assert "has 3 columns, but the model has 2 features: choose the columns with --features A,B" in done.stderr
+    assert "must have 'x', 'y', and must not have 'a', 'b', 'c': the features are 'x', 'y'" in done.stderr
+    assert "or choose them in this order with --features A,B" in done.stderr
     done = separatrix("predict", "own", str(tmp_path / "three.csv"), "--features", "c,a", data=data)
     assert done.stdout.splitlines()[1].startswith("2.5,0.5,")
+
+
+def test_predict_matches_the_columns_of_a_file_by_name(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("a,long name,kind\n0.1,7,no\n1,7.5,no\n0,1,yes\n1,0.25,yes\n")
+    data = tmp_path / "data"
+    trained = separatrix("train", "--csv", str(tmp_path / "own.csv"), "--model", "own", "--epochs", "50", data=data)
+    assert trained.exit_code == 0, trained.stderr
+    in_order = separatrix("predict", "own", "-", data=data, text="a,long name\n0.1,7\n1,0.25\n")
+    swapped = separatrix("predict", "own", "-", data=data, text="kind;long name;a\nyes;7;0,1\nno;0,25;1\n")
+    assert swapped.stdout == in_order.stdout
+    assert swapped.stdout.splitlines()[0] == "a,long name,label,p(no),p(yes)"
+    assert swapped.stdout.splitlines()[1].startswith("0.1,7,")
+    refused = separatrix("predict", "own", "-", data=data, text="a,long_name\n0.1,7\n")
+    assert refused.exit_code == 2
+    assert "(did you mean 'long name'?)" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["train --label kind", "predict own --point 1,2 --label kind"])

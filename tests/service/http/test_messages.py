@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from service.api.datasets import PointsQuery
 from service.api.grids.query import GridQuery
 from service.api.jobs.requests import TrainRequest
-from service.api.predictions.requests import ArrayQuery, PredictRequest
+from service.api.predictions.requests import PredictQuery, PredictRequest
 from service.http.messages import OTHER, RULES, sentence, syntax
 
 TRAININGS = [
@@ -73,7 +73,7 @@ def test_every_message_about_a_body_is_ours(schema: type[BaseModel], valid: Any)
         assert "{" not in sentence(error)
 
 
-@pytest.mark.parametrize("schema", [ArrayQuery, GridQuery, PointsQuery])
+@pytest.mark.parametrize("schema", [PredictQuery, GridQuery, PointsQuery])
 def test_every_message_about_a_query_is_ours(schema: type[BaseModel]) -> None:
     names = [field.alias or name for name, field in schema.model_fields.items()]
     for name in [*names, "unknown"]:

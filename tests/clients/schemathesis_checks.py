@@ -10,6 +10,7 @@ BETWEEN_FIELDS = (
     "cannot be combined with .*",
     "has no points.*",  # a file, which a schema cannot describe
     "is required for .*",
+    "is required in the query, .*",
     "must be .* for this request",
     "must be 2: only spirals and gaussians can have more classes",
     "must be between [0-9]+ and 100,000",  # at least one point for each class
@@ -40,6 +41,7 @@ BETWEEN_FIELDS = (
     "must name each feature only once",
     "must name one of the model's .*",
     "must not have '.*",
+    "must not be given with the optimizer lbfgs, .*",
     "must not contain a feature that is on an axis",
     "needs .*",
     "there is no column .*",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,10 @@ PointArray = FloatArray | DoubleArray
 """Points (N, D), float32 or float64. An input transform turns them into float32."""
 
 Array = npt.NDArray[Any]
+
+BLOCK_VALUES = 2**20
+"""Values of a block of rows: 8 MB of float64."""
+
 Label = int | str
 
 
@@ -62,9 +66,10 @@ class LabelledPoints:
 
         Names of features do not count: they change no result.
         """
-        header = json.dumps({"shape": self.xy_ND.shape, "classes": self.classes})
-        parts = (header.encode(), self.xy_ND.tobytes(), self.label_N.tobytes())
-        return hashlib.sha256(b"".join(parts)).hexdigest()
+        found = hashlib.sha256(json.dumps({"shape": self.xy_ND.shape, "classes": self.classes}).encode())
+        for part in (self.xy_ND, self.label_N):
+            found.update(np.ascontiguousarray(part).data)
+        return found.hexdigest()
 
 
 def describe(name: DatasetName) -> dict[str, Any]:
@@ -169,9 +174,18 @@ MIN_DEVIATION = 1e-30
 
 def mean_and_deviation(xy_ND: PointArray) -> tuple[DoubleArray, DoubleArray]:
     """The mean and the standard deviation of each coordinate, float64 (D,) each. A constant has the deviation 1."""
-    wide_ND = xy_ND.astype(np.float64)
-    mean_D, deviation_D = wide_ND.mean(axis=0), wide_ND.std(axis=0)
+    count = len(xy_ND)
+    mean_D = sum(block_ND.astype(np.float64).sum(axis=0) for block_ND in blocks(xy_ND)) / count
+    variance_D = sum(np.square(block_ND - mean_D).sum(axis=0) for block_ND in blocks(xy_ND)) / count
+    deviation_D = np.sqrt(variance_D)
     return mean_D, np.where(deviation_D > MIN_DEVIATION, deviation_D, 1.0)
+
+
+def blocks(xy_ND: PointArray) -> Iterator[PointArray]:
+    """Consecutive rows, some at a time, so that computing with them takes little memory."""
+    rows = max(1, BLOCK_VALUES // xy_ND.shape[1])
+    for start in range(0, len(xy_ND), rows):
+        yield xy_ND[start : start + rows]
 
 
 def are_far_from_zero(mean_D: DoubleArray, deviation_D: DoubleArray) -> npt.NDArray[np.bool_]:

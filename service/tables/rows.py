@@ -6,22 +6,21 @@ also find the line and the column of an error. A test compares the two.
 """
 
 import csv
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import DoubleArray, IntArray
-from models.limits import MAX_CLASSES, MAX_COORDINATE
+from models.limits import MAX_COORDINATE
 from models.specs import InvalidInput
 from service.tables import separators
 from service.tables.cells import BOOLEANS, is_missing, is_missing_label, number
+from service.tables.collector import Collector, Part, Values
 from service.tables.columns import Column
-from service.tables.labels import MAX_SPELLINGS
 from service.tables.options import Decimal, TableOptions
 
 _CHUNK_VALUES = 20_000
@@ -47,63 +46,34 @@ class Form:
     options: TableOptions
 
 
-@dataclass(frozen=True)
-class Values:
-    """The rows of a table.
-
-    Attributes:
-        xy_ND: float64 (N, D).
-        code_N: the index of each row's label in `spellings`, if there is a label column.
-        spellings: the different texts of the label column, in the order in which they first occur.
-        dropped: the number of rows left out because a value is missing.
-        first_dropped: the line and the missing value of the first of them.
-    """
-
-    xy_ND: DoubleArray
-    code_N: IntArray
-    spellings: list[str]
-    dropped: int
-    first_dropped: str
-
-
 def read(
     form: Form,
     lines: Iterator[str],
     first_line: int,
     features: Sequence[Column],
     label: Column | None,
+    *,
     max_rows: int | None,
+    folder: Path | None = None,
 ) -> Values:
-    """Reads all rows from lines, the first of which has the number `first_line`.
+    """Reads all rows from lines, the first of which has the number `first_line`. For `folder` see `Collector`.
 
     Raises:
         InvalidInput: a value is missing or is not a number, a row is of another length, or there are too many rows.
+        OSError: the folder cannot be written.
     """
-    reader = _Reader(form, features, label)
-    count = 0
-    parts: list[Part] = []
+    reader = _Reader(form, features, label, folder)
+    collector = reader.collector
     while chunk := list(islice(lines, max(1, _CHUNK_VALUES // form.width))):
         found = reader.plain(chunk)
         if found is None:
             found, more = reader.careful(chunk, lines, first_line)
             first_line += more
-        parts.append(found)
+        collector.add(found)
         first_line += len(chunk)
-        count += len(parts[-1][0])
-        if max_rows is not None and count > max_rows:
+        if max_rows is not None and collector.count > max_rows:
             raise InvalidInput(form.name, f"must have at most {max_rows:,} points")
-    if not count:
-        reason = f": all {reader.dropped} rows lack a value" if reader.dropped else ""
-        raise InvalidInput(form.name, f"has no points{reason}")
-    xy_ND = np.empty((count, len(features)))
-    code_N = np.empty(count, dtype=np.int64)
-    parts.reverse()
-    end = 0
-    while parts:  # each part is released once it is copied
-        xy, code = parts.pop()
-        xy_ND[end : end + len(xy)], code_N[end : end + len(xy)] = xy, code
-        end += len(xy)
-    return Values(xy_ND, code_N, list(reader.codes), reader.dropped, reader.first_dropped)
+    return collector.values(form.name)
 
 
 def fitted(line: int, cells: list[str], width: int) -> list[str]:
@@ -127,20 +97,15 @@ def unequal(line: int, cells: int, width: int, other: str) -> InvalidInput:
     return InvalidInput(f"line {line}", f"has {cells} values, but {other} has {width}{hint}")
 
 
-Part = tuple[DoubleArray, IntArray]
-
-
 class _Reader:
-    """Reads chunks of lines. Collects the labels, and counts the rows that are left out."""
+    """Reads chunks of lines."""
 
-    def __init__(self, form: Form, features: Sequence[Column], label: Column | None) -> None:
+    def __init__(self, form: Form, features: Sequence[Column], label: Column | None, folder: Path | None) -> None:
         self._form = form
         self._features = list(features)
         self._indices = [column.index for column in features]
         self._label = label
-        self.codes: dict[str, int] = {}
-        self.dropped = 0
-        self.first_dropped = ""
+        self.collector = Collector(form.options, features, label, row="line", folder=folder)
 
     def plain(self, lines: list[str]) -> Part | None:
         """The features and the codes of the labels of some lines, by NumPy; None if a value is not plain.
@@ -168,7 +133,8 @@ class _Reader:
         if _ends_with(first, separator, width):
             converters[width] = _only_blank
         converters.update({column.index: _boolean for column in self._features if column.kind == "boolean"})
-        before = len(self.codes)
+        codes = self.collector.codes
+        before = len(codes)
         if self._label:
             converters[self._label.index] = code_of
         try:
@@ -184,29 +150,21 @@ class _Reader:
             if (np.abs(xy_ND) <= MAX_COORDINATE).all():  # false for NaN
                 code_N = found[:, self._label.index] if self._label else np.zeros(len(found))
                 return xy_ND, code_N.astype(np.int64)
-        for text in list(self.codes)[before:]:  # rows may be dropped
-            del self.codes[text]
+        for text in list(codes)[before:]:  # rows may be dropped
+            del codes[text]
         return None
 
     def _code_of_plain(self, cell: str) -> float:
         if '"' in cell:
             raise ValueError(cell)
-        if cell in self.codes:  # the usual case, which is not worth a call for each row
-            return self.codes[cell]
+        if cell in self.collector.codes:  # the usual case, which is not worth a call for each row
+            return self.collector.codes[cell]
         if is_missing_label(cell):
             raise ValueError(cell)
-        return float(self._code(cell.strip()))
+        return float(self.collector.code(cell.strip()))
 
     def _code_of_replaced(self, cell: str) -> float:
         return self._code_of_plain(cell.replace(".", ","))  # each point of these lines was a comma
-
-    def _code(self, text: str) -> int:
-        code = self.codes.setdefault(text, len(self.codes))
-        if code >= MAX_SPELLINGS and self._label:
-            raise InvalidInput(
-                self._label.title, f"cannot be the label: it has far more than {MAX_CLASSES} different values"
-            )
-        return code
 
     def careful(self, chunk: list[str], lines: Iterator[str], first_line: int) -> tuple[Part, int]:
         """The same by the csv module, and how many more lines a value that begins in the chunk takes."""
@@ -226,16 +184,8 @@ class _Reader:
             xy_ND[:, d] = _plain_numbers(cells, self._form.decimal) or [
                 self._value(cell, line, column) for line, cell in zip(lines, cells, strict=True)
             ]
-        lacking_N = np.logical_or.reduce(np.isnan(xy_ND), axis=1)
-        labels = [row[self._label.index].strip() for row in rows] if self._label else []
-        if labels:
-            lacking_N |= np.fromiter(map(is_missing_label, labels), bool, len(labels))
-        self._check_bounds(xy_ND, lines)
-        if lacking_N.any():
-            self._leave_out(lacking_N, xy_ND, lines)
-        kept_N = np.flatnonzero(~lacking_N)
-        codes = array("q", (self._code(labels[i]) for i in kept_N) if labels else bytes(8 * len(kept_N)))
-        return xy_ND[kept_N], np.array(codes, dtype=np.int64)
+        labels = [row[self._label.index].strip() for row in rows] if self._label else None
+        return self.collector.checked(xy_ND, labels, lines)
 
     def _value(self, cell: str, line: int, column: Column) -> float:
         is_boolean = column.kind == "boolean"
@@ -255,26 +205,6 @@ class _Reader:
             spelled = self._form.options.spelled("decimal", other)
             return f"'{shown}' has another decimal mark than the lines before: choose it with {spelled}"
         return f"'{shown}' is not a finite number"
-
-    def _check_bounds(self, xy_ND: DoubleArray, lines: list[int]) -> None:
-        outside_ND = np.abs(xy_ND) > MAX_COORDINATE
-        if outside_ND.any():
-            i, d = np.argwhere(outside_ND)[0]
-            raise InvalidInput(
-                f"line {lines[i]}, {self._features[d].title}",
-                f"must be a number between -{MAX_COORDINATE} and {MAX_COORDINATE}",
-            )
-
-    def _leave_out(self, lacking_N: npt.NDArray[np.bool_], xy_ND: DoubleArray, lines: list[int]) -> None:
-        i = int(np.flatnonzero(lacking_N)[0])
-        columns = [column.title for column, x in zip(self._features, xy_ND[i], strict=True) if np.isnan(x)]
-        what = f"has no value in {columns[0]}" if columns else "has no label"
-        if self._form.options.missing == "refuse":
-            spelled = self._form.options.spelled("missing", "drop")
-            raise InvalidInput(f"line {lines[i]}", f"{what}: write one, or leave out such rows with {spelled}")
-        if not self.dropped:
-            self.first_dropped = f"line {lines[i]} {what}"
-        self.dropped += int(lacking_N.sum())
 
 
 def _plain_numbers(cells: list[str], decimal: Decimal) -> list[float] | None:

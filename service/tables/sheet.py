@@ -3,20 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import BinaryIO
 
-from models.limits import MAX_FEATURES, MAX_POINTS
+from models.limits import MAX_POINTS
 from models.specs import InvalidInput
 from service.tables import headings, separators, text
 from service.tables.cells import decimal_mark, is_number, may_be_thousands
-from service.tables.columns import (
-    Column,
-    describe,
-    guess_label,
-    is_row_index,
-    select,
-    select_several,
-)
+from service.tables.choice import Choice
+from service.tables.columns import Column, describe, select, select_several
 from service.tables.headings import Row
 from service.tables.model_columns import by_name, by_position
 from service.tables.options import TableOptions
@@ -83,40 +78,24 @@ def understand(stream: BinaryIO, name: str, options: TableOptions) -> "Sheet":
 
 
 @dataclass(kw_only=True)
-class Sheet:
-    """A table whose columns are known. Its rows can be read once."""
+class Sheet(Choice):
+    """A CSV file whose columns are known. Its rows can be read once."""
 
-    name: str
-    options: TableOptions
-    columns: list[Column]
     form: Form
     heading_line: int | None
     source: "_Lines"
     lines: Iterator[str]
     first_line: int
-    notes: list[str]
-    warnings: list[str]
 
-    def labelled(self, *, max_rows: int | None = MAX_POINTS) -> Table:
-        """Reads points and labels.
+    def labelled(self, *, max_rows: int | None = MAX_POINTS, folder: Path | None = None) -> Table:
+        """Reads points and labels. For `folder` see `Collector`.
 
         Raises:
             InvalidInput: a value is missing or is not a number, there are too many rows, or the columns are ambiguous.
+            OSError: the file cannot be read, or the folder cannot be written.
         """
-        others = self._usable()
-        given = select_several(self.columns, self.options.features, "features")
-        if self.options.label is not None:
-            label, reason = select(self.columns, self.options.label, "label"), "as given"
-        else:
-            label, reason = guess_label(others, self.options, self.name)
-            if label in given:
-                spelled = self.options.spelled("label", "NAME")
-                raise InvalidInput("label", f"{label.title} looks like the label: choose it with {spelled}")
-        features = given or [column for column in others if column != label]
-        if label in features:
-            raise InvalidInput("label", f"{label.title} is the label, so it cannot be a feature")
-        self._note_unused([*features, label])
-        return self._read(features, label, reason, max_rows)
+        features, label, reason = self.features_and_label()
+        return self._read(features, label, reason, max_rows, folder)
 
     def points(self, features: int, names: Sequence[str] | None = None, *, max_rows: int | None = None) -> Table:
         """Reads points of so many features, without a label or an index.
@@ -131,7 +110,7 @@ class Sheet:
         """
         chosen = select_several(self.columns, self.options.features, "features")
         if not chosen:
-            others = self._usable()
+            others = self.usable()
             if self.options.label is not None:
                 label = select(self.columns, self.options.label, "label")
                 others = [column for column in others if column != label]
@@ -141,72 +120,30 @@ class Sheet:
                 chosen = by_name(others, names, self.options, self.name)
         if len(chosen) != features:
             raise InvalidInput("features", f"must name {features} columns, as many as the model has features")
-        self._note_unused(chosen)
-        return self._read(chosen, None, "", max_rows)
+        self.note_unused(chosen)
+        self.check(chosen, None)
+        return self._read(chosen, None, "", max_rows, None)
 
-    def _usable(self) -> list[Column]:
-        """The columns without an index, and without those that the user drops or that are empty and have no name."""
-        dropped = select_several(self.columns, self.options.drop, "drop")
-        return [
-            column
-            for column in self.columns
-            if column not in dropped and not is_row_index(column) and (column.is_named or column.kind != "empty")
-        ]
-
-    def _note_unused(self, used: Sequence[Column]) -> None:
-        for column in self.columns:
-            if column in used:
-                continue
-            if is_row_index(column):
-                self.notes.append(f"{column.title} is left out: it has no heading and numbers or names the rows")
-            elif not column.is_named and column.kind == "empty":
-                self.notes.append(f"{column.title} is left out: it is empty")
-            else:
-                self.notes.append(f"{column.title} is left out")
-
-    def _read(self, features: Sequence[Column], label: Column | None, reason: str, max_rows: int | None) -> Table:
-        self._check(features, label)
-        values = read(self.form, self.lines, self.first_line, features, label, max_rows)
+    def _read(
+        self, features: Sequence[Column], label: Column | None, reason: str, max_rows: int | None, folder: Path | None
+    ) -> Table:
+        form = self.form
+        values = read(form, self.lines, self.first_line, features, label, max_rows=max_rows, folder=folder)
         if self.source.comments:
             lines = "1 comment line is" if self.source.comments == 1 else f"{self.source.comments:,} comment lines are"
             self.notes.append(f"{lines} left out")
+        heading = f"heading in line {self.heading_line}" if self.heading_line else "no heading"
         return make_table(
             values,
             name=self.name,
             features=features,
             label=label,
             label_reason=reason,
-            form=self.form,
-            heading_line=self.heading_line,
+            notation=f"separated by {separators.named(form.separator)}, decimal mark '{form.decimal}', {heading}",
+            decimal=form.decimal,
+            has_names=self.heading_line is not None,
             notes=self.notes,
             warnings=self.warnings,
-        )
-
-    def _check(self, features: Sequence[Column], label: Column | None) -> None:
-        if not features:
-            raise InvalidInput(self.name, "has no column of features")
-        if len(features) > MAX_FEATURES:
-            raise InvalidInput(self.name, f"must have at most {MAX_FEATURES:,} columns of features")
-        names: dict[str, Column] = {}
-        for column in [*features, *([label] if label else [])]:
-            if column.name and (other := names.setdefault(column.name, column)) is not column:
-                raise InvalidInput(
-                    column.title,
-                    f"occurs twice, as column {other.index + 1} and {column.index + 1}: rename one, or leave one out "
-                    f"with {self.options.spelled('drop', str(column.index + 1))}",
-                )
-        for column in features:
-            if column.kind in ("text", "empty"):
-                raise InvalidInput(column.title, self._why_no_feature(column))
-
-    def _why_no_feature(self, column: Column) -> str:
-        drop = self.options.spelled("drop", column.selector)
-        if column.kind == "empty":
-            return f"has no values: leave the column out with {drop}"
-        example = next(value for value in sorted(column.values) if not is_number(value))[:40]
-        return (
-            f"is text, such as '{example}', but features must be numbers: leave the column out with {drop}, "
-            "or write numbers in place of the text"
         )
 
 

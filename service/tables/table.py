@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, labelled
+from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, blocks, labelled
+from service.tables.collector import Values
 from service.tables.columns import Column
 from service.tables.labels import labels_of, merged, near_equal
-from service.tables.rows import Form, Values
-from service.tables.separators import named
+from service.tables.options import Decimal
 
 _MAJORITY = 0.95
 _MIN_ROWS_OF_COUNT = 4
@@ -54,23 +54,36 @@ def make_table(
     features: Sequence[Column],
     label: Column | None,
     label_reason: str,
-    form: Form,
-    heading_line: int | None,
+    notation: str,
+    decimal: Decimal,
+    has_names: bool,
     notes: Sequence[str],
     warnings: Sequence[str],
 ) -> Table:
-    """The table of these values."""
+    """The table of these values.
+
+    Args:
+        values: its rows.
+        name: of the table.
+        features: its columns of features.
+        label: its column of labels, if there is one.
+        label_reason: why the label is that column.
+        notation: how the file is written.
+        decimal: the decimal mark of the labels.
+        has_names: whether the columns have names.
+        notes: for the report, after what the values show.
+        warnings: for the report, before what the values show.
+    """
     rows = "1 row" if len(values.xy_ND) == 1 else f"{len(values.xy_ND):,} rows"
     report = [
-        f"{name}: {rows}, separated by {named(form.separator)}, decimal mark '{form.decimal}', "
-        + (f"heading in line {heading_line}" if heading_line else "no heading"),
+        f"{name}: {rows}, {notation}",
         f"features ({len(features)}): {_few([_short(column) for column in features])}",
     ]
     found = [*warnings, *_about_features(values.xy_ND, features)]
     labels: tuple[Label, ...] = ()
     code_N = values.code_N
     if label:
-        each = labels_of(values.spellings, form.decimal)
+        each = labels_of(values.spellings, decimal)
         labels = tuple(dict.fromkeys(each))
         code_N = np.array([labels.index(one) for one in each], dtype=np.int64)[code_N]
         counts = {one: int(n) for one, n in zip(labels, np.bincount(code_N, minlength=len(labels)), strict=True)}
@@ -83,7 +96,7 @@ def make_table(
     if values.dropped:
         rows = "1 row is" if values.dropped == 1 else f"{values.dropped:,} rows are"
         report.append(f"{rows} left out for a missing value: {values.first_dropped}")
-    names = tuple(column.feature_name for column in features) if heading_line else None
+    names = tuple(column.feature_name for column in features) if has_names else None
     return Table(
         xy_ND=values.xy_ND,
         code_N=code_N,
@@ -114,18 +127,18 @@ def _is_boolean(column: Column) -> bool:
 
 def _about_features(xy_ND: DoubleArray, features: Sequence[Column]) -> list[str]:
     warnings = []
-    for column, x_N in zip(features, xy_ND.T, strict=True):
-        if len(x_N) > 1 and (x_N == x_N[0]).all():
-            warnings.append(f"{column.title} is constant: all its values are {x_N[0]:g}")
-        elif _is_id(column, x_N):
+    first_D = xy_ND[0]
+    is_constant_D = np.logical_and.reduce([(block_ND == first_D).all(axis=0) for block_ND in blocks(xy_ND)])
+    for d, column in enumerate(features):
+        if len(xy_ND) > 1 and is_constant_D[d]:
+            warnings.append(f"{column.title} is constant: all its values are {first_D[d]:g}")
+        elif column.is_whole and column.is_distinct and _is_id(column, xy_ND[:, d]):
             warnings.append(f"{column.title} looks like an id, not like a feature: no value occurs twice")
     return warnings
 
 
 def _is_id(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
-    """Whether a column counts the rows, or has the name of an id and no value twice."""
-    if not column.is_whole or not column.is_distinct:
-        return False
+    """Whether a column of whole numbers counts the rows, or has the name of an id and no value twice."""
     name = (column.name or "").casefold()
     if name in _ID_NAMES or name.endswith(("_id", " id")):
         return len(x_N) > 1 and len(np.unique(x_N)) == len(x_N)
@@ -153,10 +166,13 @@ def _about_conflicts(xy_ND: DoubleArray, code_N: IntArray) -> list[str]:
 
 
 def _hashes(xy_ND: DoubleArray) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each point, with the memory of one column."""
-    hash_N = np.zeros(len(xy_ND), dtype=np.uint64)
-    for x_N in xy_ND.T:
-        bits_N = (x_N + 0.0).view(np.uint64)  # + 0.0: -0.0 equals 0.0
-        hash_N = (hash_N ^ bits_N ^ (bits_N >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
-        hash_N ^= hash_N >> np.uint64(29)
-    return hash_N
+    """A 64-bit hash of each point."""
+    hashes = []
+    for block_ND in blocks(xy_ND):
+        hash_N = np.zeros(len(block_ND), dtype=np.uint64)
+        for x_N in block_ND.T:
+            bits_N = (x_N + 0.0).view(np.uint64)  # + 0.0: -0.0 equals 0.0
+            hash_N = (hash_N ^ bits_N ^ (bits_N >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+            hash_N ^= hash_N >> np.uint64(29)
+        hashes.append(hash_N)
+    return np.concatenate(hashes)

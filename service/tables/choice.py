@@ -1,0 +1,103 @@
+"""Which columns of a table, whatever its format, are the features and which is the label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.limits import MAX_FEATURES
+from models.specs import InvalidInput
+from service.tables.cells import is_number
+from service.tables.columns import Column, guess_label, is_row_index, select, select_several
+from service.tables.options import TableOptions
+
+
+@dataclass(kw_only=True)
+class Choice:
+    """The columns of a table, and what the user says about them.
+
+    Attributes:
+        name: how messages name the table.
+        options: of the user.
+        columns: all columns.
+        notes, warnings: for the report on the table; `note_unused` adds to them.
+    """
+
+    name: str
+    options: TableOptions
+    columns: list[Column]
+    notes: list[str]
+    warnings: list[str]
+
+    def features_and_label(self) -> tuple[list[Column], Column, str]:
+        """The columns of features and the column of labels, with the reason for its choice.
+
+        Raises:
+            InvalidInput: the choice is ambiguous, or a column of features holds no numbers.
+        """
+        others = self.usable()
+        given = select_several(self.columns, self.options.features, "features")
+        if self.options.label is not None:
+            label, reason = select(self.columns, self.options.label, "label"), "as given"
+        else:
+            label, reason = guess_label(others, self.options, self.name)
+            if label in given:
+                spelled = self.options.spelled("label", "NAME")
+                raise InvalidInput("label", f"{label.title} looks like the label: choose it with {spelled}")
+        features = given or [column for column in others if column != label]
+        if label in features:
+            raise InvalidInput("label", f"{label.title} is the label, so it cannot be a feature")
+        self.note_unused([*features, label])
+        self.check(features, label)
+        return features, label, reason
+
+    def usable(self) -> list[Column]:
+        """The columns without an index, and without those that the user drops or that are empty and have no name."""
+        dropped = select_several(self.columns, self.options.drop, "drop")
+        return [
+            column
+            for column in self.columns
+            if column not in dropped and not is_row_index(column) and (column.is_named or column.kind != "empty")
+        ]
+
+    def note_unused(self, used: Sequence[Column]) -> None:
+        """Reports the columns that are left out."""
+        for column in self.columns:
+            if column in used:
+                continue
+            if is_row_index(column):
+                self.notes.append(f"{column.title} is left out: it has no heading and numbers or names the rows")
+            elif not column.is_named and column.kind == "empty":
+                self.notes.append(f"{column.title} is left out: it is empty")
+            else:
+                self.notes.append(f"{column.title} is left out")
+
+    def check(self, features: Sequence[Column], label: Column | None) -> None:
+        """Checks that the columns can be read.
+
+        Raises:
+            InvalidInput: there are none or too many, two have the same name, or one holds no numbers.
+        """
+        if not features:
+            raise InvalidInput(self.name, "has no column of features")
+        if len(features) > MAX_FEATURES:
+            raise InvalidInput(self.name, f"must have at most {MAX_FEATURES:,} columns of features")
+        names: dict[str, Column] = {}
+        for column in [*features, *([label] if label else [])]:
+            if column.name and (other := names.setdefault(column.name, column)) is not column:
+                raise InvalidInput(
+                    column.title,
+                    f"occurs twice, as column {other.index + 1} and {column.index + 1}: rename one, or leave one out "
+                    f"with {self.options.spelled('drop', str(column.index + 1))}",
+                )
+        for column in features:
+            if column.kind in ("text", "empty"):
+                raise InvalidInput(column.title, self._why_no_feature(column))
+
+    def _why_no_feature(self, column: Column) -> str:
+        drop = self.options.spelled("drop", column.selector)
+        if column.kind == "empty":
+            return f"has no values: leave the column out with {drop}"
+        example = next(value for value in sorted(column.values) if not is_number(value))[:40]
+        return (
+            f"is text, such as '{example}', but features must be numbers: leave the column out with {drop}, "
+            "or write numbers in place of the text"
+        )

@@ -1,0 +1,170 @@
+"""Collects the rows of a table of any format: checks bounds, numbers the labels, refuses or leaves out gaps."""
+
+import tempfile
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.datasets import DoubleArray, IntArray
+from models.limits import MAX_CLASSES, MAX_COORDINATE
+from models.specs import InvalidInput
+from service.tables.cells import is_missing_label
+from service.tables.columns import Column
+from service.tables.labels import MAX_SPELLINGS
+from service.tables.options import TableOptions
+
+Part = tuple[DoubleArray, IntArray]
+"""The features of some rows, float64 (n, D), and the codes of their labels, int64 (n,)."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """The rows of a table.
+
+    Attributes:
+        xy_ND: float64 (N, D).
+        code_N: the index of each row's label in `spellings`, if there is a label column.
+        spellings: the different texts of the label column, in the order in which they first occur.
+        dropped: the number of rows left out because a value is missing.
+        first_dropped: the first of them, and the missing value.
+    """
+
+    xy_ND: DoubleArray
+    code_N: IntArray
+    spellings: list[str]
+    dropped: int
+    first_dropped: str
+
+
+class Collector:
+    """The rows that were read so far.
+
+    Attributes:
+        codes: the index of each label, by its text.
+        count: number of rows.
+    """
+
+    def __init__(
+        self,
+        options: TableOptions,
+        features: Sequence[Column],
+        label: Column | None,
+        *,
+        row: str,
+        folder: Path | None = None,
+    ) -> None:
+        """Makes an empty collector.
+
+        Args:
+            options: of the user.
+            features: the columns of features.
+            label: the column of labels, if there is one.
+            row: how messages call a row: `line` or `row`.
+            folder: where a temporary file holds the features, so that they take no memory. None holds them in memory.
+        """
+        self.codes: dict[str, int] = {}
+        self.count = 0
+        self._options = options
+        self._features = features
+        self._label = label
+        self._row = row
+        self._file = tempfile.TemporaryFile(dir=folder) if folder else None  # noqa: SIM115  # closed with the collector
+        self._xy: list[DoubleArray] = []
+        self._codes: list[IntArray] = []
+        self._dropped = 0
+        self._first_dropped = ""
+
+    def code(self, text: str) -> int:
+        """The index of a label. A new label gets the next index."""
+        code = self.codes.setdefault(text, len(self.codes))
+        if code >= MAX_SPELLINGS and self._label:
+            raise InvalidInput(
+                self._label.title, f"cannot be the label: it has far more than {MAX_CLASSES} different values"
+            )
+        return code
+
+    def checked(self, xy_ND: DoubleArray, labels: Sequence[str] | None, numbers: Sequence[int]) -> Part:
+        """Some rows without those that lack a value.
+
+        Args:
+            xy_ND: the features; NaN is a missing value.
+            labels: the text of each label, if there is a label column.
+            numbers: the number of each row in its table.
+
+        Raises:
+            InvalidInput: a value is out of bounds, or is missing and must not be.
+        """
+        lacking_N = np.logical_or.reduce(np.isnan(xy_ND), axis=1)
+        if labels is not None:
+            lacking_N |= np.fromiter(map(is_missing_label, labels), bool, len(labels))
+        outside_ND = np.abs(xy_ND) > MAX_COORDINATE
+        if outside_ND.any():
+            i, d = np.argwhere(outside_ND)[0]
+            raise InvalidInput(
+                f"{self._row} {numbers[i]}, {self._features[d].title}",
+                f"must be a number between -{MAX_COORDINATE} and {MAX_COORDINATE}",
+            )
+        if lacking_N.any():
+            self._leave_out(lacking_N, xy_ND, numbers)
+        kept_N = np.flatnonzero(~lacking_N).tolist()
+        codes = array("q", bytes(8 * len(kept_N)) if labels is None else (self.code(labels[i]) for i in kept_N))
+        return xy_ND[kept_N], np.array(codes, dtype=np.int64)
+
+    def _leave_out(self, lacking_N: npt.NDArray[np.bool_], xy_ND: DoubleArray, numbers: Sequence[int]) -> None:
+        i = int(np.flatnonzero(lacking_N)[0])
+        columns = [column.title for column, x in zip(self._features, xy_ND[i], strict=True) if np.isnan(x)]
+        what = f"has no value in {columns[0]}" if columns else "has no label"
+        if self._options.missing == "refuse":
+            spelled = self._options.spelled("missing", "drop")
+            raise InvalidInput(f"{self._row} {numbers[i]}", f"{what}: write one, or leave out such rows with {spelled}")
+        if not self._dropped:
+            self._first_dropped = f"{self._row} {numbers[i]} {what}"
+        self._dropped += int(lacking_N.sum())
+
+    def add(self, part: Part) -> None:
+        """Appends some rows.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        xy_ND, code_N = part
+        self.count += len(xy_ND)
+        self._codes.append(code_N)
+        if self._file:
+            self._file.write(np.ascontiguousarray(xy_ND).data)
+        else:
+            self._xy.append(xy_ND)
+
+    def values(self, name: str) -> Values:
+        """All rows of the table `name`. Ends the collection.
+
+        Raises:
+            InvalidInput: there are no rows.
+            OSError: the folder cannot be written.
+        """
+        if not self.count:
+            reason = f": all {self._dropped} rows lack a value" if self._dropped else ""
+            raise InvalidInput(name, f"has no points{reason}")
+        xy_ND = self._from_file() if self._file else self._from_memory()
+        return Values(xy_ND, np.concatenate(self._codes), list(self.codes), self._dropped, self._first_dropped)
+
+    def _from_file(self) -> DoubleArray:
+        assert self._file
+        self._file.flush()
+        xy_ND = np.memmap(self._file, np.float64, "r", shape=(self.count, len(self._features)))
+        self._file.close()  # the array keeps the content
+        return xy_ND.view(np.ndarray)
+
+    def _from_memory(self) -> DoubleArray:
+        xy_ND = np.empty((self.count, len(self._features)))
+        self._xy.reverse()
+        end = 0
+        while self._xy:  # each part is released once it is copied
+            xy = self._xy.pop()
+            xy_ND[end : end + len(xy)] = xy
+            end += len(xy)
+        return xy_ND

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,10 +66,15 @@ class LabelledPoints:
 
         Names of features do not count: they change no result.
         """
-        found = hashlib.sha256(json.dumps({"shape": self.xy_ND.shape, "classes": self.classes}).encode())
-        for part in (self.xy_ND, self.label_N):
-            found.update(np.ascontiguousarray(part).data)
-        return found.hexdigest()
+        return digest_of(self.xy_ND.shape, self.classes, (self.xy_ND, self.label_N))
+
+
+def digest_of(shape: tuple[int, ...], classes: tuple[Label, ...], parts: Iterable[Array]) -> str:
+    """The digest of points of this shape, whose coordinates and then labels are the `parts`."""
+    found = hashlib.sha256(json.dumps({"shape": shape, "classes": classes}).encode())
+    for part in parts:
+        found.update(np.ascontiguousarray(part).data)
+    return found.hexdigest()
 
 
 def describe(name: DatasetName) -> dict[str, Any]:
@@ -111,21 +116,37 @@ def labelled(xy_ND: PointArray, labels: Sequence[Label], feature_names: Sequence
     Raises:
         InvalidInput: there are too many points, or the labels or the names of the features do not fit.
     """
+    if len(xy_ND) > MAX_POINTS:
+        raise InvalidInput("data.points", f"must contain at most {MAX_POINTS:,} points")
+    label_N, classes = numbered(xy_ND, labels, feature_names)
+    names = None if feature_names is None else tuple(feature_names)
+    stored_ND: PointArray = xy_ND.astype(stored_type(xy_ND), copy=False)
+    return LabelledPoints(stored_ND, label_N, classes, names)
+
+
+def numbered(
+    xy_ND: DoubleArray, labels: Sequence[Label], feature_names: Sequence[str] | None
+) -> tuple[IntArray, tuple[Label, ...]]:
+    """The number of each label, and the classes, for points of any number.
+
+    Raises:
+        InvalidInput: the labels or the names of the features do not fit.
+    """
     if len(labels) != len(xy_ND):
         raise InvalidInput(
             "data.labels",
             f"must have one label for each point, but there are {len(labels)} labels for {len(xy_ND)} points",
         )
-    if len(xy_ND) > MAX_POINTS:
-        raise InvalidInput("data.points", f"must contain at most {MAX_POINTS:,} points")
     if feature_names is not None:
         _check_names(feature_names, xy_ND.shape[1])
     classes = _classes_of(labels)
     index = {label: i for i, label in enumerate(classes)}
-    is_far = are_far_from_zero(*mean_and_deviation(xy_ND)).any()
-    stored_ND = xy_ND if is_far else xy_ND.astype(np.float32)
-    label_N = np.array([index[label] for label in labels], dtype=np.int64)
-    return LabelledPoints(stored_ND, label_N, classes, None if feature_names is None else tuple(feature_names))
+    return np.array([index[label] for label in labels], dtype=np.int64), classes
+
+
+def stored_type(xy_ND: DoubleArray) -> np.dtype[Any]:
+    """The type in which points are stored: float32, or float64 if a coordinate is far from zero."""
+    return np.dtype(np.float64 if are_far_from_zero(*mean_and_deviation(xy_ND)).any() else np.float32)
 
 
 def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> DoubleArray:

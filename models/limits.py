@@ -2,12 +2,14 @@
 
 MAX_SEED = 2**32 - 1  # of NumPy's legacy generator
 MAX_POINTS = 100_000  # of a data set: more is no longer "small"
+MAX_STORED_POINTS = 10_000_000  # of a data set in the data folder
+MAX_STORED_VALUES = 2 * 10**8  # points x features of such a data set: 0.8 GB of float32
 MAX_FEATURES = 1_000
 MAX_CLASSES = 100
 MAX_NAME_LENGTH = 256  # characters of the name of a feature
 MAX_LABEL_LENGTH = 64  # characters
 MAX_LABEL_NUMBER = 2**53 - 1  # every JSON reader keeps integers up to here exact
-MAX_TABLE_BYTES = 2**31  # of a CSV file: MAX_POINTS of MAX_FEATURES with 20 characters each
+MAX_TABLE_BYTES = 2**32  # of a CSV file: MAX_STORED_VALUES with 20 characters each
 MAX_LINE_LENGTH = 2**20  # characters: MAX_FEATURES need some 25,000
 MAX_NOISE = 100.0
 MAX_HIDDEN_LAYERS = 16

@@ -10,8 +10,9 @@ from threading import Event
 from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
 
-from service.api import datasets, openapi, system
 from service.api import models as model_routes
+from service.api import openapi, system
+from service.api.datasets import routes as dataset_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
 from service.api.jobs import events as job_events
@@ -19,6 +20,7 @@ from service.api.jobs import routes as job_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
 from service.api.predictions.routes import PredictEndpoint
+from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
 from service.http.metrics import Metrics
@@ -45,6 +47,9 @@ HEAVY_ANSWERS = 4
 
 WRITERS = 8
 """Most requests that write at a time: the database handles writes one by one."""
+
+UPLOADS = 2
+"""Most data sets that are read at a time: each takes a core and some disk."""
 
 WAITING_REQUESTS = 100
 """Most requests that wait for a job at a time; each polls its job's row now and then."""
@@ -81,7 +86,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
         dependencies=[Depends(query_parameters.require_known)],
     )
     problems.install(app)
-    for module in (prediction_routes, grid_routes, job_routes, job_events, model_routes, datasets, system):
+    for module in (prediction_routes, grid_routes, job_routes, job_events, model_routes, dataset_routes, system):
         app.include_router(module.router)
     openapi.install(app)
     return Middleware(
@@ -101,6 +106,7 @@ async def _running(
     files = Files(settings.data_dir)
     files.remove_abandoned()
     store = Store.of(settings, files, server=server)
+    files.remove_orphans(store.datasets.files)
     wakeup = Wakeup()
     engine = make_engine(settings, store, on_job_end=wakeup.notify)
     registry = Registry(store, files)
@@ -119,6 +125,7 @@ async def _running(
         store=store,
         files=files,
         registry=registry,
+        datasets=StoredDatasets(store, files, max_bytes=settings.max_datasets_bytes),
         job_queue=job_queue,
         seed_models=seed_models,
         wakeup=wakeup,
@@ -128,6 +135,7 @@ async def _running(
         response_cache=response_cache,
         heavy_threads=heavy_threads,
         write_threads=CapacityLimiter(WRITERS),
+        upload_threads=CapacityLimiter(UPLOADS),
         waiting_requests=CapacityLimiter(WAITING_REQUESTS),
     )
     async with _background_tasks(services, membership):

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from models.specs import DatasetSpec, InvalidInput, resolve_network
+from models.specs import DATASET_NAMES, DatasetSpec, InvalidInput, resolve_network
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.api.table_query import TableQuery
 from service.commands.options import Options
@@ -31,6 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+datasets_app = typer.Typer(help="Store data sets under names, to train on them.", no_args_is_help=True)
+app.add_typer(datasets_app, name="datasets")
+
 STORAGE = Options(Settings, names=("data_dir", "database_url"))
 """The settings that say which models a command works on."""
 
@@ -40,7 +43,9 @@ TABLE = Options(TableQuery, panel="CSV file")
 Version = Annotated[int | None, typer.Option(min=1, help="Version of the model. (default: the latest)")]
 
 
-def _command(**groups: Options) -> Callable[[Callable[..., None]], None]:
+def _command(
+    to: typer.Typer = app, *, name: str | None = None, **groups: Options
+) -> Callable[[Callable[..., None]], None]:
     """Adds a command with generated options. Its function receives each group as a dict of the options given."""
 
     def add(function: Callable[..., None]) -> None:
@@ -54,7 +59,7 @@ def _command(**groups: Options) -> Callable[[Callable[..., None]], None]:
 
         options = [parameter for group in groups.values() for parameter in group.parameters()]
         run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]  # what Typer reads
-        app.command()(run)
+        to.command(name)(run)
 
     return add
 
@@ -72,7 +77,7 @@ def serve(settings: dict[str, Any]) -> None:
 @_command(
     data=Options(
         GeneratedData,
-        [name for name in GeneratedData.model_fields if name != "type"],
+        [name for name in GeneratedData.model_fields if name not in ("type", "dataset")],
         renamed={"seed": "data_seed"},
         panel="Generated data",
     ),
@@ -87,6 +92,10 @@ def train(
     training: dict[str, Any],
     table: dict[str, Any],
     settings: dict[str, Any],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="A built-in data set. Or a stored one; see `separatrix datasets`. (default: flower)"),
+    ] = None,
     csv: Annotated[
         Path | None,
         typer.Option(help="Train on this CSV file instead of generated data; - reads standard input."),
@@ -98,8 +107,17 @@ def train(
     """Train a network and publish it as the next version of a model."""
     from service.commands import train as command
 
-    if csv is not None and "dataset" in data:
+    if csv is not None and dataset is not None:
         raise InvalidInput("csv", "give either a CSV file or a data set, not both")
+    chosen: Path | str | DatasetSpec
+    if csv is not None:
+        chosen = csv
+    elif dataset is None or dataset in DATASET_NAMES:
+        chosen = DatasetSpec(**data | ({"dataset": dataset} if dataset else {}))
+    elif data:
+        raise InvalidInput(next(iter(data)), "is for generators only")
+    else:
+        chosen = dataset
     _check_table(table, csv)
     if "hidden" in network:
         network["hidden"] = _widths(network["hidden"])
@@ -108,9 +126,9 @@ def train(
     command.run(
         Settings(**settings),
         model=model,
-        data=csv or DatasetSpec(**data),
+        data=chosen,
         table=TableOptions(**table),
-        network=resolve_network(network, is_generated=csv is None),
+        network=resolve_network(network, is_generated=isinstance(chosen, DatasetSpec)),
         training=training,
     )
 
@@ -188,6 +206,44 @@ def models(settings: dict[str, Any]) -> None:
     from service.commands import models as command
 
     command.run(Settings(**settings))
+
+
+@_command(datasets_app, table=TABLE, settings=STORAGE)
+def add(
+    table: dict[str, Any],
+    settings: dict[str, Any],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input.")],
+    name: Annotated[str, typer.Option(help="Name of the data set.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace other content under this name.")] = False,
+) -> None:
+    """Store a file as a data set."""
+    from service.commands import datasets as command
+
+    command.add(Settings(**settings), file=file, name=name, replace=replace, options=TableOptions(**table))
+
+
+@_command(datasets_app, settings=STORAGE)
+def show(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
+    """Show the features and the classes of a stored data set."""
+    from service.commands import datasets as command
+
+    command.show(Settings(**settings), name=name)
+
+
+@_command(datasets_app, name="list", settings=STORAGE)
+def list_datasets(settings: dict[str, Any]) -> None:
+    """List the stored data sets."""
+    from service.commands import datasets as command
+
+    command.list_all(Settings(**settings))
+
+
+@_command(datasets_app, settings=STORAGE)
+def remove(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
+    """Delete a stored data set. Jobs and versions keep the points that they were trained on."""
+    from service.commands import datasets as command
+
+    command.remove(Settings(**settings), name=name)
 
 
 def _check_table(table: dict[str, Any], csv: Path | None) -> None:

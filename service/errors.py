@@ -50,7 +50,39 @@ class DatasetNotFound(ServiceError):
 
     code = "dataset-not-found"
     title = "Data set not found"
-    advice = "GET /datasets lists all data sets."
+    advice = "GET /datasets, or `separatrix datasets list`, lists all data sets."
+
+
+class DatasetExists(ServiceError):
+    """Another data set has the name."""
+
+    code = "dataset-exists"
+    title = "The name of the data set is taken"
+    advice = "Choose another name, or replace the stored data set with ?replace=true or --replace."
+
+
+class DatasetReserved(ServiceError):
+    """The name is that of a generator, which can be neither replaced nor deleted."""
+
+    code = "dataset-reserved"
+    title = "The name belongs to a generator"
+    advice = "Choose another name. GET /datasets lists the generators."
+
+
+class DatasetsFull(ServiceError):
+    """The stored data sets together would take more of the disk than allowed."""
+
+    code = "datasets-full"
+    title = "The data sets take too much of the disk"
+    advice = "Delete data sets that are no longer needed, or raise the setting `max_datasets_bytes`."
+
+
+class DatasetBroken(ServiceError):
+    """The file of the data set is missing or damaged."""
+
+    code = "dataset-broken"
+    title = "The file of the data set is damaged"
+    advice = "Store the data set again with ?replace=true or --replace. The operator can restore the file."
 
 
 class JobNotFound(ServiceError):

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-"""The valid names of models; `NAME_RULE` says the same in words."""
+"""The valid names of models and data sets; `NAME_RULE` says the same in words."""
 
 NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"
 
@@ -55,7 +55,7 @@ class JobSpec:
         model: the name under which the result is published.
         origin: who submitted the job.
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
-            `feature_names` if they have some.
+            `feature_names` if they have some, and the name of their data set as `stored` if they are those of one.
         data_digest: `LabelledPoints.digest`.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved.
         recipe: `Recipe.digest`.
@@ -206,3 +206,29 @@ class PublishedVersion:
     checkpoint_id: str
     card_digest: str
     created_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredDataset:
+    """A data set that a client has stored under a name.
+
+    Attributes:
+        name: may be given to other content later.
+        file: the name of the file of its points in the data folder. Random, never reused.
+        digest: `LabelledPoints.digest`.
+        size_bytes: of the file.
+        summary: what is known about the points, as JSON; see `service.datasets.summary`.
+    """
+
+    name: str
+    file: str
+    digest: str
+    size_bytes: int
+    summary: dict[str, Any]
+    created_at: float
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The name of each feature; None if they have no names."""
+        names = self.summary["feature_names"]
+        return tuple(names) if names else None

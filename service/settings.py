@@ -87,6 +87,19 @@ class Settings(BaseSettings):
         le=2**30,
         description="Largest request body. 100,000 points of two coordinates are 2 to 4 MB of JSON.",
     )
+    max_dataset_bytes: int = Field(
+        4 * 2**30,
+        ge=1_024,
+        le=2**40,
+        description="Largest body of a request that stores a data set. It is received into a temporary file; only JSON "
+        "is held in memory and limited to `max_body_bytes`.",
+    )
+    max_datasets_bytes: int = Field(
+        32 * 2**30,
+        ge=0,
+        le=2**50,
+        description="Most bytes of the files of all stored data sets together; beyond it no more are stored.",
+    )
     body_timeout_s: float = Field(
         30.0, ge=0.1, le=3600, description="Longest pause within a request body, in seconds; then it is refused."
     )

@@ -4,9 +4,10 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 PREFIX = ".new-"
 """Prefix of the names of files and folders that are being written."""
@@ -21,8 +22,13 @@ def remove_abandoned(folder: Path) -> None:
         return
     for path in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
+            if is_old(path):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def is_old(path: Path) -> bool:
+    """Whether a file or folder has not changed for so long that nobody is still writing it."""
+    return time.time() - path.stat().st_mtime > ABANDONED_S
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -54,10 +60,23 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full or cannot be written. An old file is left unchanged.
     """
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written, which gets its name at the end of the block. Creates its folder if necessary.
+
+    Raises:
+        OSError: the disk is full or cannot be written. An old file is left unchanged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}")
     try:
-        _write_synced(temporary, content)
+        with temporary.open("xb") as file:
+            yield file
+            _sync(file)
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -65,11 +84,32 @@ def write_file(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def link_file(path: Path, other: Path) -> None:
+    """Gives an existing file the further name `other`, or copies it where the file system has no hard links.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        OSError: the disk is full or cannot be written.
+    """
+    try:
+        os.link(path, other)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with path.open("rb") as source, new_file(other) as file:
+            shutil.copyfileobj(source, file)
+    _sync_folder(other.parent)
+
+
 def _write_synced(path: Path, content: bytes) -> None:
     with path.open("xb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        _sync(file)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,7 +10,8 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 
-from service.errors import JobNotFound, ModelNotFound, ServiceError, VersionNotFound
+from service.datasets.stored import StoredDatasets
+from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, ServiceError, VersionNotFound
 from service.http.metrics import Metrics
 from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache
@@ -38,6 +39,7 @@ class Services:
         response_cache: boundary grids that were requested before.
         heavy_threads: limits the threads for large responses, so that small work always finds a free thread.
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
+        upload_threads: limits the data sets that are read at a time.
         waiting_requests: limits the requests that wait for a job at a time.
     """
 
@@ -48,6 +50,7 @@ class Services:
     files: Files
     registry: Registry
 
+    datasets: StoredDatasets
     job_queue: JobQueue
     seed_models: SeedModels
 
@@ -60,6 +63,7 @@ class Services:
 
     heavy_threads: CapacityLimiter
     write_threads: CapacityLimiter
+    upload_threads: CapacityLimiter
     waiting_requests: CapacityLimiter
 
     def job(self, job_id: str) -> Job:
@@ -102,6 +106,9 @@ def _version(text: str) -> int:
 
 ModelPath = Annotated[
     str, AfterValidator(_matching(NAME_PATTERN, ModelNotFound)), Path(description="The name of a model.")
+]
+DatasetPath = Annotated[
+    str, AfterValidator(_matching(NAME_PATTERN, DatasetNotFound)), Path(description="The name of a data set.")
 ]
 VersionPath = Annotated[
     int,

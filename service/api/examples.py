@@ -4,7 +4,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.api.datasets import Dataset, DatasetList, DatasetPoints
+from service.api.datasets.schemas import (
+    DatasetList,
+    DatasetPoints,
+    GeneratedDataset,
+    StoredDataset,
+    StoredDatasetSummary,
+)
 from service.api.jobs.event_schemas import EventPage, StreamEvent
 from service.api.jobs.views import Job, JobList, Validation
 from service.api.models import Model, ModelList, Version, VersionList, VersionSummary
@@ -96,6 +102,7 @@ _MODEL = {
 }
 _DATASET = {
     "object": "dataset",
+    "type": "generated",
     "name": "flower",
     "description": "Petals of two colors, as in the tutorial.",
     "n_features": 2,
@@ -104,6 +111,18 @@ _DATASET = {
     "defaults": {"n": 400, "noise": 0.2, "seed": 1, "n_classes": 2},
     "links": {"self": "/datasets/flower", "points": "/datasets/flower/points"},
 }
+_STORED_DATASET = {
+    "object": "dataset",
+    "type": "stored",
+    "name": "iris",
+    "n_points": 150,
+    "n_features": 2,
+    "n_classes": 3,
+    "digest": _DIGEST,
+    "size_bytes": 3_500,
+    "created_at": "2026-03-01T12:00:00Z",
+}
+_DATASET_LINKS = {"links": {"self": "/datasets/iris", "points": "/datasets/iris/points"}}
 
 
 def _page(item: dict[str, Any], item_id: str, *, has_more: bool = True) -> dict[str, Any]:
@@ -164,11 +183,32 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     Validation: _SUBMITTED | {"object": "training.validation"},
     EventPage: {"object": "list", "data": [_EVENT], "has_more": True, "first_id": 2, "last_id": 2},
     StreamEvent: _EVENT,
-    Dataset: _DATASET,
+    GeneratedDataset: _DATASET,
+    StoredDatasetSummary: _STORED_DATASET | _DATASET_LINKS,
+    StoredDataset: _STORED_DATASET
+    | {
+        "features": [
+            {"name": "petal length", "min": 1.0, "max": 6.9, "mean": 3.758},
+            {"name": "petal width", "min": 0.1, "max": 2.5, "mean": 1.199},
+        ],
+        "classes": [
+            {"label": "setosa", "count": 50},
+            {"label": "versicolor", "count": 50},
+            {"label": "virginica", "count": 50},
+        ],
+        "label": "species",
+        "understood": ["body: 150 rows, separated by a comma, decimal mark '.', heading in line 1"],
+        "warnings": [],
+    }
+    | _DATASET_LINKS,
     DatasetPoints: {
         "object": "points",
         "dataset": "flower",
+        "feature_names": None,
         "classes": ["red", "blue"],
+        "n_points": 400,
+        "offset": 0,
+        "has_more": True,
         "points": [[1.5, 0.25], [-0.5, 2.0]],
         "labels": ["red", "blue"],
     },

@@ -36,7 +36,7 @@ TAGS = [
     {"name": "boundary", "description": "A model's response on a grid, and its decision boundary as lines."},
     {"name": "training", "description": "Training jobs: submit, follow, pause, resume, cancel and retry them."},
     {"name": "models", "description": "Published models. Every training publishes an immutable version of one."},
-    {"name": "data sets", "description": "Generators of labelled points to train on."},
+    {"name": "data sets", "description": "Labelled points to train on: generators, and your own points under a name."},
     {"name": "operation", "description": "For the operators of the service: health checks and metrics."},
 ]
 

@@ -69,20 +69,34 @@ class GeneratedDataInfo(BaseModel):
     n_classes: int = Field(description="Number of classes.")
 
 
-class PointsDataInfo(BaseModel):
-    """Points that the client sent."""
-
-    type: Literal["points"] = "points"
+class _PointsInfo(BaseModel):
     n_points: int = Field(description="Number of points.")
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(None, description="The name of each coordinate; null without names.")
 
 
-DataInfo = Annotated[GeneratedDataInfo | PointsDataInfo, Field(discriminator="type", description="The training data.")]
+class PointsDataInfo(_PointsInfo):
+    """Points that the client sent."""
+
+    type: Literal["points"] = "points"
+
+
+class StoredDataInfo(_PointsInfo):
+    """The points of a stored data set. They stay with the job and its version if the data set is deleted."""
+
+    type: Literal["stored"] = "stored"
+    dataset: str = Field(description="The name that the data set had.")
+
+
+DataInfo = Annotated[
+    GeneratedDataInfo | PointsDataInfo | StoredDataInfo, Field(discriminator="type", description="The training data.")
+]
 
 
 def data_info(data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON value of `DataInfo` for the data as it stands in a card or in the row of a job."""
+    if "stored" in data:
+        return {"type": "stored", "dataset": data["stored"], **{key: data[key] for key in data if key != "stored"}}
     return {"type": "generated" if "dataset" in data else "points", **data}
 
 

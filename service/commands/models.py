@@ -31,6 +31,6 @@ def _row(version: Version) -> list[str]:
         return [published.model, str(published.version), "broken", version.reason, "", created]
     card = version.card
     widths = "-".join(str(width) for width in version.plan.widths)
-    data = card.data.get("dataset") or f"{card.data['n_points']} points"
+    data = card.data.get("dataset") or card.data.get("stored") or f"{card.data['n_points']} points"
     accuracy = f"{card.metrics['training_accuracy']:.1%}" if card.metrics else ""
     return [published.model, str(published.version), f"{card.network.kind} {widths}", data, accuracy, created]

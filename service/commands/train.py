@@ -15,9 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_training
 from models.training.runs import Metrics
 from service.commands.csv_points import read_labelled
-from service.commands.workspace import open_workspace
+from service.commands.workspace import Workspace, open_workspace
+from service.datasets.stored import StoredDatasets
 from service.jobs import training_data
 from service.jobs.queue import new_spec
+from service.jobs.training_data import FiledPoints
 from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
@@ -34,23 +36,25 @@ def run(
     settings: Settings,
     *,
     model: str | None,
-    data: DatasetSpec | Path,
+    data: DatasetSpec | str | Path,
     table: TableOptions,
     network: NetworkSpec,
     training: dict[str, Any],
 ) -> None:
     """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
 
-    `table` is how to read the data if it is a CSV file.
+    `data` is a generator, the name of a stored data set, or a CSV file, which is read as `table` says.
     """
     resolved = resolve_training(network.kind, training)
-    points = read_labelled(data, table) if isinstance(data, Path) else data
+    given = read_labelled(data, table) if isinstance(data, Path) else data
     if model is None:
         if isinstance(data, Path):
             raise InvalidInput("model", "give a name with --model")
-        model = f"{data.dataset}-{network.kind}".replace("_", "-")
-    spec = new_spec(model, points, network, resolved, origin="cli")
+        dataset = data if isinstance(data, str) else data.dataset
+        model = f"{dataset}-{network.kind}".replace("_", "-")
     with open_workspace(settings, make=True) as workspace, _interruption() as interrupted:
+        points = _stored(given, settings, workspace) if isinstance(given, str) else given
+        spec = new_spec(model, points, network, resolved, origin="cli")
         training_data.save(workspace.files, spec.id, points)
         job = workspace.store.leases.add_claimed(spec, worker=f"command:{spec.id}")
         with _progress(job.spec.max_epochs) as bar:
@@ -66,6 +70,12 @@ def run(
             )
         job = _wait_until_reported(workspace.store, job)
     _report(job, drawable=training_data.points_of(points).features == 2)
+
+
+def _stored(name: str, settings: Settings, workspace: Workspace) -> FiledPoints:
+    datasets = StoredDatasets(workspace.store, workspace.files, max_bytes=settings.max_datasets_bytes)
+    dataset, points = datasets.points(name)
+    return FiledPoints(points, dataset.file, name)
 
 
 @contextmanager

@@ -47,6 +47,10 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.VersionNotFound, 404, None),
         (errors.VersionBroken, 503, None),
         (errors.DatasetNotFound, 404, None),
+        (errors.DatasetExists, 409, None),
+        (errors.DatasetReserved, 409, None),
+        (errors.DatasetsFull, 409, None),
+        (errors.DatasetBroken, 503, None),
         (errors.JobNotFound, 404, None),
         (errors.NoCheckpoint, 404, None),
         (errors.WrongState, 409, None),
@@ -121,7 +125,7 @@ MAX_STEPS = 8
 """Most steps of a field's path that are shown; no field of ours has more than five."""
 
 _HIDDEN_STEPS = (
-    *("generated", "given", "integer", "string"),  # the alternatives of a field, as the schemas name them
+    *("generated", "stored", "given", "integer", "string"),  # the alternatives of a field, as the schemas name them
     *("[rows]", "[point]", "[records]", "[record]", "[columns]"),  # the forms of points, as `service.api.points` does
     "[key]",  # pydantic's mark for an error of the key itself
 )

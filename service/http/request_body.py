@@ -2,7 +2,7 @@
 
 import codecs
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from anyio import move_on_after, to_thread
@@ -134,33 +134,47 @@ async def content(headers: Headers, receive: Receive, settings: Settings) -> byt
         InvalidInput: the body is not the gzip stream that its `Content-Encoding` declares.
         ClientDisconnect: the client went away before the end of the body.
     """
+    is_gzip = is_compressed(headers)
+    chunks = received(headers, receive, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
+    body = b"".join([chunk async for chunk in chunks])
+    return await to_thread.run_sync(_decompressed, body, settings.max_body_bytes) if is_gzip else body
+
+
+def is_compressed(headers: Headers) -> bool:
+    """Whether the body is gzip.
+
+    Raises:
+        UnsupportedMediaType: the body has another `Content-Encoding`.
+    """
     encoding = header(headers, b"content-encoding").strip().lower() if b"content-encoding" in headers else ""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType("Send the body without Content-Encoding, or with Content-Encoding: gzip.")
-    body = await _received(headers, receive, settings)
-    if encoding in ("", "identity"):
-        return body
-    return await to_thread.run_sync(_decompressed, body, settings.max_body_bytes)
+    return encoding.endswith("gzip")
 
 
-async def _received(headers: Headers, receive: Receive, settings: Settings) -> bytes:
-    max_bytes = settings.max_body_bytes
+async def received(headers: Headers, receive: Receive, *, max_bytes: int, timeout_s: float) -> AsyncIterator[bytes]:
+    """The parts of the body as they arrive.
+
+    Raises:
+        BodyTooLarge: the body is longer than `max_bytes`.
+        BodyTooSlow: the next part of the body did not arrive within `timeout_s`.
+        ClientDisconnect: the client went away before the end of the body.
+    """
     if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has checked that it is a number
-        raise _too_large(max_bytes)
-    chunks: list[bytes] = []
+        raise too_large(max_bytes)
     length = 0
     message = await receive()  # the whole body in most cases, already received by the server
     while message["type"] != "http.disconnect":
-        chunks.append(message["body"])
         length += len(message["body"])
         if length > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
+        yield message["body"]
         if not message["more_body"]:
-            return b"".join(chunks)
-        with move_on_after(settings.body_timeout_s) as timeout:
+            return
+        with move_on_after(timeout_s) as timeout:
             message = await receive()
         if timeout.cancelled_caught:
-            raise BodyTooSlow(f"Send the body without pauses of more than {settings.body_timeout_s:g} seconds.")
+            raise BodyTooSlow(f"Send the body without pauses of more than {timeout_s:g} seconds.")
     raise ClientDisconnect
 
 
@@ -171,13 +185,14 @@ def _decompressed(body: bytes, max_bytes: int) -> bytes:
     except zlib.error:
         raise InvalidInput("body", "must be gzip, as its Content-Encoding says") from None
     if len(content) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     if not gzip.eof or gzip.unused_data:
         raise InvalidInput("body", "must be exactly one complete gzip stream")
     return content
 
 
-def _too_large(max_bytes: int) -> BodyTooLarge:
+def too_large(max_bytes: int) -> BodyTooLarge:
+    """The error for a body of more than `max_bytes`."""
     return BodyTooLarge(f"Send at most {max_bytes:,} bytes. Split the points over several requests.")
 
 

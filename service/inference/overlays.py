@@ -19,7 +19,8 @@ from service.inference import grids, predictions
 from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
 from service.jobs import training_data
-from service.store.files import DamagedData, Files
+from service.store.files import Files
+from service.store.points_file import DamagedData
 
 OverlayPart = Literal["points", "line"]
 """The training points, or the decision boundary."""

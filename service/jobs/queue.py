@@ -8,14 +8,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from models import specs
-from models.datasets import LabelledPoints
 from models.recipes import Recipe
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
-from service.errors import FolderUnavailable, JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
+from service.errors import (
+    DatasetNotFound,
+    FolderUnavailable,
+    JobNotFound,
+    KeyReused,
+    QueueFull,
+    StoreUnavailable,
+    WrongState,
+)
 from service.jobs import training_data
 from service.jobs.engine import JobEngine
+from service.jobs.training_data import Data
 from service.records import NAME_PATTERN, NAME_RULE, JobSpec, Origin
-from service.store.files import DamagedData, Files
+from service.store.files import Files
+from service.store.points_file import DamagedData
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -40,13 +49,14 @@ class JobQueue:
         self._reconciled_at_time = 0.0  # by the wall clock
         self._grace_until = 0.0
 
-    def submit(self, spec: JobSpec, data: DatasetSpec | LabelledPoints, *, key: str | None = None) -> str:
+    def submit(self, spec: JobSpec, data: Data, *, key: str | None = None) -> str:
         """Submits a job and returns its id. Once this returns, the job is not lost.
 
         If an equal job was submitted under the same idempotency `key`, returns that job's id.
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
+            DatasetNotFound: the data set was deleted or replaced meanwhile.
             FolderUnavailable: the points cannot be stored.
         """
         # before any points are stored
@@ -56,6 +66,8 @@ class JobQueue:
         try:
             training_data.save(self._files, spec.id, data)
             job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key)
+        except FileNotFoundError as error:
+            raise DatasetNotFound("The data set was deleted or replaced meanwhile. Send the request again.") from error
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
             raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
@@ -81,7 +93,7 @@ class JobQueue:
         self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs)
         self._engine.wake()
 
-    def prepare_retry(self, job_id: str) -> tuple[JobSpec, DatasetSpec | LabelledPoints]:
+    def prepare_retry(self, job_id: str) -> tuple[JobSpec, Data]:
         """Returns a spec that retries a job, with its data, for `submit`.
 
         Raises:
@@ -140,7 +152,7 @@ class JobQueue:
 
 def new_spec(
     model: str,
-    data: DatasetSpec | LabelledPoints,
+    data: Data,
     network: NetworkSpec,
     training: TrainingSpec,
     *,

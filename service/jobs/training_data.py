@@ -1,39 +1,71 @@
 """The points of a job: how its row describes them, and how a worker gets them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models import specs
 from models.datasets import LabelledPoints, generate
 from models.specs import DatasetSpec
 from service.records import JobSpec
-from service.store.files import DamagedData, Files
+from service.store.files import Files
+from service.store.points_file import DamagedData
 
 
-def points_of(data: DatasetSpec | LabelledPoints) -> LabelledPoints:
+@dataclass(frozen=True)
+class FiledPoints:
+    """Points that are in the data folder already.
+
+    Attributes:
+        points: the points.
+        file: the name of their file: that of a data set or of another job.
+        dataset: the name of the data set, if they are those of one.
+    """
+
+    points: LabelledPoints
+    file: str
+    dataset: str | None
+
+
+Data = DatasetSpec | LabelledPoints | FiledPoints
+"""What a job is trained on."""
+
+
+def points_of(data: Data) -> LabelledPoints:
     """Returns the points, generated if necessary."""
-    return generate(data) if isinstance(data, DatasetSpec) else data
+    match data:
+        case DatasetSpec():
+            return generate(data)
+        case FiledPoints(points=points):
+            return points
+    return data
 
 
-def describe(data: DatasetSpec | LabelledPoints) -> dict[str, Any]:
+def describe(data: Data) -> dict[str, Any]:
     """Returns the description of the data in a job's row and a checkpoint's card."""
     if isinstance(data, DatasetSpec):
         return specs.asdict(data)
-    description = {"n_points": len(data.xy_ND), "n_features": data.features}
-    return description | ({"feature_names": list(data.feature_names)} if data.feature_names else {})
+    points = points_of(data)
+    description = {"n_points": len(points.xy_ND), "n_features": points.features}
+    names = {"feature_names": list(points.feature_names)} if points.feature_names else {}
+    stored = {"stored": data.dataset} if isinstance(data, FiledPoints) and data.dataset else {}
+    return description | names | stored
 
 
-def save(files: Files, job_id: str, data: DatasetSpec | LabelledPoints) -> None:
+def save(files: Files, job_id: str, data: Data) -> None:
     """Stores points that cannot be generated again.
 
     Raises:
+        FileNotFoundError: the file of the points is gone.
         OSError: the disk is full or cannot be written.
     """
-    if isinstance(data, LabelledPoints):
-        files.put_points(job_id, data)
+    match data:
+        case LabelledPoints():
+            files.put_points(job_id, data)
+        case FiledPoints(file=file):
+            files.link_points(file, job_id)
 
 
-def read_back(files: Files, spec: JobSpec) -> DatasetSpec | LabelledPoints:
+def read_back(files: Files, spec: JobSpec) -> DatasetSpec | FiledPoints:
     """Returns what `save` was given. Generates nothing.
 
     Raises:
@@ -41,7 +73,8 @@ def read_back(files: Files, spec: JobSpec) -> DatasetSpec | LabelledPoints:
     """
     if spec.is_generated:
         return DatasetSpec(**spec.data)
-    return load(files, spec.id, spec.data, spec.data_digest)
+    points = load(files, spec.id, spec.data, spec.data_digest)
+    return FiledPoints(points, files.file_of(spec.id, spec.data_digest), spec.data.get("stored"))
 
 
 def load(files: Files, job_id: str, description: dict[str, Any], digest: str) -> LabelledPoints:

@@ -30,8 +30,9 @@ from service.jobs.monitor import Monitor
 from service.jobs.observer import JobObserver, ProgressCallback
 from service.jobs.outcome import Failed, Lost, Outcome, Published, Released
 from service.records import FailureCode, Job, JobState
-from service.store.files import DamagedData, Files
+from service.store.files import Files
 from service.store.leases import StatusUpdate
+from service.store.points_file import DamagedData
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)

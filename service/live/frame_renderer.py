@@ -18,7 +18,8 @@ from service.live import background, frames
 from service.live.frames import FrameContext, FrameView
 from service.records import Job
 from service.registry.registry import Registry
-from service.store.files import DamagedData, Files
+from service.store.files import Files
+from service.store.points_file import DamagedData
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)

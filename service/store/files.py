@@ -1,21 +1,18 @@
-"""The files of a data folder: checkpoints and training points. No string from a client becomes part of a path."""
+"""The files of a data folder: checkpoints and points. No string from a client becomes part of a path."""
 
 import errno
-import io
-import json
 import shutil
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from models.checkpoints import atomic
 from models.datasets import LabelledPoints
+from service.store import points_file
 from service.store.database import sqlite_url
 
-
-class DamagedData(Exception):
-    """The training points of a job cannot be read back."""
+DATASET_PREFIX = "set-"
+"""How the names of the files of data sets begin. The file of a job is named by its id."""
 
 
 class Files:
@@ -57,34 +54,54 @@ class Files:
         Raises:
             OSError: the disk is full or cannot be written.
         """
-        content = io.BytesIO()
-        classes = np.frombuffer(json.dumps(points.classes).encode(), dtype=np.uint8)
-        np.savez(content, xy_ND=points.xy_ND, label_N=points.label_N, classes=classes)
-        atomic.write_file(self._points_file(job_id), content.getvalue())
+        path, xy_ND = self.points_file(job_id), points.xy_ND
+        points_file.write(path, xy_ND, points.label_N, points.classes, stored_as=xy_ND.dtype)
 
-    def remove_points(self, job_id: str) -> None:
-        """Removes the points of a job if they were stored."""
+    def link_points(self, file: str, job_id: str) -> None:
+        """Stores the points of a file, that of a data set or of another job, as those of a job. Takes no space.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            OSError: the disk is full or cannot be written.
+        """
+        atomic.link_file(self.points_file(file), self.points_file(job_id))
+
+    def remove_points(self, file: str) -> None:
+        """Removes a file of points if it exists. A job's points are in the file of its id."""
         with suppress(OSError):
-            self._points_file(job_id).unlink()
+            self.points_file(file).unlink()
 
     def points(self, job_id: str, digest: str) -> LabelledPoints:
-        """Returns the stored points of a job. Before version 0003 of the database, the file was named by its digest.
+        """Returns the stored points of a job.
 
         Raises:
             DamagedData: the file is missing or has a wrong format. The caller checks the content.
             OSError: the file cannot be read now.
         """
-        own = self._points_file(job_id)
-        try:
-            with np.load(own if own.exists() else self._points_file(digest), allow_pickle=False) as arrays:
-                classes = tuple(json.loads(arrays["classes"].tobytes()))
-                return LabelledPoints(arrays["xy_ND"], arrays["label_N"], classes)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise DamagedData("The job's points are missing from the data folder.") from error
-        except OSError:
-            raise
-        except Exception as error:  # the readers of zip files and headers raise various types
-            raise DamagedData("The job's points cannot be read back from the data folder.") from error
+        with points_file.opened(self.points_file(self.file_of(job_id, digest))) as file:
+            return file.all()
 
-    def _points_file(self, name: str) -> Path:
-        return self._data_dir / "datasets" / f"{name}.npz"
+    def file_of(self, job_id: str, digest: str) -> str:
+        """Returns the name of the file of a job's points: before version 0003 of the database, it was their digest."""
+        return job_id if self.points_file(job_id).exists() else digest
+
+    def points_file(self, file: str) -> Path:
+        """Returns the path of a file of points."""
+        return self.points_folder / f"{file}.npz"
+
+    @property
+    def points_folder(self) -> Path:
+        """The folder of all files of points."""
+        return self._data_dir / "datasets"
+
+    def remove_orphans(self, in_use: Callable[[], Collection[str]]) -> None:
+        """Removes old files of data sets that have no row, because a process died after it wrote them.
+
+        `in_use` returns the names of the files that rows refer to. It is called after the files are listed.
+        """
+        files = [*self.points_folder.glob(f"{DATASET_PREFIX}*.npz")]
+        used = in_use() if files else ()
+        for path in files:
+            with suppress(OSError):
+                if path.stem not in used and atomic.is_old(path):
+                    path.unlink()

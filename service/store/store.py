@@ -4,6 +4,7 @@ from typing import Self
 
 from service.settings import Settings
 from service.store.database import BUSY_S, Database
+from service.store.datasets import Datasets
 from service.store.events import Events
 from service.store.files import Files
 from service.store.jobs import Jobs
@@ -40,6 +41,7 @@ class Store:
         self.leases = Leases(self._database, lease_s=lease_s)
         self.events = Events(self._database, server=server)
         self.versions = Versions(self._database)
+        self.datasets = Datasets(self._database)
         self.servers = Servers(self._database)
 
     @classmethod

@@ -120,6 +120,17 @@ versions = Table(
     sqlite_autoincrement=True,
 )
 
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("file", String, nullable=False, unique=True),
+    Column("digest", String, nullable=False),
+    Column("size_bytes", _Number, nullable=False),
+    Column("summary", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
 servers = Table(
     "servers",
     metadata,

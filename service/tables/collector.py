@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,12 @@ import numpy.typing as npt
 from models.datasets import DoubleArray, IntArray
 from models.limits import MAX_CLASSES, MAX_COORDINATE
 from models.specs import InvalidInput
-from service.tables.cells import is_missing_label
 from service.tables.columns import Column
 from service.tables.labels import MAX_SPELLINGS
 from service.tables.options import TableOptions
+
+Spelling = str | int | float
+"""A label as a table has it: text in CSV, a value of any of these types elsewhere."""
 
 Part = tuple[DoubleArray, IntArray]
 """The features of some rows, float64 (n, D), and the codes of their labels, int64 (n,)."""
@@ -28,23 +31,23 @@ class Values:
     Attributes:
         xy_ND: float64 (N, D).
         code_N: the index of each row's label in `spellings`, if there is a label column.
-        spellings: the different texts of the label column, in the order in which they first occur.
+        spellings: the different labels as the table has them, in the order in which they first occur.
         dropped: the number of rows left out because a value is missing.
         first_dropped: the first of them, and the missing value.
     """
 
     xy_ND: DoubleArray
     code_N: IntArray
-    spellings: list[str]
+    spellings: list[Spelling]
     dropped: int
     first_dropped: str
 
 
 class Collector:
-    """The rows that were read so far.
+    """The rows that were read so far. The end of its context closes the temporary file; the array keeps the content.
 
     Attributes:
-        codes: the index of each label, by its text.
+        codes: the index of each label.
         count: number of rows.
     """
 
@@ -66,33 +69,40 @@ class Collector:
             row: how messages call a row: `line` or `row`.
             folder: where a temporary file holds the features, so that they take no memory. None holds them in memory.
         """
-        self.codes: dict[str, int] = {}
+        self.codes: dict[Spelling, int] = {}
         self.count = 0
         self._options = options
         self._features = features
         self._label = label
         self._row = row
-        self._file = tempfile.TemporaryFile(dir=folder) if folder else None  # noqa: SIM115  # closed with the collector
+        self._file = tempfile.TemporaryFile(dir=folder) if folder else None  # noqa: SIM115  # closed in __exit__
         self._xy: list[DoubleArray] = []
         self._codes: list[IntArray] = []
         self._dropped = 0
         self._first_dropped = ""
 
-    def code(self, text: str) -> int:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def code(self, label: Spelling) -> int:
         """The index of a label. A new label gets the next index."""
-        code = self.codes.setdefault(text, len(self.codes))
+        code = self.codes.setdefault(label, len(self.codes))
         if code >= MAX_SPELLINGS and self._label:
             raise InvalidInput(
                 self._label.title, f"cannot be the label: it has far more than {MAX_CLASSES} different values"
             )
         return code
 
-    def checked(self, xy_ND: DoubleArray, labels: Sequence[str] | None, numbers: Sequence[int]) -> Part:
+    def checked(self, xy_ND: DoubleArray, labels: Sequence[Spelling | None] | None, numbers: Sequence[int]) -> Part:
         """Some rows without those that lack a value.
 
         Args:
             xy_ND: the features; NaN is a missing value.
-            labels: the text of each label, if there is a label column.
+            labels: each label, if there is a label column. None is a missing label.
             numbers: the number of each row in its table.
 
         Raises:
@@ -100,7 +110,7 @@ class Collector:
         """
         lacking_N = np.logical_or.reduce(np.isnan(xy_ND), axis=1)
         if labels is not None:
-            lacking_N |= np.fromiter(map(is_missing_label, labels), bool, len(labels))
+            lacking_N |= np.fromiter((label is None for label in labels), bool, len(labels))
         outside_ND = np.abs(xy_ND) > MAX_COORDINATE
         if outside_ND.any():
             i, d = np.argwhere(outside_ND)[0]
@@ -110,8 +120,11 @@ class Collector:
             )
         if lacking_N.any():
             self._leave_out(lacking_N, xy_ND, numbers)
-        kept_N = np.flatnonzero(~lacking_N).tolist()
-        codes = array("q", bytes(8 * len(kept_N)) if labels is None else (self.code(labels[i]) for i in kept_N))
+        kept_N = np.flatnonzero(~lacking_N)
+        if labels is None:
+            return xy_ND[kept_N], np.zeros(len(kept_N), dtype=np.int64)
+        kept = (label for label, lacks in zip(labels, lacking_N.tolist(), strict=True) if not lacks)
+        codes = array("q", (self.code(label) for label in kept if label is not None))
         return xy_ND[kept_N], np.array(codes, dtype=np.int64)
 
     def _leave_out(self, lacking_N: npt.NDArray[np.bool_], xy_ND: DoubleArray, numbers: Sequence[int]) -> None:
@@ -156,7 +169,6 @@ class Collector:
         assert self._file
         self._file.flush()
         xy_ND = np.memmap(self._file, np.float64, "r", shape=(self.count, len(self._features)))
-        self._file.close()  # the array keeps the content
         return xy_ND.view(np.ndarray)
 
     def _from_memory(self) -> DoubleArray:

@@ -37,11 +37,18 @@ def _integer(text: str, value: float) -> int:
         return int(value)
 
 
-def merged(spellings: Sequence[str], labels: Sequence[Label]) -> list[str]:
+def typed_labels(values: Sequence[Label | float]) -> list[Label]:
+    """The label of each typed value: whole numbers are integers, other numbers become texts, texts stay."""
+    if all(isinstance(value, str) or float(value).is_integer() for value in values):
+        return [value if isinstance(value, str) else int(value) for value in values]
+    return [value if isinstance(value, str) else repr(float(value)) for value in values]
+
+
+def merged(spellings: Sequence[Label | float], labels: Sequence[Label]) -> list[str]:
     """Remarks about labels that are written in several ways."""
     ways = defaultdict(list)
     for text, label in zip(spellings, labels, strict=True):
-        ways[label].append(text)
+        ways[label].append(str(text))
     return [
         f"the labels {', '.join(map(repr, texts[:4]))} are all read as {label}"
         for label, texts in ways.items()

@@ -62,18 +62,18 @@ def read(
         InvalidInput: a value is missing or is not a number, a row is of another length, or there are too many rows.
         OSError: the folder cannot be written.
     """
-    reader = _Reader(form, features, label, folder)
-    collector = reader.collector
-    while chunk := list(islice(lines, max(1, _CHUNK_VALUES // form.width))):
-        found = reader.plain(chunk)
-        if found is None:
-            found, more = reader.careful(chunk, lines, first_line)
-            first_line += more
-        collector.add(found)
-        first_line += len(chunk)
-        if max_rows is not None and collector.count > max_rows:
-            raise InvalidInput(form.name, f"must have at most {max_rows:,} points")
-    return collector.values(form.name)
+    with Collector(form.options, features, label, row="line", folder=folder) as collector:
+        reader = _Reader(form, features, label, collector)
+        while chunk := list(islice(lines, max(1, _CHUNK_VALUES // form.width))):
+            found = reader.plain(chunk)
+            if found is None:
+                found, more = reader.careful(chunk, lines, first_line)
+                first_line += more
+            collector.add(found)
+            first_line += len(chunk)
+            if max_rows is not None and collector.count > max_rows:
+                raise InvalidInput(form.name, f"must have at most {max_rows:,} points")
+        return collector.values(form.name)
 
 
 def fitted(line: int, cells: list[str], width: int) -> list[str]:
@@ -100,12 +100,12 @@ def unequal(line: int, cells: int, width: int, other: str) -> InvalidInput:
 class _Reader:
     """Reads chunks of lines."""
 
-    def __init__(self, form: Form, features: Sequence[Column], label: Column | None, folder: Path | None) -> None:
+    def __init__(self, form: Form, features: Sequence[Column], label: Column | None, collector: Collector) -> None:
         self._form = form
         self._features = list(features)
         self._indices = [column.index for column in features]
         self._label = label
-        self.collector = Collector(form.options, features, label, row="line", folder=folder)
+        self._collector = collector
 
     def plain(self, lines: list[str]) -> Part | None:
         """The features and the codes of the labels of some lines, by NumPy; None if a value is not plain.
@@ -133,7 +133,7 @@ class _Reader:
         if _ends_with(first, separator, width):
             converters[width] = _only_blank
         converters.update({column.index: _boolean for column in self._features if column.kind == "boolean"})
-        codes = self.collector.codes
+        codes = self._collector.codes
         before = len(codes)
         if self._label:
             converters[self._label.index] = code_of
@@ -157,11 +157,11 @@ class _Reader:
     def _code_of_plain(self, cell: str) -> float:
         if '"' in cell:
             raise ValueError(cell)
-        if cell in self.collector.codes:  # the usual case, which is not worth a call for each row
-            return self.collector.codes[cell]
+        if cell in self._collector.codes:  # the usual case, which is not worth a call for each row
+            return self._collector.codes[cell]
         if is_missing_label(cell):
             raise ValueError(cell)
-        return float(self.collector.code(cell.strip()))
+        return float(self._collector.code(cell.strip()))
 
     def _code_of_replaced(self, cell: str) -> float:
         return self._code_of_plain(cell.replace(".", ","))  # each point of these lines was a comma
@@ -184,8 +184,9 @@ class _Reader:
             xy_ND[:, d] = _plain_numbers(cells, self._form.decimal) or [
                 self._value(cell, line, column) for line, cell in zip(lines, cells, strict=True)
             ]
-        labels = [row[self._label.index].strip() for row in rows] if self._label else None
-        return self.collector.checked(xy_ND, labels, lines)
+        texts = [row[self._label.index].strip() for row in rows] if self._label else None
+        labels = None if texts is None else [None if is_missing_label(text) else text for text in texts]
+        return self._collector.checked(xy_ND, labels, lines)
 
     def _value(self, cell: str, line: int, column: Column) -> float:
         is_boolean = column.kind == "boolean"

@@ -13,6 +13,7 @@ from service.tables.cells import decimal_mark, is_number, may_be_thousands
 from service.tables.choice import Choice
 from service.tables.columns import Column, describe, select, select_several
 from service.tables.headings import Row
+from service.tables.labels import labels_of
 from service.tables.model_columns import by_name, by_position
 from service.tables.options import TableOptions
 from service.tables.rows import Form, fitted, read, unequal
@@ -139,8 +140,8 @@ class Sheet(Choice):
             features=features,
             label=label,
             label_reason=reason,
+            labels=labels_of([str(text) for text in values.spellings], form.decimal) if label else (),
             notation=f"separated by {separators.named(form.separator)}, decimal mark '{form.decimal}', {heading}",
-            decimal=form.decimal,
             has_names=self.heading_line is not None,
             notes=self.notes,
             warnings=self.warnings,

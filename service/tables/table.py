@@ -9,8 +9,7 @@ import numpy.typing as npt
 from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, blocks, labelled
 from service.tables.collector import Values
 from service.tables.columns import Column
-from service.tables.labels import labels_of, merged, near_equal
-from service.tables.options import Decimal
+from service.tables.labels import merged, near_equal
 
 _MAJORITY = 0.95
 _MIN_ROWS_OF_COUNT = 4
@@ -26,15 +25,19 @@ class Table:
         xy_ND: float64 (N, D).
         code_N: the index of each point's label in `labels`; all 0 without a label column.
         labels: the different labels; empty without a label column.
+        name: how messages name the table.
         feature_names: the headings of the features, if the file has them.
+        label_name: the heading of the labels, if there is one.
         understood: one line for each thing that was understood or left out.
         warnings: one line for each thing that may be a mistake.
     """
 
+    name: str
     xy_ND: DoubleArray
     code_N: IntArray
     labels: tuple[Label, ...]
     feature_names: tuple[str, ...] | None
+    label_name: str | None
     understood: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -44,7 +47,11 @@ class Table:
         Raises:
             InvalidInput: see `models.datasets.labelled`.
         """
-        return labelled(self.xy_ND, [self.labels[code] for code in self.code_N], self.feature_names)
+        return labelled(self.xy_ND, self.labels_N(), self.feature_names)
+
+    def labels_N(self) -> list[Label]:  # the capital is the array's dimension
+        """The label of each point."""
+        return [self.labels[code] for code in self.code_N.tolist()]
 
 
 def make_table(
@@ -54,8 +61,8 @@ def make_table(
     features: Sequence[Column],
     label: Column | None,
     label_reason: str,
+    labels: Sequence[Label],
     notation: str,
-    decimal: Decimal,
     has_names: bool,
     notes: Sequence[str],
     warnings: Sequence[str],
@@ -68,8 +75,8 @@ def make_table(
         features: its columns of features.
         label: its column of labels, if there is one.
         label_reason: why the label is that column.
+        labels: what each of `values.spellings` is.
         notation: how the file is written.
-        decimal: the decimal mark of the labels.
         has_names: whether the columns have names.
         notes: for the report, after what the values show.
         warnings: for the report, before what the values show.
@@ -80,16 +87,14 @@ def make_table(
         f"features ({len(features)}): {_few([_short(column) for column in features])}",
     ]
     found = [*warnings, *_about_features(values.xy_ND, features)]
-    labels: tuple[Label, ...] = ()
+    different = tuple(dict.fromkeys(labels))
     code_N = values.code_N
     if label:
-        each = labels_of(values.spellings, decimal)
-        labels = tuple(dict.fromkeys(each))
-        code_N = np.array([labels.index(one) for one in each], dtype=np.int64)[code_N]
-        counts = {one: int(n) for one, n in zip(labels, np.bincount(code_N, minlength=len(labels)), strict=True)}
+        code_N = np.array([different.index(one) for one in labels], dtype=np.int64)[code_N]
+        counts = {one: int(n) for one, n in zip(different, np.bincount(code_N, minlength=len(different)), strict=True)}
         report.append(f"label: {label.title}, {label_reason}")
         report.append(f"classes ({len(counts)}): {_few([f'{one} ({n:,})' for one, n in sorted_counts(counts)])}")
-        report.extend(merged(values.spellings, each))
+        report.extend(merged(values.spellings, labels))
         found += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
     report.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
     report.extend(notes)
@@ -98,10 +103,12 @@ def make_table(
         report.append(f"{rows} left out for a missing value: {values.first_dropped}")
     names = tuple(column.feature_name for column in features) if has_names else None
     return Table(
+        name=name,
         xy_ND=values.xy_ND,
         code_N=code_N,
-        labels=labels,
+        labels=different,
         feature_names=names,
+        label_name=(label.name or None) if label else None,
         understood=tuple(report),
         warnings=tuple(found),
     )

@@ -312,7 +312,7 @@ def test_a_full_queue_tells_when_to_retry(busy: httpx.Client) -> None:
         ({"model": "x" * 64}, "model"),
         ({"model": "a/b"}, "model"),
         ({"model": "a\n"}, "model"),
-        ({"data": {"dataset": "roses"}}, "data.dataset"),
+        ({"data": {"dataset": "No such name"}}, "data.dataset"),
         ({"data": {"dataset": "flower", "n": 1}}, "data.n"),
         ({"data": {"dataset": "flower", "n": 10**9}}, "data.n"),
         ({"data": {"dataset": "flower", "n": 10.5}}, "data.n"),

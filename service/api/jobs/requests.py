@@ -23,6 +23,7 @@ from models.limits import (
     MAX_WIDTH,
 )
 from models.specs import (
+    DATASET_NAMES,
     Activation,
     DatasetName,
     ImplementationChoice,
@@ -54,10 +55,32 @@ class GeneratedData(Body):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_given(cls, value: Any) -> Any:
-        if isinstance(value, dict) and not value.keys().isdisjoint(("points", "labels")):
-            raise PydanticCustomError("both", "must have either `dataset` or `points` and `labels`, not both")
+    def _refuse_others(cls, value: Any) -> Any:
+        _refuse_given(value)
         return value
+
+
+class StoredData(Body):
+    """The points of a stored data set."""
+
+    type: Literal["stored"] = Field("stored", description="May be left out.")
+    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored data set.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_others(cls, value: Any) -> Any:
+        _refuse_given(value)
+        if isinstance(value, dict) and not value.keys().isdisjoint(_OF_GENERATORS):
+            raise PydanticCustomError("of_generators", "n, noise, seed and n_classes are for generators only")
+        return value
+
+
+_OF_GENERATORS = GeneratedData.model_fields.keys() - {"type", "dataset"}
+
+
+def _refuse_given(value: Any) -> None:
+    if isinstance(value, dict) and not value.keys().isdisjoint(("points", "labels")):
+        raise PydanticCustomError("both", "must have either `dataset` or `points` and `labels`, not both")
 
 
 def _plain_labels(labels: Any) -> Any:
@@ -107,11 +130,18 @@ class GivenData(Body):
 
 
 def _kind_of_data(value: Any) -> str:
-    return "generated" if isinstance(value, dict) and "dataset" in value else "given"
+    if not isinstance(value, dict) or "dataset" not in value:
+        return "given"
+    name = value["dataset"]
+    is_stored = isinstance(name, str) and name not in DATASET_NAMES and value.get("type") != "generated"
+    return "stored" if is_stored else "generated"
 
 
 Data = Annotated[
-    Annotated[GeneratedData, Tag("generated")] | Annotated[GivenData, Tag("given")], Discriminator(_kind_of_data)
+    Annotated[GeneratedData, Tag("generated")]
+    | Annotated[StoredData, Tag("stored")]
+    | Annotated[GivenData, Tag("given")],
+    Discriminator(_kind_of_data),
 ]
 
 

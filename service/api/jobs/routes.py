@@ -13,14 +13,16 @@ from service import records
 from service.api.deps import AfterJob, JobPath, Services, ServicesDep
 from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
 from service.api.jobs import responses
-from service.api.jobs.requests import GeneratedData, GivenData, TrainRequest
+from service.api.jobs.requests import GeneratedData, GivenData, StoredData, TrainRequest
 from service.api.jobs.submission import NewJob, SubmissionDep
 from service.api.jobs.views import Job, JobList
 from service.api.jobs.waiting import Wait, WaitDep
+from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Limit
 from service.jobs.queue import new_spec
+from service.jobs.training_data import Data, FiledPoints
 from service.records import NAME_PATTERN, JobState
 
 router = APIRouter(tags=["training"])
@@ -38,15 +40,19 @@ async def train(request: Request, services: ServicesDep, submission: SubmissionD
     """Submits a training job. Once the response has been sent, the job survives any crash."""
     headers = request_body.headers_of(request.scope)
     body = await request_body.read(headers, request.receive, TrainRequest, services.settings)
-    return await submission.respond(lambda: _new_job(body))
+    return await submission.respond(lambda: _new_job(body, services.datasets))
 
 
-def _new_job(body: TrainRequest) -> NewJob:
-    data = (
-        DatasetSpec(**body.data.model_dump(exclude={"type"}))
-        if isinstance(body.data, GeneratedData)
-        else _given(body.data)
-    )
+def _new_job(body: TrainRequest, datasets: StoredDatasets) -> NewJob:
+    data: Data
+    match body.data:
+        case GeneratedData():
+            data = DatasetSpec(**body.data.model_dump(exclude={"type"}))
+        case StoredData(dataset=name):
+            dataset, points = datasets.points(name)
+            data = FiledPoints(points, dataset.file, name)
+        case GivenData():
+            data = _given(body.data)
     given = body.network.model_dump(exclude_none=True)
     network = specs.resolve_network(given, is_generated=isinstance(data, DatasetSpec))
     training = specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True))

@@ -7,17 +7,16 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Depends, Query, Response
 
-from models.datasets import LabelledPoints
-from models.specs import DatasetSpec
 from service import records
 from service.api.deps import Services, ServicesDep
 from service.api.jobs.idempotency import KeyHeader, bare_key
 from service.api.jobs.views import Job, Validation
 from service.api.jobs.waiting import Wait, WaitDep
 from service.http import request_body
+from service.jobs.training_data import Data
 from service.records import JobSpec
 
-NewJob = tuple[JobSpec, DatasetSpec | LabelledPoints]
+NewJob = tuple[JobSpec, Data]
 """A job that is not yet in the queue, and its data."""
 
 
@@ -45,7 +44,7 @@ class Submission:
         With a key that was used before, shows the job that was submitted with it.
 
         Raises:
-            QueueFull, KeyReused, JobNotFound, WrongState, FolderUnavailable: see `JobQueue.submit`.
+            QueueFull, KeyReused, JobNotFound, WrongState, DatasetNotFound, FolderUnavailable: see `JobQueue.submit`.
         """
         if self.validate_only:
             return await to_thread.run_sync(self._validate, make_job)

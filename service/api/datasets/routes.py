@@ -1,0 +1,181 @@
+"""The routes of `/datasets`: list, store, show and delete data sets, and return their points."""
+
+import hashlib
+import re
+from dataclasses import replace
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from models.datasets import LabelledPoints, generate
+from models.specs import DATASET_NAMES, DatasetName, DatasetSpec, InvalidInput
+from service.api.datasets import points as pages
+from service.api.datasets import uploads
+from service.api.datasets.points import PointsPage, page_size
+from service.api.datasets.schemas import (
+    Dataset,
+    DatasetItem,
+    DatasetList,
+    DatasetPoints,
+    GeneratedDataset,
+    PointsQuery,
+    StoredDataset,
+    StoredDatasetSummary,
+)
+from service.api.datasets.uploads import StoreQuery
+from service.api.deps import DatasetPath, Services, ServicesDep
+from service.http import content_negotiation, documentation, etags, request_body
+from service.http.pagination import Limit
+from service.http.problems import InvalidParameter
+from service.records import NAME_PATTERN, NAME_RULE
+
+router = APIRouter(tags=["data sets"])
+
+IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
+
+_GENERATOR_PARAMETERS = ("n", "noise", "seed", "n_classes")
+
+_ETAG = {
+    "ETag": documentation.header("Changes with the response."),
+    "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
+}
+_POINTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {pages.CSV.media_type: {"schema": {"type": "string"}}, pages.NPY.media_type: documentation.BINARY},
+        "headers": _ETAG,
+    },
+    304: {"description": "The client has the response already."},
+}
+_STORED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The data set was replaced, or had the same content already."},
+    201: {"headers": {"Location": documentation.header("The path of the data set.", example="/datasets/iris")}},
+}
+
+
+def _generator(name: str) -> DatasetName | None:
+    return next((known for known in DATASET_NAMES if known == name), None)
+
+
+@router.get("/datasets", response_model=DatasetList)
+async def list_datasets(
+    services: ServicesDep,
+    limit: Limit = 20,
+    after: Annotated[str | None, Query(pattern=NAME_PATTERN, description="`last_id` of the previous page.")] = None,
+) -> DatasetList:
+    """Lists the data sets: first the generators, then the stored ones by name."""
+    start = 0 if after is None else DATASET_NAMES.index(after) + 1 if _generator(after) else len(DATASET_NAMES)
+    items: dict[str, DatasetItem] = {name: GeneratedDataset.of(name) for name in DATASET_NAMES[start : start + limit]}
+    last = after if after and not _generator(after) else ""
+
+    def page() -> DatasetList:
+        stored, has_more = services.store.datasets.page(limit=limit - len(items), after=last)
+        items.update({one.name: StoredDatasetSummary.of(one) for one in stored})
+        return DatasetList.of(items, has_more=has_more)
+
+    return await to_thread.run_sync(page)
+
+
+@router.post(
+    "/datasets/{name}",
+    response_model=StoredDataset,
+    status_code=201,
+    responses=_STORED,
+    openapi_extra=uploads.REQUEST,
+)
+async def create_dataset(
+    name: Annotated[str, Path(description="1 to 63 of the characters a-z, 0-9, '.', '_' and '-'.")],
+    request: Request,
+    query: Annotated[StoreQuery, Query()],
+    services: ServicesDep,
+    response: Response,
+) -> StoredDataset:
+    """Stores a data set under a name. Content that is there already changes nothing; other content is refused."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InvalidParameter("name", NAME_RULE, place="path")
+    dataset, is_new = await uploads.store(name, request, query, services)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/datasets/{name}"
+    return StoredDataset.of(dataset)
+
+
+@router.get("/datasets/{name}", response_model=Dataset, responses={200: {"headers": _ETAG}, 304: _POINTS[304]})
+async def get_dataset(name: DatasetPath, services: ServicesDep, if_none_match: IfNoneMatch = "") -> Response:
+    """Returns one data set: its features, classes, and how its file was understood."""
+    known = _generator(name)
+    view = (
+        GeneratedDataset.of(known)
+        if known
+        else StoredDataset.of(await to_thread.run_sync(services.store.datasets.get, name))
+    )
+    body = view.model_dump_json()
+    return _cached(etags.entity_tag(body), if_none_match) or Response(
+        body, media_type=request_body.JSON, headers=_headers(etags.entity_tag(body))
+    )
+
+
+@router.delete("/datasets/{name}", status_code=204)
+async def delete_dataset(name: DatasetPath, services: ServicesDep) -> Response:
+    """Deletes a stored data set. Jobs and versions keep the points that they were trained on."""
+    await to_thread.run_sync(services.datasets.delete, name, limiter=services.write_threads)
+    return Response(status_code=204)
+
+
+@router.get("/datasets/{name}/points", response_model=DatasetPoints, responses=_POINTS)
+async def get_dataset_points(
+    name: DatasetPath,
+    query: Annotated[PointsQuery, Query()],
+    services: ServicesDep,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: IfNoneMatch = "",
+) -> Response:
+    """Returns a page of points. For a generator, they are those of a training with the same parameters."""
+    kind = content_negotiation.chosen(pages.FORMATS, accept, query.format)
+    if query.array is not None and kind is not pages.NPY:
+        raise InvalidInput("array", "needs format=npy")
+
+    def respond() -> Response:
+        page = _page(name, query, services)
+        if query.offset and query.offset >= page.total:
+            raise InvalidInput("offset", f"must be less than the number of points, {page.total:,}")
+        body = page.encode(kind, query.array or "points")
+        tag = etags.entity_tag(hashlib.sha256(body).hexdigest(), kind.name)
+        headers = {**_headers(tag), "Vary": "Accept"}
+        return _cached(tag, if_none_match) or Response(body, media_type=kind.media_type, headers=headers)
+
+    return await to_thread.run_sync(respond, limiter=services.heavy_threads)
+
+
+def _page(name: str, query: PointsQuery, services: Services) -> PointsPage:
+    first = query.offset
+    if known := _generator(name):
+        points = _generated(known, query)
+        last = first + page_size(query.limit, points.features)
+        part = replace(points, xy_ND=points.xy_ND[first:last], label_N=points.label_N[first:last])
+        return PointsPage(name, part, len(points.xy_ND), first)
+    for parameter in _GENERATOR_PARAMETERS:
+        if parameter in query.model_fields_set:
+            raise InvalidInput(parameter, "is for generators only")
+    with services.datasets.opened(name) as (dataset, file):
+        total, features = file.shape
+        first = min(first, total)
+        part = file.rows(first, min(total, first + page_size(query.limit, features)))
+        return PointsPage(name, replace(part, feature_names=dataset.feature_names), total, first)
+
+
+def _generated(name: DatasetName, query: PointsQuery) -> LabelledPoints:
+    try:
+        return generate(
+            DatasetSpec(dataset=name, n=query.n, noise=query.noise, seed=query.seed, n_classes=query.n_classes)
+        )
+    except InvalidInput as error:  # it names a field of the `data` of a training; here each field is a parameter
+        raise InvalidInput(error.field.removeprefix("data."), error.reason) from None
+
+
+def _headers(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": etags.REVALIDATE}
+
+
+def _cached(tag: str, if_none_match: str) -> Response | None:
+    """The response 304 if the client has the response of this tag."""
+    return Response(status_code=304, headers=_headers(tag)) if etags.is_known(tag, if_none_match) else None

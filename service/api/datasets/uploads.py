@@ -1,0 +1,106 @@
+"""Stores the body of a request as a data set."""
+
+import tempfile
+from typing import Any, BinaryIO
+
+from anyio import to_thread
+from fastapi import Request
+from pydantic import Field
+
+from models.specs import InvalidInput
+from service.api.deps import Services
+from service.api.table_query import TableQuery
+from service.datasets import formats
+from service.datasets.formats import Format
+from service.datasets.stored import require_free
+from service.errors import FolderUnavailable, UnsupportedMediaType
+from service.http import body_file, documentation, request_body
+from service.http.problems import InvalidParameter
+from service.records import StoredDataset
+
+
+class StoreQuery(TableQuery):
+    """How to read a data set, and whether to replace another one."""
+
+    replace: bool = Field(False, description="Replace other content under this name, which is refused otherwise.")
+
+
+REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            request_body.JSON: {
+                "schema": {
+                    "anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}],
+                    "description": "Points and labels, columns, or records.",
+                }
+            },
+            **{
+                media_type: documentation.BINARY
+                for media_type in (*formats.MEDIA_TYPES, formats.UNKNOWN)
+                if not media_type.startswith("text/") and media_type != request_body.JSON
+            },
+        },
+    }
+}
+"""The `openapi_extra` of the route."""
+
+
+async def store(name: str, request: Request, query: StoreQuery, services: Services) -> tuple[StoredDataset, bool]:
+    """Stores the body of a request under a name. Returns the data set, and whether the name is new.
+
+    Raises:
+        UnsupportedMediaType: the `Content-Type` is not that of a data set.
+        InvalidInput: the body cannot be read as a data set.
+        DatasetReserved, DatasetExists, DatasetsFull: see `StoredDatasets.add`.
+        BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
+        FolderUnavailable: the data folder cannot be written.
+    """
+    require_free(name)
+    headers, settings = request_body.headers_of(request.scope), services.settings
+    kind = _kind(request_body.media_type(headers))
+    max_bytes = settings.max_body_bytes if kind is formats.JSON else settings.max_dataset_bytes
+    folder = services.files.points_folder
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            await body_file.receive_into(
+                file, headers, request.receive, max_bytes=max_bytes, timeout_s=settings.body_timeout_s
+            )
+            return await to_thread.run_sync(_read, name, file, kind, query, services, limiter=services.upload_threads)
+    except OSError as error:
+        raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+
+
+def _kind(media_type: str) -> Format | None:
+    """The format that a `Content-Type` names; None if the first bytes tell it."""
+    if media_type == formats.UNKNOWN:
+        return None
+    if media_type not in formats.MEDIA_TYPES:
+        raise UnsupportedMediaType(
+            f"Send the data set with Content-Type: {', '.join(formats.MEDIA_TYPES)} or {formats.UNKNOWN}."
+        )
+    return formats.MEDIA_TYPES[media_type]
+
+
+def _read(
+    name: str, file: BinaryIO, kind: Format | None, query: StoreQuery, services: Services
+) -> tuple[StoredDataset, bool]:
+    kind = kind or formats.of_content(file)
+    if kind is formats.JSON and file.seek(0, 2) > services.settings.max_body_bytes:
+        raise request_body.too_large(services.settings.max_body_bytes)
+    file.seek(0)
+    try:
+        table = kind.read(file, "body", query.options(), services.files.points_folder)
+        return services.datasets.add(name, table, replace=query.replace)
+    except InvalidInput as error:
+        raise _of_request(error) from None
+
+
+def _of_request(error: InvalidInput) -> InvalidInput:
+    """The error as one of the query or of the body. A line or a column is no field, so the detail names it."""
+    field = error.field.removeprefix("data.")
+    if field in StoreQuery.model_fields:
+        return InvalidParameter(field, error.reason)
+    return InvalidInput("body", error.reason if field == "body" else f"{field}: {error.reason}")

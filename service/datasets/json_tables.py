@@ -1,0 +1,140 @@
+"""Data sets in JSON: points with labels, columns, or records."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from models.limits import MAX_FEATURES, MAX_STORED_POINTS
+from models.specs import InvalidInput
+from service.tables import frame
+from service.tables.frame import Rows
+from service.tables.options import TableOptions
+from service.tables.table import Table
+
+_PART_ROWS = 4_000
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def read(file: BinaryIO, name: str, options: TableOptions, folder: Path) -> Table:
+    """The table of a JSON file. The caller bounds its length, because it is held in memory.
+
+    The file is one of `{"points": [[...], ...], "labels": [...], "feature_names": [...]}`, where the names may be left
+    out, columns `{"a": [...], "b": [...]}`, or records `[{"a": ..., "b": ...}, ...]`.
+
+    Raises:
+        InvalidInput: the file is none of these, or the table cannot be used.
+        OSError: the file cannot be read, or the folder cannot be written.
+    """
+    try:
+        content = orjson.loads(file.read())
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(name, f"is not valid JSON at line {error.lineno}, column {error.colno}") from None
+    match content:
+        case {"points": list(), "labels": list()}:
+            return _read_points(content, name, options, folder)
+        case dict():
+            return _read_columns(content, name, options, folder)
+        case [dict(), *_]:
+            return _read_records(content, name, options, folder)
+    raise InvalidInput(name, f"must be {_ALLOWED}")
+
+
+_ALLOWED = (
+    'points and labels as in {"points": [[0, 1], [2, 3]], "labels": ["a", "b"]}, columns as in '
+    '{"x": [0, 2], "y": [1, 3], "label": ["a", "b"]}, or records as in [{"x": 0, "y": 1, "label": "a"}]'
+)
+
+
+def _read_points(content: dict[str, Any], name: str, options: TableOptions, folder: Path) -> Table:
+    for option in ("label", "features", "drop"):
+        if getattr(options, option) is not None:
+            raise InvalidInput(option, "is for tables: points and labels are told apart by their names")
+    for other in content.keys() - {"points", "labels", "feature_names"}:
+        raise InvalidInput(other, "is unknown; check its spelling")
+    points, labels, names = content["points"], content["labels"], content.get("feature_names")
+    if len(points) != len(labels):
+        raise InvalidInput(
+            "labels",
+            f"must have one label for each point, but there are {len(labels)} labels for {len(points)} points",
+        )
+    if not points or not isinstance(points[0], list) or not points[0]:
+        raise InvalidInput("points", "must be a list of points, each a list of numbers")
+    width = len(points[0])
+    _check_width(width, "points.0")
+    for i, point in enumerate(points):
+        if not isinstance(point, list) or len(point) != width:
+            raise InvalidInput(f"points.{i}", f"must be a list of {width} numbers, as the first point")
+    if names is not None and not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
+        raise InvalidInput("feature_names", "must be a list of strings")
+    if names is not None and len(names) != width:
+        raise InvalidInput("feature_names", f"must have one name for each of the {width} coordinates")
+    titles = [*(names or [None] * width), None]
+
+    def parts() -> Iterator[Rows]:
+        for start in range(0, len(points), _PART_ROWS):
+            part = points[start : start + _PART_ROWS]
+            yield [*zip(*part, strict=True), labels[start : start + _PART_ROWS]]
+
+    options = TableOptions(label="-1", missing=options.missing, is_query=options.is_query)
+    found = frame.understand(name, titles, _checked(parts()), options, notation="points and labels in JSON")
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
+
+
+def _read_columns(content: dict[str, Any], name: str, options: TableOptions, folder: Path) -> Table:
+    columns = {key: value for key, value in content.items() if isinstance(value, list)}
+    if not columns or len(columns) < len(content):
+        raise InvalidInput(name, f"must be {_ALLOWED}")
+    _check_width(len(columns), name)
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1:
+        raise InvalidInput(
+            name, f"must have columns of the same length, but these have {min(lengths)} to {max(lengths)} values"
+        )
+    (length,) = lengths
+
+    def parts() -> Iterator[Rows]:
+        for start in range(0, length, _PART_ROWS):
+            yield [values[start : start + _PART_ROWS] for values in columns.values()]
+
+    found = frame.understand(name, [*columns], _checked(parts()), options, notation="columns in JSON")
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
+
+
+def _read_records(content: list[Any], name: str, options: TableOptions, folder: Path) -> Table:
+    names = [*content[0]]
+    _check_width(len(names), f"{name}, row 1")
+
+    def parts() -> Iterator[Rows]:
+        for start in range(0, len(content), _PART_ROWS):
+            part = content[start : start + _PART_ROWS]
+            for row, record in enumerate(part, start + 1):
+                if not isinstance(record, dict):
+                    raise InvalidInput(f"row {row}", "must be an object, as the first row")
+                for other in record.keys() - set(names):
+                    raise InvalidInput(f"row {row}", f"has '{other[:40]}', which the first row does not have")
+            yield [[record.get(key) for record in part] for key in names]
+
+    found = frame.understand(name, names, _checked(parts()), options, notation="records in JSON")
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
+
+
+def _check_width(width: int, field: str) -> None:
+    if width > MAX_FEATURES + 1:
+        raise InvalidInput(field, f"must have at most {MAX_FEATURES:,} features and a label")
+
+
+def _checked(parts: Iterator[Rows]) -> Iterator[Rows]:
+    """The parts, after a check that no value is a list or an object."""
+    first = 1
+    for part in parts:
+        for column in part:
+            if not set(map(type, column)) <= set(_SCALARS):
+                row = next(i for i, value in enumerate(column, first) if not isinstance(value, _SCALARS))
+                raise InvalidInput(
+                    f"row {row}", "must have numbers, strings, truth values and nulls, not lists or objects"
+                )
+        yield part
+        first += len(part[0])

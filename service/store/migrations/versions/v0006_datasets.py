@@ -1,0 +1,22 @@
+"""Data sets that clients have stored."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+_Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def upgrade() -> None:
+    """Adds a table."""
+    op.create_table(
+        "datasets",
+        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("file", sa.String, nullable=False, unique=True),
+        sa.Column("digest", sa.String, nullable=False),
+        sa.Column("size_bytes", _Number, nullable=False),
+        sa.Column("summary", sa.JSON, nullable=False),
+        sa.Column("created_at", sa.Float, nullable=False),
+    )

@@ -1,0 +1,163 @@
+"""Tables whose values have types already, such as arrays and records: the same choice of columns as for CSV."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.datasets import Array, DoubleArray
+from models.specs import InvalidInput
+from service.tables.choice import Choice
+from service.tables.collector import Collector, Spelling
+from service.tables.columns import Column, describe
+from service.tables.labels import typed_labels
+from service.tables.options import TableOptions
+from service.tables.table import Table, make_table
+
+Values = Array | Sequence[Any]
+"""Some values of a column: an array of numbers or of truth values, or a sequence of strings, numbers, truth values and
+Nones. None and NaN are missing values."""
+
+Rows = Sequence[Values]
+"""Some rows of a table, as their values in each column."""
+
+_HEAD_ROWS = 4_000
+"""The columns are inferred from the first rows. Later rows that contradict them are refused."""
+
+
+def understand(
+    name: str, names: Sequence[str | None], parts: Iterable[Rows], options: TableOptions, *, notation: str
+) -> "Frame":
+    """Reads the first rows of a table, and infers what its columns are.
+
+    Args:
+        name: how messages name the table.
+        names: of the columns; None for columns without names.
+        parts: the rows, some at a time.
+        options: of the user.
+        notation: the format of the table, for the report.
+
+    Raises:
+        InvalidInput: the table has no rows, or an option is for CSV only.
+    """
+    for option in ("separator", "decimal", "header"):
+        if getattr(options, option) is not None:
+            raise InvalidInput(option, "is for CSV files only")
+    rest = iter(parts)
+    head: list[Rows] = []
+    while sum(map(_length, head)) < _HEAD_ROWS and (part := next(rest, None)) is not None:
+        head.append(part)
+    columns = []
+    for i, heading in enumerate(names):
+        values = [*islice(chain.from_iterable(_plain(part[i][:_HEAD_ROWS]) for part in head), _HEAD_ROWS)]
+        column = describe(i, heading, [_text(value) for value in values], ".")
+        is_text = any(isinstance(value, str) for value in values)
+        columns.append(replace(column, kind="text") if is_text else column)
+    return Frame(
+        name=name,
+        options=options,
+        columns=columns,
+        notes=[],
+        warnings=[],
+        parts=chain(head, rest),
+        notation=notation,
+    )
+
+
+@dataclass(kw_only=True)
+class Frame(Choice):
+    """A table whose columns are known. Its rows can be read once."""
+
+    parts: Iterator[Rows]
+    notation: str
+
+    def labelled(self, *, max_rows: int | None, folder: Path | None = None) -> Table:
+        """Reads points and labels. For `folder` see `Collector`.
+
+        Raises:
+            InvalidInput: a value is missing or is not a number, there are too many rows, or the columns are ambiguous.
+            OSError: the table cannot be read, or the folder cannot be written.
+        """
+        features, label, reason = self.features_and_label()
+        first = 1
+        with Collector(self.options, features, label, row="row", folder=folder) as collector:
+            for part in self.parts:
+                count = _length(part)
+                if not count:
+                    continue
+                xy_ND = np.column_stack([_features(part[column.index], column, first) for column in features])
+                labels = [_label(value) for value in _plain(part[label.index])]
+                collector.add(collector.checked(xy_ND, labels, range(first, first + count)))
+                first += count
+                if max_rows is not None and collector.count > max_rows:
+                    raise InvalidInput(self.name, f"must have at most {max_rows:,} points")
+            values = collector.values(self.name)
+        return make_table(
+            values,
+            name=self.name,
+            features=features,
+            label=label,
+            label_reason=reason,
+            labels=typed_labels(values.spellings),
+            notation=self.notation,
+            has_names=any(column.name for column in self.columns),
+            notes=self.notes,
+            warnings=self.warnings,
+        )
+
+
+def _length(part: Rows) -> int:
+    return len(part[0]) if part else 0
+
+
+def _plain(values: Values) -> Sequence[Any]:
+    """The values as Python's own objects."""
+    plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    return plain
+
+
+def _text(value: Any) -> str:
+    """A value as a CSV file would have it."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(value)
+    return str(value)
+
+
+def _features(values: Values, column: Column, first: int) -> DoubleArray:
+    """The values of a column of features as numbers, NaN where they are missing; `first` numbers the first row."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+        return values.astype(np.float64)
+    return np.array([_number(value, column, row) for row, value in enumerate(_plain(values), first)], dtype=np.float64)
+
+
+def _number(value: Any, column: Column, row: int) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        raise InvalidInput(
+            f"row {row}, {column.title}", f"'{value.strip()[:40]}' is text, but features must be numbers"
+        )
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf  # out of bounds, as the caller finds
+
+
+def _label(value: Any) -> Spelling | None:
+    """A label; None if it is missing."""
+    if isinstance(value, bool):
+        return _text(value)
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    label: Spelling | None = value
+    return label

@@ -125,7 +125,7 @@ def labelled(xy_ND: PointArray, labels: Sequence[Label], feature_names: Sequence
 
 
 def numbered(
-    xy_ND: DoubleArray, labels: Sequence[Label], feature_names: Sequence[str] | None
+    xy_ND: PointArray, labels: Sequence[Label], feature_names: Sequence[str] | None
 ) -> tuple[IntArray, tuple[Label, ...]]:
     """The number of each label, and the classes, for points of any number.
 
@@ -144,7 +144,7 @@ def numbered(
     return np.array([index[label] for label in labels], dtype=np.int64), classes
 
 
-def stored_type(xy_ND: DoubleArray) -> np.dtype[Any]:
+def stored_type(xy_ND: PointArray) -> np.dtype[Any]:
     """The type in which points are stored: float32, or float64 if a coordinate is far from zero."""
     return np.dtype(np.float64 if are_far_from_zero(*mean_and_deviation(xy_ND)).any() else np.float32)
 

@@ -4,7 +4,7 @@ import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from models.specs import DATASET_NAMES, InvalidInput
 from service.commands.csv_points import STANDARD_INPUT
 from service.commands.workspace import Workspace, open_workspace
-from service.datasets import formats
+from service.datasets import formats, stored
 from service.datasets.stored import StoredDatasets
 from service.records import NAME_PATTERN, NAME_RULE, StoredDataset
 from service.settings import Settings
@@ -37,13 +37,14 @@ def add(settings: Settings, *, file: Path, name: str, replace: bool, options: Ta
         _add(settings, opened, file.name, name, replace, options)
 
 
-def _add(settings: Settings, file: BinaryIO, title: str, name: str, replace: bool, options: TableOptions) -> None:
+def _add(settings: Settings, file: IO[bytes], title: str, name: str, replace: bool, options: TableOptions) -> None:
     with open_workspace(settings, make=True) as workspace:
         folder = workspace.files.points_folder
         folder.mkdir(exist_ok=True)
         with formats.seekable(file, folder) as content:
             table = formats.of_content(content).read(content, title, options, folder)
-        dataset, is_new = _datasets(settings, workspace).add(name, table, replace=replace)
+            written = stored.write(name, table, workspace.files)
+        dataset, is_new = _datasets(settings, workspace).add(written, replace=replace)
     _report(dataset)
     print(f"{'Stored' if is_new else 'The data set is now'} {name}. To train on it: separatrix train --dataset {name}")
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO
 
 from models.limits import MAX_STORED_POINTS
-from service.datasets import json_tables
+from service.datasets import array_tables, arrow_tables, json_tables
 from service.tables import sheet
 from service.tables.options import TableOptions
 from service.tables.table import Table
 
-Reader = Callable[[BinaryIO, str, TableOptions, Path], Table]
+Reader = Callable[[IO[bytes], str, TableOptions, Path], Table]
 """Reads a file at its start. Takes the file, its name in messages, the options, and a folder for temporary files."""
 
 
@@ -23,39 +23,63 @@ class Format:
     """A format of data sets.
 
     Attributes:
+        name: identifies it.
         media_types: of a request with a file of this format.
         read: its reader.
+        may_expand: whether a small file may need much memory.
     """
 
+    name: str
     media_types: tuple[str, ...]
     read: Reader
+    may_expand: bool = False
 
 
-def _read_csv(file: BinaryIO, name: str, options: TableOptions, folder: Path) -> Table:
+def _read_csv(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
     return sheet.understand(file, name, options).labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
 
-CSV = Format(("text/csv", "text/tab-separated-values", "text/plain"), _read_csv)
-JSON = Format(("application/json",), json_tables.read)
+CSV = Format("csv", ("text/csv", "text/tab-separated-values", "text/plain"), _read_csv)
+JSON = Format("json", ("application/json",), json_tables.read)
+NPY = Format("npy", ("application/x-npy",), array_tables.read_npy)
+NPZ = Format("npz", ("application/x-npz",), array_tables.read_npz, may_expand=True)
+ARROW_STREAM = Format(
+    "arrow-stream", ("application/vnd.apache.arrow.stream",), arrow_tables.read_stream, may_expand=True
+)
+ARROW_FILE = Format("arrow-file", ("application/vnd.apache.arrow.file",), arrow_tables.read_file, may_expand=True)
+PARQUET = Format("parquet", ("application/vnd.apache.parquet",), arrow_tables.read_parquet, may_expand=True)
 
-FORMATS = (CSV, JSON)
+FORMATS = {one.name: one for one in (CSV, JSON, NPY, NPZ, ARROW_STREAM, ARROW_FILE, PARQUET)}
+"""Each format by its name."""
 
-MEDIA_TYPES = {media_type: one for one in FORMATS for media_type in one.media_types}
+MEDIA_TYPES = {media_type: one for one in FORMATS.values() for media_type in one.media_types}
 """Each format by its media types."""
 
 UNKNOWN = "application/octet-stream"
 """The media type of a file whose format its first bytes tell."""
 
+_MAGIC = {
+    b"\x93NUMPY": NPY,
+    b"\xff\xff\xff\xff": ARROW_STREAM,
+    b"ARROW1": ARROW_FILE,
+    b"PAR1": PARQUET,
+}
 
-def of_content(file: BinaryIO) -> Format:
+
+def of_content(file: IO[bytes]) -> Format:
     """The format that the first bytes of a file tell; CSV if they tell none. Leaves the file at its start."""
     start = file.read(64)
     file.seek(0)
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            return kind
+    if start.startswith(b"PK\x03\x04") and b".npy" in start:  # other zip files are no data sets: CSV says so
+        return NPZ
     return JSON if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else CSV
 
 
 @contextmanager
-def seekable(stream: BinaryIO, folder: Path) -> Iterator[BinaryIO]:
+def seekable(stream: IO[bytes], folder: Path) -> Iterator[IO[bytes]]:
     """The stream, or a copy of it in a temporary file of the folder if it cannot be read twice.
 
     Raises:
@@ -67,4 +91,4 @@ def seekable(stream: BinaryIO, folder: Path) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile(dir=folder) as copy:
         shutil.copyfileobj(stream, copy)
         copy.seek(0)
-        yield cast(BinaryIO, copy)
+        yield copy

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import orjson
 
@@ -18,7 +18,7 @@ _PART_ROWS = 4_000
 _SCALARS = (str, int, float, bool, type(None))
 
 
-def read(file: BinaryIO, name: str, options: TableOptions, folder: Path) -> Table:
+def read(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
     """The table of a JSON file. The caller bounds its length, because it is held in memory.
 
     The file is one of `{"points": [[...], ...], "labels": [...], "feature_names": [...]}`, where the names may be left

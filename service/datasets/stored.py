@@ -31,21 +31,18 @@ class StoredDatasets:
         self._files = files
         self._max_bytes = max_bytes
 
-    def add(self, name: str, table: Table, *, replace: bool) -> tuple[StoredDataset, bool]:
-        """Stores a table under a name. Returns the data set, and whether the name is new.
+    def add(self, dataset: StoredDataset, *, replace: bool) -> tuple[StoredDataset, bool]:
+        """Gives a name to a data set that `write` has written. Returns what now has the name, and whether it is new.
 
         Raises:
-            InvalidInput: the table has too many values, or its labels or names do not fit.
             DatasetReserved: the name is that of a generator.
             DatasetExists: the name has other content, and `replace` is not set.
             DatasetsFull: the data sets would take too much of the disk.
-            OSError: the data folder cannot be written.
         """
-        require_free(name)
-        dataset = self._write(name, table)
         try:
+            require_free(dataset.name)
             found, before = self._store.datasets.put(dataset, replace=replace, max_bytes=self._max_bytes)
-        except (DatasetExists, DatasetsFull):  # after any other error the row may exist
+        except (DatasetReserved, DatasetExists, DatasetsFull):  # after any other error the row may exist
             self._files.remove_points(dataset.file)
             raise
         if found != dataset:
@@ -53,34 +50,6 @@ class StoredDatasets:
         elif before:
             self._files.remove_points(before.file)
         return found, before is None
-
-    def _write(self, name: str, table: Table) -> StoredDataset:
-        xy_ND = table.xy_ND
-        if xy_ND.size > MAX_STORED_VALUES:
-            raise InvalidInput(
-                table.name, f"must have at most {MAX_STORED_VALUES:,} values: points x features is {xy_ND.size:,}"
-            )
-        label_N, classes = numbered(xy_ND, table.labels_N(), table.feature_names)
-        file = f"{DATASET_PREFIX}{secrets.token_hex(12)}"
-        path = self._files.points_file(file)
-        digest = points_file.write(path, xy_ND, label_N, classes, stored_as=stored_type(xy_ND))
-        about = summary(
-            xy_ND,
-            label_N,
-            classes,
-            table.feature_names,
-            label=table.label_name,
-            understood=table.understood,
-            warnings=table.warnings,
-        )
-        return StoredDataset(
-            name=name,
-            file=file,
-            digest=digest,
-            size_bytes=path.stat().st_size,
-            summary=about,
-            created_at=time.time(),
-        )
 
     def delete(self, name: str) -> None:
         """Deletes a data set. Jobs and versions keep the points that they were trained on.
@@ -127,6 +96,37 @@ class StoredDatasets:
             if points.digest != dataset.digest:
                 raise DamagedData("The content differs from its digest.")
             return dataset, points
+
+
+def write(name: str, table: Table, files: Files) -> StoredDataset:
+    """Writes the file of a data set. Its row is still missing; see `StoredDatasets.add`.
+
+    Raises:
+        InvalidInput: the table has too many values, or its labels or names do not fit.
+        OSError: the data folder cannot be written.
+    """
+    xy_ND = table.xy_ND
+    if xy_ND.size > MAX_STORED_VALUES:
+        raise InvalidInput(
+            table.name, f"must have at most {MAX_STORED_VALUES:,} values: points x features is {xy_ND.size:,}"
+        )
+    label_N, classes = numbered(xy_ND, table.labels_N(), table.feature_names)
+    about = summary(
+        xy_ND,
+        label_N,
+        classes,
+        table.feature_names,
+        label=table.label_name,
+        understood=table.understood,
+        warnings=table.warnings,
+    )
+    file = f"{DATASET_PREFIX}{secrets.token_hex(12)}"
+    path = files.points_file(file)
+    digest = points_file.write(path, xy_ND, label_N, classes, stored_as=stored_type(xy_ND))
+    size_bytes = path.stat().st_size
+    return StoredDataset(
+        name=name, file=file, digest=digest, size_bytes=size_bytes, summary=about, created_at=time.time()
+    )
 
 
 def require_free(name: str) -> None:

@@ -5,23 +5,18 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy_format
 
 from models.datasets import bounded
 from models.limits import MAX_FEATURES
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.inference.grids import ActivationMaps, BoundaryGrid, EmbeddingGrid
+from service.tables.npy_header import read_header
 
 MEDIA_TYPE = "application/x-npy"
 
-MAX_HEADER_BYTES = 10_000
-"""Longest header that is read, by Python's parser: as NumPy has it. The header of a plain array takes 128 bytes."""
-
 MAX_NUMBER_BYTES = 8
 """The size of float64, which the points become."""
-
-_READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
 
 def encode(array: npt.NDArray[np.generic]) -> bytes:
@@ -56,7 +51,9 @@ def decode_points(content: bytes, *, max_points: int) -> SentPoints:
         InvalidInput: the body is not such a file, the array has another shape, there are too many points, or a number
             is out of bounds.
     """
-    shape, fortran_order, dtype, start = _header(content)
+    file = io.BytesIO(content)
+    shape, fortran_order, dtype = read_header(file, "body")
+    start = file.tell()
     names = dtype.names
     kinds = [dtype.fields[name][0] for name in names] if names is not None and dtype.fields else [dtype]
     if any(kind.kind not in "biuf" or kind.itemsize > MAX_NUMBER_BYTES for kind in kinds):
@@ -82,19 +79,3 @@ def decode_points(content: bytes, *, max_points: int) -> SentPoints:
     # float32 if it holds all values of the type, else float64
     array = flat.astype(np.result_type(dtype, np.float32), copy=False)
     return SentPoints(bounded(array.reshape(shape, order="F" if fortran_order else "C")))
-
-
-def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
-    """The shape, whether in Fortran order, the dtype, and the offset of the data."""
-    file = io.BytesIO(content)
-    try:
-        read = _READERS.get(npy_format.read_magic(file))
-        header = read(file, max_header_size=MAX_HEADER_BYTES) if read else None
-    except Exception as error:  # NumPy parses the header as Python code, which raises errors of many types
-        raise InvalidInput("body", "must be an .npy file as written by numpy.save") from error
-    if header is None:
-        raise InvalidInput("body", "must be an .npy file of format 1.0 or 2.0")
-    shape, fortran_order, dtype = header
-    if any(type(length) is not int or length < 0 for length in shape):
-        raise InvalidInput("body", "must have the shape (N, D), one point in each row")
-    return shape, fortran_order, dtype, file.tell()

@@ -26,6 +26,7 @@ Rows = Sequence[Values]
 """Some rows of a table, as their values in each column."""
 
 _HEAD_ROWS = 4_000
+_HEAD_VALUES = 200_000
 """The columns are inferred from the first rows. Later rows that contradict them are refused."""
 
 
@@ -49,11 +50,12 @@ def understand(
             raise InvalidInput(option, "is for CSV files only")
     rest = iter(parts)
     head: list[Rows] = []
-    while sum(map(_length, head)) < _HEAD_ROWS and (part := next(rest, None)) is not None:
+    rows = min(_HEAD_ROWS, max(1, _HEAD_VALUES // len(names)))
+    while sum(map(_length, head)) < rows and (part := next(rest, None)) is not None:
         head.append(part)
     columns = []
     for i, heading in enumerate(names):
-        values = [*islice(chain.from_iterable(_plain(part[i][:_HEAD_ROWS]) for part in head), _HEAD_ROWS)]
+        values = [*islice(chain.from_iterable(_plain(part[i][:rows]) for part in head), rows)]
         column = describe(i, heading, [_text(value) for value in values], ".")
         is_text = any(isinstance(value, str) for value in values)
         columns.append(replace(column, kind="text") if is_text else column)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from models.limits import MAX_POINTS
 from models.specs import InvalidInput
@@ -24,7 +24,7 @@ _HEAD_LINES = 4_000
 """The columns are inferred from the first lines. Later lines that contradict them are refused."""
 
 
-def understand(stream: BinaryIO, name: str, options: TableOptions) -> "Sheet":
+def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
     """Reads the first rows of a CSV file, and infers its notation and its columns.
 
     Args:

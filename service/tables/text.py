@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 from models.limits import MAX_LINE_LENGTH, MAX_TABLE_BYTES
 from models.specs import InvalidInput
@@ -27,7 +27,7 @@ _OTHER_FORMATS = {
 }
 
 
-def lines(stream: BinaryIO, name: str) -> Iterator[str]:
+def lines(stream: IO[bytes], name: str) -> Iterator[str]:
     r"""The lines of a CSV file, each with its end as `\n`. The encoding is UTF-8, or UTF-16 if the first bytes show it.
 
     Raises:
@@ -71,7 +71,7 @@ def _encoding(prefix: bytes) -> str:
 class _Bounded(io.RawIOBase):
     """A stream, after the bytes that were already read from it, up to `MAX_TABLE_BYTES`."""
 
-    def __init__(self, prefix: bytes, stream: BinaryIO, name: str) -> None:
+    def __init__(self, prefix: bytes, stream: IO[bytes], name: str) -> None:
         self._prefix = prefix
         self._stream = stream
         self._name = name

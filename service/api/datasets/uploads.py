@@ -1,7 +1,10 @@
 """Stores the body of a request as a data set."""
 
+import logging
 import tempfile
-from typing import Any, BinaryIO
+from dataclasses import asdict
+from functools import partial
+from typing import IO, Any
 
 from anyio import to_thread
 from fastapi import Request
@@ -10,13 +13,19 @@ from pydantic import Field
 from models.specs import InvalidInput
 from service.api.deps import Services
 from service.api.table_query import TableQuery
-from service.datasets import formats
+from service.datasets import formats, isolated
 from service.datasets.formats import Format
+from service.datasets.isolated import Task
 from service.datasets.stored import require_free
 from service.errors import FolderUnavailable, UnsupportedMediaType
 from service.http import body_file, documentation, request_body
 from service.http.problems import InvalidParameter
 from service.records import StoredDataset
+
+logger = logging.getLogger(__name__)
+
+APART_BYTES = 2**20
+"""Length above which a file is read in a process of its own, which takes half a second to start."""
 
 
 class StoreQuery(TableQuery):
@@ -68,9 +77,15 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
             await body_file.receive_into(
                 file, headers, request.receive, max_bytes=max_bytes, timeout_s=settings.body_timeout_s
             )
-            return await to_thread.run_sync(_read, name, file, kind, query, services, limiter=services.upload_threads)
+            async with services.upload_threads:
+                dataset = await _read(name, file, kind, query, services)
+    except InvalidInput as error:
+        raise _of_request(error) from None
     except OSError as error:
+        logger.error("a data set could not be stored: %s", error)
         raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+    add = partial(services.datasets.add, dataset, replace=query.replace)
+    return await to_thread.run_sync(add, limiter=services.write_threads)
 
 
 def _kind(media_type: str) -> Format | None:
@@ -84,22 +99,30 @@ def _kind(media_type: str) -> Format | None:
     return formats.MEDIA_TYPES[media_type]
 
 
-def _read(
-    name: str, file: BinaryIO, kind: Format | None, query: StoreQuery, services: Services
-) -> tuple[StoredDataset, bool]:
+async def _read(
+    name: str, file: IO[bytes], kind: Format | None, query: StoreQuery, services: Services
+) -> StoredDataset:
     kind = kind or formats.of_content(file)
-    if kind is formats.JSON and file.seek(0, 2) > services.settings.max_body_bytes:
-        raise request_body.too_large(services.settings.max_body_bytes)
+    length = file.seek(0, 2)
     file.seek(0)
-    try:
-        table = kind.read(file, "body", query.options(), services.files.points_folder)
-        return services.datasets.add(name, table, replace=query.replace)
-    except InvalidInput as error:
-        raise _of_request(error) from None
+    if kind is formats.JSON and length > services.settings.max_body_bytes:
+        raise request_body.too_large(services.settings.max_body_bytes)
+    task = Task(
+        name=name,
+        title="body",
+        format=kind.name,
+        options=asdict(query.options()),
+        data_dir=str(services.settings.data_dir),
+    )
+    if kind.may_expand or length > APART_BYTES:
+        return await isolated.run_apart(task, file)
+    return await to_thread.run_sync(isolated.run, task, file)
 
 
 def _of_request(error: InvalidInput) -> InvalidInput:
     """The error as one of the query or of the body. A line or a column is no field, so the detail names it."""
+    if isinstance(error, InvalidParameter):
+        return error
     field = error.field.removeprefix("data.")
     if field in StoreQuery.model_fields:
         return InvalidParameter(field, error.reason)

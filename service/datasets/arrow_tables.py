@@ -19,6 +19,8 @@ from service.tables.table import Table
 NEEDS_PYARROW = "Arrow and Parquet need pyarrow, which is not installed: pip install 'separatrix[arrow]'."
 
 _PART_ROWS = 10_000
+_BUFFER_BYTES = 2**18
+"""Of a Parquet file: read at a time, for each column."""
 
 
 def read_stream(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
@@ -48,7 +50,8 @@ def read_parquet(file: IO[bytes], name: str, options: TableOptions, folder: Path
     """The table of a Parquet file. Raises as `read_stream`."""
     pa, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
     with _Damage(pa, name, "a Parquet file"):
-        reader = parquet.ParquetFile(file)
+        # no whole row group in memory: most files have only one
+        reader = parquet.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         if reader.metadata.num_rows > MAX_STORED_POINTS:
             raise InvalidInput(name, f"must have at most {MAX_STORED_POINTS:,} points")
         _check_width(len(reader.schema_arrow), name)

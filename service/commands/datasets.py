@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -13,7 +14,8 @@ from rich.table import Column, Table
 from models.specs import DATASET_NAMES, InvalidInput
 from service.commands.csv_points import STANDARD_INPUT
 from service.commands.workspace import Workspace, open_workspace
-from service.datasets import formats, stored
+from service.datasets import formats, reading
+from service.datasets.reading import Task
 from service.datasets.stored import StoredDatasets
 from service.records import NAME_PATTERN, NAME_RULE, StoredDataset
 from service.settings import Settings
@@ -42,8 +44,9 @@ def _add(settings: Settings, file: IO[bytes], title: str, name: str, replace: bo
         folder = workspace.files.points_folder
         folder.mkdir(exist_ok=True)
         with formats.seekable(file, folder) as content:
-            table = formats.of_content(content).read(content, title, options, folder)
-            written = stored.write(name, table, workspace.files)
+            kind = formats.of_content(content).name
+            task = Task(name=name, title=title, format=kind, options=asdict(options), folder=str(folder))
+            written = reading.run(task, content)
         dataset, is_new = _datasets(settings, workspace).add(written, replace=replace)
     _report(dataset)
     print(f"{'Stored' if is_new else 'The data set is now'} {name}. To train on it: separatrix train --dataset {name}")

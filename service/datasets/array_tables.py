@@ -24,6 +24,7 @@ from service.tables.table import Table
 POINTS_NAMES = ("X", "x", "points", "data")
 LABELS_NAMES = ("y", "labels", "label", "target")
 
+_LARGE_BYTES = 2**20
 _MAX_MEMBER_BYTES = 8 * MAX_STORED_VALUES + 2_000
 
 
@@ -82,6 +83,17 @@ def read_npz(file: IO[bytes], name: str, options: TableOptions, folder: Path) ->
     found = frame.understand(name, columns, parts(), replace(options, label="-1"), notation=notation)
     found.notes.extend(f"the array {member} is left out" for member in unused)
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
+
+
+def is_large(file: IO[bytes]) -> bool:
+    """Whether the arrays of an archive are much larger than its file. Leaves the file at its start."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return sum(member.file_size for member in archive.infolist()) > _LARGE_BYTES
+    except zipfile.BadZipFile:
+        return False
+    finally:
+        file.seek(0)
 
 
 def _one_of(members: list[str], allowed: Sequence[str], name: str, kind: str) -> str:

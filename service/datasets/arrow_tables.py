@@ -1,12 +1,14 @@
 """Data sets in Arrow and Parquet, if pyarrow is installed.
 
-Both may be compressed, so a small file can need much memory. `service.datasets.isolated` bounds the memory.
+Both may be compressed, so a small file can need much memory. `service.datasets.reading` bounds the memory.
 """
 
 import importlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from models.limits import MAX_FEATURES, MAX_STORED_POINTS
 from models.specs import InvalidInput
@@ -33,7 +35,7 @@ def read_stream(file: IO[bytes], name: str, options: TableOptions, folder: Path)
     """
     pa = _pyarrow("pyarrow")
     with _Damage(pa, name, "an Arrow IPC stream"):
-        reader = pa.ipc.open_stream(file)
+        reader = pa.ipc.open_stream(_mapped(pa, file))
         return _read(pa, reader.schema, reader, name, options, folder, "an Arrow stream")
 
 
@@ -41,7 +43,7 @@ def read_file(file: IO[bytes], name: str, options: TableOptions, folder: Path) -
     """The table of an Arrow IPC file, also known as Feather. Raises as `read_stream`."""
     pa = _pyarrow("pyarrow")
     with _Damage(pa, name, "an Arrow IPC file"):
-        reader = pa.ipc.open_file(file)
+        reader = pa.ipc.open_file(_mapped(pa, file))
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
         return _read(pa, reader.schema, batches, name, options, folder, "an Arrow file")
 
@@ -77,6 +79,12 @@ def _read(
 
     found = frame.understand(name, schema.names, parts(), options, notation=notation)
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
+
+
+def _mapped(pa: Any, file: IO[bytes]) -> Any:
+    """The content of a file, without reading it into memory: what is not compressed stays in the file."""
+    length = file.seek(0, 2)
+    return pa.py_buffer(np.memmap(file, np.uint8, "r", shape=(length,)) if length else b"")
 
 
 def _check_width(width: int, name: str) -> None:

@@ -26,13 +26,13 @@ class Format:
         name: identifies it.
         media_types: of a request with a file of this format.
         read: its reader.
-        may_expand: whether a small file may need much memory.
+        may_expand: whether a small file may have large content.
     """
 
     name: str
     media_types: tuple[str, ...]
     read: Reader
-    may_expand: bool = False
+    may_expand: Callable[[IO[bytes]], bool] = lambda _: False
 
 
 def _read_csv(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
@@ -42,12 +42,14 @@ def _read_csv(file: IO[bytes], name: str, options: TableOptions, folder: Path) -
 CSV = Format("csv", ("text/csv", "text/tab-separated-values", "text/plain"), _read_csv)
 JSON = Format("json", ("application/json",), json_tables.read)
 NPY = Format("npy", ("application/x-npy",), array_tables.read_npy)
-NPZ = Format("npz", ("application/x-npz",), array_tables.read_npz, may_expand=True)
+NPZ = Format("npz", ("application/x-npz",), array_tables.read_npz, may_expand=array_tables.is_large)
 ARROW_STREAM = Format(
-    "arrow-stream", ("application/vnd.apache.arrow.stream",), arrow_tables.read_stream, may_expand=True
+    "arrow-stream", ("application/vnd.apache.arrow.stream",), arrow_tables.read_stream, may_expand=lambda _: True
 )
-ARROW_FILE = Format("arrow-file", ("application/vnd.apache.arrow.file",), arrow_tables.read_file, may_expand=True)
-PARQUET = Format("parquet", ("application/vnd.apache.parquet",), arrow_tables.read_parquet, may_expand=True)
+ARROW_FILE = Format(
+    "arrow-file", ("application/vnd.apache.arrow.file",), arrow_tables.read_file, may_expand=lambda _: True
+)
+PARQUET = Format("parquet", ("application/vnd.apache.parquet",), arrow_tables.read_parquet, may_expand=lambda _: True)
 
 FORMATS = {one.name: one for one in (CSV, JSON, NPY, NPZ, ARROW_STREAM, ARROW_FILE, PARQUET)}
 """Each format by its name."""

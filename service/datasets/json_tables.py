@@ -53,7 +53,7 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
         if getattr(options, option) is not None:
             raise InvalidInput(option, "is for tables: points and labels are told apart by their names")
     for other in content.keys() - {"points", "labels", "feature_names"}:
-        raise InvalidInput(other, "is unknown; check its spelling")
+        raise InvalidInput(name, f"has '{other[:40]}' beside points and labels, which is unknown; check its spelling")
     points, labels, names = content["points"], content["labels"], content.get("feature_names")
     if len(points) != len(labels):
         raise InvalidInput(

@@ -1,23 +1,19 @@
 """Stores data sets and opens them. A file is complete before its row exists, and lives as long as its row."""
 
 import logging
-import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from models.datasets import LabelledPoints, numbered, stored_type
-from models.limits import MAX_POINTS, MAX_STORED_VALUES
+from models.datasets import LabelledPoints
+from models.limits import MAX_POINTS
 from models.specs import DATASET_NAMES, InvalidInput
-from service.datasets.summary import summary
 from service.errors import DatasetBroken, DatasetExists, DatasetNotFound, DatasetReserved, DatasetsFull
 from service.records import StoredDataset
 from service.store import points_file
-from service.store.files import DATASET_PREFIX, Files
+from service.store.files import Files
 from service.store.points_file import DamagedData, PointsFile
 from service.store.store import Store
-from service.tables.table import Table
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +28,9 @@ class StoredDatasets:
         self._max_bytes = max_bytes
 
     def add(self, dataset: StoredDataset, *, replace: bool) -> tuple[StoredDataset, bool]:
-        """Gives a name to a data set that `write` has written. Returns what now has the name, and whether it is new.
+        """Adds the row of a data set whose file is written; see `service.datasets.reading`.
+
+        Returns what now has the name, and whether the name is new.
 
         Raises:
             DatasetReserved: the name is that of a generator.
@@ -96,37 +94,6 @@ class StoredDatasets:
             if points.digest != dataset.digest:
                 raise DamagedData("The content differs from its digest.")
             return dataset, points
-
-
-def write(name: str, table: Table, files: Files) -> StoredDataset:
-    """Writes the file of a data set. Its row is still missing; see `StoredDatasets.add`.
-
-    Raises:
-        InvalidInput: the table has too many values, or its labels or names do not fit.
-        OSError: the data folder cannot be written.
-    """
-    xy_ND = table.xy_ND
-    if xy_ND.size > MAX_STORED_VALUES:
-        raise InvalidInput(
-            table.name, f"must have at most {MAX_STORED_VALUES:,} values: points x features is {xy_ND.size:,}"
-        )
-    label_N, classes = numbered(xy_ND, table.labels_N(), table.feature_names)
-    about = summary(
-        xy_ND,
-        label_N,
-        classes,
-        table.feature_names,
-        label=table.label_name,
-        understood=table.understood,
-        warnings=table.warnings,
-    )
-    file = f"{DATASET_PREFIX}{secrets.token_hex(12)}"
-    path = files.points_file(file)
-    digest = points_file.write(path, xy_ND, label_N, classes, stored_as=stored_type(xy_ND))
-    size_bytes = path.stat().st_size
-    return StoredDataset(
-        name=name, file=file, digest=digest, size_bytes=size_bytes, summary=about, created_at=time.time()
-    )
 
 
 def require_free(name: str) -> None:

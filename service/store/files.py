@@ -10,9 +10,7 @@ from models.checkpoints import atomic
 from models.datasets import LabelledPoints
 from service.store import points_file
 from service.store.database import sqlite_url
-
-DATASET_PREFIX = "set-"
-"""How the names of the files of data sets begin. The file of a job is named by its id."""
+from service.store.points_file import DATASET_PREFIX
 
 
 class Files:

@@ -15,6 +15,9 @@ from numpy.lib import format as npy_format
 from models.checkpoints import atomic
 from models.datasets import Array, IntArray, Label, LabelledPoints, PointArray, blocks, digest_of
 
+DATASET_PREFIX = "set-"
+"""How the names of the files of data sets begin. The file of a job is named by its id."""
+
 _LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name and its extra field
 
 

@@ -96,7 +96,8 @@ class Choice:
         drop = self.options.spelled("drop", column.selector)
         if column.kind == "empty":
             return f"has no values: leave the column out with {drop}"
-        example = next(value for value in sorted(column.values) if not is_number(value))[:40]
+        values = sorted(column.values, key=lambda value: (is_number(value), value))  # numbers may be written as text
+        example = values[0][:40]
         return (
             f"is text, such as '{example}', but features must be numbers: leave the column out with {drop}, "
             "or write numbers in place of the text"

@@ -13,9 +13,9 @@ from pydantic import Field
 from models.specs import InvalidInput
 from service.api.deps import Services
 from service.api.table_query import TableQuery
-from service.datasets import formats, isolated
+from service.datasets import formats, isolated, reading
 from service.datasets.formats import Format
-from service.datasets.isolated import Task
+from service.datasets.reading import Task
 from service.datasets.stored import require_free
 from service.errors import FolderUnavailable, UnsupportedMediaType
 from service.http import body_file, documentation, request_body
@@ -112,11 +112,11 @@ async def _read(
         title="body",
         format=kind.name,
         options=asdict(query.options()),
-        data_dir=str(services.settings.data_dir),
+        folder=str(services.files.points_folder.absolute()),
     )
-    if kind.may_expand or length > APART_BYTES:
-        return await isolated.run_apart(task, file)
-    return await to_thread.run_sync(isolated.run, task, file)
+    if length > APART_BYTES or kind.may_expand(file):
+        return await isolated.run(task, file)
+    return await to_thread.run_sync(reading.run, task, file)
 
 
 def _of_request(error: InvalidInput) -> InvalidInput:

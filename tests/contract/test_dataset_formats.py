@@ -1,0 +1,218 @@
+"""Data sets in every format are read as the same table is read from CSV."""
+
+import io
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from tests.contract.problems import assert_problem
+from tests.contract.test_stored_datasets import stored
+
+RNG = np.random.default_rng(0)
+X = np.round(RNG.normal(size=(40, 2)), 4)
+Y = np.array(["no", "yes"] * 20)
+COLUMNS: dict[str, Any] = {"a": X[:, 0].tolist(), "b": X[:, 1].tolist(), "label": Y.tolist()}
+RECORDS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
+CSV = "a,b,label\n" + "".join(f"{a!r},{b!r},{label}\n" for a, b, label in zip(*COLUMNS.values(), strict=True))
+
+JSON = "application/json"
+NPY = "application/x-npy"
+NPZ = "application/x-npz"
+STREAM = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
+ANY = "application/octet-stream"
+
+
+def npy(array: np.ndarray[Any, Any], **options: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def arrow_stream(columns: Any, **options: Any) -> bytes:
+    table, sink = pa.table(columns), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, **options) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def feather(columns: Any) -> bytes:
+    file = io.BytesIO()
+    pyarrow.feather.write_feather(pa.table(columns), file)
+    return file.getvalue()
+
+
+def parquet(columns: Any) -> bytes:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def put(client: httpx.Client, name: str, content: Any, media_type: str, **query: str) -> httpx.Response:
+    """The response to a request that stores a data set; content that is not bytes is sent as JSON."""
+    body = content if isinstance(content, bytes) else json.dumps(content)
+    headers = {"Content-Type": media_type}
+    return client.post(f"/datasets/{name}", content=body, params=query | {"replace": "true"}, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (COLUMNS, JSON),
+        (RECORDS, JSON),
+        ({"points": X.tolist(), "labels": Y.tolist(), "feature_names": ["a", "b"]}, JSON),
+        (npz(X=X, y=Y, feature_names=np.array(["a", "b"])), NPZ),
+        (npz(x=np.asfortranarray(X), labels=Y.reshape(-1, 1).astype("S"), feature_names=np.array(["a", "b"])), NPZ),
+        (arrow_stream(COLUMNS), STREAM),
+        (
+            arrow_stream(
+                COLUMNS | {"label": pa.array(Y).dictionary_encode()},
+                options=pa.ipc.IpcWriteOptions(compression="zstd"),
+            ),
+            STREAM,
+        ),
+        (parquet(COLUMNS), PARQUET),
+        (feather(COLUMNS), ANY),
+        (npz(X=X, y=Y, feature_names=np.array(["a", "b"])), ANY),
+    ],
+)
+def test_a_format_gives_the_same_data_set_as_csv(service: httpx.Client, content: Any, media_type: str) -> None:
+    expected = stored(service, "as-csv", CSV)
+    answer = put(service, "other", content, media_type)
+    assert answer.status_code in (200, 201), answer.text
+    body = answer.json()
+    for field in ("digest", "features", "classes", "n_points", "warnings", "size_bytes"):
+        assert body[field] == expected[field]
+    assert len(body["understood"]) >= 4
+
+
+@pytest.mark.parametrize("label", [-1, 1])
+@pytest.mark.parametrize("kind", ["<f8", ">f8", "<i4", "<f2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_takes_its_labels_from_the_column_that_is_named(
+    service: httpx.Client, label: int, kind: str, order: Any
+) -> None:
+    points, labels = RNG.integers(0, 9, (30, 3)), np.array([3, 7] * 15)
+    table = np.column_stack([points, labels] if label == -1 else [labels, points]).astype(kind, order=order)
+    answer = put(service, "array", npy(table), NPY, label=str(label))
+    given = put(service, "given", {"points": points.tolist(), "labels": labels.tolist()}, JSON)
+    assert answer.json()["digest"] == given.json()["digest"]
+    assert [one["label"] for one in answer.json()["classes"]] == [3, 7]
+
+
+def test_labels_of_any_type_are_what_they_are_in_csv(service: httpx.Client) -> None:
+    for labels, expected in (
+        (np.array([1.0, 2.0] * 20), [1, 2]),
+        (np.array([True, False] * 20), ["false", "true"]),
+        (np.array([0.5, 1.0] * 20), ["0.5", "1.0"]),
+        (np.array(["1", "2"] * 20), ["1", "2"]),
+    ):
+        body = put(service, "labels", npz(X=X, y=labels), NPZ).json()
+        assert [one["label"] for one in body["classes"]] == expected
+
+
+def test_missing_values_are_refused_or_dropped_in_every_format(service: httpx.Client) -> None:
+    gaps = COLUMNS | {"a": [None, *COLUMNS["a"][1:]], "label": [*COLUMNS["label"][:-1], None]}
+    nan = X.copy()
+    nan[0, 0] = np.nan
+    for content, media_type, rows in (
+        (gaps, JSON, 38),
+        (arrow_stream(gaps), STREAM, 38),
+        (npz(X=nan, y=Y), NPZ, 39),
+    ):
+        answer = put(service, "gaps", content, media_type)
+        assert_problem(answer, 422, "invalid-input", field="body")
+        assert "row 1: has no value in column" in answer.json()["detail"]
+        assert "missing=drop" in answer.json()["detail"]
+        body = put(service, "gaps", content, media_type, missing="drop").json()
+        assert body["n_points"] == rows
+
+
+def test_truth_values_and_integers_are_features(service: httpx.Client) -> None:
+    columns = {"flag": [True, False] * 20, "count": list(range(0, 120, 3)), "label": Y.tolist()}
+    ours = "flag,count,label\n" + "".join(
+        f"{str(f).lower()},{c},{k}\n" for f, c, k in zip(*columns.values(), strict=True)
+    )
+    expected = stored(service, "flags", ours)
+    for content, media_type in ((columns, JSON), (parquet(columns), PARQUET)):
+        body = put(service, "flags-too", content, media_type).json()
+        assert (body["digest"], body["understood"][1:]) == (expected["digest"], expected["understood"][1:])
+
+
+def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client) -> None:
+    columns = {"id": list(range(40)), "text": ["a", "b"] * 20, **COLUMNS, "same": [1.5] * 40}
+    for content, media_type in ((columns, JSON), (parquet(columns), PARQUET)):
+        answer = put(service, "chosen", content, media_type)
+        assert_problem(answer, 422, "invalid-input", field="body")
+        assert "drop=text" in answer.json()["detail"]
+        body = put(service, "chosen", content, media_type, drop="text", features="b,a,id,same", label="label").json()
+        assert [one["name"] for one in body["features"]] == ["b", "a", "id", "same"]
+        assert len(body["warnings"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "query", "field", "told"),
+    [
+        (b"{", JSON, {}, "body", "not valid JSON at line 1"),
+        ({}, JSON, {}, "body", '{"points"'),
+        ([1, 2], JSON, {}, "body", '{"points"'),
+        ([{"a": 1, "label": 1}, 7], JSON, {}, "body", "row 2"),
+        ([{"a": 1, "label": 1}, {"a": 1, "label": 2, "c": 3}], JSON, {}, "body", "row 2: has 'c'"),
+        ({"a": [1, 2], "label": [1]}, JSON, {}, "body", "same length"),
+        ({"a": [1, [2]], "label": [1, 2]}, JSON, {}, "body", "row 2"),
+        ({"a": [1, "2"], "label": [1, 2]}, JSON, {"label": "label"}, "body", "is text"),
+        ({"points": [[1], [2]], "labels": [1]}, JSON, {}, "body", "labels"),
+        ({"points": [[1], [2, 3]], "labels": [1, 2]}, JSON, {}, "body", "points.1"),
+        ({"points": [[1], [2]], "labels": [1, 2], "label": 1}, JSON, {}, "body", "unknown"),
+        ({"points": [[1], [2]], "labels": [1, "a"]}, JSON, {}, "body", "all integers or all strings"),
+        ({"points": [[1e31], [2]], "labels": [1, 2]}, JSON, {}, "body", "must be a number between"),
+        (COLUMNS, JSON, {"separator": ";"}, "separator", "CSV"),
+        (npy(X), NPY, {}, "body", "label=-1"),
+        (npy(X[:, 0]), NPY, {"label": "1"}, "body", "(N, D)"),
+        (npy(X.astype(complex)), NPY, {"label": "1"}, "body", "numbers"),
+        (npy(X)[:-1], NPY, {"label": "1"}, "body", "as long as"),
+        (npy(np.zeros((0, 3))), NPY, {"label": "1"}, "body", "no points"),
+        (npy(np.array([[1, "a"]], dtype=object), allow_pickle=True), NPY, {"label": "1"}, "body", "Python objects"),
+        (b"nonsense", NPY, {"label": "1"}, "body", "numpy.save"),
+        (npz(X=X.T, y=Y), NPZ, {}, "body", "save X.T"),
+        (npz(X=X), NPZ, {}, "body", "no array of labels"),
+        (npz(X=X, x=X, y=Y), NPZ, {}, "body", "several arrays of points"),
+        (npz(X=X, y=np.eye(40)), NPZ, {}, "body", "one label for each point"),
+        (npz(X=X, y=Y)[:-30], NPZ, {}, "body", "numpy.savez"),
+        (npz(X=X, y=Y, feature_names=np.array(["a"])), NPZ, {}, "body", "one name for each"),
+        (b"nonsense", STREAM, {}, "body", "Arrow IPC stream"),
+        (arrow_stream(COLUMNS)[:300], STREAM, {}, "body", "Arrow IPC stream"),
+        (arrow_stream({"a": [[1.0, 2.0]], "label": [1]}), STREAM, {}, "body", "a column of its own"),
+        (parquet(COLUMNS)[:-20], PARQUET, {}, "body", "Parquet file"),
+        (b"PK\x03\x04 a workbook", ANY, {}, "body", "Excel workbook"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_with_what_to_do(
+    service: httpx.Client, content: Any, media_type: str, query: dict[str, str], field: str, told: str
+) -> None:
+    answer = put(service, "refused", content, media_type, **query)
+    place = "body" if field == "body" else "query"
+    assert_problem(answer, 422, "invalid-input", field=field, place=place)
+    assert told in answer.json()["detail"], answer.json()["detail"]
+
+
+def test_a_small_file_that_claims_enormous_content_is_refused(service: httpx.Client) -> None:
+    columns = {"a": np.zeros(10_000), "label": np.zeros(10_000, np.int8)}
+    content = arrow_stream(columns, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+    length, claimed = (8 * 10_000).to_bytes(8, "little"), (3 * 2**30).to_bytes(8, "little")
+    assert content.count(length) == 1
+    answer = put(service, "bomb", content.replace(length, claimed), STREAM)
+    assert_problem(answer, 422, "invalid-input", field="body")
+    assert "needs too much memory" in answer.json()["detail"]

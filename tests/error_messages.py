@@ -18,7 +18,7 @@ from service.http.problems import ALL_TYPES
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("service/api", "service/http", "service/inference", "service/jobs", "service/live", "service/registry")
-FOLDERS += ("service/render", "service/store", "models")
+FOLDERS += ("service/datasets", "service/render", "service/store", "service/tables", "models")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FIELD_ERRORS = ("InvalidInput", "InvalidParameter")
 KINDS: dict[str, type[ServiceError]] = {
@@ -123,7 +123,8 @@ def document() -> str:
         "# Error messages",
         "",
         "This is every message with which the service refuses a request. The [API page](api.md#problems) describes the",
-        "response that contains them. `…` stands for a number or a name.",
+        "response that contains them. `…` stands for a number or a name. A line, a row or a column of a data set is no",
+        "field: it stands in the detail of `body`.",
         "",
         "## Problems",
         "",

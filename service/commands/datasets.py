@@ -16,7 +16,7 @@ from service.commands.csv_points import STANDARD_INPUT
 from service.commands.workspace import Workspace, open_workspace
 from service.datasets import formats, reading
 from service.datasets.reading import Task
-from service.datasets.stored import StoredDatasets
+from service.datasets.stored import StoredDatasets, require_free
 from service.records import NAME_PATTERN, NAME_RULE, StoredDataset
 from service.settings import Settings
 from service.tables.options import TableOptions
@@ -32,6 +32,7 @@ def add(settings: Settings, *, file: Path, name: str, replace: bool, options: Ta
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidInput("name", NAME_RULE)
+    require_free(name)
     if file == STANDARD_INPUT:
         _add(settings, sys.stdin.buffer, "standard input", name, replace, options)
         return

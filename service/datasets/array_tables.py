@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from models.datasets import Array, blocks
+from models.datasets import BLOCK_VALUES, Array, blocks
 from models.limits import MAX_FEATURES, MAX_STORED_POINTS, MAX_STORED_VALUES
 from models.specs import InvalidInput
 from service.tables import frame
@@ -29,13 +29,16 @@ _MAX_MEMBER_BYTES = 8 * MAX_STORED_VALUES + 2_000
 
 
 def read_npy(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
-    """The table of an array (N, D + 1) whose column of labels the options name.
+    """The table of an array (N, D + 1) whose column of labels the options name, or of a structured array (N,).
 
     Raises:
         InvalidInput: the file is no such array, or the table cannot be used.
         OSError: the file cannot be read, or the folder cannot be written.
     """
-    array_NC = _numbers(_mapped(file, name), name)
+    array = _mapped(file, name)
+    if array.dtype.names is not None:
+        return _read_structured(array, array.dtype.names, name, options, folder)
+    array_NC = _numbers(array, name)
     _check_matrix(array_NC, name, columns=MAX_FEATURES + 1)
     if options.label is None:
         raise InvalidInput(
@@ -45,6 +48,20 @@ def read_npy(file: IO[bytes], name: str, options: TableOptions, folder: Path) ->
         )
     parts = ([*block_NC.T] for block_NC in blocks(array_NC))
     found = frame.understand(name, [None] * array_NC.shape[1], parts, options, notation=f"an array of {array_NC.dtype}")
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
+
+
+def _read_structured(array: Array, names: tuple[str, ...], name: str, options: TableOptions, folder: Path) -> Table:
+    if array.ndim != 1 or len(names) > MAX_FEATURES + 1:
+        raise InvalidInput(name, f"must be a structured array (N,) with at most {MAX_FEATURES:,} features and a label")
+    rows = max(1, BLOCK_VALUES // len(names))
+
+    def parts() -> Iterator[Rows]:
+        for start in range(0, len(array), rows):
+            part = array[start : start + rows]
+            yield [_labels(part[one], f"column '{one}'") for one in names]
+
+    found = frame.understand(name, names, parts(), options, notation="a structured array")
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
 

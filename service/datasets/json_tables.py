@@ -71,6 +71,8 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
         raise InvalidInput("feature_names", "must be a list of strings")
     if names is not None and len(names) != width:
         raise InvalidInput("feature_names", f"must have one name for each of the {width} coordinates")
+    if all(isinstance(label, list) and len(label) == 1 for label in labels):
+        labels = [label[0] for label in labels]
     titles = [*(names or [None] * width), None]
 
     def parts() -> Iterator[Rows]:

@@ -156,9 +156,9 @@ def _number(value: Any, column: Column, row: int) -> float:
 
 
 def _label(value: Any) -> Spelling | None:
-    """A label; None if it is missing."""
+    """A label; None if it is missing. Truth values are 1 and 0, as in a training."""
     if isinstance(value, bool):
-        return _text(value)
+        return int(value)
     if isinstance(value, float):
         return None if math.isnan(value) else int(value) if value.is_integer() else value
     label: Spelling | None = value

@@ -54,8 +54,13 @@ BETWEEN_FIELDS = (
 def refusals_are_due_to_rules_between_fields(
     _: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
 ) -> None:
-    """A request whose fields are valid is refused only for a rule between fields, or for a key that was used before."""
+    """A request whose fields are valid is refused only for a rule between fields, or for a key that was used before.
+
+    A file of points has no schema, so a generated one may always be refused.
+    """
     if response.status_code != 422 or case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+        return
+    if case.path == "/datasets/{name}" and case.method == "POST":
         return
     problem = response.json()
     if problem["code"] == "idempotency-key-reused":

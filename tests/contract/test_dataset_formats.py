@@ -73,7 +73,9 @@ def put(client: httpx.Client, name: str, content: Any, media_type: str, **query:
         (COLUMNS, JSON),
         (RECORDS, JSON),
         ({"points": X.tolist(), "labels": Y.tolist(), "feature_names": ["a", "b"]}, JSON),
+        ({"points": X.tolist(), "labels": Y.reshape(-1, 1).tolist(), "feature_names": ["a", "b"]}, JSON),
         (npz(X=X, y=Y, feature_names=np.array(["a", "b"])), NPZ),
+        (npy(np.array([*zip(*COLUMNS.values(), strict=True)], [("a", "f8"), ("b", "f8"), ("label", "U3")])), NPY),
         (npz(x=np.asfortranarray(X), labels=Y.reshape(-1, 1).astype("S"), feature_names=np.array(["a", "b"])), NPZ),
         (arrow_stream(COLUMNS), STREAM),
         (
@@ -115,7 +117,7 @@ def test_an_array_takes_its_labels_from_the_column_that_is_named(
 def test_labels_of_any_type_are_what_they_are_in_csv(service: httpx.Client) -> None:
     for labels, expected in (
         (np.array([1.0, 2.0] * 20), [1, 2]),
-        (np.array([True, False] * 20), ["false", "true"]),
+        (np.array([True, False] * 20), [0, 1]),
         (np.array([0.5, 1.0] * 20), ["0.5", "1.0"]),
         (np.array(["1", "2"] * 20), ["1", "2"]),
     ):

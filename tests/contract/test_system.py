@@ -47,6 +47,7 @@ def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Cli
         for path, operation in document["paths"].items()
         if "requestBody" in operation.get("post", {})
     }
+    assert "anyOf" in bodies.pop("/datasets/{name}")  # columns or records
     assert bodies == {
         "/predict": {"$ref": "#/components/schemas/PredictRequest"},
         "/train": {"$ref": "#/components/schemas/TrainRequest"},

@@ -10,7 +10,7 @@ type Job = components["schemas"]["Job"];
 type StreamEvent = components["schemas"]["StreamEvent"];
 
 function describe(job: Job): string {
-  const points = job.data.type === "points" ? job.data.n_points : job.data.n;
+  const points = job.data.type === "generated" ? job.data.n : job.data.n_points;
   const accuracy: number | undefined = job.metrics?.training_accuracy;
   const stopped = job.restart_results?.map((result) => result.stop_reason).join();
   return `${job.status} on ${points} points, accuracy ${accuracy}, ${job.problem?.code ?? stopped}`;

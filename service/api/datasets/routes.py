@@ -47,9 +47,14 @@ _POINTS: dict[int | str, dict[str, Any]] = {
     },
     304: {"description": "The client has the response already."},
 }
+_LOCATION = {"Location": documentation.header("The path of the data set.", example="/datasets/iris")}
 _STORED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The data set was replaced, or had the same content already."},
-    201: {"headers": {"Location": documentation.header("The path of the data set.", example="/datasets/iris")}},
+    200: {
+        "model": StoredDataset,
+        "description": "The data set was replaced, or had the same content already.",
+        "headers": _LOCATION,
+    },
+    201: {"headers": _LOCATION},
 }
 
 

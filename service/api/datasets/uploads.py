@@ -34,6 +34,8 @@ class StoreQuery(TableQuery):
     replace: bool = Field(False, description="Replace other content under this name, which is refused otherwise.")
 
 
+_OBJECT = {"type": "object", "additionalProperties": True}
+
 REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -41,7 +43,7 @@ REQUEST: dict[str, Any] = {
             "text/csv": {"schema": {"type": "string"}},
             request_body.JSON: {
                 "schema": {
-                    "anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}],
+                    "anyOf": [_OBJECT, {"type": "array", "items": _OBJECT}],
                     "description": "Points and labels, columns, or records.",
                 }
             },

@@ -1,4 +1,4 @@
-"""Request bodies that are CSV, `text/csv`."""
+"""Request bodies that are tables: the errors of their reader, and the media type of CSV."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ BODY = "body"
 
 
 @contextmanager
-def csv_errors() -> Iterator[None]:
+def table_errors() -> Iterator[None]:
     """Raises each error of the reader as one of a query parameter, or of the body with the place in its text.
 
     Raises:
@@ -23,6 +23,7 @@ def csv_errors() -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        if error.field in TableQuery.model_fields:
-            raise InvalidParameter(error.field, error.reason) from None
-        raise InvalidInput(BODY, error.reason if error.field == BODY else f"{error.field}: {error.reason}") from None
+        field = error.field.removeprefix("data.")
+        if field in TableQuery.model_fields:
+            raise InvalidParameter(field, error.reason) from None
+        raise InvalidInput(BODY, error.reason if field == BODY else f"{field}: {error.reason}") from None

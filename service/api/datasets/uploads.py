@@ -10,7 +10,7 @@ from anyio import to_thread
 from fastapi import Request
 from pydantic import Field
 
-from models.specs import InvalidInput
+from service.api.csv_bodies import BODY, table_errors
 from service.api.deps import Services
 from service.api.table_query import TableQuery
 from service.datasets import formats, isolated, reading
@@ -19,7 +19,6 @@ from service.datasets.reading import Task
 from service.datasets.stored import require_free
 from service.errors import FolderUnavailable, UnsupportedMediaType
 from service.http import body_file, documentation, request_body
-from service.http.problems import InvalidParameter
 from service.records import StoredDataset
 
 logger = logging.getLogger(__name__)
@@ -75,14 +74,12 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
     folder = services.files.points_folder
     try:
         folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=folder) as file, table_errors():
             await body_file.receive_into(
                 file, headers, request.receive, max_bytes=max_bytes, timeout_s=settings.body_timeout_s
             )
             async with services.upload_threads:
                 dataset = await _read(name, file, kind, query, services)
-    except InvalidInput as error:
-        raise _of_request(error) from None
     except OSError as error:
         logger.error("a data set could not be stored: %s", error)
         raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
@@ -111,7 +108,7 @@ async def _read(
         raise request_body.too_large(services.settings.max_body_bytes)
     task = Task(
         name=name,
-        title="body",
+        title=BODY,
         format=kind.name,
         options=asdict(query.options()),
         folder=str(services.files.points_folder.absolute()),
@@ -119,13 +116,3 @@ async def _read(
     if length > APART_BYTES or kind.may_expand(file):
         return await isolated.run(task, file)
     return await to_thread.run_sync(reading.run, task, file)
-
-
-def _of_request(error: InvalidInput) -> InvalidInput:
-    """The error as one of the query or of the body. A line or a column is no field, so the detail names it."""
-    if isinstance(error, InvalidParameter):
-        return error
-    field = error.field.removeprefix("data.")
-    if field in StoreQuery.model_fields:
-        return InvalidParameter(field, error.reason)
-    return InvalidInput("body", error.reason if field == "body" else f"{field}: {error.reason}")

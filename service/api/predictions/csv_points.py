@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from models.datasets import PointArray
-from service.api.csv_bodies import csv_errors
+from service.api.csv_bodies import table_errors
 from service.tables.sheet import Sheet
 
 
@@ -25,5 +25,5 @@ class CsvPoints:
         Raises:
             InvalidInput: see `service.tables.sheet.Sheet.points`.
         """
-        with csv_errors():
+        with table_errors():
             return self.sheet.points(features, names, max_rows=self.max_points).xy_ND

@@ -166,7 +166,7 @@ def _array_parser(decode: Callable[..., SentPoints]) -> Callable[[bytes, bytes, 
 
 def _parse_csv(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     model, options = _options(query)
-    with csv_bodies.csv_errors():
+    with csv_bodies.table_errors():
         sheet = understand(io.BytesIO(body), csv_bodies.BODY, options.options())
     return _parsed(options, model, CsvPoints(sheet, max_points))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from service.api.datasets import PointsQuery
+from service.api.datasets.schemas import PointsQuery
 from service.api.grids.query import GridQuery
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictQuery, PredictRequest

@@ -1,14 +1,17 @@
-"""Training compared with the tutorial's loop, torch.compile, scikit-learn, JAX, and several processes."""
+"""Training compared with the tutorial's loop, torch.compile, scikit-learn, JAX, SciPy, and several processes."""
 
 import importlib.util
 import os
 import statistics
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
+from rich.table import Table
+from scipy.optimize import minimize
 from torch import nn
 
 from benchmarks.tables import Row, console, medians, table
@@ -165,12 +168,111 @@ def main() -> None:
             rows["torch.compile"] = Row(_run(CompiledTorch(hidden, n), theirs), theirs)
         rows["models.training.train"] = Row(_run(Ours(hidden, n), ours), ours)
         table(f"training {'-'.join(map(str, (2, *hidden, 1)))} on {n:,} points, per epoch, one core", rows)
+    lbfgs()
     os.sched_setaffinity(0, cores)
     restarts(len(cores))
 
 
 def _run(one: EagerTorch | CompiledTorch | ScikitLearn | Jax | Ours, count: int) -> Callable[[], object]:
     return lambda: one.epochs(count)
+
+
+TUTORIALS_LOSS = 0.1001
+"""The loss of the tutorial's network after its 10,000 epochs of SGD."""
+
+SEEDS = range(12)
+LBFGS_EPOCHS = 100
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A training by L-BFGS: evaluations until the loss was at most the tutorial's, None if never; the final loss."""
+
+    evaluations: int | None
+    loss: float
+
+
+def lbfgs() -> None:
+    """Compares L-BFGS in the kernel with SciPy's on the tutorial's data and network, and measures eight restarts."""
+    title = f"L-BFGS to the loss {TUTORIALS_LOSS} on the tutorial's data, {LBFGS_EPOCHS} iterations at most, one core"
+    shown = Table(title=title, title_justify="left")
+    for heading in ("seed", "kernel: evaluations", "final loss", "SciPy: evaluations", "final loss"):
+        shown.add_column(heading, justify="right")
+    for seed in SEEDS:
+        found = (_kernel_descent(seed), _scipy_descent(seed))
+        cells = [cell for one in found for cell in (str(one.evaluations or "never"), f"{one.loss:.4f}")]
+        shown.add_row(str(seed), *cells)
+    console.print(shown)
+    points = generate(DatasetSpec())
+    eight = TrainingSpec(optimizer="lbfgs", epochs=LBFGS_EPOCHS, restarts=8)
+
+    def train_eight() -> None:
+        best = train_best(lambda seed: build(NetworkSpec(), 2, 2, seed=seed), points, eight, threads=1).best
+        assert best is not None
+        assert best.outcome.metrics is not None
+        assert best.outcome.metrics.training_loss <= TUTORIALS_LOSS
+
+    runs = {seed: _run_of(seed, TrainingSpec(optimizer="lbfgs", epochs=LBFGS_EPOCHS)) for seed in SEEDS}
+
+    def kernel(seed: int) -> None:
+        run = runs[seed]()
+        while run.advance()[1] is None:
+            pass
+
+    rows = {
+        "SciPy, 12 trainings": Row(lambda: [_scipy_descent(seed) for seed in SEEDS], len(SEEDS)),
+        "kernel, 12 trainings": Row(lambda: [kernel(seed) for seed in SEEDS], len(SEEDS)),
+        "kernel, best of 8 restarts, building included": Row(train_eight),
+    }
+    table(f"{LBFGS_EPOCHS} iterations of L-BFGS, one core", rows)
+
+
+def _run_of(seed: int, spec: TrainingSpec) -> Callable[[], CompiledRun]:
+    network = build(NetworkSpec(), 2, 2, seed=seed)
+    layout = layout_of(network)
+    assert layout is not None
+    points: LabelledPoints = generate(DatasetSpec())
+    plan = plan_of(layout, {key: value.numpy() for key, value in network.state_dict().items()})
+    return lambda: CompiledRun(plan, points, None, spec, order_seed=0)
+
+
+def _kernel_descent(seed: int) -> Descent:
+    run = _run_of(seed, TrainingSpec(optimizer="lbfgs", epochs=LBFGS_EPOCHS))()
+    evaluations, reached, stop_reason, loss = 0, None, None, np.inf
+    while stop_reason is None:
+        run._steps = 1  # one evaluation
+        epochs, stop_reason = run.advance()
+        evaluations += 1
+        if epochs is not None:
+            loss = epochs.loss_E[-1]
+            reached = reached or (evaluations if loss <= TUTORIALS_LOSS else None)
+    return Descent(reached, loss)
+
+
+def _scipy_descent(seed: int) -> Descent:
+    """The same network in float64 by NumPy, and `scipy.optimize.minimize`."""
+    points = generate(DatasetSpec())
+    x_N2, y_N = points.xy_ND.astype(float), points.label_N.astype(float)
+    start = [value.numpy().astype(float) for value in build(NetworkSpec(), 2, 2, seed=seed).state_dict().values()]
+    ends = np.cumsum([part.size for part in start])[:-1]
+    evaluations, reached = 0, None
+
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal evaluations, reached
+        evaluations += 1
+        w1, b1, w2, b2 = (part.reshape(like.shape) for part, like in zip(np.split(flat, ends), start, strict=True))
+        hidden_N4 = np.tanh(x_N2 @ w1.T + b1)
+        z_N = hidden_N4 @ w2[0] + b2[0]
+        loss = (np.logaddexp(0, z_N) - z_N * y_N).mean()
+        reached = reached or (evaluations if loss <= TUTORIALS_LOSS else None)
+        error_N = (1 / (1 + np.exp(-z_N)) - y_N) / len(y_N)
+        back_N4 = np.outer(error_N, w2[0]) * (1 - hidden_N4**2)
+        parts = (back_N4.T @ x_N2, back_N4.sum(0), error_N @ hidden_N4, error_N.sum())
+        return loss, np.concatenate([np.ravel(part) for part in parts])
+
+    flat = np.concatenate([part.ravel() for part in start])
+    found = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options={"maxiter": LBFGS_EPOCHS})
+    return Descent(reached, found.fun)
 
 
 def restarts(cores: int) -> None:
@@ -188,15 +290,6 @@ def restarts(cores: int) -> None:
     console.print(f"{cores} independent processes train {_together(cores):.2f} times as much as one\n")
 
 
-def _one_run() -> CompiledRun:
-    network = build(NetworkSpec(), 2, 2, seed=0)
-    layout = layout_of(network)
-    assert layout is not None
-    points: LabelledPoints = generate(DatasetSpec())
-    plan = plan_of(layout, {key: value.numpy() for key, value in network.state_dict().items()})
-    return CompiledRun(plan, points, None, TrainingSpec(epochs=10_000), order_seed=0)
-
-
 def _spin(_: int) -> float:
     """Seconds of one training, measured in its own process."""
     found = medians("", {"": Row(_whole)}, repetitions=8)
@@ -204,7 +297,7 @@ def _spin(_: int) -> float:
 
 
 def _whole() -> None:
-    run = _one_run()
+    run = _run_of(0, TrainingSpec(epochs=10_000))()
     while run.advance()[1] is None:
         pass
 

@@ -7,6 +7,7 @@ MAX_STORED_VALUES = 2 * 10**8  # points x features of such a data set: 0.8 GB of
 MAX_FEATURES = 1_000
 MAX_CLASSES = 100
 MAX_NAME_LENGTH = 256  # characters of the name of a feature
+MIN_CLASS_WEIGHT, MAX_CLASS_WEIGHT = 1e-6, 1e6  # their products with gradients are far from the ends of float32
 MAX_LABEL_LENGTH = 64  # characters
 MAX_LABEL_NUMBER = 2**53 - 1  # every JSON reader keeps integers up to here exact
 MAX_TABLE_BYTES = 2**32  # of a CSV file: MAX_STORED_VALUES with 20 characters each

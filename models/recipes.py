@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from models import specs
-from models.datasets import LabelledPoints, split
+from models.datasets import FloatArray, LabelledPoints, split
 from models.limits import (
     LBFGS_MEMORY,
     MAX_LBFGS_EVALUATIONS,
@@ -25,6 +25,9 @@ from models.networks.layouts import Layout, layout
 from models.networks.scaling import Scaling
 from models.networks.terms import Term
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
+
+MAX_SHOWN_LABELS = 20
+"""Most labels in a message."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Recipe:
             raise InvalidInput(
                 "training.batch_size", f"must be smaller: {batch:,} points in these layers need too much memory"
             )
-        _ = self.parts  # raises
+        class_weights(self.training, self.parts[0])  # raises, as does `parts`
         self._check_derived()
 
     def _check_derived(self) -> None:
@@ -128,6 +131,32 @@ class Recipe:
         if self.terms is not None:  # which depend on the names of the features
             parts.append([asdict(term) for term in self.terms])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def class_weights(training: TrainingSpec, points: LabelledPoints) -> FloatArray | None:
+    """The weight of each class in the loss, float32 (K,); None if all points weigh the same.
+
+    `balanced` gives n / (K n_k) for n_k points of the class among n, as scikit-learn does.
+
+    Args:
+        training: the settings.
+        points: the points to train on, without those held out.
+
+    Raises:
+        InvalidInput: the weights are not those of the labels of the points.
+    """
+    given, classes = training.class_weight, points.classes
+    if given is None:
+        return None
+    if given == "balanced":
+        count_K = np.bincount(points.label_N, minlength=len(classes))
+        weight_K: FloatArray = (len(points.label_N) / (len(classes) * np.maximum(count_K, 1))).astype(np.float32)
+        return weight_K
+    labels = [str(label) for label in classes]
+    if given.keys() != set(labels):
+        shown = ", ".join(labels[:MAX_SHOWN_LABELS]) + (", ..." if len(labels) > MAX_SHOWN_LABELS else "")
+        raise InvalidInput("training.class_weight", f"must have one weight for each label, which are: {shown}")
+    return np.array([given[label] for label in labels], np.float32)
 
 
 def step_values(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:

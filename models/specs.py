@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from models.generators import GENERATORS
 from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
+    MAX_CLASS_WEIGHT,
     MAX_CLASSES,
     MAX_EPOCHS,
     MAX_GRID_CELLS,
@@ -28,6 +29,7 @@ from models.limits import (
     MAX_WEIGHT_DECAY,
     MAX_WIDTH,
     MAX_WINDOW,
+    MIN_CLASS_WEIGHT,
 )
 
 DatasetName = Literal["flower", "circles", "moons", "xor", "spirals", "gaussians"]
@@ -37,6 +39,7 @@ Optimizer = Literal["sgd", "adam", "lbfgs"]
 Scale = Literal["standard", "none"]
 Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
+ClassWeight = Literal["balanced"] | dict[str, float]
 ResponseKind = Literal["probability", "label", "logit", "entropy"]
 EmbeddingCoordinates = Literal["first", "principal"]
 
@@ -169,6 +172,9 @@ class TrainingSpec:
             of the validation points, or without these that of the training points. None never stops early.
         min_delta: smallest decrease of the watched loss that counts as an improvement.
         seed: for the initial weights, the validation split and the batch order.
+        class_weight: the weight of each class in the loss, by the text of its label; `balanced` makes the weights of
+            all classes add up to the same, see `models.recipes.class_weights`. None weighs all points alike. Reported
+            losses of epochs are weighted means; the final metrics are never weighted.
         restarts: how many networks to train, with the seeds `seed`, `seed` + 1, ...; the best is kept.
         implementation: `compiled`, `torch`, or `auto` for the faster one that can train the network.
 
@@ -186,6 +192,7 @@ class TrainingSpec:
     patience: int | None = None
     min_delta: float = 1e-4
     seed: int = 0
+    class_weight: ClassWeight | None = None
     restarts: int = 1
     implementation: ImplementationChoice = "auto"
 
@@ -204,6 +211,11 @@ class TrainingSpec:
         _within("training.min_delta", self.min_delta, 0.0, MAX_LEARNING_RATE)
         _within("training.seed", self.seed, 0, MAX_SEED)
         _within("training.restarts", self.restarts, 1, MAX_RESTARTS)
+        if isinstance(self.class_weight, str):
+            _one_of("training.class_weight", self.class_weight, ("balanced",))
+        elif self.class_weight is not None:
+            for weight in self.class_weight.values():
+                _within("training.class_weight", weight, MIN_CLASS_WEIGHT, MAX_CLASS_WEIGHT)
 
     def _check_lbfgs(self) -> None:
         if self.learning_rate is not None:

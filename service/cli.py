@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from models.specs import DATASET_NAMES, DatasetSpec, InvalidInput, resolve_network
+from models.specs import DATASET_NAMES, ClassWeight, DatasetSpec, InvalidInput, resolve_network
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.api.table_query import TableQuery
 from service.commands.options import Options
@@ -123,6 +123,8 @@ def train(
         network["hidden"] = _widths(network["hidden"])
     if "inputs" in network:
         network["inputs"] = tuple(network["inputs"].split(","))
+    if "class_weight" in training:
+        training["class_weight"] = _class_weight(training["class_weight"])
     command.run(
         Settings(**settings),
         model=model,
@@ -256,6 +258,18 @@ def _widths(hidden: str) -> tuple[int, ...]:
         return tuple(int(width) for width in hidden.split(",") if width.strip())
     except ValueError:
         raise InvalidInput("network.hidden", "must be whole numbers separated by commas, such as 16,16") from None
+
+
+def _class_weight(options: list[str]) -> ClassWeight:
+    if options == ["balanced"]:
+        return "balanced"
+    try:
+        pairs = [(label, float(weight)) for label, _, weight in (option.rpartition("=") for option in options)]
+    except ValueError:
+        pairs = []
+    if not pairs or len(dict(pairs)) < len(options):
+        raise InvalidInput("training.class_weight", "must be balanced, or once for each label, such as yes=2")
+    return dict(pairs)
 
 
 @contextmanager

@@ -34,14 +34,26 @@ def _limit_blas_to_one_thread() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-def points_of(points: LabelledPoints) -> Points:
-    """Points as the kernel takes them: transposed and contiguous, with labels as float32."""
-    return Points(np.ascontiguousarray(points.xy_ND.T), points.label_N.astype(np.float32))
+def points_of(points: LabelledPoints, weight_K: FloatArray | None) -> Points:
+    """Points as the kernel takes them: transposed and contiguous, with labels as float32.
+
+    `weight_K`, float32 (K,), are the weights of the classes in the loss; None weighs all alike.
+    """
+    return Points(np.ascontiguousarray(points.xy_ND.T), points.label_N.astype(np.float32), _or_empty(weight_K))
 
 
-def no_points(features: int) -> Points:
+def no_points(features: int, weight_K: FloatArray | None) -> Points:
     """An empty set of points."""
-    return Points(np.empty((features, 0), np.float32), np.empty(0, np.float32))
+    return Points(np.empty((features, 0), np.float32), np.empty(0, np.float32), _or_empty(weight_K))
+
+
+def unweighted(points: Points) -> Points:
+    """The points with all classes of weight 1."""
+    return points._replace(weight_K=_or_empty(None))
+
+
+def _or_empty(weight_K: FloatArray | None) -> FloatArray:
+    return np.empty(0, np.float32) if weight_K is None else weight_K
 
 
 def workspace_for(net: Net, points: int, *, for_training: bool) -> Workspace:

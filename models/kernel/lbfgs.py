@@ -1,8 +1,8 @@
 """Training by L-BFGS: full batch, without a learning rate.
 
 Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; algorithms 7.4 and 7.5 of
-Nocedal and Wright, "Numerical Optimization", 2006. The objective is the mean loss plus half the weight decay times the
-sum of squared weights, whose gradient is the one that the other optimisers follow.
+Nocedal and Wright, "Numerical Optimization", 2006. The objective is the mean loss, weighted by class if asked for, plus
+half the weight decay times the sum of squared weights. Its gradient is the one that the other optimisers follow.
 
 An epoch is one iteration: a direction, and a line search along it. A step is one evaluation of loss and gradient.
 """
@@ -19,7 +19,15 @@ from models.kernel.line_search import (
     begin,
     take,
 )
-from models.kernel.passes import b1, block_loss_and_grad, block_of, i8, loss_and_grad, precise_loss_and_grad
+from models.kernel.passes import (
+    b1,
+    block_loss_and_grad,
+    block_of,
+    i8,
+    loss_and_grad,
+    precise_loss_and_grad,
+    total_weight,
+)
 from models.kernel.steps import copy, stops_early
 from models.kernel.structures import (
     CONTINUES,
@@ -147,7 +155,7 @@ def _store_pair(weights, trial, gradient, weight_grad, pairs, curvature, counts)
 
 
 @loop
-def _evaluate(net, training, workspace, block, is_loaded, weight_grad, decay):
+def _evaluate(net, training, total, workspace, block, is_loaded, weight_grad, decay):
     """Writes the gradient of the objective. Returns the objective, the summed loss, and the number of correct answers.
 
     `is_loaded`: the tape of `block` holds all points already.
@@ -156,10 +164,11 @@ def _evaluate(net, training, workspace, block, is_loaded, weight_grad, decay):
     for i in range(weight_grad.size):
         weight_grad[i] = F(0)
     if is_loaded:
-        loss, correct = block_loss_and_grad(net, block, weight_grad, count, b1(True), 0.0)
+        loss, correct = block_loss_and_grad(net, block, training.weight_K, weight_grad, total, b1(True), 0.0)
     else:
-        loss, correct = precise_loss_and_grad(net, training, net.codes[:0], workspace, weight_grad, i8(0), count)
-    objective = loss / count
+        no_order = net.codes[:0]
+        loss, correct = precise_loss_and_grad(net, training, no_order, workspace, weight_grad, i8(0), count, total)
+    objective = loss / total
     if decay > 0.0:
         objective += 0.5 * decay * dot(net.weights, net.weights)
         _add(weight_grad, decay, net.weights)
@@ -181,6 +190,8 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
     share = np.empty(pairs.shape[1])
     count = training.label_N.size
     validation_count = validation.label_N.size
+    total = total_weight(training, net.codes[:0], i8(0), count)
+    validation_total = total_weight(validation, net.codes[:0], i8(0), validation_count)
     fits_one_block = count <= workspace.block and validation_count == 0
     block = block_of(net.widths, workspace, count if fits_one_block else i8(0))
     column = 0
@@ -190,7 +201,7 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
             trial[i] = F(weights[i] + step * direction[i])
         is_loaded = fits_one_block and evaluation > 0
         objective, loss, correct = _evaluate(
-            trial_net, training, workspace, block, is_loaded, weight_grad, settings.weight_decay
+            trial_net, training, total, workspace, block, is_loaded, weight_grad, settings.weight_decay
         )
         slope = dot(weight_grad, direction)
         counts[STEP] += 1
@@ -221,13 +232,13 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
             counts[PAIRS] = 0
         counts[STEP] = 0
         counts[EPOCH] += 1
-        history[0, column] = watched = sums[LOSS] / count
+        history[0, column] = watched = sums[LOSS] / total
         history[1, column] = sums[CORRECT] / count
         if validation_count:
             loss, correct = loss_and_grad(
-                net, validation, net.codes[:0], workspace, weights[:0], i8(0), validation_count
+                net, validation, net.codes[:0], workspace, weights[:0], i8(0), validation_count, validation_total
             )
-            history[2, column] = watched = loss / validation_count
+            history[2, column] = watched = loss / validation_total
             history[3, column] = correct / validation_count
         column += 1
         if stops_early(watched, settings, counts, sums):

@@ -226,39 +226,93 @@ def _softmax_loss(tape, tape_grad, logit_row, classes, scale, zero):
 
 
 @loop
-def _loss(outputs, tape, tape_grad, logit_row, scale, zero):
-    if outputs == 1:
-        return _binary_loss(tape, tape_grad, logit_row, scale, zero)
-    return _softmax_loss(tape, tape_grad, logit_row, outputs, scale, zero)
+def _weigh_binary(tape, tape_grad, logit_row, weight_K, zero):
+    """After `_binary_loss`: multiplies the derivatives by the weights of the classes. Returns the weighted loss."""
+    label_row = tape.shape[0] - 1
+    exp_row = tape.shape[0] - SPARE_ROWS
+    first, second = weight_K[0], weight_K[1]
+    loss = zero
+    for k in range(tape.shape[1]):
+        x = tape[logit_row, k]
+        weight = second if tape[label_row, k] > F(0) else first
+        off = (F(1) if x > F(0) else F(0)) - tape[label_row, k]
+        loss += weight * (x * off + log1p_unit(tape[exp_row, k]))
+        tape_grad[logit_row, k] *= weight
+    return loss
 
 
 @loop
-def block_loss_and_grad(net, block, weight_grad, count, is_first, zero):
+def _weigh_softmax(tape, tape_grad, logit_row, weight_K, zero):
+    """After `_softmax_loss`: multiplies the derivatives by the weights of the classes. Returns the weighted loss."""
+    n = tape.shape[1]
+    weight_row = tape.shape[0] - SPARE_ROWS  # that of the maxima
+    inverse_row = weight_row + 1
+    label_row = weight_row + 2
+    loss = zero
+    for k in range(n):
+        label = np.int64(tape[label_row, k])
+        below = tape[logit_row + label, k] - tape[weight_row, k]
+        tape[weight_row, k] = weight_K[label]
+        loss += weight_K[label] * (log_above_one(F(1) / tape[inverse_row, k]) - below)
+    for o in range(logit_row, logit_row + weight_K.size):
+        for k in range(n):
+            tape_grad[o, k] *= tape[weight_row, k]
+    return loss
+
+
+@loop
+def _loss(outputs, tape, tape_grad, logit_row, weight_K, scale, zero):
+    if outputs == 1:
+        loss, correct = _binary_loss(tape, tape_grad, logit_row, scale, zero)
+        if weight_K.size:
+            loss = _weigh_binary(tape, tape_grad, logit_row, weight_K, zero)
+    else:
+        loss, correct = _softmax_loss(tape, tape_grad, logit_row, outputs, scale, zero)
+        if weight_K.size:
+            loss = _weigh_softmax(tape, tape_grad, logit_row, weight_K, zero)
+    return loss, correct
+
+
+@loop
+def block_loss_and_grad(net, block, weight_K, weight_grad, total, is_first, zero):
     """The summed loss of the points in a block, see `block_of`, and the number of correct answers.
 
-    Adds the gradient of the mean loss of `count` points to `weight_grad`; an empty `weight_grad` skips this.
-    `is_first` means that `weight_grad` is zero. `zero` is 0 in the type that the losses are summed in: `F(0)`, or
-    `np.float64(0)` for a sum whose rounding is no larger than that of its terms.
+    Each loss is multiplied by the weight of its class, unless `weight_K` is empty. Adds the gradient of the summed loss
+    divided by `total`, float64, to `weight_grad`; an empty `weight_grad` skips this. `is_first` means
+    that `weight_grad` is zero. `zero` is 0 in the type that the losses are summed in: `F(0)`, or `np.float64(0)` for a
+    sum whose rounding is no larger than that of its terms.
     """
     tape, tape_grad, slopes, _, logit_row = block
     forward(net, tape, slopes, b1(False))
-    loss, correct = _loss(net.widths[-1], tape, tape_grad, logit_row, F(1) / F(count), zero)
+    loss, correct = _loss(net.widths[-1], tape, tape_grad, logit_row, weight_K, F(1) / F(total), zero)
     if weight_grad.size:
         _backward(net, block, weight_grad, is_first)
     return loss, correct
 
 
+@loop
+def total_weight(points, order_N, first, count):
+    """The summed weights of the points that `loss_and_grad` takes, float64: `count` if all classes weigh the same."""
+    _, label_N, weight_K = points
+    if weight_K.size == 0:
+        return np.float64(count)
+    total = 0.0
+    for k in range(first, first + count):
+        total += weight_K[np.int64(label_N[order_N[k] if order_N.size else k])]
+    return total
+
+
 def _over_blocks(zero: np.floating[Any]) -> Callable[..., Any]:
     """A function that calls `block_loss_and_grad` block by block, with this `zero`."""
 
-    def blocks_loss_and_grad(net, points, order_N, workspace, weight_grad, first, count):
-        xy_DN, label_N = points
+    def blocks_loss_and_grad(net, points, order_N, workspace, weight_grad, first, count, total):
+        xy_DN, label_N, weight_K = points
         loss_sum = 0.0
         correct_sum = 0.0
         for start in range(0, count, workspace.block):
             block = block_of(net.widths, workspace, min(workspace.block, count - start))
             _load(net.widths, block[0], xy_DN, label_N, order_N, first + start)
-            loss, correct = block_loss_and_grad(net, block, weight_grad, count, start == 0, zero)
+            loss, correct = block_loss_and_grad(net, block, weight_K, weight_grad, total, start == 0, zero)
             loss_sum += loss
             correct_sum += correct
         return loss_sum, correct_sum
@@ -267,10 +321,10 @@ def _over_blocks(zero: np.floating[Any]) -> Callable[..., Any]:
 
 
 loss_and_grad = _over_blocks(F(0))
-"""The summed loss of `count` points and the number of correct answers, computed block by block.
+"""The summed weighted loss of `count` points and the number of correct answers, computed block by block.
 
 These are the points from index `first` on, in the order `order_N`, or in their own order if that is empty. Adds the
-gradient of their mean loss to `weight_grad`, unless that is empty.
+gradient of their summed loss divided by `total` to `weight_grad`, unless that is empty; see `total_weight`.
 """
 
 precise_loss_and_grad = _over_blocks(np.float64(0))

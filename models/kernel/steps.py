@@ -5,7 +5,7 @@ import numpy as np
 from models.kernel.compiling import entry, loop
 from models.kernel.functions import F
 from models.kernel.optimizers import update
-from models.kernel.passes import b1, block_loss_and_grad, block_of, i8, loss_and_grad
+from models.kernel.passes import b1, block_loss_and_grad, block_of, i8, loss_and_grad, total_weight
 from models.kernel.structures import (
     BEST,
     CONTINUES,
@@ -60,6 +60,8 @@ def advance(net, settings, training, validation, workspace, state, history, orde
     no_order, no_grad = net.codes[:0], weights[:0]
     count = training.label_N.size
     validation_count = validation.label_N.size
+    total = total_weight(training, no_order, i8(0), count)
+    validation_total = total_weight(validation, no_order, i8(0), validation_count)
     batch = settings.batch_size if settings.batch_size > 0 else count
     fits_one_block = batch >= count and count <= workspace.block and validation_count == 0
     block = block_of(net.widths, workspace, count if fits_one_block else i8(0))
@@ -74,10 +76,11 @@ def advance(net, settings, training, validation, workspace, state, history, orde
         for w in range(weights.size):
             weight_grad[w] = F(0)
         if fits_one_block and step > 0:  # the tape still holds all points
-            loss, correct = block_loss_and_grad(net, block, weight_grad, count, b1(True), F(0))
+            loss, correct = block_loss_and_grad(net, block, training.weight_K, weight_grad, total, b1(True), F(0))
         else:
             order_N = order_EN[column] if order_EN.size else no_order
-            loss, correct = loss_and_grad(net, training, order_N, workspace, weight_grad, first_point, size)
+            of_step = total_weight(training, order_N, first_point, size)
+            loss, correct = loss_and_grad(net, training, order_N, workspace, weight_grad, first_point, size, of_step)
         sums[LOSS] += loss
         sums[CORRECT] += correct
         update(weights, weight_grad, first, second, counts, settings)
@@ -90,11 +93,13 @@ def advance(net, settings, training, validation, workspace, state, history, orde
             return DIVERGED
         counts[STEP] = 0
         counts[EPOCH] += 1
-        history[0, column] = watched = sums[LOSS] / count
+        history[0, column] = watched = sums[LOSS] / total
         history[1, column] = sums[CORRECT] / count
         if validation_count:
-            loss, correct = loss_and_grad(net, validation, no_order, workspace, no_grad, i8(0), validation_count)
-            history[2, column] = watched = loss / validation_count
+            loss, correct = loss_and_grad(
+                net, validation, no_order, workspace, no_grad, i8(0), validation_count, validation_total
+            )
+            history[2, column] = watched = loss / validation_total
             history[3, column] = correct / validation_count
         column += 1
         if stops_early(watched, settings, counts, sums):
@@ -104,7 +109,8 @@ def advance(net, settings, training, validation, workspace, state, history, orde
 
 @entry
 def measure(net, points, workspace):
-    """The mean loss and the accuracy on some points."""
+    """The mean loss and the accuracy on some points, whose classes all have the weight 1."""
     count = points.label_N.size
-    loss, correct = loss_and_grad(net, points, net.codes[:0], workspace, net.weights[:0], i8(0), count)
+    no_order, no_grad = net.codes[:0], net.weights[:0]
+    loss, correct = loss_and_grad(net, points, no_order, workspace, no_grad, i8(0), count, np.float64(count))
     return loss / count, correct / count

@@ -36,10 +36,14 @@ class Net(NamedTuple):
 
 
 class Points(NamedTuple):
-    """Points float32 (D, N), and class indices as float32 (N,)."""
+    """Points float32 (D, N), class indices as float32 (N,), and the weight of each class in the loss, float32 (K,).
+
+    The weights are empty if all are 1.
+    """
 
     xy_DN: FloatArray
     label_N: FloatArray
+    weight_K: FloatArray
 
 
 class Settings(NamedTuple):

@@ -73,7 +73,7 @@ def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Mo
     """
     inputs, outputs = terms.count(spec.inputs, features), output_count(classes)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed all GPUs, and is slow
         match spec.kind:
             case "logistic":
                 return Logistic(inputs, outputs)

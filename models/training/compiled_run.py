@@ -10,10 +10,11 @@ import numpy as np
 
 from models.datasets import FloatArray, IntArray, LabelledPoints
 from models.kernel import lbfgs, line_search, optimizers, steps, structures
-from models.kernel.buffers import SMALLEST, net_of, no_points, points_of, workspace_for
-from models.kernel.structures import Settings, State
+from models.kernel.buffers import SMALLEST, net_of, no_points, points_of, unweighted, workspace_for
+from models.kernel.structures import Points, Settings, State
 from models.limits import LBFGS_MEMORY, MAX_LBFGS_EVALUATIONS
 from models.networks.plans import Plan
+from models.recipes import class_weights
 from models.specs import TrainingSpec
 from models.training import run_state
 from models.training.run_state import RunState
@@ -56,8 +57,9 @@ class CompiledRun:
         """
         assert training.features == plan.features
         self._net = net_of(plan)._replace(weights=plan.parameters.copy())
-        self._training = points_of(training)
-        self._validation = points_of(validation) if validation else no_points(plan.features)
+        weight_K = class_weights(spec, training)
+        self._training = points_of(training, weight_K)
+        self._validation = points_of(validation, weight_K) if validation else no_points(plan.features, weight_K)
         self._epochs = spec.epochs
         count = len(training.label_N)
         batch = spec.batch_size or count
@@ -187,10 +189,13 @@ class CompiledRun:
             raise ValueError("the state's counts must be those of an unfinished training")
 
     def measure(self) -> Metrics:
-        """Loss and accuracy of the current weights."""
-        training = steps.measure(self._net, self._training, self._workspace)
-        validation = steps.measure(self._net, self._validation, self._workspace) if self._validates else (None, None)
-        return Metrics(*training, *validation)
+        """Loss and accuracy of the current weights, with all classes of weight 1."""
+        validation = self._measure(self._validation) if self._validates else (None, None)
+        return Metrics(*self._measure(self._training), *validation)
+
+    def _measure(self, points: Points) -> tuple[float, float]:
+        loss, accuracy = steps.measure(self._net, unweighted(points), self._workspace)
+        return loss, accuracy
 
     def restore_last_finite(self) -> None:
         """Restores the last weights known to have a finite loss."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from models.datasets import Array, LabelledPoints
 from models.networks.modules import arrays_of
+from models.recipes import class_weights
 from models.specs import Optimizer, TrainingSpec
 from models.training import run_state
 from models.training.run_state import RunState
@@ -44,6 +45,8 @@ class TorchRun:
         """
         self.epochs_started = 0
         self._network = network
+        weight_K = class_weights(spec, training)
+        self._weight_K = None if weight_K is None else torch.from_numpy(weight_K)
         self._training = _tensors(training)
         self._validation = _tensors(validation) if validation else None
         self._spec = spec
@@ -86,11 +89,11 @@ class TorchRun:
 
     def _step(self, x_ND: Tensor, target_N: Tensor) -> None:
         logit_NO = self._network(x_ND)
-        loss = _loss(logit_NO, target_N)
+        loss = _loss(logit_NO, target_N, self._weight_K)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         self._optimizer.step()
-        self._loss_sum += loss.item() * len(x_ND)
+        self._loss_sum += loss.item() * _total_weight(target_N, self._weight_K)
         self._correct += _correct(logit_NO, target_N)
 
     def _end_epoch(self) -> tuple[Epochs | None, StopReason | None]:
@@ -99,12 +102,12 @@ class TorchRun:
         self._last_finite, self._start = self._start, _weights(self._parameters)
         if not math.isfinite(self._start.sum().item()):
             return None, "diverged"
-        count = len(self._training[0])
+        target_N = self._training[1]
         epoch = Epoch(
             self.epochs_started,
-            self._loss_sum / count,
-            self._correct / count,
-            *_measure(self._network, self._validation),
+            self._loss_sum / _total_weight(target_N, self._weight_K),
+            self._correct / len(target_N),
+            *_measure(self._network, self._validation, self._weight_K),
         )
         if self._stops_early(epoch):
             return Epochs.of(epoch), "early_stopped"
@@ -174,7 +177,7 @@ class TorchRun:
             self._optimizer.state[parameter] = own
 
     def measure(self) -> Metrics:
-        """Loss and accuracy of the current weights."""
+        """Loss and accuracy of the current weights, with all classes of weight 1."""
         return Metrics(*_measure(self._network, self._training), *_measure(self._network, self._validation))
 
     def restore_last_finite(self) -> None:
@@ -224,11 +227,20 @@ def _part(state: RunState, prefix: str) -> dict[str, Array]:
     return {name.removeprefix(f"{prefix}."): array for name, array in state.items() if name.startswith(f"{prefix}.")}
 
 
-def _loss(logit_NO: Tensor, target_N: Tensor) -> Tensor:
-    """Mean loss: binary cross-entropy for one logit, else softmax cross-entropy."""
-    if logit_NO.shape[1] == 1:
+def _loss(logit_NO: Tensor, target_N: Tensor, weight_K: Tensor | None = None) -> Tensor:
+    """Mean loss, weighted by class: binary cross-entropy for one logit, else softmax cross-entropy."""
+    if logit_NO.shape[1] > 1:
+        return functional.cross_entropy(logit_NO, target_N, weight_K)
+    if weight_K is None:
         return functional.binary_cross_entropy_with_logits(logit_NO[:, 0], target_N)
-    return functional.cross_entropy(logit_NO, target_N)
+    weight_N = weight_K[target_N.long()]
+    loss_N = functional.binary_cross_entropy_with_logits(logit_NO[:, 0], target_N, weight_N, reduction="none")
+    return loss_N.sum() / weight_N.sum()
+
+
+def _total_weight(target_N: Tensor, weight_K: Tensor | None) -> float:
+    """The summed weights of some points: their number if all classes weigh the same."""
+    return len(target_N) if weight_K is None else weight_K[target_N.long()].sum().item()
 
 
 def _correct(logit_NO: Tensor, target_N: Tensor) -> int:
@@ -237,14 +249,16 @@ def _correct(logit_NO: Tensor, target_N: Tensor) -> int:
     return int((best_N == target_N).sum())
 
 
-def _measure(network: nn.Module, points: Batch | None) -> tuple[float, float] | tuple[None, None]:
-    """Mean loss and accuracy on some points; None without points."""
+def _measure(
+    network: nn.Module, points: Batch | None, weight_K: Tensor | None = None
+) -> tuple[float, float] | tuple[None, None]:
+    """Mean loss, weighted by class, and accuracy on some points; None without points."""
     if points is None:
         return None, None
     x_ND, target_N = points
     with torch.no_grad():
         logit_NO = network(x_ND)
-        return _loss(logit_NO, target_N).item(), _correct(logit_NO, target_N) / len(x_ND)
+        return _loss(logit_NO, target_N, weight_K).item(), _correct(logit_NO, target_N) / len(x_ND)
 
 
 def _weights(parameters: list[nn.Parameter]) -> Tensor:

@@ -49,6 +49,7 @@ _TRAINING = {
     "patience": None,
     "min_delta": 0.0001,
     "seed": 0,
+    "class_weight": None,
     "restarts": 1,
     "implementation": "auto",
 }

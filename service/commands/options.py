@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, SecretStr
@@ -64,4 +65,6 @@ def _kind(annotation: Any) -> tuple[Any, str | None]:
         return _kind(arguments[0])
     if get_origin(annotation) is list:
         return str, f"<{'int' if int in get_args(arguments[0]) else 'text'},...>"
+    if get_origin(annotation) in (Union, UnionType):  # of a word and an object: the option is repeated
+        return list[str], "<word|label=number>"
     return (str, None) if annotation is SecretStr else (annotation, None)

@@ -262,6 +262,7 @@ def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(
         "patience": None,
         "min_delta": 0.0001,
         "seed": 0,
+        "class_weight": None,
         "restarts": 1,
         "implementation": "auto",
     }
@@ -279,6 +280,7 @@ def test_a_training_by_lbfgs_needs_no_learning_rate_and_ends_when_it_has_converg
         "patience": None,
         "min_delta": 0.0001,
         "seed": 0,
+        "class_weight": None,
         "implementation": "auto",
     }
     assert {one["stop_reason"] for one in job["restart_results"]} == {"converged"}
@@ -287,6 +289,27 @@ def test_a_training_by_lbfgs_needs_no_learning_rate_and_ends_when_it_has_converg
     card = client.get("/models/by-lbfgs/versions/1").json()["card"]
     assert (card["stop_reason"], card["implementation"]) == ("converged", "compiled")
     assert card["training"] == job["training"]
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {"0": 1, "1": 19.5}])
+def test_class_weights_make_a_rare_class_recognised(client: httpx.Client, class_weight: Any) -> None:
+    points = [[x / 190, (x * 7 % 190) / 190] for x in range(190)] + [[0.8 + x / 50, 0.9] for x in range(10)]
+    data = {"points": points, "labels": [0] * 190 + [1] * 10}
+    training = {"optimizer": "lbfgs", "epochs": 50, "weight_decay": 0.01}
+    recalls = {}
+    for name, weights in (("plain", {}), ("weighted", {"class_weight": class_weight})):
+        job = train(client, f"rare-{name}", data=data, network={"kind": "logistic"}, training=training | weights)
+        assert job["training"]["class_weight"] == weights.get("class_weight")
+        card = client.get(job["links"]["version"]).json()["card"]
+        recalls[name] = card["evaluation"]["training"]["recall"][1]
+    assert recalls["plain"] < 0.5 < recalls["weighted"]
+
+
+def test_a_weight_for_a_label_that_is_missing_is_refused_with_the_labels_that_exist(client: httpx.Client) -> None:
+    data = {"points": [[0], [1], [2]], "labels": ["no", "yes", "Yes"]}
+    answer = submit(client, data=data, training={"class_weight": {"no": 1, "yes": 2}})
+    assert_problem(answer, 422, "invalid-input", field="training.class_weight")
+    assert "one weight for each label, which are: Yes, no, yes" in answer.json()["detail"]
 
 
 def test_a_training_that_is_refused_leaves_no_files(busy: httpx.Client, busy_dir: Path) -> None:
@@ -369,6 +392,11 @@ def test_a_full_queue_tells_when_to_retry(busy: httpx.Client) -> None:
         ({"training": {"epochs": 10**6}, "network": {"hidden": [512, 512]}}, "training.epochs"),
         ({"training": {"epochs": 10**6, "batch_size": 1}}, "training.batch_size"),
         ({"data": {"dataset": "flower", "n": 10**5}, "network": {"hidden": [480] * 9}}, "training.batch_size"),
+        ({"training": {"class_weight": "even"}}, "training.class_weight"),
+        ({"training": {"class_weight": {}}}, "training.class_weight"),
+        ({"training": {"class_weight": 2}}, "training.class_weight"),
+        ({"training": {"class_weight": {"red": 1, "blue": 0}}}, "training.class_weight.blue"),
+        ({"training": {"class_weight": {"red": 1, "green": 1}}}, "training.class_weight"),
         ({"surprise": 1}, "surprise"),
     ],
 )

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Discriminator, FailFast, Field, FiniteFloa
 from pydantic_core import PydanticCustomError
 
 from models.limits import (
+    MAX_CLASS_WEIGHT,
     MAX_CLASSES,
     MAX_EPOCHS,
     MAX_FEATURES,
@@ -21,6 +22,7 @@ from models.limits import (
     MAX_SEED,
     MAX_WEIGHT_DECAY,
     MAX_WIDTH,
+    MIN_CLASS_WEIGHT,
 )
 from models.specs import (
     DATASET_NAMES,
@@ -170,6 +172,24 @@ class NetworkSettings(Body):
     )
 
 
+def _kind_of_class_weight(value: Any) -> str:
+    return "[word]" if isinstance(value, str) else "[weights]"
+
+
+ClassWeight = Annotated[
+    Annotated[Literal["balanced"], Tag("[word]")]
+    | Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH)],
+            Annotated[FiniteFloat, Field(ge=MIN_CLASS_WEIGHT, le=MAX_CLASS_WEIGHT)],
+        ],
+        Field(min_length=2, max_length=MAX_CLASSES),
+        Tag("[weights]"),
+    ],
+    Discriminator(_kind_of_class_weight),
+]
+
+
 class TrainingSettings(Body):
     """How to train. The defaults are those of the tutorial for the kind of network."""
 
@@ -202,6 +222,12 @@ class TrainingSettings(Body):
     )
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), WHOLE] | None = Field(
         None, description="Seed of the weights, the split and the batches. By default 0."
+    )
+    class_weight: ClassWeight | None = Field(
+        None,
+        description="The weight of each class in the loss: an object with a number for each label, such as "
+        '`{"yes": 2, "no": 1}`, or `balanced`, by which all classes weigh the same in total. By default all points '
+        "weigh the same.",
     )
     restarts: Annotated[int, Field(ge=1, le=MAX_RESTARTS), WHOLE] | None = Field(
         None,

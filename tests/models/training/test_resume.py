@@ -78,9 +78,11 @@ CASES = {
     "batches": case(30, batch_size=7),
     "batches with momentum": case(20, batch_size=25, momentum=0.9, weight_decay=0.01),
     "batches by adam": case(20, batch_size=25, optimizer="adam", weight_decay=0.01),
+    "class weights": case(20, batch_size=25, optimizer="adam", class_weight={"red": 3.0, "blue": 0.5}),
     "one batch": case(50, batch_size=100),
     "validation": case(100, validation_fraction=0.3),
     "lbfgs": case(40, optimizer="lbfgs", learning_rate=None),
+    "lbfgs with class weights": case(40, optimizer="lbfgs", learning_rate=None, class_weight="balanced"),
     "lbfgs of a kinked loss": case(
         40, network=NetworkSpec(hidden=(5, 5), activation="relu"), optimizer="lbfgs", learning_rate=None
     ),

@@ -392,6 +392,25 @@ def test_a_training_that_diverges_in_its_last_step_fails(tmp_path: Path) -> None
     assert "Failed (diverged)" in done.stderr
 
 
+def test_class_weights_are_balanced_or_given_once_for_each_label(tmp_path: Path) -> None:
+    train = ["train", "--dataset", "flower", "--n", "40", "--optimizer", "lbfgs", "--epochs", "3", "--model", "m"]
+    for options in (["balanced"], ["red=2", "blue=0.5"]):
+        done = separatrix(*train, *(word for one in options for word in ("--class-weight", one)), data=tmp_path)
+        assert done.exit_code == 0, done.stderr
+    for options in (["balanced", "red=2"], ["red=2"], ["red=2", "red=1"], ["red", "blue"], ["red=nan", "blue=1"]):
+        wrong = separatrix(*train, *(word for one in options for word in ("--class-weight", one)), data=tmp_path)
+        assert wrong.exit_code == 2
+        (line,) = wrong.stderr.strip().splitlines()
+        assert "training.class_weight" in line
+
+
+def test_a_training_by_lbfgs_says_when_it_has_converged(tmp_path: Path) -> None:
+    train = ["train", "--dataset", "moons", "--n", "40", "--optimizer", "lbfgs", "--weight-decay", "0.1"]
+    done = separatrix(*train, "--model", "m", data=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"Converged after \d+ of 500 epochs\.", done.stderr)
+
+
 def test_a_training_that_diverges_suggests_a_lower_learning_rate(tmp_path: Path) -> None:
     done = separatrix(
         *["train", "--hidden", "4,4", "--activation", "identity", "--learning-rate", "1000", "--epochs", "500"],

@@ -21,7 +21,7 @@ TRAININGS = [
         "training": {
             "epochs": 1, "optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.5, "weight_decay": 0.0,
             "batch_size": 2, "validation_fraction": 0.1, "patience": 1, "min_delta": 0.0, "seed": 1, "restarts": 1,
-            "implementation": "auto",
+            "implementation": "auto", "class_weight": {"red": 1.0, "blue": 2.0},
         },
         "metadata": {"key": "value"},
     }

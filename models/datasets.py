@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,7 +44,7 @@ class LabelledPoints:
     """Points and their classes.
 
     Attributes:
-        xy_ND: (N, D), finite: float32, or float64 if a coordinate is so far from zero that float32 is too coarse.
+        xy_ND: (N, D), finite: float32, or float64 if float32 is too coarse for them.
         label_N: int64 (N,), the index of each point's class in `classes`.
         classes: the label of each class: integers or strings, in ascending order unless a generator names them.
         feature_names: the name of each coordinate, all different; None if they have no names.
@@ -111,7 +111,9 @@ def from_rows(
 
 
 def labelled(xy_ND: PointArray, labels: Sequence[Label], feature_names: Sequence[str] | None = None) -> LabelledPoints:
-    """Points (N, D) within bounds, and their N labels. Stored as float32, unless a coordinate is far from zero.
+    """Points (N, D) within bounds, and their N labels.
+
+    They are stored as float32, unless a coordinate is far from zero or different points would become equal.
 
     Raises:
         InvalidInput: there are too many points, or the labels or the names of the features do not fit.
@@ -145,8 +147,13 @@ def numbered(
 
 
 def stored_type(xy_ND: PointArray) -> np.dtype[Any]:
-    """The type in which points are stored: float32, or float64 if a coordinate is far from zero."""
-    return np.dtype(np.float64 if are_far_from_zero(*mean_and_deviation(xy_ND)).any() else np.float32)
+    """The type in which points are stored: float32, or float64 if that is too coarse.
+
+    That is so if a coordinate is far from zero, or if different points would become equal.
+    """
+    is_far = are_far_from_zero(*mean_and_deviation(xy_ND)).any()
+    is_too_coarse = is_far or merged_count(xy_ND, lambda block_ND: block_ND.astype(np.float32))
+    return np.dtype(np.float64 if is_too_coarse else np.float32)
 
 
 def points_array(rows: Sequence[Sequence[float]], *, field: str = "points") -> DoubleArray:
@@ -183,6 +190,27 @@ def bounded(xy_ND: npt.NDArray[np.floating], *, field: str = "points") -> PointA
     if xy_ND.dtype.itemsize > 4:
         return np.ascontiguousarray(xy_ND, np.float64)
     return np.ascontiguousarray(xy_ND, np.float32)
+
+
+def hashes(
+    xy_ND: PointArray, rounded: Callable[[PointArray], PointArray] = lambda block_ND: block_ND
+) -> npt.NDArray[np.uint64]:
+    """A hash of each point after rounding, uint64 (N,). Equal points have equal hashes. Takes little memory."""
+    return np.concatenate([_hashes(rounded(block_ND)) for block_ND in blocks(xy_ND)])
+
+
+def _hashes(xy_ND: PointArray) -> npt.NDArray[np.uint64]:
+    hash_N = np.zeros(len(xy_ND), dtype=np.uint64)
+    for x_N in xy_ND.T:
+        bits_N = (x_N.astype(np.float64) + 0.0).view(np.uint64)  # + 0.0: -0.0 equals 0.0
+        hash_N = (hash_N ^ bits_N ^ (bits_N >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+        hash_N ^= hash_N >> np.uint64(29)
+    return hash_N
+
+
+def merged_count(xy_ND: PointArray, rounded: Callable[[PointArray], PointArray]) -> int:
+    """How many different points are no longer different after rounding."""
+    return len(np.unique(hashes(xy_ND))) - len(np.unique(hashes(xy_ND, rounded)))
 
 
 FAR_RATIO = 1_000.0
@@ -234,10 +262,11 @@ def split(points: LabelledPoints, *, fraction: float, seed: int) -> tuple[Labell
         held_out_N[rng.permutation(members)[:count]] = True
     if not held_out_N.any():
         raise InvalidInput("training.validation_fraction", "must be larger: no point would be left for validation")
-    return _subset(points, ~held_out_N), _subset(points, held_out_N)
+    return subset(points, ~held_out_N), subset(points, held_out_N)
 
 
-def _subset(points: LabelledPoints, chosen_N: npt.NDArray[np.bool_]) -> LabelledPoints:
+def subset(points: LabelledPoints, chosen_N: npt.NDArray[np.bool_]) -> LabelledPoints:
+    """The points where `chosen_N` is true. They keep all classes, also those that none of them belongs to."""
     return replace(points, xy_ND=points.xy_ND[chosen_N], label_N=points.label_N[chosen_N])
 
 

@@ -50,12 +50,14 @@ class Recipe:
             )
         count = len(self.points.xy_ND)
         is_lbfgs = self.training.optimizer == "lbfgs"
-        passes = self.training.restarts * self.training.epochs * (MAX_LBFGS_EVALUATIONS if is_lbfgs else 1)
+        trainings = self.training.restarts + (self.training.validation_folds or 0)
+        passes = trainings * self.training.epochs * (MAX_LBFGS_EVALUATIONS if is_lbfgs else 1)
         work = passes * count * self.weights
         if work > MAX_WORK:
             factors = f"epochs{f' x {MAX_LBFGS_EVALUATIONS} evaluations' if is_lbfgs else ''} x points x weights"
             raise InvalidInput(
-                "training.epochs", f"must be smaller: restarts x {factors} is {work:,}, at most {MAX_WORK:,} is allowed"
+                "training.epochs",
+                f"must be smaller: trainings x {factors} is {work:,}, at most {MAX_WORK:,} is allowed",
             )
         batch = min(self.training.batch_size or count, count)
         steps = passes * math.ceil(count / batch)

@@ -16,6 +16,7 @@ from models.limits import (
     MAX_CLASS_WEIGHT,
     MAX_CLASSES,
     MAX_EPOCHS,
+    MAX_FOLDS,
     MAX_GRID_CELLS,
     MAX_HIDDEN_LAYERS,
     MAX_INPUT_LENGTH,
@@ -26,10 +27,12 @@ from models.limits import (
     MAX_RESOLUTION,
     MAX_RESTARTS,
     MAX_SEED,
+    MAX_TEMPERATURE,
     MAX_WEIGHT_DECAY,
     MAX_WIDTH,
     MAX_WINDOW,
     MIN_CLASS_WEIGHT,
+    MIN_TEMPERATURE,
 )
 
 DatasetName = Literal["flower", "circles", "moons", "xor", "spirals", "gaussians"]
@@ -40,6 +43,9 @@ Scale = Literal["standard", "none"]
 Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
 ClassWeight = Literal["balanced"] | dict[str, float]
+Preset = Literal["auto", "tutorial"]
+"""What decides the settings that a request leaves open: a search, or the tutorial's values."""
+
 ResponseKind = Literal["probability", "label", "logit", "entropy"]
 EmbeddingCoordinates = Literal["first", "principal"]
 
@@ -168,6 +174,8 @@ class TrainingSpec:
         batch_size: points per step, in a new random order in each epoch; None takes all points at once, as `lbfgs`
             always does.
         validation_fraction: share of each class that is held out of training, in [0, 0.9].
+        validation_folds: number of parts of a cross-validation, from 2. For each part, a network is trained on the
+            others and evaluated on it. The network that is kept is trained on all points.
         patience: training stops early after this many epochs without an improvement of the watched loss, which is that
             of the validation points, or without these that of the training points. None never stops early.
         min_delta: smallest decrease of the watched loss that counts as an improvement.
@@ -176,6 +184,7 @@ class TrainingSpec:
             all classes add up to the same, see `models.recipes.class_weights`. None weighs all points alike. Reported
             losses of epochs are weighted means; the final metrics are never weighted.
         restarts: how many networks to train, with the seeds `seed`, `seed` + 1, ...; the best is kept.
+        temperature: what the logits of the trained network are divided by, to calibrate its probabilities.
         implementation: `compiled`, `torch`, or `auto` for the faster one that can train the network.
 
     Raises:
@@ -189,11 +198,13 @@ class TrainingSpec:
     weight_decay: float = 0.0
     batch_size: int | None = None
     validation_fraction: float = 0.0
+    validation_folds: int | None = None
     patience: int | None = None
     min_delta: float = 1e-4
     seed: int = 0
     class_weight: ClassWeight | None = None
     restarts: int = 1
+    temperature: float = 1.0
     implementation: ImplementationChoice = "auto"
 
     def __post_init__(self) -> None:
@@ -206,6 +217,15 @@ class TrainingSpec:
             self._check_steps()
         _within("training.weight_decay", self.weight_decay, 0.0, MAX_WEIGHT_DECAY)
         _within("training.validation_fraction", self.validation_fraction, 0.0, 0.9)
+        if self.validation_folds is not None:
+            _within("training.validation_folds", self.validation_folds, 2, MAX_FOLDS)
+            if self.validation_fraction:
+                raise InvalidInput("training.validation_folds", "must be left out if validation_fraction is given")
+        _within("training.temperature", self.temperature, MIN_TEMPERATURE, MAX_TEMPERATURE)
+        if self.validation_folds is not None:
+            _within("training.validation_folds", self.validation_folds, 2, MAX_FOLDS)
+            if self.validation_fraction:
+                raise InvalidInput("training.validation_folds", "must be left out if validation_fraction is given")
         if self.patience is not None:
             _within("training.patience", self.patience, 1, MAX_EPOCHS)
         _within("training.min_delta", self.min_delta, 0.0, MAX_LEARNING_RATE)

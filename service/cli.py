@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from models.specs import DATASET_NAMES, ClassWeight, DatasetSpec, InvalidInput, resolve_network
+from models.selection.candidates import Given
+from models.specs import DATASET_NAMES, ClassWeight, DatasetSpec, InvalidInput, Preset
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.api.table_query import TableQuery
 from service.commands.options import Options
@@ -100,6 +101,14 @@ def train(
         Path | None,
         typer.Option(help="Train on this CSV file instead of generated data; - reads standard input."),
     ] = None,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            help="What decides the settings that are not given: tutorial, the tutorial's values, or auto, a search by "
+            "cross-validation. (default: auto for a CSV file without other settings, else tutorial)",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Name to publish under. (default: the data set and the network)")
     ] = None,
@@ -120,9 +129,9 @@ def train(
         chosen = dataset
     _check_table(table, csv)
     if "hidden" in network:
-        network["hidden"] = _widths(network["hidden"])
+        network["hidden"] = list(_widths(network["hidden"]))
     if "inputs" in network:
-        network["inputs"] = tuple(network["inputs"].split(","))
+        network["inputs"] = network["inputs"].split(",")
     if "class_weight" in training:
         training["class_weight"] = _class_weight(training["class_weight"])
     command.run(
@@ -130,8 +139,8 @@ def train(
         model=model,
         data=chosen,
         table=TableOptions(**table),
-        network=resolve_network(network, is_generated=isinstance(chosen, DatasetSpec)),
-        training=training,
+        preset=preset,
+        given=Given(network, training),
     )
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from models.specs import NetworkSpec, Preset, TrainingSpec
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """The valid names of models and data sets; `NAME_RULE` says the same in words."""
 
@@ -57,8 +59,10 @@ class JobSpec:
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
             `feature_names` if they have some, and the name of their data set as `stored` if they are those of one.
         data_digest: `LabelledPoints.digest`.
-        network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved.
-        recipe: `Recipe.digest`.
+        preset: what decides the settings that the client left open.
+        network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved. With the preset `auto`
+            only the settings that the client decided.
+        recipe: `Recipe.digest`, or with the preset `auto` that of `models.selection.candidates.Given`.
         metadata: free key-value pairs of the client.
         retry_of: the id of the job that this one retries.
     """
@@ -71,6 +75,7 @@ class JobSpec:
     network: dict[str, Any]
     training: dict[str, Any]
     recipe: str
+    preset: Preset = "tutorial"
     metadata: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
     created_at: float
@@ -79,11 +84,6 @@ class JobSpec:
     def is_generated(self) -> bool:
         """Whether the points are those of a generator."""
         return "dataset" in self.data
-
-    @property
-    def max_epochs(self) -> int:
-        """The most epochs that the job trains, summed over all restarts."""
-        return int(self.training["epochs"]) * int(self.training.get("restarts", 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,8 @@ class JobStatus:
         attempt: how many times a worker has claimed the job. A worker's write applies only to its own attempt.
         crash_count: how many workers in a row crashed or let the lease expire since the last checkpoint.
         worker: the name of the worker that holds the job.
+        choice: the settings that the preset `auto` has chosen, or given ones that were evaluated in folds, before the
+            training: a `models.selection.search.Choice` as JSON.
         epoch: epochs trained so far, summed over all restarts.
         metrics: the latest metrics of the training. Once it has ended, those of the weights that were kept.
         ran_s: training time in seconds, summed over all attempts.
@@ -110,6 +112,7 @@ class JobStatus:
     attempt: int = 0
     crash_count: int = 0
     worker: str | None = None
+    choice: dict[str, Any] | None = None
     epoch: int = 0
     metrics: dict[str, float | None] | None = None
     ran_s: float = 0.0
@@ -146,9 +149,26 @@ class Job:
         return self.status.state
 
     @property
+    def settings(self) -> tuple[NetworkSpec, TrainingSpec] | None:
+        """All settings; None until the preset `auto` has chosen them."""
+        if self.spec.preset == "auto" and self.status.choice is None:
+            return None
+        chosen = self.status.choice or {"network": self.spec.network, "training": self.spec.training}
+        return NetworkSpec(**chosen["network"]), TrainingSpec(**chosen["training"])
+
+    @property
+    def max_epochs(self) -> int | None:
+        """The most epochs that the job trains, summed over all restarts; None until these are known."""
+        if self.settings is None:
+            return None
+        _, training = self.settings
+        return training.epochs * training.restarts
+
+    @property
     def progress(self) -> float:
         """The fraction of the epochs that is trained, 0 to 1."""
-        return self.status.epoch / self.spec.max_epochs
+        most = self.max_epochs
+        return self.status.epoch / most if most else 0.0
 
     @property
     def checkpoint_id(self) -> str:

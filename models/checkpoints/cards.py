@@ -50,9 +50,10 @@ class Card:
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units.
         median: of each coordinate of the data. Empty in old cards.
-        evaluation: of the training points and, if there are any, of the validation points: an
-            `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
+        evaluation: of the `training` points and, if there are any, of the `validation` points and in
+            `cross_validation`: an `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
         warnings: what a user should know before using the network.
+        search: how the settings were chosen (`models.selection.search.Choice.search`); None if they were not.
         offset: what the network subtracts from each coordinate, in float64; empty if nothing.
         divisor: what it then divides each coordinate by, in float64, before it computes derived inputs; empty without.
         recipe: `Recipe.digest`.
@@ -85,6 +86,7 @@ class Card:
     divisor: tuple[float, ...] = ()
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    search: dict[str, Any] | None = None
 
     @property
     def middle(self) -> tuple[float, ...]:

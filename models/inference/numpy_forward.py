@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import FloatArray, IntArray, PointArray
+from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
 from models.networks import activations
 from models.networks.plans import Plan
 from models.specs import InvalidInput
@@ -50,6 +50,24 @@ def probabilities(logit_NO: FloatArray) -> FloatArray:
         exp_NK = np.exp(logit_NO - logit_NO.max(axis=1, keepdims=True))
     prob_NK: FloatArray = exp_NK / exp_NK.sum(axis=1, keepdims=True)
     return prob_NK
+
+
+def log_loss(logit_NO: FloatArray | DoubleArray, label_N: IntArray) -> float:
+    """Mean negative logarithm of the probability of each point's class, in nats, for logits (N, O).
+
+    `label_N` are the indices of the classes, int64 (N,).
+    """
+    return float(-log_probabilities(logit_NO)[np.arange(len(label_N)), label_N].mean())
+
+
+def log_probabilities(logit_NO: FloatArray | DoubleArray) -> DoubleArray:
+    """Logarithms of the class probabilities, float64 (N, K), for logits (N, O). None is infinite."""
+    wide_NK = logit_NO.astype(np.float64)
+    if wide_NK.shape[1] == 1:
+        wide_NK = np.column_stack([np.zeros(len(wide_NK)), wide_NK])
+    wide_NK -= wide_NK.max(axis=1, keepdims=True)
+    log_prob_NK: DoubleArray = wide_NK - np.log(np.exp(wide_NK).sum(axis=1, keepdims=True))
+    return log_prob_NK
 
 
 def entropy(logit_NO: FloatArray) -> FloatArray:

@@ -197,6 +197,12 @@ class CompiledRun:
         loss, accuracy = steps.measure(self._net, unweighted(points), self._workspace)
         return loss, accuracy
 
+    def divide_logits(self, temperature: float) -> None:
+        """Divides all logits: the output layer and the skip connection are the last parameters."""
+        inputs, before, outputs = self._net.widths[0], self._net.widths[-2], self._net.widths[-1]
+        rows = before + 1 + (inputs + 1 if self._net.has_skip else 0)
+        self._net.weights[-outputs * rows :] /= np.float32(temperature)
+
     def restore_last_finite(self) -> None:
         """Restores the last weights known to have a finite loss."""
         self._net.weights[:] = self._state.starts[self._state.counts[structures.LAST_FINITE]]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets import IntArray, Label, LabelledPoints
+from models.datasets import FloatArray, IntArray, Label, LabelledPoints
 from models.inference import dispatch, numpy_forward
 from models.networks.plans import Plan
 
@@ -15,13 +15,15 @@ MAX_WARNINGS = 5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Counts of how points are classified.
+    """How points are classified.
 
     Attributes:
         confusion_KK: int64 (K, K), the number of points of class `row` that get the label `column`.
+        log_loss: mean negative logarithm of the probability of each point's class, in nats.
     """
 
     confusion_KK: IntArray
+    log_loss: float
 
     @classmethod
     def of(cls, plan: Plan, points: LabelledPoints) -> "Evaluation":
@@ -30,10 +32,20 @@ class Evaluation:
         Raises:
             InvalidInput: the output for one overflows float32.
         """
-        classes = len(points.classes)
-        predicted_N = numpy_forward.predicted(dispatch.probabilities(plan, points.xy_ND))
-        counts = np.bincount(points.label_N * classes + predicted_N, minlength=classes**2)
-        return cls(counts.reshape(classes, classes))
+        return cls.of_logits(dispatch.logits(plan, points.xy_ND), points.label_N)
+
+    @classmethod
+    def of_logits(cls, logit_NO: FloatArray, label_N: IntArray) -> "Evaluation":
+        """Evaluates the logits (N, O) of points of the classes `label_N`."""
+        prob_NK = numpy_forward.probabilities(logit_NO)
+        classes = prob_NK.shape[1]
+        counts = np.bincount(label_N * classes + numpy_forward.predicted(prob_NK), minlength=classes**2)
+        return cls(counts.reshape(classes, classes), numpy_forward.log_loss(logit_NO, label_N))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the points that get the label of their class."""
+        return float(self.confusion_KK.trace() / self.confusion_KK.sum())
 
     @property
     def points_K(self) -> IntArray:
@@ -42,13 +54,15 @@ class Evaluation:
         return points_K
 
     def to_json(self) -> dict[str, Any]:
-        """The counts, and two shares for each class; a share of no points is None.
+        """All figures, with two shares for each class; a share of no points is None.
 
         `recall` is the share of the points of a class that get its label, `precision` the share of the points with the
         label that are of the class.
         """
         right_K = self.confusion_KK.diagonal()
         return {
+            "log_loss": self.log_loss,
+            "accuracy": self.accuracy,
             "confusion": self.confusion_KK.tolist(),
             "recall": _shares(right_K, self.points_K),
             "precision": _shares(right_K, self.confusion_KK.sum(axis=0)),

@@ -154,6 +154,10 @@ class Run(Protocol):
         """Loss and accuracy of the current weights."""
         ...
 
+    def divide_logits(self, temperature: float) -> None:
+        """Divides the weights of the output layer, so that all logits are divided. The network must have a layout."""
+        ...
+
     def restore_last_finite(self) -> None:
         """Restores the last weights known to have a finite loss, at worst the initial ones."""
         ...

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.datasets import Array, LabelledPoints
-from models.networks.modules import arrays_of
+from models.networks.modules import arrays_of, layout_of
 from models.recipes import class_weights
 from models.specs import Optimizer, TrainingSpec
 from models.training import run_state
@@ -179,6 +179,16 @@ class TorchRun:
     def measure(self) -> Metrics:
         """Loss and accuracy of the current weights, with all classes of weight 1."""
         return Metrics(*_measure(self._network, self._training), *_measure(self._network, self._validation))
+
+    def divide_logits(self, temperature: float) -> None:
+        """Divides the weights of the output layer and of the skip connection, and so all logits."""
+        layout = layout_of(self._network)
+        assert layout is not None  # checked when the training started
+        named = dict(self._network.named_parameters())
+        with torch.no_grad():
+            for layer in (layout.stack[-1], *([layout.skip] if layout.skip else [])):
+                named[layer.weight].div_(temperature)
+                named[layer.bias].div_(temperature)
 
     def restore_last_finite(self) -> None:
         """Restores the last weights known to have a finite loss."""

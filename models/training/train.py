@@ -135,6 +135,8 @@ def _start(
         raise InvalidInput(
             "training.implementation", "must be auto or torch: the compiled kernel cannot train this network"
         )
+    if spec.temperature != 1 and layout is None:
+        raise InvalidInput("training.temperature", "must be 1: the output layer of this network is not known")
     if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
         return _Started(torch_run, "torch", partial(arrays_of, network))
@@ -202,6 +204,9 @@ def _run(
     if stop_reason == "diverged" or not metrics.finite:  # the latter if the very last step diverged
         stop_reason = "diverged"
         run.restore_last_finite()
+        metrics = run.measure()
+    elif spec.temperature != 1:
+        run.divide_logits(spec.temperature)
         metrics = run.measure()
     return Outcome(
         stop_reason,

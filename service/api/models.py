@@ -22,6 +22,7 @@ from service.api.schemas import (
     ResolvedNetwork,
     ResolvedTraining,
     RestartResult,
+    Search,
     Warnings,
     data_info,
     left_out,
@@ -152,6 +153,7 @@ class Card(BaseModel):
     epochs_run: int = Field(description="Number of epochs that ran.")
     metrics: Metrics | None = Field(description="Of the weights that were published; null if their loss is not finite.")
     evaluation: Evaluation | None = Field(description="Null for versions that were published by old releases.")
+    search: Search | None = Field(description="How the settings were chosen; null unless the preset was `auto`.")
     warnings: Warnings
     implementation: Literal["compiled", "torch"] = Field(description="What trained the version.")
     restart_results: list[RestartResult] = Field(
@@ -181,6 +183,7 @@ class Card(BaseModel):
                 "epochs_run": card.epochs,
                 "metrics": card.metrics,
                 "evaluation": {"validation": None, **card.evaluation} if card.evaluation else None,
+                "search": card.search,
                 "warnings": card.warnings,
                 "implementation": card.implementation,
                 "restart_results": list(card.restarts),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from models.specs import DatasetName
+from models.specs import Activation, DatasetName, NetworkKind, Optimizer
 from models.training.runs import StopReason
 from service.api.jobs.requests import NetworkSettings, TrainingSettings
 
@@ -27,6 +27,8 @@ class Metrics(BaseModel):
 class ClassEvaluation(BaseModel):
     """How a network classifies points, class by class, in the order of `classes`."""
 
+    log_loss: float | None = Field(None, description="Mean loss, in nats; null for versions of old releases.")
+    accuracy: float | None = Field(None, description="Share that gets its label; null for versions of old releases.")
     confusion: list[list[int]] = Field(description="(K, K) points of the class `row` with the label `column`.")
     recall: list[float | None] = Field(
         description="Share of the points of each class that get its label; null for a class without points."
@@ -41,6 +43,34 @@ class Evaluation(BaseModel):
 
     training: ClassEvaluation = Field(description="By the training points.")
     validation: ClassEvaluation | None = Field(description="By the validation points; null without any.")
+    cross_validation: ClassEvaluation | None = Field(
+        None,
+        description="By all points but the validation points, each by a network of the same settings that was trained "
+        "without it; null unless the preset is `auto` or `validation_folds` is given.",
+    )
+
+
+class SearchCandidate(BaseModel):
+    """A network with settings that a search compared. The figures are of points that it was not trained on."""
+
+    kind: NetworkKind = Field(description="Kind of network.")
+    hidden: list[int] = Field(description="Widths of the hidden layers.")
+    activation: Activation = Field(description="Activation function of the hidden layers.")
+    optimizer: Optimizer = Field(description="The optimizer.")
+    weight_decay: float = Field(description="Weight decay.")
+    temperature: float = Field(description="What the logits are divided by, so that the probabilities are calibrated.")
+    loss: float = Field(description="What candidates are compared by: the log loss with Platt's targets, in nats.")
+    log_loss: float = Field(description="Mean loss with these probabilities, in nats.")
+    accuracy: float = Field(description="Share of the points that get their label.")
+
+
+class Search(BaseModel):
+    """How the preset `auto` chose the settings."""
+
+    folds: int = Field(description="Number of folds of the cross-validation; 1 is a single held-out part.")
+    candidates: list[SearchCandidate] = Field(description="All candidates that were compared, in this order.")
+    winner: int | None = Field(description="The index of the chosen one; null if none could be compared.")
+    reason: str = Field(description="Why it was chosen.")
 
 
 Warnings = Annotated[list[str], Field(description="What you should know before you use the network.")]

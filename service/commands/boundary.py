@@ -144,12 +144,11 @@ def _title(window: PlacedWindow, points: OverlayPoints) -> str:
 
 
 def _accuracy(card: Card) -> str:
-    """The share of correct labels, of validation points if there are any, as the training reported it."""
-    metrics = card.metrics or {}
-    for kind in ("validation", "training"):
-        accuracy = metrics.get(f"{kind}_accuracy")
+    """The share of correct labels, of points that the network was not trained on if there are any."""
+    for kind in ("validation", "cross_validation", "training"):
+        accuracy = card.evaluation.get(kind, {}).get("accuracy") or (card.metrics or {}).get(f"{kind}_accuracy")
         if accuracy is not None:
-            return f"{kind} accuracy {accuracy:.1%}"
+            return f"{kind.replace('_', '-')} accuracy {accuracy:.1%}"
     return "accuracy unknown"
 
 

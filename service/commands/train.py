@@ -10,15 +10,17 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.specs import DatasetSpec, InvalidInput, NetworkSpec, resolve_training
-from models.training.runs import Metrics
+from models.selection.candidates import Given
+from models.selection.search import Score
+from models.specs import DatasetSpec, InvalidInput, Preset
+from models.training.runs import Epoch, Metrics
 from service.commands.csv_points import read_labelled
 from service.commands.workspace import Workspace, open_workspace
 from service.datasets.stored import StoredDatasets
 from service.jobs import training_data
-from service.jobs.queue import new_spec
+from service.jobs.queue import requested_spec
 from service.jobs.training_data import FiledPoints
 from service.jobs.worker import work
 from service.records import Job, JobState
@@ -38,35 +40,34 @@ def run(
     model: str | None,
     data: DatasetSpec | str | Path,
     table: TableOptions,
-    network: NetworkSpec,
-    training: dict[str, Any],
+    preset: Preset | None,
+    given: Given,
 ) -> None:
     """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
 
     `data` is a generator, the name of a stored data set, or a CSV file, which is read as `table` says.
     """
-    resolved = resolve_training(network.kind, training)
-    given = read_labelled(data, table) if isinstance(data, Path) else data
+    chosen = read_labelled(data, table) if isinstance(data, Path) else data
     if model is None:
         if isinstance(data, Path):
             raise InvalidInput("model", "give a name with --model")
         dataset = data if isinstance(data, str) else data.dataset
-        model = f"{dataset}-{network.kind}".replace("_", "-")
+        model = f"{dataset}-{given.network.get('kind', 'sequential')}".replace("_", "-")
     with open_workspace(settings, make=True) as workspace, _interruption() as interrupted:
-        points = _stored(given, settings, workspace) if isinstance(given, str) else given
-        spec = new_spec(model, points, network, resolved, origin="cli")
+        points = _stored(chosen, settings, workspace) if isinstance(chosen, str) else chosen
+        spec = requested_spec(model, points, preset, given, origin="cli")
         training_data.save(workspace.files, spec.id, points)
         job = workspace.store.leases.add_claimed(spec, worker=f"command:{spec.id}")
-        with _progress(job.spec.max_epochs) as bar:
+        with _Progress(job) as bar:
             work(
                 job,
                 store=workspace.store,
                 files=workspace.files,
                 should_stop=interrupted.is_set,
                 cancel_on_stop=True,
-                on_progress=lambda epochs, latest: bar.update(
-                    bar.task_ids[0], completed=epochs, loss=latest.loss, accuracy=latest.accuracy
-                ),
+                on_score=bar.count_candidate,
+                on_choice=bar.begin_training,
+                on_progress=bar.show_epochs,
             )
         job = _wait_until_reported(workspace.store, job)
     _report(job, drawable=training_data.points_of(points).features == 2)
@@ -104,17 +105,36 @@ def _wait_until_reported(store: Store, job: Job) -> Job:
     return now
 
 
-def _progress(epochs: int) -> Progress:
-    progress = Progress(
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs  loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.1%}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    progress.add_task("training", total=epochs, loss=float("nan"), accuracy=float("nan"))
-    return progress
+class _Progress(Progress):
+    """A progress bar: first of the candidates that are compared, if settings are chosen, and then of the epochs."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[done]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._epochs = job.max_epochs
+        self._candidates = 0
+        self._task = self.add_task("training" if job.settings else "comparing settings", total=job.max_epochs, done="")
+
+    def count_candidate(self, score: Score) -> None:
+        """Shows that one more candidate is compared."""
+        self._candidates += 1
+        figures = f"loss {score.loss:.4f}  accuracy {score.evaluation.accuracy:.1%}"
+        self.update(self._task, done=f"candidate {self._candidates}  {figures}")
+
+    def begin_training(self, job: Job) -> None:
+        """Shows that the settings are chosen."""
+        self._epochs = job.max_epochs
+        self.update(self._task, description="training", total=self._epochs, done="")
+
+    def show_epochs(self, epochs: int, latest: Epoch) -> None:
+        """Shows how far the training is."""
+        done = f"{epochs}/{self._epochs} epochs  loss {latest.loss:.4f}  accuracy {latest.accuracy:.1%}"
+        self.update(self._task, completed=epochs, done=done)
 
 
 def _say(line: str) -> None:
@@ -148,11 +168,26 @@ def _report(job: Job, *, drawable: bool) -> None:
     raise typer.Exit(1)
 
 
+def _chosen(choice: dict[str, Any]) -> str:
+    network, training, search = choice["network"], choice["training"], choice["search"]
+    widths = ", ".join(map(str, network["hidden"])) or "none"
+    settings = f"{network['kind']}, hidden units: {widths}, weight decay {training['weight_decay']:g}"
+    if search["winner"] is None:
+        return f"Settings: {settings}. {search['reason']}"
+    best = search["candidates"][search["winner"]]
+    return (
+        f"Chosen from {len(search['candidates'])} candidates: {settings}. On points that it was not trained on: "
+        f"{best['accuracy']:.1%} correct, loss {best['log_loss']:.4f}"
+    )
+
+
 def _report_success(job: Job, *, drawable: bool) -> None:
     metrics, restarts = job.status.metrics or {}, job.status.restarts or []
     _say(f"[green]Published {job.model} version {job.status.version}.[/]")
+    if job.status.choice and job.status.choice["search"]:
+        _say(_chosen(job.status.choice))
     reasons = {restart["stop_reason"] for restart in restarts}
-    epochs = f"{job.status.epoch} of {job.spec.max_epochs} epochs"
+    epochs = f"{job.status.epoch} of {job.max_epochs} epochs"
     if "early_stopped" in reasons:
         _say(f"Stopped early after {epochs}: the loss no longer improved.")
     elif "converged" in reasons:

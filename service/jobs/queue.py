@@ -6,10 +6,21 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from models import specs
+from models.datasets import LabelledPoints
 from models.recipes import Recipe
-from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
+from models.selection.candidates import Given
+from models.specs import (
+    DatasetSpec,
+    InvalidInput,
+    NetworkSpec,
+    Preset,
+    TrainingSpec,
+    resolve_network,
+    resolve_training,
+)
 from service.errors import (
     DatasetNotFound,
     FolderUnavailable,
@@ -150,6 +161,34 @@ class JobQueue:
                 self._engine.kill_worker(job.status.worker)
 
 
+def requested_spec(
+    model: str,
+    data: Data,
+    preset: Preset | None,
+    given: Given,
+    *,
+    origin: Origin,
+    metadata: Mapping[str, str] | None = None,
+) -> JobSpec:
+    """Returns the spec of the job that a client wants, not yet submitted.
+
+    Without a preset, settings are chosen by a search if the points are the client's own and no setting is given.
+
+    Raises:
+        InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data.
+    """
+    is_generated = isinstance(data, DatasetSpec)
+    if preset is None:
+        preset = "tutorial" if is_generated or given.network or given.training else "auto"
+    if preset == "auto":
+        scale = resolve_network(given.network, is_generated=is_generated).scale
+        given = replace(given, network={**given.network, "scale": scale})
+        return new_auto_spec(model, data, given, origin=origin, metadata=metadata)
+    network = resolve_network(given.network, is_generated=is_generated)
+    training = resolve_training(network.kind, given.training)
+    return new_spec(model, data, network, training, origin=origin, metadata=metadata)
+
+
 def new_spec(
     model: str,
     data: Data,
@@ -164,20 +203,58 @@ def new_spec(
     Raises:
         InvalidInput: the model's name is invalid, or data, network and settings together are out of bounds.
     """
+    points = training_data.points_of(data)
+    spec = {
+        "network": specs.asdict(network),
+        "training": specs.asdict(training),
+        "recipe": Recipe(points, network, training).digest,
+    }
+    return _spec(model, data, points, origin, metadata, **spec)
+
+
+def new_auto_spec(
+    model: str,
+    data: Data,
+    given: Given,
+    *,
+    origin: Origin,
+    metadata: Mapping[str, str] | None = None,
+) -> JobSpec:
+    """Returns the spec of a new job with the preset `auto`, not yet submitted.
+
+    Raises:
+        InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data.
+    """
+    points = training_data.points_of(data)
+    given.default(points)  # raises
+    spec = {
+        "preset": "auto",
+        "network": given.network,
+        "training": given.training,
+        "recipe": given.digest(points),
+    }
+    return _spec(model, data, points, origin, metadata, **spec)
+
+
+def _spec(
+    model: str,
+    data: Data,
+    points: LabelledPoints,
+    origin: Origin,
+    metadata: Mapping[str, str] | None,
+    **settings: Any,
+) -> JobSpec:
     if not re.fullmatch(NAME_PATTERN, model):
         raise InvalidInput("model", NAME_RULE)
-    points = training_data.points_of(data)
     return JobSpec(
         id=_new_id(),
         model=model,
         origin=origin,
         data=training_data.describe(data),
         data_digest=points.digest,
-        network=specs.asdict(network),
-        training=specs.asdict(training),
-        recipe=Recipe(points, network, training).digest,
         metadata=dict(metadata or {}),
         created_at=time.time(),
+        **settings,
     )
 
 

@@ -14,11 +14,13 @@ import numpy as np
 
 from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
-from models.datasets import LabelledPoints
+from models.datasets import LabelledPoints, merged_count
 from models.limits import MAX_STEP_VALUES
 from models.networks.modules import arrays_of, build, load_arrays
 from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe, step_values
+from models.selection.candidates import Given
+from models.selection.search import Choice, Score, choose, cross_validated
 from models.specs import NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.evaluation import Evaluation
@@ -49,6 +51,8 @@ def work(
     max_training_s: float = float("inf"),
     should_stop: Callable[[], bool] = lambda: False,
     cancel_on_stop: bool = False,
+    on_score: Callable[[Score], object] = lambda score: None,
+    on_choice: Callable[[Job], object] = lambda job: None,
     on_progress: ProgressCallback = lambda epochs, latest: None,
     on_end: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
@@ -65,6 +69,8 @@ def work(
         max_training_s: longest that the training may take, summed over all attempts.
         should_stop: asked every few milliseconds; once true, the job is released and can resume.
         cancel_on_stop: cancel the job instead of releasing it.
+        on_score: called with the score of each candidate, if the job's preset is `auto`.
+        on_choice: called with the job when its settings are chosen.
         on_progress: see `ProgressCallback`.
         on_end: called when the outcome is in the database, before unused checkpoints are removed.
         clock: the time in seconds by which checkpoints are due.
@@ -76,7 +82,7 @@ def work(
         observer = JobObserver(
             job, store, files, monitor, should_stop=should_stop, on_progress=on_progress, clock=clock
         )
-        attempt = _Attempt(job, files, monitor, observer)
+        attempt = _Attempt(job, store, files, monitor, observer, on_score, on_choice)
         ended = attempt.run(cancel=lambda: cancel_on_stop and should_stop())
         while True:
             try:
@@ -105,8 +111,20 @@ def _remove_unused_checkpoints(job: Job, store: Store, files: Files) -> None:
 class _Attempt:
     """Trains a job and saves its files. Writes no outcome: that is the caller's."""
 
-    def __init__(self, job: Job, files: Files, monitor: Monitor, observer: JobObserver) -> None:
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        files: Files,
+        monitor: Monitor,
+        observer: JobObserver,
+        on_score: Callable[[Score], object],
+        on_choice: Callable[[Job], object],
+    ) -> None:
         self._job = job
+        self._store = store
+        self._on_score = on_score
+        self._on_choice = on_choice
         self._files = files
         self._monitor = monitor
         self._observer = observer
@@ -119,11 +137,14 @@ class _Attempt:
         job = self._job
         try:
             points = training_data.load(self._files, job.id, job.spec.data, job.spec.data_digest)
-            recipe = Recipe(points, NetworkSpec(**job.spec.network), TrainingSpec(**job.spec.training))
+            if not self._prepare(points):
+                return self._stopped(None, cancel=cancel())
+            assert self._job.settings is not None
+            recipe = Recipe(points, *self._job.settings)
             self._observer.in_data_units = partial(recipe.scaling.in_data_units, recipe.layout)
             trained = self._train(recipe)
             if trained.best is None:
-                return self._stopped(trained, cancel=cancel())
+                return self._stopped(trained.resume_state, cancel=cancel())
             return self._ended(trained.best, trained.restarts, recipe)
         except DamagedData as error:
             return self._failed("damaged-data", str(error))
@@ -140,6 +161,45 @@ class _Attempt:
             logger.exception("job %s failed because of an internal error", job.id)
             detail = "An internal error of the service ended this training; the service's log has the details."
             return self._failed("internal", detail)
+
+    def _prepare(self, points: LabelledPoints) -> bool:
+        """Chooses the settings that the client left open, and evaluates given ones in folds. Records the result.
+
+        Returns:
+            Whether the training can begin. False if the attempt was stopped.
+        """
+        if self._job.status.choice is not None:
+            return True
+        if self._job.settings is None:
+            choice = self._chosen(points)
+        elif self._job.settings[1].validation_folds is not None:
+            choice = self._evaluated(Recipe(points, *self._job.settings))
+        else:
+            return True
+        if choice is None:
+            return False
+        job = self._store.leases.record_choice(self._job, choice.to_json())
+        if job is None:
+            return False
+        self._job = job
+        self._on_choice(job)
+        return True
+
+    def _chosen(self, points: LabelledPoints) -> Choice | None:
+        spec = self._job.spec
+        return choose(
+            points,
+            Given(spec.network, spec.training),
+            threads=_cores(),
+            should_stop=self._observer.should_stop,
+            on_score=self._on_score,
+        )
+
+    def _evaluated(self, recipe: Recipe) -> Choice | None:
+        evaluation = cross_validated(recipe, threads=_cores(), should_stop=self._observer.should_stop)
+        if evaluation is None:
+            return None
+        return Choice(recipe.network, recipe.training, None, evaluation.to_json())
 
     def _train(self, recipe: Recipe) -> Trained:
         points = recipe.points
@@ -170,18 +230,17 @@ class _Attempt:
         self._observer.resume_from(resume_state)
         return resume_state
 
-    def _stopped(self, trained: Trained, *, cancel: bool) -> Outcome:
-        """Saves a training that was stopped, unless it will never resume."""
+    def _stopped(self, resume_state: ResumeState | None, *, cancel: bool) -> Outcome:
+        """Saves a training that was stopped, unless it had not begun or will never resume."""
         monitor = self._monitor
         if monitor.requested_state is None:
             return Lost()
-        if monitor.requested_state == JobState.CANCELLING or trained.resume_state is None:
-            return Released(cancel=cancel, status={"ran_s": monitor.ran_s})
-        status: StatusUpdate = {
-            "epoch": sum(trained.resume_state.epochs.values()),
-            "checkpoint": self._observer.save_checkpoint(trained.resume_state),
-            "ran_s": monitor.ran_s,
-        }
+        status: StatusUpdate = {"ran_s": monitor.ran_s}
+        if monitor.requested_state == JobState.CANCELLING:
+            return Released(cancel=cancel, status=status)
+        if resume_state is not None:
+            status["epoch"] = sum(resume_state.epochs.values())
+            status["checkpoint"] = self._observer.save_checkpoint(resume_state)
         if monitor.timed_out:
             detail = "The training exceeded its time limit. Try fewer epochs or a larger learning_rate."
             return Failed(code="time-limit", detail=detail, status=status)
@@ -208,11 +267,16 @@ class _Attempt:
             return Failed(code="diverged", detail=result.advice, status={**status, "checkpoint": checkpoint})
         evaluations = _evaluations(plan_of(recipe.layout, state, recipe.scaling.transform), recipe)
         decisive = "validation" if "validation" in evaluations else "training"
-        status["warnings"] = evaluations[decisive].warnings(recipe.points.classes, decisive)
+        status["warnings"] = evaluations[decisive].warnings(recipe.points.classes, decisive) + _about_merged(recipe)
+        shown = {kind: one.to_json() for kind, one in evaluations.items()}
+        choice = self._job.status.choice
+        if choice and choice["cross_validation"]:
+            shown["cross_validation"] = choice["cross_validation"]
         card = replace(
             card,
-            evaluation={kind: one.to_json() for kind, one in evaluations.items()},
+            evaluation=shown,
             warnings=tuple(status["warnings"]),
+            search=choice["search"] if choice else None,
         )
         return Published(card_digest=torch_files.save(folder, best.network, card), status=status)
 
@@ -224,16 +288,32 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch raises a RuntimeError
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
     """Returns how many restarts to train at a time: one per core, and no more than fit in memory."""
     fitting = MAX_STEP_VALUES // step_values(points, network, training)
-    return min(training.restarts, len(os.sched_getaffinity(0)), fitting)
+    return min(training.restarts, _cores(), fitting)
 
 
 def _evaluations(plan: Plan, recipe: Recipe) -> dict[str, Evaluation]:
     """Returns how the network classifies the `training` points and, if there are any, the `validation` points."""
     parts = zip(("training", "validation"), recipe.parts, strict=True)
     return {kind: Evaluation.of(plan, points) for kind, points in parts if points is not None}
+
+
+def _about_merged(recipe: Recipe) -> list[str]:
+    """Returns a warning if the network gets the same input for different points."""
+    if recipe.terms is not None:  # derived inputs may be meant to merge points
+        return []
+    merged = merged_count(recipe.points.xy_ND, recipe.scaling.transform.points)
+    if not merged:
+        return []
+    points = "1 point differs" if merged == 1 else f"{merged:,} points differ"
+    what = f"{points} from another by less than single precision can represent, and both get the same answer."
+    return [f"{what} Send coordinates relative to a typical value."]
 
 
 def _card(
@@ -256,7 +336,7 @@ def _card(
         median=tuple(np.median(points.xy_ND, axis=0).tolist()),
         offset=recipe.scaling.offset,
         divisor=recipe.scaling.divisor,
-        recipe=spec.recipe,
+        recipe=recipe.digest,
         stop_reason=result.stop_reason,
         epochs=result.epochs,
         metrics=metrics,

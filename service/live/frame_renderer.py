@@ -114,6 +114,14 @@ class FrameRenderer:
             await to_thread.run_sync(lambda: self._store.events.watch(watched, seconds=WATCH_S))
         await background.wait_with_timeout(self._watch_started, WATCH_S / 3 if watched else None)
 
+    async def completed(self, job_id: str, context: FrameContext) -> FrameContext:
+        """The context of a job that has a snapshot: its network has been chosen by now."""
+        if context.layout is not None:
+            return context
+        return await to_thread.run_sync(
+            lambda: FrameContext.of(self._store.jobs.get(job_id), self._files), limiter=self._threads
+        )
+
     async def render(
         self, job_id: str, context: FrameContext, views: Sequence[FrameView]
     ) -> tuple[dict[FrameView, Frame], float]:
@@ -226,6 +234,7 @@ class JobFrames:
         if self._context is None or not outdated:
             return
         started = time.monotonic()
+        self._context = await self._renderer.completed(self._job.id, self._context)
         rendered, cpu_s = await self._renderer.render(self._job.id, self._context, outdated)
         if rendered:
             latest = self._frames | rendered

@@ -13,14 +13,12 @@ from models.datasets import Label
 from models.limits import MAX_ANSWER_WORK
 from models.networks.layouts import Layout
 from models.networks.plans import Plan, plan_of
-from models.networks.transforms import Transform
+from models.networks.transforms import IDENTITY, Transform
 from models.recipes import Recipe
 from models.specs import (
     GridSpec,
     InvalidInput,
-    NetworkSpec,
     ResponseKind,
-    TrainingSpec,
 )
 from service.inference import windows
 from service.inference.windows import Window
@@ -50,14 +48,14 @@ class FrameContext:
     """What all frames of a job have in common.
 
     Attributes:
-        layout: the layout of the network in training.
+        layout: the layout of the network in training; None until it is chosen.
         transform: its input transform.
         classes: the classes, in the order of the network's outputs.
         x, y: the ranges of the points, in data units.
         is_generated: whether the points are those of a generator.
     """
 
-    layout: Layout
+    layout: Layout | None
     transform: Transform
     classes: tuple[Label, ...]
     x: tuple[float, float]
@@ -74,7 +72,9 @@ class FrameContext:
         points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
         x, y = zip(low, high, strict=True)
-        recipe = Recipe(points, NetworkSpec(**job.spec.network), TrainingSpec(**job.spec.training))
+        if job.settings is None:
+            return cls(None, IDENTITY, points.classes, x, y, job.spec.is_generated)
+        recipe = Recipe(points, *job.settings)
         return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y, job.spec.is_generated)
 
     def require(self, cells: int) -> None:
@@ -83,11 +83,15 @@ class FrameContext:
         Raises:
             InvalidInput: these are too many cells for a network of this size.
         """
-        if cells * cells * self.layout.weights > MAX_ANSWER_WORK:
+        if self.layout and cells * cells * self.layout.weights > MAX_ANSWER_WORK:
             raise InvalidInput("boundary", "too many cells for a network of this size: ask for fewer")
 
     def frames(self, job_id: str, snapshot: Snapshot, views: Collection[FrameView]) -> dict[FrameView, bytes]:
-        """The frames of some views, as events by view; empty events if the weights are too large to be shown."""
+        """The frames of some views, as events by view; empty events if the weights are too large to be shown.
+
+        The network must be chosen.
+        """
+        assert self.layout is not None
         try:
             plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights), self.transform)
             frames = {view: _frame(snapshot.epoch, self.classes, plan, self._spec(view)) for view in views}

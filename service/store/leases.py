@@ -113,7 +113,7 @@ class Leases:
             leased = transitions.lock_leased(connection, job)
             if leased is None:
                 return False
-            event = NewEvent("metrics", {"epoch": epoch, "epochs": job.spec.max_epochs, "metrics": metrics})
+            event = NewEvent("metrics", {"epoch": epoch, "epochs": leased.max_epochs, "metrics": metrics})
             transitions.change(
                 connection,
                 leased,
@@ -124,6 +124,18 @@ class Leases:
                 lease_until=now() + self._lease_s,
             )
             return True
+
+    def record_choice(self, job: Job, choice: dict[str, Any]) -> Job | None:
+        """Records the settings that a search has chosen.
+
+        Returns:
+            The job with these settings; None if this attempt has lost it.
+        """
+        with self._database.writing() as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is None:
+                return None
+            return transitions.change(connection, transitions.with_status(leased, choice=choice), [], choice=choice)
 
     def record_checkpoint(self, job: Job, *, checkpoint: str, epoch: int, emit: bool = True) -> bool:
         """Records the checkpoint that the next attempt resumes from, also as an event if `emit` is set.

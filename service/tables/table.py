@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, blocks, labelled
+from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, blocks, hashes, labelled
 from service.tables.collector import Values
 from service.tables.columns import Column
 from service.tables.labels import merged, near_equal
@@ -162,7 +162,7 @@ def _about_classes(counts: dict[Label, int]) -> list[str]:
 
 def _about_conflicts(xy_ND: DoubleArray, code_N: IntArray) -> list[str]:
     """Warns of points that occur with several labels."""
-    point_N = np.unique(_hashes(xy_ND), return_inverse=True)[1].astype(np.int64)
+    point_N = np.unique(hashes(xy_ND), return_inverse=True)[1].astype(np.int64)
     classes = int(code_N.max()) + 1
     pairs = np.unique(point_N * classes + code_N)
     conflicts = int((np.bincount(pairs // classes) > 1).sum())
@@ -170,16 +170,3 @@ def _about_conflicts(xy_ND: DoubleArray, code_N: IntArray) -> list[str]:
         return []
     points = "1 point occurs" if conflicts == 1 else f"{conflicts:,} points occur"
     return [f"{points} with more than one label: no network can get all of these rows right"]
-
-
-def _hashes(xy_ND: DoubleArray) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each point."""
-    hashes = []
-    for block_ND in blocks(xy_ND):
-        hash_N = np.zeros(len(block_ND), dtype=np.uint64)
-        for x_N in block_ND.T:
-            bits_N = (x_N + 0.0).view(np.uint64)  # + 0.0: -0.0 equals 0.0
-            hash_N = (hash_N ^ bits_N ^ (bits_N >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
-            hash_N ^= hash_N >> np.uint64(29)
-        hashes.append(hash_N)
-    return np.concatenate(hashes)

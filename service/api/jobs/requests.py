@@ -10,6 +10,7 @@ from models.limits import (
     MAX_CLASSES,
     MAX_EPOCHS,
     MAX_FEATURES,
+    MAX_FOLDS,
     MAX_HIDDEN_LAYERS,
     MAX_INPUT_LENGTH,
     MAX_INPUTS,
@@ -20,9 +21,11 @@ from models.limits import (
     MAX_POINTS,
     MAX_RESTARTS,
     MAX_SEED,
+    MAX_TEMPERATURE,
     MAX_WEIGHT_DECAY,
     MAX_WIDTH,
     MIN_CLASS_WEIGHT,
+    MIN_TEMPERATURE,
 )
 from models.specs import (
     DATASET_NAMES,
@@ -31,6 +34,7 @@ from models.specs import (
     ImplementationChoice,
     NetworkKind,
     Optimizer,
+    Preset,
     Scale,
 )
 from service.api.points import FeatureName, Points
@@ -211,6 +215,11 @@ class TrainingSettings(Body):
     validation_fraction: FiniteFloat | None = Field(
         None, ge=0, le=0.9, description="Share of each class that is held out for validation. By default 0."
     )
+    validation_folds: Annotated[int, Field(ge=2, le=MAX_FOLDS), WHOLE] | None = Field(
+        None,
+        description="Evaluate the settings by a cross-validation with this many parts. The published network is "
+        "trained on all points. By default without, or as many as `auto` chooses.",
+    )
     patience: Annotated[int, Field(ge=1, le=MAX_EPOCHS), WHOLE] | None = Field(
         None, description="Stop after this many epochs without improvement. By default never."
     )
@@ -234,6 +243,13 @@ class TrainingSettings(Body):
         description="Train this many networks in parallel, with the seeds `seed`, `seed` + 1, ..., and keep the one "
         "with the smallest validation loss, or training loss if there is no validation. By default 1.",
     )
+    temperature: FiniteFloat | None = Field(
+        None,
+        ge=MIN_TEMPERATURE,
+        le=MAX_TEMPERATURE,
+        description="What the logits of the trained network are divided by, to calibrate its probabilities. By "
+        "default 1.",
+    )
     implementation: ImplementationChoice | None = Field(
         None,
         description="`compiled`, `torch`, or `auto`, the faster of the two. `lbfgs` cannot have `torch`. By default "
@@ -250,6 +266,12 @@ class TrainRequest(Body):
         examples=["my-flower"],
     )
     data: Data = Field(description="What to train on.", examples=[{"dataset": "flower"}])
+    preset: Preset | None = Field(
+        None,
+        description="What decides the settings that the request leaves open: `tutorial`, the tutorial's values, or "
+        "`auto`, a search by cross-validation. By default `auto` for your own points if the request has no settings of "
+        "`network` or `training`, else `tutorial`.",
+    )
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     metadata: dict[

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from models import specs
 from models.datasets import LabelledPoints, labelled
+from models.selection.candidates import Given
 from models.specs import DatasetSpec
 from service import records
 from service.api.deps import AfterJob, JobPath, Services, ServicesDep
@@ -21,7 +21,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Limit
-from service.jobs.queue import new_spec
+from service.jobs.queue import requested_spec
 from service.jobs.training_data import Data, FiledPoints
 from service.records import NAME_PATTERN, JobState
 
@@ -53,10 +53,11 @@ def _new_job(body: TrainRequest, datasets: StoredDatasets) -> NewJob:
             data = FiledPoints(points, dataset.file, name)
         case GivenData():
             data = _given(body.data)
-    given = body.network.model_dump(exclude_none=True)
-    network = specs.resolve_network(given, is_generated=isinstance(data, DatasetSpec))
-    training = specs.resolve_training(body.network.kind, body.training.model_dump(exclude_none=True))
-    return new_spec(body.model, data, network, training, origin="http", metadata=body.metadata), data
+    network = body.network.model_dump(exclude_unset=True, exclude_none=True)
+    training = body.training.model_dump(exclude_unset=True, exclude_none=True)
+    given = Given(network, training)
+    spec = requested_spec(body.model, data, body.preset, given, origin="http", metadata=body.metadata)
+    return spec, data
 
 
 def _given(data: GivenData) -> LabelledPoints:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from models import specs
+from models.specs import Preset
 from service import records
 from service.api.schemas import (
     DataDigest,
@@ -31,10 +33,11 @@ class Progress(BaseModel):
     """The progress of a training."""
 
     epoch: int = Field(description="Epochs trained so far, summed over all restarts.")
-    epochs: int = Field(
-        description="Most epochs that the job trains, summed over all restarts. With `patience` it may stop early."
+    epochs: int | None = Field(
+        description="Most epochs that the job trains, summed over all restarts. With `patience` it may stop early. "
+        "Null until the preset `auto` has chosen the settings."
     )
-    fraction: float = Field(description="`epoch` / `epochs`.")
+    fraction: float = Field(description="`epoch` / `epochs`; 0 while `epochs` is null.")
 
 
 class JobProblem(BaseModel):
@@ -63,20 +66,24 @@ class _Submission(BaseModel):
     model: str = Field(description="The name of the model whose next version the job trains.")
     data: DataInfo
     data_digest: DataDigest
-    network: ResolvedNetwork
-    training: ResolvedTraining
+    preset: Preset = Field(description="What decides the settings that the client left open.")
+    network: ResolvedNetwork | None = Field(description="Null until the preset `auto` has chosen it.")
+    training: ResolvedTraining | None = Field(description="Null until the preset `auto` has chosen it.")
     recipe_digest: RecipeDigest
     metadata: dict[str, str] = Field(description="The client's own key-value pairs.")
 
 
-def _submitted(spec: JobSpec) -> dict[str, Any]:
+def _submitted(job: records.Job) -> dict[str, Any]:
     """The values of the fields of `_Submission`."""
+    spec = job.spec
+    network, training = job.settings or (None, None)
     return {
         "model": spec.model,
         "data": data_info(spec.data),
         "data_digest": spec.data_digest,
-        "network": spec.network,
-        "training": spec.training,
+        "preset": spec.preset,
+        "network": network and specs.asdict(network),
+        "training": training and specs.asdict(training),
         "recipe_digest": spec.recipe,
         "metadata": spec.metadata,
     }
@@ -98,7 +105,7 @@ class Validation(_Submission, _ValidationKind):  # the fields of the last base c
     @classmethod
     def of(cls, spec: JobSpec) -> Self:
         """The view of a job that is not submitted."""
-        return cls.model_validate(_submitted(spec))
+        return cls.model_validate(_submitted(records.Job(spec)))
 
 
 class Job(_Submission, _Identity):  # the fields of the last base come first
@@ -130,7 +137,7 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
         spec, status = job.spec, job.status
         return cls.model_validate(
             {
-                **_submitted(spec),
+                **_submitted(job),
                 "id": spec.id,
                 "status": status.state,
                 "version": status.version,
@@ -139,7 +146,7 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
                 "finished_at": _time(status.finished_at) if status.finished_at else None,
                 "estimated_finish_at": _estimated_finish(job),
                 "training_seconds": round(status.ran_s, 3),
-                "progress": Progress(epoch=status.epoch, epochs=spec.max_epochs, fraction=job.progress),
+                "progress": Progress(epoch=status.epoch, epochs=job.max_epochs, fraction=job.progress),
                 "metrics": status.metrics,
                 "restart_results": status.restarts or None,
                 "warnings": status.warnings or [],

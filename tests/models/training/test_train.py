@@ -321,3 +321,26 @@ def test_missing_settings_are_those_of_the_tutorial() -> None:
     assert (lbfgs.epochs, lbfgs.learning_rate, lbfgs.momentum, lbfgs.batch_size) == (500, None, None, None)
     assert TrainingSpec(**asdict(lbfgs)) == lbfgs
     assert resolve_training("logistic", {"epochs": 5}).epochs == 5
+
+
+@pytest.mark.parametrize("kind", ["logistic", "two_layer", "sequential", "residual"])
+def test_a_temperature_divides_the_logits_of_the_trained_network(
+    kind: NetworkKind, implementation: ImplementationChoice
+) -> None:
+    points = generate(DatasetSpec(dataset="gaussians", n_classes=3, n=60))
+    x = torch.from_numpy(points.xy_ND)
+    logits, losses = {}, {}
+    for temperature in (1.0, 2.5):
+        network = build(NetworkSpec(kind=kind), 2, 3, seed=1)
+        outcome = train(network, points, TrainingSpec(epochs=5, temperature=temperature, implementation=implementation))
+        logits[temperature], losses[temperature] = network(x).detach(), outcome.metrics
+    torch.testing.assert_close(logits[2.5], logits[1.0] / 2.5)
+    expected = nn.functional.cross_entropy(logits[2.5], torch.from_numpy(points.label_N)).item()
+    assert losses[2.5] is not None
+    assert losses[2.5].training_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_network_of_unknown_layers_cannot_have_a_temperature() -> None:
+    network = nn.Sequential(nn.Linear(2, 4), nn.Dropout(), nn.Linear(4, 1))
+    with pytest.raises(InvalidInput, match="temperature"):
+        train(network, FLOWER, TrainingSpec(epochs=1, temperature=2.0))

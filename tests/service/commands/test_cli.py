@@ -2,6 +2,7 @@ import csv
 import io
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from service.cli import app
 from service.records import JobState
 from service.render import palette
 from tests import processes
+from tests.readme import README
 from tests.service.places import Place
 from tests.serving import DEADLINE_S, running, train, wait_until
 
@@ -466,3 +468,32 @@ def test_a_running_service_serves_what_the_command_line_trains(tmp_path: Path) -
         )
         done = separatrix("train", "--dataset", "moons", "--model", "fresh", "--epochs", "20", data=tmp_path)
         assert client.post("/predict", json={"model": "fresh", "points": [[0, 0]]}).status_code == 200
+
+
+def test_a_file_without_settings_is_trained_with_chosen_ones(tmp_path: Path) -> None:
+    rows = [f"{length},{length % 3},{'long' if length > 20 else 'short'}" for length in range(40)]
+    (tmp_path / "fish.csv").write_text("\n".join(["length,girth,kind", *rows]))
+    data = tmp_path / "data"
+    done = separatrix("train", "--csv", str(tmp_path / "fish.csv"), "--model", "fish", data=data)
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"Chosen from \d+ candidates: .*weight decay .* not trained on: \d+\.\d% correct", done.stderr)
+    assert separatrix("boundary", "fish", str(tmp_path / "fish.svg"), data=data).exit_code == 0
+    assert any("cross-validation accuracy" in text for text in texts_of(tmp_path / "fish.svg"))
+
+
+def test_the_penguins_of_the_readme_are_refused_first_and_then_recognised(tmp_path: Path) -> None:
+    commands = [shlex.split(line)[1:] for line in README.splitlines() if "penguins.csv --model" in line]
+    refused, trained = (separatrix(*command, data=tmp_path) for command in commands)
+    assert (refused.exit_code, "'island': is text" in refused.stderr) == (2, True)
+    assert trained.exit_code == 0, trained.stderr
+    accuracy = re.search(r"not trained on: (\d+\.\d)% correct", trained.stderr)
+    assert accuracy is not None
+    assert 98 <= float(accuracy[1]) < 100
+
+
+def test_the_preset_tutorial_trains_a_file_with_the_settings_of_the_tutorial(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("x,y,kind\n0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n")
+    arguments = ["train", "--csv", str(tmp_path / "points.csv"), "--model", "mine", "--preset", "tutorial"]
+    done = separatrix(*arguments, data=tmp_path / "data")
+    assert done.exit_code == 0, done.stderr
+    assert "Chosen" not in done.stderr

@@ -105,7 +105,7 @@ def test_a_job_that_was_interrupted_several_times_ends_with_the_same_weights(
     whole = place.work(place.claim())
     job_id = place.submit(**settings)
     for part in (0.2, 0.4, 0.6):
-        left = place.work(place.claim(), **stop_after(int(part * whole.spec.max_epochs)))
+        left = place.work(place.claim(), **stop_after(int(part * (whole.max_epochs or 0))))
         assert left.state == JobState.QUEUED
         assert place.folders() == sorted([whole.checkpoint_id, left.status.checkpoint or ""])
     job = place.work(place.claim())

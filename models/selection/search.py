@@ -1,0 +1,283 @@
+"""The search for the best candidate. Its work is bounded by a model of the cost, so that it is deterministic."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from models import specs
+from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints, split
+from models.inference import numpy_forward
+from models.networks.modules import arrays_of, build
+from models.networks.plans import plan_of
+from models.recipes import Recipe
+from models.selection import calibration
+from models.selection.candidates import FIRST_WEIGHT_DECAY, Candidate, Given
+from models.selection.folds import Fold, fold_count, folds
+from models.specs import InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
+from models.training.cost_model import compiled_step_s
+from models.training.evaluation import Evaluation
+from models.training.train import train
+
+MAX_SEARCH_S = 30.0
+"""Most work of a search, in seconds of one core by the cost model."""
+
+EVALUATIONS = 150
+"""Steps that the training of a candidate takes, about."""
+
+MIN_POINTS = 20
+"""Fewer points do not tell which candidate is better."""
+
+TOLERANCE = 0.25
+"""In standard errors; see `_simplest_of_the_best`."""
+
+_building = Lock()
+"""torch has one random generator for all threads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How well a candidate predicts points that it was not trained on.
+
+    Attributes:
+        candidate: a network and its settings.
+        weights: number of parameters of the network.
+        temperature: the calibration of its probabilities.
+        evaluation: of the held-out points of all folds, with these probabilities.
+        loss_N: of each of these points, see `calibration.losses`.
+    """
+
+    candidate: Candidate
+    weights: int
+    temperature: float
+    evaluation: Evaluation
+    loss_N: DoubleArray
+
+    @property
+    def loss(self) -> float:
+        """What candidates are compared by."""
+        return float(self.loss_N.mean())
+
+    def to_json(self) -> dict[str, Any]:
+        """The candidate and its figures."""
+        figures = {"log_loss": self.evaluation.log_loss, "accuracy": self.evaluation.accuracy}
+        return {**self.candidate.to_json(), "temperature": self.temperature, "loss": self.loss, **figures}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The settings that a search has chosen.
+
+    Attributes:
+        network, training: all settings, resolved.
+        search: how they were chosen, as JSON: `folds`, `candidates`, the index of the `winner`, and the `reason`. None
+            if all were given.
+        cross_validation: how the winner classifies points that it was not trained on, as JSON.
+    """
+
+    network: NetworkSpec
+    training: TrainingSpec
+    search: dict[str, Any] | None
+    cross_validation: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the row of a job."""
+        return {**vars(self), "network": specs.asdict(self.network), "training": specs.asdict(self.training)}
+
+
+def cross_validated(
+    recipe: Recipe, *, threads: int, should_stop: Callable[[], bool] = lambda: False
+) -> Evaluation | None:
+    """Evaluates a recipe by cross-validation in its `validation_folds`, or returns None once `should_stop` is true.
+
+    Raises:
+        InvalidInput: no point can be held out.
+    """
+    training = recipe.training
+    assert training.validation_folds is not None
+    candidate = Candidate(recipe.network, training).for_scoring()
+    parts = folds(recipe.points, training.validation_folds, seed=training.seed)
+    if not parts:
+        raise InvalidInput("training.validation_folds", "needs a class with two points or more")
+    recipes = [Recipe(kept, candidate.network, candidate.training) for kept, _ in parts]
+    try:
+        return Evaluation.of_logits(*_held_out(recipes, parts, threads, should_stop))
+    except _StoppedError:
+        return None
+
+
+def choose(
+    points: LabelledPoints,
+    given: Given,
+    *,
+    threads: int,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_score: Callable[[Score], object] = lambda score: None,
+) -> Choice | None:
+    """Chooses what `given` leaves open, or returns None once `should_stop` is true.
+
+    Points that `given` holds out for validation take no part in the search. The result does not depend on `threads`.
+    `on_score` is called with the score of each candidate.
+
+    Raises:
+        InvalidInput: a given value is out of bounds, or the training would take too much work.
+    """
+    default = given.default(points)
+    kept, _ = split(points, fraction=default.training.validation_fraction, seed=default.training.seed)
+    search = _Search(kept, given, threads, should_stop, on_score)
+    try:
+        search.run()
+    except _StoppedError:
+        return None
+    return search.choice(default)
+
+
+class _StoppedError(Exception):
+    """The search was stopped."""
+
+
+class _Search:
+    """The search among the points that are not held out for validation."""
+
+    def __init__(
+        self,
+        points: LabelledPoints,
+        given: Given,
+        threads: int,
+        should_stop: Callable[[], bool],
+        on_score: Callable[[Score], object],
+    ) -> None:
+        self._points = points
+        self._given = given
+        self._threads = threads
+        self._should_stop = should_stop
+        self._on_score = on_score
+        self._left_s = MAX_SEARCH_S
+        self._folds = self._make_folds()
+        self.scores: list[Score] = []
+
+    def _make_folds(self) -> list[Fold]:
+        if len(self._points.label_N) < MIN_POINTS or np.bincount(self._points.label_N).max() < 2:
+            return []
+        training = self._given.training
+        count = training.get("validation_folds") or fold_count(len(self._points.label_N))
+        return folds(self._points, count, seed=training.get("seed", 0))
+
+    def run(self) -> None:
+        """Scores candidates: the two most different architectures, and larger ones if hidden units are of use."""
+        simple, *others = self._given.architectures
+        best = self._best_decay(*simple)
+        for kind, hidden in others:
+            start = best.candidate.training.weight_decay if best and best.candidate.network.widths else None
+            found = self._best_decay(kind, hidden, start=start)
+            if best is None or found is None or found.loss >= best.loss:
+                return
+            best = found
+
+    def _best_decay(self, kind: NetworkKind, hidden: tuple[int, ...], start: float | None = None) -> Score | None:
+        """The best of an architecture: goes from one weight decay to the next as long as the loss decreases."""
+        decays = self._given.weight_decays
+        at = decays.index(start or FIRST_WEIGHT_DECAY) if len(decays) > 1 else 0
+        best = self._score(self._given.candidate(kind, hidden, decays[at]))
+        for direction in (1, -1):
+            i = at + direction
+            while best is not None and 0 <= i < len(decays):
+                score = self._score(self._given.candidate(kind, hidden, decays[i]))
+                if score is None or score.loss >= best.loss:
+                    break
+                best, i = score, i + direction
+            if i != at + direction:  # it decreased, so that it cannot decrease in the other direction too
+                break
+        return best
+
+    def _score(self, candidate: Candidate) -> Score | None:
+        """Scores a candidate; None if it is too much work, or if its logits overflow."""
+        candidate = candidate.for_scoring()
+        try:
+            recipes = [Recipe(kept, candidate.network, candidate.training) for kept, _ in self._folds]
+            cost_s = sum(compiled_step_s(recipe.layout, len(recipe.points.label_N)) * EVALUATIONS for recipe in recipes)
+            if not recipes or cost_s > self._left_s:
+                return None
+            self._left_s -= cost_s
+            logit_NO, label_N = _held_out(recipes, self._folds, self._threads, self._should_stop)
+        except InvalidInput:
+            return None
+        temperature = calibration.temperature(logit_NO, label_N)
+        calibrated_NO = logit_NO / np.float32(temperature)
+        evaluation = Evaluation.of_logits(calibrated_NO, label_N)
+        score = Score(
+            candidate, recipes[0].weights, temperature, evaluation, calibration.losses(calibrated_NO, label_N)
+        )
+        self.scores.append(score)
+        self._on_score(score)
+        return score
+
+    def choice(self, default: Candidate) -> Choice:
+        """The best candidate, or the default one if none could be compared."""
+        if not self.scores:
+            reason = "Comparing candidates is too much work." if self._folds else "There are too few points to compare."
+            search = {"folds": 0, "candidates": [], "winner": None, "reason": reason}
+            return Choice(default.network, default.training, search, None)
+        winner = _simplest_of_the_best(self.scores)
+        given = self._given.training
+        training = replace(
+            winner.candidate.training,
+            temperature=winner.temperature,
+            validation_fraction=given.get("validation_fraction", 0.0),
+            validation_folds=given.get("validation_folds"),
+            restarts=given.get("restarts", 1),
+        )
+        search = {
+            "folds": len(self._folds),
+            "candidates": [score.to_json() for score in self.scores],
+            "winner": self.scores.index(winner),
+            "reason": _reason(winner, self.scores),
+        }
+        return Choice(winner.candidate.network, training, search, winner.evaluation.to_json())
+
+
+def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
+    """The simplest candidate that is not clearly worse than the one with the least loss.
+
+    It is clearly worse if its loss is greater by more than `TOLERANCE` standard errors of the difference.
+    """
+    best = min(scores, key=lambda score: score.loss)
+
+    def is_close(score: Score) -> bool:
+        difference_N = score.loss_N - best.loss_N
+        return bool(difference_N.mean() <= TOLERANCE * difference_N.std() / np.sqrt(len(difference_N)))
+
+    return min(filter(is_close, scores), key=lambda score: (score.weights, -score.candidate.training.weight_decay))
+
+
+def _reason(winner: Score, scores: Sequence[Score]) -> str:
+    if len(scores) == 1:
+        return "It is the only candidate."
+    if winner.loss == min(score.loss for score in scores):
+        return f"It has the least loss of {len(scores)} candidates."
+    return f"It is the simplest of {len(scores)} candidates that is not clearly worse than the best."
+
+
+def _held_out(
+    recipes: Sequence[Recipe], parts: Sequence[Fold], threads: int, should_stop: Callable[[], bool]
+) -> tuple[FloatArray, IntArray]:
+    """The logits (N, O) and the classes (N,) of the held-out points of all folds, each by the network of its fold."""
+    held_out = [part for _, part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        logits = list(pool.map(partial(_held_out_logits, should_stop=should_stop), recipes, held_out))
+    return np.concatenate(logits), np.concatenate([part.label_N for part in held_out])
+
+
+def _held_out_logits(recipe: Recipe, held_out: LabelledPoints, *, should_stop: Callable[[], bool]) -> FloatArray:
+    points, training = recipe.points, recipe.training
+    with _building:
+        network = build(recipe.network, points.features, len(points.classes), seed=training.seed)
+    outcome = train(network, recipe.scaling.inputs(points), training, should_stop=should_stop)
+    if outcome.stop_reason == "stopped":
+        raise _StoppedError
+    plan = plan_of(recipe.layout, arrays_of(network))
+    return numpy_forward.logits(plan, recipe.scaling.inputs(held_out).xy_ND)

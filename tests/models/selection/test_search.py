@@ -1,0 +1,157 @@
+"""The search for network and settings."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.datasets import LabelledPoints, generate, split
+from models.recipes import Recipe
+from models.selection.candidates import WEIGHT_DECAYS, Given
+from models.selection.search import Choice, Score, choose, cross_validated
+from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
+
+MOONS = generate(DatasetSpec(dataset="moons", n=120, noise=0.15))
+STANDARD = {"scale": "standard"}
+
+
+def chosen(points: LabelledPoints = MOONS, threads: int = 1, **training: Any) -> Choice:
+    choice = choose(points, Given(STANDARD, training), threads=threads)
+    assert choice is not None
+    return choice
+
+
+def test_curved_classes_get_a_hidden_layer_and_a_straight_boundary_none() -> None:
+    rng = np.random.default_rng(0)
+    xy_ND = rng.normal(size=(80, 2)).astype(np.float32)
+    straight = LabelledPoints(xy_ND, (xy_ND.sum(axis=1) + 0.3 * rng.normal(size=80) > 0).astype(np.int64), (0, 1))
+    assert chosen().network.widths
+    assert chosen(straight).network.kind == "logistic"
+
+
+def test_the_winner_is_hardly_worse_than_the_best_candidate() -> None:
+    search = chosen().search
+    assert search is not None
+    losses = [candidate["loss"] for candidate in search["candidates"]]
+    assert len(losses) > 3
+    assert losses[search["winner"]] == pytest.approx(min(losses), rel=0.1)
+
+
+def test_of_candidates_that_are_equally_good_the_simplest_wins() -> None:
+    """Without any weight on the coordinates, all networks predict the same."""
+    same = replace(MOONS, xy_ND=np.zeros_like(MOONS.xy_ND))
+    choice = chosen(same)
+    assert choice.network.kind == "logistic"
+
+
+def test_the_score_is_that_of_networks_that_did_not_see_the_points() -> None:
+    """Labels that mean nothing can be learned by heart, but not predicted."""
+    noise = replace(MOONS, label_N=np.random.default_rng(1).permutation(MOONS.label_N))
+    evaluation = chosen(noise).cross_validation
+    assert evaluation is not None
+    assert evaluation["accuracy"] < 0.65
+    assert evaluation["log_loss"] == pytest.approx(np.log(2), abs=0.03)
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
+    assert chosen(threads=1) == chosen(threads=3)
+
+
+def test_given_settings_are_kept() -> None:
+    given = Given(
+        {**STANDARD, "kind": "module", "hidden": [5], "activation": "relu"}, {"weight_decay": 0.02, "seed": 7}
+    )
+    choice = choose(MOONS, given, threads=1)
+    assert choice is not None
+    assert (choice.network.kind, choice.network.widths, choice.network.activation) == ("module", (5,), "relu")
+    assert (choice.training.weight_decay, choice.training.seed) == (0.02, 7)
+    assert len(choice.search["candidates"]) == 1
+
+
+def test_a_given_kind_is_tried_with_several_widths() -> None:
+    choice = choose(MOONS, Given({**STANDARD, "kind": "two_layer"}, {}), threads=1)
+    assert choice is not None
+    assert {candidate["kind"] for candidate in choice.search["candidates"]} == {"two_layer"}
+    assert len({tuple(candidate["hidden"]) for candidate in choice.search["candidates"]}) > 1
+
+
+@pytest.mark.parametrize(
+    ("training", "optimizer"),
+    [({}, "lbfgs"), ({"momentum": 0.9}, "sgd"), ({"learning_rate": 0.1}, "adam"), ({"batch_size": 32}, "adam")],
+)
+def test_settings_of_an_optimizer_choose_it(training: dict[str, Any], optimizer: str) -> None:
+    assert Given(STANDARD, training).candidate("sequential", (4,), 0.01).training.optimizer == optimizer
+
+
+def test_validation_points_take_no_part_in_the_search() -> None:
+    kept, held_out = split(MOONS, fraction=0.25, seed=0)
+    assert held_out is not None
+    with_validation, without = chosen(validation_fraction=0.25), chosen(kept)
+    assert with_validation.search == without.search
+    assert with_validation.training.validation_fraction == 0.25
+
+
+def test_the_temperature_of_the_winner_is_part_of_the_training() -> None:
+    choice = chosen()
+    assert choice.training.temperature == choice.search["candidates"][choice.search["winner"]]["temperature"]
+
+
+def test_a_search_stops_when_asked_to() -> None:
+    scores: list[Score] = []
+    stopped = choose(
+        MOONS, Given(STANDARD, {}), threads=1, should_stop=lambda: len(scores) >= 2, on_score=scores.append
+    )
+    assert stopped is None
+    assert len(scores) == 2
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        LabelledPoints(np.array([[0, 0], [1, 1], [0, 1], [1, 0]], np.float32), np.array([0, 0, 1, 1]), ("a", "b")),
+        LabelledPoints(np.eye(30, dtype=np.float32), np.arange(30), tuple(range(30))),
+    ],
+    ids=["four points", "one point of each class"],
+)
+def test_too_few_points_are_trained_with_hidden_units_and_nothing_is_compared(points: LabelledPoints) -> None:
+    choice = chosen(points)
+    assert choice.search is not None
+    assert choice.search["winner"] is None
+    assert choice.cross_validation is None
+    assert choice.network.widths
+    Recipe(points, choice.network, choice.training)  # can be trained
+
+
+def test_too_large_networks_are_not_compared() -> None:
+    given = Given({**STANDARD, "hidden": [1024, 1024]}, {"epochs": 20})
+    choice = choose(generate(DatasetSpec(n=20_000)), given, threads=1)
+    assert choice is not None
+    assert choice.search["candidates"] == []
+    assert choice.network.widths == (1024, 1024)
+
+
+@pytest.mark.parametrize(
+    ("network", "training"),
+    [({"hidden": [0]}, {}), ({}, {"weight_decay": -1}), ({}, {"epochs": 10**6, "restarts": 999})],
+)
+def test_given_settings_out_of_bounds_are_refused(network: dict[str, Any], training: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        Given(network, training).default(generate(DatasetSpec(n=100_000)))
+
+
+def test_weight_decays_are_tried_in_order() -> None:
+    assert list(WEIGHT_DECAYS) == sorted(WEIGHT_DECAYS, reverse=True)
+
+
+def test_a_cross_validation_evaluates_each_point_once() -> None:
+    network, training = NetworkSpec(scale="standard"), TrainingSpec(epochs=200, validation_folds=4)
+    evaluation = cross_validated(Recipe(MOONS, network, training), threads=2)
+    assert evaluation is not None
+    assert evaluation.points_K.tolist() == [60, 60]
+    assert evaluation.accuracy > 0.8
+
+
+def test_a_cross_validation_stops_when_asked_to() -> None:
+    recipe = Recipe(MOONS, NetworkSpec(), TrainingSpec(epochs=10, validation_folds=4))
+    assert cross_validated(recipe, threads=1, should_stop=lambda: True) is None

@@ -252,7 +252,7 @@ def test_messages_name_options_as_flags_of_a_command_or_parameters_of_a_query() 
         ("x,y,label\n1,2,für\n".encode("cp1252"), "is not a UTF-8 CSV file"),
         (b"1,2,a\n3,4,\x00\n", "zero byte"),
         (b"PK\x03\x04....", "is an Excel workbook"),
-        (gzip.compress(b"1,2,a\n"), "is compressed"),
+        (gzip.compress(b"1,2,a\n", mtime=0), "is compressed"),
         (b"PAR1....", "is a Parquet file"),
         (b"\x93NUMPY\x01\x00", "numpy.savetxt"),
         (b'{"points": []}', "is JSON"),

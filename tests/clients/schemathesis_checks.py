@@ -70,4 +70,4 @@ def refusals_are_due_to_rules_between_fields(
     if problem["code"] == "idempotency-key-reused":
         return
     for error in problem["errors"]:
-        assert any(re.fullmatch(rule, error["detail"]) for rule in BETWEEN_FIELDS), error
+        assert any(re.fullmatch(rule, error["detail"], re.DOTALL) for rule in BETWEEN_FIELDS), error

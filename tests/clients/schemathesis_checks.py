@@ -13,6 +13,7 @@ BETWEEN_FIELDS = (
     "is required for .*",
     "is required in the query, .*",
     "must be .* for this request",
+    "must be auto or compiled: torch does not train by lbfgs here",
     "must be 2: only spirals and gaussians can have more classes",
     "must be between [0-9]+ and 100,000",  # at least one point for each class
     "must be empty: a logistic network has no hidden layer",
@@ -37,6 +38,7 @@ BETWEEN_FIELDS = (
     "must have columns of the same length, .*",
     "must have [0-9]+ values?, one for each feature that is not on an axis",
     "must have one label for each point, .*",
+    "must have one weight for each label, which are: .*",
     "must have one name for each of the [0-9]+ coordinates, not [0-9]+ names",
     "must have the same names as the first point: .*",
     "must have the same number of coordinates as the first point: .*",
@@ -44,7 +46,6 @@ BETWEEN_FIELDS = (
     "must name each feature only once",
     "must name one of the model's .*",
     "must not have '.*",
-    "must not be given with the optimizer lbfgs, .*",
     "must not contain a feature that is on an axis",
     "n, noise, seed and n_classes are for generators only",
     "needs .*",

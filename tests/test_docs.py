@@ -95,6 +95,7 @@ def test_the_separatrix_commands_of_the_readme_succeed(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text(
         "x,y,kind\n" + "".join(f"{i % 7},{i % 5},{('no', 'yes')[i % 2]}\n" for i in range(40))
     )
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         for arguments in readme.separatrix_commands():

@@ -182,7 +182,7 @@ class Card(BaseModel):
                 "stop_reason": card.stop_reason,
                 "epochs_run": card.epochs,
                 "metrics": card.metrics,
-                "evaluation": {"validation": None, **card.evaluation} if card.evaluation else None,
+                "evaluation": _evaluation(card.evaluation) if card.evaluation else None,
                 "search": card.search,
                 "warnings": card.warnings,
                 "implementation": card.implementation,
@@ -191,6 +191,12 @@ class Card(BaseModel):
                 "files": card.files,
             }
         )
+
+
+def _evaluation(evaluation: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The evaluation of a card with null for all that it does not have."""
+    figures = {kind: {"log_loss": None, "accuracy": None, **one} for kind, one in evaluation.items()}
+    return {"validation": None, "cross_validation": None, **figures}
 
 
 class VersionLinks(BaseModel):

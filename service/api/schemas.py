@@ -27,8 +27,8 @@ class Metrics(BaseModel):
 class ClassEvaluation(BaseModel):
     """How a network classifies points, class by class, in the order of `classes`."""
 
-    log_loss: float | None = Field(None, description="Mean loss, in nats; null for versions of old releases.")
-    accuracy: float | None = Field(None, description="Share that gets its label; null for versions of old releases.")
+    log_loss: float | None = Field(description="Mean loss, in nats; null for versions of old releases.")
+    accuracy: float | None = Field(description="Share that gets its label; null for versions of old releases.")
     confusion: list[list[int]] = Field(description="(K, K) points of the class `row` with the label `column`.")
     recall: list[float | None] = Field(
         description="Share of the points of each class that get its label; null for a class without points."
@@ -44,7 +44,6 @@ class Evaluation(BaseModel):
     training: ClassEvaluation = Field(description="By the training points.")
     validation: ClassEvaluation | None = Field(description="By the validation points; null without any.")
     cross_validation: ClassEvaluation | None = Field(
-        None,
         description="By all points but the validation points, each by a network of the same settings that was trained "
         "without it; null unless the preset is `auto` or `validation_folds` is given.",
     )
@@ -102,7 +101,7 @@ class GeneratedDataInfo(BaseModel):
 class _PointsInfo(BaseModel):
     n_points: int = Field(description="Number of points.")
     n_features: int = Field(description="Number of coordinates of a point.")
-    feature_names: list[str] | None = Field(None, description="The name of each coordinate; null without names.")
+    feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
 
 
 class PointsDataInfo(_PointsInfo):
@@ -125,9 +124,12 @@ DataInfo = Annotated[
 
 def data_info(data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON value of `DataInfo` for the data as it stands in a card or in the row of a job."""
+    if "dataset" in data:
+        return {"type": "generated", **data}
     if "stored" in data:
-        return {"type": "stored", "dataset": data["stored"], **{key: data[key] for key in data if key != "stored"}}
-    return {"type": "generated" if "dataset" in data else "points", **data}
+        others = {key: data[key] for key in data if key != "stored"}
+        return {"type": "stored", "dataset": data["stored"], "feature_names": None, **others}
+    return {"type": "points", "feature_names": None, **data}
 
 
 DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]

@@ -13,6 +13,7 @@ BETWEEN_FIELDS = (
     "is required for .*",
     "is required in the query, .*",
     "must be .* for this request",
+    "must be a term of the coordinates, .*",
     "must be auto or compiled: torch does not train by lbfgs here",
     "must be 2: only spirals and gaussians can have more classes",
     "must be between [0-9]+ and 100,000",  # at least one point for each class

@@ -259,11 +259,13 @@ def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(
         "weight_decay": 0.0,
         "batch_size": None,
         "validation_fraction": 0.0,
+        "validation_folds": None,
         "patience": None,
         "min_delta": 0.0001,
         "seed": 0,
         "class_weight": None,
         "restarts": 1,
+        "temperature": 1.0,
         "implementation": "auto",
     }
 
@@ -277,10 +279,12 @@ def test_a_training_by_lbfgs_needs_no_learning_rate_and_ends_when_it_has_converg
         "learning_rate": None,
         "momentum": None,
         "batch_size": None,
+        "validation_folds": None,
         "patience": None,
         "min_delta": 0.0001,
         "seed": 0,
         "class_weight": None,
+        "temperature": 1.0,
         "implementation": "auto",
     }
     assert {one["stop_reason"] for one in job["restart_results"]} == {"converged"}

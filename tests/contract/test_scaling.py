@@ -94,7 +94,8 @@ def test_the_nearest_change_is_near_and_has_another_label(client: httpx.Client, 
 def test_a_plain_torch_script_gives_the_same_probabilities(client: httpx.Client, case: Case) -> None:
     name, data, job = case
     version = client.get(job["links"]["version"]).json()
-    net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+    (width,) = version["card"]["network"]["hidden"]
+    net = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 1))
     checkpoint = client.get(version["links"]["checkpoint"]).content
     net.load_state_dict(torch.load(io.BytesIO(checkpoint), weights_only=True))
     points = torch.tensor(data["points"], dtype=torch.float64)
@@ -124,7 +125,7 @@ def test_frames_and_the_checkpoint_of_a_training_are_in_the_units_of_the_points(
 
 def test_generated_points_are_trained_as_they_are_and_scaling_can_be_chosen(client: httpx.Client) -> None:
     def scale(data: dict[str, Any], **network: str) -> str:
-        body = {"model": "scaled", "data": data, "network": network}
+        body = {"model": "scaled", "preset": "tutorial", "data": data, "network": network}
         shown: str = client.post("/train?validate_only=true", json=body).json()["network"]["scale"]
         return shown
 

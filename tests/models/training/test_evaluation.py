@@ -36,7 +36,7 @@ def test_the_counts_and_shares_are_those_of_a_loop() -> None:
 
 
 def evaluation(*rows: list[int]) -> Evaluation:
-    return Evaluation(np.array(rows))
+    return Evaluation(np.array(rows), log_loss=0.5)
 
 
 def test_a_share_of_no_points_is_none() -> None:

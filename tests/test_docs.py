@@ -92,8 +92,8 @@ def test_the_curl_commands_of_the_readme_succeed(client: httpx.Client) -> None:
 
 @pytest.mark.slow
 def test_the_separatrix_commands_of_the_readme_succeed(tmp_path: Path) -> None:
-    (tmp_path / "points.csv").write_text(
-        "x,y,kind\n" + "".join(f"{i % 7},{i % 5},{('no', 'yes')[i % 2]}\n" for i in range(40))
+    (tmp_path / "new.csv").write_text(
+        "body_mass_g,flipper_length_mm,bill_length_mm,bill_depth_mm\n3750,181,39.1,18.7\n5400,220,50,15.2\n"
     )
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     with pytest.MonkeyPatch.context() as patch:

@@ -24,8 +24,9 @@ def chosen(points: LabelledPoints = MOONS, threads: int = 1, **training: Any) ->
 
 def test_curved_classes_get_a_hidden_layer_and_a_straight_boundary_none() -> None:
     rng = np.random.default_rng(0)
-    xy_ND = rng.normal(size=(80, 2)).astype(np.float32)
-    straight = LabelledPoints(xy_ND, (xy_ND.sum(axis=1) + 0.3 * rng.normal(size=80) > 0).astype(np.int64), (0, 1))
+    xy_ND = rng.normal(size=(150, 2)).astype(np.float32)
+    label_N = (rng.random(150) < 1 / (1 + np.exp(-2 * xy_ND.sum(axis=1)))).astype(np.int64)
+    straight = LabelledPoints(xy_ND, label_N, (0, 1))
     assert chosen().network.widths
     assert chosen(straight).network.kind == "logistic"
 

@@ -39,7 +39,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin separatrix \
 COPY --from=builder /opt/venv /opt/venv
 
 # NUMBA_CACHE_DIR: the machine code of the training kernel is copied there from the image. On a processor of another
-# kind than the one that built the image, the first start compiles it, which takes half a minute, and keeps it there.
+# kind than the one that built the image, the first start compiles it, which takes about a minute, and keeps it there.
 # SEPARATRIX_INSECURE: inside a container the service must listen on all addresses; the published port decides who can
 # reach it. HOME: the only place for caches when the root file system is read-only.
 ENV PATH=/opt/venv/bin:$PATH \

@@ -4,9 +4,10 @@ Each figure is the median of several repetitions. The rows take turns, so that a
 affects all.
 """
 
-from benchmarks import jobs, serving, training
+from benchmarks import accuracy, jobs, serving, training
 
 if __name__ == "__main__":
     training.main()
     serving.main()
     jobs.main()
+    accuracy.main()

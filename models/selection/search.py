@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,15 @@ from models import specs
 from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints, split
 from models.inference import numpy_forward
 from models.networks.modules import arrays_of, build
-from models.networks.plans import plan_of
+from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe
 from models.selection import calibration
 from models.selection.candidates import FIRST_WEIGHT_DECAY, Candidate, Given
 from models.selection.folds import Fold, fold_count, folds
 from models.specs import InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
+from models.training.compiled_run import CompiledRun
 from models.training.cost_model import compiled_step_s
 from models.training.evaluation import Evaluation
-from models.training.train import train
 
 MAX_SEARCH_S = 30.0
 """Most work of a search, in seconds of one core by the cost model."""
@@ -34,9 +33,6 @@ MIN_POINTS = 20
 
 TOLERANCE = 0.25
 """In standard errors; see `_simplest_of_the_best`."""
-
-_building = Lock()
-"""torch has one random generator for all threads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,20 +164,21 @@ class _Search:
         return folds(self._points, count, seed=training.get("seed", 0))
 
     def run(self) -> None:
-        """Scores candidates: the two most different architectures, and larger ones if hidden units are of use."""
-        simple, *others = self._given.architectures
-        best = self._best_decay(*simple)
-        for kind, hidden in others:
-            start = best.candidate.training.weight_decay if best and best.candidate.network.widths else None
-            found = self._best_decay(kind, hidden, start=start)
-            if best is None or found is None or found.loss >= best.loss:
+        """Scores candidates: each small architecture with several weight decays, and a large one if that may help."""
+        best: Score | None = None
+        for kind, hidden in self._given.architectures:
+            if best is not None and best.candidate.network.widths:  # a wider network needs about the same weight decay
+                self._score(self._given.candidate(kind, hidden, best.candidate.training.weight_decay))
+                return
+            found = self._best_decay(kind, hidden)
+            if found is None or (best is not None and found.loss >= best.loss):
                 return
             best = found
 
-    def _best_decay(self, kind: NetworkKind, hidden: tuple[int, ...], start: float | None = None) -> Score | None:
+    def _best_decay(self, kind: NetworkKind, hidden: tuple[int, ...]) -> Score | None:
         """The best of an architecture: goes from one weight decay to the next as long as the loss decreases."""
         decays = self._given.weight_decays
-        at = decays.index(start or FIRST_WEIGHT_DECAY) if len(decays) > 1 else 0
+        at = decays.index(FIRST_WEIGHT_DECAY) if len(decays) > 1 else 0
         best = self._score(self._given.candidate(kind, hidden, decays[at]))
         for direction in (1, -1):
             i = at + direction
@@ -268,16 +265,30 @@ def _held_out(
     """The logits (N, O) and the classes (N,) of the held-out points of all folds, each by the network of its fold."""
     held_out = [part for _, part in parts]
     with ThreadPoolExecutor(threads) as pool:
-        logits = list(pool.map(partial(_held_out_logits, should_stop=should_stop), recipes, held_out))
+        score = partial(_held_out_logits, initial=_initial_plan(recipes[0]), should_stop=should_stop)
+        logits = list(pool.map(score, recipes, held_out))
     return np.concatenate(logits), np.concatenate([part.label_N for part in held_out])
 
 
-def _held_out_logits(recipe: Recipe, held_out: LabelledPoints, *, should_stop: Callable[[], bool]) -> FloatArray:
-    points, training = recipe.points, recipe.training
-    with _building:
-        network = build(recipe.network, points.features, len(points.classes), seed=training.seed)
-    outcome = train(network, recipe.scaling.inputs(points), training, should_stop=should_stop)
-    if outcome.stop_reason == "stopped":
-        raise _StoppedError
-    plan = plan_of(recipe.layout, arrays_of(network))
-    return numpy_forward.logits(plan, recipe.scaling.inputs(held_out).xy_ND)
+def _held_out_logits(
+    recipe: Recipe, held_out: LabelledPoints, *, initial: Plan, should_stop: Callable[[], bool]
+) -> FloatArray:
+    """Trains by the kernel, whatever implementation trains the winner: they compute the same."""
+    training = recipe.training
+    run = CompiledRun(initial, recipe.scaling.inputs(recipe.points), None, training, order_seed=training.seed)
+    stop_reason = None
+    while stop_reason is None:
+        if should_stop():
+            raise _StoppedError
+        _, stop_reason = run.advance()
+    if stop_reason == "diverged":
+        run.restore_last_finite()
+    trained = replace(initial, parameters=run.weights)
+    return numpy_forward.logits(trained, recipe.scaling.inputs(held_out).xy_ND)
+
+
+def _initial_plan(recipe: Recipe) -> Plan:
+    """The network before the training, for points as the training sees them. It is the same for all folds."""
+    points = recipe.points
+    network = build(recipe.network, points.features, len(points.classes), seed=recipe.training.seed)
+    return plan_of(recipe.layout, arrays_of(network))

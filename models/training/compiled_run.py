@@ -5,6 +5,7 @@ Importing this module loads numba: half a second and some 60 MiB.
 
 import math
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from models.kernel.structures import Points, Settings, State
 from models.limits import LBFGS_MEMORY, MAX_LBFGS_EVALUATIONS
 from models.networks.plans import Plan
 from models.recipes import class_weights
-from models.specs import TrainingSpec
+from models.specs import Optimizer, TrainingSpec
 from models.training import run_state
 from models.training.run_state import RunState
 from models.training.runs import Epochs, Metrics, StopReason
@@ -223,10 +224,13 @@ def _initial_state(weights: FloatArray, *, is_lbfgs: bool) -> State:
     )
 
 
-def warm_up_training() -> None:
-    """Loads the training part of the kernel; compiles it if this machine has not done so yet."""
+def warm_up_training(chosen: Sequence[Optimizer] = ("sgd", "lbfgs")) -> None:
+    """Loads the training part of the kernel; compiles it if this machine has not done so yet.
+
+    `chosen` names an optimiser for each loop: that of `sgd` is also that of `adam`.
+    """
     points = LabelledPoints(np.zeros((2, 2), np.float32), np.array([0, 1]), (0, 1))
-    run = CompiledRun(SMALLEST, points, None, TrainingSpec(epochs=1), order_seed=0)
-    run.advance()
-    run.measure()
-    CompiledRun(SMALLEST, points, None, TrainingSpec(epochs=1, optimizer="lbfgs"), order_seed=0).advance()
+    for optimizer in chosen:
+        run = CompiledRun(SMALLEST, points, None, TrainingSpec(epochs=1, optimizer=optimizer), order_seed=0)
+        run.advance()
+        run.measure()

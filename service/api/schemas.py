@@ -95,13 +95,12 @@ class ValidationDataInfo(BaseModel):
     n_points: int = Field(description="Number of its points.")
 
 
-class _DataInfo(BaseModel):
-    validation: ValidationDataInfo | None = Field(
-        description="The data set for validation; null if the request names none."
-    )
+OwnValidation = Annotated[
+    ValidationDataInfo | None, Field(description="The data set for validation; null if the request names none.")
+]
 
 
-class GeneratedDataInfo(_DataInfo):
+class GeneratedDataInfo(BaseModel):
     """Points from a generator, with every parameter."""
 
     type: Literal["generated"] = "generated"
@@ -110,12 +109,14 @@ class GeneratedDataInfo(_DataInfo):
     noise: float = Field(description="In data units.")
     seed: int = Field(description="Seed of the points.")
     n_classes: int = Field(description="Number of classes.")
+    validation: OwnValidation
 
 
-class _PointsInfo(_DataInfo):
+class _PointsInfo(BaseModel):
     n_points: int = Field(description="Number of points.")
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
+    validation: OwnValidation
 
 
 class PointsDataInfo(_PointsInfo):

@@ -43,7 +43,7 @@ def test_a_training_is_validated_on_a_stored_data_set(tmp_path: Path) -> None:
     assert shown, done.stderr
     predicted = separatrix("predict", "m", "--point", "0.5,0", "--point", "1.5,1", data=tmp_path).stdout
     first, second = csv.DictReader(io.StringIO(predicted))
-    probabilities = [float(first["probability_no"]), float(second["probability_yes"])]
+    probabilities = [float(first["p(no)"]), float(second["p(yes)"])]
     assert float(shown[2]) == pytest.approx(-np.log(probabilities).mean(), abs=1e-4)
 
 

@@ -118,6 +118,8 @@ def test_jobs_and_cards_name_the_data_set(service: httpx.Client, job: dict[str, 
             "n_points": 2,
         },
     }
+    picture = {"model": "generated", "version": 1, "format": "png", "resolution": 20, "overlay": "points"}
+    assert service.get("/boundary-grid", params=picture).status_code == 200
 
 
 def test_patience_counts_epochs_without_improvement_on_the_data_set(service: httpx.Client) -> None:

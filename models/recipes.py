@@ -34,6 +34,12 @@ MAX_SHOWN_LABELS = 20
 class Recipe:
     """Data, network and training settings. On one machine, equal recipes give equal weights, to the bit.
 
+    Attributes:
+        points: all points, or if there are `validation` points, those to train on.
+        network: the architecture.
+        training: the settings.
+        validation: points for validation only, with the features and the classes of `points`.
+
     Raises:
         InvalidInput: the combination is out of bounds: too many weights, too much work or memory.
     """
@@ -41,9 +47,11 @@ class Recipe:
     points: LabelledPoints
     network: NetworkSpec
     training: TrainingSpec
+    validation: LabelledPoints | None = None
 
     def __post_init__(self) -> None:
         _ = self.terms  # raises
+        self._check_validation()
         if self.weights > MAX_WEIGHTS:
             raise InvalidInput(
                 "network.hidden", f"must make at most {MAX_WEIGHTS:,} weights, but makes {self.weights:,}"
@@ -52,7 +60,7 @@ class Recipe:
         is_lbfgs = self.training.optimizer == "lbfgs"
         trainings = self.training.restarts + (self.training.validation_folds or 0)
         passes = trainings * self.training.epochs * (MAX_LBFGS_EVALUATIONS if is_lbfgs else 1)
-        work = passes * count * self.weights
+        work = passes * (count + (len(self.validation.xy_ND) if self.validation else 0)) * self.weights
         if work > MAX_WORK:
             factors = f"epochs{f' x {MAX_LBFGS_EVALUATIONS} evaluations' if is_lbfgs else ''} x points x weights"
             raise InvalidInput(
@@ -73,13 +81,22 @@ class Recipe:
         class_weights(self.training, self.parts[0])  # raises, as does `parts`
         self._check_derived()
 
+    def _check_validation(self) -> None:
+        """Checks that only one of the request's fields decides on which points to validate."""
+        if self.validation is None:
+            return
+        for name in ("validation_fraction", "validation_folds"):
+            if getattr(self.training, name):
+                raise InvalidInput("validation", f"must be left out: training.{name} is given, which excludes it")
+
     def _check_derived(self) -> None:
         """Checks that no derived input of a point overflows float32, by the largest coordinates."""
         transform = self.scaling.transform
         if not isinstance(transform, Derived):
             return
-        edge_2D = np.stack([self.points.xy_ND.min(axis=0), self.points.xy_ND.max(axis=0)])
-        largest_D1 = np.abs(transform.scaled(edge_2D)).max(axis=1, keepdims=True)
+        parts = [part.xy_ND for part in (self.points, self.validation) if part is not None]
+        edge_ED = np.stack([edge_D for xy_ND in parts for edge_D in (xy_ND.min(axis=0), xy_ND.max(axis=0))])
+        largest_D1 = np.abs(transform.scaled(edge_ED)).max(axis=1, keepdims=True)
         with np.errstate(over="ignore", invalid="ignore"):
             overflows_I1 = ~(np.abs(transform.of_scaled(largest_D1)) <= np.finfo(np.float32).max)
         if overflows_I1.any():
@@ -109,11 +126,13 @@ class Recipe:
 
     @cached_property
     def parts(self) -> tuple[LabelledPoints, LabelledPoints | None]:
-        """The points to train on, and those that are held out for validation, if any.
+        """The points to train on, and those for validation, if any.
 
         Raises:
             InvalidInput: no point would be held out.
         """
+        if self.validation is not None:
+            return self.points, self.validation
         return split(self.points, fraction=self.training.validation_fraction, seed=self.training.seed)
 
     @property
@@ -132,6 +151,8 @@ class Recipe:
         parts: list[Any] = [self.points.digest, specs.asdict(self.network), specs.asdict(self.training)]
         if self.terms is not None:  # which depend on the names of the features
             parts.append([asdict(term) for term in self.terms])
+        if self.validation is not None:
+            parts.append({"validation": self.validation.digest})
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

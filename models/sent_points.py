@@ -29,7 +29,7 @@ class SentPoints:
         """The number of points, if numbers without rows are one point."""
         return len(self.array) if self.array.ndim == 2 else 1
 
-    def placed(self, features: int, names: Sequence[str] | None) -> PointArray:
+    def placed(self, features: int, names: Sequence[str] | None, *, field: str = "points") -> PointArray:
         """The points (N, D) of a network with D features and their names, if it has names.
 
         Columns are matched by name if both sides have names, else by position.
@@ -38,23 +38,23 @@ class SentPoints:
             InvalidInput: a name is missing or unknown, or the number of columns is wrong.
         """
         if self.names is not None and names is not None:
-            columns = feature_names.positions(self.names, names, field="points")
+            columns = feature_names.positions(self.names, names, field=field)
             if columns != [*range(features)]:
                 ordered_ND: PointArray = self.array[:, columns]
                 return ordered_ND
             return self.array
         if self.names is not None and not self.have_order:
             raise InvalidInput(
-                "points",
+                field,
                 "must be lists of numbers, in the order of the training data: the features of the model have no names",
             )
         if self.names is not None and feature_names.are_out_of_order(self.names):
             raise InvalidInput(
-                "points",
+                field,
                 f"must have the columns in the order of the training data, not {feature_names.quoted(self.names)}: "
                 "the features of the model have no names",
             )
-        return self._by_position(features)
+        return self._by_position(features, field)
 
     def labelled(self, labels: int, names: Sequence[str] | None) -> tuple[PointArray, Sequence[str] | None]:
         """The points (N, D) that so many labels are for, and the names of their features.
@@ -82,17 +82,17 @@ class SentPoints:
         columns = feature_names.positions(self.names, names, field="data.points")
         return array[:, columns], names
 
-    def _by_position(self, features: int) -> PointArray:
+    def _by_position(self, features: int, field: str) -> PointArray:
         each = f"{features} coordinate{'s' * (features != 1)}"
         if self.array.ndim == 1:
             if len(self.array) != features:
                 one = f"[{', '.join(['0.5'] * min(features, 3))}{', ...' if features > 3 else ''}]"
                 raise InvalidInput(
-                    "points", f"must be a list of points of {each} each, such as [{one}, {one}], or one such point"
+                    field, f"must be a list of points of {each} each, such as [{one}, {one}], or one such point"
                 )
             return self.array[np.newaxis]
         count, columns = self.array.shape
         if columns != features:
             looks = f". They look transposed: send {columns} points of {each}" if count == features else ""
-            raise InvalidInput("points", f"must have {each} each, but these have {columns}{looks}")
+            raise InvalidInput(field, f"must have {each} each, but these have {columns}{looks}")
         return self.array

@@ -101,6 +101,10 @@ def train(
         Path | None,
         typer.Option(help="Train on this CSV file instead of generated data; - reads standard input."),
     ] = None,
+    validation_dataset: Annotated[
+        str | None,
+        typer.Option(help="Validate on the points of this stored data set.", show_default=False),
+    ] = None,
     preset: Annotated[
         Preset | None,
         typer.Option(
@@ -138,6 +142,7 @@ def train(
         Settings(**settings),
         model=model,
         data=chosen,
+        validation=validation_dataset,
         table=TableOptions(**table),
         preset=preset,
         given=Given(network, training),

@@ -58,6 +58,7 @@ class JobSpec:
         origin: who submitted the job.
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
             `feature_names` if they have some, and the name of their data set as `stored` if they are those of one.
+            If the job has validation points of its own, `validation` describes them in this way, with their `digest`.
         data_digest: `LabelledPoints.digest`.
         preset: what decides the settings that the client left open.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved. With the preset `auto`

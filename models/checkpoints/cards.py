@@ -46,7 +46,7 @@ class Card:
         classes: the label of each class.
         training: every setting, resolved.
         data: the data set's specification, or `{"n_points": N, "n_features": D}` for points given by a client, with
-            `feature_names` if they have some.
+            `feature_names` if they have some. Validation points of their own are described in `validation`.
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units.
         median: of each coordinate of the data. Empty in old cards.

@@ -54,7 +54,7 @@ class Given:
         defaults = {"optimizer": self.optimizer, "epochs": EPOCHS[self.optimizer], "weight_decay": weight_decay}
         return Candidate(network, specs.resolve_training(network.kind, defaults | EARLY_STOPPING | self.training))
 
-    def default(self, points: LabelledPoints) -> "Candidate":
+    def default(self, points: LabelledPoints, validation: LabelledPoints | None = None) -> "Candidate":
         """The candidate for these points if none can be compared: it has hidden units, unless the request has none.
 
         Raises:
@@ -62,14 +62,16 @@ class Given:
         """
         architectures = self.architectures
         candidate = self.candidate(*architectures[min(1, len(architectures) - 1)], FIRST_WEIGHT_DECAY)
-        Recipe(points, candidate.network, candidate.training)  # raises
+        Recipe(points, candidate.network, candidate.training, validation)  # raises
         return candidate
 
-    def digest(self, points: LabelledPoints) -> str:
+    def digest(self, points: LabelledPoints, validation: LabelledPoints | None = None) -> str:
         """SHA-256 (hex) of all that determines the result of a search and of the training that follows."""
         parts: list[Any] = ["auto", points.digest, self.network, self.training]
         if "inputs" in self.network:  # whose meaning may depend on the names of the features
             parts.append(points.feature_names)
+        if validation is not None:
+            parts.append({"validation": validation.digest})
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property

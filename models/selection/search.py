@@ -110,21 +110,26 @@ def choose(
     points: LabelledPoints,
     given: Given,
     *,
+    validation: LabelledPoints | None = None,
     threads: int,
     should_stop: Callable[[], bool] = lambda: False,
     on_score: Callable[[Score], object] = lambda score: None,
 ) -> Choice | None:
     """Chooses what `given` leaves open, or returns None once `should_stop` is true.
 
-    Points that `given` holds out for validation take no part in the search. The result does not depend on `threads`.
-    `on_score` is called with the score of each candidate.
+    Points for validation, which are `validation` or held out by `given`, take no part in the search. The result does
+    not depend on `threads`. `on_score` is called with the score of each candidate.
 
     Raises:
         InvalidInput: a given value is out of bounds, or the training would take too much work.
     """
-    default = given.default(points)
+    default = given.default(points, validation)
     kept, _ = split(points, fraction=default.training.validation_fraction, seed=default.training.seed)
-    search = _Search(kept, given, threads, should_stop, on_score)
+
+    def check(candidate: Candidate) -> None:
+        Recipe(points, candidate.network, candidate.training, validation)
+
+    search = _Search(kept, given, threads, check, should_stop, on_score)
     try:
         search.run()
     except _StoppedError:
@@ -144,12 +149,15 @@ class _Search:
         points: LabelledPoints,
         given: Given,
         threads: int,
+        check: Callable[[Candidate], None],
         should_stop: Callable[[], bool],
         on_score: Callable[[Score], object],
     ) -> None:
+        """`check` raises `InvalidInput` if a candidate is out of bounds for all points."""
         self._points = points
         self._given = given
         self._threads = threads
+        self._check = check
         self._should_stop = should_stop
         self._on_score = on_score
         self._left_s = MAX_SEARCH_S
@@ -193,8 +201,9 @@ class _Search:
 
     def _score(self, candidate: Candidate) -> Score | None:
         """Scores a candidate; None if it is too much work, or if its logits overflow."""
-        candidate = candidate.for_scoring()
         try:
+            self._check(candidate)
+            candidate = candidate.for_scoring()
             recipes = [Recipe(kept, candidate.network, candidate.training) for kept, _ in self._folds]
             cost_s = sum(compiled_step_s(recipe.layout, len(recipe.points.label_N)) * EVALUATIONS for recipe in recipes)
             if not recipes or cost_s > self._left_s:

@@ -93,7 +93,7 @@ def train(
     Raises:
         InvalidInput: the compiled implementation or `lbfgs` was requested, but the kernel cannot train this network.
     """
-    parts = _parts(points, spec)
+    parts = _parts(points, None, spec)
     return _train(network, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda started: should_stop())
 
 
@@ -101,8 +101,10 @@ Parts = tuple[LabelledPoints, LabelledPoints | None]
 """Training points, and validation points if there are any."""
 
 
-def _parts(points: LabelledPoints, spec: TrainingSpec) -> Parts:
+def _parts(points: LabelledPoints, validation: LabelledPoints | None, spec: TrainingSpec) -> Parts:
     points = replace(points, xy_ND=points.xy_ND.astype(np.float32, copy=False))
+    if validation is not None:
+        return points, replace(validation, xy_ND=validation.xy_ND.astype(np.float32, copy=False))
     return split(points, fraction=spec.validation_fraction, seed=spec.seed)
 
 
@@ -265,6 +267,7 @@ def train_best(
     points: LabelledPoints,
     spec: TrainingSpec,
     *,
+    validation: LabelledPoints | None = None,
     threads: int,
     observer: Observer = _SILENT,
     resume_from: ResumeState | None = None,
@@ -279,6 +282,7 @@ def train_best(
         build: returns a new network for a seed.
         points: the training data. All restarts hold out the same points.
         spec: the settings.
+        validation: the validation points, with the classes of `points`, of which none is then held out.
         threads: most restarts that train at the same time. The kernel releases the GIL, so that as many threads as
             cores pay, except for small mini-batches, whose order is drawn in Python.
         observer: follows the trainings, and may stop them.
@@ -289,7 +293,7 @@ def train_best(
         ValueError: `resume_from` belongs to another training.
     """
     with one_thread():
-        several = _Restarts(build, points, spec, observer)
+        several = _Restarts(build, points, validation, spec, observer)
         if resume_from is not None:
             several.restore(resume_from)
         restarts = _on_threads(several.run, spec.restarts, threads, several.stopped)
@@ -302,13 +306,19 @@ class _Restarts:
     """The restarts of one training. Several threads call `run`, each with another number."""
 
     def __init__(
-        self, build: Callable[[int], nn.Module], points: LabelledPoints, spec: TrainingSpec, observer: Observer
+        self,
+        build: Callable[[int], nn.Module],
+        points: LabelledPoints,
+        validation: LabelledPoints | None,
+        spec: TrainingSpec,
+        observer: Observer,
     ) -> None:
         self.stopped = Event()
         self.best: Best | None = None  # of those that ended: keeping all of them would fill the memory
         self._build = build
         self._points = points
-        self._parts = _parts(points, spec)
+        self._validation = validation
+        self._parts = _parts(points, validation, spec)
         self._spec = spec
         self._observer = observer
         self._lock = Lock()  # for the observer, and for building: torch has one random generator for all threads
@@ -372,6 +382,8 @@ class _Restarts:
     def _task(self) -> str:
         """A digest of the data, the settings, and the network's layout if it consists of dense layers."""
         parts = [self._points.digest, specs.asdict(self._spec), repr(layout_of(self._new(0)))]
+        if self._validation is not None:
+            parts.append(self._validation.digest)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _is_stopped(self) -> bool:

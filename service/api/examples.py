@@ -36,7 +36,15 @@ _SUMMARY = {
     "links": {"self": _PATH},
 }
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-_DATA = {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2}
+_DATA = {
+    "type": "generated",
+    "dataset": "flower",
+    "n": 400,
+    "noise": 0.2,
+    "seed": 1,
+    "n_classes": 2,
+    "validation": None,
+}
 _NETWORK = {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none", "inputs": None}
 _TRAINING = {
     "epochs": 10_000,

@@ -87,6 +87,19 @@ class RestartResult(BaseModel):
     metrics: Metrics | None = Field(description="Null if the loss is not finite, or if the training was stopped.")
 
 
+class ValidationDataInfo(BaseModel):
+    """The points of a stored data set that are for validation only. They stay with the job if it is deleted."""
+
+    dataset: str = Field(description="The name that the data set had.")
+    digest: str = Field(description="SHA-256 of its points, labels and class names.")
+    n_points: int = Field(description="Number of its points.")
+
+
+OwnValidation = Annotated[
+    ValidationDataInfo | None, Field(description="The data set for validation; null if the request names none.")
+]
+
+
 class GeneratedDataInfo(BaseModel):
     """Points from a generator, with every parameter."""
 
@@ -96,12 +109,14 @@ class GeneratedDataInfo(BaseModel):
     noise: float = Field(description="In data units.")
     seed: int = Field(description="Seed of the points.")
     n_classes: int = Field(description="Number of classes.")
+    validation: OwnValidation
 
 
 class _PointsInfo(BaseModel):
     n_points: int = Field(description="Number of points.")
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
+    validation: OwnValidation
 
 
 class PointsDataInfo(_PointsInfo):
@@ -124,12 +139,14 @@ DataInfo = Annotated[
 
 def data_info(data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON value of `DataInfo` for the data as it stands in a card or in the row of a job."""
-    if "dataset" in data:
-        return {"type": "generated", **data}
-    if "stored" in data:
-        others = {key: data[key] for key in data if key != "stored"}
-        return {"type": "stored", "dataset": data["stored"], "feature_names": None, **others}
-    return {"type": "points", "feature_names": None, **data}
+    own = data.get("validation")
+    validation = own and {"dataset": own["stored"], "digest": own["digest"], "n_points": own["n_points"]}
+    info = {**data, "validation": validation}
+    if "dataset" in info:
+        return {"type": "generated", **info}
+    if "stored" in info:
+        return {"type": "stored", "dataset": info.pop("stored"), "feature_names": None, **info}
+    return {"type": "points", "feature_names": None, **info}
 
 
 DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]

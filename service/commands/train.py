@@ -17,11 +17,10 @@ from models.selection.search import Score
 from models.specs import DatasetSpec, InvalidInput, Preset
 from models.training.runs import Epoch, Metrics
 from service.commands.csv_points import read_labelled
-from service.commands.workspace import Workspace, open_workspace
+from service.commands.workspace import open_workspace
 from service.datasets.stored import StoredDatasets
 from service.jobs import training_data
 from service.jobs.queue import requested_spec
-from service.jobs.training_data import FiledPoints
 from service.jobs.worker import work
 from service.records import Job, JobState
 from service.settings import Settings
@@ -39,13 +38,15 @@ def run(
     *,
     model: str | None,
     data: DatasetSpec | str | Path,
+    validation: str | None,
     table: TableOptions,
     preset: Preset | None,
     given: Given,
 ) -> None:
     """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
 
-    `data` is a generator, the name of a stored data set, or a CSV file, which is read as `table` says.
+    `data` is a generator, the name of a stored data set, or a CSV file, which is read as `table` says. `validation` is
+    the name of a stored data set.
     """
     chosen = read_labelled(data, table) if isinstance(data, Path) else data
     if model is None:
@@ -54,7 +55,9 @@ def run(
         dataset = data if isinstance(data, str) else data.dataset
         model = f"{dataset}-{given.network.get('kind', 'sequential')}".replace("_", "-")
     with open_workspace(settings, make=True) as workspace, _interruption() as interrupted:
-        points = _stored(chosen, settings, workspace) if isinstance(chosen, str) else chosen
+        datasets = StoredDatasets(workspace.store, workspace.files, max_bytes=settings.max_datasets_bytes)
+        own = training_data.stored(datasets, chosen) if isinstance(chosen, str) else chosen
+        points = training_data.with_validation(own, datasets, validation)
         spec = requested_spec(model, points, preset, given, origin="cli")
         training_data.save(workspace.files, spec.id, points)
         job = workspace.store.leases.add_claimed(spec, worker=f"command:{spec.id}")
@@ -71,12 +74,6 @@ def run(
             )
         job = _wait_until_reported(workspace.store, job)
     _report(job, drawable=training_data.points_of(points).features == 2)
-
-
-def _stored(name: str, settings: Settings, workspace: Workspace) -> FiledPoints:
-    datasets = StoredDatasets(workspace.store, workspace.files, max_bytes=settings.max_datasets_bytes)
-    dataset, points = datasets.points(name)
-    return FiledPoints(points, dataset.file, name)
 
 
 @contextmanager

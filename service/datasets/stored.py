@@ -77,8 +77,8 @@ class StoredDatasets:
             logger.error("the file of the data set %s cannot be read: %s", name, error)
             raise DatasetBroken from error
 
-    def points(self, name: str) -> tuple[StoredDataset, LabelledPoints]:
-        """Reads all points of a data set, to train on them.
+    def points(self, name: str, *, field: str) -> tuple[StoredDataset, LabelledPoints]:
+        """Reads all points of a data set, to train on them. `field` is the name's field in the request.
 
         Raises:
             InvalidInput: they are too many for a training.
@@ -87,7 +87,7 @@ class StoredDatasets:
         with self.opened(name) as (dataset, file):
             if file.shape[0] > MAX_POINTS:
                 raise InvalidInput(
-                    "data.dataset",
+                    field,
                     f"has {file.shape[0]:,} points, but a training takes at most {MAX_POINTS:,}: store a sample",
                 )
             points = replace(file.all(), feature_names=dataset.feature_names)

@@ -83,10 +83,10 @@ class JobQueue:
             logger.error("the points of a job could not be stored: %s", error)
             raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
         except (JobNotFound, KeyReused, QueueFull, WrongState):  # after any other error the job may be in the queue
-            self._files.remove_points(spec.id)
+            training_data.remove(self._files, spec.id)
             raise
         if job_id != spec.id:  # the same request arrived twice at once
-            self._files.remove_points(spec.id)
+            training_data.remove(self._files, spec.id)
         self._engine.wake()
         return job_id
 
@@ -125,6 +125,7 @@ class JobQueue:
             JobNotFound, WrongState: as `Jobs.delete`.
         """
         job = self._store.jobs.delete(job_id)
+        self._files.remove_points(self._files.validation_file(job_id))
         if job.status.version is None:
             self._files.remove_points(job_id)
         in_use = self._store.jobs.checkpoints_in_use(job_id)
@@ -177,7 +178,7 @@ def requested_spec(
     Raises:
         InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data.
     """
-    is_generated = isinstance(data, DatasetSpec)
+    is_generated = training_data.is_generated(data)
     if preset is None:
         preset = "tutorial" if is_generated or given.network or given.training else "auto"
     if preset == "auto":
@@ -204,10 +205,11 @@ def new_spec(
         InvalidInput: the model's name is invalid, or data, network and settings together are out of bounds.
     """
     points = training_data.points_of(data)
+    validation = training_data.validation_of(data, points)
     spec = {
         "network": specs.asdict(network),
         "training": specs.asdict(training),
-        "recipe": Recipe(points, network, training).digest,
+        "recipe": Recipe(points, network, training, validation).digest,
     }
     return _spec(model, data, points, origin, metadata, **spec)
 
@@ -226,12 +228,13 @@ def new_auto_spec(
         InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data.
     """
     points = training_data.points_of(data)
-    given.default(points)  # raises
+    validation = training_data.validation_of(data, points)
+    given.default(points, validation)  # raises
     spec = {
         "preset": "auto",
         "network": given.network,
         "training": given.training,
-        "recipe": given.digest(points),
+        "recipe": given.digest(points, validation),
     }
     return _spec(model, data, points, origin, metadata, **spec)
 

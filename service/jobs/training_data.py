@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models import specs
+from models import specs, validation
 from models.datasets import LabelledPoints, generate
-from models.specs import DatasetSpec
+from models.specs import DATASET_NAMES, DatasetSpec, InvalidInput
+from service.datasets.stored import StoredDatasets
 from service.records import JobSpec
 from service.store.files import Files
 from service.store.points_file import DamagedData
@@ -26,13 +27,59 @@ class FiledPoints:
     dataset: str | None
 
 
-Data = DatasetSpec | LabelledPoints | FiledPoints
+TrainingData = DatasetSpec | LabelledPoints | FiledPoints
+
+
+@dataclass(frozen=True)
+class WithValidation:
+    """Data with validation points of their own, which are as they were stored."""
+
+    training: TrainingData
+    validation: FiledPoints
+
+
+Data = TrainingData | WithValidation
 """What a job is trained on."""
+
+VALIDATION_FIELD = "validation.dataset"
+"""What a request calls the validation points."""
+
+
+def stored(datasets: StoredDatasets, name: str) -> FiledPoints:
+    """Returns the points of a stored data set.
+
+    Raises:
+        InvalidInput, DatasetNotFound, DatasetBroken: as `StoredDatasets.points`.
+    """
+    dataset, points = datasets.points(name, field="data.dataset")
+    return FiledPoints(points, dataset.file, name)
+
+
+def with_validation(data: TrainingData, datasets: StoredDatasets, name: str | None) -> Data:
+    """Returns data with the validation points of a stored data set, if one is named.
+
+    Raises:
+        InvalidInput: the name is that of a generator, or the data set has too many points.
+        DatasetNotFound, DatasetBroken: as `StoredDatasets.points`.
+    """
+    if name is None:
+        return data
+    if name in DATASET_NAMES:
+        raise InvalidInput(VALIDATION_FIELD, f"must be a stored data set, but {name} is a generator")
+    dataset, points = datasets.points(name, field=VALIDATION_FIELD)
+    return WithValidation(data, FiledPoints(points, dataset.file, name))
+
+
+def is_generated(data: Data) -> bool:
+    """Whether the points to train on are those of a generator."""
+    return isinstance(data.training if isinstance(data, WithValidation) else data, DatasetSpec)
 
 
 def points_of(data: Data) -> LabelledPoints:
-    """Returns the points, generated if necessary."""
+    """Returns the points to train on, generated if necessary."""
     match data:
+        case WithValidation(training=training):
+            return points_of(training)
         case DatasetSpec():
             return generate(data)
         case FiledPoints(points=points):
@@ -40,15 +87,29 @@ def points_of(data: Data) -> LabelledPoints:
     return data
 
 
+def validation_of(data: Data, points: LabelledPoints) -> LabelledPoints | None:
+    """Returns the validation points, if the data have some of their own, as the `points` to train on need them.
+
+    Raises:
+        InvalidInput: they do not fit; see `models.validation.matched`.
+    """
+    if not isinstance(data, WithValidation):
+        return None
+    return validation.matched(data.validation.points, points, field=VALIDATION_FIELD)
+
+
 def describe(data: Data) -> dict[str, Any]:
     """Returns the description of the data in a job's row and a checkpoint's card."""
+    if isinstance(data, WithValidation):
+        own = describe(data.validation) | {"digest": data.validation.points.digest}
+        return describe(data.training) | {"validation": own}
     if isinstance(data, DatasetSpec):
         return specs.asdict(data)
     points = points_of(data)
     description = {"n_points": len(points.xy_ND), "n_features": points.features}
     names = {"feature_names": list(points.feature_names)} if points.feature_names else {}
-    stored = {"stored": data.dataset} if isinstance(data, FiledPoints) and data.dataset else {}
-    return description | names | stored
+    dataset = {"stored": data.dataset} if isinstance(data, FiledPoints) and data.dataset else {}
+    return description | names | dataset
 
 
 def save(files: Files, job_id: str, data: Data) -> None:
@@ -56,35 +117,71 @@ def save(files: Files, job_id: str, data: Data) -> None:
 
     Raises:
         FileNotFoundError: the file of the points is gone.
-        OSError: the disk is full or cannot be written.
+        OSError: the disk is full or cannot be written. No file is left.
     """
     match data:
+        case WithValidation(training=training, validation=own):
+            files.link_points(own.file, files.validation_file(job_id))
+            try:
+                save(files, job_id, training)
+            except OSError:
+                files.remove_points(files.validation_file(job_id))
+                raise
         case LabelledPoints():
             files.put_points(job_id, data)
         case FiledPoints(file=file):
             files.link_points(file, job_id)
 
 
-def read_back(files: Files, spec: JobSpec) -> DatasetSpec | FiledPoints:
+def remove(files: Files, job_id: str) -> None:
+    """Removes what `save` has stored, if anything."""
+    files.remove_points(job_id)
+    files.remove_points(files.validation_file(job_id))
+
+
+def read_back(files: Files, spec: JobSpec) -> Data:
     """Returns what `save` was given. Generates nothing.
 
     Raises:
         DamagedData, OSError: as `load`.
     """
-    if spec.is_generated:
-        return DatasetSpec(**spec.data)
-    points = load(files, spec.id, spec.data, spec.data_digest)
-    return FiledPoints(points, files.file_of(spec.id, spec.data_digest), spec.data.get("stored"))
+    training = _generator(spec.data) if spec.is_generated else _filed(files, spec.id, spec.data, spec.data_digest)
+    own = spec.data.get("validation")
+    if own is None:
+        return training
+    return WithValidation(training, _filed(files, files.validation_file(spec.id), own, own["digest"]))
+
+
+def _filed(files: Files, name: str, description: dict[str, Any], digest: str) -> FiledPoints:
+    points = load(files, name, description, digest)
+    return FiledPoints(points, files.file_of(name, digest), description.get("stored"))
+
+
+def _generator(description: dict[str, Any]) -> DatasetSpec:
+    return DatasetSpec(**{key: value for key, value in description.items() if key != "validation"})
+
+
+def load_validation(files: Files, spec: JobSpec, points: LabelledPoints) -> LabelledPoints | None:
+    """Returns the validation points of a job, if it has some of its own, as the `points` to train on need them.
+
+    Raises:
+        DamagedData, OSError: as `load`.
+    """
+    own = spec.data.get("validation")
+    if own is None:
+        return None
+    found = load(files, files.validation_file(spec.id), own, own["digest"])
+    return validation.matched(found, points, field=VALIDATION_FIELD)
 
 
 def load(files: Files, job_id: str, description: dict[str, Any], digest: str) -> LabelledPoints:
-    """Returns the points of a job, generated again or read from its file.
+    """Returns the points that a job is trained on, generated again or read from its file.
 
     Raises:
         DamagedData: the file is missing or damaged, or the points have another digest.
         OSError: the file cannot be read now.
     """
-    points = generate(DatasetSpec(**description)) if "dataset" in description else files.points(job_id, digest)
+    points = generate(_generator(description)) if "dataset" in description else files.points(job_id, digest)
     if points.digest != digest:
         raise DamagedData("The job's points are not the ones that it was submitted with.")
     names = description.get("feature_names")

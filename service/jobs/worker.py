@@ -137,10 +137,11 @@ class _Attempt:
         job = self._job
         try:
             points = training_data.load(self._files, job.id, job.spec.data, job.spec.data_digest)
-            if not self._prepare(points):
+            validation = training_data.load_validation(self._files, job.spec, points)
+            if not self._prepare(points, validation):
                 return self._stopped(None, cancel=cancel())
             assert self._job.settings is not None
-            recipe = Recipe(points, *self._job.settings)
+            recipe = Recipe(points, *self._job.settings, validation)
             self._observer.in_data_units = partial(recipe.scaling.in_data_units, recipe.layout)
             trained = self._train(recipe)
             if trained.best is None:
@@ -162,7 +163,7 @@ class _Attempt:
             detail = "An internal error of the service ended this training; the service's log has the details."
             return self._failed("internal", detail)
 
-    def _prepare(self, points: LabelledPoints) -> bool:
+    def _prepare(self, points: LabelledPoints, validation: LabelledPoints | None) -> bool:
         """Chooses the settings that the client left open, and evaluates given ones in folds. Records the result.
 
         Returns:
@@ -171,7 +172,7 @@ class _Attempt:
         if self._job.status.choice is not None:
             return True
         if self._job.settings is None:
-            choice = self._chosen(points)
+            choice = self._chosen(points, validation)
         elif self._job.settings[1].validation_folds is not None:
             choice = self._evaluated(Recipe(points, *self._job.settings))
         else:
@@ -185,11 +186,12 @@ class _Attempt:
         self._on_choice(job)
         return True
 
-    def _chosen(self, points: LabelledPoints) -> Choice | None:
+    def _chosen(self, points: LabelledPoints, validation: LabelledPoints | None) -> Choice | None:
         spec = self._job.spec
         return choose(
             points,
             Given(spec.network, spec.training),
+            validation=validation,
             threads=_cores(),
             should_stop=self._observer.should_stop,
             on_score=self._on_score,
@@ -208,6 +210,7 @@ class _Attempt:
             lambda seed: build(recipe.network, points.features, len(points.classes), seed=seed),
             recipe.scaling.inputs(points),
             recipe.training,
+            validation=recipe.scaling.inputs(recipe.validation) if recipe.validation else None,
             threads=_threads(points, recipe.network, recipe.training),
             observer=self._observer,
         )

@@ -69,6 +69,11 @@ class Files:
         with suppress(OSError):
             self.points_file(file).unlink()
 
+    @staticmethod
+    def validation_file(job_id: str) -> str:
+        """Returns the name of the file of a job's validation points, if it has some of its own."""
+        return f"{job_id}-validation"
+
     def points(self, job_id: str, digest: str) -> LabelledPoints:
         """Returns the stored points of a job.
 

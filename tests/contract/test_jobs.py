@@ -70,7 +70,7 @@ def test_every_kind_of_network_trains_and_answers(client: httpx.Client, kind: st
 def test_own_points_train_a_model_in_any_number_of_dimensions(client: httpx.Client) -> None:
     data = {"points": [[0, 0, 1], [1, 0, 1], [0, 1, 0], [1, 1, 0]], "labels": ["yes", "yes", "no", "no"]}
     job = train(client, "own", data=data, training={"epochs": 200, "optimizer": "adam"})
-    assert job["data"] == {"type": "points", "n_points": 4, "n_features": 3, "feature_names": None}
+    assert job["data"] == {"type": "points", "n_points": 4, "n_features": 3, "feature_names": None, "validation": None}
     assert job["metrics"]["training_accuracy"] == 1.0
     labels = client.post("/predict", json={"model": "own", "points": data["points"]}).json()["labels"]
     assert labels == data["labels"]
@@ -250,6 +250,7 @@ def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(
         "noise": 0.2,
         "seed": 1,
         "n_classes": 2,
+        "validation": None,
     }
     assert with_defaults["training"] == {
         "epochs": 10_000,

@@ -81,7 +81,7 @@ def test_a_version_describes_its_training(client: httpx.Client) -> None:
     assert card["n_features"] == 2
     assert card["classes"] == ["red", "blue"]
     flower = {"type": "generated", "dataset": "flower", "n": 400, "noise": 0.2, "seed": 1, "n_classes": 2}
-    assert card["data"] == flower
+    assert card["data"] == flower | {"validation": None}
     points = np.array(client.get("/datasets/flower/points").json()["points"])
     for name, statistic in (("min", points.min(0)), ("max", points.max(0)), ("median", np.median(points, 0))):
         np.testing.assert_allclose(card["data_summary"][name], statistic, rtol=1e-6)
@@ -91,7 +91,7 @@ def test_a_version_describes_its_training(client: httpx.Client) -> None:
     assert result == {"seed": 0, "stop_reason": "completed", "epochs_run": 300, "metrics": card["metrics"]}
     assert version["metrics"] == card["metrics"]
     line = client.get("/models/line/versions/1").json()["card"]["data"]
-    assert line == {"type": "points", "n_points": 4, "n_features": 1, "feature_names": None}
+    assert line == {"type": "points", "n_points": 4, "n_features": 1, "feature_names": None, "validation": None}
     job = client.get(version["links"]["job"]).json()
     assert (job["recipe_digest"], job["data_digest"], job["metrics"]) == (
         card["recipe_digest"],

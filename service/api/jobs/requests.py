@@ -89,6 +89,12 @@ def _refuse_given(value: Any) -> None:
         raise PydanticCustomError("both", "must have either `dataset` or `points` and `labels`, not both")
 
 
+class ValidationData(Body):
+    """Validation points of their own."""
+
+    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored data set.")
+
+
 def _plain_labels(labels: Any) -> Any:
     """Labels without a list around each, truth values as 1 and 0, and whole numbers as integers.
 
@@ -266,6 +272,11 @@ class TrainRequest(Body):
         examples=["my-flower"],
     )
     data: Data = Field(description="What to train on.", examples=[{"dataset": "flower"}])
+    validation: ValidationData | None = Field(
+        None,
+        description="A stored data set whose points are for validation only. It has the features of the training data, "
+        "and no other labels. Excludes `training.validation_fraction` and `training.validation_folds`.",
+    )
     preset: Preset | None = Field(
         None,
         description="What decides the settings that the request leaves open: `tutorial`, the tutorial's values, or "

@@ -21,8 +21,9 @@ from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Limit
+from service.jobs import training_data
 from service.jobs.queue import requested_spec
-from service.jobs.training_data import Data, FiledPoints
+from service.jobs.training_data import TrainingData
 from service.records import NAME_PATTERN, JobState
 
 router = APIRouter(tags=["training"])
@@ -44,20 +45,23 @@ async def train(request: Request, services: ServicesDep, submission: SubmissionD
 
 
 def _new_job(body: TrainRequest, datasets: StoredDatasets) -> NewJob:
-    data: Data
-    match body.data:
-        case GeneratedData():
-            data = DatasetSpec(**body.data.model_dump(exclude={"type"}))
-        case StoredData(dataset=name):
-            dataset, points = datasets.points(name)
-            data = FiledPoints(points, dataset.file, name)
-        case GivenData():
-            data = _given(body.data)
+    validation = body.validation.dataset if body.validation else None
+    data = training_data.with_validation(_training_data(body.data, datasets), datasets, validation)
     network = body.network.model_dump(exclude_unset=True, exclude_none=True)
     training = body.training.model_dump(exclude_unset=True, exclude_none=True)
     given = Given(network, training)
     spec = requested_spec(body.model, data, body.preset, given, origin="http", metadata=body.metadata)
     return spec, data
+
+
+def _training_data(data: GeneratedData | StoredData | GivenData, datasets: StoredDatasets) -> TrainingData:
+    match data:
+        case GeneratedData():
+            return DatasetSpec(**data.model_dump(exclude={"type"}))
+        case StoredData(dataset=name):
+            return training_data.stored(datasets, name)
+        case GivenData():
+            return _given(data)
 
 
 def _given(data: GivenData) -> LabelledPoints:

@@ -124,6 +124,16 @@ def test_too_few_points_are_trained_with_hidden_units_and_nothing_is_compared(po
     Recipe(points, choice.network, choice.training)  # can be trained
 
 
+def test_networks_that_cannot_be_trained_on_all_points_are_not_compared() -> None:
+    validation = replace(MOONS, xy_ND=np.resize(MOONS.xy_ND, (100_000, 2)), label_N=np.resize(MOONS.label_N, 100_000))
+    given = Given(STANDARD, {"restarts": 100, "epochs": 500})
+    choice = choose(MOONS, given, validation=validation, threads=1)
+    assert choice is not None
+    assert {tuple(candidate["hidden"]) for candidate in choice.search["candidates"]} == {(), (16,)}
+    assert (64,) in {tuple(candidate["hidden"]) for candidate in choose(MOONS, given, threads=1).search["candidates"]}
+    Recipe(MOONS, choice.network, choice.training, validation)  # can be trained
+
+
 def test_too_large_networks_are_not_compared() -> None:
     given = Given({**STANDARD, "hidden": [1024, 1024]}, {"epochs": 20})
     choice = choose(generate(DatasetSpec(n=20_000)), given, threads=1)

@@ -410,6 +410,32 @@ def test_a_resume_state_of_another_training_is_refused_before_anything_is_traine
         assert watch.figures == {}
 
 
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_a_training_with_validation_points_of_its_own_resumes_with_the_same_points_only(
+    implementation: Implementation,
+) -> None:
+    points, network, training = CASES["batches by adam"]
+    spec = TrainingSpec(implementation=implementation, **training)
+
+    def train_on(validation: LabelledPoints | None, watch: Watch, resume: ResumeState | None = None) -> Trained:
+        return train_best(
+            lambda seed: build(network, 2, 2, seed=seed),
+            points,
+            spec,
+            validation=validation,
+            threads=1,
+            observer=watch,
+            resume_from=resume,
+        )
+
+    whole, stopped = train_on(NOISE, Watch()), train_on(NOISE, Watch(2))
+    assert stopped.resume_state is not None
+    assert_same(train_on(NOISE, Watch(), stopped.resume_state), whole)
+    for other in (None, points):
+        with pytest.raises(ValueError, match="of another training"):
+            train_on(other, Watch(), stopped.resume_state)
+
+
 def test_a_resume_state_whose_arrays_do_not_fit_is_refused_before_anything_is_trained() -> None:
     resume_state = some_resume_state()
     assert resume_state.best is not None

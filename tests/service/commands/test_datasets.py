@@ -1,3 +1,6 @@
+import csv
+import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,20 @@ def test_a_data_set_is_added_listed_shown_trained_on_and_removed(tmp_path: Path)
     assert separatrix("boundary", "mine-sequential", str(picture), "--resolution", "20", data=tmp_path).exit_code == 0
 
 
+def test_a_training_is_validated_on_a_stored_data_set(tmp_path: Path) -> None:
+    (tmp_path / "training.csv").write_text(CSV)
+    separatrix("datasets", "add", "-", "--name", "held-out", data=tmp_path, text="kind;v;u\nno;0;0,5\nyes;1;1,5\n")
+    train = ["train", "--csv", str(tmp_path / "training.csv"), "--model", "m", "--epochs", "20"]
+    done = separatrix(*train, "--validation-dataset", "held-out", data=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    shown = re.search(r"Validation points: (0|50|100)\.0% correct, loss ([0-9.]+)", done.stderr)
+    assert shown, done.stderr
+    predicted = separatrix("predict", "m", "--point", "0.5,0", "--point", "1.5,1", data=tmp_path).stdout
+    first, second = csv.DictReader(io.StringIO(predicted))
+    probabilities = [float(first["p(no)"]), float(second["p(yes)"])]
+    assert float(shown[2]) == pytest.approx(-np.log(probabilities).mean(), abs=1e-4)
+
+
 def test_a_service_serves_the_data_sets_of_the_command_line(tmp_path: Path) -> None:
     np.savez(tmp_path / "points.npz", X=np.eye(3), y=[0, 1, 1])
     done = separatrix("datasets", "add", str(tmp_path / "points.npz"), "--name", "mine", data=tmp_path)
@@ -50,6 +67,14 @@ def test_a_service_serves_the_data_sets_of_the_command_line(tmp_path: Path) -> N
         ("datasets remove flower", 1, "belongs to a generator"),
         ("train --dataset there --noise 1", 2, "noise: is for generators only"),
         ("train --dataset there --csv a.csv", 2, "csv: give either"),
+        ("train --validation-dataset none", 1, "Data set not found"),
+        ("train --validation-dataset moons", 2, "validation.dataset: must be a stored data set"),
+        ("train --validation-dataset there", 2, "validation.dataset: must have labels of the training data"),
+        (
+            "train --dataset there --validation-dataset there --validation-fraction 0.5",
+            2,
+            "validation: must be left out",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, arguments: str, status: int, told: str) -> None:

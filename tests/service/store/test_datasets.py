@@ -13,7 +13,8 @@ from models.checkpoints import atomic
 from models.datasets import LabelledPoints
 from service.datasets.stored import StoredDatasets
 from service.errors import DatasetExists, DatasetNotFound, DatasetsFull
-from service.jobs.training_data import FiledPoints
+from service.jobs import training_data
+from service.jobs.training_data import FiledPoints, WithValidation
 from service.records import StoredDataset
 from service.store import points_file
 from service.store.files import Files
@@ -168,6 +169,19 @@ def test_a_job_on_a_data_set_that_was_just_deleted_is_not_submitted(tmp_path: Pa
     with pytest.raises(DatasetNotFound):
         place.submit(data=stored)  # type: ignore[arg-type]
     place.store.close()
+
+
+def test_points_that_cannot_be_stored_leave_no_validation_points(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.put_points("set-1", POINTS)
+    gone, there = FiledPoints(POINTS, "set-2", "gone"), FiledPoints(POINTS, "set-1", "there")
+    for data in (WithValidation(gone, there), WithValidation(there, gone)):
+        with pytest.raises(FileNotFoundError):
+            training_data.save(files, "job", data)
+        assert [path.name for path in files.points_folder.iterdir()] == ["set-1.npz"]
+    training_data.save(files, "job", WithValidation(there, there))
+    for name in ("job", "job-validation"):
+        assert files.points_file(name).samefile(files.points_file("set-1"))
 
 
 def test_without_hard_links_the_points_of_a_data_set_are_copied(

@@ -1,0 +1,34 @@
+"""Validation points of their own, beside the training points."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.datasets import LabelledPoints
+from models.sent_points import SentPoints
+from models.specs import InvalidInput
+
+MAX_SHOWN_LABELS = 20
+"""Most labels in a message."""
+
+
+def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str) -> LabelledPoints:
+    """Validation points with the features and the classes of the training points, in their order.
+
+    Features are matched by name if both sides have names, else by position. `field` is the name of the validation
+    points in a request.
+
+    Raises:
+        InvalidInput: the features differ, or a label is not among those of the training points.
+    """
+    sent = SentPoints(validation.xy_ND, validation.feature_names)
+    xy_ND = sent.placed(training.features, training.feature_names, field=field)
+    index = {label: k for k, label in enumerate(training.classes)}
+    unknown = [label for label in validation.classes if label not in index]
+    if unknown:
+        shown = ", ".join(map(repr, training.classes[:MAX_SHOWN_LABELS]))
+        more = ", ..." if len(training.classes) > MAX_SHOWN_LABELS else ""
+        raise InvalidInput(field, f"must have labels of the training data, {shown}{more}, but has {unknown[0]!r}")
+    class_K = np.array([index[label] for label in validation.classes], np.int64)
+    label_N = class_K[validation.label_N]
+    return replace(training, xy_ND=xy_ND, label_N=label_N)

@@ -102,6 +102,10 @@ class _PointsInfo(BaseModel):
     n_points: int = Field(description="Number of points.")
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
+    categories: dict[str, list[str]] | None = Field(
+        description="The values of each text column that became features, by its name. Predictions by name take this "
+        "column in place of its features. Null without such columns.",
+    )
 
 
 class PointsDataInfo(_PointsInfo):
@@ -126,10 +130,11 @@ def data_info(data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON value of `DataInfo` for the data as it stands in a card or in the row of a job."""
     if "dataset" in data:
         return {"type": "generated", **data}
+    none = {"feature_names": None, "categories": None}
     if "stored" in data:
         others = {key: data[key] for key in data if key != "stored"}
-        return {"type": "stored", "dataset": data["stored"], "feature_names": None, **others}
-    return {"type": "points", "feature_names": None, **data}
+        return {"type": "stored", "dataset": data["stored"], **none, **others}
+    return {"type": "points", **none, **data}
 
 
 DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models import specs
+from models import categories, specs
 from models.datasets import LabelledPoints, generate
 from models.specs import DatasetSpec
 from service.records import JobSpec
@@ -48,7 +48,7 @@ def describe(data: Data) -> dict[str, Any]:
     description = {"n_points": len(points.xy_ND), "n_features": points.features}
     names = {"feature_names": list(points.feature_names)} if points.feature_names else {}
     stored = {"stored": data.dataset} if isinstance(data, FiledPoints) and data.dataset else {}
-    return description | names | stored
+    return description | names | categories.to_json(points.categories) | stored
 
 
 def save(files: Files, job_id: str, data: Data) -> None:
@@ -88,4 +88,6 @@ def load(files: Files, job_id: str, description: dict[str, Any], digest: str) ->
     if points.digest != digest:
         raise DamagedData("The job's points are not the ones that it was submitted with.")
     names = description.get("feature_names")
-    return replace(points, feature_names=tuple(names)) if names else points
+    if not names:
+        return points
+    return replace(points, feature_names=tuple(names), categories=categories.from_json(description.get("categories")))

@@ -59,9 +59,10 @@ class Values:
 class TextColumn:
     """The codes of the values of a text column."""
 
-    def __init__(self, column: Column, known: Sequence[str] | None) -> None:
+    def __init__(self, column: Column, known: Sequence[str] | None, options: TableOptions) -> None:
         """`known` are all values that are allowed. None allows any, up to `MAX_CATEGORIES`."""
         self._column = column
+        self._drop = options.spelled("drop", column.selector)
         self._known = known
         self._codes = {value: code for code, value in enumerate(known or ())}
 
@@ -83,16 +84,12 @@ class TextColumn:
             raise InvalidInput(
                 self._column.title,
                 f"has more than {MAX_CATEGORIES} different values, too many to make each a feature: leave the column "
-                "out, or write fewer values",
+                f"out with {self._drop}, or write fewer values",
             )
         return self._codes.setdefault(value, len(self._codes))
 
-    def kept(self, code_N: DoubleArray, options: TableOptions) -> dict[str, int]:
-        """The code of each value that becomes a feature, in the order of the features.
-
-        Args:
-            code_N: the codes of all rows.
-            options: of the user.
+    def kept(self, code_N: DoubleArray) -> dict[str, int]:
+        """The code of each value that becomes a feature, in the order of the features. `code_N` has those of all rows.
 
         Raises:
             InvalidInput: no value occurs twice, or a value is too long.
@@ -103,11 +100,10 @@ class TextColumn:
         for start in range(0, len(code_N), BLOCK_VALUES):
             part_N = code_N[start : start + BLOCK_VALUES].astype(np.int64)
             count_K += np.bincount(part_N, minlength=len(count_K))
-        drop = options.spelled("drop", self._column.selector)
         if count_K.max() == 1:
             raise InvalidInput(
                 self._column.title,
-                f"names or numbers the rows, because no value occurs twice: leave the column out with {drop}",
+                f"names or numbers the rows, because no value occurs twice: leave the column out with {self._drop}",
             )
         values = sorted(value for value, code in self._codes.items() if count_K[code])  # rows may be left out
         for value, name in zip(values, names(self._column.feature_name, values), strict=True):
@@ -115,7 +111,7 @@ class TextColumn:
                 raise InvalidInput(
                     self._column.title,
                     f"has a value of {len(value):,} characters, too long for the name of a feature: leave the column "
-                    f"out with {drop}, or write shorter values",
+                    f"out with {self._drop}, or write shorter values",
                 )
         return {value: self._codes[value] for value in values}
 
@@ -159,7 +155,7 @@ class Collector:
         """
         self.codes: dict[Spelling, int] = {}
         self.texts = {
-            d: TextColumn(column, None if categories is None else categories[column.feature_name])
+            d: TextColumn(column, categories and categories[column.feature_name], options)
             for d, column in enumerate(features)
             if (column.kind == "text" if categories is None else column.feature_name in categories)
         }
@@ -262,7 +258,7 @@ class Collector:
         xy_ND = self._from_file(len(self._features)) if self._file else self._from_memory()
         features, categories = [*self._features], {}
         if self.texts:
-            kept = {d: text.kept(xy_ND[:, d], self._options) for d, text in self.texts.items()}
+            kept = {d: text.kept(xy_ND[:, d]) for d, text in self.texts.items()}
             features = [one for d, column in enumerate(features) for one in _expanded(column, kept.get(d))]
             self._check_size(name, len(features))
             xy_ND = self._one_hot(xy_ND, kept, len(features))

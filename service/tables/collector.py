@@ -155,7 +155,7 @@ class Collector:
         """
         self.codes: dict[Spelling, int] = {}
         self.texts = {
-            d: TextColumn(column, categories and categories[column.feature_name], options)
+            d: TextColumn(column, None if categories is None else categories[column.feature_name], options)
             for d, column in enumerate(features)
             if (column.kind == "text" if categories is None else column.feature_name in categories)
         }

@@ -169,6 +169,34 @@ def test_predictions_take_the_text_column_or_its_features(penguins: httpx.Client
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_a_retry_and_a_deleted_data_set_keep_the_values(penguins: httpx.Client) -> None:
+    put(penguins, "brief", PENGUINS, **OPTIONS)
+    train(penguins, "brief", data={"dataset": "brief"}, training={"epochs": 5})
+    diverging = {"optimizer": "sgd", "learning_rate": 1000, "weight_decay": 100, "epochs": 100}
+    failed = train(penguins, "brief", data={"dataset": "brief"}, training=diverging)
+    assert failed["status"] == "failed"
+    assert penguins.delete("/datasets/brief").status_code == 204
+    again = penguins.post(f"/jobs/{failed['id']}/retry")
+    assert (again.status_code, again.json()["data"]["categories"]) == (202, CATEGORIES)
+    assert len(probabilities(predict(penguins, RECORDS, "brief"))) == len(RECORDS)
+
+
+def test_features_of_text_are_axes_like_others(penguins: httpx.Client) -> None:
+    query = {"model": "penguins", "axes": "bill_length_mm,island=Dream", "at": "sex=male=1", "resolution": 4}
+    answer = penguins.get("/boundary-grid", params=query)
+    assert answer.status_code == 200, answer.text
+
+
+def test_strings_in_a_structured_array_become_features(penguins: httpx.Client) -> None:
+    rows = [("red", 1.5, 0), ("blue", 2.5, 1), ("red", 3.5, 1)]
+    file = io.BytesIO()
+    np.save(file, np.array(rows, dtype=[("color", "U8"), ("x", "f8"), ("label", "i8")]))
+    answer = put(penguins, "colors", file.getvalue(), "application/x-npy", label="label", categorical="one-hot")
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["categories"] == {"color": ["blue", "red"]}
+    assert [one["mean"] for one in answer.json()["features"]] == pytest.approx([1 / 3, 2 / 3, 2.5])
+
+
 def test_points_may_be_text_alone(penguins: httpx.Client) -> None:
     content = "color,shape,kind\n" + "red,round,a\nblue,square,b\nred,square,a\nblue,round,b\n" * 3
     put(penguins, "toys", content, label="kind", categorical="one-hot")

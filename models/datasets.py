@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ BLOCK_VALUES = 2**20
 
 Label = int | str
 
+Categories = Mapping[str, tuple[str, ...]]
+"""The values of each text column that became features, in the order of these; see `models.categories`."""
+
 
 @dataclass(frozen=True)
 class LabelledPoints:
@@ -48,12 +51,14 @@ class LabelledPoints:
         label_N: int64 (N,), the index of each point's class in `classes`.
         classes: the label of each class: integers or strings, in ascending order unless a generator names them.
         feature_names: the name of each coordinate, all different; None if they have no names.
+        categories: the values of the text columns among the features.
     """
 
     xy_ND: PointArray
     label_N: IntArray
     classes: tuple[Label, ...]
     feature_names: tuple[str, ...] | None = None
+    categories: Categories = field(default_factory=dict)
 
     @property
     def features(self) -> int:

@@ -9,6 +9,7 @@ MAX_CLASSES = 100
 MAX_NAME_LENGTH = 256  # characters of the name of a feature
 MIN_CLASS_WEIGHT, MAX_CLASS_WEIGHT = 1e-6, 1e6  # their products with gradients are far from the ends of float32
 MAX_LABEL_LENGTH = 64  # characters
+MAX_CATEGORIES = 50  # values of a text column, each of which becomes a feature: more are usually names or ids
 MAX_LABEL_NUMBER = 2**53 - 1  # every JSON reader keeps integers up to here exact
 MAX_TABLE_BYTES = 2**32  # of a CSV file: MAX_STORED_VALUES with 20 characters each
 MAX_LINE_LENGTH = 2**20  # characters: MAX_FEATURES need some 25,000

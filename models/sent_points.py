@@ -1,12 +1,14 @@
 """Points as a client sends them: by position or by name, before it is known which features they are for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from models import feature_names
-from models.datasets import PointArray
+from models.categories import code, columns, indicators
+from models.categories import names as feature_names_of
+from models.datasets import Categories, PointArray
 from models.specs import InvalidInput
 
 
@@ -18,25 +20,56 @@ class SentPoints:
         array: float32 or float64, within bounds: (N, C), one point in each row; or (C,), numbers without such rows.
         names: the name of each of the C columns; None if they have none.
         have_order: whether the client chose the order of the columns, as in a table; records have none.
+        texts: the N values of each further column that is text, by its name.
     """
 
     array: PointArray
     names: tuple[str, ...] | None = None
     have_order: bool = True
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """The number of points, if numbers without rows are one point."""
         return len(self.array) if self.array.ndim == 2 else 1
 
-    def placed(self, features: int, names: Sequence[str] | None, *, field: str = "points") -> PointArray:
-        """The points (N, D) of a network with D features and their names, if it has names.
+    def placed(
+        self, features: int, names: Sequence[str] | None, categories: Categories, *, field: str = "points"
+    ) -> PointArray:
+        """The points (N, D) of a network with D features, their names, and the values of its text columns, if any.
 
         Columns are matched by name if both sides have names, else by position.
 
         Raises:
-            InvalidInput: a name is missing or unknown, or the number of columns is wrong.
+            InvalidInput: a name is missing or unknown, a text has no feature, or the number of columns is wrong.
         """
+        if self.names is not None and names is not None and categories:
+            given = [*self.names, *self.texts]
+            feature_names.positions(given, columns(names, categories, given), field=field)
+        if self.texts or categories:
+            return self._with_numbers(categories, field)._placed(features, names, field)
+        return self._placed(features, names, field)
+
+    def _with_numbers(self, categories: Categories, field: str) -> "SentPoints":
+        """The points with the features of text columns in place of these."""
+        for name in self.names or ():
+            if name in categories:
+                known = feature_names.quoted(categories[name])
+                raise InvalidInput(field, f"must have text in {feature_names.quoted([name])}: one of {known}")
+        if not self.texts:
+            return self
+        parts, found = [self.array.astype(np.float64)], [*(self.names or ())]
+        for column, texts in self.texts.items():
+            values = categories.get(column)
+            if values is None:
+                shown = feature_names.quoted([texts[0]])
+                raise InvalidInput(field, f"must have numbers in {feature_names.quoted([column])}, not {shown}")
+            code_N = np.array([code(text, column, values, field=field) for text in texts])
+            parts.append(indicators(code_N, range(len(values))))
+            found.extend(feature_names_of(column, values))
+        return SentPoints(np.hstack(parts), tuple(found), self.have_order)
+
+    def _placed(self, features: int, names: Sequence[str] | None, field: str) -> PointArray:
         if self.names is not None and names is not None:
             columns = feature_names.positions(self.names, names, field=field)
             if columns != [*range(features)]:
@@ -64,8 +97,15 @@ class SentPoints:
             names: of the features, if the client gave a list of them; columns with names are then put in its order.
 
         Raises:
-            InvalidInput: the points and labels differ in number and the points look transposed, or names differ.
+            InvalidInput: the points and labels differ in number and the points look transposed, names differ, or
+                some points have text.
         """
+        if self.texts:
+            raise InvalidInput(
+                "data.points",
+                f"must have numbers in {feature_names.quoted([*self.texts])}, not text. To train on text, store the "
+                "points as a data set: POST /datasets/NAME?categorical=one-hot",
+            )
         array = self.array
         if array.ndim == 1:  # with as many labels, each number is a point; another number of labels is refused later
             array = array[:, np.newaxis] if len(array) == labels else array[np.newaxis]

@@ -22,7 +22,7 @@ def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str)
         InvalidInput: the features differ, or a label is not among those of the training points.
     """
     sent = SentPoints(validation.xy_ND, validation.feature_names)
-    xy_ND = sent.placed(training.features, training.feature_names, field=field)
+    xy_ND = sent.placed(training.features, training.feature_names, {}, field=field)
     index = {label: k for k, label in enumerate(training.classes)}
     unknown = [label for label in validation.classes if label not in index]
     if unknown:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from models import categories
+from models.datasets import Categories
 from models.specs import NetworkSpec, Preset, TrainingSpec
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -253,3 +255,8 @@ class StoredDataset:
         """The name of each feature; None if they have no names."""
         names = self.summary["feature_names"]
         return tuple(names) if names else None
+
+    @property
+    def categories(self) -> Categories:
+        """The values of the text columns among the features."""
+        return categories.from_json(self.summary.get("categories"))

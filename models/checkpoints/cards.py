@@ -14,8 +14,8 @@ from typing import Any
 import safetensors
 import safetensors.numpy
 
-from models import specs
-from models.datasets import Label
+from models import categories, specs
+from models.datasets import Categories, Label
 from models.networks import terms
 from models.networks.derived import Derived
 from models.networks.layouts import layout
@@ -46,7 +46,8 @@ class Card:
         classes: the label of each class.
         training: every setting, resolved.
         data: the data set's specification, or `{"n_points": N, "n_features": D}` for points given by a client, with
-            `feature_names` if they have some. Validation points of their own are described in `validation`.
+            `feature_names` if they have some, and with `categories`, the values of each text column, if some are text.
+            Validation points of their own are described in `validation`.
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units.
         median: of each coordinate of the data. Empty in old cards.
@@ -98,6 +99,11 @@ class Card:
         """The name of each coordinate; None if they have no names."""
         names = self.data.get("feature_names")
         return tuple(names) if names else None
+
+    @property
+    def categories(self) -> Categories:
+        """The values of the text columns among the features."""
+        return categories.from_json(self.data.get("categories"))
 
     @property
     def is_generated(self) -> bool:

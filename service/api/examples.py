@@ -209,6 +209,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
             {"name": "petal length", "min": 1.0, "max": 6.9, "mean": 3.758},
             {"name": "petal width", "min": 0.1, "max": 2.5, "mean": 1.199},
         ],
+        "categories": None,
         "classes": [
             {"label": "setosa", "count": 50},
             {"label": "versicolor", "count": 50},

@@ -7,7 +7,7 @@ features they may be a list of records, one record, or an object of columns. `tr
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from pydantic import Discriminator, Field, GetPydanticSchema, Tag, ValidatorFunctionWrapHandler
@@ -23,9 +23,22 @@ from service.http.schema import Coordinate, Row
 FeatureName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 _Rows = Annotated[list[Row], Field(min_length=1, fail_fast=True)]
-_Record = Annotated[dict[FeatureName, Coordinate], Field(min_length=1, max_length=MAX_FEATURES)]
+_Text = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+
+
+def _kind(value: Any) -> str:
+    return "[text]" if isinstance(value, str) else "[number]"
+
+
+_Value = Annotated[
+    Annotated[Coordinate, Tag("[number]")] | Annotated[_Text, Tag("[text]")],
+    Discriminator(_kind),
+]
+"""A coordinate, or a value of a text column."""
+
+_Record = Annotated[dict[FeatureName, _Value], Field(min_length=1, max_length=MAX_FEATURES)]
 _Records = Annotated[list[_Record], Field(min_length=1, fail_fast=True)]
-_Column = Annotated[list[Coordinate], Field(min_length=1, fail_fast=True)]
+_Column = Annotated[list[_Value], Field(min_length=1, fail_fast=True)]
 _Columns = Annotated[dict[FeatureName, _Column], Field(min_length=1, max_length=MAX_FEATURES)]
 
 
@@ -85,17 +98,43 @@ def _of_point(point: Sequence[float], field: str) -> SentPoints:
     return SentPoints(points_array([point], field=field)[0])
 
 
-def _of_record(record: Mapping[str, float], field: str) -> SentPoints:
+def _of_record(record: Mapping[str, float | str], field: str) -> SentPoints:
     return _of_records([record], field)
 
 
-def _of_records(records: Sequence[Mapping[str, float]], field: str) -> SentPoints:
+def _of_records(records: Sequence[Mapping[str, float | str]], field: str) -> SentPoints:
     names = tuple(records[0])
     for i, record in enumerate(records):
         if record.keys() != records[0].keys():
             raise InvalidInput(f"{field}.{i}", _unlike_the_first([*record], names))
-    array = points_array([[*map(record.__getitem__, names)] for record in records], field=field)
-    return SentPoints(array, names, have_order=False)
+    return _named(names, [[*map(record.__getitem__, names)] for record in records], field)
+
+
+def _named(names: Sequence[str], rows: Sequence[Sequence[float | str]], field: str) -> SentPoints:
+    """Points of columns with these names, each of numbers or of text."""
+    texts = {d for d, value in enumerate(rows[0]) if isinstance(value, str)}
+    if not texts:
+        return SentPoints(_numbers(rows, names, field), tuple(names), have_order=False)
+    found = {}
+    for d in texts:
+        found[names[d]] = [str(row[d]) for row in rows]
+        if not all(isinstance(row[d], str) for row in rows):
+            raise InvalidInput(field, _mixed(names[d]))
+    others = [d for d in range(len(names)) if d not in texts]
+    names = [names[d] for d in others]
+    array = _numbers([[row[d] for d in others] for row in rows], names, field) if others else np.empty((len(rows), 0))
+    return SentPoints(array, tuple(names), have_order=False, texts=found)
+
+
+def _numbers(rows: Sequence[Sequence[float | str]], names: Sequence[str], field: str) -> DoubleArray:
+    for d, name in enumerate(names):
+        if any(isinstance(row[d], str) for row in rows):
+            raise InvalidInput(field, _mixed(name))
+    return points_array(cast("Sequence[Sequence[float]]", rows), field=field)
+
+
+def _mixed(name: str) -> str:
+    return f"must have numbers or text in {feature_names.quoted([name])}, not both"
 
 
 def _unlike_the_first(given: Sequence[str], first: Sequence[str]) -> str:
@@ -105,7 +144,7 @@ def _unlike_the_first(given: Sequence[str], first: Sequence[str]) -> str:
     return f"must have the same names as the first point: {' and '.join(filter(None, [lacks, has]))}"
 
 
-def _of_columns(columns: Mapping[str, Sequence[float]], field: str) -> SentPoints:
+def _of_columns(columns: Mapping[str, Sequence[float | str]], field: str) -> SentPoints:
     lengths = {name: len(column) for name, column in columns.items()}
     first, length = next(iter(lengths.items()))
     for name, other in lengths.items():
@@ -115,8 +154,7 @@ def _of_columns(columns: Mapping[str, Sequence[float]], field: str) -> SentPoint
                 f"must have columns of the same length, but {feature_names.quoted([first])} has {length} values and "
                 f"{feature_names.quoted([name])} has {other}",
             )
-    array = points_array([*zip(*columns.values(), strict=True)], field=field)
-    return SentPoints(array, tuple(columns), have_order=False)
+    return _named([*columns], [*zip(*columns.values(), strict=True)], field)
 
 
 _READERS: dict[str, Callable[[Any, str], SentPoints]] = {

@@ -117,6 +117,10 @@ class _PointsInfo(BaseModel):
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
     validation: OwnValidation
+    categories: dict[str, list[str]] | None = Field(
+        description="The values of each text column that became features, by its name. Predictions by name take this "
+        "column in place of its features. Null without such columns.",
+    )
 
 
 class PointsDataInfo(_PointsInfo):
@@ -144,9 +148,10 @@ def data_info(data: Mapping[str, Any]) -> dict[str, Any]:
     info = {**data, "validation": validation}
     if "dataset" in info:
         return {"type": "generated", **info}
+    none = {"feature_names": None, "categories": None}
     if "stored" in info:
-        return {"type": "stored", "dataset": info.pop("stored"), "feature_names": None, **info}
-    return {"type": "points", "feature_names": None, **info}
+        return {"type": "stored", "dataset": info.pop("stored"), **none, **info}
+    return {"type": "points", **none, **info}
 
 
 DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]

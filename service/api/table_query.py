@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.tables.options import Decimal, Missing, TableOptions
+from service.tables.options import Categorical, Decimal, Missing, TableOptions
 
 
 class TableQuery(BaseModel):
@@ -19,6 +19,11 @@ class TableQuery(BaseModel):
     drop: str | None = Field(None, description="Names or numbers of columns to leave out, such as id,date.")
     missing: Missing | None = Field(
         None, description="What to do with rows that lack a value: `refuse`, the default, or `drop`."
+    )
+    categorical: Categorical | None = Field(
+        None,
+        description="What to do with features that are text: `refuse`, the default, or `one-hot`, which makes a "
+        "feature of 0 and 1 for each value. A model knows the text columns that it was trained on.",
     )
     separator: str | None = Field(
         None, description="CSV only: what separates values: comma, semicolon, tab, space, pipe, or another character."

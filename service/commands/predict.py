@@ -30,13 +30,13 @@ def run(
     if csv:
         with csv_points.opened(csv, table) as sheet:
             found = _resolve(settings, model, version)
-            read = sheet.points(found.card.features, found.card.feature_names)
+            read = sheet.points(found.card.features, found.card.feature_names, found.card.categories)
         csv_points.report(read)
         sent = SentPoints(read.xy_ND)
     else:
         sent = SentPoints(points_array([_coordinates(point) for point in points]))
         found = _resolve(settings, model, version)
-    xy_ND = sent.placed(found.card.features, found.card.feature_names)
+    xy_ND = sent.placed(found.card.features, found.card.feature_names, found.card.categories)
     prediction = predictions.predict(found, xy_ND)
     outputs: dict[str, csv_predictions.Column] = {"labels": prediction.best_N, "probabilities": prediction.prob_NK}
     sys.stdout.write(csv_predictions.encode(found.card, xy_ND, outputs).decode())

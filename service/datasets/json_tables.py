@@ -1,6 +1,7 @@
 """Data sets in JSON: points with labels, columns, or records."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -80,7 +81,7 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
             part = points[start : start + _PART_ROWS]
             yield [*zip(*part, strict=True), labels[start : start + _PART_ROWS]]
 
-    options = TableOptions(label="-1", missing=options.missing, is_query=options.is_query)
+    options = replace(options, label="-1")
     found = frame.understand(name, titles, _checked(parts()), options, notation="points and labels in JSON")
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 

@@ -93,6 +93,7 @@ def _write(name: str, table: Table, folder: Path) -> StoredDataset:
         label_N,
         classes,
         table.feature_names,
+        table.categories,
         label=table.label_name,
         understood=table.understood,
         warnings=table.warnings,

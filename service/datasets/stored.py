@@ -90,7 +90,7 @@ class StoredDatasets:
                     field,
                     f"has {file.shape[0]:,} points, but a training takes at most {MAX_POINTS:,}: store a sample",
                 )
-            points = replace(file.all(), feature_names=dataset.feature_names)
+            points = replace(file.all(), feature_names=dataset.feature_names, categories=dataset.categories)
             if points.digest != dataset.digest:
                 raise DamagedData("The content differs from its digest.")
             return dataset, points

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets import Array, IntArray, Label, PointArray, blocks
+from models.categories import to_json
+from models.datasets import Array, Categories, IntArray, Label, PointArray, blocks
 
 
 def summary(
@@ -12,6 +13,7 @@ def summary(
     label_N: IntArray,
     classes: tuple[Label, ...],
     feature_names: tuple[str, ...] | None,
+    categories: Categories,
     *,
     label: str | None,
     understood: tuple[str, ...],
@@ -19,8 +21,9 @@ def summary(
 ) -> dict[str, Any]:
     """The summary of points.
 
-    `n_points`; `feature_names`, or null; `min`, `max` and `mean` of each feature; `classes` and their `counts`; the
-    name of the column of labels, or null; and the report on the file: `understood` and `warnings`.
+    `n_points`; `feature_names`, or null; `categories`, if there are text columns; `min`, `max` and `mean` of each
+    feature; `classes` and their `counts`; the name of the column of labels, or null; and the report on the file:
+    `understood` and `warnings`.
     """
     low_D, high_D = xy_ND[0].astype(np.float64), xy_ND[0].astype(np.float64)
     sum_D = np.zeros(xy_ND.shape[1])
@@ -40,6 +43,7 @@ def summary(
         "label": label,
         "understood": list(understood),
         "warnings": list(warnings),
+        **to_json(categories),
     }
 
 

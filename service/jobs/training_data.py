@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models import specs, validation
+from models import categories, specs, validation
 from models.datasets import LabelledPoints, generate
 from models.specs import DATASET_NAMES, DatasetSpec, InvalidInput
 from service.datasets.stored import StoredDatasets
@@ -108,8 +108,8 @@ def describe(data: Data) -> dict[str, Any]:
     points = points_of(data)
     description = {"n_points": len(points.xy_ND), "n_features": points.features}
     names = {"feature_names": list(points.feature_names)} if points.feature_names else {}
-    dataset = {"stored": data.dataset} if isinstance(data, FiledPoints) and data.dataset else {}
-    return description | names | dataset
+    stored = {"stored": data.dataset} if isinstance(data, FiledPoints) and data.dataset else {}
+    return description | names | categories.to_json(points.categories) | stored
 
 
 def save(files: Files, job_id: str, data: Data) -> None:
@@ -185,4 +185,6 @@ def load(files: Files, job_id: str, description: dict[str, Any], digest: str) ->
     if points.digest != digest:
         raise DamagedData("The job's points are not the ones that it was submitted with.")
     names = description.get("feature_names")
-    return replace(points, feature_names=tuple(names)) if names else points
+    if not names:
+        return points
+    return replace(points, feature_names=tuple(names), categories=categories.from_json(description.get("categories")))

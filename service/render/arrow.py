@@ -6,7 +6,8 @@ pyarrow takes about 60 MiB, so it is imported only with the first such body.
 import importlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 
 NEEDS_PYARROW = "Arrow needs pyarrow, which this service does not have: pip install 'separatrix[arrow]'."
 
+_Batch = tuple[npt.NDArray[np.floating], Mapping[str, Sequence[str]]]
+"""The numbers of some points, (n, C), and the n values of each column of text."""
+
 MAX_BATCHES = 1_000
 """Record batches of a stream: each takes 0.1 ms, even if it is empty."""
 
@@ -35,7 +39,7 @@ _HEADER, _LENGTH, _COMPRESSION = 8, 4, 10  # fields of a message and its record 
 
 
 def decode_points(content: bytes, *, max_points: int) -> SentPoints:
-    """Points from a stream whose columns are numbers or truth values, or whose only column has all coordinates.
+    """Points from a stream whose columns are numbers, truth values or text, or whose only column has all coordinates.
 
     Such a column holds lists of one length, or structs. Points of columns and of structs have names.
 
@@ -60,13 +64,17 @@ def decode_points(content: bytes, *, max_points: int) -> SentPoints:
         raise InvalidInput("body", "must be an Arrow IPC stream of record batches without compression") from error
     if not batches:
         raise InvalidInput("points", "must contain at least one point")
-    if len({batch.shape[1] for batch in batches}) > 1:
+    if len({array.shape[1] for array, _ in batches}) > 1:
         raise InvalidInput("body", UNEQUAL_LISTS)
-    return SentPoints(bounded(np.concatenate(batches)), names)
+    array = bounded(np.concatenate([array for array, _ in batches]))
+    texts: dict[str, Sequence[str]] = {
+        name: [*chain.from_iterable(found[name] for _, found in batches)] for name in batches[0][1]
+    }
+    return SentPoints(array, names and tuple(name for name in names if name not in texts), texts=texts)
 
 
-def _batches(pa: Any, reader: Any, schema: Any, max_points: int) -> Iterator[npt.NDArray[np.floating]]:
-    """The points of each batch, (n, D). A batch is read only after its header says that it is small enough."""
+def _batches(pa: Any, reader: Any, schema: Any, max_points: int) -> Iterator[_Batch]:
+    """The points of each batch. A batch is read only after its header says that it is small enough."""
     left = max_points
     for number, message in enumerate(reader):
         if number == MAX_BATCHES:
@@ -87,7 +95,7 @@ def _checked_columns(pa: Any, schema: Any) -> tuple[str, ...] | None:
     """The names of the coordinates; None if the points are lists.
 
     Raises:
-        InvalidInput: a column has no numbers, or there are too many coordinates.
+        InvalidInput: a column has neither numbers nor text, two have the same name, or there are too many coordinates.
     """
     fields = list(schema)
     if len(fields) == 1 and pa.types.is_struct(fields[0].type):
@@ -99,11 +107,16 @@ def _checked_columns(pa: Any, schema: Any) -> tuple[str, ...] | None:
         # the size of the lists is any number that the header claims
         count = kinds[0].list_size if pa.types.is_fixed_size_list(kinds[0]) else 1
         kinds = [kinds[0].value_type]
-    are_numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind == pa.bool_() for kind in kinds)
+    texts = [kind for kind in kinds if names is not None and _is_text(pa, kind)]
+    are_numbers = all(
+        kind in texts or pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind == pa.bool_() for kind in kinds
+    )
+    if names is not None and texts and len(set(names)) < len(names):
+        raise InvalidInput("body", "must have each name only once")
     if not are_numbers or not 1 <= count <= MAX_FEATURES:
         raise InvalidInput(
             "body",
-            f"must have 1 to {MAX_FEATURES:,} columns of numbers, or one column of lists or structs of numbers",
+            f"must have 1 to {MAX_FEATURES:,} columns of numbers or text, or one column of lists or structs of them",
         )
     return names
 
@@ -112,21 +125,31 @@ def _is_list(pa: Any, kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _points(pa: Any, batch: Any) -> npt.NDArray[np.floating]:
-    columns = batch.columns
+def _is_text(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _points(pa: Any, batch: Any) -> _Batch:
+    names, columns = batch.schema.names, batch.columns
     if any(column.null_count for column in columns):
         raise InvalidInput("body", NULLS)
     if pa.types.is_struct(columns[0].type):
-        columns = columns[0].flatten()
+        names, columns = [field.name for field in columns[0].type], columns[0].flatten()
     if not _is_list(pa, columns[0].type):
-        return np.stack([_numbers(column) for column in columns], axis=1)
+        if any(column.null_count for column in columns):
+            raise InvalidInput("body", NULLS)
+        texts = {
+            name: column.to_pylist() for name, column in zip(names, columns, strict=True) if _is_text(pa, column.type)
+        }
+        numbers = [_numbers(column) for column in columns if not _is_text(pa, column.type)]
+        return np.stack(numbers, axis=1) if numbers else np.empty((batch.num_rows, 0)), texts
     values = _numbers(columns[0].flatten())
     lengths = np.full(batch.num_rows, values.size // batch.num_rows)
     if not pa.types.is_fixed_size_list(columns[0].type):
         lengths = np.diff(columns[0].offsets.to_numpy())
     if (lengths != lengths[0]).any() or not 1 <= lengths[0] <= MAX_FEATURES:
         raise InvalidInput("body", UNEQUAL_LISTS)
-    return values.reshape(batch.num_rows, -1)
+    return values.reshape(batch.num_rows, -1), {}
 
 
 def _numbers(column: Any) -> npt.NDArray[np.floating]:

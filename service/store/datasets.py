@@ -1,5 +1,7 @@
 """The rows of stored data sets. Every method is one transaction."""
 
+from typing import Any
+
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from service.errors import DatasetExists, DatasetNotFound, DatasetsFull
@@ -36,7 +38,7 @@ class Datasets:
         with self._database.writing(serial=True) as connection:
             found = connection.execute(select(datasets).where(datasets.c.name == dataset.name)).one_or_none()
             before = _dataset(found) if found else None
-            if before and (before.digest, before.feature_names) == (dataset.digest, dataset.feature_names):
+            if before and _content(before) == _content(dataset):
                 return before, before
             if before and not replace:
                 raise DatasetExists
@@ -89,3 +91,7 @@ class Datasets:
 
 def _dataset(row: Row[tuple[object, ...]]) -> StoredDataset:
     return StoredDataset(**row._mapping)
+
+
+def _content(dataset: StoredDataset) -> tuple[Any, ...]:
+    return dataset.digest, dataset.feature_names, dataset.categories

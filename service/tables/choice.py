@@ -1,6 +1,6 @@
 """Which columns of a table, whatever its format, are the features and which is the label."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from models.limits import MAX_FEATURES
@@ -46,7 +46,9 @@ class Choice:
         if label in features:
             raise InvalidInput("label", f"{label.title} is the label, so it cannot be a feature")
         self.note_unused([*features, label])
-        self.check(features, label)
+        one_hot = self.options.categorical == "one-hot"
+        texts = [column.feature_name for column in features if one_hot and column.kind == "text"]
+        self.check(features, label, texts=texts)
         return features, label, reason
 
     def usable(self) -> list[Column]:
@@ -70,8 +72,8 @@ class Choice:
             else:
                 self.notes.append(f"{column.title} is left out")
 
-    def check(self, features: Sequence[Column], label: Column | None) -> None:
-        """Checks that the columns can be read.
+    def check(self, features: Sequence[Column], label: Column | None, *, texts: Collection[str] = ()) -> None:
+        """Checks that the columns can be read. `texts` are the names of features that may be text.
 
         Raises:
             InvalidInput: there are none or too many, two have the same name, or one holds no numbers.
@@ -82,14 +84,14 @@ class Choice:
             raise InvalidInput(self.name, f"must have at most {MAX_FEATURES:,} columns of features")
         names: dict[str, Column] = {}
         for column in [*features, *([label] if label else [])]:
-            if column.name and (other := names.setdefault(column.name, column)) is not column:
+            if column.name and (other := names.setdefault(" ".join(column.name.split()), column)) is not column:
                 raise InvalidInput(
                     column.title,
                     f"occurs twice, as column {other.index + 1} and {column.index + 1}: rename one, or leave one out "
                     f"with {self.options.spelled('drop', str(column.index + 1))}",
                 )
         for column in features:
-            if column.kind in ("text", "empty"):
+            if column.kind in ("text", "empty") and column.feature_name not in texts:
                 raise InvalidInput(column.title, self._why_no_feature(column))
 
     def _why_no_feature(self, column: Column) -> str:
@@ -100,5 +102,6 @@ class Choice:
         example = values[0][:40]
         return (
             f"is text, such as '{example}', but features must be numbers: leave the column out with {drop}, "
-            "or write numbers in place of the text"
+            f"let each of its values become a feature with {self.options.spelled('categorical', 'one-hot')}, or write "
+            "numbers in place of the text"
         )

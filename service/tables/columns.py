@@ -187,6 +187,8 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
         return column, reason
     if len(named) > 1:
         raise _doubt(named, "may all be the label", options, name)
+    if texts and options.categorical == "one-hot":
+        raise _doubt(texts, "may be the label or a feature", options, name)
     if len(texts) == 1 and not (texts[0].is_distinct and texts[0].rows >= _MIN_ROWS_OF_NAMES):
         return texts[0], "the only column of text"
     if len(texts) > 1:

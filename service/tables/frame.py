@@ -12,7 +12,7 @@ import numpy as np
 from models.datasets import Array, DoubleArray
 from models.specs import InvalidInput
 from service.tables.choice import Choice
-from service.tables.collector import Collector, Spelling
+from service.tables.collector import Collector, Spelling, TextColumn
 from service.tables.columns import Column, describe
 from service.tables.labels import typed_labels
 from service.tables.options import TableOptions
@@ -91,7 +91,14 @@ class Frame(Choice):
                 count = _length(part)
                 if not count:
                     continue
-                xy_ND = np.column_stack([_features(part[column.index], column, first) for column in features])
+                xy_ND = np.column_stack(
+                    [
+                        _codes(part[column.index], column, collector.texts[d], first)
+                        if d in collector.texts
+                        else _features(part[column.index], column, first)
+                        for d, column in enumerate(features)
+                    ]
+                )
                 labels = [_label(value) for value in _plain(part[label.index])]
                 collector.add(collector.checked(xy_ND, labels, range(first, first + count)))
                 first += count
@@ -101,7 +108,6 @@ class Frame(Choice):
         return make_table(
             values,
             name=self.name,
-            features=features,
             label=label,
             label_reason=reason,
             labels=typed_labels(values.spellings),
@@ -140,6 +146,19 @@ def _features(values: Values, column: Column, first: int) -> DoubleArray:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
         return values.astype(np.float64)
     return np.array([_number(value, column, row) for row, value in enumerate(_plain(values), first)], dtype=np.float64)
+
+
+def _codes(values: Values, column: Column, text: TextColumn, first: int) -> DoubleArray:
+    """The codes of the values of a text column, NaN where they are missing; `first` numbers the first row."""
+    return np.array([_code(value, column, text, row) for row, value in enumerate(_plain(values), first)])
+
+
+def _code(value: Any, column: Column, text: TextColumn, row: int) -> float:
+    if isinstance(value, str) and value.strip():
+        return text.code(value, f"row {row}")
+    if value is None or isinstance(value, str) or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
+    raise InvalidInput(f"row {row}, {column.title}", f"must be text, as other values of the column, not {value}")
 
 
 def _number(value: Any, column: Column, row: int) -> float:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from models.datasets import Label
 from models.limits import MAX_CLASSES, MAX_LABEL_NUMBER
@@ -58,15 +58,19 @@ def merged(spellings: Sequence[Label | float], labels: Sequence[Label]) -> list[
 
 def near_equal(counts: Mapping[Label, int]) -> list[str]:
     """Warnings about labels that differ only in case, blanks or the way a number is written."""
-    alike = defaultdict(list)
-    for label in counts:
-        if isinstance(label, str):
-            alike[_key(label)].append(label)
+    texts = [label for label in counts if isinstance(label, str)]
     return [
         f"the labels {' and '.join(map(repr, labels))} are almost equal, but are different classes"
-        for labels in alike.values()
-        if len(labels) > 1
+        for labels in alike(texts)
     ]
+
+
+def alike(texts: Iterable[str]) -> list[list[str]]:
+    """The groups of texts that differ only in case, blanks or the way a number is written."""
+    groups = defaultdict(list)
+    for text in texts:
+        groups[_key(text)].append(text)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _key(label: str) -> str:

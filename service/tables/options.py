@@ -6,6 +6,7 @@ from typing import Literal
 from models.specs import InvalidInput
 
 Missing = Literal["refuse", "drop"]
+Categorical = Literal["refuse", "one-hot"]
 Decimal = Literal[".", ","]
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "space": " ", "pipe": "|"}
@@ -24,6 +25,7 @@ class TableOptions:
         features: names or numbers of the feature columns, separated by commas.
         drop: names or numbers of columns to leave out, separated by commas.
         missing: what to do with rows that lack a value.
+        categorical: what to do with features that are text; `one-hot` makes a feature of 0 and 1 for each value.
         is_query: error messages name options as parameters of a query instead of flags of a command.
     """
 
@@ -34,6 +36,7 @@ class TableOptions:
     features: str | None = None
     drop: str | None = None
     missing: Missing = "refuse"
+    categorical: Categorical = "refuse"
     is_query: bool = False
 
     def spelled(self, option: str, value: str) -> str:

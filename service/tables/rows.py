@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.datasets import Categories
 from models.limits import MAX_COORDINATE
 from models.specs import InvalidInput
 from service.tables import separators
 from service.tables.cells import BOOLEANS, is_missing, is_missing_label, number
-from service.tables.collector import Collector, Part, Values
+from service.tables.collector import Collector, Part, TextColumn, Values
 from service.tables.columns import Column
 from service.tables.options import Decimal, TableOptions
 
@@ -55,14 +56,17 @@ def read(
     *,
     max_rows: int | None,
     folder: Path | None = None,
+    categories: Categories | None = None,
 ) -> Values:
-    """Reads all rows from lines, the first of which has the number `first_line`. For `folder` see `Collector`.
+    """Reads all rows from lines, the first of which has the number `first_line`.
+
+    For `folder` and `categories` see `Collector`.
 
     Raises:
         InvalidInput: a value is missing or is not a number, a row is of another length, or there are too many rows.
         OSError: the folder cannot be written.
     """
-    with Collector(form.options, features, label, row="line", folder=folder) as collector:
+    with Collector(form.options, features, label, row="line", folder=folder, categories=categories) as collector:
         reader = _Reader(form, features, label, collector)
         while chunk := list(islice(lines, max(1, _CHUNK_VALUES // form.width))):
             found = reader.plain(chunk)
@@ -133,6 +137,7 @@ class _Reader:
         if _ends_with(first, separator, width):
             converters[width] = _only_blank
         converters.update({column.index: _boolean for column in self._features if column.kind == "boolean"})
+        converters.update({self._indices[d]: self._code_of_text(one) for d, one in self._collector.texts.items()})
         codes = self._collector.codes
         before = len(codes)
         if self._label:
@@ -166,6 +171,16 @@ class _Reader:
     def _code_of_replaced(self, cell: str) -> float:
         return self._code_of_plain(cell.replace(".", ","))  # each point of these lines was a comma
 
+    def _code_of_text(self, column: TextColumn) -> Callable[[str], float]:
+        is_replaced = self._form.decimal == ","
+
+        def code(cell: str) -> float:
+            if '"' in cell or is_missing_label(cell):
+                raise ValueError(cell)
+            return column.code(cell.replace(".", ",") if is_replaced else cell, "")
+
+        return code
+
     def careful(self, chunk: list[str], lines: Iterator[str], first_line: int) -> tuple[Part, int]:
         """The same by the csv module, and how many more lines a value that begins in the chunk takes."""
         reader = separators.rows(chain(chunk, lines), self._form.separator)
@@ -181,6 +196,10 @@ class _Reader:
         xy_ND = np.empty((len(rows), len(self._features)))
         for d, column in enumerate(self._features):
             cells = [row[column.index] for row in rows]
+            if d in self._collector.texts:
+                text = self._collector.texts[d]
+                xy_ND[:, d] = [_text_code(cell, line, text) for line, cell in zip(lines, cells, strict=True)]
+                continue
             xy_ND[:, d] = _plain_numbers(cells, self._form.decimal) or [
                 self._value(cell, line, column) for line, cell in zip(lines, cells, strict=True)
             ]
@@ -206,6 +225,10 @@ class _Reader:
             spelled = self._form.options.spelled("decimal", other)
             return f"'{shown}' has another decimal mark than the lines before: choose it with {spelled}"
         return f"'{shown}' is not a finite number"
+
+
+def _text_code(cell: str, line: int, column: TextColumn) -> float:
+    return np.nan if is_missing_label(cell) else column.code(cell, f"line {line}")
 
 
 def _plain_numbers(cells: list[str], decimal: Decimal) -> list[float] | None:

@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from models.categories import columns
+from models.datasets import Categories
 from models.limits import MAX_POINTS
 from models.specs import InvalidInput
 from service.tables import headings, separators, text
@@ -96,19 +98,28 @@ class Sheet(Choice):
             OSError: the file cannot be read, or the folder cannot be written.
         """
         features, label, reason = self.features_and_label()
-        return self._read(features, label, reason, max_rows, folder)
+        return self._read(features, label, reason, max_rows, folder, None)
 
-    def points(self, features: int, names: Sequence[str] | None = None, *, max_rows: int | None = None) -> Table:
+    def points(
+        self,
+        features: int,
+        names: Sequence[str] | None = None,
+        categories: Categories | None = None,
+        *,
+        max_rows: int | None = None,
+    ) -> Table:
         """Reads points of so many features, without a label or an index.
 
         Args:
             features: the number of features of the model.
             names: their names, if they have some. Columns are then matched by their headings, if there are headings.
+            categories: the values of the text columns among them.
             max_rows: most points.
 
         Raises:
             InvalidInput: a value is missing or is not a number, or the columns of features are ambiguous.
         """
+        texts = categories or {}
         chosen = select_several(self.columns, self.options.features, "features")
         if not chosen:
             others = self.usable()
@@ -118,18 +129,34 @@ class Sheet(Choice):
             if names is None or self.heading_line is None:
                 chosen = by_position(others, features, self.options, self.name)
             else:
-                chosen = by_name(others, names, self.options, self.name)
-        if len(chosen) != features:
+                wanted = columns(names, texts, {column.feature_name for column in others})
+                chosen = by_name(others, wanted, self.options, self.name)
+        if sum(len(texts.get(column.feature_name, ("",))) for column in chosen) != features:
             raise InvalidInput("features", f"must name {features} columns, as many as the model has features")
         self.note_unused(chosen)
-        self.check(chosen, None)
-        return self._read(chosen, None, "", max_rows, None)
+        self.check(chosen, None, texts=texts)
+        return self._read(chosen, None, "", max_rows, None, texts)
 
     def _read(
-        self, features: Sequence[Column], label: Column | None, reason: str, max_rows: int | None, folder: Path | None
+        self,
+        features: Sequence[Column],
+        label: Column | None,
+        reason: str,
+        max_rows: int | None,
+        folder: Path | None,
+        texts: Categories | None,
     ) -> Table:
         form = self.form
-        values = read(form, self.lines, self.first_line, features, label, max_rows=max_rows, folder=folder)
+        values = read(
+            form,
+            self.lines,
+            self.first_line,
+            features,
+            label,
+            max_rows=max_rows,
+            folder=folder,
+            categories=texts,
+        )
         if self.source.comments:
             lines = "1 comment line is" if self.source.comments == 1 else f"{self.source.comments:,} comment lines are"
             self.notes.append(f"{lines} left out")
@@ -137,7 +164,6 @@ class Sheet(Choice):
         return make_table(
             values,
             name=self.name,
-            features=features,
             label=label,
             label_reason=reason,
             labels=labels_of([str(text) for text in values.spellings], form.decimal) if label else (),

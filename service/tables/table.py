@@ -1,15 +1,17 @@
 """A table that was read, and the report on it."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import DoubleArray, IntArray, Label, LabelledPoints, blocks, hashes, labelled
+from models import categories
+from models.datasets import Categories, DoubleArray, IntArray, Label, LabelledPoints, blocks, hashes, labelled
 from service.tables.collector import Values
 from service.tables.columns import Column
-from service.tables.labels import merged, near_equal
+from service.tables.labels import alike, merged, near_equal
 
 _MAJORITY = 0.95
 _MIN_ROWS_OF_COUNT = 4
@@ -26,7 +28,8 @@ class Table:
         code_N: the index of each point's label in `labels`; all 0 without a label column.
         labels: the different labels; empty without a label column.
         name: how messages name the table.
-        feature_names: the headings of the features, if the file has them.
+        feature_names: the headings of the features, if the file has them or has text columns among them.
+        categories: the values of the text columns among the features.
         label_name: the heading of the labels, if there is one.
         understood: one line for each thing that was understood or left out.
         warnings: one line for each thing that may be a mistake.
@@ -37,6 +40,7 @@ class Table:
     code_N: IntArray
     labels: tuple[Label, ...]
     feature_names: tuple[str, ...] | None
+    categories: Categories
     label_name: str | None
     understood: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -47,7 +51,8 @@ class Table:
         Raises:
             InvalidInput: see `models.datasets.labelled`.
         """
-        return labelled(self.xy_ND, self.labels_N(), self.feature_names)
+        points = labelled(self.xy_ND, self.labels_N(), self.feature_names)
+        return replace(points, categories=self.categories)
 
     def labels_N(self) -> list[Label]:  # the capital is the array's dimension
         """The label of each point."""
@@ -58,7 +63,6 @@ def make_table(
     values: Values,
     *,
     name: str,
-    features: Sequence[Column],
     label: Column | None,
     label_reason: str,
     labels: Sequence[Label],
@@ -72,7 +76,6 @@ def make_table(
     Args:
         values: its rows.
         name: of the table.
-        features: its columns of features.
         label: its column of labels, if there is one.
         label_reason: why the label is that column.
         labels: what each of `values.spellings` is.
@@ -81,6 +84,7 @@ def make_table(
         notes: for the report, after what the values show.
         warnings: for the report, before what the values show.
     """
+    features = values.features
     rows = "1 row" if len(values.xy_ND) == 1 else f"{len(values.xy_ND):,} rows"
     report = [
         f"{name}: {rows}, {notation}",
@@ -97,17 +101,26 @@ def make_table(
         report.extend(merged(values.spellings, labels))
         found += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
     report.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
+    for column_name, texts in values.categories.items():
+        one_hot = categories.names(column_name, texts)
+        count = "1 feature" if len(one_hot) == 1 else f"{len(one_hot)} features"
+        report.append(f"column '{column_name}' becomes {count}: {_few(one_hot)}")
+        found += [
+            f"{' and '.join(map(repr, group))} in column '{column_name}' are almost equal, but are different features"
+            for group in alike(texts)
+        ]
     report.extend(notes)
     if values.dropped:
         rows = "1 row is" if values.dropped == 1 else f"{values.dropped:,} rows are"
         report.append(f"{rows} left out for a missing value: {values.first_dropped}")
-    names = tuple(column.feature_name for column in features) if has_names else None
+    names = tuple(column.feature_name for column in features) if has_names or values.categories else None
     return Table(
         name=name,
         xy_ND=values.xy_ND,
         code_N=code_N,
         labels=different,
         feature_names=names,
+        categories=values.categories,
         label_name=(label.name or None) if label else None,
         understood=tuple(report),
         warnings=tuple(found),
@@ -136,7 +149,10 @@ def _about_features(xy_ND: DoubleArray, features: Sequence[Column]) -> list[str]
     warnings = []
     first_D = xy_ND[0]
     is_constant_D = np.logical_and.reduce([(block_ND == first_D).all(axis=0) for block_ND in blocks(xy_ND)])
+    share = Counter(column.index for column in features)  # a text column has several features, unless it is constant
     for d, column in enumerate(features):
+        if share[column.index] > 1:
+            continue
         if len(xy_ND) > 1 and is_constant_D[d]:
             warnings.append(f"{column.title} is constant: all its values are {first_D[d]:g}")
         elif column.is_whole and column.is_distinct and _is_id(column, xy_ND[:, d]):

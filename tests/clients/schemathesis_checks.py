@@ -36,6 +36,8 @@ BETWEEN_FIELDS = (
     "must be 0 unless the optimizer is sgd",
     "must contain 2 to 100 different labels, but contain 1",
     "must have '.*",
+    "must have (numbers|text|numbers or text) in '.*",
+    "must have one of .* in '.*",
     "must have [0-9]+ coordinates? each, but these have [0-9]+.*",
     "must have columns of the same length, .*",
     "must have [0-9]+ values?, one for each feature that is not on an axis",

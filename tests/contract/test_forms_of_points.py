@@ -147,7 +147,6 @@ def test_arrow_columns_may_have_any_type_of_numbers(client: httpx.Client, kind: 
         pa.array([[], []], pa.list_(pa.float64())),
         pa.array([["a", "b"]]),
         pa.array([[[1.0], [2.0]]]),
-        pa.array([{"x": 1.0, "y": "a"}]),
         pa.array([{"x": 1.0, "y": None}]),
         pa.array([{"x": 1.0, "y": [2.0]}]),
         pa.array([None, {"x": 1.0, "y": 1.0}]),
@@ -156,6 +155,13 @@ def test_arrow_columns_may_have_any_type_of_numbers(client: httpx.Client, kind: 
 )
 def test_lists_and_structs_that_are_no_points_are_refused(client: httpx.Client, column: pa.Array) -> None:
     detail(post_arrow(client, pa.record_batch([column], ["points"])), "body")
+
+
+def test_text_in_place_of_numbers_is_refused_with_the_name_of_its_column(client: httpx.Client) -> None:
+    for column in (pa.array([{"x": 1.0, "y": "a"}]), pa.array([{"x": "b", "y": "a"}])):
+        assert "must have numbers in" in detail(post_arrow(client, pa.record_batch([column], ["points"])), "points")
+    batch = pa.record_batch([pa.array([1.0]), pa.array(["a"])], ["x", "x"])
+    assert "each name only once" in detail(post_arrow(client, batch), "body")
 
 
 def test_batches_whose_lists_have_different_lengths_are_refused(client: httpx.Client) -> None:

@@ -68,6 +68,7 @@ def test_a_job_and_its_version_name_the_data_set(service: httpx.Client) -> None:
         "n_points": 5,
         "n_features": 2,
         "feature_names": ["easting", "northing"],
+        "categories": None,
         "validation": None,
     }
     assert job["data"] == about

@@ -105,6 +105,9 @@ class StoredDataset(_StoredHead):
     """A data set that a client has stored."""
 
     features: list[FeatureSummary] = Field(description="The features, in the order of the coordinates.")
+    categories: dict[str, list[str]] | None = Field(
+        description="The values of each text column that became features, by its name. Null without such columns."
+    )
     classes: list[ClassSummary] = Field(description="The classes, in the order of the outputs of a network.")
     label: str | None = Field(description="The name of the column of labels, if it had one.")
     understood: list[str] = Field(description="How the file was understood, and what was left out.")
@@ -120,6 +123,7 @@ class StoredDataset(_StoredHead):
         return cls(
             **_head(dataset),
             features=[FeatureSummary(name=name, min=low, max=high, mean=mean) for name, low, high, mean in columns],
+            categories=about.get("categories"),
             classes=[
                 ClassSummary(label=label, count=count)
                 for label, count in zip(about["classes"], about["counts"], strict=True)

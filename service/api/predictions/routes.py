@@ -94,7 +94,8 @@ def _is_large(version: LoadedVersion, request: ParsedRequest) -> bool:
 
 
 def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequest) -> tuple[RawResponse, int]:
-    xy_ND = request.points.placed(version.plan.features, version.card.feature_names)
+    card = version.card
+    xy_ND = request.points.placed(version.plan.features, card.feature_names, card.categories)
     prediction = predictions.predict(version, xy_ND, request.prediction)
     return form.encode(Answer(version, xy_ND, request.outputs, prediction)), len(xy_ND)
 

@@ -492,6 +492,26 @@ def test_the_penguins_of_the_readme_are_refused_first_and_then_recognised(tmp_pa
     assert 98 <= float(accuracy[1]) < 100
 
 
+def test_the_text_columns_of_the_penguins_become_features(tmp_path: Path) -> None:
+    options = ["--csv", "docs/penguins.csv", "--label", "species", "--missing", "drop", "--model", "penguins"]
+    refused = separatrix("train", *options, data=tmp_path)
+    assert (refused.exit_code, "--categorical one-hot" in refused.stderr) == (2, True)
+    settings = ["--categorical", "one-hot", "--preset", "tutorial", "--epochs", "100"]
+    trained = separatrix("train", *options, *settings, data=tmp_path)
+    assert trained.exit_code == 0, trained.stderr
+    assert "column 'island' becomes 3 features: island=Biscoe, island=Dream, island=Torgersen" in trained.stderr
+    lines = Path("docs/penguins.csv").read_text().splitlines()
+    (tmp_path / "some.csv").write_text("\n".join([lines[0], *lines[1:4]]))
+    predicted = separatrix("predict", "penguins", str(tmp_path / "some.csv"), data=tmp_path)
+    assert predicted.exit_code == 0, predicted.stderr
+    first = next(csv.DictReader(predicted.stdout.splitlines()))
+    assert (first["island=Torgersen"], first["island=Dream"], first["sex=male"]) == ("1", "0", "1")
+    assert first["label"] == "Adelie"
+    point = separatrix("predict", "penguins", "--point", "0,0,1,39.1,18.7,181,3750,0,1,2007", data=tmp_path)
+    same = next(csv.DictReader(point.stdout.splitlines()))
+    assert float(same["p(Gentoo)"]) == pytest.approx(float(first["p(Gentoo)"]), rel=1e-4)
+
+
 def test_the_preset_tutorial_trains_a_file_with_the_settings_of_the_tutorial(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("x,y,kind\n0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n")
     arguments = ["train", "--csv", str(tmp_path / "points.csv"), "--model", "mine", "--preset", "tutorial"]

@@ -207,6 +207,68 @@ def test_a_feature_of_text_is_refused_with_what_to_do(content: str, said_of: str
     assert "--drop" in message
 
 
+ONE_HOT = {"categorical": "one-hot", "label": "label"}
+
+
+def test_with_one_hot_a_column_of_text_may_be_a_feature_so_the_label_is_not_guessed() -> None:
+    content = "city,x,won\nRome,1,0\nOslo,2,1\nRome,3,1\nOslo,4,0\n"
+    assert refusal(content, categorical="one-hot").startswith("points.csv: column 'city' may be the label or a feature")
+    table = read(content, categorical="one-hot", label="won")
+    assert table.feature_names == ("city=Oslo", "city=Rome", "x")
+    assert read(content.replace("won", "class"), categorical="one-hot").labels == (0, 1)
+    assert read(content).label_name == "city"
+
+
+def test_values_are_counted_in_all_rows_that_are_used_and_sorted() -> None:
+    late = "".join(f"a,{i},{i % 2}\n" for i in range(6_000)) + "c,1,0\nb,2,1\nlost,,1\nNA,3,0\n none ,4,1\n"
+    table = read("kind,x,label\n" + late, **ONE_HOT, missing="drop")
+    assert table.categories == {"kind": ("a", "b", "c", "none")}
+    assert table.xy_ND[-3:].tolist() == [[0, 0, 1, 0, 1], [0, 1, 0, 0, 2], [0, 0, 0, 1, 4]]
+    assert "line 6004 has no value in column 'x'" in said("kind,x,label\n" + late, **ONE_HOT, missing="drop")
+    gap = refusal("kind,x,label\na,1,0\nNA,2,1\na,3,0\n", **ONE_HOT)
+    assert gap.startswith("line 3: has no value in column 'kind'")
+
+
+def test_values_of_text_are_one_line_and_numbers_among_them_are_texts() -> None:
+    content = 'size,x,label\n"very\nlarge",1,0\nvery  large,2,1\n10,3,0\n"a,b",4,1\n'
+    assert read(content, **ONE_HOT).categories == {"size": ("10", "a,b", "very large")}
+    content = "size;x;label\n1.5,b;1,5;0\n1.5,b;2,5;1\nL,M;3,5;0\n"
+    assert read(content, **ONE_HOT).categories == {"size": ("1.5,b", "L,M")}
+    content = "size;x;label\nS,b;1,5;0\nS,b;2,5;1\nL,M;3,5;0\n"  # all commas, so that NumPy reads the lines
+    table = read(content, **ONE_HOT)
+    assert (table.categories, table.xy_ND.tolist()) == (
+        {"size": ("L,M", "S,b")},
+        [[0, 1, 1.5], [0, 1, 2.5], [1, 0, 3.5]],
+    )
+
+
+def test_a_text_column_without_a_heading_is_named_by_its_number() -> None:
+    table = read("1,Rome,0\n2,Oslo,1\n3,Rome,1\n", categorical="one-hot", label="-1")
+    assert table.feature_names == ("x1", "x2=Oslo", "x2=Rome")
+
+
+def test_a_text_column_with_one_value_is_reported_as_constant() -> None:
+    report = said("city,x,label\nRome,1,0\nRome,2,1\nRome,4,0\n", **ONE_HOT)
+    assert "column 'city' becomes 1 feature: city=Rome" in report
+    assert "warning: column 'city=Rome' is constant" in report
+    assert "constant" not in said("city,x,label\nRome,1,0\nOslo,2,1\nRome,4,0\n", **ONE_HOT)
+
+
+def test_columns_that_differ_only_in_blanks_are_refused() -> None:
+    message = refusal("a b,a  b,label\nu,1,0\nv,2,1\nu,3,0\n", **ONE_HOT)
+    assert "occurs twice, as column 1 and 2" in message
+
+
+def test_points_of_a_model_with_text_columns_are_read_by_their_heading() -> None:
+    names, known = ("city=Oslo", "city=Rome", "x"), {"city": ("Oslo", "Rome")}
+    for content in ("x,city\n1,Rome\n2,Oslo\n", "city=Rome,x,city=Oslo\n1,1,0\n0,2,1\n", "0,1,1\n1,0,2\n"):
+        assert sheet(content).points(3, names, known).xy_ND.tolist() == [[0, 1, 1], [1, 0, 2]], content
+    chosen = sheet("x,city,z\n1,Rome,0\n", features="city,x").points(3, names, known)
+    assert chosen.xy_ND.tolist() == [[0, 1, 1]]
+    numbered = sheet("x,city\n1,10\n2,20\n").points(3, ("city=10", "city=20", "x"), {"city": ("10", "20")})
+    assert numbered.xy_ND.tolist() == [[1, 0, 1], [0, 1, 2]]
+
+
 def test_a_feature_of_truth_values_is_read_as_0_and_1_and_reported() -> None:
     content = "x,smoker,label\n0.5,True,a\n1.5,False,b\n2.5,TRUE,a\n"
     assert rows(content) == [(0.5, 1, "a"), (1.5, 0, "b"), (2.5, 1, "a")]

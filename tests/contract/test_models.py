@@ -91,7 +91,7 @@ def test_a_version_describes_its_training(client: httpx.Client) -> None:
     assert result == {"seed": 0, "stop_reason": "completed", "epochs_run": 300, "metrics": card["metrics"]}
     assert version["metrics"] == card["metrics"]
     line = client.get("/models/line/versions/1").json()["card"]["data"]
-    assert line == {"type": "points", "n_points": 4, "n_features": 1, "feature_names": None}
+    assert line == {"type": "points", "n_points": 4, "n_features": 1, "feature_names": None, "categories": None}
     job = client.get(version["links"]["job"]).json()
     assert (job["recipe_digest"], job["data_digest"], job["metrics"]) == (
         card["recipe_digest"],

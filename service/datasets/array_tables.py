@@ -15,9 +15,9 @@ import numpy as np
 from models.datasets import BLOCK_VALUES, Array, blocks
 from models.limits import MAX_FEATURES, MAX_STORED_POINTS, MAX_STORED_VALUES
 from models.specs import InvalidInput
+from service.datasets.npy_header import read_header
 from service.tables import frame
 from service.tables.frame import Rows
-from service.tables.npy_header import read_header
 from service.tables.options import TableOptions
 from service.tables.table import Table
 

@@ -10,8 +10,8 @@ from models.datasets import bounded
 from models.limits import MAX_FEATURES
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
+from service.datasets.npy_header import read_header
 from service.inference.grids import ActivationMaps, BoundaryGrid, EmbeddingGrid
-from service.tables.npy_header import read_header
 
 MEDIA_TYPE = "application/x-npy"
 

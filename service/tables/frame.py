@@ -12,11 +12,12 @@ import numpy as np
 from models.datasets import Array, DoubleArray
 from models.specs import InvalidInput
 from service.tables.choice import Choice
-from service.tables.collector import Collector, Spelling, TextColumn
+from service.tables.collector import Collector, Spelling
 from service.tables.columns import Column, describe
 from service.tables.labels import typed_labels
 from service.tables.options import TableOptions
 from service.tables.table import Table, make_table
+from service.tables.text_columns import TextColumn
 
 Values = Array | Sequence[Any]
 """Some values of a column: an array of numbers or of truth values, or a sequence of strings, numbers, truth values and

@@ -20,9 +20,10 @@ from models.limits import MAX_COORDINATE
 from models.specs import InvalidInput
 from service.tables import separators
 from service.tables.cells import BOOLEANS, is_missing, is_missing_label, number
-from service.tables.collector import Collector, Part, TextColumn, Values
+from service.tables.collector import Collector, Part, Values
 from service.tables.columns import Column
 from service.tables.options import Decimal, TableOptions
+from service.tables.text_columns import TextColumn
 
 _CHUNK_VALUES = 20_000
 """Values that are read at a time: NumPy holds the interpreter meanwhile, some 20 ms."""

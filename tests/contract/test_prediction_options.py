@@ -383,7 +383,7 @@ def mutated(at: int, byte: int) -> bytes:
         (stream(columns(POINTS))[:500], "body"),
         (stream(columns(POINTS), compression="zstd"), "body"),
         (stream(lists(POINTS), compression="lz4"), "body"),
-        (stream(pa.record_batch({"x": pa.array(["a", "b"])})), "body"),
+        (stream(pa.record_batch({"x": pa.array(["a", "b"])})), "points"),
         (stream(pa.record_batch({"x": pa.array([[1.0, 2.0], [3.0]])})), "body"),
         (stream(pa.record_batch({"x": pa.array(["a", "b"]).dictionary_encode()})), "body"),
         (stream(with_null(POINTS)), "body"),

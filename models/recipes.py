@@ -82,7 +82,9 @@ class Recipe:
         self._check_derived()
 
     def _check_validation(self) -> None:
-        """Checks that only one of the request's fields decides on which points to validate."""
+        """Checks that points can be held out in folds, and that only one field decides on which points to validate."""
+        if self.training.validation_folds is not None and np.bincount(self.points.label_N).max() < 2:
+            raise InvalidInput("training.validation_folds", "needs a class with two points or more")
         if self.validation is None:
             return
         for name in ("validation_fraction", "validation_folds"):

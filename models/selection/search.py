@@ -91,14 +91,12 @@ def cross_validated(
     """Evaluates a recipe by cross-validation in its `validation_folds`, or returns None once `should_stop` is true.
 
     Raises:
-        InvalidInput: no point can be held out.
+        InvalidInput: the logits of a held-out point overflow float32.
     """
     training = recipe.training
     assert training.validation_folds is not None
     candidate = Candidate(recipe.network, training).for_scoring()
     parts = folds(recipe.points, training.validation_folds, seed=training.seed)
-    if not parts:
-        raise InvalidInput("training.validation_folds", "needs a class with two points or more")
     recipes = [Recipe(kept, candidate.network, candidate.training) for kept, _ in parts]
     try:
         return Evaluation.of_logits(*_held_out(recipes, parts, threads, should_stop))
@@ -212,12 +210,12 @@ class _Search:
             logit_NO, label_N = _held_out(recipes, self._folds, self._threads, self._should_stop)
         except InvalidInput:
             return None
-        temperature = calibration.temperature(logit_NO, label_N)
-        calibrated_NO = logit_NO / np.float32(temperature)
+        is_given = "temperature" in self._given.training  # then the logits are divided by it already
+        temperature = candidate.training.temperature if is_given else calibration.temperature(logit_NO, label_N)
+        calibrated_NO = logit_NO if is_given else logit_NO / np.float32(temperature)
         evaluation = Evaluation.of_logits(calibrated_NO, label_N)
-        score = Score(
-            candidate, recipes[0].weights, temperature, evaluation, calibration.losses(calibrated_NO, label_N)
-        )
+        loss_N = calibration.losses(calibrated_NO, label_N)
+        score = Score(candidate, recipes[0].weights, temperature, evaluation, loss_N)
         self.scores.append(score)
         self._on_score(score)
         return score
@@ -292,6 +290,7 @@ def _held_out_logits(
         _, stop_reason = run.advance()
     if stop_reason == "diverged":
         run.restore_last_finite()
+    run.divide_logits(training.temperature)
     trained = replace(initial, parameters=run.weights)
     return numpy_forward.logits(trained, recipe.scaling.inputs(held_out).xy_ND)
 

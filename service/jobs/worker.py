@@ -21,7 +21,7 @@ from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe, step_values
 from models.selection.candidates import Given
 from models.selection.search import Choice, Score, choose, cross_validated
-from models.specs import NetworkSpec, TrainingSpec
+from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.evaluation import Evaluation
 from models.training.resume_state import ResumeState
@@ -179,12 +179,22 @@ class _Attempt:
             return True
         if choice is None:
             return False
-        job = self._store.leases.record_choice(self._job, choice.to_json())
+        job = self._recorded(choice)
         if job is None:
             return False
         self._job = job
         self._on_choice(job)
         return True
+
+    def _recorded(self, choice: Choice) -> Job | None:
+        """Records a choice, once the database is available. None if the attempt has lost the job or should stop."""
+        while not self._observer.should_stop():
+            try:
+                return self._store.leases.record_choice(self._job, choice.to_json())
+            except StoreUnavailable:
+                logger.warning("job %s: the database is unavailable; the training waits for it", self._job.id)
+                time.sleep(RETRY_S)
+        return None
 
     def _chosen(self, points: LabelledPoints, validation: LabelledPoints | None) -> Choice | None:
         spec = self._job.spec
@@ -198,7 +208,11 @@ class _Attempt:
         )
 
     def _evaluated(self, recipe: Recipe) -> Choice | None:
-        evaluation = cross_validated(recipe, threads=_cores(), should_stop=self._observer.should_stop)
+        """Returns given settings with their cross-validation; without it if logits overflow."""
+        try:
+            evaluation = cross_validated(recipe, threads=_cores(), should_stop=self._observer.should_stop)
+        except InvalidInput:
+            return Choice(recipe.network, recipe.training, None, None)
         if evaluation is None:
             return None
         return Choice(recipe.network, recipe.training, None, evaluation.to_json())

@@ -140,3 +140,9 @@ def test_folds_and_a_held_out_fraction_exclude_each_other(service: httpx.Client)
     training = {"validation_folds": 3, "validation_fraction": 0.2}
     answer = service.post("/train", json={"model": "auto", "data": MOONS, "training": training})
     assert_problem(answer, 422, "invalid-input", field="training.validation_folds")
+
+
+def test_folds_of_points_that_cannot_be_held_out_are_refused(service: httpx.Client) -> None:
+    data = {"points": [[0], [1]], "labels": ["a", "b"]}
+    body = {"model": "auto", "data": data, "training": {"epochs": 5, "validation_folds": 2}}
+    assert_problem(service.post("/train", json=body), 422, "invalid-input", field="training.validation_folds")

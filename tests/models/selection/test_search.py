@@ -166,3 +166,24 @@ def test_a_cross_validation_evaluates_each_point_once() -> None:
 def test_a_cross_validation_stops_when_asked_to() -> None:
     recipe = Recipe(MOONS, NetworkSpec(), TrainingSpec(epochs=10, validation_folds=4))
     assert cross_validated(recipe, threads=1, should_stop=lambda: True) is None
+
+
+def test_a_given_temperature_is_kept() -> None:
+    choice = chosen(temperature=2.5, weight_decay=0.01)
+    assert choice.training.temperature == 2.5
+    assert choice.search is not None
+    assert {candidate["temperature"] for candidate in choice.search["candidates"]} == {2.5}
+
+
+def test_a_cross_validation_divides_the_logits_by_the_given_temperature() -> None:
+    sharp, flat = (
+        cross_validated(
+            Recipe(MOONS, NetworkSpec(), TrainingSpec(epochs=50, validation_folds=2, temperature=t)), threads=1
+        )
+        for t in (1.0, 50.0)
+    )
+    assert sharp is not None
+    assert flat is not None
+    assert flat.confusion_KK.tolist() == sharp.confusion_KK.tolist()
+    assert flat.log_loss == pytest.approx(np.log(2), abs=0.05)
+    assert sharp.log_loss < 0.6

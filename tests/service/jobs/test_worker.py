@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import safetensors.numpy
 import torch
 
 from models.checkpoints import torch_files
-from models.datasets import from_rows
+from models.datasets import from_rows, generate
+from models.selection.candidates import Given
+from models.specs import DatasetSpec
 from models.training.runs import Epoch
 from service.errors import StoreUnavailable
+from service.jobs.queue import new_auto_spec
 from service.records import Job, JobState
 from service.registry.registry import Registry
 from service.store.database import Database
@@ -269,10 +273,9 @@ def test_watchers_see_the_weights_of_a_running_training(place: Place) -> None:
     assert len(set(seen.values())) == 3
 
 
-@pytest.mark.slow
-def test_the_outcome_is_written_once_the_database_is_back(place: Place) -> None:
-    place.submit(epochs=3)
-    job = place.claim()
+@contextmanager
+def outage(place: Place) -> Iterator[Callable[[], None]]:
+    """Yields a function that makes the database unavailable for 1.5 s, for a store that waits for 0.1 s."""
     blocker = Database(place.url)
     impatient = Store(place.url, busy_s=0.1)
     locked, unlock = threading.Event(), threading.Event()
@@ -284,18 +287,38 @@ def test_the_outcome_is_written_once_the_database_is_back(place: Place) -> None:
 
     thread = threading.Thread(target=lock_it)
 
-    def lose_the_database(epochs: int, latest: Epoch) -> None:
-        if epochs == 3:
-            thread.start()
-            locked.wait(60)
-            threading.Timer(1.5, unlock.set).start()
+    def begin() -> None:
+        thread.start()
+        locked.wait(60)
+        threading.Timer(1.5, unlock.set).start()
 
     place.store, own = impatient, place.store
-    assert place.work(job, on_progress=lose_the_database).state == JobState.SUCCEEDED
+    yield begin
     thread.join()
     place.store = own
     impatient.close()
     blocker.close()
+
+
+@pytest.mark.slow
+def test_the_outcome_is_written_once_the_database_is_back(place: Place) -> None:
+    place.submit(epochs=3)
+    job = place.claim()
+    with outage(place) as begin:
+        done = place.work(job, on_progress=lambda epochs, latest: begin() if epochs == 3 else None)
+    assert done.state == JobState.SUCCEEDED
+
+
+@pytest.mark.slow
+def test_chosen_settings_are_recorded_once_the_database_is_back(place: Place) -> None:
+    points = generate(DatasetSpec(dataset="moons", n=60))
+    given = Given({"scale": "standard", "hidden": [3]}, {"weight_decay": 0.01})
+    place.job_queue.submit(new_auto_spec("m", points, given, origin="http"), points)
+    job = place.claim()
+    with outage(place) as begin:
+        done = place.work(job, on_score=lambda score: begin())
+    assert done.state == JobState.SUCCEEDED
+    assert done.status.choice is not None
 
 
 def test_workers_that_claim_at_once_run_each_job_once(place: Place) -> None:

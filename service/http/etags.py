@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
+
+from starlette.responses import Response
 
 FOR_EVER = "max-age=31536000, immutable"
 """`Cache-Control` of a response that never changes, such as a grid of a numbered version: one year."""
@@ -20,3 +23,13 @@ def entity_tag(*parts: Any) -> str:
 def is_known(tag: str, if_none_match: str) -> bool:
     """Whether `If-None-Match` names the tag. Tags are compared weakly; `*` names no tag."""
     return tag in (one.strip().removeprefix("W/") for one in if_none_match.split(","))
+
+
+def respond(
+    body: str | bytes, tag: str, if_none_match: str, *, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The body with its tag, to be revalidated before each use; 304 without it if `If-None-Match` names the tag."""
+    all_headers = {**(headers or {}), "ETag": tag, "Cache-Control": REVALIDATE}
+    if is_known(tag, if_none_match):
+        return Response(status_code=304, headers=all_headers)
+    return Response(body, headers=all_headers, media_type=media_type)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +85,7 @@ class PointsPage:
         return npy.encode(np.ascontiguousarray(self.points.xy_ND))
 
 
-def _label_name(names: "tuple[str, ...] | list[str]") -> str:
+def _label_name(names: Sequence[str]) -> str:
     """A heading for the labels that no feature has."""
     name = "label"
     while name in names:

@@ -114,9 +114,7 @@ async def get_dataset(name: DatasetPath, services: ServicesDep, if_none_match: I
         else StoredDataset.of(await to_thread.run_sync(services.store.datasets.get, name))
     )
     body = view.model_dump_json()
-    return _cached(etags.entity_tag(body), if_none_match) or Response(
-        body, media_type=request_body.JSON, headers=_headers(etags.entity_tag(body))
-    )
+    return etags.respond(body, etags.entity_tag(body), if_none_match, media_type=request_body.JSON)
 
 
 @router.delete("/datasets/{name}", status_code=204)
@@ -145,8 +143,7 @@ async def get_dataset_points(
             raise InvalidInput("offset", f"must be less than the number of points, {page.total:,}")
         body = page.encode(kind, query.array or "points")
         tag = etags.entity_tag(hashlib.sha256(body).hexdigest(), kind.name)
-        headers = {**_headers(tag), "Vary": "Accept"}
-        return _cached(tag, if_none_match) or Response(body, media_type=kind.media_type, headers=headers)
+        return etags.respond(body, tag, if_none_match, media_type=kind.media_type, headers={"Vary": "Accept"})
 
     return await to_thread.run_sync(respond, limiter=services.heavy_threads)
 
@@ -175,12 +172,3 @@ def _generated(name: DatasetName, query: PointsQuery) -> LabelledPoints:
         )
     except InvalidInput as error:  # it names a field of the `data` of a training; here each field is a parameter
         raise InvalidInput(error.field.removeprefix("data."), error.reason) from None
-
-
-def _headers(tag: str) -> dict[str, str]:
-    return {"ETag": tag, "Cache-Control": etags.REVALIDATE}
-
-
-def _cached(tag: str, if_none_match: str) -> Response | None:
-    """The response 304 if the client has the response of this tag."""
-    return Response(status_code=304, headers=_headers(tag)) if etags.is_known(tag, if_none_match) else None

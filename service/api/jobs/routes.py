@@ -104,10 +104,7 @@ async def get_job(
     """A job."""
     body = Job.of(await wait.for_job(job_id)).model_dump_json()
     tag = etags.entity_tag(body)
-    headers = {**response.headers, "ETag": tag, "Cache-Control": etags.REVALIDATE}
-    if etags.is_known(tag, if_none_match):
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=request_body.JSON)
+    return etags.respond(body, tag, if_none_match, media_type=request_body.JSON, headers=response.headers)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)

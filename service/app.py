@@ -10,13 +10,13 @@ from threading import Event
 from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
 
-from service.api import models as model_routes
 from service.api import openapi, system
 from service.api.datasets import routes as dataset_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
+from service.api.models import routes as model_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
 from service.api.predictions.routes import PredictEndpoint

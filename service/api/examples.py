@@ -13,7 +13,7 @@ from service.api.datasets.schemas import (
 )
 from service.api.jobs.event_schemas import EventPage, StreamEvent
 from service.api.jobs.views import Job, JobList, Validation
-from service.api.models import Model, ModelList, Version, VersionList, VersionSummary
+from service.api.models.schemas import Model, ModelList, Version, VersionList, VersionSummary
 from service.api.predictions.responses import Prediction
 from service.api.system import Live, Ready
 from service.http.problems import Problem

@@ -1,18 +1,13 @@
-"""`/models`: the published models, their versions and checkpoints."""
+"""The schemas of models and their versions."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from anyio import to_thread
-from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from models import specs
-from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, VersionPath
-from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
 from service.api.schemas import (
     DataDigest,
     DataInfo,
@@ -27,14 +22,9 @@ from service.api.schemas import (
     data_info,
     left_out,
 )
-from service.errors import JobNotFound, StoreUnavailable
-from service.http.pagination import Limit, Page
-from service.records import NAME_PATTERN
+from service.http.pagination import Page
 from service.registry import registry
-from service.registry.refresh import resolve_fresh
 from service.registry.registry import BrokenVersion, LoadedVersion
-
-router = APIRouter(tags=["models"])
 
 
 class VersionSummaryLinks(BaseModel):
@@ -72,7 +62,7 @@ class VersionSummary(_VersionHead):
     @classmethod
     def of(cls, version: registry.Version) -> "VersionSummary":
         """The summary of a version."""
-        return cls.model_validate({**_head(version), "links": {"self": _link(version)}})
+        return cls.model_validate({**_head(version), "links": {"self": link(version)}})
 
 
 class VersionList(Page[VersionSummary]):
@@ -104,14 +94,14 @@ class Model(BaseModel):
     def of(cls, name: str, versions: Mapping[int, registry.Version]) -> "Model":
         """The view of a model; `versions` by number, ascending."""
         served = next((one for one in reversed([*versions.values()]) if isinstance(one, LoadedVersion)), None)
-        link = f"/models/{name}"
+        own = f"/models/{name}"
         return cls(
             name=name,
             version_count=len(versions),
             newest_version=max(versions),
             served_version=served.published.version if served else None,
             latest=VersionSummary.of(served) if served else None,
-            links=ModelLinks(self=link, versions=f"{link}/versions", latest=_link(served) if served else None),
+            links=ModelLinks(self=own, versions=f"{own}/versions", latest=link(served) if served else None),
         )
 
 
@@ -221,7 +211,7 @@ class Version(_VersionHead):
     @classmethod
     def of(cls, version: registry.Version, *, has_job: bool) -> "Version":
         """The view of a version; `has_job` says whether its job still exists."""
-        published, link = version.published, _link(version)
+        published, own = version.published, link(version)
         return cls.model_validate(
             {
                 **_head(version),
@@ -229,8 +219,8 @@ class Version(_VersionHead):
                 "job_id": published.job_id,
                 "card": Card.of(version) if isinstance(version, LoadedVersion) else None,
                 "links": VersionLinks(
-                    self=link,
-                    checkpoint=f"{link}/checkpoint",
+                    self=own,
+                    checkpoint=f"{own}/checkpoint",
                     boundary_grid=f"/boundary-grid?model={published.model}&version={published.version}",
                     job=f"/jobs/{published.job_id}" if has_job else None,
                 ),
@@ -238,66 +228,6 @@ class Version(_VersionHead):
         )
 
 
-def _link(version: registry.Version) -> str:
+def link(version: registry.Version) -> str:
+    """The path of a version."""
     return f"/models/{version.published.model}/versions/{version.published.version}"
-
-
-@router.get("/models", response_model=ModelList)
-async def list_models(
-    services: ServicesDep,
-    limit: Limit = 20,
-    after: Annotated[str | None, Query(pattern=NAME_PATTERN, description="`last_id` of the previous page.")] = None,
-) -> ModelList:
-    """Lists the models by name."""
-    await to_thread.run_sync(services.registry.refresh)
-    models = services.registry.models()
-    names = sorted(models)
-    start = bisect_right(names, after) if after else 0
-    page = names[start : start + limit]
-    return ModelList.of({name: Model.of(name, models[name]) for name in page}, has_more=start + limit < len(names))
-
-
-@router.get("/models/{name}", response_model=Model)
-async def get_model(name: ModelPath, services: ServicesDep) -> Model:
-    """Returns one model, with the newest version that is served."""
-    return Model.of(name, await resolve_fresh(services.registry, lambda: services.registry.versions(name)))
-
-
-@router.get("/models/{name}/versions", response_model=VersionList)
-async def list_versions(
-    name: ModelPath,
-    services: ServicesDep,
-    limit: Limit = 20,
-    after: Annotated[
-        int | None, Query(ge=1, le=MAX_VERSION, description="`last_id` of the previous page, a version.")
-    ] = None,
-) -> VersionList:
-    """Lists the versions of a model, newest first."""
-    versions = await resolve_fresh(services.registry, lambda: services.registry.versions(name))
-    numbers = [*versions]
-    end = len(numbers) if after is None else bisect_left(numbers, after)
-    page = {str(number): VersionSummary.of(versions[number]) for number in reversed(numbers[max(end - limit, 0) : end])}
-    return VersionList.of(page, has_more=end > limit)
-
-
-@router.get("/models/{name}/versions/{version}", response_model=Version)
-async def get_version(name: ModelPath, version: VersionPath, services: ServicesDep) -> Version:
-    """Returns one version: its network, data, training and metrics."""
-    found = await resolve_fresh(services.registry, lambda: services.registry.version(name, version))
-    return Version.of(found, has_job=await to_thread.run_sync(_has_job, services, found.published.job_id))
-
-
-def _has_job(services: Services, job_id: str) -> bool:
-    """Whether a job exists, as far as is known: a version is shown even while the database is unavailable."""
-    try:
-        services.store.jobs.get(job_id)
-    except (JobNotFound, StoreUnavailable):
-        return False
-    return True
-
-
-@router.get("/models/{name}/versions/{version}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)
-async def get_version_checkpoint(name: ModelPath, version: VersionPath, services: ServicesDep) -> CheckpointFile:
-    """Downloads the `state_dict` of a version as a `.pth` file for `torch.load(file, weights_only=True)`."""
-    found = await resolve_fresh(services.registry, lambda: services.registry.resolve(name, version))
-    return await checkpoint_download(services, found.published.checkpoint_id, filename=f"{name}-v{version}.pth")

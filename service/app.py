@@ -33,6 +33,7 @@ from service.live.background import repeat_forever
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.wakeup import Wakeup
+from service.processes.torch_tasks import TorchTasks
 from service.registry.membership import Membership
 from service.registry.registry import Registry
 from service.settings import Settings
@@ -115,6 +116,7 @@ async def _running(
     job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
     seed_models = SeedModels(store, registry, job_queue)
     heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
+    torch_tasks = TorchTasks(niceness=settings.training_niceness)
     frame_renderer = FrameRenderer(store, files, registry, threads=heavy_threads)
     broadcaster = EventBroadcaster(
         store, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
@@ -128,6 +130,7 @@ async def _running(
         datasets=StoredDatasets(store, files, max_bytes=settings.max_datasets_bytes),
         job_queue=job_queue,
         seed_models=seed_models,
+        torch_tasks=torch_tasks,
         wakeup=wakeup,
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,
@@ -140,6 +143,7 @@ async def _running(
     )
     async with _background_tasks(services, membership):
         yield services
+    torch_tasks.close()
     await to_thread.run_sync(engine.close)
     with suppress(StoreUnavailable):
         await to_thread.run_sync(membership.leave)

@@ -167,6 +167,14 @@ class NotReady(ServiceError):
     advice = "Try again after `Retry-After` seconds."
 
 
+class TaskFailed(ServiceError):
+    """The work runs in a process of its own, and exceeded its time or memory there, or the process died."""
+
+    code = "task-failed"
+    title = "The work could not be done"
+    advice = "Ask for less."
+
+
 class BodyTooLarge(ServiceError):
     """The request body is longer than allowed."""
 

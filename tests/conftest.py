@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.jobs.local import helper_processes
+from service.processes.fork_server import helper_processes
 from service.store.database import sqlite_url
 from service.store.store import Store
 from tests.postgres import PostgreSQL

@@ -17,7 +17,15 @@ from service.http.patterns import PATTERN_RULES
 from service.http.problems import ALL_TYPES
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("service/api", "service/http", "service/inference", "service/jobs", "service/live", "service/registry")
+FOLDERS = (
+    "service/api",
+    "service/http",
+    "service/inference",
+    "service/jobs",
+    "service/live",
+    "service/processes",
+    "service/registry",
+)
 FOLDERS += ("service/datasets", "service/render", "service/store", "service/tables", "models")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FIELD_ERRORS = ("InvalidInput", "InvalidParameter")

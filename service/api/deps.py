@@ -20,6 +20,7 @@ from service.jobs.seed_models import SeedModels
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.wakeup import Wakeup
+from service.processes.torch_tasks import TorchTasks
 from service.records import NAME_PATTERN, Job
 from service.registry.registry import Registry
 from service.settings import Settings
@@ -33,6 +34,7 @@ class Services:
 
     Attributes:
         stopping: set as soon as the service is told to stop.
+        torch_tasks: runs what needs torch in processes beside this one.
         wakeup: wakes whoever waits for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
         frame_renderer: renders the decision boundaries of running jobs.
@@ -53,6 +55,7 @@ class Services:
     datasets: StoredDatasets
     job_queue: JobQueue
     seed_models: SeedModels
+    torch_tasks: TorchTasks
 
     wakeup: Wakeup
     broadcaster: EventBroadcaster

@@ -19,7 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
 from service.http.middleware import Middleware
-from service.jobs.local import helper_processes
+from service.processes.fork_server import helper_processes
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store

@@ -60,6 +60,7 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.NotReady, 503, 1),
         (errors.StoreUnavailable, 503, 1),
         (errors.FolderUnavailable, 503, 5),
+        (errors.TaskFailed, 422, None),
         (errors.BodyTooLarge, 413, None),
         (errors.BodyTooSlow, 408, None),
         (errors.UnsupportedMediaType, 415, None),

@@ -1,23 +1,19 @@
 """The default engine: training processes on this machine, started once and kept warm."""
 
 import logging
-import multiprocessing
 import os
-import resource
 import secrets
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Any
 
 from service.errors import StoreUnavailable
+from service.processes import fork_server
+from service.processes.fork_server import CONTEXT, helper_processes, limit_memory
 from service.settings import Settings
 from service.store.store import Store
 
@@ -35,10 +31,6 @@ server imports torch, which may be many seconds."""
 
 MIN_LIFETIME_S = 0.2
 """A process that dies sooner probably dies of its start; the next one starts after the same pause."""
-
-# The fork server has imported everything, so a forked process starts in some 20 ms and shares its memory. Forking is
-# less safe on other systems than Linux.
-_CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
 
 class LocalEngine:
@@ -65,7 +57,7 @@ class LocalEngine:
         self._started = 0
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()  # guards the list
-        self._closing, self._close = _CONTEXT.Pipe(duplex=False)
+        self._closing, self._close = CONTEXT.Pipe(duplex=False)
         self._missing = settings.training_processes
         helper_processes.acquire()
         self._thread = threading.Thread(target=self._supervise, name="local-engine", daemon=True)
@@ -163,14 +155,13 @@ class _Worker:
         """Starts the process, which looks at the queue at once."""
         self.name = name
         self.began = time.monotonic()
-        self.pipe, remote = _CONTEXT.Pipe()
+        self.pipe, remote = CONTEXT.Pipe()
         os.set_blocking(self.pipe.fileno(), False)
-        self.process = _CONTEXT.Process(
+        self.process = CONTEXT.Process(
             target=_run_worker, args=(remote, name, settings, is_first), name="separatrix-training", daemon=True
         )
         try:
-            _CONTEXT.set_forkserver_preload(["service.jobs.fork_preload"])
-            self.process.start()
+            fork_server.start(self.process)
         except BaseException:
             self.pipe.close()
             raise
@@ -191,52 +182,6 @@ class _Worker:
             return False
 
 
-class HelperProcesses:
-    """The fork server and resource tracker of this process, which `multiprocessing` starts and all engines share.
-
-    They end when the last user releases them. Otherwise they would outlive this process for a second or two.
-    """
-
-    def __init__(self) -> None:
-        self._users = 0
-        self._lock = threading.Lock()
-
-    def acquire(self) -> None:
-        """Adds a user of the helper processes: an engine, or a test that shares them between engines."""
-        with self._lock:
-            self._users += 1
-
-    def release(self) -> None:
-        """Removes a user. The last one ends the helper processes."""
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                self._end()
-
-    def abort_start(self) -> None:
-        """Kills the fork server of the only user, so that a start in another thread fails instead of waiting for it."""
-        with self._lock:
-            if self._users == 1:
-                self._kill_fork_server()
-
-    def _kill_fork_server(self) -> None:
-        server: Any = forkserver._forkserver
-        if server._forkserver_pid is not None:
-            os.kill(server._forkserver_pid, signal.SIGKILL)  # an orderly exit with torch loaded takes a second
-
-    def _end(self) -> None:
-        # `_stop` closes the process's pipe and waits for its end; the public interface has no such call
-        self._kill_fork_server()
-        server: Any = forkserver._forkserver
-        server._stop()
-        tracker: Any = resource_tracker._resource_tracker
-        if tracker._pid is not None:  # None also in a process that uses its parent's
-            tracker._stop()
-
-
-helper_processes = HelperProcesses()
-
-
 def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_first: bool) -> None:
     """The main function of a training process. Returns when the engine closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the API process decides
@@ -250,7 +195,7 @@ def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings,
     threading.Thread(target=_listen, args=(pipe, control.wake, control.stop), daemon=True).start()
     if is_first:  # fills the cache for the serving process, which would otherwise compile on its first large request
         threading.Thread(target=warm_up_inference, daemon=True).start()
-    _limit_memory(settings.max_training_memory_bytes)
+    limit_memory(settings.max_training_memory_bytes)
     claim_jobs(name, settings, control, on_job_end=lambda: _notify(pipe))
 
 
@@ -272,19 +217,3 @@ def _notify(pipe: "Connection[bytes, bytes]") -> None:
     """Tells the engine that a job may have ended."""
     with suppress(OSError):
         os.write(pipe.fileno(), b".")
-
-
-def _limit_memory(bytes_: int) -> None:
-    """Lets this process allocate so many bytes more than it has. Beyond that its allocations fail."""
-    if sys.platform == "linux":
-        used = _data_bytes()
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (used + bytes_, hard))
-
-
-def _data_bytes() -> int:
-    """Returns the memory that counts for RLIMIT_DATA: VmData, see proc(5)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
-            return int(line.split()[1]) * 1024
-    return 0

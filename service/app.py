@@ -9,8 +9,9 @@ from threading import Event
 
 from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp
 
-from service.api import openapi, system
+from service.api import docs_page, openapi, system
 from service.api.datasets import routes as dataset_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
@@ -23,6 +24,7 @@ from service.api.predictions.routes import PredictEndpoint
 from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
+from service.http.front import cors, prefix
 from service.http.metrics import Metrics
 from service.http.middleware import Middleware
 from service.http.response_cache import ResponseCache
@@ -58,7 +60,7 @@ WAITING_REQUESTS = 100
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows their decision boundaries."
 
 
-def create_app(settings: Settings, *, stopping: Event | None = None) -> Middleware:
+def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
     """Returns the ASGI application. Its lifespan opens the data folder and starts the job engine.
 
     Args:
@@ -81,6 +83,8 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
         version=version("separatrix"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # ours is in `service.api.docs_page`
+        redoc_url=None,
         redirect_slashes=False,
         responses=problems.RESPONSES,
         generate_unique_id_function=openapi.operation_id,
@@ -89,13 +93,22 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> Middlewa
     problems.install(app)
     for module in (prediction_routes, grid_routes, job_routes, job_events, model_routes, dataset_routes, system):
         app.include_router(module.router)
+    app.include_router(docs_page.router)
     openapi.install(app)
-    return Middleware(
+    middleware = Middleware(
         app,
         fast_paths={("POST", "/predict"): PredictFastPath(app, metrics, settings)},
         endpoints={("POST", "/predict"): PredictEndpoint(app), ("GET", "/boundary-grid"): response_cache.respond},
         metrics=metrics,
     )
+    return _behind_front(middleware, settings)
+
+
+def _behind_front(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """The app with what browsers and proxies in front of it need. What is not set costs nothing."""
+    if settings.root_path or settings.trusted_proxies:
+        app = prefix.behind_proxies(app, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
+    return cors.allow(app, settings.cors_origins) if settings.cors_origins else app
 
 
 @asynccontextmanager

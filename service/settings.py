@@ -6,12 +6,30 @@ The options of `separatrix serve` and the table in docs/settings.md are made fro
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.limits import MAX_POINTS
+
+OWN_PATHS = (
+    *("boundary-grid", "datasets", "docs", "events", "health", "jobs", "metrics", "models", "openapi.json", "predict"),
+    "train",
+)
+"""The first parts of the service's own paths. A prefix that begins like them would be ambiguous."""
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+"""An origin as browsers send it (RFC 6454)."""
+
+
+def _split(value: Any) -> Any:
+    """The parts of a text between commas; any other value as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""A list of texts; in a flag or a variable separated by commas."""
 
 
 class Settings(BaseSettings):
@@ -131,6 +149,29 @@ class Settings(BaseSettings):
     shutdown_timeout_s: int = Field(
         5, ge=1, le=600, description="Longest time that requests in progress delay a shutdown, in seconds."
     )
+    keep_alive_s: int = Field(
+        75,
+        ge=1,
+        le=3_600,
+        description="How long a connection may be idle before the service closes it, in seconds. It must be longer "
+        "than a load balancer keeps its connections, 60 s with most. Otherwise the balancer sends a request just as "
+        "the service closes the connection, and answers 502.",
+    )
+    cors_origins: CommaList = Field(
+        [],
+        description="Origins whose pages may use the service from a browser, separated by commas, such as "
+        "https://app.example.org; * allows every page. By default none may.",
+    )
+    root_path: str | None = Field(
+        None,
+        description="Path under which a proxy shows the service, such as /separatrix. Links in responses begin with "
+        "it, whether or not the proxy removes it from the requests.",
+    )
+    trusted_proxies: CommaList = Field(
+        [],
+        description="Addresses and networks of proxies, separated by commas, such as 10.0.0.0/8, whose headers "
+        "X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Prefix are used. By default none are.",
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -138,6 +179,40 @@ class Settings(BaseSettings):
         if url is not None and not re.match(r"postgresql(\+psycopg)?://[^/]", url.get_secret_value()):
             raise ValueError("must look like postgresql+psycopg://user:password@host/name")
         return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _require_origins(cls, origins: list[str]) -> list[str]:
+        if "*" in origins and len(origins) > 1:
+            raise ValueError("must be * alone, or a list of origins")
+        for origin in origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"must be origins such as https://app.example.org, in lower case and without a path, not {origin}"
+                )
+            if re.fullmatch("http://.*:80|https://.*:443", origin):
+                raise ValueError(f"must be {origin.rpartition(':')[0]} without the usual port, as browsers send it")
+        return origins
+
+    @field_validator("root_path")
+    @classmethod
+    def _require_path(cls, path: str | None) -> str | None:
+        path = (path or "").rstrip("/")
+        if path and not re.fullmatch("(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", path):
+            raise ValueError("must be a path such as /separatrix, of letters, digits, '.', '_', '~' and '-'")
+        if path and path.split("/")[1] in OWN_PATHS:
+            raise ValueError(f"must not begin with /{path.split('/')[1]}, which is a path of the service itself")
+        return path or None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _require_networks(cls, proxies: list[str]) -> list[str]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, not {proxy}") from None
+        return proxies
 
     @model_validator(mode="after")
     def _require_loopback_unless_insecure(self) -> Self:

@@ -61,7 +61,7 @@ class Service:
         """Starts it, with more options than the usual ones. Returns when all its serving processes answer."""
         with self._log.open("wb") as output:
             self.process = self._resources.enter_context(
-                separatrix("serve", *self._options, *options, stderr=output, env=self._environment)
+                separatrix("serve", *self._options, *options, stdout=output, stderr=output, env=self._environment)
             )
         wait_until(lambda: self._is_up or self.process.poll() is not None)
         assert self._is_up, f"the service ended with status {self.process.poll()}:\n{self.log}"

@@ -17,6 +17,7 @@ from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictRequest
 from service.http import documentation
+from service.http.front.prefix import prefixed
 from service.http.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -27,7 +28,7 @@ _REQUESTS: tuple[type[BaseModel], ...] = (PredictRequest, TrainRequest)
 _RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent)
 """The schemas of responses that no route names."""
 
-SERVERS = [{"url": "/", "description": "The service that serves this document."}]
+SERVER = "The service that serves this document."
 
 LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 
@@ -60,7 +61,6 @@ def install(app: FastAPI) -> None:
             version=app.version,
             description=app.description,
             routes=app.routes,
-            servers=SERVERS,
             license_info=LICENSE,
             tags=TAGS,
         )
@@ -85,7 +85,10 @@ def install(app: FastAPI) -> None:
                 _complete(response, operation, schemas)
         return document
 
-    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+    def document_of_request() -> dict[str, Any]:
+        return document() | {"servers": [{"url": prefixed("") or "/", "description": SERVER}]}
+
+    app.openapi = document_of_request  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _definitions(schemas: tuple[type[BaseModel], ...], mode: Any) -> dict[str, Any]:

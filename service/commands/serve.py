@@ -14,11 +14,11 @@ from threading import Event
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
-from service.http.middleware import Middleware
 from service.processes.fork_server import helper_processes
 from service.settings import Settings
 from service.store.files import Files
@@ -44,21 +44,7 @@ def run(settings: Settings) -> None:
     _log(settings)
     Store.of(settings, Files(settings.data_dir)).close()  # an error here is one line, within uvicorn a long traceback
     _require_free(settings.host, settings.port)
-    config = uvicorn.Config(
-        partial(application, settings),
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_level=settings.log_level,
-        access_log=settings.log_level == "debug",
-        http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
-        timeout_graceful_shutdown=settings.shutdown_timeout_s,
-        timeout_worker_healthcheck=SLOW_START_S,
-        server_header=False,
-        ws="none",
-        proxy_headers=False,  # nothing uses them, and reading them costs a tenth of a small request
-    )
+    config = uvicorn_config(settings)
     if settings.workers == 1:
         uvicorn.Server(config).run()
         return
@@ -67,7 +53,27 @@ def run(settings: Settings) -> None:
     helper_processes.release()
 
 
-def application(settings: Settings) -> Middleware:
+def uvicorn_config(settings: Settings) -> uvicorn.Config:
+    """How uvicorn runs the application."""
+    return uvicorn.Config(
+        partial(application, settings),
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        access_log=settings.log_level == "debug",
+        http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        timeout_worker_healthcheck=SLOW_START_S,
+        server_header=False,
+        ws="none",
+        proxy_headers=False,  # the application reads them itself, if the settings name proxies that it may trust
+    )
+
+
+def application(settings: Settings) -> ASGIApp:
     """The application of one serving process. uvicorn calls this in that process, after it has installed its handlers.
 
     Besides making the application, it sets up the process: logging, threads, signals, and an end when the parent ends.

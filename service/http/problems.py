@@ -188,12 +188,14 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def install(app: FastAPI) -> None:
-    """Makes the app answer every error with a problem."""
+    """Makes the app answer every error with a problem, and OPTIONS with the methods of the path."""
 
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            allowed = _allowed(app, getattr(request.scope.get("route"), "path", ""))
-            error = HTTPException(405, headers={"Allow": ", ".join(allowed)})
+            allowed = ", ".join(_allowed(app, getattr(request.scope.get("route"), "path", "")))
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers={"Allow": allowed})
+            error = HTTPException(405, headers={"Allow": allowed})
         return response(error, place="query" if request.method == "GET" else "body")
 
     for kind in (*_RESPONSES, InvalidInput, Exception):
@@ -205,7 +207,7 @@ def _allowed(app: FastAPI, path: str) -> list[str]:
     methods = {
         method for route in iter_route_contexts(app.routes) if route.path == path for method in route.methods or ()
     }
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+    return sorted(methods | ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"}))
 
 
 def response(error: Exception, *, place: Place = "body") -> Response:

@@ -152,13 +152,13 @@ def test_requests_about_a_job_that_does_not_exist_are_refused(client: httpx.Clie
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/train", {"POST"}),
-        ("PUT", "/jobs", {"GET", "HEAD", "POST"}),
-        ("DELETE", "/jobs", {"GET", "HEAD", "POST"}),
-        ("POST", f"/jobs/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE"}),
-        ("PATCH", f"/jobs/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE"}),
-        ("GET", f"/jobs/{UNKNOWN_ID}/cancel", {"POST"}),
-        ("DELETE", f"/jobs/{UNKNOWN_ID}/checkpoint", {"GET", "HEAD"}),
+        ("GET", "/train", {"OPTIONS", "POST"}),
+        ("PUT", "/jobs", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("DELETE", "/jobs", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("POST", f"/jobs/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE", "OPTIONS"}),
+        ("PATCH", f"/jobs/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE", "OPTIONS"}),
+        ("GET", f"/jobs/{UNKNOWN_ID}/cancel", {"OPTIONS", "POST"}),
+        ("DELETE", f"/jobs/{UNKNOWN_ID}/checkpoint", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
 def test_a_refused_method_names_the_allowed_ones(
@@ -168,6 +168,14 @@ def test_a_refused_method_names_the_allowed_ones(
     assert_problem(answer, 405, "method-not-allowed")
     assert set(answer.headers["allow"].split(", ")) == allowed
     assert answer.json()["detail"] == f"This path allows {answer.headers['allow']}."
+
+
+@pytest.mark.parametrize("path", ["/predict", "/train", "/jobs", f"/jobs/{UNKNOWN_ID}", "/boundary-grid", "/docs"])
+def test_options_returns_the_methods_of_a_path(client: httpx.Client, path: str) -> None:
+    answer = client.options(path)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["allow"] == client.patch(path).headers["allow"]
+    assert_problem(client.options("/nowhere"), 404, "no-such-path")
 
 
 def test_a_problem_names_the_part_of_the_request_that_has_the_field(client: httpx.Client) -> None:

@@ -149,7 +149,7 @@ def test_a_malformed_name_or_number_is_not_found(client: httpx.Client, path: str
 def test_another_method_is_rejected_with_the_allowed_ones(client: httpx.Client) -> None:
     answer = client.put("/predict", json={})
     assert_problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "OPTIONS, POST"
 
 
 @pytest.mark.slow

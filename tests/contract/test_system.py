@@ -8,6 +8,7 @@ from service.api.examples import EXAMPLES
 from service.errors import ServiceError
 from service.http.patterns import PATTERN_RULES
 from service.http.problems import PROBLEM_TYPES
+from tests.contract.problems import assert_problem
 
 
 def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:
@@ -141,6 +142,28 @@ def test_the_alias_of_train_is_not_in_the_document(client: httpx.Client, documen
     assert train.json() == jobs.json()
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_documentation_pages_are_served(client: httpx.Client, path: str) -> None:
-    assert client.get(path).headers["content-type"].startswith("text/html")
+def test_the_documentation_page_needs_no_other_host(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["cache-control"] == "no-cache"
+    named = [url for url in re.findall(r'(?:src|href)="([^"]+)"', page.text) if url != "data:,"]
+    files = {url.rpartition("/")[2]: client.get(page.url.join(url)) for url in named}
+    assert set(files) == {"swagger-ui.css", "swagger-ui-bundle.js", "start.js"}
+    for file in files.values():
+        assert file.status_code == 200
+        assert file.headers["content-type"].partition(";")[0] in ("text/css", "text/javascript")
+        assert file.headers["cache-control"] == "max-age=31536000, immutable"
+    style = files["swagger-ui.css"].text
+    assert "@import" not in style
+    assert {url.partition(":")[0] for url in re.findall(r'url\("?([^)"]+)', style)} == {"data"}
+    start = files["start.js"].text
+    (document,) = re.findall('url: "(.+)"', start)
+    assert client.get(page.url.join(document)).json()["info"]["title"] == "Separatrix"
+    assert "validatorUrl: null" in start, "it would send the address of the document to another host"
+    assert not re.findall(r"<script(?! src)|<style|\son\w+=|style=", page.text), "a strict policy allows no inline code"
+
+
+def test_files_that_the_documentation_page_does_not_name_are_not_found(client: httpx.Client) -> None:
+    (folder, *_) = re.findall("docs/[0-9a-f]{16}", client.get("/docs").text)
+    for path in ("/docs/", "/docs/nothing", "/docs/0123456789abcdef/start.js", f"/{folder}/redoc.js", "/redoc"):
+        assert_problem(client.get(path), 404, "no-such-path")

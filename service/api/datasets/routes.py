@@ -26,6 +26,7 @@ from service.api.datasets.schemas import (
 from service.api.datasets.uploads import StoreQuery
 from service.api.deps import DatasetPath, Services, ServicesDep
 from service.http import content_negotiation, documentation, etags, request_body
+from service.http.front.prefix import prefixed
 from service.http.pagination import Limit
 from service.http.problems import InvalidParameter
 from service.records import NAME_PATTERN, NAME_RULE
@@ -100,7 +101,7 @@ async def create_dataset(
         raise InvalidParameter("name", NAME_RULE, place="path")
     dataset, is_new = await uploads.store(name, request, query, services)
     response.status_code = 201 if is_new else 200
-    response.headers["Location"] = f"/datasets/{name}"
+    response.headers["Location"] = prefixed(f"/datasets/{name}")
     return StoredDataset.of(dataset)
 
 

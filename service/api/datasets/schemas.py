@@ -9,6 +9,7 @@ from models.datasets import describe
 from models.limits import MAX_CLASSES, MAX_NOISE, MAX_POINTS, MAX_SEED
 from models.specs import DatasetName, DatasetSpec
 from service import records
+from service.http.front.prefix import Link
 from service.http.pagination import Page
 
 
@@ -24,8 +25,8 @@ class DatasetDefaults(BaseModel):
 class DatasetLinks(BaseModel):
     """The links of a data set."""
 
-    self: str = Field(description="This data set.")
-    points: str = Field(description="Its points; those of a generator with the default parameters.")
+    self: Link = Field(description="This data set.")
+    points: Link = Field(description="Its points; those of a generator with the default parameters.")
 
     @classmethod
     def of(cls, name: str) -> "DatasetLinks":

@@ -13,6 +13,7 @@ from service.api.jobs.idempotency import KeyHeader, bare_key
 from service.api.jobs.views import Job, Validation
 from service.api.jobs.waiting import Wait, WaitDep
 from service.http import request_body
+from service.http.front.prefix import prefixed
 from service.jobs.training_data import Data
 from service.records import JobSpec
 
@@ -52,7 +53,7 @@ class Submission:
         is_new = job_id == spec.id
         if not is_new:
             self.response.headers["Idempotent-Replayed"] = "true"
-        self.response.headers["Location"] = f"/jobs/{job_id}"
+        self.response.headers["Location"] = prefixed(f"/jobs/{job_id}")
         job = await self.wait.for_job(job_id, known=records.Job(spec) if is_new else None)
         self.response.status_code = 200 if job.state.ended else 202
         return Job.of(job)

@@ -22,6 +22,7 @@ from service.api.schemas import (
     data_info,
     left_out,
 )
+from service.http.front.prefix import Link
 from service.http.pagination import Page
 from service.records import FailureCode, JobSpec, JobState
 
@@ -50,12 +51,12 @@ class JobProblem(BaseModel):
 class JobLinks(BaseModel):
     """The links of a job."""
 
-    self: str = Field(description="This job.")
-    events: str = Field(description="Its events, as pages or as a stream.")
-    version: str | SkipJsonSchema[None] = Field(
+    self: Link = Field(description="This job.")
+    events: Link = Field(description="Its events, as pages or as a stream.")
+    version: Link | SkipJsonSchema[None] = Field(
         None, exclude_if=left_out, description="The version that the job published."
     )
-    checkpoint: str | SkipJsonSchema[None] = Field(
+    checkpoint: Link | SkipJsonSchema[None] = Field(
         None, exclude_if=left_out, description="The latest checkpoint of a job that has not published a version."
     )
 

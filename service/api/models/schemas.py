@@ -22,6 +22,7 @@ from service.api.schemas import (
     data_info,
     left_out,
 )
+from service.http.front.prefix import Link
 from service.http.pagination import Page
 from service.registry import registry
 from service.registry.registry import BrokenVersion, LoadedVersion
@@ -30,7 +31,7 @@ from service.registry.registry import BrokenVersion, LoadedVersion
 class VersionSummaryLinks(BaseModel):
     """The links of a version in a list."""
 
-    self: str = Field(description="This version.")
+    self: Link = Field(description="This version.")
 
 
 class _VersionHead(BaseModel):
@@ -72,9 +73,9 @@ class VersionList(Page[VersionSummary]):
 class ModelLinks(BaseModel):
     """The links of a model."""
 
-    self: str = Field(description="This model.")
-    versions: str = Field(description="Its versions, newest first.")
-    latest: str | SkipJsonSchema[None] = Field(None, exclude_if=left_out, description="Only if a version is served.")
+    self: Link = Field(description="This model.")
+    versions: Link = Field(description="Its versions, newest first.")
+    latest: Link | SkipJsonSchema[None] = Field(None, exclude_if=left_out, description="Only if a version is served.")
 
 
 class Model(BaseModel):
@@ -192,10 +193,10 @@ def _evaluation(evaluation: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 class VersionLinks(BaseModel):
     """The links of a version."""
 
-    self: str = Field(description="This version.")
-    checkpoint: str = Field(description="Its `state_dict` as a download.")
-    boundary_grid: str = Field(description="Its decision boundary on a grid.")
-    job: str | SkipJsonSchema[None] = Field(
+    self: Link = Field(description="This version.")
+    checkpoint: Link = Field(description="Its `state_dict` as a download.")
+    boundary_grid: Link = Field(description="Its decision boundary on a grid.")
+    job: Link | SkipJsonSchema[None] = Field(
         None, exclude_if=left_out, description="The job that published the version, until it is deleted."
     )
 

@@ -114,7 +114,8 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Name to publish under. (default: the data set and the network)")
+        str | None,
+        typer.Option(help="Name to publish under. (default: that of the file, or the data set and the network)"),
     ] = None,
 ) -> None:
     """Train a network and publish it as the next version of a model."""
@@ -229,7 +230,7 @@ def add(
     table: dict[str, Any],
     settings: dict[str, Any],
     file: Annotated[Path, typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input.")],
-    name: Annotated[str, typer.Option(help="Name of the data set.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set. (default: that of the file)")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace other content under this name.")] = False,
 ) -> None:
     """Store a file as a data set."""

@@ -80,7 +80,8 @@ class Evaluation:
             return [f"{no_better} Try more epochs, more hidden units or another learning_rate."]
         rare = [k for k in range(len(classes)) if points_K[k] and right_K[k] < points_K[k] / 2]
         return [
-            f"Only {right_K[k]} of {points_K[k]} {kind} points of the class {classes[k]!r} get that label."
+            f"{f'Only {right_K[k]}' if right_K[k] else 'None'} of {points_K[k]} {kind} points of the class "
+            f"{classes[k]!r} {'get' if right_K[k] > 1 else 'gets'} that label."
             for k in rare[:MAX_WARNINGS]
         ]
 

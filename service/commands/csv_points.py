@@ -1,16 +1,33 @@
 """Opens the CSV files of the commands, and reports how they were understood."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from models.datasets import LabelledPoints
+from models.specs import InvalidInput
 from service.tables.options import TableOptions
 from service.tables.sheet import Sheet, understand
 from service.tables.table import Table
 
 STANDARD_INPUT = Path("-")
+
+MAX_NAME_CHARACTERS = 63
+"""Of a name, as `service.records.NAME_RULE` says."""
+
+
+def name_of(path: Path, option: str) -> str:
+    """A name for what is made from a file: that of the file, with `-` for characters that names do not have.
+
+    Raises:
+        InvalidInput: no such character is left. The message names the `option` that gives a name.
+    """
+    name = re.sub("[^a-z0-9._-]+", "-", path.stem.lower())[:MAX_NAME_CHARACTERS].strip("._-")
+    if not name:
+        raise InvalidInput(option, f"give a name with --{option}")
+    return name
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from models.specs import DATASET_NAMES, InvalidInput
-from service.commands.csv_points import STANDARD_INPUT
+from service.commands.csv_points import STANDARD_INPUT, name_of
 from service.commands.workspace import Workspace, open_workspace
 from service.datasets import formats, reading
 from service.datasets.reading import Task
@@ -22,14 +22,15 @@ from service.settings import Settings
 from service.tables.options import TableOptions
 
 
-def add(settings: Settings, *, file: Path, name: str, replace: bool, options: TableOptions) -> None:
-    """Stores a file as a data set, and reports how it was understood.
+def add(settings: Settings, *, file: Path, name: str | None, replace: bool, options: TableOptions) -> None:
+    """Stores a file as a data set, by default under its own name, and reports how it was understood.
 
     Raises:
         InvalidInput: the name is invalid, or the file cannot be read as a data set.
         DatasetReserved, DatasetExists, DatasetsFull: see `StoredDatasets.add`.
         OSError: the file cannot be read, or the data folder cannot be written.
     """
+    name = name_of(file, "name") if name is None else name
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidInput("name", NAME_RULE)
     require_free(name)
@@ -73,7 +74,7 @@ def list_all(settings: Settings) -> None:
     with open_workspace(settings) as workspace:
         datasets, _ = workspace.store.datasets.page(limit=sys.maxsize)
     if not datasets:
-        print("No data sets yet. Store one: separatrix datasets add points.csv --name points")
+        print("No data sets yet. Store one: separatrix datasets add points.csv")
     for dataset in datasets:
         about = dataset.summary
         created = datetime.fromtimestamp(dataset.created_at, UTC).strftime("%Y-%m-%d %H:%M")

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.selection.candidates import Given
 from models.selection.search import Score
-from models.specs import DatasetSpec, InvalidInput, Preset
+from models.specs import DatasetSpec, Preset
 from models.training.runs import Epoch, Metrics
-from service.commands.csv_points import read_labelled
+from service.commands.csv_points import name_of, read_labelled
 from service.commands.workspace import open_workspace
 from service.datasets.stored import StoredDatasets
 from service.jobs import training_data
@@ -50,10 +50,7 @@ def run(
     """
     chosen = read_labelled(data, table) if isinstance(data, Path) else data
     if model is None:
-        if isinstance(data, Path):
-            raise InvalidInput("model", "give a name with --model")
-        dataset = data if isinstance(data, str) else data.dataset
-        model = f"{dataset}-{given.network.get('kind', 'sequential')}".replace("_", "-")
+        model = name_of(data, "model") if isinstance(data, Path) else _model_name(data, given)
     with open_workspace(settings, make=True) as workspace, _interruption() as interrupted:
         datasets = StoredDatasets(workspace.store, workspace.files, max_bytes=settings.max_datasets_bytes)
         own = training_data.stored(datasets, chosen) if isinstance(chosen, str) else chosen
@@ -74,6 +71,11 @@ def run(
             )
         job = _wait_until_reported(workspace.store, job)
     _report(job, drawable=training_data.points_of(points).features == 2)
+
+
+def _model_name(data: DatasetSpec | str, given: Given) -> str:
+    dataset = data if isinstance(data, str) else data.dataset
+    return f"{dataset}-{given.network.get('kind', 'sequential')}".replace("_", "-")
 
 
 @contextmanager

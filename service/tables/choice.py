@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from models.limits import MAX_FEATURES
+from models.limits import MAX_CATEGORIES, MAX_FEATURES
 from models.specs import InvalidInput
 from service.tables.cells import is_number
 from service.tables.columns import Column, guess_label, is_row_index, select, select_several
@@ -90,18 +90,27 @@ class Choice:
                     f"occurs twice, as column {other.index + 1} and {column.index + 1}: rename one, or leave one out "
                     f"with {self.options.spelled('drop', str(column.index + 1))}",
                 )
-        for column in features:
-            if column.kind in ("text", "empty") and column.feature_name not in texts:
-                raise InvalidInput(column.title, self._why_no_feature(column))
+        wrong = [c for c in features if c.kind in ("text", "empty") and c.feature_name not in texts]
+        if wrong:
+            raise self._not_numbers(wrong)
 
-    def _why_no_feature(self, column: Column) -> str:
-        drop = self.options.spelled("drop", column.selector)
-        if column.kind == "empty":
-            return f"has no values: leave the column out with {drop}"
-        values = sorted(column.values, key=lambda value: (is_number(value), value))  # numbers may be written as text
-        example = values[0][:40]
-        return (
-            f"is text, such as '{example}', but features must be numbers: leave the column out with {drop}, "
-            f"let each of its values become a feature with {self.options.spelled('categorical', 'one-hot')}, or write "
-            "numbers in place of the text"
+    def _not_numbers(self, columns: Sequence[Column]) -> InvalidInput:
+        """The error for columns that hold no numbers. It names all of them, so that one option can leave them out."""
+        drop = self.options.spelled("drop", ",".join(column.selector for column in columns))
+        title, verb, them = columns[0].title, "is", "the column"
+        if len(columns) > 1:
+            names = [column.title.removeprefix("column ") for column in columns]
+            title, verb, them = f"columns {', '.join(names[:-1])} and {names[-1]}", "are", "them"
+        texts = [column for column in columns if column.kind == "text"]
+        if not texts:
+            return InvalidInput(title, f"{'has' if verb == 'is' else 'have'} no values: leave {them} out with {drop}")
+        example = min(texts[0].values, key=lambda value: (is_number(value), value))  # numbers may be written as text
+        one_hot = ""
+        if any(len(column.values) <= MAX_CATEGORIES for column in texts):
+            spelled = self.options.spelled("categorical", "one-hot")
+            one_hot = f", let each {'of its values' if verb == 'is' else 'value'} become a feature with {spelled}"
+        return InvalidInput(
+            title,
+            f"{verb} text, such as '{example[:40]}', but features must be numbers: leave {them} out with {drop}"
+            f"{one_hot}, or write numbers in place of the text",
         )

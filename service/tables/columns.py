@@ -199,7 +199,9 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
     if last.kind == "boolean" and all(column.kind != "boolean" for column in columns[:-1]):
         return last, "the only column of truth values"
     if not last.is_label_like:
-        raise _doubt([], "it is not clear which column is the label", options, name)
+        shown = ", ".join(column.title.removeprefix("column ") for column in columns[:10])
+        more = ", ..." if len(columns) > 10 else ""
+        raise _doubt([], f"it is not clear which of the columns {shown}{more} is the label", options, name)
     rival = first.is_label_like and len(first.values) <= _MAX_LABEL_LIKE
     if len(columns) > 2 and rival and not all(column.is_whole for column in columns[1:-1]):
         raise _doubt([first, last], "may both be the label", options, name)

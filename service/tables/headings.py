@@ -23,11 +23,13 @@ class Heading:
         names: one for each column, perhaps empty; None if the table has no heading.
         rows: the rows that the heading takes.
         notes: remarks for the user about it.
+        warnings: what may be a mistake.
     """
 
     names: tuple[str, ...] | None
     rows: int
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def find(rows: Sequence[Row], options: TableOptions) -> Heading:
@@ -54,7 +56,18 @@ def find(rows: Sequence[Row], options: TableOptions) -> Heading:
             notes.append(f"lines {line} and {rows[1][0]} are the heading")
         else:
             notes.append(f"line {rows[1][0]} is a second heading, which is not read")
-    return Heading(tuple(names), taken, tuple(notes))
+    return Heading(tuple(names), taken, tuple(notes), tuple(_about_numbers(line, first)))
+
+
+def _about_numbers(line: int, first: Sequence[str]) -> list[str]:
+    """Warns of a first line with numbers and texts. Some files begin with a line about themselves."""
+    numbers = [cell.strip() for cell in first if is_number(cell)]
+    if not numbers or _counts(numbers) or not any(map(_is_text, first)):
+        return []
+    if all(len(number) == 4 and number.isdecimal() for number in numbers):  # years
+        return []
+    shown = ", ".join(numbers[:4])
+    return [f"line {line} names columns by numbers ({shown}): remove the line if it is not the heading"]
 
 
 def is_trailing(rows: Sequence[Sequence[str]], width: int) -> bool:

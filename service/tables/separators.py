@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -51,6 +51,34 @@ def joined_by_tabs(line: str) -> str:
     """A line with each run of blanks outside quotes as one tab."""
     words = _WORD.findall(line) if '"' in line else line.split()
     return "\t".join(words) + "\n"
+
+
+def single_quotes(lines: Sequence[str], separators: Iterable[str]) -> "re.Pattern[str] | None":
+    """What matches a value in single quotes, if that is how the lines quote values; else None.
+
+    They do if all their apostrophes are such quotes, and if they have no double quotes.
+
+    Args:
+        lines: some lines of a table.
+        separators: the characters that may be between its values.
+    """
+    if any('"' in line for line in lines):
+        return None
+    between = "".join(map(re.escape, separators))
+    quoted = re.compile(rf"(^|[{between}])\s*'((?:[^']|'')*)'(?=\s*(?:$|[{between}]))")
+    with_any = [line for line in lines if "'" in line]
+    return quoted if with_any and not any("'" in quoted.sub("", line) for line in with_any) else None
+
+
+def in_double_quotes(line: str, quoted: "re.Pattern[str]") -> str:
+    """A line with double quotes in place of the single quotes that `quoted` matches."""
+    if "'" not in line:
+        return line
+    return quoted.sub(lambda found: f'{found[1]}"{_escaped(found[2])}"', line)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("''", "'").replace('"', '""')
 
 
 def numbered(reader: "Reader", first_line: int) -> Iterator[tuple[int, list[str]]]:

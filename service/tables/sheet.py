@@ -1,5 +1,6 @@
 """A table whose notation and columns are inferred from its first rows, before all rows are read."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -45,7 +46,9 @@ def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
     if declared:
         head[head.index(written[0])] = "\n"
         del written[0]
-    separator = options.separator_character() or declared or separators.find(written, name, options)
+    separator = options.separator_character() or declared or _separator(written, name, options)
+    source.quoted = separators.single_quotes(written, [separator])
+    head = [*map(source.in_double_quotes, head)]
     rows = _rows(head, separator, is_complete=source.is_complete)
     if not rows:
         raise InvalidInput(name, "has no points")
@@ -58,9 +61,11 @@ def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
     mark = decimal_mark(body, options)
     columns = [describe(i, names[i] if names else None, [row[i] for _, row in body], mark) for i in range(width)]
     notes = list(heading.notes)
+    if source.quoted:
+        notes.append("single quotes around values are left out")
     if options.decimal is None and separator == ";" and mark == "." and _all_may_be_thousands(body):
         notes.append("numbers such as 1.234 are read with a decimal point")
-    warnings = []
+    warnings = list(heading.warnings)
     if separator == "," and not names and width >= 5 and width % 2 and all(column.is_whole for column in columns):
         warnings.append(
             "all values are whole numbers: if the file has decimal commas, write another separator between the values"
@@ -175,12 +180,19 @@ class Sheet(Choice):
 
 
 class _Lines:
-    """The lines of a file with comments as empty lines, so that the numbers of the others stay what they are."""
+    """The lines of a file with comments as empty lines, so that the numbers of the others stay what they are.
+
+    Attributes:
+        comments: the number of comments so far.
+        is_complete: whether `head` has returned all lines.
+        quoted: what matches values in single quotes, if the file has these; lines then get double quotes.
+    """
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self.comments = 0
         self.is_complete = False
+        self.quoted: re.Pattern[str] | None = None
 
     def head(self) -> list[str]:
         """The first lines."""
@@ -201,7 +213,17 @@ class _Lines:
         if separators.is_comment(line):
             self.comments += 1
             return "\n"
-        return line
+        return self.in_double_quotes(line)
+
+    def in_double_quotes(self, line: str) -> str:
+        """A line with double quotes in place of single ones, if the file has single ones around values."""
+        return separators.in_double_quotes(line, self.quoted) if self.quoted else line
+
+
+def _separator(lines: list[str], name: str, options: TableOptions) -> str:
+    if quoted := separators.single_quotes(lines, separators.CANDIDATES):
+        lines = [separators.in_double_quotes(line, quoted) for line in lines]
+    return separators.find(lines, name, options)
 
 
 def _rows(head: list[str], separator: str, *, is_complete: bool) -> list[Row]:
@@ -224,7 +246,8 @@ def _width(heading_line: int, body: Sequence[Row], heading: headings.Heading) ->
     if names and len(names) > width and not any(names[width:]):
         names = names[:width]
     if names and len(names) != width:
-        raise unequal(body[0][0], width, len(names), f"the heading in line {heading_line}")
+        hint = f". Remove line {heading_line} if it does not name the columns"
+        raise unequal(body[0][0], width, len(names), f"the heading in line {heading_line}", hint)
     return width, names
 
 

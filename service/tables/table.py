@@ -99,7 +99,8 @@ def make_table(
         report.append(f"label: {label.title}, {label_reason}")
         report.append(f"classes ({len(counts)}): {_few([f'{one} ({n:,})' for one, n in sorted_counts(counts)])}")
         report.extend(merged(values.spellings, labels))
-        found += near_equal(counts) + _about_classes(counts) + _about_conflicts(values.xy_ND, code_N)
+        found += _about_quantity(label, len(counts)) + near_equal(counts) + _about_classes(counts)
+        found += _about_conflicts(values.xy_ND, code_N)
     report.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
     for column_name, texts in values.categories.items():
         one_hot = categories.names(column_name, texts)
@@ -166,6 +167,11 @@ def _is_id(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
     if name in _ID_NAMES or name.endswith(("_id", " id")):
         return len(x_N) > 1 and len(np.unique(x_N)) == len(x_N)
     return len(x_N) >= _MIN_ROWS_OF_COUNT and bool((np.diff(x_N) == 1).all())
+
+
+def _about_quantity(label: Column, classes: int) -> list[str]:
+    what = f"{label.title} looks like a quantity, not like a label"
+    return [f"{what}: each of its {classes} values becomes a class of its own"] if label.is_fractional else []
 
 
 def _about_classes(counts: dict[Label, int]) -> list[str]:

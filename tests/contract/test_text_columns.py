@@ -253,7 +253,7 @@ def test_text_is_refused_with_the_option_that_takes_it(penguins: httpx.Client) -
     options = {"label": "species", "missing": "drop"}
     answer = put(penguins, "refused", PENGUINS, **options)
     assert_problem(answer, 422, "invalid-input", field="body")
-    assert "column 'island': is text" in answer.json()["detail"]
+    assert "columns 'island' and 'sex': are text" in answer.json()["detail"]
     assert "drop=island" in answer.json()["detail"]
     assert "categorical=one-hot" in answer.json()["detail"]
     assert put(penguins, "refused", PENGUINS, categorical="refuse", **options).json() == answer.json()

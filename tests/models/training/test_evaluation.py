@@ -56,3 +56,7 @@ def test_a_class_that_is_mostly_missed_gives_a_warning_although_most_points_are_
     (warning,) = evaluation([285, 0], [10, 5]).warnings(("usual", "rare"), "validation")
     assert warning == "Only 5 of 15 validation points of the class 'rare' get that label."
     assert evaluation([280, 5], [3, 12]).warnings(("usual", "rare"), "validation") == []
+    (one,) = evaluation([285, 0], [9, 1]).warnings(("usual", "rare"), "training")
+    assert one == "Only 1 of 10 training points of the class 'rare' gets that label."
+    (none,) = evaluation([285, 0, 0], [0, 0, 9], [0, 0, 5]).warnings(("usual", "rare", "odd"), "training")
+    assert none == "None of 9 training points of the class 'rare' gets that label."

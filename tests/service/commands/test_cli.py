@@ -228,6 +228,19 @@ def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) ->
     assert done.stdout.splitlines()[1].startswith("2.5,0.5,")
 
 
+def test_a_model_and_a_data_set_are_named_after_their_file_unless_named(tmp_path: Path) -> None:
+    data, path = tmp_path / "data", str(tmp_path / "My points_2.csv")
+    Path(path).write_text("x,y,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
+    trained = separatrix("train", "--csv", path, "--epochs", "2", data=data)
+    assert "Published my-points_2 version 1." in trained.stderr
+    stored = separatrix("datasets", "add", path, data=data)
+    assert "Stored my-points_2." in stored.stdout
+    for command in (("train", "--csv", "-"), ("datasets", "add", "-")):
+        refused = separatrix(*command, data=data, text="x,kind\n1,a\n2,b\n")
+        assert refused.exit_code == 2
+        assert f"give a name with --{'model' if command[0] == 'train' else 'name'}" in refused.stderr
+
+
 def test_predict_matches_the_columns_of_a_file_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("a,long name,kind\n0.1,7,no\n1,7.5,no\n0,1,yes\n1,0.25,yes\n")
     data = tmp_path / "data"
@@ -485,7 +498,7 @@ def test_the_penguins_of_the_readme_are_refused_first_and_then_recognised(tmp_pa
     (line,) = (line for line in README.splitlines() if "penguins.csv --model" in line)
     command = shlex.split(line)[1:]
     refused, trained = (separatrix(*part, data=tmp_path) for part in (command[: command.index("--label")], command))
-    assert (refused.exit_code, "'island': is text" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "columns 'island' and 'sex': are text" in refused.stderr) == (2, True)
     assert trained.exit_code == 0, trained.stderr
     accuracy = re.search(r"not trained on: (\d+\.\d)% correct", trained.stderr)
     assert accuracy is not None

@@ -320,3 +320,48 @@ def test_the_columns_of_points_may_be_given() -> None:
     assert sheet("a,b,c\n0.1,0.2,1\n0.4,0.5,0\n", label="c").points(2).xy_ND.tolist() == [[0.1, 0.2], [0.4, 0.5]]
     with pytest.raises(InvalidInput, match="features: must name 2 columns"):
         sheet("a,b,c\n0.1,0.2,1\n", features="a").points(2)
+
+
+def test_several_text_columns_are_named_together_with_the_option_that_leaves_them_out() -> None:
+    content = "name,x,city,kind\nAda,1,Rome,a\nBob,2,Rome,b\n"
+    message = refusal(content, label="kind")
+    assert message.startswith("columns 'name' and 'city': are text, such as 'Ada'")
+    assert "leave them out with --drop name,city, let each value become a feature with --categorical one-hot" in message
+    assert rows(content, label="kind", drop="name,city") == [(1, "a"), (2, "b")]
+
+
+def test_a_text_column_with_too_many_values_is_not_offered_as_features() -> None:
+    days = "".join(f"2024-{month:02}-{day:02},{day},a\n" for month in range(1, 4) for day in range(1, 28))
+    message = refusal(f"date,x,label\n{days}")
+    assert "--drop date" in message
+    assert "one-hot" not in message
+
+
+def test_a_heading_with_numbers_among_its_names_is_reported() -> None:
+    described = "150,4,setosa,versicolor,virginica\n" + "5.1,3.5,1.4,0.2,0\n6.2,2.9,4.3,1.3,1\n" * 3
+    assert "warning: line 1 names columns by numbers (150, 4): remove the line if it is not the heading" in said(
+        described
+    )
+    assert "names columns by numbers" not in said("age,size,2019,2020,label\n1,1.5,2.5,3.5,a\n2,2.5,3.5,4.5,b\n")
+    assert "names columns by numbers" not in said("0,1,label\n0.1,0.2,0\n0.9,0.8,1\n0.2,0.1,0\n")
+
+
+def test_a_line_before_the_points_that_is_shorter_than_these_is_refused_with_advice() -> None:
+    message = refusal("178,13,class_0,class_1\n14.2,1.7,2.4,15.6,127,0\n13.2,1.8,2.1,11.2,100,1\n")
+    assert message == (
+        "line 2: has 6 values, but the heading in line 1 has 4. Remove line 1 if it does not name the columns"
+    )
+
+
+def test_a_label_of_fractions_is_reported_as_a_quantity() -> None:
+    content = "x,hours\n1,0.5\n2,1.25\n3,0.5\n4,2\n"
+    expected = "column 'hours' looks like a quantity, not like a label: each of its 3 values becomes a class of its own"
+    assert f"warning: {expected}" in said(content, label="hours")
+    assert "quantity" not in said("x,kind\n1,0.0\n2,1.0\n", label="kind")
+
+
+def test_a_label_that_is_not_clear_is_asked_for_with_the_names_of_the_columns() -> None:
+    assert refusal("a,b,c\n1,2.5,0.5\n2,3.5,0.25\n") == (
+        "points.csv: it is not clear which of the columns 'a', 'b', 'c' is the label: choose the label with --label "
+        "NAME or its number"
+    )

@@ -317,3 +317,35 @@ def test_any_text_is_read_or_refused(content: str, missing: str) -> None:
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     with suppress(InvalidInput):
         read(content)
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", ";", ","])
+def test_single_quotes_around_values_are_quotes(separator: str) -> None:
+    lines = ["'a' 'b' 'kind'", "1.5 2.5 'yes'", "3.5 1.5 'no'"]
+    table = read("\n".join(line.replace(" ", separator) for line in lines))
+    assert (table.feature_names, table.label_name, table.labels) == (("a", "b"), "kind", ("yes", "no"))
+    assert "single quotes around values are left out" in table.understood
+
+
+def test_single_quotes_protect_separators_and_quotes() -> None:
+    content = "'x, metres','kind'\n1.5,'it''s, \"so\"'\n2.5,'no'\n"
+    assert rows(content.replace('"so"', "so")) == [(1.5, "it's, so"), (2.5, "no")]
+    assert refusal(content).startswith("line ")  # two kinds of quotes: nothing is guessed
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ("x,y,label\n1,2,O'Brien\n3,4,'t Hooft\n", ("O'Brien", "'t Hooft")),
+        ("x,y,label\n1'000,2,the 'big' one\n2'000,4,small\n", ("the 'big' one", "small")),
+        ("x,y,label\n1,2,\"a\"\n3,4,'b'\n", ("a", "'b'")),
+    ],
+)
+def test_other_apostrophes_are_part_of_values(content: str, labels: tuple[str, ...]) -> None:
+    assert read(content).labels == labels
+
+
+def test_single_quotes_go_on_after_the_lines_that_were_inspected() -> None:
+    head = "'x','kind'\n" + "1.5,'yes'\n" * 5_000
+    assert read(head + "2.5,'no'\n").labels == ("yes", "no")
+    assert read(head + "2.5,O'Brien\n").labels == ("yes", "O'Brien")

@@ -17,6 +17,7 @@ from service.api.deps import Services
 from service.api.grids import routes as grid_routes
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
+from service.api.models import aliases, deletion
 from service.api.models import routes as model_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
@@ -44,6 +45,9 @@ from service.store.store import Store
 
 SEED_MODELS_POLL_S = 0.25
 """How often to check whether the seed models are published."""
+
+FIRST_CHECK_S = 0.5
+"""How long a start may read checkpoints: enough for some hundred versions. The others are read in the background."""
 
 HEAVY_ANSWERS = 4
 """Most large responses that are computed at a time; more would only compete for the same cores."""
@@ -91,7 +95,9 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
         dependencies=[Depends(query_parameters.require_known)],
     )
     problems.install(app)
-    for module in (prediction_routes, grid_routes, job_routes, job_events, model_routes, dataset_routes, system):
+    for module in (prediction_routes, grid_routes, job_routes, job_events, dataset_routes, system):
+        app.include_router(module.router)
+    for module in (model_routes, aliases, deletion):
         app.include_router(module.router)
     app.include_router(docs_page.router)
     openapi.install(app)
@@ -123,9 +129,10 @@ async def _running(
     files.remove_orphans(store.datasets.files)
     wakeup = Wakeup()
     engine = make_engine(settings, store, on_job_end=wakeup.notify)
-    registry = Registry(store, files)
+    registry = Registry(store, files, loaded_bytes=settings.loaded_versions_bytes)
     membership = Membership(server, store, registry)
     membership.renew()
+    registry.check(for_s=FIRST_CHECK_S)
     job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
     seed_models = SeedModels(store, registry, job_queue)
     heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
@@ -171,6 +178,7 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
     services.seed_models.update()
     async with create_task_group() as tasks:
         tasks.start_soon(_repeat, "looking for new versions", membership.renew)
+        tasks.start_soon(_repeat, "checking checkpoints", services.registry.check)
         tasks.start_soon(_repeat, "looking for jobs without a worker", services.job_queue.reconcile)
         tasks.start_soon(_follow_seed_models, services.seed_models)
         tasks.start_soon(services.frame_renderer.run)

@@ -6,6 +6,7 @@ matplotlib take seconds to import.
 
 import functools
 import inspect
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -41,7 +42,22 @@ STORAGE = Options(Settings, names=("data_dir", "database_url"))
 TABLE = Options(TableQuery, panel="CSV file")
 """How to read the CSV file of a command."""
 
-Version = Annotated[int | None, typer.Option(min=1, help="Version of the model. (default: the latest)")]
+
+def _reference(text: str) -> int | str:
+    if re.fullmatch(r"[1-9][0-9]{0,9}", text):
+        return int(text)
+    return text
+
+
+Version = Annotated[
+    Any,  # int | str | None, which Typer does not know
+    typer.Option(
+        parser=_reference,
+        metavar="<number|alias>",
+        help="Version of the model, by its number or an alias. (default: latest)",
+        show_default=False,
+    ),
+]
 
 
 def _command(
@@ -223,6 +239,37 @@ def models(settings: dict[str, Any]) -> None:
     from service.commands import models as command
 
     command.run(Settings(**settings))
+
+
+@_command(settings=STORAGE)
+def alias(
+    settings: dict[str, Any],
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    name: Annotated[str, typer.Argument(help="The alias, such as production.")],
+    version: Annotated[int | None, typer.Argument(min=1, help="The number of the version that it shall name.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the alias; the version stays.")] = False,
+) -> None:
+    """Make an alias name a version of a model, or delete the alias."""
+    from service.commands import aliases as command
+
+    if (version is None) != delete:
+        raise InvalidInput("version", "give either the number of a version or --delete")
+    command.run(Settings(**settings), model=model, alias=name, version=version)
+
+
+@_command(settings=STORAGE)
+def delete(
+    settings: dict[str, Any],
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    version: Annotated[int | None, typer.Option(min=1, help="The number of the version to delete.")] = None,
+    whole_model: Annotated[bool, typer.Option("--all", help="Delete all versions.")] = False,
+) -> None:
+    """Delete a version of a model, or all, with their files. Refused while an alias other than latest names one."""
+    from service.commands import delete as command
+
+    if (version is None) != whole_model:
+        raise InvalidInput("version", "give either --version or --all")
+    command.run(Settings(**settings), model=model, version=version)
 
 
 @_command(datasets_app, table=TABLE, settings=STORAGE)

@@ -37,6 +37,30 @@ class VersionNotFound(ServiceError):
     advice = "GET /models/{name}/versions lists the versions of a model."
 
 
+class AliasNotFound(ServiceError):
+    """The model has no alias of this name."""
+
+    code = "alias-not-found"
+    title = "Alias not found"
+    advice = "GET /models/{name}/aliases, or `separatrix models`, lists the aliases of a model."
+
+
+class AliasReserved(ServiceError):
+    """The alias is `latest`, which cannot be deleted."""
+
+    code = "alias-reserved"
+    title = "The alias `latest` cannot be deleted"
+    advice = "Move it to another version with PUT."
+
+
+class VersionInUse(ServiceError):
+    """An alias other than `latest` names the version that should be deleted."""
+
+    code = "version-in-use"
+    title = "An alias names the version"
+    advice = "Move or delete the alias, and then delete the version."
+
+
 class VersionBroken(ServiceError):
     """The version was published, but its checkpoint is damaged."""
 

@@ -13,6 +13,17 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"
 
+LATEST = "latest"
+"""The alias of the version that answers requests which name none. Every model has it."""
+
+NUMBER_PATTERN = r"[0-9._-]*"
+"""Aliases of this form are refused: they look like the number of a version."""
+
+ALIAS_RULE = f"{NAME_RULE}, and contain a letter, so that it does not look like the number of a version"
+
+Reference = int | str | None
+"""How a request names a version: by its number or an alias. None is `LATEST`."""
+
 Origin = Literal["http", "cli", "seed"]
 
 FailureCode = Literal["damaged-data", "diverged", "internal", "out-of-memory", "storage", "time-limit", "worker-died"]
@@ -68,6 +79,8 @@ class JobSpec:
         recipe: `Recipe.digest`, or with the preset `auto` that of `models.selection.candidates.Given`.
         metadata: free key-value pairs of the client.
         retry_of: the id of the job that this one retries.
+        promote: an alias, and the conditions under which it moves to the version: see `service.jobs.promotion`. None
+            to move `LATEST` in any case.
     """
 
     id: str
@@ -81,6 +94,7 @@ class JobSpec:
     preset: Preset = "tutorial"
     metadata: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
+    promote: dict[str, Any] | None = None
     created_at: float
 
     @property
@@ -107,6 +121,7 @@ class JobStatus:
         version: the number of the version that the job published.
         restarts: the result of each restart (`models.training.runs.Restart` as JSON), once the training has ended.
         warnings: what the client should know about the version that the job published.
+        promotion: what became of `JobSpec.promote`: `{"alias", "promoted", "reason"}`; None without.
         problem: `{"code", "detail"}` of a failed job; the code is a `FailureCode`.
         events: how many events the job has, which is also the number of the last one.
     """
@@ -123,6 +138,7 @@ class JobStatus:
     version: int | None = None
     restarts: list[dict[str, Any]] | None = None
     warnings: list[str] | None = None
+    promotion: dict[str, Any] | None = None
     problem: dict[str, str] | None = None
     events: int = 0
     started_at: float | None = None
@@ -211,15 +227,17 @@ class Snapshot:
     weights: bytes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedVersion:
     """One immutable version of a model.
 
     Attributes:
-        seq: increases with every publication, over all models.
-        version: counts from 1 within its model.
+        seq: of the registry change that published the version; see `RegistryChange`.
+        version: counts from 1 within its model. Never reused.
         checkpoint_id: see `Job.checkpoint_id`.
         card_digest: SHA-256 of the card, in hex.
+        summary: what lists show of the card, see `Card.summary`. None in old rows.
+        promotion: see `JobStatus.promotion`.
     """
 
     seq: int
@@ -228,7 +246,59 @@ class PublishedVersion:
     job_id: str
     checkpoint_id: str
     card_digest: str
+    summary: dict[str, Any] | None = None
+    promotion: dict[str, Any] | None = None
     created_at: float
+
+    @property
+    def may_be_latest(self) -> bool:
+        """Whether `LATEST` may move here by itself: not if the conditions for that alias did not hold."""
+        promotion = self.promotion
+        return promotion is None or promotion["alias"] != LATEST or bool(promotion["promoted"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alias:
+    """A name of a version. It can move to another version of the model."""
+
+    model: str
+    alias: str
+    version: int
+    moved_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRows:
+    """What the database has of one model: its versions by number, ascending, and the version that each alias names.
+
+    Attributes:
+        newest: the highest number that a version of the model has ever had.
+        keep_versions: how many versions the model keeps; None for the setting of the service.
+    """
+
+    newest: int
+    versions: dict[int, PublishedVersion]
+    aliases: dict[str, int]
+    keep_versions: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryChange:
+    """What may have changed in the registry: a version, an alias, or with neither the whole model.
+
+    Attributes:
+        seq: counts all changes, without gaps.
+        model, version, alias: what has changed.
+        published: the version as it is now; None if it does not exist.
+        target: the version that the alias names now; None if it does not exist.
+    """
+
+    seq: int
+    model: str
+    version: int | None
+    alias: str | None
+    published: PublishedVersion | None
+    target: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

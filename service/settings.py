@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from models.limits import MAX_POINTS
+from models.limits import MAX_KEPT_VERSIONS, MAX_POINTS
 
 OWN_PATHS = (
     *("boundary-grid", "datasets", "docs", "events", "health", "jobs", "metrics", "models", "openapi.json", "predict"),
@@ -132,6 +132,20 @@ class Settings(BaseSettings):
         ge=0,
         le=2**34,
         description="Memory for boundary grids that are kept to be sent again; 0 keeps none.",
+    )
+    loaded_versions_bytes: int = Field(
+        256 * 2**20,
+        ge=0,
+        le=2**40,
+        description="Memory for versions that are kept loaded, for each process that answers requests. Those that were "
+        "not asked for longest are read again when they are.",
+    )
+    keep_versions: int = Field(
+        0,
+        ge=0,
+        le=MAX_KEPT_VERSIONS,
+        description="How many versions a model keeps, the newest ones; 0 keeps all. A publication deletes older ones, "
+        "except those that an alias names. A model can have its own number.",
     )
     max_queued_jobs: int = Field(
         1_000,

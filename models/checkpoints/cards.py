@@ -122,6 +122,17 @@ class Card:
             return Derived(names, self.offset, self.divisor)
         return Shift(self.offset) if self.offset else IDENTITY
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What lists of versions show: the network and its widths, the name of the data or None, and the metrics."""
+        return {
+            "kind": self.network.kind,
+            "widths": list(layout(self.network, self.features, len(self.classes)).widths),
+            "dataset": self.data.get("dataset") or self.data.get("stored"),
+            "n_points": self.data.get("n_points"),
+            "metrics": self.metrics,
+        }
+
     def to_json(self) -> bytes:
         """The content of `card.json`, UTF-8."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}

@@ -54,6 +54,11 @@ class Layout:
         return {key: shape for layer in layers for key, shape in layer.shapes.items()}
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the input, the hidden layers and the output."""
+        return (self.stack[0].inputs, *(layer.outputs for layer in self.stack))
+
+    @property
     def weights(self) -> int:
         """Number of parameters, including biases."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())

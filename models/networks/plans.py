@@ -103,7 +103,7 @@ def plan_of(layout: Layout, state: Mapping[str, FloatArray], transform: Transfor
         weight_OI = state[layer.weight].T if layer.input_major else state[layer.weight]
         layers.append(Dense(weight_OI, state[layer.bias][:, None], layer.activation))
     return Plan(
-        widths=(layout.stack[0].inputs, *(layer.outputs for layer in layout.stack)),
+        widths=layout.widths,
         activations=tuple(layer.activation for layer in layout.stack),
         has_skip=layout.skip is not None,
         parameters=parameters_of(layers),

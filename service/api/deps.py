@@ -70,14 +70,14 @@ class Services:
     waiting_requests: CapacityLimiter
 
     def job(self, job_id: str) -> Job:
-        """Returns a job, after this process has loaded the version that the job published, if any.
+        """Returns a job, after this process knows the version that the job published, if any.
 
         Raises:
             JobNotFound: there is no job of this id.
             StoreUnavailable: the database cannot be read.
         """
         job = self.store.jobs.get(job_id)
-        self.registry.ensure_loaded(job.model, job.status.version)
+        self.registry.ensure_known(job.model, job.status.version)
         return job
 
 

@@ -13,6 +13,7 @@ from service.api.datasets.schemas import (
 )
 from service.api.jobs.event_schemas import EventPage, StreamEvent
 from service.api.jobs.views import Job, JobList, Validation
+from service.api.models.aliases import Alias, AliasList
 from service.api.models.schemas import Model, ModelList, Version, VersionList, VersionSummary
 from service.api.predictions.responses import Prediction
 from service.api.system import Live, Ready
@@ -33,6 +34,8 @@ _SUMMARY = {
     "status": "served",
     "created_at": "2026-03-01T12:00:00Z",
     "metrics": _METRICS,
+    "aliases": ["latest"],
+    "promotion": None,
     "links": {"self": _PATH},
 }
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -108,7 +111,22 @@ _MODEL = {
     "newest_version": 3,
     "served_version": 2,
     "latest": _SUMMARY,
-    "links": {"self": "/models/my-flower", "versions": "/models/my-flower/versions", "latest": _PATH},
+    "aliases": {"latest": 2, "production": 1},
+    "keep_versions": None,
+    "links": {
+        "self": "/models/my-flower",
+        "versions": "/models/my-flower/versions",
+        "aliases": "/models/my-flower/aliases",
+        "latest": _PATH,
+    },
+}
+_ALIAS = {
+    "object": "model.alias",
+    "model": "my-flower",
+    "alias": "production",
+    "version": 1,
+    "moved_at": "2026-03-01T12:00:00Z",
+    "links": {"self": "/models/my-flower/aliases/production", "version": "/models/my-flower/versions/1"},
 }
 _DATASET = {
     "object": "dataset",
@@ -153,6 +171,8 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     JobList: _page(_JOB, _JOB_ID),
     DatasetList: _page(_DATASET, "flower", has_more=False),
     Model: _MODEL,
+    Alias: _ALIAS,
+    AliasList: _page(_ALIAS, "production", has_more=False),
     Version: _SUMMARY
     | {
         "reason": None,

@@ -15,6 +15,8 @@ from service.api.grids import responses
 from service.api.grids.schemas import BoundaryLines
 from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
+from service.api.models.aliases import AliasTarget
+from service.api.models.schemas import ModelSettings
 from service.api.predictions.requests import PredictRequest
 from service.http import documentation
 from service.http.front.prefix import prefixed
@@ -22,7 +24,7 @@ from service.http.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
 
-_REQUESTS: tuple[type[BaseModel], ...] = (PredictRequest, TrainRequest)
+_REQUESTS: tuple[type[BaseModel], ...] = (PredictRequest, TrainRequest, AliasTarget, ModelSettings)
 """The schemas of the bodies that our routes read themselves."""
 
 _RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent)

@@ -72,6 +72,14 @@ class Search(BaseModel):
     reason: str = Field(description="Why it was chosen.")
 
 
+class Promotion(BaseModel):
+    """What became of `promote_if`."""
+
+    alias: str = Field(description="The alias that moves to the version if the conditions hold.")
+    promoted: bool = Field(description="Whether they held, and the alias moved.")
+    reason: str = Field(description="The figures that decided.")
+
+
 Warnings = Annotated[list[str], Field(description="What you should know before you use the network.")]
 
 

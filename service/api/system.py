@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 from service.api.deps import ServicesDep
 from service.errors import NotReady
 from service.http import metrics
-from service.registry.registry import BrokenVersion
 
 router = APIRouter(tags=["operation"])
 
@@ -24,7 +23,10 @@ class Ready(BaseModel):
 
     status: Literal["ready"] = "ready"
     models: int = Field(description="Number of published models.")
-    broken_versions: int = Field(description="Number of versions that cannot be served: their checkpoint is damaged.")
+    broken_versions: int = Field(
+        description="Number of versions that are known to be damaged and cannot be served. If there are very many "
+        "versions, some are read only after the start."
+    )
 
 
 @router.get("/health/live", response_model=Live)
@@ -41,9 +43,8 @@ async def get_ready(services: ServicesDep) -> Ready:
     if not services.seed_models.ready:
         done = ", ".join(f"{job.model} {job.progress:.0%}" for job in services.seed_models.pending)
         raise NotReady(f"The seed models of this data folder are being trained, which happens once. Progress: {done}.")
-    models = services.registry.models()
-    broken = sum(isinstance(version, BrokenVersion) for versions in models.values() for version in versions.values())
-    return Ready(models=len(models), broken_versions=broken)
+    registry = services.registry
+    return Ready(models=len(registry.models()), broken_versions=registry.broken_count)
 
 
 @router.get(

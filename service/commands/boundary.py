@@ -18,6 +18,7 @@ from service.inference import features, grids, overlays, windows
 from service.inference.grids import BoundaryGrid
 from service.inference.overlays import Overlay, OverlayPoints
 from service.inference.windows import PlacedWindow, Window
+from service.records import Reference
 from service.render import palette
 from service.settings import Settings
 
@@ -59,7 +60,7 @@ class Part:
 
 
 def run(
-    settings: Settings, *, model: str, version: int | None, out: Path, resolution: int, part: Part | None = None
+    settings: Settings, *, model: str, version: Reference, out: Path, resolution: int, part: Part | None = None
 ) -> None:
     """Draws the decision boundary of a model into a file, in the format that its suffix names.
 

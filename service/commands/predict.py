@@ -9,6 +9,7 @@ from models.specs import InvalidInput
 from service.commands import csv_points
 from service.commands.workspace import open_workspace
 from service.inference import predictions
+from service.records import Reference
 from service.registry.registry import LoadedVersion
 from service.render import csv_predictions
 from service.settings import Settings
@@ -16,7 +17,7 @@ from service.tables.options import TableOptions
 
 
 def run(
-    settings: Settings, *, model: str, version: int | None, csv: Path | None, table: TableOptions, points: list[str]
+    settings: Settings, *, model: str, version: Reference, csv: Path | None, table: TableOptions, points: list[str]
 ) -> None:
     """Writes CSV to standard output: the coordinates of each point, its label, and the probability of each class.
 
@@ -42,7 +43,7 @@ def run(
     sys.stdout.write(csv_predictions.encode(found.card, xy_ND, outputs).decode())
 
 
-def _resolve(settings: Settings, model: str, version: int | None) -> LoadedVersion:
+def _resolve(settings: Settings, model: str, version: Reference) -> LoadedVersion:
     with open_workspace(settings) as workspace:
         return workspace.registry.resolve(model, version)
 

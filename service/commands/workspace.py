@@ -21,7 +21,7 @@ class Workspace:
 
 @contextmanager
 def open_workspace(settings: Settings, *, make: bool = False) -> Iterator[Workspace]:
-    """Opens the data folder and loads every published version; `make` creates the folder if it is missing.
+    """Opens the data folder and reads which versions exist; `make` creates the folder if it is missing.
 
     Raises:
         OSError: the folder is missing, or cannot be created.

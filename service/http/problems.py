@@ -45,6 +45,9 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
     for error, status, retry_after_s in (
         (errors.ModelNotFound, 404, None),
         (errors.VersionNotFound, 404, None),
+        (errors.AliasNotFound, 404, None),
+        (errors.AliasReserved, 409, None),
+        (errors.VersionInUse, 409, None),
         (errors.VersionBroken, 503, None),
         (errors.DatasetNotFound, 404, None),
         (errors.DatasetExists, 409, None),

@@ -1,17 +1,21 @@
 """How an attempt at a job ends, and the one place that writes it to the store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from service.records import FailureCode, Job
+from service.records import FailureCode, Job, PublishedVersion
 from service.store.leases import StatusUpdate
 from service.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """The training has ended and its checkpoint is on the disk. `card_digest` is the digest of its card."""
+    """The training has ended and its checkpoint is on the disk. For the attributes see `PublishedVersion`."""
 
     card_digest: str
+    summary: dict[str, Any]
+    promotion: dict[str, Any] | None
     status: StatusUpdate
 
 
@@ -40,18 +44,25 @@ class Lost:
 Outcome = Published | Failed | Released | Lost
 
 
-def write(outcome: Outcome, job: Job, store: Store) -> None:
+def write(outcome: Outcome, job: Job, store: Store) -> Sequence[PublishedVersion]:
     """Writes how this attempt ended. Changes nothing if the attempt has lost the job, so a repeated write is harmless.
+
+    Returns:
+        The old versions of the model that were dropped, whose files are to be removed.
 
     Raises:
         StoreUnavailable: the database is unavailable; the write may have happened.
     """
     match outcome:
-        case Published(card_digest=card_digest, status=status):
-            store.leases.publish(job, card_digest=card_digest, **status)
+        case Published(card_digest=card_digest, summary=summary, promotion=promotion, status=status):
+            published = store.leases.publish(
+                job, card_digest=card_digest, summary=summary, promotion=promotion, **status
+            )
+            return published.dropped if published else ()
         case Failed(code=code, detail=detail, status=status):
             store.leases.fail(job, code=code, detail=detail, **status)
         case Released(cancel=cancel, status=status):
             store.leases.release(job, cancel=cancel, **status)
         case Lost():
             pass
+    return ()

@@ -86,8 +86,9 @@ def work(
         ended = attempt.run(cancel=lambda: cancel_on_stop and should_stop())
         while True:
             try:
-                outcome.write(ended, job, store)
+                dropped = outcome.write(ended, job, store)
                 on_end()
+                files.remove_versions(dropped)
                 _remove_unused_checkpoints(job, store, files)
                 return
             except StoreUnavailable:
@@ -295,7 +296,8 @@ class _Attempt:
             warnings=tuple(status["warnings"]),
             search=choice["search"] if choice else None,
         )
-        return Published(card_digest=torch_files.save(folder, best.network, card), status=status)
+        digest = torch_files.save(folder, best.network, card)
+        return Published(card_digest=digest, summary=card.summary, promotion=None, status=status)
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})

@@ -49,7 +49,7 @@ class EventBroadcaster:
 
         Args:
             store: has the events.
-            registry: loads a version before an event reports it.
+            registry: learns of a version before an event reports it.
             frame_renderer: renders the boundary frames.
             wakeup: notified when a job may have new events.
             stopping: set when the service stops.
@@ -148,7 +148,7 @@ class EventBroadcaster:
         return updates, time.thread_time() - started
 
     def _read_events(self, job_id: str, after: int) -> list[EncodedEvent]:
-        """The next events of a job. If one reports a version, this process has loaded it when this returns."""
+        """The next events of a job. If one reports a version, this process knows it when this returns."""
         page, _ = self._store.events.page(job_id, after=after, limit=KEPT_EVENTS)
         events = [EncodedEvent.of(event) for event in page]
         if any(event.version is not None for event in events):

@@ -10,20 +10,21 @@ LEASE_S = 5.0
 """How long the other processes wait for this one after its last announcement, before they report a version."""
 
 POLL_S = 0.05
-"""How often to look for new versions, by one small indexed query. Others wait for it before they report a version."""
+"""How often to look for changes, by one small indexed query. Others wait for it before they report one."""
 
 POLL_ALONE_S = 0.25
-"""How often to look for new versions when there are no other processes."""
+"""How often to look for changes when there are no other processes."""
 
 ANNOUNCE_S = 1.0
 """How often to announce this process when nothing is new."""
 
 
 class Membership:
-    """Keeps the registry fresh, and announces to the other processes which versions this one has loaded.
+    """Keeps the registry fresh, and announces to the other processes which changes this one has applied.
 
-    A job is reported as succeeded only when every process that holds a lease has loaded its version. When its own lease
-    has expired, a process refreshes the registry before it answers, because the others may have stopped waiting for it.
+    A job is reported as succeeded only when every process that holds a lease knows its version, and the move of an
+    alias or a deletion only when every one has applied it. When its own lease has expired, a process refreshes the
+    registry before it answers, because the others may have stopped waiting for it.
     """
 
     def __init__(self, server: str, store: Store, registry: Registry) -> None:
@@ -35,13 +36,13 @@ class Membership:
         self._has_others = True
 
     def renew(self) -> float:
-        """Loads new versions, and announces them, or renews the lease when `ANNOUNCE_S` have passed.
+        """Applies changes of the registry, and announces them, or renews the lease when `ANNOUNCE_S` have passed.
 
         Returns:
             After how many seconds to call this again.
 
         Raises:
-            StoreUnavailable: the database is unavailable. For `LEASE_S` the loaded versions are served as they are,
+            StoreUnavailable: the database is unavailable. For `LEASE_S` the versions are served as they are,
                 since an answer that may be out of date is better than none.
         """
         started = time.monotonic()

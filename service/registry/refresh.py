@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from anyio import move_on_after, to_thread
 
-from service.errors import ModelNotFound, StoreUnavailable, VersionNotFound
-from service.registry.registry import Registry
+from service.errors import AliasNotFound, ModelNotFound, StoreUnavailable, VersionNotFound
+from service.records import Reference
+from service.registry.registry import LoadedVersion, Registry
 
 Found = TypeVar("Found")
 
@@ -20,13 +21,13 @@ RETRY_S = 5.0
 
 
 async def resolve_fresh(registry: Registry, lookup: Callable[[], Found]) -> Found:
-    """What `lookup` returns from a fresh registry.
+    """What `lookup` returns from a fresh registry. It must read no files.
 
-    A loaded version costs neither SQL nor a thread. A version that is not found is looked up once more after a refresh.
+    Costs neither SQL nor a thread if the registry is fresh. What is not found is looked up once more after a refresh.
 
     Raises:
-        ModelNotFound, VersionNotFound, VersionBroken: see `lookup`.
-        StoreUnavailable: the version is not loaded, and the database does not answer.
+        ModelNotFound, VersionNotFound, AliasNotFound, VersionBroken: see `lookup`.
+        StoreUnavailable: it is not found, and the database does not answer.
     """
     if not registry.is_fresh:
         try:
@@ -35,9 +36,23 @@ async def resolve_fresh(registry: Registry, lookup: Callable[[], Found]) -> Foun
             registry.fresh_until = time.monotonic() + RETRY_S  # the next requests need not wait as well
     try:
         return lookup()
-    except (ModelNotFound, VersionNotFound):
+    except (ModelNotFound, VersionNotFound, AliasNotFound):
         await _refresh(registry)
         return lookup()
+
+
+async def resolve(registry: Registry, model: str, reference: Reference = None) -> LoadedVersion:
+    """The version that a number or an alias names, for None `LATEST`. A loaded version costs neither SQL nor a thread.
+
+    Raises:
+        ModelNotFound, VersionNotFound, AliasNotFound, VersionBroken: see `Registry.resolve`.
+        StoreUnavailable: the version is not found, and the database does not answer.
+    """
+    loaded = registry.loaded(model, reference)
+    if loaded is not None:
+        return loaded
+    await resolve_fresh(registry, lambda: registry.published(model, reference))
+    return await to_thread.run_sync(registry.resolve, model, reference)
 
 
 async def _refresh(registry: Registry) -> None:

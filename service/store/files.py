@@ -2,12 +2,13 @@
 
 import errno
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from models.checkpoints import atomic
 from models.datasets import LabelledPoints
+from service.records import PublishedVersion
 from service.store import points_file
 from service.store.database import sqlite_url
 from service.store.points_file import DATASET_PREFIX
@@ -45,6 +46,16 @@ class Files:
     def remove_checkpoint(self, checkpoint_id: str) -> None:
         """Removes a checkpoint if it exists."""
         shutil.rmtree(self.checkpoint_folder(checkpoint_id), ignore_errors=True)
+
+    def remove_versions(self, deleted: Iterable[PublishedVersion]) -> None:
+        """Removes the checkpoints of versions whose rows were deleted, and the points that they were trained on.
+
+        Whatever cannot be removed now is removed by `remove_unused`.
+        """
+        for version in deleted:
+            self.remove_checkpoint(version.checkpoint_id)
+            self.remove_points(version.job_id)
+            self.remove_points(self.validation_file(version.job_id))
 
     def put_points(self, job_id: str, points: LabelledPoints) -> None:
         """Stores the points of a job.

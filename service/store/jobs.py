@@ -14,7 +14,7 @@ from service.records import Job, JobSpec, JobState
 from service.store import transitions
 from service.store.database import Database
 from service.store.servers import served_by_all
-from service.store.tables import deleted_jobs, fair_share_slots, idempotency_keys, jobs, now, versions
+from service.store.tables import deleted_jobs, fair_share_slots, idempotency_keys, jobs, models, now, versions
 from service.store.transitions import job_of
 
 KEY_TTL_S = 24 * 3600.0
@@ -82,7 +82,7 @@ class Jobs:
         """
         with self._database.writing(serial=True) as connection:
             rows = connection.execute(select(jobs.c.model, jobs.c.origin, jobs.c.state)).all()
-            published = set(connection.scalars(select(versions.c.model).distinct()))
+            published = set(connection.scalars(select(models.c.name)))  # also those that were deleted
             is_empty = not rows and not published
 
             def only_failed(model: str) -> bool:
@@ -271,7 +271,7 @@ def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:
 def _payload(spec: JobSpec) -> str:
     """Returns what two requests with the same idempotency key must have in common."""
     parts = [spec.model, spec.recipe, sorted(spec.metadata.items())]
-    return repr(tuple(parts if spec.retry_of is None else [*parts, spec.retry_of]))
+    return repr((*parts, *(part for part in (spec.retry_of, spec.promote) if part is not None)))
 
 
 def _reported(row: Row[Any]) -> Job:
@@ -281,4 +281,4 @@ def _reported(row: Row[Any]) -> Job:
     if job.state == state:
         return job
     events = job.status.events - transitions.END_EVENTS
-    return transitions.with_status(job, state=state, version=None, finished_at=None, events=events)
+    return transitions.with_status(job, state=state, version=None, promotion=None, finished_at=None, events=events)

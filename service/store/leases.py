@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
 from service.records import FailureCode, Job, JobSpec, JobState
-from service.store import transitions
+from service.store import publication, transitions
 from service.store.database import Database
-from service.store.tables import fair_share_slots, jobs, now, snapshots, versions
+from service.store.publication import Publication
+from service.store.tables import fair_share_slots, jobs, now, snapshots
 from service.store.transitions import LEASED, NewEvent, job_of
 
 LEASE_S = 15.0
@@ -51,11 +52,19 @@ class StatusUpdate(TypedDict, total=False):
 
 
 class Leases:
-    """What workers write. `lease_s` is how long a worker may stay silent before its job is reclaimed."""
+    """What workers write."""
 
-    def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
+    def __init__(self, database: Database, *, lease_s: float = LEASE_S, keep_versions: int = 0) -> None:
+        """Writes to one database.
+
+        Args:
+            database: of the jobs.
+            lease_s: how long a worker may stay silent before its job is reclaimed.
+            keep_versions: how many versions a model keeps that does not say so itself; 0 for all.
+        """
         self._database = database
         self._lease_s = lease_s
+        self._keep_versions = keep_versions
 
     def claim(self, worker: str) -> Job | None:
         """Starts a new attempt at the next queued job and returns the job; None if no job is queued.
@@ -161,31 +170,47 @@ class Leases:
                 row = {"job_id": job.id, "serial": 1, "epoch": epoch, "weights": weights}
                 connection.execute(insert(snapshots), row)
 
-    def publish(self, job: Job, *, card_digest: str, **status: Unpack[StatusUpdate]) -> int | None:
+    def publish(
+        self,
+        job: Job,
+        *,
+        card_digest: str,
+        summary: dict[str, Any] | None = None,
+        promotion: dict[str, Any] | None = None,
+        **status: Unpack[StatusUpdate],
+    ) -> Publication | None:
         """Ends a job as succeeded and publishes its weights as the next version of the model, both or neither.
 
+        Args:
+            job: as claimed.
+            card_digest: of the version, as the next two; see `PublishedVersion`.
+            summary: what lists show of the card.
+            promotion: what became of `JobSpec.promote`.
+            status: the last of the job.
+
         Returns:
-            The version's number; None if this attempt has lost the job.
+            The version, and the old versions that were dropped, whose files are to be removed. None if this attempt has
+            lost the job.
         """
-        # one after the other, so that a reader who has seen a version has seen all with a smaller `seq`
+        # one after the other, so that a reader who has seen a change of the registry has seen all before it
         with self._database.writing(serial=True) as connection:
             leased = transitions.lock_leased(connection, job)
             if leased is None:
                 return None
-            latest = connection.scalar(select(func.max(versions.c.version)).where(versions.c.model == job.model))
-            version = (latest or 0) + 1
-            row = {
-                "model": job.model,
-                "version": version,
-                "job_id": job.id,
-                "checkpoint_id": job.checkpoint_id,
-                "card_digest": card_digest,
-                "created_at": time.time(),
-            }
-            seq = connection.execute(insert(versions).returning(versions.c.seq), row).scalar_one()
-            result = {**status, "version": version, "checkpoint": None}
+            published = publication.publish(
+                connection,
+                job.model,
+                job_id=job.id,
+                checkpoint_id=job.checkpoint_id,
+                card_digest=card_digest,
+                summary=summary,
+                promotion=promotion,
+                keep_versions=self._keep_versions,
+            )
+            result = {**status, "version": published.version.version, "checkpoint": None, "promotion": promotion}
+            seq = publication.last_seq(connection)
             transitions.end(connection, leased, JobState.SUCCEEDED, version_seq=seq, **result)
-            return version
+            return published
 
     def fail(self, job: Job, *, code: FailureCode, detail: str, **status: Unpack[StatusUpdate]) -> bool:
         """Ends a job as failed.

@@ -1,4 +1,4 @@
-"""The API processes that share a database, and which versions each of them serves."""
+"""The API processes that share a database, and which registry changes each of them has applied."""
 
 from sqlalchemy import Column, ColumnElement, delete, exists, insert, not_, or_, select, update
 
@@ -9,11 +9,15 @@ from service.store.tables import now, servers
 class Servers:
     """The running API processes. Entries expire unless they are renewed, so that a dead process blocks nobody."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, server: str | None = None) -> None:
+        """`server` is the name of the API process that asks, if it is one."""
         self._database = database
+        self._server = server
 
     def announce(self, server: str, *, seen_seq: int, lease_s: float) -> bool:
-        """Records that a process serves all versions up to `seen_seq`, and renews its entry for `lease_s` seconds.
+        """Records that a process has applied all registry changes up to `seen_seq`, and renews its entry.
+
+        The entry expires after `lease_s` seconds.
 
         Returns:
             Whether other processes are running too.
@@ -26,6 +30,14 @@ class Servers:
             others = exists().where(servers.c.alive_until > now(), servers.c.id != server)
             return bool(connection.scalar(select(others)))
 
+    def others_have_seen(self, seq: int) -> bool:
+        """Returns whether every other running process has applied this registry change."""
+        lags = exists().where(servers.c.alive_until > now(), servers.c.seen_seq < seq)
+        if self._server is not None:
+            lags = lags.where(servers.c.id != self._server)
+        with self._database.reading() as connection:
+            return not connection.scalar(select(lags))
+
     def withdraw(self, server: str) -> None:
         """Removes the entry of a process that ends."""
         with self._database.writing(durable=False) as connection:
@@ -33,7 +45,7 @@ class Servers:
 
 
 def served_by_all(version_seq: "Column[int]", *, server: str | None) -> ColumnElement[bool]:
-    """Returns a condition: every running process serves the version. True if `version_seq` is null.
+    """Returns a condition: every running process has applied this registry change. True if `version_seq` is null.
 
     `server` is the process that asks, if any. It refreshes before it answers, so while it runs alone it need not have
     announced the version. With other processes it must have; otherwise one of them could report a stale job state.

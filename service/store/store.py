@@ -18,13 +18,20 @@ class Store:
     """A database with all its parts. Threads may share a store; each process opens its own."""
 
     def __init__(
-        self, url: str, *, lease_s: float = LEASE_S, server: str | None = None, busy_s: float = BUSY_S
+        self,
+        url: str,
+        *,
+        lease_s: float = LEASE_S,
+        keep_versions: int = 0,
+        server: str | None = None,
+        busy_s: float = BUSY_S,
     ) -> None:
         """Opens a database and migrates its tables.
 
         Args:
             url: an SQLAlchemy URL for SQLite or PostgreSQL.
             lease_s: how long a worker may stay silent before its job is reclaimed.
+            keep_versions: how many versions a model keeps that does not say so itself; 0 for all.
             server: the name of the API process that opens the store, if it is one.
             busy_s: longest wait for other writers.
 
@@ -38,18 +45,18 @@ class Store:
             self._database.close()
             raise
         self.jobs = Jobs(self._database, server=server)
-        self.leases = Leases(self._database, lease_s=lease_s)
+        self.leases = Leases(self._database, lease_s=lease_s, keep_versions=keep_versions)
         self.events = Events(self._database, server=server)
         self.versions = Versions(self._database)
         self.datasets = Datasets(self._database)
-        self.servers = Servers(self._database)
+        self.servers = Servers(self._database, server=server)
 
     @classmethod
     def of(cls, settings: Settings, files: Files, *, server: str | None = None) -> Self:
         """Opens the database that the settings name, else the SQLite file of the data folder."""
         given = settings.database_url
         url = given.get_secret_value() if given is not None else files.database_url
-        return cls(url, lease_s=settings.lease_s, server=server)
+        return cls(url, lease_s=settings.lease_s, keep_versions=settings.keep_versions, server=server)
 
     def close(self) -> None:
         """Closes every connection."""

@@ -38,6 +38,7 @@ jobs = Table(
     Column("preset", String, nullable=False, server_default="tutorial"),
     Column("metadata", JSON, nullable=False, server_default="{}"),
     Column("retry_of", String),
+    Column("promote", JSON(none_as_null=True)),
     Column("state", String, nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
     Column("crash_count", Integer, nullable=False),
@@ -55,6 +56,7 @@ jobs = Table(
     Column("version_seq", _Number),
     Column("restarts", JSON(none_as_null=True)),
     Column("warnings", JSON(none_as_null=True)),
+    Column("promotion", JSON(none_as_null=True)),
     Column("problem", JSON(none_as_null=True)),
     Column("events", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
@@ -117,9 +119,39 @@ versions = Table(
     Column("job_id", String, nullable=False),
     Column("checkpoint_id", String, nullable=False),
     Column("card_digest", String, nullable=False),
+    Column("summary", JSON(none_as_null=True)),
+    Column("promotion", JSON(none_as_null=True)),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("model", "version"),
     sqlite_autoincrement=True,
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("newest_version", Integer, nullable=False),
+    Column("keep_versions", Integer),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", String, nullable=False),
+    Column("alias", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("moved_at", Float, nullable=False),
+    PrimaryKeyConstraint("model", "alias"),
+)
+
+registry_changes = Table(
+    "registry_changes",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("model", String, nullable=False),
+    Column("version", Integer),
+    Column("alias", String),
+    Column("changed_at", Float, nullable=False),
 )
 
 datasets = Table(

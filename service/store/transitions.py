@@ -77,7 +77,7 @@ def change(
         connection: in the transaction that holds the lock.
         job: as the row was.
         new_events: appended to the job's events.
-        version_seq: the `seq` of the version that the job has just published.
+        version_seq: the `seq` of the last registry change of the publication, if the job has just published a version.
         columns: the columns that change.
     """
     count = job.status.events + len(new_events)
@@ -110,7 +110,10 @@ def end(connection: Connection, job: Job, state: JobState, *, version_seq: int |
     """Moves a locked job to a final state and sets other fields of its status."""
     ended = with_status(job, state=state, **status)
     last = status_event(ended)
-    done = NewEvent("done", last.data | {"epoch": ended.status.epoch, "metrics": ended.status.metrics})
+    about = {"epoch": ended.status.epoch, "metrics": ended.status.metrics}
+    if ended.status.promotion is not None:
+        about["promotion"] = ended.status.promotion
+    done = NewEvent("done", last.data | about)
     columns = {**status, **_NO_LEASE, "state": state, "finished_at": time.time()}
     change(connection, job, [last, done], version_seq=version_seq, **columns)
     connection.execute(delete(snapshots).where(snapshots.c.job_id == job.id))

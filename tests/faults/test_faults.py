@@ -26,6 +26,7 @@ from tests.contract.problems import assert_problem
 from tests.databases import expire_leases
 from tests.postgres import PostgreSQL
 from tests.processes import LONG, Service, has_ended, separatrix, service
+from tests.service.places import all_versions
 from tests.serving import DEADLINE_S, train, wait_until
 
 pytestmark = pytest.mark.processes
@@ -270,7 +271,7 @@ def all_jobs(store: Store) -> list[Job]:
 
 
 def assert_each_ended_once(store: Store, jobs: list[Job], files: Files) -> None:
-    versions = store.versions.after(0)
+    versions = all_versions(store)
     published = Counter(version.job_id for version in versions)
     assert set(published.values()) == {1}
     for job in jobs:

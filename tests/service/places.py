@@ -7,7 +7,7 @@ from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from service.jobs.queue import JobQueue, new_spec
 from service.jobs.worker import work
-from service.records import Job
+from service.records import Job, PublishedVersion
 from service.store.files import Files
 from service.store.store import Store
 
@@ -26,6 +26,12 @@ class NoEngine:
 
     def close(self) -> None:
         pass
+
+
+def all_versions(store: Store) -> list[PublishedVersion]:
+    """The versions that exist, in the order of their publication."""
+    found = [version for model in store.versions.all().values() for version in model.versions.values()]
+    return sorted(found, key=lambda version: version.seq)
 
 
 class Place:
@@ -67,7 +73,7 @@ class Place:
 
     def weights(self, version: int) -> bytes:
         """Returns the state dict of a version of the only model."""
-        published = self.store.versions.after(0)[version - 1]
+        published = all_versions(self.store)[version - 1]
         return (self.files.checkpoint_folder(published.checkpoint_id) / "network.safetensors").read_bytes()
 
     def folders(self) -> list[str]:

@@ -20,13 +20,14 @@ from models.limits import (
 )
 from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
+from service.api.references import AliasName, reference
 from service.http.content_negotiation import either
 from service.http.patterns import RESOLUTION_PATTERN
 from service.http.query_parameters import CommaList, list_of
 from service.inference import features
 from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
-from service.records import NAME_PATTERN
+from service.records import NAME_PATTERN, Reference
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
@@ -78,7 +79,10 @@ class GridQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="Its version; by default the latest.")
+    version: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Its version; by default the one that the alias `latest` names."
+    )
+    alias: AliasName = None
     x_min: Edge | None = Field(None, description="Left edge, less than `x_max`; by default that of the default window.")
     x_max: Edge | None = Field(None, description="Right edge; by default that of the default window.")
     y_min: Edge | None = Field(
@@ -172,6 +176,11 @@ class GridQuery(BaseModel):
     format: FormatName | None = Field(
         None, description="By default the format that `Accept` prefers, else the first that can show the grid."
     )
+
+    @property
+    def reference(self) -> Reference:
+        """Which version answers."""
+        return reference(self.version, self.alias)
 
     @property
     def kind(self) -> Kind:

@@ -1,6 +1,7 @@
 """`GET /boundary-grid`."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -17,7 +18,7 @@ from service.http.response_cache import CachedResponse
 from service.inference import grids, overlays, windows
 from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
-from service.registry.refresh import resolve_fresh
+from service.registry import refresh
 from service.registry.registry import LoadedVersion
 from service.render import headers
 from service.store.files import Files
@@ -49,9 +50,9 @@ async def boundary_grid(
     query.check()
     form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)
     query.check_format(form)
-    registry, model, number = services.registry, query.model, query.version
-    version = await resolve_fresh(registry, lambda: registry.resolve(model, number))
-    asked = query.model_dump(exclude={"model", "version", "format"})
+    registry, named = services.registry, query.reference
+    version = await refresh.resolve(registry, query.model, named)
+    asked = query.model_dump(exclude={"model", "version", "alias", "format"})
     published = version.published
     release = request.app.version  # another release may round differently
     tag = etags.entity_tag(release, published.model, published.version, published.card_digest, asked, form.name)
@@ -64,7 +65,7 @@ async def boundary_grid(
     kept = CachedResponse(
         response_cache.key(request.scope, dict(request.scope["headers"])),
         tag,
-        lambda: registry.loaded(model, number) is version,
+        partial(registry.is_current, published, named),
         response.raw_headers,
     )
     if not etags.is_known(tag, if_none_match):

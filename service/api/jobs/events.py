@@ -201,7 +201,7 @@ def _page(services: Services, job_id: str, after: int, limit: int) -> Response:
     job = services.store.jobs.get(job_id)
     events, has_more = services.store.events.page(job.id, after=after, limit=limit)
     for event in events:
-        services.registry.ensure_loaded(job.model, event.data.get("version"))
+        services.registry.ensure_known(job.model, event.data.get("version"))
     page = {
         "object": "list",
         "data": [envelopes.stored(event) for event in events],

@@ -82,7 +82,7 @@ async def list_jobs(
     def page() -> JobList:
         jobs, has_more = services.store.jobs.page(limit=limit, after=after, state=status, model=model)
         for job in jobs:
-            services.registry.ensure_loaded(job.model, job.status.version)
+            services.registry.ensure_known(job.model, job.status.version)
         return JobList.of({job.id: Job.of(job) for job in jobs}, has_more=has_more)
 
     return await to_thread.run_sync(page)

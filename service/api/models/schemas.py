@@ -1,18 +1,21 @@
 """The schemas of models and their versions."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from models import specs
+from models.limits import MAX_KEPT_VERSIONS
 from service.api.schemas import (
     DataDigest,
     DataInfo,
     Evaluation,
     Metrics,
+    Promotion,
     RecipeDigest,
     ResolvedNetwork,
     ResolvedTraining,
@@ -22,10 +25,14 @@ from service.api.schemas import (
     data_info,
     left_out,
 )
+from service.errors import ServiceError
 from service.http.front.prefix import Link
 from service.http.pagination import Page
+from service.http.schema import WHOLE, Body
+from service.records import PublishedVersion
 from service.registry import registry
-from service.registry.registry import BrokenVersion, LoadedVersion
+from service.registry.models import PublishedModel
+from service.registry.registry import BrokenVersion, LoadedVersion, Registry
 
 
 class VersionSummaryLinks(BaseModel):
@@ -41,17 +48,22 @@ class _VersionHead(BaseModel):
     status: Literal["served", "broken"] = Field(description="A broken version's checkpoint is damaged.")
     created_at: datetime = Field(description="When it was published, in UTC.")
     metrics: Metrics | None = Field(description="Null if the version is broken.")
+    aliases: list[str] = Field(description="The aliases that name the version.")
+    promotion: Promotion | None = Field(description="Null unless the training had `promote_if`.")
 
 
-def _head(version: registry.Version) -> dict[str, Any]:
-    """The values of the fields of `_VersionHead`."""
-    published = version.published
+def _head(published: PublishedVersion, registry: Registry) -> dict[str, Any]:
+    """The values of the fields of `_VersionHead`. May read files."""
+    summary = registry.summary(published)
+    model = registry.models().get(published.model)
     return {
         "model": published.model,
         "version": published.version,
-        "status": "served" if isinstance(version, LoadedVersion) else "broken",
+        "status": "broken" if summary is None else "served",
         "created_at": datetime.fromtimestamp(published.created_at, UTC),
-        "metrics": (version.card.metrics or None) if isinstance(version, LoadedVersion) else None,
+        "metrics": (summary["metrics"] or None) if summary else None,
+        "aliases": model.aliases_of(published) if model else [],
+        "promotion": published.promotion,
     }
 
 
@@ -61,9 +73,9 @@ class VersionSummary(_VersionHead):
     links: VersionSummaryLinks
 
     @classmethod
-    def of(cls, version: registry.Version) -> "VersionSummary":
-        """The summary of a version."""
-        return cls.model_validate({**_head(version), "links": {"self": link(version)}})
+    def of(cls, published: PublishedVersion, registry: Registry) -> "VersionSummary":
+        """The summary of a version. May read files."""
+        return cls.model_validate({**_head(published, registry), "links": {"self": link(published)}})
 
 
 class VersionList(Page[VersionSummary]):
@@ -75,6 +87,7 @@ class ModelLinks(BaseModel):
 
     self: Link = Field(description="This model.")
     versions: Link = Field(description="Its versions, newest first.")
+    aliases: Link = Field(description="Its aliases.")
     latest: Link | SkipJsonSchema[None] = Field(None, exclude_if=left_out, description="Only if a version is served.")
 
 
@@ -86,28 +99,56 @@ class Model(BaseModel):
     version_count: int = Field(description="Number of versions.")
     newest_version: int = Field(description="The newest version, served or broken.")
     served_version: int | None = Field(
-        description="The newest version that is served: it answers requests that name no version. Null if none is."
+        description="The version that answers requests which name none: the one that the alias `latest` names, or if "
+        "that is broken the next older one. Null if there is none."
     )
     latest: VersionSummary | None = Field(description="The summary of `served_version`.")
+    aliases: dict[str, int] = Field(description="The version that each alias names.")
+    keep_versions: int | None = Field(
+        description="How many versions the model keeps, 0 for all; null for the setting `keep_versions` of the service."
+    )
     links: ModelLinks
 
     @classmethod
-    def of(cls, name: str, versions: Mapping[int, registry.Version]) -> "Model":
-        """The view of a model; `versions` by number, ascending."""
-        served = next((one for one in reversed([*versions.values()]) if isinstance(one, LoadedVersion)), None)
-        own = f"/models/{name}"
+    def of(cls, model: PublishedModel, registry: Registry) -> "Model":
+        """The view of a model. May read files."""
+        served = _served(model, registry)
+        own = f"/models/{model.name}"
         return cls(
-            name=name,
-            version_count=len(versions),
-            newest_version=max(versions),
-            served_version=served.published.version if served else None,
-            latest=VersionSummary.of(served) if served else None,
-            links=ModelLinks(self=own, versions=f"{own}/versions", latest=link(served) if served else None),
+            name=model.name,
+            version_count=len(model.versions),
+            newest_version=model.newest.version,
+            served_version=served.version if served else None,
+            latest=VersionSummary.of(served, registry) if served else None,
+            aliases=dict(sorted(model.aliases.items())),
+            keep_versions=model.keep_versions,
+            links=ModelLinks(
+                self=own,
+                versions=f"{own}/versions",
+                aliases=f"{own}/aliases",
+                latest=link(served) if served else None,
+            ),
         )
+
+
+def _served(model: PublishedModel, registry: Registry) -> PublishedVersion | None:
+    """The version that answers requests which name none, as far as the files are known."""
+    with suppress(ServiceError):
+        return registry.published(model.name)
+    return None
 
 
 class ModelList(Page[Model]):
     """A page of the models, by name. The id of a model is its name."""
+
+
+class ModelSettings(Body):
+    """The settings of a model."""
+
+    keep_versions: Annotated[int, Field(ge=0, le=MAX_KEPT_VERSIONS), WHOLE] | None = Field(
+        description="How many versions the model keeps, the newest ones; 0 keeps all, null is the setting "
+        "`keep_versions` of the service. Each publication deletes older versions, except those that an alias names."
+    )
 
 
 class DataSummary(BaseModel):
@@ -210,12 +251,12 @@ class Version(_VersionHead):
     links: VersionLinks
 
     @classmethod
-    def of(cls, version: registry.Version, *, has_job: bool) -> "Version":
+    def of(cls, version: registry.Version, all_versions: Registry, *, has_job: bool) -> "Version":
         """The view of a version; `has_job` says whether its job still exists."""
-        published, own = version.published, link(version)
+        published, own = version.published, link(version.published)
         return cls.model_validate(
             {
-                **_head(version),
+                **_head(published, all_versions),
                 "reason": version.reason if isinstance(version, BrokenVersion) else None,
                 "job_id": published.job_id,
                 "card": Card.of(version) if isinstance(version, LoadedVersion) else None,
@@ -229,6 +270,6 @@ class Version(_VersionHead):
         )
 
 
-def link(version: registry.Version) -> str:
+def link(published: PublishedVersion) -> str:
     """The path of a version."""
-    return f"/models/{version.published.model}/versions/{version.published.version}"
+    return f"/models/{published.model}/versions/{published.version}"

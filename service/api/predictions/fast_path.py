@@ -38,6 +38,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     points: list[list[float]]
     version: int | None = None
+    alias: str | None = None
 
 
 _JSON = (b"content-type", b"application/json")
@@ -71,7 +72,10 @@ class PredictFastPath:
         try:
             request = _decode(body)
             services: Services = self._state.services
-            version = services.registry.loaded(request.model, request.version)
+            alias, number = request.alias, request.version
+            if alias is not None and number is not None:
+                return None
+            version = services.registry.loaded(request.model, number if alias is None else alias)
             points = request.points
             if version is None or not 0 < len(points) <= self._max_points:
                 return None

@@ -15,13 +15,14 @@ from service.api import csv_bodies
 from service.api.points import Points
 from service.api.predictions import json_points
 from service.api.predictions.csv_points import CsvPoints
+from service.api.references import AliasName, reference
 from service.api.table_query import TableQuery
 from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
 from service.http.problems import InvalidParameter
 from service.http.schema import WHOLE, Body
 from service.inference.predictions import PredictionRequest
-from service.records import NAME_PATTERN
+from service.records import NAME_PATTERN, Reference
 from service.render import arrow, npy
 from service.tables.sheet import understand
 
@@ -62,8 +63,9 @@ class PredictOptions(Body):
 
     model: str = Field(pattern=NAME_PATTERN, description="The model to ask.", examples=["flower-sequential"])
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
-        None, description="By default the newest one that is served."
+        None, description="By default the one that the alias `latest` names."
     )
+    alias: AliasName = None
     threshold: Threshold = None
     outputs: Outputs | None = Field(None, description=OUTPUTS)
     margin: Margin = None
@@ -95,8 +97,9 @@ class PredictQuery(TableQuery):
 
     model: str | None = Field(None, pattern=NAME_PATTERN, description="Required if the body is not JSON.")
     version: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="If the body is not JSON. By default the newest one that is served."
+        None, ge=1, le=2**31 - 1, description="If the body is not JSON. By default the one that `latest` names."
     )
+    alias: AliasName = None
     threshold: Threshold = None
     outputs: Annotated[Outputs, BeforeValidator(_split)] | None = Field(None, description=OUTPUTS)
     margin: Margin = None
@@ -107,14 +110,14 @@ class ParsedRequest:
     """A request, in whichever format it came.
 
     Attributes:
-        version: None for the latest.
+        reference: which version answers.
         points: as they came; their columns are matched to the features of the model once it is known.
         prediction: what to compute.
         outputs: what to return for each point; None for the default of the response's format.
     """
 
     model: str
-    version: int | None
+    reference: Reference
     points: SentPoints | CsvPoints
     prediction: PredictionRequest
     outputs: tuple[Output, ...] | None
@@ -194,7 +197,8 @@ def _parsed(options: PredictOptions | PredictQuery, model: str, points: SentPoin
         nearest="nearest" in outputs,
         margin=options.margin,
     )
-    return ParsedRequest(model, options.version, points, prediction, tuple(outputs) or None)
+    named = reference(options.version, options.alias)
+    return ParsedRequest(model, named, points, prediction, tuple(outputs) or None)
 
 
 _PARSERS: dict[str, Callable[[bytes, bytes, int], ParsedRequest]] = {

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -93,8 +93,17 @@ class _JsonText(NamedTuple):
     labels_K: npt.NDArray[np.bytes_]
 
 
-@lru_cache(maxsize=1_000)
+_json_texts: WeakKeyDictionary[LoadedVersion, _JsonText] = WeakKeyDictionary()
+
+
 def _json_text(version: LoadedVersion) -> _JsonText:
+    text = _json_texts.get(version)
+    if text is None:
+        text = _json_texts[version] = _new_json_text(version)
+    return text
+
+
+def _new_json_text(version: LoadedVersion) -> _JsonText:
     published, classes = version.published, version.card.classes
     beginning = orjson.dumps({"model": published.model, "version": published.version, "classes": classes})
     labels = [orjson.dumps(label) + b"," for label in classes]

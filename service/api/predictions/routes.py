@@ -19,7 +19,7 @@ from service.http.middleware import RawResponse
 from service.http.problems import InvalidParameter
 from service.http.request_body import Headers
 from service.inference import predictions
-from service.registry.refresh import resolve_fresh
+from service.registry import refresh
 from service.registry.registry import LoadedVersion
 from service.render import arrow
 
@@ -56,10 +56,9 @@ class PredictEndpoint:
         form = content_negotiation.chosen(FORMATS, request_body.header(headers, b"accept"))
         body = await request_body.content(headers, receive, services.settings)
         media_type = request_body.media_type(headers)
-        registry = services.registry
         try:
             request = await _parsed(services, media_type, body, scope["query_string"])
-            version = await resolve_fresh(registry, lambda: registry.resolve(request.model, request.version))
+            version = await refresh.resolve(services.registry, request.model, request.reference)
             response, count = await _predicted(services, form, version, request)
         except InvalidInput as error:
             if media_type != request_body.JSON and error.field in _QUERY:

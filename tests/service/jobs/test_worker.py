@@ -22,9 +22,10 @@ from service.records import Job, JobState
 from service.registry.registry import Registry
 from service.store.database import Database
 from service.store.leases import Leases
+from service.store.publication import Publication
 from service.store.store import Store
 from tests.databases import expire_leases
-from tests.service.places import ENDLESS, Place
+from tests.service.places import ENDLESS, Place, all_versions
 from tests.serving import wait_until
 
 
@@ -181,7 +182,7 @@ def test_a_worker_that_has_lost_its_job_stops_and_leaves_no_files(place: Place) 
 
     job = place.work(place.claim(), on_progress=at_first_progress(lose_the_job))
     assert (job.id, job.state, job.status.attempt, job.status.worker) == (job_id, JobState.RUNNING, 2, "other")
-    assert place.store.versions.after(0) == []
+    assert all_versions(place.store) == []
     assert place.folders() == []
 
 
@@ -336,7 +337,7 @@ def test_workers_that_claim_at_once_run_each_job_once(place: Place) -> None:
         thread.join()
     wait_until(lambda: not place.store.jobs.any_queued())
     assert {job.status.attempt for job in place.store.jobs.page(limit=10)[0]} == {1}
-    assert [version.version for version in place.store.versions.after(0)] == [1, 2, 3, 4, 5, 6]
+    assert [version.version for version in all_versions(place.store)] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow
@@ -350,7 +351,7 @@ def test_a_publication_whose_confirmation_was_lost_still_counts(place: Place) ->
 
         published = False
 
-        def publish(self, *args: Any, **options: Any) -> int | None:
+        def publish(self, *args: Any, **options: Any) -> Publication | None:
             version = super().publish(*args, **options)
             lost, self.published = not self.published, True
             if lost:

@@ -28,6 +28,8 @@ def test_a_version_that_is_temporarily_unreadable_is_served_later(tmp_path: Path
 
     registry = Registry(store, files)
     registry.refresh()
+    assert registry.check() > 0
+    assert registry.broken_count == 1
     versions = [registry.version(model, 1) for model in ("first", "second")]
     assert sorted(type(version).__name__ for version in versions) == ["BrokenVersion", "LoadedVersion"]
     (broken,) = (version for version in versions if isinstance(version, BrokenVersion))
@@ -36,7 +38,8 @@ def test_a_version_that_is_temporarily_unreadable_is_served_later(tmp_path: Path
 
     hidden.unlink()
     aside.rename(hidden)
-    registry.refresh()
+    registry.check()
+    assert registry.broken_count == 0
     assert isinstance(registry.version(broken.published.model, 1), LoadedVersion)
     store.close()
 
@@ -47,10 +50,10 @@ def test_a_later_refresh_does_not_change_what_was_returned(tmp_path: Path) -> No
     publish(store, files, "m")
     registry = Registry(store, files)
     registry.refresh()
-    before = registry.versions("m")
+    before = registry.model("m")
     publish(store, files, "m", "n")
     registry.refresh()
-    assert list(before) == [1]
-    assert list(registry.versions("m")) == [1, 2]
+    assert (list(before.versions), before.aliases) == ([1], {"latest": 1})
+    assert (list(registry.model("m").versions), registry.model("m").aliases) == ([1, 2], {"latest": 2})
     assert list(registry.models()) == ["m", "n"]
     store.close()

@@ -454,8 +454,8 @@ def act_at_random(store: Store, happened: Happened, chance: random.Random, name:
             leases.record_snapshot(attempt, epoch=1, weights=b"weights")
             leases.record_checkpoint(attempt, checkpoint=attempt.checkpoint_id, epoch=1)
         case "publish":
-            if (version := leases.publish(attempt, card_digest="c", epoch=1, metrics=None)) is not None:
-                happened.published.append((attempt.model, version, attempt.id))
+            if (published := leases.publish(attempt, card_digest="c", epoch=1, metrics=None)) is not None:
+                happened.published.append((attempt.model, published.version.version, attempt.id))
         case "fail":
             if leases.fail(attempt, code="diverged", detail=""):
                 happened.failed.append(attempt.id)
@@ -503,8 +503,9 @@ def finish_all(url: str, store: Store, happened: Happened) -> None:
     while (job := store.leases.claim("last")) is not None:
         happened.claimed.append(job)
         if job.status.attempt % 2:
-            version = store.leases.publish(job, card_digest="c", epoch=1, metrics=None)
-            happened.published.append((job.model, version, job.id))
+            published = store.leases.publish(job, card_digest="c", epoch=1, metrics=None)
+            assert published is not None
+            happened.published.append((job.model, published.version.version, job.id))
         else:
             happened.failed.append(job.id)
             assert store.leases.fail(job, code="diverged", detail="")

@@ -15,7 +15,7 @@ from service.store.database import sqlite_url
 from service.store.store import Store
 from service.store.transitions import MAX_CRASHES
 from tests.databases import execute
-from tests.service.places import Place
+from tests.service.places import Place, all_versions
 
 FOLDER = Path(__file__).parent
 
@@ -31,7 +31,7 @@ def test_a_database_from_before_migrations_existed_is_migrated(tmp_path: Path, h
     assert (done.state, done.status.version, done.status.checkpoint) == (JobState.SUCCEEDED, 1, None)
     assert (diverged.state, diverged.status.checkpoint, diverged.spec.metadata) == (JobState.FAILED, "diverged-2", {})
     assert diverged.status.problem == {"code": "diverged", "detail": "d"}
-    assert [version.model for version in store.versions.after(0)] == ["m"]
+    assert [version.model for version in all_versions(store)] == ["m"]
     claimed = store.leases.claim("w")
     assert claimed is not None
     assert claimed.id == "waiting"

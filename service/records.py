@@ -1,5 +1,6 @@
 """The records that the store reads and writes. Times are seconds since the epoch, UTC."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -252,9 +253,13 @@ class PublishedVersion:
 
     @property
     def may_be_latest(self) -> bool:
-        """Whether `LATEST` may move here by itself: not if the conditions for that alias did not hold."""
-        promotion = self.promotion
-        return promotion is None or promotion["alias"] != LATEST or bool(promotion["promoted"])
+        """Whether `LATEST` may move here by itself."""
+        return may_be_latest(self.promotion)
+
+
+def may_be_latest(promotion: Mapping[str, Any] | None) -> bool:
+    """Whether `LATEST` may move by itself to a version: not if the conditions for that alias did not hold."""
+    return promotion is None or promotion["alias"] != LATEST or bool(promotion["promoted"])
 
 
 @dataclass(frozen=True, kw_only=True)

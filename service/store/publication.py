@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
-from service.records import LATEST, PublishedVersion
+from service.records import LATEST, PublishedVersion, may_be_latest
 from service.store.tables import aliases, models, now, registry_changes, versions
 
 CHANGES_KEPT_S = 3600.0
@@ -71,8 +71,9 @@ def publish(
         keep_versions = keep_versions if row.keep_versions is None else row.keep_versions
     else:
         connection.execute(insert(models).values(name=model, newest_version=number))
+    latest = LATEST if may_be_latest(promotion) else None
     version = PublishedVersion(
-        seq=record_change(connection, model, version=number),
+        seq=record_change(connection, model, version=number, alias=latest),
         model=model,
         version=number,
         job_id=job_id,
@@ -83,8 +84,8 @@ def publish(
         created_at=time.time(),
     )
     connection.execute(insert(versions).values({column.name: getattr(version, column.name) for column in versions.c}))
-    if version.may_be_latest:
-        move_alias(connection, model, LATEST, number)
+    if latest:
+        _set_alias(connection, model, latest, number)
     if promotion and promotion["promoted"] and promotion["alias"] != LATEST:
         move_alias(connection, model, promotion["alias"], number)
     return Publication(version, _drop_outdated(connection, model, keep_versions) if keep_versions else [])
@@ -92,11 +93,15 @@ def publish(
 
 def move_alias(connection: Connection, model: str, alias: str, version: int) -> int:
     """Makes an alias name a version of the model. Returns the `seq` of the change."""
+    _set_alias(connection, model, alias, version)
+    return record_change(connection, model, alias=alias)
+
+
+def _set_alias(connection: Connection, model: str, alias: str, version: int) -> None:
     own = (aliases.c.model == model, aliases.c.alias == alias)
     values = {"version": version, "moved_at": time.time()}
     if not connection.execute(update(aliases).where(*own).values(values)).rowcount:
         connection.execute(insert(aliases).values(model=model, alias=alias, **values))
-    return record_change(connection, model, alias=alias)
 
 
 def drop(connection: Connection, dropped: Sequence[PublishedVersion]) -> int:

@@ -182,7 +182,7 @@ def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
         assert broken["card"] is None
         bad, half = (client.get(f"/models/{name}").json() for name in ("bad", "half"))
         assert (bad["newest_version"], bad["served_version"], bad["latest"]) == (1, None, None)
-        assert set(bad["links"]) == {"self", "versions"}
+        assert set(bad["links"]) == {"self", "versions", "aliases"}
         assert (half["newest_version"], half["served_version"], half["latest"]["version"]) == (2, 1, 1)
         newest, oldest = client.get("/models/half/versions").json()["data"]
         assert (newest["status"], newest["metrics"], oldest["status"]) == ("broken", None, "served")

@@ -28,6 +28,7 @@ from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
 from service.records import Job, JobSpec
 from service.store import tables
 from service.store.jobs import KEY_TTL_S
+from service.store.publication import Publication
 from service.store.store import Store
 from tests.databases import engine_of, expire_leases
 from tests.expected import ENDED, LEASED, EventSummary, ExpectedJob, ExpectedJobs
@@ -193,7 +194,8 @@ class JobStates(RuleBasedStateMachine):
         """Empties the database, which all runs share."""
         super().__init__()
         self.store, self.connection = store, connection
-        for name in ("events", "snapshots", "idempotency_keys", "jobs", "versions", "fair_share_slots", "deleted_jobs"):
+        of_jobs = ("events", "snapshots", "idempotency_keys", "jobs", "fair_share_slots", "deleted_jobs")
+        for name in (*of_jobs, "versions", "models", "aliases", "registry_changes"):
             connection.execute(text(f"DELETE FROM {name}"))
         self.expected = ExpectedJobs()
         self.added: list[str] = []
@@ -215,7 +217,8 @@ class JobStates(RuleBasedStateMachine):
         """Calls a method of the store and of the expectation, which must have the same result."""
         expected = outcome(getattr(self.expected, name), *args, **more)
         part = self.store.leases if hasattr(self.store.leases, name) else self.store.jobs
-        assert outcome(getattr(part, name), *args, **more) == expected
+        found = outcome(getattr(part, name), *args, **more)
+        assert (found.version.version if isinstance(found, Publication) else found) == expected
         return expected
 
     def note_claim(self, job: Job | None, expected: ExpectedJob | None) -> None:

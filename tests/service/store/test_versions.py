@@ -24,8 +24,15 @@ def store(url: str) -> Iterator[Store]:
 def publish(store: Store, model: str = "m", **more: object) -> Publication:
     number = store.versions.last_seq()
     spec = JobSpec(
-        id=f"{model}-{number}", model=model, origin="http", data={}, data_digest="d", network={},
-        training={"epochs": 1}, recipe="r", created_at=1.0,  # type: ignore[arg-type]
+        id=f"{model}-{number}",
+        model=model,
+        origin="http",
+        data={},
+        data_digest="d",
+        network={},
+        training={"epochs": 1},
+        recipe="r",
+        created_at=1.0,  # type: ignore[arg-type]
     )
     job = store.leases.add_claimed(spec, worker="w")
     published = store.leases.publish(job, card_digest="c", **more)  # type: ignore[arg-type]

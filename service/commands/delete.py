@@ -17,4 +17,5 @@ def run(settings: Settings, *, model: str, version: int | None) -> None:
         wait_until_applied(workspace.store, None, deleted.seq)
         workspace.files.remove_versions(deleted.versions)
     count = len(deleted.versions)
-    print(f"Deleted version {version} of {model}." if version else f"Deleted all {count} versions of {model}.")
+    versions_text = "1 version" if count == 1 else f"{count} versions"
+    print(f"Deleted {versions_text} of {model}." if version is None else f"Deleted version {version} of {model}.")

@@ -145,7 +145,7 @@ def numbered(
             f"must have one label for each point, but there are {len(labels)} labels for {len(xy_ND)} points",
         )
     if feature_names is not None:
-        _check_names(feature_names, xy_ND.shape[1])
+        check_feature_names(feature_names, xy_ND.shape[1])
     classes = _classes_of(labels)
     index = {label: i for i, label in enumerate(classes)}
     return np.array([index[label] for label in labels], dtype=np.int64), classes
@@ -285,8 +285,12 @@ def _ragged(rows: Sequence[Sequence[float]], field: str) -> InvalidInput:
     return InvalidInput(field, "must be rows of numbers")
 
 
-def _check_names(names: Sequence[str], features: int) -> None:
-    field = "data.feature_names"
+def check_feature_names(names: Sequence[str], features: int, *, field: str = "data.feature_names") -> None:
+    """Checks the names of features.
+
+    Raises:
+        InvalidInput: there are not as many as features, or one is empty, too long, not printable or repeated.
+    """
     if len(names) != features:
         raise InvalidInput(field, f"must have one name for each of the {features} coordinates, not {len(names)} names")
     for i, name in enumerate(names):
@@ -297,22 +301,28 @@ def _check_names(names: Sequence[str], features: int) -> None:
 
 
 def _classes_of(labels: Sequence[Label]) -> tuple[Label, ...]:
-    kinds = {type(label) for label in labels}
-    if kinds not in ({int}, {str}):
+    if {type(label) for label in labels} not in ({int}, {str}):
         raise InvalidInput("data.labels", "must be all integers or all strings")
     classes = sorted(set(labels))  # all of one type, checked above
+    check_classes(classes, field="data.labels")
+    return tuple(classes)
+
+
+def check_classes(classes: Sequence[Label], *, field: str) -> None:
+    """Checks the labels of classes, which are all different.
+
+    Raises:
+        InvalidInput: there are too few or too many, or one is out of bounds.
+    """
     for label in classes:
         if isinstance(label, str) and not 1 <= len(label) <= MAX_LABEL_LENGTH:
-            raise InvalidInput("data.labels", f"each must have 1 to {MAX_LABEL_LENGTH} characters")
+            raise InvalidInput(field, f"each must have 1 to {MAX_LABEL_LENGTH} characters")
         if isinstance(label, str) and not _encodes(label):
-            raise InvalidInput("data.labels", "each must be Unicode text")
+            raise InvalidInput(field, "each must be Unicode text")
         if isinstance(label, int) and abs(label) > MAX_LABEL_NUMBER:
-            raise InvalidInput("data.labels", f"each must be between -{MAX_LABEL_NUMBER} and {MAX_LABEL_NUMBER}")
+            raise InvalidInput(field, f"each must be between -{MAX_LABEL_NUMBER} and {MAX_LABEL_NUMBER}")
     if not 2 <= len(classes) <= MAX_CLASSES:
-        raise InvalidInput(
-            "data.labels", f"must contain 2 to {MAX_CLASSES} different labels, but contain {len(classes)}"
-        )
-    return tuple(classes)
+        raise InvalidInput(field, f"must contain 2 to {MAX_CLASSES} different labels, but contain {len(classes)}")
 
 
 def _encodes(text: str) -> bool:

@@ -40,6 +40,8 @@ class DamagedCheckpoint(Exception):
 class Card:
     """The description of a checkpoint and its training.
 
+    A network that was imported has `imported`. What is unknown of its data and its training is None.
+
     Attributes:
         network: the architecture.
         features: number of coordinates of a point.
@@ -49,7 +51,8 @@ class Card:
             `feature_names` if they have some, and with `categories`, the values of each text column, if some are text.
             Validation points of their own are described in `validation`.
         data_digest: `LabelledPoints.digest`.
-        low, high: minimum and maximum of each coordinate of the data, in data units.
+        low, high: minimum and maximum of each coordinate of the data, in data units. Assumed values, which place
+            pictures and nothing else, if `range_is_assumed`.
         median: of each coordinate of the data. Empty in old cards.
         evaluation: of the `training` points and, if there are any, of the `validation` points and in
             `cross_validation`: an `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
@@ -60,6 +63,9 @@ class Card:
         recipe: `Recipe.digest`.
         stop_reason, epochs, implementation, metrics: as in `models.training.runs.Outcome`.
         restarts: `models.training.runs.Restart`s as JSON, all that were trained. The checkpoint is the best of them.
+        range_is_assumed: whether the range of the data is unknown.
+        imported: what is known of the file of an imported network: its `format`, the `digest` and `size_bytes` of the
+            file, what was `understood` (sentences), and `feature_names` and `categories` as in `data`.
         created_at: ISO 8601, UTC.
         software: versions by name.
         files: SHA-256 (hex) by file name.
@@ -68,19 +74,19 @@ class Card:
     network: NetworkSpec
     features: int
     classes: tuple[Label, ...]
-    training: TrainingSpec
-    data: dict[str, Any]
-    data_digest: str
+    training: TrainingSpec | None
+    data: dict[str, Any] | None
+    data_digest: str | None
     low: tuple[float, ...]
     high: tuple[float, ...]
-    recipe: str
-    stop_reason: StopReason
-    epochs: int
+    recipe: str | None
+    stop_reason: StopReason | None
+    epochs: int | None
     metrics: dict[str, float | None] | None
     created_at: str
     software: dict[str, str]
     files: dict[str, str]
-    implementation: str = "torch"  # old cards do not name it: there was no other
+    implementation: str | None = "torch"  # old cards do not name it: there was no other
     restarts: tuple[dict[str, Any], ...] = ()
     median: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
@@ -88,6 +94,13 @@ class Card:
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     search: dict[str, Any] | None = None
+    range_is_assumed: bool = False
+    imported: dict[str, Any] | None = None
+
+    @property
+    def _points(self) -> dict[str, Any]:
+        """What is known of the coordinates: of the data, or of the imported file."""
+        return self.data or self.imported or {}
 
     @property
     def middle(self) -> tuple[float, ...]:
@@ -97,18 +110,18 @@ class Card:
     @property
     def feature_names(self) -> tuple[str, ...] | None:
         """The name of each coordinate; None if they have no names."""
-        names = self.data.get("feature_names")
+        names = self._points.get("feature_names")
         return tuple(names) if names else None
 
     @property
     def categories(self) -> Categories:
         """The values of the text columns among the features."""
-        return categories.from_json(self.data.get("categories"))
+        return categories.from_json(self._points.get("categories"))
 
     @property
     def is_generated(self) -> bool:
         """Whether the data are from a generator."""
-        return "dataset" in self.data
+        return self.data is not None and "dataset" in self.data
 
     @property
     def transform(self) -> Transform:
@@ -136,7 +149,7 @@ class Card:
     def to_json(self) -> bytes:
         """The content of `card.json`, UTF-8."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
-        fields |= {"network": specs.asdict(self.network), "training": asdict(self.training)}
+        fields |= {"network": specs.asdict(self.network), "training": asdict(self.training) if self.training else None}
         return json.dumps({"format": FORMAT, **fields}, indent=2, allow_nan=False).encode()
 
     @classmethod
@@ -154,7 +167,7 @@ class Card:
                 case other if other != FORMAT:
                     raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT} or 1")
             fields["network"] = NetworkSpec(**fields["network"])
-            fields["training"] = TrainingSpec(**fields["training"])
+            fields["training"] = TrainingSpec(**fields["training"]) if fields["training"] else None
             for key in fields.keys() & {
                 "classes",
                 "low",

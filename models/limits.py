@@ -46,9 +46,7 @@ MAX_COORDINATE = 1e30  # of a point: keeps sums finite in float32
 MAX_WINDOW = 1e31  # of the edges of a grid: leaves a margin around any points
 MAX_MARGIN = 4.0  # ranges of the data on each side of a window: the edges stay below MAX_WINDOW for any points
 MAX_DISTANCE = 1_000.0  # standard deviations from a plane: points farther off have faded long before
-MAX_CHECKPOINT_BYTES = (
-    2**30
-)  # of a checkpoint to import, decompressed: MAX_WEIGHTS with the state of Adam are 96 MB
+MAX_CHECKPOINT_BYTES = 2**30  # of a checkpoint to import, decompressed: MAX_WEIGHTS with the state of Adam are 96 MB
 MAX_ARCHIVE_MEMBERS = 20_000  # of a checkpoint that is a zip archive: one for each tensor
 MAX_CHECKPOINT_ENTRIES = 100_000  # values of dictionaries and lists in a checkpoint
 MAX_CHECKPOINT_DEPTH = 32  # of its dictionaries and lists within each other

@@ -20,6 +20,8 @@ from pydantic import ValidationError
 from models.selection.candidates import Given
 from models.specs import DATASET_NAMES, ClassWeight, DatasetSpec, InvalidInput, Preset
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
+from service.api.models.import_query import LISTS as IMPORT_LISTS
+from service.api.models.import_query import ImportQuery
 from service.api.table_query import TableQuery
 from service.commands.options import Options
 from service.errors import ServiceError
@@ -270,6 +272,22 @@ def delete(
     if (version is None) != whole_model:
         raise InvalidInput("version", "give either --version or --all")
     command.run(Settings(**settings), model=model, version=version)
+
+
+@_command(name="import", reading=Options(ImportQuery, panel="Checkpoint"), settings=STORAGE)
+def import_model(
+    reading: dict[str, Any],
+    settings: dict[str, Any],
+    model: Annotated[str, typer.Argument(help="Name to publish under.")],
+    file: Annotated[
+        Path, typer.Argument(help="PyTorch checkpoint, TorchScript or safetensors; - reads standard input.")
+    ],
+) -> None:
+    """Publish a network from a file as the next version of a model. Nothing of the file is executed."""
+    from service.commands import import_model as command
+
+    given = {name: [value] if name in IMPORT_LISTS else value for name, value in reading.items()}
+    command.run(Settings(**settings), model=model, file=file, options=ImportQuery(**given).options())
 
 
 @_command(datasets_app, table=TABLE, settings=STORAGE)

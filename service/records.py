@@ -235,6 +235,7 @@ class PublishedVersion:
     Attributes:
         seq: of the registry change that published the version; see `RegistryChange`.
         version: counts from 1 within its model. Never reused.
+        job_id: the job that trained it; None if it was imported.
         checkpoint_id: see `Job.checkpoint_id`.
         card_digest: SHA-256 of the card, in hex.
         summary: what lists show of the card, see `Card.summary`. None in old rows.
@@ -244,7 +245,7 @@ class PublishedVersion:
     seq: int
     model: str
     version: int
-    job_id: str
+    job_id: str | None
     checkpoint_id: str
     card_digest: str
     summary: dict[str, Any] | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from models.limits import MAX_KEPT_VERSIONS, MAX_POINTS
+from models.limits import MAX_CHECKPOINT_BYTES, MAX_KEPT_VERSIONS, MAX_POINTS
 
 OWN_PATHS = (
     *("boundary-grid", "datasets", "docs", "events", "health", "jobs", "metrics", "models", "openapi.json", "predict"),
@@ -117,6 +117,13 @@ class Settings(BaseSettings):
         ge=0,
         le=2**50,
         description="Most bytes of the files of all stored data sets together; beyond it no more are stored.",
+    )
+    max_checkpoint_bytes: int = Field(
+        256 * 2**20,
+        ge=1_024,
+        le=MAX_CHECKPOINT_BYTES,
+        description="Largest checkpoint that is imported. It is received into a temporary file. The largest network "
+        "has 16 MB of weights; a checkpoint of its training has the state of the optimizer as well.",
     )
     body_timeout_s: float = Field(
         30.0, ge=0.1, le=3600, description="Longest pause within a request body, in seconds; then it is refused."

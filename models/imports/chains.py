@@ -1,4 +1,4 @@
-"""Chains: the layers of a foreign network as affine maps and activations, and the network of ours that computes the same.
+"""Chains: the layers of a foreign network as affine maps and activations, and the same network as one of ours.
 
 Affine maps that follow each other without an activation are one affine map. So BatchNorm in evaluation mode, the scale
 of the inputs, and linear layers in a row all disappear in the layers beside them. This is done in float64.

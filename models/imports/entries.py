@@ -42,9 +42,7 @@ def find(content: Any, wanted: str | None, notes: Notes) -> Found:
     if not candidates:
         raise InvalidInput(FILE, _nothing(content))
     if len(candidates) > 1:
-        raise InvalidInput(
-            FILE, f"has weights in several entries: say which by entry={_names(candidates, ' or entry=')}"
-        )
+        raise InvalidInput("entry", f"must be given, because several entries have weights: {_names(candidates)}")
     (found,) = candidates
     if found.name:
         left_out = [key for key in content if key != found.name.partition(".")[0]] if isinstance(content, dict) else []

@@ -165,9 +165,7 @@ class _Reader:
         mean, variance, eps = tensors["running_mean"], tensors["running_var"], module.settings.get("eps")
         if eps is None and not module.has_all_settings:
             eps = EPS
-            self._notes.warnings.append(
-                f"The eps of {quoted(module.path)} is unknown; {EPS:g} is assumed."
-            )
+            self._notes.warnings.append(f"The eps of {quoted(module.path)} is unknown; {EPS:g} is assumed.")
         if mean is None or variance is None:
             raise InvalidInput(FILE, f"{quoted(module.path)} must have running statistics, which its training collects")
         if (
@@ -225,9 +223,7 @@ def _without_probabilities(steps: list[Step | _Probabilities], notes: Notes) -> 
         steps = steps[:-1]
     for step in steps:
         if isinstance(step, _Probabilities):
-            raise InvalidInput(
-                FILE, f"{quoted(step.name)}, {step.function}, must be the end, after 2 or more logits"
-            )
+            raise InvalidInput(FILE, f"{quoted(step.name)}, {step.function}, must be the end, after 2 or more logits")
     return steps
 
 

@@ -37,9 +37,7 @@ def chain_of(tensors: Mapping[str, Any], options: ImportOptions, weights: Weight
     is_input_major = _fits(tensors, pairs, 0)
     if not is_input_major and not _fits(tensors, pairs, 1):
         shapes = ", ".join(f"{quoted(key)} {tuple(shape_of(tensors[key]))}" for pair in pairs for key in pair)
-        raise InvalidInput(
-            FILE, f"must have weights (inputs, outputs) that follow each other, but has {shapes}"
-        )
+        raise InvalidInput(FILE, f"must have weights (inputs, outputs) that follow each other, but has {shapes}")
     steps: list[Step] = []
     for i, (weight, bias) in enumerate(pairs):
         matrix = weights.array(weight, tensors[weight])

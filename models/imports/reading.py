@@ -106,9 +106,7 @@ def _read_torch(path: Path, options: ImportOptions, notes: Notes) -> Described:
 
 def _read_torchscript(path: Path, options: ImportOptions, notes: Notes) -> Described:
     chain = modules.chain_of(torchscript.load(path), options, notes)
-    return _understood(
-        chain, options, notes, "The file is TorchScript; its modules were read, not its program run."
-    )
+    return _understood(chain, options, notes, "The file is TorchScript; its modules were read, not its program run.")
 
 
 def _read_safetensors(path: Path, options: ImportOptions, notes: Notes) -> Described:
@@ -199,10 +197,9 @@ def _range(
         return options.data_min, options.data_max, False
     offset_D = _values(options.offset or network.offset, features, 0.0)
     width_D = ASSUMED_DIVISORS * _values(options.divisor or network.divisor, features, 1.0)
-    notes.warnings.append(
-        "The range of the data is unknown. Pictures show the offset plus and minus 2 divisors, which without these is "
-        "-2 to 2; data_min and data_max say it better."
-    )
+    has_scale = options.offset or options.divisor or network.offset or network.divisor
+    shown = "the offset plus and minus 2 divisors" if has_scale else "-2 to 2"
+    notes.warnings.append(f"The range of the data is unknown, so pictures show {shown}; data_min and data_max set it.")
     return tuple((offset_D - width_D).tolist()), tuple((offset_D + width_D).tolist()), True
 
 

@@ -178,6 +178,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "reason": None,
         "job_id": _JOB_ID,
         "card": {
+            "imported": None,
             "network": _NETWORK,
             "n_features": 2,
             "feature_names": None,

@@ -87,7 +87,7 @@ def overlay(boundary: BoundaryGrid, files: Files, parts: Collection[str], within
 def training_points(
     window: PlacedWindow, files: Files, *, within: float | None = None, max_work: float = math.inf
 ) -> OverlayPoints:
-    """The training points in a window.
+    """The training points in a window. An imported version has none.
 
     Args:
         window: a window of the plane.
@@ -103,6 +103,9 @@ def training_points(
     if within is not None and not 0 <= within <= MAX_DISTANCE:
         raise InvalidInput("within", f"must be between 0 and {MAX_DISTANCE:g} standard deviations")
     points = _all_points(window, files)
+    if points is None:
+        none = np.zeros(0)
+        return OverlayPoints(np.zeros((0, 2)), none.astype(np.int64), none.astype(np.bool_), none, total=0)
     distance_N = slices.distances(points.xy_ND, window.axes, window.at)
     shown_N = _inside(points.xy_ND[:, list(window.axes)], window)
     if within is not None:
@@ -130,9 +133,12 @@ def _inside(xy_N2: PointArray, window: PlacedWindow) -> npt.NDArray[np.bool_]:
     return inside_N
 
 
-def _all_points(window: PlacedWindow, files: Files) -> LabelledPoints:
-    version = window.version
+def _all_points(window: PlacedWindow, files: Files) -> LabelledPoints | None:
+    """The training points; None for an imported version, which has none."""
+    job_id, card = window.version.published.job_id, window.version.card
+    if job_id is None or card.data is None or card.data_digest is None:
+        return None
     try:
-        return training_data.load(files, version.published.job_id, version.card.data, version.card.data_digest)
+        return training_data.load(files, job_id, card.data, card.data_digest)
     except (DamagedData, OSError) as error:
         raise VersionBroken("Its training points cannot be read. Ask for the picture without them.") from error

@@ -129,7 +129,7 @@ def last_frame(job_id: str, version: LoadedVersion, view: FrameView) -> bytes:
     )
 
 
-def _frame(epoch: int, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> dict[str, Any]:
+def _frame(epoch: int | None, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> dict[str, Any]:
     """The data of a `boundary` event: each value is its byte times `scale`, row 0 at `y_min`."""
     of_two = len(classes) == 2
     response: ResponseKind = "probability" if of_two else "label"

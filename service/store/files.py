@@ -35,9 +35,14 @@ class Files:
         for name in ("checkpoints", "datasets"):
             atomic.remove_abandoned(self._data_dir / name)
 
+    @property
+    def checkpoints_folder(self) -> Path:
+        """The folder of all checkpoints."""
+        return self._data_dir / "checkpoints"
+
     def checkpoint_folder(self, checkpoint_id: str) -> Path:
         """Returns the folder of a checkpoint."""
-        return self._data_dir / "checkpoints" / checkpoint_id
+        return self.checkpoints_folder / checkpoint_id
 
     def checkpoints_of(self, job_id: str) -> list[str]:
         """Returns the ids of all checkpoints on the disk, of all attempts at a job."""

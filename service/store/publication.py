@@ -45,7 +45,7 @@ def publish(
     connection: Connection,
     model: str,
     *,
-    job_id: str,
+    job_id: str | None,
     checkpoint_id: str,
     card_digest: str,
     summary: dict[str, Any] | None,

@@ -116,7 +116,7 @@ versions = Table(
     Column("seq", _Number, primary_key=True),
     Column("model", String, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("job_id", String, nullable=False),
+    Column("job_id", String),
     Column("checkpoint_id", String, nullable=False),
     Column("card_digest", String, nullable=False),
     Column("summary", JSON(none_as_null=True)),

@@ -22,11 +22,43 @@ class Deletion(NamedTuple):
     seq: int
 
 
+class Imported(NamedTuple):
+    """A version that was imported, the old versions that were dropped for it, and the `seq` of the last change."""
+
+    version: PublishedVersion
+    dropped: list[PublishedVersion]
+    seq: int
+
+
 class Versions:
-    """All published versions and their aliases. `Leases.publish` adds versions. Every method is one transaction."""
+    """All published versions and their aliases. `Leases.publish` adds those that jobs have trained. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def publish_imported(
+        self, model: str, *, checkpoint_id: str, card_digest: str, summary: dict[str, Any], keep_versions: int
+    ) -> Imported:
+        """Publishes a checkpoint that no job has trained as the next version of a model.
+
+        Args:
+            model: its name.
+            checkpoint_id: of the version, as the next two; see `PublishedVersion`.
+            card_digest: of its card.
+            summary: what lists show of the card.
+            keep_versions: how many versions a model keeps that does not say so itself; 0 for all.
+        """
+        with self._database.writing(serial=True) as connection:
+            published = publication.publish(
+                connection,
+                model,
+                job_id=None,
+                checkpoint_id=checkpoint_id,
+                card_digest=card_digest,
+                summary=summary,
+                keep_versions=keep_versions,
+            )
+            return Imported(*published, publication.last_seq(connection))
 
     def last_seq(self) -> int:
         """Returns the `seq` of the last change of the registry; 0 if there has been none."""

@@ -94,8 +94,10 @@ def _version(services: Services, name: str, version: int) -> Version:
     return Version.of(found, services.registry, has_job=_has_job(services, found.published.job_id))
 
 
-def _has_job(services: Services, job_id: str) -> bool:
+def _has_job(services: Services, job_id: str | None) -> bool:
     """Whether a job exists, as far as is known: a version is shown even while the database is unavailable."""
+    if job_id is None:
+        return False
     try:
         services.store.jobs.get(job_id)
     except (JobNotFound, StoreUnavailable):

@@ -159,16 +159,26 @@ class DataSummary(BaseModel):
     median: list[float] | None = Field(description="Null for versions that were published by old releases.")
 
 
-class Card(BaseModel):
-    """How a version was trained."""
+class ImportedFile(BaseModel):
+    """The file that a version was imported from."""
 
+    format: str = Field(description="Its format, such as `torch` or `safetensors`.")
+    digest: str = Field(description="SHA-256 of the file.")
+    size_bytes: int = Field(description="Length of the file.")
+    understood: list[str] = Field(description="How the file was read, in sentences.")
+
+
+class Card(BaseModel):
+    """How a version was trained, or where it was imported from. What is unknown of an imported version is null."""
+
+    imported: ImportedFile | None = Field(description="The file of an imported version; null if it was trained here.")
     network: ResolvedNetwork
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
     classes: list[int] | list[str] = Field(description="The classes, as named in the data.")
-    data: DataInfo
-    data_digest: DataDigest
-    data_summary: DataSummary
+    data: DataInfo | None
+    data_digest: DataDigest | None
+    data_summary: DataSummary | None = Field(description="Null if it is unknown: pictures show an assumed range.")
     offset: list[float] | None = Field(
         description="What the network subtracts from each coordinate, in double precision, before it rounds to single "
         "precision; null if nothing."
@@ -177,17 +187,19 @@ class Card(BaseModel):
         description="What it then divides each coordinate by, in double precision, before it computes derived inputs; "
         "null without derived inputs."
     )
-    training: ResolvedTraining
-    recipe_digest: RecipeDigest
-    stop_reason: Literal["completed", "early_stopped", "converged"] = Field(
+    training: ResolvedTraining | None
+    recipe_digest: RecipeDigest | None
+    stop_reason: Literal["completed", "early_stopped", "converged"] | None = Field(
         description="Whether all epochs ran, the training stopped early, or `lbfgs` found no further decrease."
     )
-    epochs_run: int = Field(description="Number of epochs that ran.")
-    metrics: Metrics | None = Field(description="Of the weights that were published; null if their loss is not finite.")
+    epochs_run: int | None = Field(description="Number of epochs that ran.")
+    metrics: Metrics | None = Field(
+        description="Of the weights that were published; null if their loss is not finite or they were imported."
+    )
     evaluation: Evaluation | None = Field(description="Null for versions that were published by old releases.")
     search: Search | None = Field(description="How the settings were chosen; null unless the preset was `auto`.")
     warnings: Warnings
-    implementation: Literal["compiled", "torch"] = Field(description="What trained the version.")
+    implementation: Literal["compiled", "torch"] | None = Field(description="What trained the version.")
     restart_results: list[RestartResult] = Field(
         description="All networks that were trained; the best one was published."
     )
@@ -200,16 +212,19 @@ class Card(BaseModel):
         card = version.card
         return cls.model_validate(
             {
+                "imported": card.imported,
                 "network": specs.asdict(card.network),
                 "n_features": card.features,
                 "feature_names": card.feature_names,
                 "classes": list(card.classes),
-                "data": data_info(card.data),
+                "data": data_info(card.data) if card.data else None,
                 "data_digest": card.data_digest,
-                "data_summary": {"min": card.low, "max": card.high, "median": card.median or None},
+                "data_summary": None
+                if card.range_is_assumed
+                else {"min": card.low, "max": card.high, "median": card.median or None},
                 "offset": card.offset or None,
                 "divisor": card.divisor or None,
-                "training": specs.asdict(card.training),
+                "training": specs.asdict(card.training) if card.training else None,
                 "recipe_digest": card.recipe,
                 "stop_reason": card.stop_reason,
                 "epochs_run": card.epochs,
@@ -246,7 +261,9 @@ class Version(_VersionHead):
     """One immutable version of a model."""
 
     reason: str | None = Field(description="What is damaged, if the version is broken.")
-    job_id: str = Field(description="The job that published the version. It may be deleted by now.")
+    job_id: str | None = Field(
+        description="The job that published the version. It may be deleted by now. Null if the version was imported."
+    )
     card: Card | None = Field(description="Null if the version is broken.")
     links: VersionLinks
 

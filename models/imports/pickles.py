@@ -81,6 +81,8 @@ def _reason(error: Exception) -> str:
         return "names functions of the operating system, which no checkpoint needs: it is refused"
     if "Unsupported operand" in text or "persistent_load" in text:
         return "uses a form of pickle that is not read: save the weights with torch.save(net.state_dict(), path)"
+    if "reduce for unrecognized" in text or "Can only" in text:
+        return "has an object beside the weights that cannot be read: save only torch.save(net.state_dict(), path)"
     if "magic number" in text:
         return "is a pickle that torch.save did not write: save the weights with torch.save(net.state_dict(), path)"
     return f"cannot be read as a PyTorch checkpoint ({type(error).__name__}): it is damaged or cut off"
@@ -138,6 +140,10 @@ def _pickles(content: Path | IO[bytes]) -> Iterator[IO[bytes]]:
 def _consecutive(file: IO[bytes]) -> Iterator[IO[bytes]]:
     """The pickles at the start of a legacy file, one after the other: `genops` stops at the end of each."""
     for _ in range(LEGACY_PICKLES):
+        start = file.tell()
+        if not file.read(1):  # the unpickler says what is missing
+            return
+        file.seek(start)
         yield file
         if file.tell() > MAX_PICKLE_BYTES:
             raise InvalidInput(FILE, f"must have at most {MAX_PICKLE_BYTES:,} bytes before the weights")

@@ -16,7 +16,7 @@ from models.imports.notes import FILE, Notes, listed, quoted
 from models.imports.options import ImportOptions
 from models.imports.ordering import Gap
 from models.imports.pickles import Placeholder
-from models.imports.tensors import Weights, is_number, shape_of
+from models.imports.tensors import Weights, checked, is_number, shape_of
 from models.networks.layouts import layout
 from models.specs import Activation, InvalidInput, NetworkKind, NetworkSpec
 
@@ -68,13 +68,21 @@ class Layer:
             name: weights.array(self._key(name), value) for name, value in self.tensors.items() if not is_number(value)
         }
         if self.is_norm:
-            if "running_var" not in arrays:
-                raise InvalidInput(FILE, f"must have {quoted(self._key('running_var'))} beside the running mean")
             mean, variance = arrays["running_mean"], arrays["running_var"]
             return batch_norm(self.path, mean, variance, arrays.get("weight"), arrays.get("bias"), EPS)
         weight_OI = arrays["weight"]
         bias_O = arrays.get("bias")
         return Affine(self.path, weight_OI, np.zeros(len(weight_OI)) if bias_O is None else bias_O)
+
+    def check_names(self) -> None:
+        """Checks that each tensor has a known name.
+
+        Raises:
+            InvalidInput: one has not.
+        """
+        for name in self.tensors:
+            if name not in _PARAMETERS:
+                raise InvalidInput(FILE, f"{quoted(self._key(name))} {_advice(name)}")
 
     def check(self) -> None:
         """Checks that the layer is one of the two kinds, from the names and shapes of its tensors.
@@ -82,11 +90,14 @@ class Layer:
         Raises:
             InvalidInput: it is not.
         """
-        for name in self.tensors:
-            if name not in _PARAMETERS:
-                raise InvalidInput(FILE, f"{quoted(self._key(name))} {_advice(name)}")
-        shapes = {name: tuple(shape_of(value)) for name, value in self.tensors.items() if not is_number(value)}
+        shapes = {
+            name: tuple(checked(self._key(name), value).shape)
+            for name, value in self.tensors.items()
+            if not is_number(value)
+        }
         if self.is_norm:
+            if "running_var" not in shapes:
+                raise InvalidInput(FILE, f"must have {quoted(self._key('running_var'))} beside the running mean")
             size = shapes["running_mean"]
             for name, shape in shapes.items():
                 if len(size) != 1 or shape != size:
@@ -96,15 +107,10 @@ class Layer:
             raise InvalidInput(FILE, f"must have {quoted(self._key('weight'))} beside {listed(map(self._key, shapes))}")
         weight = shapes["weight"]
         if len(weight) != 2:
-            what = (
-                "that of LayerNorm, PReLU or another layer without running statistics"
-                if len(weight) < 2
-                else "that of a convolution"
-            )
             raise InvalidInput(
                 FILE,
-                f"{quoted(self._key('weight'))} has the shape {weight}, {what}: only dense (linear) layers, whose "
-                "weights have two dimensions, and BatchNorm1d are supported",
+                f"{quoted(self._key('weight'))} has the shape {weight}, that of LayerNorm, PReLU or another layer without "
+                "running statistics: only dense (linear) layers and BatchNorm1d are supported",
             )
         if "bias" in shapes and shapes["bias"] != weight[:1]:
             raise InvalidInput(
@@ -206,6 +212,8 @@ def _layers(tensors: Mapping[str, Any]) -> list[Layer]:
     for key, value in tensors.items():
         path, _, name = key.rpartition(".")
         layers.setdefault(path, Layer(path)).tensors[name] = value
+    for layer in layers.values():
+        layer.check_names()
     for layer in layers.values():
         layer.check()
     return [*layers.values()]

@@ -249,9 +249,7 @@ BATCH_NORMS: dict[str, nn.Sequential] = {
     "after the activation": stack(nn.Linear(2, 4), nn.Tanh(), nn.BatchNorm1d(4), nn.Linear(4, 1)),
     "of the inputs": stack(nn.BatchNorm1d(2), nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)),
     "at the end": stack(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3), nn.BatchNorm1d(3)),
-    "with dropout": stack(
-        nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Dropout(), nn.Linear(4, 3)
-    ),
+    "with dropout": stack(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Dropout(), nn.Linear(4, 3)),
 }
 
 
@@ -272,9 +270,7 @@ def test_batch_norm_without_weights_and_with_another_eps_is_read(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("place", "position"), [("before", 1), ("after", 2)])
-def test_the_client_says_where_batch_norm_stands_if_the_names_do_not(
-    tmp_path: Path, place: Any, position: int
-) -> None:
+def test_the_client_says_where_batch_norm_stands_if_the_names_do_not(tmp_path: Path, place: Any, position: int) -> None:
     layers: list[nn.Module] = [nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)]
     layers.insert(position, nn.BatchNorm1d(4))
     network = stack(*layers)
@@ -343,9 +339,7 @@ def test_safetensors_are_read_although_their_keys_have_no_order(tmp_path: Path, 
 
 def test_the_scale_of_the_inputs_becomes_part_of_the_network(tmp_path: Path) -> None:
     network, mean, deviation = small(), np.array([5.8, 3.1]), np.array([0.8, 0.4])
-    found = imported(
-        network.state_dict(), tmp_path, activation="tanh", offset=tuple(mean), divisor=tuple(deviation)
-    )
+    found = imported(network.state_dict(), tmp_path, activation="tanh", offset=tuple(mean), divisor=tuple(deviation))
     data_ND = points() * deviation + mean
     np.testing.assert_allclose(probabilities(found, data_ND), torch_probabilities(network, points()), atol=2e-6)
     assert (found.card.low, found.card.high) == (tuple(mean - 2 * deviation), tuple(mean + 2 * deviation))
@@ -355,9 +349,7 @@ def test_the_scale_of_the_inputs_becomes_part_of_the_network(tmp_path: Path) -> 
 def test_the_scale_applies_to_both_branches_of_a_residual_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, mean, deviation = Residual(nn.Linear(2, 1), small()), np.array([1.7e9, 3.1]), np.array([30.0, 0.4])
-    found = imported(
-        network.state_dict(), tmp_path, activation="tanh", offset=tuple(mean), divisor=tuple(deviation)
-    )
+    found = imported(network.state_dict(), tmp_path, activation="tanh", offset=tuple(mean), divisor=tuple(deviation))
     data_ND = points().astype(np.float64) * deviation + mean
     exact = torch_probabilities(network.double(), (data_ND - mean) / deviation)
     np.testing.assert_allclose(probabilities(found, data_ND), exact, atol=2e-6)
@@ -365,9 +357,7 @@ def test_the_scale_applies_to_both_branches_of_a_residual_network(tmp_path: Path
 
 def test_derived_inputs_are_computed_before_the_network(tmp_path: Path) -> None:
     network = stack(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
-    found = imported(
-        network.state_dict(), tmp_path, activation="tanh", inputs=("x", "y", "x*y"), offset=(1.0, 2.0)
-    )
+    found = imported(network.state_dict(), tmp_path, activation="tanh", inputs=("x", "y", "x*y"), offset=(1.0, 2.0))
     xy_ND = points()
     x_N, y_N = xy_ND[:, 0] - 1, xy_ND[:, 1] - 2
     inputs_N3 = np.stack([x_N, y_N, x_N * y_N], 1)

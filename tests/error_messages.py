@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = (
     "service/api",
     "service/http",
+    "service/imports",
     "service/inference",
     "service/jobs",
     "service/live",

@@ -36,6 +36,8 @@ def find(content: Any, wanted: str | None, notes: Notes) -> Found:
     candidates = [*_candidates(content, dimensions=2)] or [*_candidates(content, dimensions=0)]
     if wanted is not None:
         chosen = [one for one in candidates if one.name == wanted or one.name.rpartition(".")[2] == wanted]
+        if not any(one.name for one in candidates):
+            raise InvalidInput("entry", "must be left out: the file has no entries with weights of their own")
         if len(chosen) != 1:
             raise InvalidInput("entry", f"must be one of {_names(candidates)}")
         candidates = chosen
@@ -52,7 +54,7 @@ def find(content: Any, wanted: str | None, notes: Notes) -> Found:
 
 
 def _names(candidates: list[Found]) -> str:
-    return listed(one.name for one in candidates if one.name) or "the entries with weights, but none has a name"
+    return listed(one.name for one in candidates if one.name)
 
 
 def _candidates(content: Any, *, dimensions: int) -> Iterator[Found]:

@@ -109,8 +109,8 @@ class Layer:
         if len(weight) != 2:
             raise InvalidInput(
                 FILE,
-                f"{quoted(self._key('weight'))} has the shape {weight}, that of LayerNorm, PReLU or another layer without "
-                "running statistics: only dense (linear) layers and BatchNorm1d are supported",
+                f"{quoted(self._key('weight'))} has the shape {weight}, that of LayerNorm, PReLU or another layer "
+                "without running statistics: only dense (linear) layers and BatchNorm1d are supported",
             )
         if "bias" in shapes and shapes["bias"] != weight[:1]:
             raise InvalidInput(

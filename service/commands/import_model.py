@@ -40,7 +40,7 @@ def run(settings: Settings, *, model: str, file: Path, options: ImportOptions) -
         print(line)
     for line in card.warnings:
         print(f"warning: {line}")
-    print(f"published {model} version {published.version}")
+    print(f"Published {model} version {published.version}")
 
 
 def _imported(workspace: Workspace, model: str, file: Path, options: ImportOptions) -> PublishedVersion:

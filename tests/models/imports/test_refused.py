@@ -55,14 +55,14 @@ class Unknown(nn.Module):
 STATE_DICTS: dict[str, tuple[Content, str]] = {
     "a key is missing": (of(**{"2_weight": None}), "must have '2.weight' beside '2.bias'"),
     "a layer is missing": (
-        lambda: {k: v for k, v in stack(*[nn.Linear(2, 3), nn.Tanh()] * 2).state_dict().items()},
+        lambda: stack(*[nn.Linear(2, 3), nn.Tanh()] * 2).state_dict(),
         "'2' takes 2 values, but '0' before it returns 3",
     ),
     "a key is too many": (of(**{"2_scale": weight(4)}), "'2.scale' is unknown"),
     "a bias of another shape": (of(**{"0_bias": weight(3)}), "'0.bias' must have the shape (4,), not (3,)"),
     "a convolution": (
         of(**{"0_weight": weight(4, 2, 1)}),
-        "'0.weight' has the shape (4, 2, 1): only dense (linear) layers",
+        "'0.weight' has the shape (4, 2, 1): only dense",
     ),
     "layer normalisation": (
         lambda: stack(nn.Linear(2, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 1)).state_dict(),

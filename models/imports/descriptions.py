@@ -1,15 +1,19 @@
 """The description that files of our own exports carry: everything but the weights. See `models.exports.exported`."""
 
 import json
+import math
 from typing import Any, NamedTuple
 
-from models.datasets import Array, FloatArray
+import numpy as np
+
+from models import categories
+from models.datasets import Array, Categories, FloatArray
 from models.imports.chains import Network
 from models.imports.notes import FILE
 from models.imports.options import ImportOptions
-from models.limits import MAX_FEATURES
+from models.limits import MAX_CLASSES, MAX_FEATURES
 from models.networks.derived import Derived
-from models.networks.layouts import layout
+from models.networks.layouts import Layout, layout
 from models.networks.plans import plan_of
 from models.networks.terms import parse
 from models.networks.transforms import IDENTITY, Shift, Transform
@@ -22,6 +26,9 @@ KEY = "separatrix"
 _DECIDED = ("kind", "activation", "batch_norm", "entry", "inputs", "offset", "divisor")
 """Options that must not be given, since the file answers them."""
 
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What a damaged description can raise."""
+
 
 class Described(NamedTuple):
     """The network of a file with a description, and what the description says of points and classes."""
@@ -29,7 +36,7 @@ class Described(NamedTuple):
     network: Network
     classes: list[Any]
     feature_names: list[str] | None
-    categories: dict[str, list[str]] | None
+    categories: Categories
 
 
 def parsed(text: str | bytes) -> dict[str, Any]:
@@ -49,8 +56,8 @@ def parsed(text: str | bytes) -> dict[str, Any]:
     return found
 
 
-def described(found: dict[str, Any], state: dict[str, Array], options: ImportOptions) -> Described:
-    """The network that a description and a state dict are of.
+def described(found: dict[str, Any], state: dict[str, Array] | None, options: ImportOptions) -> Described:
+    """The network that a description and a state dict are of. None takes the weights from the description itself.
 
     Raises:
         InvalidInput: the description is damaged, the weights do not fit it, or an option contradicts it.
@@ -59,26 +66,91 @@ def described(found: dict[str, Any], state: dict[str, Array], options: ImportOpt
         if getattr(options, name) is not None:
             raise InvalidInput(name, "must be left out: the file says it itself")
     try:
-        spec = NetworkSpec(**found["network"])
-        features, classes, names = found["n_features"], found["classes"], found["feature_names"]
-        if not 1 <= features <= MAX_FEATURES or not isinstance(classes, list):
-            raise ValueError("numbers of features or classes")
+        spec, features, classes, names = _parts(found)
         steps = found["transform"]
-        offset, divisor = (tuple(map(float, steps[name] or ())) for name in ("offset", "divisor"))
+        offset, divisor = (_numbers(steps[name], features) for name in ("offset", "divisor"))
         transform: Transform = Shift(offset) if offset else IDENTITY
         if spec.inputs is not None:
             transform = Derived(parse(spec.inputs, features, names), offset, divisor)
-        if any(values and len(values) != features for values in (offset, divisor)) or not all(
-            one > 0 for one in divisor
+        if (spec.inputs is None and divisor) or (
+            spec.inputs is not None and not (offset and divisor and min(divisor) > 0)
         ):
             raise ValueError("offset or divisor")
-        weights: dict[str, FloatArray] = {key: state[key] for key in state}
-        plan_of(layout(spec, features, len(classes)), weights, transform)
+        where = layout(spec, features, len(classes))
+        weights: dict[str, FloatArray] = _state_of_layers(found, where) if state is None else state
+        plan_of(where, weights, transform)
+        known = categories.from_json(found["categories"])
+        if not all(set(categories.names(*one)) <= set(names or ()) for one in known.items()):
+            raise ValueError("categories")
     except InvalidInput as error:
         raise InvalidInput(FILE, f"{error.field}: {error.reason}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidInput(
-            FILE, f"has a damaged description ({type(error).__name__}): export the model again"
-        ) from None
+    except _DAMAGE as error:
+        raise _damaged(error) from None
     network = Network(spec, features, len(classes), weights, offset, divisor)
-    return Described(network, classes, names, found.get("categories"))
+    return Described(network, classes, names, known)
+
+
+def _parts(found: dict[str, Any]) -> tuple[NetworkSpec, int, list[Any], list[str] | None]:
+    """The architecture, the number of features, the classes and the names of the features.
+
+    Raises:
+        InvalidInput: the architecture is out of bounds.
+        KeyError, TypeError, ValueError: a part is missing or of another type.
+    """
+    spec = NetworkSpec(**found["network"])
+    features, classes, names = found["n_features"], found["classes"], found["feature_names"]
+    texts = [*(names or ()), *(spec.inputs or ())]
+    numbers = [features, *spec.widths]
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError("names or numbers")
+    if not 1 <= features <= MAX_FEATURES or not isinstance(classes, list) or not 1 <= len(classes) <= MAX_CLASSES:
+        raise ValueError("numbers of features or classes")
+    return spec, features, classes, names
+
+
+def _numbers(values: Any, features: int) -> tuple[float, ...]:
+    """A number for each feature; empty for None.
+
+    Raises:
+        TypeError, ValueError: they are something else.
+    """
+    numbers = tuple(map(float, values or ()))
+    if len(numbers) not in (0, features) or not all(map(math.isfinite, numbers)):
+        raise ValueError("numbers")
+    return numbers
+
+
+def weights_among(found: dict[str, Any], constants: dict[str, Array]) -> dict[str, Array]:
+    """The weights of the described network among other constants.
+
+    Raises:
+        InvalidInput: the description is damaged, or a weight is missing.
+    """
+    try:
+        spec, features, classes, _ = _parts(found)
+        return {key: constants[key] for key in layout(spec, features, len(classes)).shapes}
+    except _DAMAGE as error:  # an InvalidInput is a ValueError
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> InvalidInput:
+    kind = type(error).__name__
+    return InvalidInput(FILE, f"has a damaged description ({kind}): export the model again")
+
+
+def _state_of_layers(found: dict[str, Any], where: Layout) -> dict[str, FloatArray]:
+    """The state dict of a document with layers, whose weights have the shape (outputs, inputs).
+
+    Raises:
+        KeyError, TypeError, ValueError: it is damaged.
+    """
+    places = [*where.stack, *([where.skip] if where.skip else [])]
+    layers = [*found["layers"], *([found["skip"]] if where.skip else [])]
+    state: dict[str, FloatArray] = {}
+    for place, layer in zip(places, layers, strict=True):
+        if place.activation != layer["activation"]:
+            raise ValueError("activation")
+        weight_OI = np.array(layer["weight"], np.float32)
+        state[place.weight] = np.ascontiguousarray(weight_OI.T if place.input_major else weight_OI)
+        state[place.bias] = np.array(layer["bias"], np.float32)
+    return {key: state[key] for key in where.shapes}

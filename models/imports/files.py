@@ -9,7 +9,7 @@ from models.imports.notes import FILE
 from models.limits import MAX_ARCHIVE_MEMBERS, MAX_CHECKPOINT_BYTES
 from models.specs import InvalidInput
 
-FileFormat = Literal["torch", "torchscript", "safetensors"]
+FileFormat = Literal["torch", "torchscript", "safetensors", "json", "onnx"]
 """The formats that are read."""
 
 _SAVE = "Save the weights with torch.save(net.state_dict(), path) and send that file."
@@ -49,11 +49,16 @@ def file_format(path: Path) -> FileFormat:
         return _zip_format(path)
     if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < MAX_CHECKPOINT_BYTES:
         return "safetensors"
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+        return "json"
+    if start[:1] == b"\x08":  # the first field of a model of ONNX, its ir_version
+        return "onnx"
     if start[:1] == b"\x80":  # a pickle: what torch.save wrote before release 1.6
         return "torch"
     raise InvalidInput(
         FILE,
-        f"must be a PyTorch checkpoint (.pth, .pt, .ckpt), TorchScript or safetensors. {_SAVE}",
+        "must be a PyTorch checkpoint (.pth, .pt, .ckpt), TorchScript, safetensors, or JSON or ONNX that was exported "
+        f"here. {_SAVE}",
     )
 
 
@@ -66,6 +71,8 @@ def _zip_format(path: Path) -> FileFormat:
         return "torch"
     if any(name.endswith(".npy") for name in members):
         raise InvalidInput(FILE, f"is an archive of NumPy arrays (.npz), which is not read. {_SAVE}")
+    if any(name.endswith("serialized_exported_program.json") or "/models/" in name for name in members):
+        raise InvalidInput(FILE, f"is a program of torch.export, which is not read. {_SAVE}")
     if "config.json" in members or "model.weights.h5" in members:
         raise InvalidInput(FILE, f"is an archive of Keras, which is not read. {_SAVE}")
     raise InvalidInput(FILE, f"is a zip archive that torch did not write: it has no data.pkl. {_SAVE}")

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.torch
+import torch
 from safetensors import safe_open
 
 from models import categories
 from models.checkpoints.cards import Card
 from models.datasets import FloatArray, Label, check_classes, check_feature_names
-from models.imports import chains, descriptions, entries, modules, pickles, state_dicts, torchscript
+from models.imports import chains, descriptions, entries, modules, onnx_files, pickles, state_dicts, torchscript
 from models.imports.descriptions import Described
 from models.imports.files import FileFormat, file_format
 from models.imports.notes import FILE, Notes
@@ -25,6 +25,8 @@ from models.imports.pickles import Placeholder
 from models.imports.tensors import checked
 from models.limits import MAX_CHECKPOINT_ENTRIES, MAX_COORDINATE
 from models.specs import InvalidInput
+
+_OURS = "The file was exported by Separatrix and describes itself."
 
 ASSUMED_DIVISORS = 2.0
 """The assumed range of the data is the offset plus and minus so many divisors, which holds nearly all values."""
@@ -68,7 +70,7 @@ def read(path: Path, options: ImportOptions) -> Imported:
         "understood": notes.understood,
     }
     if names:
-        known = categories.from_json(described.categories) if names == _names(described) else {}
+        known = described.categories if names == _names(described) else {}
         imported |= {"feature_names": list(names)} | categories.to_json(known)
     card = Card(
         network=network.spec,
@@ -121,8 +123,8 @@ def _read_safetensors(path: Path, options: ImportOptions, notes: Notes) -> Descr
             raise
         raise InvalidInput(FILE, "is damaged or cut off, or is not safetensors: save or download it again") from None
     if descriptions.KEY in metadata:
-        state = {key: checked(key, tensor).numpy() for key, tensor in tensors.items()}
-        notes.understood.append("The file was exported by Separatrix and describes itself.")
+        state = {key: checked(key, tensor).to(torch.float32).numpy() for key, tensor in tensors.items()}
+        notes.understood.append(_OURS)
         return descriptions.described(descriptions.parsed(metadata[descriptions.KEY]), state, options)
     return _understood(state_dicts.chain_of(tensors, options, notes, is_ordered=False), options, notes)
 
@@ -134,13 +136,27 @@ def _understood(chain: chains.Chain, options: ImportOptions, notes: Notes, *firs
     widths = "-".join(map(str, (network.features, *spec.widths, network.n_classes if network.n_classes > 2 else 1)))
     inputs = f", {spec.activation} in its hidden layers" if spec.widths else ""
     notes.understood.append(f"It is read as a {spec.kind} network {widths}{inputs}; its output counts as logits.")
-    return Described(network, [*range(network.n_classes)], None, None)
+    return Described(network, [*range(network.n_classes)], None, {})
+
+
+def _read_json(path: Path, options: ImportOptions, notes: Notes) -> Described:
+    notes.understood.append(_OURS)
+    return descriptions.described(descriptions.parsed(path.read_bytes()), None, options)
+
+
+def _read_onnx(path: Path, options: ImportOptions, notes: Notes) -> Described:
+    text, constants = onnx_files.load(path)
+    found = descriptions.parsed(text)
+    notes.understood.append(_OURS)
+    return descriptions.described(found, descriptions.weights_among(found, constants), options)
 
 
 _READERS: dict[FileFormat, Callable[[Path, ImportOptions, Notes], Described]] = {
     "torch": _read_torch,
     "torchscript": _read_torchscript,
     "safetensors": _read_safetensors,
+    "json": _read_json,
+    "onnx": _read_onnx,
 }
 
 

@@ -49,6 +49,7 @@ def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Cli
         if "requestBody" in operation.get("post", {})
     }
     assert "anyOf" in bodies.pop("/datasets/{name}")  # columns or records
+    assert bodies.pop("/models/{name}/versions")["type"] == "object"  # a network that was exported as JSON
     assert bodies == {
         "/predict": {"$ref": "#/components/schemas/PredictRequest"},
         "/train": {"$ref": "#/components/schemas/TrainRequest"},

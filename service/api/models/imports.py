@@ -41,7 +41,8 @@ asked for it are not among them."""
 _REQUEST = {
     "requestBody": {
         "required": True,
-        "content": dict.fromkeys(MEDIA_TYPES, documentation.BINARY),
+        "content": dict.fromkeys(MEDIA_TYPES, documentation.BINARY)
+        | {request_body.JSON: {"schema": {"type": "object", "additionalProperties": True}}},
     }
 }
 _CREATED: dict[int | str, dict[str, Any]] = {

@@ -176,8 +176,8 @@ class Card(BaseModel):
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
     classes: list[int] | list[str] = Field(description="The classes, as named in the data.")
-    data: DataInfo | None
-    data_digest: DataDigest | None
+    data: DataInfo | None = Field(description="The training data.")
+    data_digest: DataDigest | None = Field(description="SHA-256 of the points, labels and class names.")
     data_summary: DataSummary | None = Field(description="Null if it is unknown: pictures show an assumed range.")
     offset: list[float] | None = Field(
         description="What the network subtracts from each coordinate, in double precision, before it rounds to single "
@@ -187,8 +187,10 @@ class Card(BaseModel):
         description="What it then divides each coordinate by, in double precision, before it computes derived inputs; "
         "null without derived inputs."
     )
-    training: ResolvedTraining | None
-    recipe_digest: RecipeDigest | None
+    training: ResolvedTraining | None = Field(description="The training settings, with all defaults resolved.")
+    recipe_digest: RecipeDigest | None = Field(
+        description="SHA-256 of data, network and training. Equal recipes give equal weights, bit for bit."
+    )
     stop_reason: Literal["completed", "early_stopped", "converged"] | None = Field(
         description="Whether all epochs ran, the training stopped early, or `lbfgs` found no further decrease."
     )

@@ -1,6 +1,9 @@
 """What kind of file it is, told by its content. Common mistakes are named."""
 
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,6 +14,13 @@ from models.specs import InvalidInput
 
 FileFormat = Literal["torch", "torchscript", "safetensors", "json", "onnx"]
 """The formats that are read."""
+
+DAMAGED_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, struct.error),
+    *(ValueError, KeyError, IndexError, OverflowError),
+    *(NotImplementedError, RuntimeError),  # an unknown compression, or a password
+)
+"""What reading a damaged zip archive raises."""
 
 _SAVE = "Save the weights with torch.save(net.state_dict(), path) and send that file."
 
@@ -87,7 +97,7 @@ def archive_members(path: Path) -> dict[str, int]:
     try:
         with zipfile.ZipFile(path) as archive:
             found = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError, UnicodeDecodeError):
+    except DAMAGED_ARCHIVE:
         raise InvalidInput(FILE, "is a zip archive that is damaged or cut off: save or download it again") from None
     if len(found) > MAX_ARCHIVE_MEMBERS:
         raise InvalidInput(FILE, f"must have at most {MAX_ARCHIVE_MEMBERS:,} members, but has {len(found):,}")

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import torch
 
+from models.imports.files import DAMAGED_ARCHIVE
 from models.imports.notes import FILE, quoted
 from models.limits import MAX_PICKLE_BYTES
 from models.specs import InvalidInput
@@ -111,42 +112,35 @@ def _globals(content: Path | IO[bytes]) -> set[str]:
             for operation, argument, _ in pickletools.genops(pickle):
                 if operation.name == "GLOBAL":
                     names.add(_full_name(str(argument)))
-    except (ValueError, IndexError, UnicodeDecodeError, zipfile.BadZipFile, OSError, EOFError, KeyError):
+    except DAMAGED_ARCHIVE as error:
+        if isinstance(error, InvalidInput):
+            raise
         raise InvalidInput(FILE, "is damaged or cut off: save or download it again") from None
     return names
 
 
 def _pickles(content: Path | IO[bytes]) -> Iterator[IO[bytes]]:
-    """The pickles of a file, each at its start."""
-    if not zipfile.is_zipfile(content):
-        if isinstance(content, Path):
-            with content.open("rb") as file:
-                yield from _consecutive(file)
-        else:
-            content.seek(0)
-            yield from _consecutive(content)
-            content.seek(0)
-        return
-    with zipfile.ZipFile(content) as archive:
-        for one in archive.infolist():
-            if one.filename.partition("/")[2] == "data.pkl":
-                if one.file_size > MAX_PICKLE_BYTES:
-                    raise InvalidInput(FILE, f"{quoted(one.filename)} must have at most {MAX_PICKLE_BYTES:,} bytes")
-                yield BytesIO(archive.read(one))
+    """The pickles of a file, each in memory and at its start: a length that it claims then takes no memory."""
+    if zipfile.is_zipfile(content):
+        with zipfile.ZipFile(content) as archive:
+            for one in archive.infolist():
+                if one.filename.partition("/")[2] == "data.pkl":
+                    if one.file_size > MAX_PICKLE_BYTES:
+                        raise InvalidInput(FILE, f"{quoted(one.filename)} must have at most {MAX_PICKLE_BYTES:,} bytes")
+                    yield BytesIO(archive.read(one))
+    elif isinstance(content, Path):
+        with content.open("rb") as file:
+            yield from _consecutive(BytesIO(file.read(MAX_PICKLE_BYTES)))
     if not isinstance(content, Path):
         content.seek(0)
 
 
-def _consecutive(file: IO[bytes]) -> Iterator[IO[bytes]]:
+def _consecutive(start: BytesIO) -> Iterator[IO[bytes]]:
     """The pickles at the start of a legacy file, one after the other: `genops` stops at the end of each."""
     for _ in range(LEGACY_PICKLES):
-        start = file.tell()
-        if not file.read(1):  # the unpickler says what is missing
+        if start.tell() == len(start.getbuffer()):  # the unpickler says what is missing
             return
-        file.seek(start)
-        yield file
-        if file.tell() > MAX_PICKLE_BYTES:
-            raise InvalidInput(FILE, f"must have at most {MAX_PICKLE_BYTES:,} bytes before the weights")
+        yield start
 
 
 def _full_name(argument: str) -> str:

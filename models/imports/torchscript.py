@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from models.imports import pickles
+from models.imports.files import DAMAGED_ARCHIVE
 from models.imports.modules import Module
 from models.imports.notes import FILE
 from models.imports.pickles import Placeholder
@@ -37,7 +38,7 @@ def load(path: Path) -> Module:
     try:
         with zipfile.ZipFile(path) as archive:
             content, constants = _without_program(archive), _constants(archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError):
+    except DAMAGED_ARCHIVE:
         raise InvalidInput(FILE, "is a TorchScript archive that is damaged: save or download it again") from None
     return _module(pickles.load(content), constants, "", 0)
 

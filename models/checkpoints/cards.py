@@ -138,11 +138,12 @@ class Card:
     @property
     def summary(self) -> dict[str, Any]:
         """What lists of versions show: the network and its widths, the name of the data or None, and the metrics."""
+        data = self.data or {}
         return {
             "kind": self.network.kind,
             "widths": list(layout(self.network, self.features, len(self.classes)).widths),
-            "dataset": self.data.get("dataset") or self.data.get("stored"),
-            "n_points": self.data.get("n_points"),
+            "dataset": data.get("dataset") or data.get("stored"),
+            "n_points": data.get("n_points"),
             "metrics": self.metrics,
         }
 

@@ -10,13 +10,13 @@ from models.checkpoints import atomic
 from models.imports.options import ImportOptions
 from models.specs import InvalidInput
 from service.commands.csv_points import STANDARD_INPUT
-from service.commands.workspace import Workspace, open_workspace
+from service.commands.workspace import open_workspace
 from service.errors import BodyTooLarge
-from service.imports.new_checkpoint import new_checkpoint
+from service.imports.publishing import new_checkpoint, publish
 from service.imports.task import import_file
-from service.records import NAME_PATTERN, NAME_RULE, PublishedVersion
-from service.registry.propagation import wait_until_applied
+from service.records import NAME_PATTERN, NAME_RULE
 from service.settings import Settings
+from service.store.files import Files
 
 
 def run(settings: Settings, *, model: str, file: Path, options: ImportOptions) -> None:
@@ -32,8 +32,16 @@ def run(settings: Settings, *, model: str, file: Path, options: ImportOptions) -
     if file != STANDARD_INPUT and file.stat().st_size > settings.max_checkpoint_bytes:
         raise BodyTooLarge(f"The file has more than {settings.max_checkpoint_bytes:,} bytes.")
     with open_workspace(settings, make=True) as workspace:
-        published = _imported(workspace, model, file, options)
-        wait_until_applied(workspace.store, workspace.registry, published.seq)
+        checkpoint_id, written = _written(workspace.files, file, options)
+        published = publish(
+            workspace.store,
+            workspace.files,
+            workspace.registry,
+            model=model,
+            checkpoint_id=checkpoint_id,
+            written=written,
+            keep_versions=settings.keep_versions,
+        )
         card = workspace.registry.resolve(model, published.version).card
     assert card.imported is not None
     for line in card.imported["understood"]:
@@ -43,8 +51,8 @@ def run(settings: Settings, *, model: str, file: Path, options: ImportOptions) -
     print(f"Published {model} version {published.version}")
 
 
-def _imported(workspace: Workspace, model: str, file: Path, options: ImportOptions) -> PublishedVersion:
-    files = workspace.files
+def _written(files: Files, file: Path, options: ImportOptions) -> tuple[str, bytes]:
+    """Writes a file as a checkpoint. Returns its id and what the task returned."""
     files.checkpoints_folder.mkdir(exist_ok=True)
     # a copy, so that the file cannot change between the checks and the reading
     with tempfile.NamedTemporaryFile(dir=files.checkpoints_folder, prefix=atomic.PREFIX) as copy:
@@ -55,5 +63,4 @@ def _imported(workspace: Workspace, model: str, file: Path, options: ImportOptio
                 shutil.copyfileobj(source, copy)
         copy.flush()
         with new_checkpoint(files) as checkpoint_id:
-            digest = import_file(copy.name, str(files.checkpoint_folder(checkpoint_id)), options).decode()
-    return workspace.store.versions.publish_imported(model, checkpoint_id=checkpoint_id, card_digest=digest)
+            return checkpoint_id, import_file(copy.name, str(files.checkpoint_folder(checkpoint_id)), options)

@@ -1,5 +1,6 @@
 """The task of an import: it reads the file of a client and writes a checkpoint. It runs in a process with torch."""
 
+import json
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ def import_file(path: str, folder: str, options: ImportOptions) -> bytes:
     """Reads a network from the file at `path`, and writes it as the checkpoint `folder`.
 
     Returns:
-        The digest of the card, as ASCII.
+        JSON: `card_digest` and `summary` of the version.
 
     Raises:
         InvalidInput: as `models.imports.reading.read`.
@@ -25,4 +26,5 @@ def import_file(path: str, folder: str, options: ImportOptions) -> bytes:
     card = replace(imported.card, software={name: version(name) for name in ("separatrix", "torch", "numpy")})
     network = build(card.network, card.features, len(card.classes), seed=0)
     load_arrays(network, imported.state)
-    return torch_files.save(Path(folder), network, card).encode()
+    digest = torch_files.save(Path(folder), network, card)
+    return json.dumps({"card_digest": digest, "summary": card.summary}).encode()

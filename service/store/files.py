@@ -59,8 +59,9 @@ class Files:
         """
         for version in deleted:
             self.remove_checkpoint(version.checkpoint_id)
-            self.remove_points(version.job_id)
-            self.remove_points(self.validation_file(version.job_id))
+            if version.job_id is not None:
+                self.remove_points(version.job_id)
+                self.remove_points(self.validation_file(version.job_id))
 
     def put_points(self, job_id: str, points: LabelledPoints) -> None:
         """Stores the points of a job.

@@ -31,7 +31,10 @@ class Imported(NamedTuple):
 
 
 class Versions:
-    """All published versions and their aliases. `Leases.publish` adds those that jobs have trained. Every method is one transaction."""
+    """All published versions and their aliases. `Leases.publish` adds those that jobs have trained.
+
+    Every method is one transaction.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -14,13 +14,12 @@ from models.imports.options import ImportOptions
 from models.specs import InvalidInput
 from service.api.deps import Services, ServicesDep
 from service.api.models.import_query import ImportQuery
-from service.api.models.schemas import Version, link
+from service.api.models.schemas import Version
 from service.errors import FolderUnavailable, UnsupportedMediaType
 from service.http import body_file, documentation, request_body
 from service.http.problems import InvalidParameter
-from service.imports.new_checkpoint import TASK, new_checkpoint
-from service.records import NAME_PATTERN, NAME_RULE, PublishedVersion
-from service.registry.propagation import wait_until_applied
+from service.imports.publishing import TASK, new_checkpoint, publish
+from service.records import NAME_PATTERN, NAME_RULE
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +70,17 @@ async def import_version(
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidParameter("name", NAME_RULE, place="path")
     try:
-        published = await _imported(name, request, query.options(), services)
+        checkpoint_id, written = await _written(request, query.options(), services)
     except InvalidInput as error:
         raise _located(error) from None
-    await to_thread.run_sync(wait_until_applied, services.store, services.registry, published.seq)
-    found = services.registry.version(name, published.version)
-    response.headers["Location"] = link(found)
-    return Version.of(found, has_job=False)
+    publish = partial(_publish, services, name, checkpoint_id, written)
+    version = await to_thread.run_sync(publish, limiter=services.write_threads)
+    response.headers["Location"] = version.links.self
+    return version
 
 
-async def _imported(model: str, request: Request, options: ImportOptions, services: Services) -> PublishedVersion:
-    """Stores the body of a request as a checkpoint, and publishes it.
+async def _written(request: Request, options: ImportOptions, services: Services) -> tuple[str, bytes]:
+    """Writes the body of a request as a checkpoint. Returns its id and what the task returned.
 
     Raises:
         UnsupportedMediaType: the `Content-Type` is not that of a file.
@@ -89,7 +88,6 @@ async def _imported(model: str, request: Request, options: ImportOptions, servic
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
         TaskFailed: reading the file takes too long or too much memory.
         FolderUnavailable: the data folder cannot be written.
-        StoreUnavailable: the database is unavailable.
     """
     headers, settings, files = request_body.headers_of(request.scope), services.settings, services.files
     if request_body.media_type(headers) not in MEDIA_TYPES:
@@ -107,14 +105,24 @@ async def _imported(model: str, request: Request, options: ImportOptions, servic
             )
             with new_checkpoint(files) as checkpoint_id:
                 folder = str(files.checkpoint_folder(checkpoint_id).absolute())
-                digest = await services.torch_tasks.run(TASK, file.name, folder, options)
+                return checkpoint_id, await services.torch_tasks.run(TASK, file.name, folder, options)
     except OSError as error:
         logger.error("a checkpoint could not be stored: %s", error)
         raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
-    publish = partial(
-        services.store.versions.publish_imported, model, checkpoint_id=checkpoint_id, card_digest=digest.decode()
+
+
+def _publish(services: Services, model: str, checkpoint_id: str, written: bytes) -> Version:
+    published = publish(
+        services.store,
+        services.files,
+        services.registry,
+        model=model,
+        checkpoint_id=checkpoint_id,
+        written=written,
+        keep_versions=services.settings.keep_versions,
     )
-    return await to_thread.run_sync(publish, limiter=services.write_threads)
+    found = services.registry.version(model, published.version)
+    return Version.of(found, services.registry, has_job=False)
 
 
 def _located(error: InvalidInput) -> InvalidInput:

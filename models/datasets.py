@@ -302,7 +302,8 @@ def check_feature_names(names: Sequence[str], features: int, *, field: str = "da
 
 def _classes_of(labels: Sequence[Label]) -> tuple[Label, ...]:
     if {type(label) for label in labels} not in ({int}, {str}):
-        raise InvalidInput("data.labels", "must be all integers or all strings")
+        other = next((i for i, label in enumerate(labels) if type(label) is not type(labels[0])), 0)
+        raise InvalidInput(f"data.labels.{other}", "must be all integers or all strings, as the first one is")
     classes = sorted(set(labels))  # all of one type, checked above
     check_classes(classes, field="data.labels")
     return tuple(classes)

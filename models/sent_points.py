@@ -64,7 +64,7 @@ class SentPoints:
             if values is None:
                 shown = feature_names.quoted([texts[0]])
                 raise InvalidInput(field, f"must have numbers in {feature_names.quoted([column])}, not {shown}")
-            code_N = np.array([code(text, column, values, field=field) for text in texts])
+            code_N = np.array([code(text, column, values, field=f"{field}.{i}") for i, text in enumerate(texts)])
             parts.append(indicators(code_N, range(len(values))))
             found.extend(feature_names_of(column, values))
         return SentPoints(np.hstack(parts), tuple(found), self.have_order)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models import interruption
 from models.boundary import grids, slices
 from models.datasets import DoubleArray, FloatArray
 from models.networks.plans import Plan
@@ -63,6 +64,7 @@ def _principal_components(activation_UN: FloatArray, mean_U: DoubleArray) -> tup
     """The first two principal components (2, U), from covariances in float64, and their shares of the variance."""
     covariance_UU = np.zeros((len(mean_U), len(mean_U)))
     for start in range(0, activation_UN.shape[1], BLOCK):
+        interruption.check()
         centred_Un = activation_UN[:, start : start + BLOCK] - mean_U[:, None]
         covariance_UU += centred_Un @ centred_Un.T
     variance_U, direction_UU = np.linalg.eigh(covariance_UU)  # ascending

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from models import interruption
 from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
+from models.inference import numpy_forward
 from models.kernel import inference, structures
 from models.kernel.buffers import SMALLEST, net_of, workspace_for
 from models.networks.derived import Derived
@@ -35,13 +37,15 @@ def probabilities(plan: Plan, xy_ND: PointArray) -> FloatArray:
     net = net_of(plan)
     prob_NK = np.empty((len(xy_ND), plan.classes), np.float32)
     workspace = workspace_for(net, len(xy_ND), for_training=False)
-    step = max(1, BLOCK_VALUES // plan.inputs)
+    step = interruption.block_of(max(1, BLOCK_VALUES // plan.inputs), plan.parameters.size)
     for start in range(0, len(xy_ND), step):
+        interruption.check()
         block = slice(start, start + step)
         input_NI = plan.transform.points(xy_ND[block]).view()
         input_NI.flags.writeable = False  # like a request body: for other arrays numba compiles again, for 7 s
         if not inference.probabilities(net, input_NI, workspace, prob_NK[block]):
-            raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
+            numpy_forward.logits(plan, xy_ND)  # names the point
+            raise InvalidInput("points", numpy_forward.OVERFLOWS)  # only float32 rounding decides
     return prob_NK
 
 
@@ -87,9 +91,16 @@ def _grid(
     else:
         workspace = workspace_for(net, len(x_W), for_training=False)
         x_inputs_W, y_inputs_H = transform.axes(x_W, y_H)
-        finite = inference.grid(net, x_inputs_W, y_inputs_H, workspace, response, class_index, values_HW, output_OHW)
+        step = interruption.block_of(len(y_H), len(x_W) * plan.parameters.size)
+        finite = True
+        for first in range(0, len(y_H), step):
+            interruption.check()
+            y_h = y_inputs_H[first : first + step]
+            finite &= inference.grid(
+                net, x_inputs_W, y_h, workspace, response, class_index, values_HW, output_OHW, first
+            )
     if not finite:
-        raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
+        raise InvalidInput("points", numpy_forward.OVERFLOWS)
 
 
 def _grid_of_points(
@@ -106,9 +117,11 @@ def _grid_of_points(
     outputs, output_height, output_width = output_OHW.shape
     values_N, output_ON = values_HW.reshape(-1), output_OHW.reshape(outputs, output_height * output_width)
     height = max(1, BLOCK_VALUES // (len(transform.terms) * len(x_W)))
+    height = interruption.block_of(height, len(x_W) * net.weights.size)
     workspace = workspace_for(net, height * len(x_W), for_training=False)
     finite = True
     for start in range(0, len(y_H), height):
+        interruption.check()
         x_hW, y_hW = np.meshgrid(x_W, y_H[start : start + height])
         input_NI = transform.points(np.column_stack([x_hW.ravel(), y_hW.ravel()]))
         first = start * len(x_W)

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from models import interruption
 from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
 from models.networks import activations
 from models.networks.plans import Plan
@@ -10,6 +11,8 @@ from models.specs import InvalidInput
 
 _MIN_EXPONENT = np.float32(-88)
 """Below it, e^x underflows float32."""
+
+OVERFLOWS = "must be smaller numbers: the output of the network overflows float32"
 
 BLOCK = 4_096
 """Points per block of a forward pass: few enough that the values of a narrow layer stay in the processor's cache."""
@@ -24,11 +27,14 @@ def logits(plan: Plan, xy_ND: PointArray) -> FloatArray:
     out_NO = np.empty((len(xy_ND), plan.widths[-1]), dtype=np.float32)
     for start in range(0, len(xy_ND), BLOCK):
         block = slice(start, start + BLOCK)
+        interruption.check()
         # points along the second axis, so that every operation reads contiguous memory
         with np.errstate(over="ignore", invalid="ignore"):  # checked below
             out_NO[block] = _forward(plan, np.ascontiguousarray(plan.transform.points(xy_ND[block]).T)).T
-    if not np.isfinite(out_NO).all():
-        raise InvalidInput("points", "must be smaller numbers: the output of the network overflows float32")
+    finite_NO = np.isfinite(out_NO)
+    if not finite_NO.all():
+        first = finite_NO.all(axis=1).argmin()
+        raise InvalidInput(f"points.{first}", OVERFLOWS)
     return out_NO
 
 

@@ -163,11 +163,11 @@ def responses(net, input_NI, workspace, response, class_index, values_N, output_
 
 
 @entry
-def grid(net, x_W, y_H, workspace, response, class_index, values_HW, output_OHW):
-    """Writes a response and all outputs at every cell of a grid into `values_HW` and `output_OHW`, all float32.
+def grid(net, x_W, y_h, workspace, response, class_index, values_HW, output_OHW, first):
+    """Writes a response and all outputs of some rows of a grid into `values_HW` and `output_OHW`, from `first` on.
 
-    Either may be empty, and is then not computed. The points are never materialised: in the first layer, y contributes
-    one number for each row of the grid. Returns whether all logits are finite.
+    All are float32. Either may be empty, and is then not computed. The points are never materialised: in the first
+    layer, y contributes one number for each row of the grid. Returns whether all logits are finite.
     """
     widths, _, has_skip, weights = net
     tape_memory, _, slopes_memory, _, block = workspace
@@ -180,8 +180,8 @@ def grid(net, x_W, y_H, workspace, response, class_index, values_HW, output_OHW)
         slopes = view(slopes_memory, rows, n) if slopes_memory.size else tape
         fill_ones(widths, tape)
         x_n = x_W[start : start + n]
-        for h in range(y_H.size):
-            y = y_H[h]
+        for h in range(y_h.size):
+            y = y_h[h]
             if has_skip:
                 for k in range(n):
                     tape[0, k] = x_n[k]
@@ -195,9 +195,9 @@ def grid(net, x_W, y_H, workspace, response, class_index, values_HW, output_OHW)
             finite = finite and _finite(tape, logit_row, outputs)
             if output_OHW.size:
                 for o in range(outputs):
-                    out = output_OHW[o, h, start : start + n]
+                    out = output_OHW[o, first + h, start : start + n]
                     for k in range(n):
                         out[k] = tape[logit_row + o, k]
             if values_HW.size:  # this may overwrite the logits on the tape
-                _respond(tape, logit_row, outputs, response, class_index, values_HW[h, start : start + n])
+                _respond(tape, logit_row, outputs, response, class_index, values_HW[first + h, start : start + n])
     return finite

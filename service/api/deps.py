@@ -9,9 +9,12 @@ from typing import Annotated, cast
 from anyio import CapacityLimiter
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
+from starlette.types import Receive
 
 from service.datasets.stored import StoredDatasets
 from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, ServiceError, VersionNotFound
+from service.http.front import abandonment
+from service.http.front.abandonment import Answer
 from service.http.metrics import Metrics
 from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache
@@ -68,6 +71,14 @@ class Services:
     write_threads: CapacityLimiter
     upload_threads: CapacityLimiter
     waiting_requests: CapacityLimiter
+
+    async def heavy(self, work: Callable[[], Answer], receive: Receive) -> Answer:
+        """Computes a large response in one of the `heavy_threads`, unless the client goes away; see `abandonment`.
+
+        Raises:
+            ClientDisconnect: the client went away.
+        """
+        return await abandonment.run_in_thread(work, receive, limiter=self.heavy_threads, metrics=self.metrics)
 
     def job(self, job_id: str) -> Job:
         """Returns a job, after this process knows the version that the job published, if any.

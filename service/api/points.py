@@ -117,9 +117,7 @@ def _named(names: Sequence[str], rows: Sequence[Sequence[float | str]], field: s
         return SentPoints(_numbers(rows, names, field), tuple(names), have_order=False)
     found = {}
     for d in texts:
-        found[names[d]] = [str(row[d]) for row in rows]
-        if not all(isinstance(row[d], str) for row in rows):
-            raise InvalidInput(field, _mixed(names[d]))
+        found[names[d]] = [_text(row[d], names[d], f"{field}.{i}") for i, row in enumerate(rows)]
     others = [d for d in range(len(names)) if d not in texts]
     names = [names[d] for d in others]
     array = _numbers([[row[d] for d in others] for row in rows], names, field) if others else np.empty((len(rows), 0))
@@ -127,14 +125,19 @@ def _named(names: Sequence[str], rows: Sequence[Sequence[float | str]], field: s
 
 
 def _numbers(rows: Sequence[Sequence[float | str]], names: Sequence[str], field: str) -> DoubleArray:
-    for d, name in enumerate(names):
-        if any(isinstance(row[d], str) for row in rows):
-            raise InvalidInput(field, _mixed(name))
+    for i, row in enumerate(rows):
+        for d, value in enumerate(row):
+            if isinstance(value, str):
+                raise InvalidInput(
+                    f"{field}.{i}", f"must have a number in {feature_names.quoted([names[d]])}, not text"
+                )
     return points_array(cast("Sequence[Sequence[float]]", rows), field=field)
 
 
-def _mixed(name: str) -> str:
-    return f"must have numbers or text in {feature_names.quoted([name])}, not both"
+def _text(value: float | str, name: str, field: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidInput(field, f"must have text in {feature_names.quoted([name])}, as the first point has")
+    return value
 
 
 def _unlike_the_first(given: Sequence[str], first: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Data sets in JSON: points with labels, columns, or records."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from service.tables import frame
 from service.tables.frame import Rows
 from service.tables.options import TableOptions
 from service.tables.table import Table
+
+NO_NUMBER = re.compile("NaN|Infinity")
+"""What Python writes for numbers that JSON does not have."""
 
 _PART_ROWS = 4_000
 
@@ -32,7 +36,10 @@ def read(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Tab
     try:
         content = orjson.loads(file.read())
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(name, f"is not valid JSON at line {error.lineno}, column {error.colno}") from None
+        place = f"at line {error.lineno}, column {error.colno}"
+        if NO_NUMBER.match(error.doc, error.pos):
+            raise InvalidInput(name, f"has NaN or Infinity {place}: write null for a missing value") from None
+        raise InvalidInput(name, f"is not valid JSON {place}") from None
     match content:
         case {"points": list(), "labels": list()}:
             return _read_points(content, name, options, folder)

@@ -43,6 +43,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         """Starts at zero."""
         self.points = 0
+        self.abandoned = 0
         self._durations: dict[tuple[Route, int], _Durations] = {}
 
     def route(self, scope: MutableMapping[str, Any]) -> Route:
@@ -61,6 +62,11 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics as prometheus_client expects them."""
         yield CounterMetricFamily("separatrix_points", "Points that were classified.", value=self.points)
+        yield CounterMetricFamily(
+            "separatrix_abandoned_requests",
+            "Requests whose client went away while a thread worked for them or was awaited.",
+            value=self.abandoned,
+        )
         family = HistogramMetricFamily(
             "separatrix_request_duration_seconds",
             "Time from the arrival of a request to the end of its response.",

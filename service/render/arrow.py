@@ -31,9 +31,7 @@ _Batch = tuple[npt.NDArray[np.floating], Mapping[str, Sequence[str]]]
 MAX_BATCHES = 1_000
 """Record batches of a stream: each takes 0.1 ms, even if it is empty."""
 
-NULLS = "must not have nulls"
-
-UNEQUAL_LISTS = f"must have lists of one length, from 1 to {MAX_FEATURES:,}"
+NULL = "must not have nulls"
 
 _HEADER, _LENGTH, _COMPRESSION = 8, 4, 10  # fields of a message and its record batch, by Arrow's format/Message.fbs
 
@@ -64,8 +62,6 @@ def decode_points(content: bytes, *, max_points: int) -> SentPoints:
         raise InvalidInput("body", "must be an Arrow IPC stream of record batches without compression") from error
     if not batches:
         raise InvalidInput("points", "must contain at least one point")
-    if len({array.shape[1] for array, _ in batches}) > 1:
-        raise InvalidInput("body", UNEQUAL_LISTS)
     array = bounded(np.concatenate([array for array, _ in batches]))
     texts: dict[str, Sequence[str]] = {
         name: [*chain.from_iterable(found[name] for _, found in batches)] for name in batches[0][1]
@@ -75,7 +71,7 @@ def decode_points(content: bytes, *, max_points: int) -> SentPoints:
 
 def _batches(pa: Any, reader: Any, schema: Any, max_points: int) -> Iterator[_Batch]:
     """The points of each batch. A batch is read only after its header says that it is small enough."""
-    left = max_points
+    left, width = max_points, 0
     for number, message in enumerate(reader):
         if number == MAX_BATCHES:
             raise InvalidInput("body", f"must have at most {MAX_BATCHES:,} record batches")
@@ -88,7 +84,11 @@ def _batches(pa: Any, reader: Any, schema: Any, max_points: int) -> Iterator[_Ba
         batch = pa.ipc.read_record_batch(message, schema)
         batch.validate(full=True)
         if batch.num_rows:
-            yield _points(pa, batch)
+            array, texts = _points(pa, batch, max_points - left - length)
+            width = width or array.shape[1]
+            if array.shape[1] != width:
+                raise _unequal(max_points - left - length, array.shape[1], width)
+            yield array, texts
 
 
 def _checked_columns(pa: Any, schema: Any) -> tuple[str, ...] | None:
@@ -129,33 +129,47 @@ def _is_text(pa: Any, kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _points(pa: Any, batch: Any) -> _Batch:
+def _points(pa: Any, batch: Any, first: int) -> _Batch:
+    """The points of a batch, of which the first has the index `first` in the stream."""
     names, columns = batch.schema.names, batch.columns
-    if any(column.null_count for column in columns):
-        raise InvalidInput("body", NULLS)
+    _refuse_nulls(columns, first)
     if pa.types.is_struct(columns[0].type):
         names, columns = [field.name for field in columns[0].type], columns[0].flatten()
+        _refuse_nulls(columns, first)
     if not _is_list(pa, columns[0].type):
-        if any(column.null_count for column in columns):
-            raise InvalidInput("body", NULLS)
         texts = {
             name: column.to_pylist() for name, column in zip(names, columns, strict=True) if _is_text(pa, column.type)
         }
         numbers = [_numbers(column) for column in columns if not _is_text(pa, column.type)]
         return np.stack(numbers, axis=1) if numbers else np.empty((batch.num_rows, 0)), texts
-    values = _numbers(columns[0].flatten())
-    lengths = np.full(batch.num_rows, values.size // batch.num_rows)
+    values = columns[0].flatten()
+    lengths = np.full(batch.num_rows, len(values) // batch.num_rows)
     if not pa.types.is_fixed_size_list(columns[0].type):
         lengths = np.diff(columns[0].offsets.to_numpy())
-    if (lengths != lengths[0]).any() or not 1 <= lengths[0] <= MAX_FEATURES:
-        raise InvalidInput("body", UNEQUAL_LISTS)
-    return values.reshape(batch.num_rows, -1), {}
+    if not 1 <= lengths[0] <= MAX_FEATURES:
+        raise InvalidInput("body", f"must have lists of 1 to {MAX_FEATURES:,} numbers")
+    if (lengths != lengths[0]).any():
+        other = int((lengths != lengths[0]).argmax())
+        raise _unequal(first + other, lengths[other], lengths[0])
+    _refuse_nulls([values], first, per_point=int(lengths[0]))
+    return _numbers(values).reshape(batch.num_rows, -1), {}
+
+
+def _refuse_nulls(columns: Sequence[Any], first: int, *, per_point: int = 1) -> None:
+    for column in columns:
+        if column.null_count:
+            null = column.is_null().to_numpy(zero_copy_only=False).argmax()
+            raise InvalidInput(f"points.{first + null // per_point}", NULL)
+
+
+def _unequal(index: int, length: int, expected: int) -> InvalidInput:
+    return InvalidInput(
+        f"points.{index}", f"must have the same number of coordinates as the first point: {expected}, not {length}"
+    )
 
 
 def _numbers(column: Any) -> npt.NDArray[np.floating]:
-    """A column as float32 if that holds all values of its type, else as float64."""
-    if column.null_count:
-        raise InvalidInput("body", NULLS)
+    """A column without nulls as float32 if that holds all values of its type, else as float64."""
     values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values.astype(np.result_type(values.dtype, np.float32), copy=False)
 

@@ -104,13 +104,14 @@ class Choice:
         texts = [column for column in columns if column.kind == "text"]
         if not texts:
             return InvalidInput(title, f"{'has' if verb == 'is' else 'have'} no values: leave {them} out with {drop}")
-        example = min(texts[0].values, key=lambda value: (is_number(value), value))  # numbers may be written as text
+        text = min(texts[0].values, key=lambda value: (is_number(value), value))  # numbers may be written as text
+        example = texts[0].example or f"'{text[:40]}'"
         one_hot = ""
         if any(len(column.values) <= MAX_CATEGORIES for column in texts):
             spelled = self.options.spelled("categorical", "one-hot")
             one_hot = f", let each {'of its values' if verb == 'is' else 'value'} become a feature with {spelled}"
         return InvalidInput(
             title,
-            f"{verb} text, such as '{example[:40]}', but features must be numbers: leave {them} out with {drop}"
+            f"{verb} text, such as {example}, but features must be numbers: leave {them} out with {drop}"
             f"{one_hot}, or write numbers in place of the text",
         )

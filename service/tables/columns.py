@@ -39,6 +39,7 @@ class Column:
         is_whole: whether all values are whole numbers.
         is_fractional: whether all values are numbers, but not all whole.
         is_count: whether the values increase by 1.
+        example: of a column with text, one text and its place for messages; empty if only `values` are known.
     """
 
     index: int
@@ -49,6 +50,7 @@ class Column:
     is_whole: bool
     is_fractional: bool
     is_count: bool
+    example: str = ""
 
     @property
     def title(self) -> str:

@@ -58,8 +58,10 @@ def understand(
     for i, heading in enumerate(names):
         values = [*islice(chain.from_iterable(_plain(part[i][:rows]) for part in head), rows)]
         column = describe(i, heading, [_text(value) for value in values], ".")
-        is_text = any(isinstance(value, str) for value in values)
-        columns.append(replace(column, kind="text") if is_text else column)
+        text = next(
+            (f"'{value[:40]}' in row {row}" for row, value in enumerate(values, 1) if isinstance(value, str)), ""
+        )
+        columns.append(replace(column, kind="text", example=text) if text else column)
     return Frame(
         name=name,
         options=options,

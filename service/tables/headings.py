@@ -45,8 +45,10 @@ def find(rows: Sequence[Row], options: TableOptions) -> Heading:
         return Heading(None, 0)
     names = [cell.strip() for cell in first]
     notes = []
-    if len(names) == width - 1 and not is_trailing(rest, width):
-        names.insert(0, "")  # R writes row names without a heading
+    # R writes row names without a heading; a single row of one value more is a mistake
+    have_row_names = 2 * sum(len(cells) == width for cells in rest) > len(rest)
+    if len(names) == width - 1 and have_row_names and not is_trailing(rest, width):
+        names.insert(0, "")
         notes.append(f"line {line} has one name less than there are columns: column 1 has no name")
     taken = 1
     if len(rest) > 1 and _is_second_heading(rest[0], rest[1:]):

@@ -139,22 +139,22 @@ def test_arrow_columns_may_have_any_type_of_numbers(client: httpx.Client, kind: 
 
 
 @pytest.mark.parametrize(
-    "column",
+    ("column", "field"),
     [
-        pa.array([[0.0, 1.0], [1.0]]),
-        pa.array([[0.0, 1.0], None]),
-        pa.array([[0.0, None], [0.0, 1.0]]),
-        pa.array([[], []], pa.list_(pa.float64())),
-        pa.array([["a", "b"]]),
-        pa.array([[[1.0], [2.0]]]),
-        pa.array([{"x": 1.0, "y": None}]),
-        pa.array([{"x": 1.0, "y": [2.0]}]),
-        pa.array([None, {"x": 1.0, "y": 1.0}]),
+        (pa.array([[0.0, 1.0], [1.0]]), "points.1"),
+        (pa.array([[0.0, 1.0], None]), "points.1"),
+        (pa.array([[0.0, None], [0.0, 1.0]]), "points.0"),
+        (pa.array([[], []], pa.list_(pa.float64())), "body"),
+        (pa.array([["a", "b"]]), "body"),
+        (pa.array([[[1.0], [2.0]]]), "body"),
+        (pa.array([{"x": 1.0, "y": None}]), "body"),
+        (pa.array([{"x": 1.0, "y": [2.0]}]), "body"),
+        (pa.array([None, {"x": 1.0, "y": 1.0}]), "points.0"),
     ],
-    ids=lambda column: str(column.to_pylist()),
+    ids=lambda value: str(value.to_pylist()) if isinstance(value, pa.Array) else value,
 )
-def test_lists_and_structs_that_are_no_points_are_refused(client: httpx.Client, column: pa.Array) -> None:
-    detail(post_arrow(client, pa.record_batch([column], ["points"])), "body")
+def test_lists_and_structs_that_are_no_points_are_refused(client: httpx.Client, column: pa.Array, field: str) -> None:
+    detail(post_arrow(client, pa.record_batch([column], ["points"])), field)
 
 
 def test_text_in_place_of_numbers_is_refused_with_the_name_of_its_column(client: httpx.Client) -> None:
@@ -166,7 +166,7 @@ def test_text_in_place_of_numbers_is_refused_with_the_name_of_its_column(client:
 
 def test_batches_whose_lists_have_different_lengths_are_refused(client: httpx.Client) -> None:
     batches = [pa.record_batch([pa.array([row])], ["points"]) for row in ([0.0, 1.0], [0.0, 1.0, 2.0])]
-    assert "lists of one length" in detail(post_arrow(client, *batches), "body")
+    assert "the same number of coordinates" in detail(post_arrow(client, *batches), "points.1")
 
 
 # ---- training data

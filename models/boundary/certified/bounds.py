@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from models import interruption
 from models.boundary.certified.relaxations import DOUBLE, linear_relaxation
 from models.datasets import DoubleArray, IntArray, PointArray
 from models.inference import dispatch, numpy_forward
@@ -130,6 +131,7 @@ def _in_blocks(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Iterato
     widest = max(plan.widths) * (1 + plan.features)
     step = max(MIN_BLOCK_BOXES, BLOCK_VALUES // widest)
     for start in range(0, max(1, len(low_MD)), step):
+        interruption.check()
         with np.errstate(all="ignore"):  # an overflow or NaN proves nothing
             bounds = _propagate(plan, low_MD[start : start + step].T, high_MD[start : start + step].T)
         yield bounds

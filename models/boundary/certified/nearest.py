@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models import interruption
 from models.boundary.certified.bounds import CertifiedBounds, computed_labels, output_bounds
 from models.boundary.certified.half_planes import BoolArray, project
 from models.datasets import DoubleArray, IntArray
@@ -164,6 +165,7 @@ class _Search:
         scale = 1.0
         boxes = _Boxes(np.arange(len(self._xy_N2)), self._xy_N2, np.zeros(len(self._xy_N2)))
         while len(boxes):
+            interruption.check()
             parts = 4 if len(boxes) < FEW_BOXES else 2
             scale /= parts
             boxes = self._prune(self._split(boxes, scale, parts))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models import interruption
 from models.boundary.certified.bounds import certified_labels, computed_labels
 from models.boundary.grids import Grid, GridAxes, LabelArray, attribute_overflow_to_window
 from models.datasets import DoubleArray, IntArray
@@ -70,6 +71,7 @@ def labels(plan: Plan, axes: GridAxes, *, level: float = 0.0) -> AdaptiveGrid:
         block = slice(start, start + step)
         row_N, column_N = _cells_of(label_HW.shape, row_M[block], column_M[block], size)
         xy_N2 = np.column_stack([x_W[column_N], y_H[row_N]])
+        interruption.check()
         with attribute_overflow_to_window():
             label_HW[row_N, column_N] = computed_labels(plan, xy_N2, level=level)
     return AdaptiveGrid(x_W, y_H, label_HW, evaluated, bounded)

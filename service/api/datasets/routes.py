@@ -130,6 +130,7 @@ async def get_dataset_points(
     name: DatasetPath,
     query: Annotated[PointsQuery, Query()],
     services: ServicesDep,
+    request: Request,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
     if_none_match: IfNoneMatch = "",
 ) -> Response:
@@ -146,7 +147,7 @@ async def get_dataset_points(
         tag = etags.entity_tag(hashlib.sha256(body).hexdigest(), kind.name)
         return etags.respond(body, tag, if_none_match, media_type=kind.media_type, headers={"Vary": "Accept"})
 
-    return await to_thread.run_sync(respond, limiter=services.heavy_threads)
+    return await services.heavy(respond, request.receive)
 
 
 def _page(name: str, query: PointsQuery, services: Services) -> PointsPage:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
@@ -70,7 +69,7 @@ async def boundary_grid(
     )
     if not etags.is_known(tag, if_none_match):
         respond = _GridRequest(version, query, form, services.files).respond
-        response = await to_thread.run_sync(respond, limiter=services.heavy_threads)
+        response = await services.heavy(respond, request.receive)
         response.headers.update(caching)
         kept = replace(kept, headers=response.raw_headers, body=bytes(response.body))
     services.response_cache.keep(kept)

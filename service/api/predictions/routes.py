@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Query
 from starlette.types import Receive, Scope
 
@@ -57,9 +56,9 @@ class PredictEndpoint:
         body = await request_body.content(headers, receive, services.settings)
         media_type = request_body.media_type(headers)
         try:
-            request = await _parsed(services, media_type, body, scope["query_string"])
+            request = await _parsed(services, media_type, body, scope["query_string"], receive)
             version = await refresh.resolve(services.registry, request.model, request.reference)
-            response, count = await _predicted(services, form, version, request)
+            response, count = await _predicted(services, form, version, request, receive)
         except InvalidInput as error:
             if media_type != request_body.JSON and error.field in _QUERY:
                 raise InvalidParameter(error.field, error.reason) from None
@@ -68,20 +67,17 @@ class PredictEndpoint:
         return response
 
 
-async def _parsed(services: Services, media_type: str, body: bytes, query: bytes) -> ParsedRequest:
-    parse = partial(requests.parse, max_points=services.settings.max_points_per_request)
-    if len(body) > LARGE_BYTES or media_type in _SLOW:
-        return await to_thread.run_sync(parse, media_type, body, query, limiter=services.heavy_threads)
-    return parse(media_type, body, query)
+async def _parsed(services: Services, media_type: str, body: bytes, query: bytes, receive: Receive) -> ParsedRequest:
+    parse = partial(requests.parse, media_type, body, query, max_points=services.settings.max_points_per_request)
+    return await services.heavy(parse, receive) if len(body) > LARGE_BYTES or media_type in _SLOW else parse()
 
 
 async def _predicted(
-    services: Services, form: PredictionFormat, version: LoadedVersion, request: ParsedRequest
+    services: Services, form: PredictionFormat, version: LoadedVersion, request: ParsedRequest, receive: Receive
 ) -> tuple[RawResponse, int]:
     """The response, and the number of points."""
-    if _is_large(version, request):
-        return await to_thread.run_sync(_predict, form, version, request, limiter=services.heavy_threads)
-    return _predict(form, version, request)
+    predict = partial(_predict, form, version, request)
+    return await services.heavy(predict, receive) if _is_large(version, request) else predict()
 
 
 def _is_large(version: LoadedVersion, request: ParsedRequest) -> bool:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from service.http import problems, request_body
+from service.http.front import compression
 from service.http.metrics import Metrics, Route
 from service.http.request_body import Headers
 
@@ -103,24 +104,37 @@ class Middleware:
         except Exception as error:
             response = _problem(error, request_id)
         if response is None:
-            status = await self._forward(scope, receive, send, request_id)
+            status = await self._forward(scope, receive, send, headers, request_id)
             route = self._metrics.route(scope)
         else:
             status, fields, body = response
+            if (len(body) >= compression.MIN_BYTES or not body) and compression.concerns(status, fields):
+                fields, body = await compression.negotiated(status, fields, body, headers)
             fields = [*fields, (b"x-request-id", request_id)]
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
         self._metrics.observe(route, status, perf_counter() - started)
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> int:
+    async def _forward(self, scope: Scope, receive: Receive, send: Send, headers: Headers, request_id: bytes) -> int:
         """Lets the app answer; returns the status of its response."""
         status = 500
+        start: Message = {}
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, start
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if compression.concerns(status, message["headers"]):
+                    start = message  # its headers depend on the body
+                    return
+            elif start:
+                if not message.get("more_body", False):
+                    start["headers"], message["body"] = await compression.negotiated(
+                        status, start["headers"], message["body"], headers
+                    )
+                await send(start)
+                start = {}
             await send(message)
 
         try:

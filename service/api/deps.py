@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 
+from service.api.inference_protocol.statistics import Statistics
 from service.datasets.stored import StoredDatasets
 from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, ServiceError, VersionNotFound
 from service.http.metrics import Metrics
@@ -38,6 +39,7 @@ class Services:
         wakeup: wakes whoever waits for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
         frame_renderer: renders the decision boundaries of running jobs.
+        inference_statistics: what the Open Inference Protocol counts for each version.
         response_cache: boundary grids that were requested before.
         heavy_threads: limits the threads for large responses, so that small work always finds a free thread.
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
@@ -62,6 +64,7 @@ class Services:
     frame_renderer: FrameRenderer
 
     metrics: Metrics
+    inference_statistics: Statistics
     response_cache: ResponseCache
 
     heavy_threads: CapacityLimiter

@@ -118,6 +118,21 @@ def throughput_table(load: Load, addresses: dict[str, str]) -> None:
     console.print(table)
 
 
+def inference_protocol(random: np.random.Generator, points: int, connections: int) -> Load:
+    """An inference request of the Open Inference Protocol as tritonclient sends it, for the probabilities in binary."""
+    xy_N2 = random.uniform(-5, 5, (points, 2)).astype("<f4")
+    parameters = {"binary_data_size": xy_N2.nbytes}
+    head = {
+        "inputs": [{"name": "points", "shape": [points, 2], "datatype": "FP32", "parameters": parameters}],
+        "outputs": [{"name": "probabilities", "parameters": {"binary_data": True}}],
+    }
+    text = json.dumps(head, separators=(",", ":")).encode()
+    title = f"{points:,} point{'s' * (points > 1)} as a binary tensor of the Open Inference Protocol"
+    headers = (("Inference-Header-Content-Length", str(len(text))), ("Content-Type", "application/octet-stream"))
+    content = text + xy_N2.tobytes()
+    return Load(title, connections, "/v2/models/plane/infer", content, headers, points)
+
+
 def main(data_dir: Path) -> None:
     """Prints all tables, for a data folder with a model named `plane`."""
     if shutil.which("wrk") is None:
@@ -154,6 +169,8 @@ def main(data_dir: Path) -> None:
             points=100_000,
         )
         throughput_table(npy, two)
+        for points, connections in ((1, 32), (100_000, 2)):
+            throughput_table(inference_protocol(random, points, connections), two)
         grid = "/boundary-grid?model=plane&resolution=200"
         known = (("If-None-Match", httpx.get(two["Separatrix"] + grid).headers["etag"]),)
         throughput_table(Load("a boundary grid that the client has cached (304)", 32, grid, headers=known), two)

@@ -11,10 +11,14 @@ from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
-from service.api import docs_page, openapi, system
+from service.api import docs_page, invocations, openapi, system
 from service.api.datasets import routes as dataset_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
+from service.api.inference_protocol import endpoint as infer_endpoint
+from service.api.inference_protocol import routes as protocol_routes
+from service.api.inference_protocol.fast_path import InferFastPath
+from service.api.inference_protocol.statistics import Statistics
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
 from service.api.models import aliases, deletion, imports
@@ -92,19 +96,28 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
         redirect_slashes=False,
         responses=problems.RESPONSES,
         generate_unique_id_function=openapi.operation_id,
-        dependencies=[Depends(query_parameters.require_known)],
     )
     problems.install(app)
-    for module in (prediction_routes, grid_routes, job_routes, job_events, dataset_routes, system):
-        app.include_router(module.router)
-    for module in (model_routes, aliases, deletion, imports):
-        app.include_router(module.router)
-    app.include_router(docs_page.router)
+    known = [Depends(query_parameters.require_known)]
+    for module in (prediction_routes, invocations, grid_routes, job_routes, job_events, dataset_routes, system):
+        app.include_router(module.router, dependencies=known)
+    for module in (model_routes, aliases, deletion, imports, docs_page):
+        app.include_router(module.router, dependencies=known)
+    app.include_router(protocol_routes.router)  # ignores parameters that it does not know, as the protocol wants
     openapi.install(app)
+    infer, fast_infer = infer_endpoint.InferEndpoint(app), InferFastPath(app, metrics, settings)
+    infer_routes = [("POST", path) for path in infer_endpoint.PATHS]
     middleware = Middleware(
         app,
-        fast_paths={("POST", "/predict"): PredictFastPath(app, metrics, settings)},
-        endpoints={("POST", "/predict"): PredictEndpoint(app), ("GET", "/boundary-grid"): response_cache.respond},
+        fast_paths={
+            ("POST", "/predict"): PredictFastPath(app, metrics, settings),
+            **dict.fromkeys(infer_routes, fast_infer),
+        },
+        endpoints={
+            ("POST", "/predict"): PredictEndpoint(app),
+            ("GET", "/boundary-grid"): response_cache.respond,
+            **dict.fromkeys(infer_routes, infer),
+        },
         metrics=metrics,
     )
     return _behind_front(middleware, settings)
@@ -155,6 +168,7 @@ async def _running(
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,
         metrics=metrics,
+        inference_statistics=Statistics(),
         response_cache=response_cache,
         heavy_threads=heavy_threads,
         write_threads=CapacityLimiter(WRITERS),

@@ -191,6 +191,14 @@ class NotReady(ServiceError):
     advice = "Try again after `Retry-After` seconds."
 
 
+class Unsupported(ServiceError):
+    """The protocol allows the request, but this service does not support it."""
+
+    code = "unsupported"
+    title = "Not supported"
+    advice = "The detail says what to do instead."
+
+
 class TaskFailed(ServiceError):
     """The work runs in a process of its own, and exceeded its time or memory there, or the process died."""
 

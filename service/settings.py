@@ -134,6 +134,11 @@ class Settings(BaseSettings):
         le=MAX_POINTS,
         description="Most points of one prediction; the whole answer is held in memory.",
     )
+    invocations_model: str | None = Field(
+        None,
+        min_length=1,
+        description="The model that answers /invocations if the request names none.",
+    )
     response_cache_bytes: int = Field(
         32 * 2**20,
         ge=0,

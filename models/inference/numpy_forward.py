@@ -97,7 +97,7 @@ def entropy(logit_NO: FloatArray) -> FloatArray:
     return bits_N
 
 
-def predicted(prob_NK: FloatArray, *, level: float = 0.0) -> IntArray:
+def predicted(prob_NK: FloatArray | DoubleArray, *, level: float = 0.0) -> IntArray:
     """The index of each point's class: int64 (N,). The most probable class, the first of equals.
 
     With two classes, the second one where its log-odds exceed `level`, a number between -80 and 80. The comparison is

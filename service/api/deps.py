@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 from starlette.types import Receive
 
+from service.api.inference_protocol.statistics import Statistics
 from service.datasets.stored import StoredDatasets
 from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, ServiceError, VersionNotFound
 from service.http.front import abandonment
@@ -41,6 +42,7 @@ class Services:
         wakeup: wakes whoever waits for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
         frame_renderer: renders the decision boundaries of running jobs.
+        inference_statistics: what the Open Inference Protocol counts for each version.
         response_cache: boundary grids that were requested before.
         heavy_threads: limits the threads for large responses, so that small work always finds a free thread.
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
@@ -65,6 +67,7 @@ class Services:
     frame_renderer: FrameRenderer
 
     metrics: Metrics
+    inference_statistics: Statistics
     response_cache: ResponseCache
 
     heavy_threads: CapacityLimiter

@@ -11,6 +11,19 @@ from service.api.datasets.schemas import (
     StoredDataset,
     StoredDatasetSummary,
 )
+from service.api.inference_protocol.schemas import (
+    InferResponse,
+    ModelConfig,
+    ModelMetadata,
+    ModelReady,
+    ModelStatisticsList,
+    NothingMore,
+    ProtocolError,
+    RepositoryIndex,
+    ServerHealth,
+    ServerMetadata,
+)
+from service.api.invocations import Predictions
 from service.api.jobs.event_schemas import EventPage, StreamEvent
 from service.api.jobs.views import Job, JobList, Validation
 from service.api.models.aliases import Alias, AliasList
@@ -157,7 +170,73 @@ def _page(item: dict[str, Any], item_id: str, *, has_more: bool = True) -> dict[
     return {"object": "list", "data": [item], "has_more": has_more, "first_id": item_id, "last_id": item_id}
 
 
+_CALLS = {"count": 3, "ns": 150_000}
+_PROTOCOL: dict[type[BaseModel], Any] = {
+    ServerHealth: {"live": True, "ready": True},
+    ServerMetadata: {"name": "separatrix", "version": "0.3.0", "extensions": ["binary_tensor_data", "statistics"]},
+    ModelMetadata: {
+        "name": "my-flower",
+        "versions": ["1", "2"],
+        "platform": "separatrix_safetensors",
+        "inputs": [{"name": "points", "datatype": "FP32", "shape": [-1, 2]}],
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},
+            {"name": "labels", "datatype": "BYTES", "shape": [-1]},
+        ],
+    },
+    ModelReady: {"name": "my-flower", "ready": True},
+    ModelConfig: {
+        "name": "my-flower",
+        "platform": "separatrix_safetensors",
+        "backend": "separatrix",
+        "version_policy": {"all": {}},
+        "max_batch_size": 0,
+        "input": [{"name": "points", "data_type": "TYPE_FP32", "dims": [-1, 2]}],
+        "output": [
+            {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [-1, 2]},
+            {"name": "labels", "data_type": "TYPE_STRING", "dims": [-1]},
+        ],
+        "parameters": {"classes": {"string_value": '["red","blue"]'}},
+    },
+    InferResponse: {
+        "model_name": "my-flower",
+        "model_version": "2",
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": [2, 2], "data": [0.03, 0.97, 0.88, 0.12]},
+            {"name": "labels", "datatype": "BYTES", "shape": [2], "data": ["blue", "red"]},
+        ],
+    },
+    RepositoryIndex: [{"name": "my-flower", "version": "2", "state": "READY", "reason": ""}],
+    ModelStatisticsList: {
+        "model_stats": [
+            {
+                "name": "my-flower",
+                "version": "2",
+                "last_inference": 1_772_366_400_000,
+                "inference_count": 300,
+                "execution_count": 3,
+                "inference_stats": {
+                    "success": _CALLS,
+                    "fail": {"count": 0, "ns": 0},
+                    "queue": {"count": 3, "ns": 0},
+                    "compute_input": _CALLS,
+                    "compute_infer": _CALLS,
+                    "compute_output": _CALLS,
+                    "cache_hit": {"count": 0, "ns": 0},
+                    "cache_miss": {"count": 0, "ns": 0},
+                },
+                "batch_stats": [],
+            }
+        ]
+    },
+    NothingMore: {},
+    ProtocolError: {"error": "Model not found: GET /models, or `separatrix models`, lists all models."},
+}
+"""Those of the Open Inference Protocol."""
+
 EXAMPLES: dict[type[BaseModel], Any] = {
+    **_PROTOCOL,
+    Predictions: {"predictions": ["blue", "red"]},
     Prediction: {
         "model": "flower-sequential",
         "version": 1,

@@ -13,6 +13,8 @@ from pydantic.json_schema import models_json_schema
 from service.api.examples import EXAMPLES
 from service.api.grids import responses
 from service.api.grids.schemas import BoundaryLines
+from service.api.inference_protocol.schemas import IndexRequest, InferRequest, ProtocolError, RepositoryRequest
+from service.api.invocations import InvocationsRequest
 from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
 from service.api.models.aliases import AliasTarget
@@ -24,10 +26,13 @@ from service.http.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
 
-_REQUESTS: tuple[type[BaseModel], ...] = (PredictRequest, TrainRequest, AliasTarget, ModelSettings)
+_REQUESTS: tuple[type[BaseModel], ...] = (
+    *(PredictRequest, InvocationsRequest, TrainRequest, AliasTarget, ModelSettings),
+    *(InferRequest, IndexRequest, RepositoryRequest),
+)
 """The schemas of the bodies that our routes read themselves."""
 
-_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent)
+_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent, ProtocolError)
 """The schemas of responses that no route names."""
 
 SERVER = "The service that serves this document."
@@ -37,6 +42,7 @@ LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 TAGS = [
     {"name": "predictions", "description": "The classes of points, by a published version of a model."},
     {"name": "boundary", "description": "A model's response on a grid, and its decision boundary as lines."},
+    {"name": "inference protocol", "description": "The Open Inference Protocol v2, as `tritonclient` speaks it."},
     {"name": "training", "description": "Training jobs: submit, follow, pause, resume, cancel and retry them."},
     {"name": "models", "description": "Published models. Every training publishes an immutable version of one."},
     {"name": "data sets", "description": "Labelled points to train on: generators, and your own points under a name."},

@@ -5,7 +5,7 @@ features they may be a list of records, one record, or an object of columns. `tr
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Annotated, Any, cast
 
@@ -30,15 +30,15 @@ def _kind(value: Any) -> str:
     return "[text]" if isinstance(value, str) else "[number]"
 
 
-_Value = Annotated[
+Value = Annotated[
     Annotated[Coordinate, Tag("[number]")] | Annotated[_Text, Tag("[text]")],
     Discriminator(_kind),
 ]
 """A coordinate, or a value of a text column."""
 
-_Record = Annotated[dict[FeatureName, _Value], Field(min_length=1, max_length=MAX_FEATURES)]
+_Record = Annotated[dict[FeatureName, Value], Field(min_length=1, max_length=MAX_FEATURES)]
 _Records = Annotated[list[_Record], Field(min_length=1, fail_fast=True)]
-_Column = Annotated[list[_Value], Field(min_length=1, fail_fast=True)]
+_Column = Annotated[list[Value], Field(min_length=1, fail_fast=True)]
 _Columns = Annotated[dict[FeatureName, _Column], Field(min_length=1, max_length=MAX_FEATURES)]
 
 
@@ -108,6 +108,24 @@ def _of_records(records: Sequence[Mapping[str, float | str]], field: str) -> Sen
         if record.keys() != records[0].keys():
             raise InvalidInput(f"{field}.{i}", _unlike_the_first([*record], names))
     return _named(names, [[*map(record.__getitem__, names)] for record in records], field)
+
+
+def of_table(names: Sequence[str] | None, rows: Sequence[Sequence[float | str]], field: str) -> SentPoints:
+    """Points in rows, of columns with these names, or by position. Columns may be text if they have names.
+
+    Raises:
+        InvalidInput: rows and names differ in length, names repeat, or a column has numbers and text.
+    """
+    width = len(rows[0]) if names is None else len(names)
+    for i, row in enumerate(rows):
+        if len(row) != width:
+            wanted = f"{width:,} values, {'as the first row' if names is None else 'one for each column'}"
+            raise InvalidInput(f"{field}.{i}", f"must have {wanted}, not {len(row):,}")
+    if names is None:
+        return SentPoints(_numbers(rows, [str(d) for d in range(width)], field))
+    if len(set(names)) < len(names):
+        raise InvalidInput(field, "must have columns with different names")
+    return replace(_named(names, rows, field), have_order=True)
 
 
 def _named(names: Sequence[str], rows: Sequence[Sequence[float | str]], field: str) -> SentPoints:

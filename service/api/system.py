@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from service.api.deps import ServicesDep
+from service.api.deps import Services, ServicesDep
 from service.errors import NotReady
 from service.http import metrics
 
@@ -38,13 +38,22 @@ async def get_live() -> Live:
 @router.get("/health/ready", response_model=Ready)
 async def get_ready(services: ServicesDep) -> Ready:
     """Whether to send requests here: 503 while the service stops, and until its seed models are trained."""
+    require_ready(services)
+    registry = services.registry
+    return Ready(models=len(registry.models()), broken_versions=registry.broken_count)
+
+
+def require_ready(services: Services) -> None:
+    """Checks that the service is ready for requests.
+
+    Raises:
+        NotReady: it stops, or its seed models are not trained yet.
+    """
     if services.stopping.is_set():
         raise NotReady("The service is stopping. Send requests to another one.")
     if not services.seed_models.ready:
         done = ", ".join(f"{job.model} {job.progress:.0%}" for job in services.seed_models.pending)
         raise NotReady(f"The seed models of this data folder are being trained, which happens once. Progress: {done}.")
-    registry = services.registry
-    return Ready(models=len(registry.models()), broken_versions=registry.broken_count)
 
 
 @router.get(

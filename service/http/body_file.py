@@ -1,14 +1,16 @@
 """Request bodies that are too large for the memory: received into a file."""
 
 import zlib
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from anyio import to_thread
 from starlette.types import Receive
 
-from models.specs import InvalidInput
 from service.http import request_body
 from service.http.request_body import Headers
+
+if TYPE_CHECKING:
+    from service.http.request_body import Decompressor
 
 WRITE_BYTES = 2**20
 """How many bytes are collected before they are written."""
@@ -17,16 +19,17 @@ WRITE_BYTES = 2**20
 async def receive_into(
     file: IO[bytes], headers: Headers, receive: Receive, *, max_bytes: int, timeout_s: float
 ) -> None:
-    """Writes the body to a file, decompressed if it is gzip. Holds about `WRITE_BYTES` in memory.
+    """Writes the body to a file, decompressed if it is gzip or deflate. Holds about `WRITE_BYTES` in memory.
 
     Raises:
         BodyTooLarge: the body, or what it decompresses to, is longer than `max_bytes`.
         BodyTooSlow, ClientDisconnect: see `request_body.received`.
-        UnsupportedMediaType: the body has an encoding other than gzip.
-        InvalidInput: the body is not the gzip stream that its `Content-Encoding` declares.
+        UnsupportedMediaType: the body has another encoding.
+        InvalidInput: the body is not the stream that its `Content-Encoding` declares.
         OSError: the file cannot be written.
     """
-    writer = _Gzip(file, max_bytes) if request_body.is_compressed(headers) else _Plain(file)
+    decompressor = request_body.decompressor_of(headers)
+    writer = _Decompressed(file, decompressor, max_bytes) if decompressor else _Plain(file)
     parts: list[bytes] = []
     length = 0
     async for part in request_body.received(headers, receive, max_bytes=max_bytes, timeout_s=timeout_s):
@@ -52,32 +55,32 @@ class _Plain:
         self._file.seek(0)
 
 
-class _Gzip:
-    """Writes the content of a gzip stream, up to `max_bytes`."""
+class _Decompressed:
+    """Writes the content of a compressed stream, up to `max_bytes`."""
 
-    def __init__(self, file: IO[bytes], max_bytes: int) -> None:
+    def __init__(self, file: IO[bytes], decompressor: "Decompressor", max_bytes: int) -> None:
         self._file = file
         self._max_bytes = max_bytes
-        self._gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # accepts the header of gzip only
+        self._stream = decompressor
         self._length = 0
 
     def write(self, content: bytes) -> None:
         while content:
             try:
-                found = self._gzip.decompress(content, WRITE_BYTES)
+                found = self._stream.decompress(content, WRITE_BYTES)
             except zlib.error:
-                raise InvalidInput("body", "must be gzip, as its Content-Encoding says") from None
+                raise request_body.not_as_declared() from None
             self._length += len(found)
             if self._length > self._max_bytes:
                 raise request_body.too_large(self._max_bytes)
             self._file.write(found)
-            if self._gzip.eof:
+            if self._stream.eof:
                 break
-            content = self._gzip.unconsumed_tail
+            content = self._stream.unconsumed_tail
 
     def end(self, content: bytes) -> None:
         self.write(content)
-        self.write(self._gzip.unconsumed_tail)
-        if not self._gzip.eof or self._gzip.unused_data:
-            raise InvalidInput("body", "must be exactly one complete gzip stream")
+        self.write(self._stream.unconsumed_tail)
+        if not self._stream.eof or self._stream.unused_data:
+            raise request_body.incomplete()
         self._file.seek(0)

@@ -38,10 +38,10 @@ Endpoint = Callable[[Scope, Headers, Receive], Awaitable[RawResponse | None]]
 class FastPath(Protocol):
     """Answers the simplest requests of a route, with the same responses as its endpoint but in fewer steps."""
 
-    def accepts(self, scope: Scope, headers: Headers) -> bool:
+    def accepts(self, scope: Scope, headers: Headers, /) -> bool:
         """Whether to try the body of a request with this head."""
 
-    def respond(self, body: bytes) -> RawResponse | None:
+    def respond(self, scope: Scope, headers: Headers, body: bytes, /) -> RawResponse | None:
         """The response to a request that was accepted; None leaves it to the endpoint."""
 
 
@@ -52,6 +52,8 @@ def ok(media_type: bytes, body: bytes, *headers: tuple[bytes, bytes]) -> RawResp
 
 class Middleware:
     """Serves `app`. Fast paths and endpoints, by method and path, are tried in this order before the app.
+
+    A path may have parameters, such as `/v2/models/{model}/infer`; their values are in `scope["path_params"]`.
 
     `__call__` is one long function on purpose: each further call shows in a request of 50 us.
     """
@@ -67,6 +69,11 @@ class Middleware:
         self._app = app
         self._fast_paths = fast_paths
         self._endpoints = endpoints
+        self._patterns = [
+            (method, re.compile(re.sub("{([a-z]+)}", "(?P<\\1>[^/]+)", path)).fullmatch, path)
+            for method, path in {**fast_paths, **endpoints}
+            if "{" in path
+        ]
         self._metrics = metrics
         self._id_prefix = os.urandom(6).hex().encode()
         self._id_numbers = count(1)
@@ -87,13 +94,18 @@ class Middleware:
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
             request_id = b"%s-%x" % (self._id_prefix, next(self._id_numbers))
         route = scope["method"], scope["path"]
+        if route not in self._endpoints:
+            for method, pattern, path in self._patterns:
+                if method == route[0] and (found := pattern(route[1])):
+                    route, scope["path_params"] = (method, path), found.groupdict()
+                    break
         response = None
         try:
             fast_path = self._fast_paths.get(route)
             if fast_path is not None and fast_path.accepts(scope, headers):
                 message = await receive()
                 if not message.get("more_body", True):
-                    response = fast_path.respond(message["body"])
+                    response = fast_path.respond(scope, headers, message["body"])
                 if response is None:
                     receive = _replay(message, receive)
             if response is None:
@@ -102,7 +114,7 @@ class Middleware:
                 endpoint = self._endpoints.get(route)
                 response = await endpoint(scope, headers, receive) if endpoint else None
         except Exception as error:
-            response = _problem(error, request_id)
+            response = _problem(error, scope["path"], request_id)
         if response is None:
             status = await self._forward(scope, receive, send, headers, request_id)
             route = self._metrics.route(scope)
@@ -172,8 +184,8 @@ def _as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive,
     return {**scope, "method": "GET"}, receive_until_sent, send_head
 
 
-def _problem(error: Exception, request_id: bytes) -> RawResponse:
-    response = problems.response(error)
+def _problem(error: Exception, path: str, request_id: bytes) -> RawResponse:
+    response = problems.response(error, path)
     if response.status_code == 500:
         logger.error("request %s failed", request_id.decode(), exc_info=error)
     return response.status_code, response.raw_headers, bytes(response.body)

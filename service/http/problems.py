@@ -61,6 +61,7 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.QueueFull, 429, 1),
         (errors.TooManyStreams, 503, 5),
         (errors.NotReady, 503, 1),
+        (errors.Unsupported, 501, None),
         (errors.StoreUnavailable, 503, 1),
         (errors.FolderUnavailable, 503, 5),
         (errors.TaskFailed, 422, None),
@@ -109,6 +110,12 @@ HTTP_ERRORS = {
 
 ALL_TYPES = sorted([*PROBLEM_TYPES.values(), MALFORMED_JSON, INVALID_INPUT, INTERNAL, *HTTP_ERRORS.values()])
 """Every problem type, by status and code."""
+
+PROTOCOL_PATH = "/v2"
+"""The path of the Open Inference Protocol, whose errors are `{"error": "..."}`."""
+
+PROTOCOL_STATUSES = {422: 400}
+"""The statuses of that protocol where they are others: an invalid argument is 400."""
 
 Place = Literal["body", "query", "path", "header"]
 """The parts of a request."""
@@ -199,7 +206,7 @@ def install(app: FastAPI) -> None:
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers={"Allow": allowed})
             error = HTTPException(405, headers={"Allow": allowed})
-        return response(error, place="query" if request.method == "GET" else "body")
+        return response(error, request.scope["path"], place="query" if request.method == "GET" else "body")
 
     for kind in (*_RESPONSES, InvalidInput, Exception):
         app.add_exception_handler(kind, handle)
@@ -213,13 +220,28 @@ def _allowed(app: FastAPI, path: str) -> list[str]:
     return sorted(methods | ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"}))
 
 
-def response(error: Exception, *, place: Place = "body") -> Response:
+def response(error: Exception, path: str, *, place: Place = "body") -> Response:
     """The response to a request that raised this error.
 
     Args:
         error: any error.
+        path: of the request. It decides the form of the response: below `PROTOCOL_PATH`, that of the protocol.
         place: the part of the request that an `InvalidInput` is about, unless the error says so itself.
     """
+    found = _problem_response(error, place)
+    is_protocol = path == PROTOCOL_PATH or path.startswith(f"{PROTOCOL_PATH}/")
+    return _protocol_response(found) if is_protocol and found.body else found
+
+
+def _protocol_response(found: Response) -> Response:
+    """A problem as the Open Inference Protocol sends it. Its clients show the text only if the type is exactly JSON."""
+    status = PROTOCOL_STATUSES.get(found.status_code, found.status_code)
+    headers = {name: found.headers[name] for name in ("Allow", "Retry-After") if name in found.headers}
+    content = orjson.dumps({"error": orjson.loads(found.body)["error"]})
+    return Response(content, status, headers=headers, media_type="application/json")
+
+
+def _problem_response(error: Exception, place: Place) -> Response:
     if isinstance(error, InvalidInput):
         return _invalid_input(error, place)
     for kind, respond in _RESPONSES.items():

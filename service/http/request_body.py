@@ -3,11 +3,11 @@
 import codecs
 import zlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import move_on_after, to_thread
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
@@ -42,6 +42,12 @@ Headers = Mapping[bytes, bytes]
 
 
 AnyBody = TypeVar("AnyBody", bound=Body)
+
+if TYPE_CHECKING:
+    Decompressor = zlib._Decompress  # zlib names the type in its stubs only
+
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""What zlib calls the format of each `Content-Encoding`: it accepts the header of this format only."""
 
 
 def headers_of(scope: Scope) -> Headers:
@@ -85,15 +91,24 @@ def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
         InvalidInput: the text holds more values than any request may.
     """
     text = without_mark(text)
-    for mark, (name, most) in MAX_MARKS.items():
-        if text.count(mark) > most:
-            raise InvalidInput("body", f"must have at most {most:,} {name}; send less in one request")
+    check_size(text)
     if text.count(b":") > MAX_FIELDS:
         _check_objects(text)
     try:
         return schema.model_validate_json(text)
     except ValidationError as error:
         raise request_error(error) from None
+
+
+def check_size(text: bytes) -> None:
+    """Checks that JSON text holds no more values than any request may, see `MAX_MARKS`.
+
+    Raises:
+        InvalidInput: it holds more.
+    """
+    for mark, (name, most) in MAX_MARKS.items():
+        if text.count(mark) > most:
+            raise InvalidInput("body", f"must have at most {most:,} {name}; send less in one request")
 
 
 def _check_objects(text: bytes) -> None:
@@ -123,7 +138,7 @@ def request_error(error: ValidationError, *, place: Place = "body") -> RequestVa
 
 
 async def content(headers: Headers, receive: Receive, settings: Settings) -> bytes:
-    """The bytes of the body, decompressed if it is gzip.
+    """The bytes of the body, decompressed if it is gzip or deflate.
 
     Receives and decompresses at most `max_body_bytes` and one chunk.
 
@@ -131,25 +146,29 @@ async def content(headers: Headers, receive: Receive, settings: Settings) -> byt
         BodyTooLarge: the body is longer.
         BodyTooSlow: the next part of the body did not arrive within `body_timeout_s`.
         UnsupportedMediaType: the body has another `Content-Encoding`.
-        InvalidInput: the body is not the gzip stream that its `Content-Encoding` declares.
+        InvalidInput: the body is not the stream that its `Content-Encoding` declares.
         ClientDisconnect: the client went away before the end of the body.
     """
-    is_gzip = is_compressed(headers)
+    decompressor = decompressor_of(headers)
     chunks = received(headers, receive, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
     body = b"".join([chunk async for chunk in chunks])
-    return await to_thread.run_sync(_decompressed, body, settings.max_body_bytes) if is_gzip else body
+    if decompressor is None:
+        return body
+    return await to_thread.run_sync(_decompressed, decompressor, body, settings.max_body_bytes)
 
 
-def is_compressed(headers: Headers) -> bool:
-    """Whether the body is gzip.
+def decompressor_of(headers: Headers) -> "Decompressor | None":
+    """What decompresses the body by its `Content-Encoding`; None if it is not compressed. `deflate` is zlib's format.
 
     Raises:
         UnsupportedMediaType: the body has another `Content-Encoding`.
     """
     encoding = header(headers, b"content-encoding").strip().lower() if b"content-encoding" in headers else ""
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedMediaType("Send the body without Content-Encoding, or with Content-Encoding: gzip.")
-    return encoding.endswith("gzip")
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in _WINDOWS:
+        raise UnsupportedMediaType("Send the body without Content-Encoding, or with Content-Encoding: gzip or deflate.")
+    return zlib.decompressobj(wbits=_WINDOWS[encoding])
 
 
 async def received(headers: Headers, receive: Receive, *, max_bytes: int, timeout_s: float) -> AsyncIterator[bytes]:
@@ -178,17 +197,26 @@ async def received(headers: Headers, receive: Receive, *, max_bytes: int, timeou
     raise ClientDisconnect
 
 
-def _decompressed(body: bytes, max_bytes: int) -> bytes:
-    gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # accepts the header of gzip only
+def _decompressed(decompressor: "Decompressor", body: bytes, max_bytes: int) -> bytes:
     try:
-        content = gzip.decompress(body, max_bytes + 1)
+        content = decompressor.decompress(body, max_bytes + 1)
     except zlib.error:
-        raise InvalidInput("body", "must be gzip, as its Content-Encoding says") from None
+        raise not_as_declared() from None
     if len(content) > max_bytes:
         raise too_large(max_bytes)
-    if not gzip.eof or gzip.unused_data:
-        raise InvalidInput("body", "must be exactly one complete gzip stream")
+    if not decompressor.eof or decompressor.unused_data:
+        raise incomplete()
     return content
+
+
+def not_as_declared() -> InvalidInput:
+    """The error for a body that is not compressed as its header says."""
+    return InvalidInput("body", "must be gzip or deflate, as its Content-Encoding says")
+
+
+def incomplete() -> InvalidInput:
+    """The error for a compressed body that ends too early or too late."""
+    return InvalidInput("body", "must be exactly one complete gzip or deflate stream")
 
 
 def too_large(max_bytes: int) -> BodyTooLarge:
@@ -196,7 +224,9 @@ def too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"Send at most {max_bytes:,} bytes. Split the points over several requests.")
 
 
-def documented(schema: type[Body], *, also: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def documented(
+    schema: type[BaseModel], *, also: Mapping[str, Any] | None = None, required: bool = True
+) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads `schema` as JSON, or a body of one of the media types `also`."""
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": reference}, **(also or {})}}}
+    return {"requestBody": {"required": required, "content": {JSON: {"schema": reference}, **(also or {})}}}

@@ -1,6 +1,7 @@
 """Predictions of published versions: the class of each point, and what else a request wants to know of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,12 +9,15 @@ import numpy as np
 
 from models.boundary.certified import nearest as nearest_change
 from models.boundary.certified.nearest import Nearest
-from models.datasets import FloatArray, IntArray, PointArray
-from models.inference import dispatch, numpy_forward
+from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
+from models.inference import dispatch, numpy_forward, scalar_codegen
 from models.limits import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, MAX_NEAREST_POINTS
 from models.specs import InvalidInput
 from service.inference.windows import default_range
 from service.registry.registry import LoadedVersion
+
+LARGE_WORK = 500_000
+"""Multiplications and values from which a prediction is made in a thread: a millisecond or two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +47,13 @@ class Prediction:
     """The predicted classes of N points.
 
     Attributes:
-        prob_NK: float32 (N, K), each row summing to 1.
+        prob_NK: (N, K), each row summing to 1: float32, or float64 of a few points, see `predict_like_json`.
         level: the threshold of the request, as a logit.
         logit_NO: float32 (N, O), the network's output, with O = 1 for two classes; None if it was not requested.
         nearest: the nearest points with another label; None if they were not requested.
     """
 
-    prob_NK: FloatArray
+    prob_NK: FloatArray | DoubleArray
     level: float
     logit_NO: FloatArray | None
     nearest: Nearest | None
@@ -122,3 +126,36 @@ def _nearest(version: LoadedVersion, xy_ND: PointArray, request: PredictionReque
 def work(version: LoadedVersion, points: int) -> int:
     """The cost of predicting this many points, in multiplications."""
     return points * version.plan.work
+
+
+def is_large(version: LoadedVersion, points: int) -> bool:
+    """Whether predicting this many points, with their decoding and encoding, would hold up other requests."""
+    values = points * (version.plan.features + version.plan.classes)
+    return work(version, points) + 10 * values > LARGE_WORK
+
+
+def of_few(version: LoadedVersion, points: Sequence[Sequence[float]]) -> list[list[float]] | None:
+    """The probabilities (N, K) of a few points in float64, by code that is generated for a small network.
+
+    None if there are too many points, the network is not small, or the code cannot compute a point.
+    """
+    if len(points) > scalar_codegen.MAX_POINTS:
+        return None
+    probabilities = scalar_codegen.function(version.plan)
+    if probabilities is None:
+        return None
+    try:
+        return [probabilities(*x_D) for x_D in points]
+    except (TypeError, OverflowError):
+        return None
+
+
+def predict_like_json(version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest = _DEFAULT) -> Prediction:
+    """As `predict`, but with the bits of `POST /predict` in JSON: those of `of_few` for a few points without options.
+
+    Raises:
+        InvalidInput: see `predict`.
+    """
+    is_few = len(xy_ND) <= scalar_codegen.MAX_POINTS and request == _DEFAULT
+    few = of_few(version, xy_ND.tolist()) if is_few else None
+    return predict(version, xy_ND, request) if few is None else Prediction(np.array(few), request.level, None, None)

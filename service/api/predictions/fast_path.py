@@ -14,6 +14,7 @@ from service.api.deps import Services
 from service.http.metrics import Metrics
 from service.http.middleware import RawResponse
 from service.http.request_body import Headers
+from service.inference import predictions
 from service.settings import Settings
 
 MAX_BYTES = 2_000
@@ -65,7 +66,7 @@ class PredictFastPath:
             and not scope["query_string"]
         )
 
-    def respond(self, body: bytes) -> RawResponse | None:
+    def respond(self, _: Scope, __: Headers, body: bytes) -> RawResponse | None:
         """The response, or None if the body is any other request or its model is not loaded."""
         if len(body) > self._max_bytes:
             return None
@@ -79,11 +80,10 @@ class PredictFastPath:
             points = request.points
             if version is None or not 0 < len(points) <= self._max_points:
                 return None
-            probabilities = scalar_codegen.function(version.plan)
-            if probabilities is None:
-                return None
-            prob_NK = [probabilities(*x_D) for x_D in points]
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, OverflowError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        prob_NK = predictions.of_few(version, points)
+        if prob_NK is None:
             return None
         self._metrics.points += len(points)
         classes = version.card.classes

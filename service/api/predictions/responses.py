@@ -116,19 +116,21 @@ def _json(answer: Answer) -> RawResponse:
     pieces = [text.beginning]
     for output in answer.outputs or DEFAULT_OUTPUTS:
         pieces.append(b',"%s":' % output.encode())
-        pieces.append(_json_output(text, output, answer.prediction))
+        pieces.append(_json_output(answer.version, output, answer.prediction))
     pieces.append(b"}")
     return ok(request_body.JSON.encode(), b"".join(pieces))
 
 
-def _json_output(text: _JsonText, output: Output, prediction: predictions.Prediction) -> bytes:
+def _json_output(version: LoadedVersion, output: Output, prediction: predictions.Prediction) -> bytes:
     if output == "labels":
-        return _json_labels(text.labels_K, prediction.best_N)
+        return json_labels(version, prediction.best_N)
     column = _column(output, prediction)
-    return _json_nearest(column) if isinstance(column, Nearest) else _json_numbers(column)
+    return _json_nearest(column) if isinstance(column, Nearest) else json_numbers(column)
 
 
-def _json_labels(labels_K: npt.NDArray[np.bytes_], best_N: IntArray) -> bytes:
+def json_labels(version: LoadedVersion, best_N: IntArray) -> bytes:
+    """The labels of N points as a JSON list, from the index of the class of each."""
+    labels_K = _json_text(version).labels_K
     if labels_K.itemsize > MAX_PADDED_BYTES:
         return b"[" + b",".join([labels_K[k].rstrip(b" ,") for k in best_N.tolist()]) + b"]"
     return b"[" + labels_K[best_N].tobytes().rstrip(b" ,") + b"]"
@@ -144,7 +146,8 @@ def _json_nearest(nearest: Nearest) -> bytes:
     )
 
 
-def _json_numbers(array: npt.NDArray[np.generic]) -> bytes:
+def json_numbers(array: npt.NDArray[np.generic]) -> bytes:
+    """The numbers of an array as JSON lists, written in pieces."""
     if len(array) <= CHUNK_ROWS:
         return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
     chunks = [array[start : start + CHUNK_ROWS] for start in range(0, len(array), CHUNK_ROWS)]

@@ -24,9 +24,6 @@ from service.render import arrow
 
 router = APIRouter(tags=["predictions"])
 
-LARGE_WORK = 500_000
-"""Multiplications and values from which a prediction is made in a thread: a millisecond or two."""
-
 LARGE_BYTES = 500_000
 """Length from which a body is parsed in a thread: a millisecond or two, about 12,000 points of JSON."""
 
@@ -83,9 +80,7 @@ async def _predicted(
 def _is_large(version: LoadedVersion, request: ParsedRequest) -> bool:
     if isinstance(request.points, CsvPoints) or request.prediction.nearest:
         return True
-    count = request.points.count
-    values = count * (version.plan.features + version.plan.classes)
-    return predictions.work(version, count) + 10 * values > LARGE_WORK
+    return predictions.is_large(version, request.points.count)
 
 
 def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequest) -> tuple[RawResponse, int]:

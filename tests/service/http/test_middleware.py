@@ -22,7 +22,7 @@ class OnlyShort:
     def accepts(self, _: Scope, headers: Headers) -> bool:
         return headers.get(b"accept") is None
 
-    def respond(self, body: bytes) -> RawResponse | None:
+    def respond(self, _: Scope, __: Headers, body: bytes) -> RawResponse | None:
         if body == b"bad":
             raise ZeroDivisionError
         return ok(b"text/plain", b"fast " + body) if len(body) < 5 else None
@@ -31,6 +31,13 @@ class OnlyShort:
 async def echo(_: Scope, headers: Headers, receive: Receive) -> RawResponse:
     body = await request_body.content(headers, receive, Settings())
     return ok(b"text/plain", b"endpoint " + body)
+
+
+async def greet(scope: Scope, _: Headers, __: Receive) -> RawResponse:
+    return ok(b"text/plain", scope["path_params"]["name"].encode())
+
+
+ENDPOINTS = {ECHO: echo, ("POST", "/greet/{name}/now"): greet}
 
 
 def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = None) -> tuple[list[Message], Metrics]:
@@ -43,7 +50,7 @@ def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = N
         return "app"
 
     metrics = Metrics()
-    middleware = Middleware(app, fast_paths={ECHO: OnlyShort()}, endpoints={ECHO: echo}, metrics=metrics)
+    middleware = Middleware(app, fast_paths={ECHO: OnlyShort()}, endpoints=ENDPOINTS, metrics=metrics)
     left = list(chunks or [b""])
     sent: list[Message] = []
 
@@ -82,6 +89,15 @@ def test_a_request_without_an_endpoint_reaches_the_app() -> None:
     assert sent[0]["status"] == 200
     assert b"x-request-id" in dict(sent[0]["headers"])
     assert counted(metrics) == {("GET", "/route", "200"): 1}
+
+
+def test_a_path_with_a_parameter_has_one_endpoint_and_is_counted_as_one_route() -> None:
+    (_, body), metrics = exchange("POST", "/greet/you/now")
+    assert body["body"] == b"you"
+    assert counted(metrics) == {("POST", "/greet/{name}/now", "200"): 1}
+    for method, path in (("GET", "/greet/you/now"), ("POST", "/greet/you/and/now"), ("POST", "/greet//now")):
+        sent, metrics = exchange(method, path)
+        assert sent[0]["status"] == 404
 
 
 def test_an_unexpected_error_is_a_problem_with_a_request_id_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

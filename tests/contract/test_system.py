@@ -53,6 +53,7 @@ def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Cli
     assert bodies == {
         "/predict": {"$ref": "#/components/schemas/PredictRequest"},
         "/train": {"$ref": "#/components/schemas/TrainRequest"},
+        "/models/{name}/corrections": {"$ref": "#/components/schemas/CorrectionsRequest"},
     }
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -22,6 +22,7 @@ from service.inference import predictions
 from service.registry import refresh
 from service.registry.registry import LoadedVersion
 from service.render import arrow
+from service.store.files import Files
 
 router = APIRouter(tags=["predictions"])
 
@@ -80,22 +81,26 @@ async def _predicted(
 ) -> tuple[RawResponse, int]:
     """The response, and the number of points."""
     if _is_large(version, request):
-        return await to_thread.run_sync(_predict, form, version, request, limiter=services.heavy_threads)
-    return _predict(form, version, request)
+        return await to_thread.run_sync(
+            _predict, form, version, request, services.files, limiter=services.heavy_threads
+        )
+    return _predict(form, version, request, services.files)
 
 
 def _is_large(version: LoadedVersion, request: ParsedRequest) -> bool:
-    if isinstance(request.points, CsvPoints) or request.prediction.nearest:
+    if isinstance(request.points, CsvPoints) or request.prediction.nearest or request.prediction.outside:
         return True
     count = request.points.count
     values = count * (version.plan.features + version.plan.classes)
     return predictions.work(version, count) + 10 * values > LARGE_WORK
 
 
-def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequest) -> tuple[RawResponse, int]:
+def _predict(
+    form: PredictionFormat, version: LoadedVersion, request: ParsedRequest, files: Files
+) -> tuple[RawResponse, int]:
     card = version.card
     xy_ND = request.points.placed(version.plan.features, card.feature_names, card.categories)
-    prediction = predictions.predict(version, xy_ND, request.prediction)
+    prediction = predictions.predict(version, xy_ND, request.prediction, files=files)
     return form.encode(Answer(version, xy_ND, request.outputs, prediction)), len(xy_ND)
 
 

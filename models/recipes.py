@@ -23,6 +23,7 @@ from models.networks import terms
 from models.networks.derived import Derived
 from models.networks.layouts import Layout, layout
 from models.networks.scaling import Scaling
+from models.networks.starting_weights import FIELD, StartingWeights
 from models.networks.terms import Term
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 
@@ -39,6 +40,7 @@ class Recipe:
         network: the architecture.
         training: the settings.
         validation: points for validation only, with the features and the classes of `points`.
+        start: the weights at which the training begins; None begins at random ones. They must fit the network.
 
     Raises:
         InvalidInput: the combination is out of bounds: too many weights, too much work or memory.
@@ -48,17 +50,21 @@ class Recipe:
     network: NetworkSpec
     training: TrainingSpec
     validation: LabelledPoints | None = None
+    start: StartingWeights | None = None
 
     def __post_init__(self) -> None:
         _ = self.terms  # raises
         self._check_validation()
-        if self.weights > MAX_WEIGHTS:
+        self._check_start()
+        weights = self.training.ensemble * self.weights
+        if weights > MAX_WEIGHTS:
+            whole = f", in all {self.training.ensemble} networks" if self.training.ensemble > 1 else ""
             raise InvalidInput(
-                "network.hidden", f"must make at most {MAX_WEIGHTS:,} weights, but makes {self.weights:,}"
+                "network.hidden", f"must make at most {MAX_WEIGHTS:,} weights, but makes {weights:,}{whole}"
             )
         count = len(self.points.xy_ND)
         is_lbfgs = self.training.optimizer == "lbfgs"
-        trainings = self.training.restarts + (self.training.validation_folds or 0)
+        trainings = self.training.networks + (self.training.validation_folds or 0)
         passes = trainings * self.training.epochs * (MAX_LBFGS_EVALUATIONS if is_lbfgs else 1)
         work = passes * (count + (len(self.validation.xy_ND) if self.validation else 0)) * self.weights
         if work > MAX_WORK:
@@ -91,6 +97,22 @@ class Recipe:
             if getattr(self.training, name):
                 raise InvalidInput("validation", f"must be left out: training.{name} is given, which excludes it")
 
+    def _check_start(self) -> None:
+        if self.start is None:
+            return
+        if self.training.restarts > 1:
+            raise InvalidInput("training.restarts", f"must be 1 with {FIELD}: all would begin at the same weights")
+        if self.training.validation_folds is not None:
+            raise InvalidInput(
+                "training.validation_folds", f"must be left out with {FIELD}: the version may know the points held out"
+            )
+        if self.training.ensemble != self.start.members:
+            raise InvalidInput(
+                "training.ensemble",
+                f"must be {self.start.members}, as the number of networks of the version in {FIELD}",
+            )
+        _ = self.initial_states  # raises
+
     def _check_derived(self) -> None:
         """Checks that no derived input of a point overflows float32, by the largest coordinates."""
         transform = self.scaling.transform
@@ -121,10 +143,23 @@ class Recipe:
     @cached_property
     def scaling(self) -> Scaling:
         """How the coordinates of the points are scaled for the training: by those that are not held out."""
+        if self.start is not None:
+            return self.start.scaling(self.parts[0], self.network.scale, self.terms)
         if self.network.scale == "none":
             return Scaling.none(self.points.features, self.terms)
         kept, _ = self.parts
         return Scaling.standard(kept, self.terms)
+
+    @cached_property
+    def initial_states(self) -> list[dict[str, FloatArray]]:
+        """The state dict at which each network begins, see `StartingWeights.in_training`; empty if they are random.
+
+        Raises:
+            InvalidInput: a weight overflows float32.
+        """
+        if self.start is None:
+            return []
+        return self.start.in_training(self.layout, self.scaling, self.training.temperature)
 
     @cached_property
     def parts(self) -> tuple[LabelledPoints, LabelledPoints | None]:
@@ -149,12 +184,14 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of data, network and training settings, including the seed."""
+        """SHA-256 (hex) of data, network, training settings with the seed, and starting weights."""
         parts: list[Any] = [self.points.digest, specs.asdict(self.network), specs.asdict(self.training)]
         if self.terms is not None:  # which depend on the names of the features
             parts.append([asdict(term) for term in self.terms])
         if self.validation is not None:
             parts.append({"validation": self.validation.digest})
+        if self.start is not None:
+            parts.append({"from": [self.start.digest, self.start.offset, self.start.divisor]})
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

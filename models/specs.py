@@ -15,6 +15,7 @@ from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
     MAX_CLASS_WEIGHT,
     MAX_CLASSES,
+    MAX_ENSEMBLE,
     MAX_EPOCHS,
     MAX_FOLDS,
     MAX_GRID_CELLS,
@@ -43,10 +44,11 @@ Scale = Literal["standard", "none"]
 Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
 ClassWeight = Literal["balanced"] | dict[str, float]
-Preset = Literal["auto", "tutorial"]
-"""What decides the settings that a request leaves open: a search, or the tutorial's values."""
+Preset = Literal["auto", "tutorial", "version"]
+"""What decides the settings that a request leaves open: a search, the tutorial's values, or those of the version at
+whose weights the training begins."""
 
-ResponseKind = Literal["probability", "label", "logit", "entropy"]
+ResponseKind = Literal["probability", "label", "logit", "entropy", "spread"]
 EmbeddingCoordinates = Literal["first", "principal"]
 
 DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
@@ -184,6 +186,7 @@ class TrainingSpec:
             all classes add up to the same, see `models.recipes.class_weights`. None weighs all points alike. Reported
             losses of epochs are weighted means; the final metrics are never weighted.
         restarts: how many networks to train, with the seeds `seed`, `seed` + 1, ...; the best is kept.
+        ensemble: how many networks to train, with these seeds; all are kept, and answer together. Excludes `restarts`.
         temperature: what the logits of the trained network are divided by, to calibrate its probabilities.
         implementation: `compiled`, `torch`, or `auto` for the faster one that can train the network.
 
@@ -204,6 +207,7 @@ class TrainingSpec:
     seed: int = 0
     class_weight: ClassWeight | None = None
     restarts: int = 1
+    ensemble: int = 1
     temperature: float = 1.0
     implementation: ImplementationChoice = "auto"
 
@@ -231,6 +235,11 @@ class TrainingSpec:
         _within("training.min_delta", self.min_delta, 0.0, MAX_LEARNING_RATE)
         _within("training.seed", self.seed, 0, MAX_SEED)
         _within("training.restarts", self.restarts, 1, MAX_RESTARTS)
+        _within("training.ensemble", self.ensemble, 1, MAX_ENSEMBLE)
+        if self.restarts > 1 and self.ensemble > 1:
+            raise InvalidInput(
+                "training.ensemble", "must be 1 if restarts is more: one keeps all networks, one the best"
+            )
         if isinstance(self.class_weight, str):
             _one_of("training.class_weight", self.class_weight, ("balanced",))
         elif self.class_weight is not None:
@@ -265,6 +274,11 @@ class TrainingSpec:
             raise InvalidInput("training.momentum", "must be 0 unless the optimizer is sgd")
         if self.batch_size is not None:
             _within("training.batch_size", self.batch_size, 1, MAX_POINTS)
+
+    @property
+    def networks(self) -> int:
+        """Number of networks to train."""
+        return self.restarts * self.ensemble
 
     @property
     def rate(self) -> float:

@@ -25,6 +25,7 @@ from service.api.models.import_query import ImportQuery
 from service.api.table_query import TableQuery
 from service.commands.options import Options
 from service.errors import ServiceError
+from service.records import Reference
 from service.settings import Settings
 from service.tables.options import TableOptions
 
@@ -126,14 +127,26 @@ def train(
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="What decides the settings that are not given: tutorial, the tutorial's values, or auto, a search by "
-            "cross-validation. (default: auto for a CSV file without other settings, else tutorial)",
+            help="What decides the settings that are not given: tutorial, the tutorial's values; auto, a search by "
+            "cross-validation; or version, those of the version in --from. (default: version with --from, auto for a "
+            "CSV file without other settings, else tutorial)",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL[:VERSION]",
+            help="Begin at the weights of this version. Settings that are not given are those of the version.",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Name to publish under. (default: that of the file, or the data set and the network)"),
+        typer.Option(
+            help="Name to publish under. (default: that of --from, that of the file, or the data set and the network)"
+        ),
     ] = None,
 ) -> None:
     """Train a network and publish it as the next version of a model."""
@@ -165,6 +178,7 @@ def train(
         table=TableOptions(**table),
         preset=preset,
         given=Given(network, training),
+        start=_starting_version(start) if start else None,
     )
 
 
@@ -338,6 +352,14 @@ def _widths(hidden: str) -> tuple[int, ...]:
         return tuple(int(width) for width in hidden.split(",") if width.strip())
     except ValueError:
         raise InvalidInput("network.hidden", "must be whole numbers separated by commas, such as 16,16") from None
+
+
+def _starting_version(text: str) -> tuple[str, Reference]:
+    """The model and the version of `MODEL[:VERSION]`."""
+    model, colon, version = text.partition(":")
+    if colon and not version:
+        raise InvalidInput("from", "must be MODEL or MODEL:VERSION, such as flower:2")
+    return model, _reference(version) if colon else None
 
 
 def _class_weight(options: list[str]) -> ClassWeight:

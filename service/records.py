@@ -77,6 +77,8 @@ class JobSpec:
         preset: what decides the settings that the client left open.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved. With the preset `auto`
             only the settings that the client decided.
+        started_from: the version at whose weights the training begins, and what is needed to begin there; see
+            `service.jobs.warm_start.describe`. None if it begins at random weights.
         recipe: `Recipe.digest`, or with the preset `auto` that of `models.selection.candidates.Given`.
         metadata: free key-value pairs of the client.
         retry_of: the id of the job that this one retries.
@@ -93,6 +95,7 @@ class JobSpec:
     training: dict[str, Any]
     recipe: str
     preset: Preset = "tutorial"
+    started_from: dict[str, Any] | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
     promote: dict[str, Any] | None = None
@@ -123,6 +126,7 @@ class JobStatus:
         restarts: the result of each restart (`models.training.runs.Restart` as JSON), once the training has ended.
         warnings: what the client should know about the version that the job published.
         promotion: what became of `JobSpec.promote`: `{"alias", "promoted", "reason"}`; None without.
+        comparison: of this version with the one that the training started from; see `service.jobs.warm_start.compare`.
         problem: `{"code", "detail"}` of a failed job; the code is a `FailureCode`.
         events: how many events the job has, which is also the number of the last one.
     """
@@ -140,6 +144,7 @@ class JobStatus:
     restarts: list[dict[str, Any]] | None = None
     warnings: list[str] | None = None
     promotion: dict[str, Any] | None = None
+    comparison: dict[str, Any] | None = None
     problem: dict[str, str] | None = None
     events: int = 0
     started_at: float | None = None
@@ -182,7 +187,7 @@ class Job:
         if self.settings is None:
             return None
         _, training = self.settings
-        return training.epochs * training.restarts
+        return training.epochs * training.networks
 
     @property
     def progress(self) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from models.boundary import slices
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.inference import dispatch
-from models.networks.plans import Plan
+from models.networks.plans import AnyPlan
 from models.specs import GridSpec, InvalidInput, ResponseKind
 
 LabelArray = npt.NDArray[np.uint8]
@@ -60,7 +60,7 @@ class Outputs(GridAxes):
 
 
 def evaluate(
-    plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int, output_OHW: FloatArray | None = None
+    plan: AnyPlan, spec: GridSpec, *, response: ResponseKind, class_index: int, output_OHW: FloatArray | None = None
 ) -> Grid:
     """A network's response at every cell of a grid. Memory beyond the result does not grow with H.
 
@@ -83,7 +83,7 @@ def evaluate(
     return Grid(axes.x_W, axes.y_H, values_HW[0] if axes.y_H is None else values_HW)
 
 
-def outputs(plan: Plan, spec: GridSpec) -> Outputs:
+def outputs(plan: AnyPlan, spec: GridSpec) -> Outputs:
     """Every output of a network at every cell of a grid.
 
     Raises:
@@ -96,7 +96,7 @@ def outputs(plan: Plan, spec: GridSpec) -> Outputs:
 
 
 def evaluate_with_outputs(
-    plan: Plan, spec: GridSpec, *, response: ResponseKind, class_index: int
+    plan: AnyPlan, spec: GridSpec, *, response: ResponseKind, class_index: int
 ) -> tuple[Grid, Outputs]:
     """The results of `evaluate` and `outputs`, bit for bit, from one evaluation of a grid of the plane.
 
@@ -107,7 +107,7 @@ def evaluate_with_outputs(
         InvalidInput: see `evaluate`.
     """
     assert spec.height is not None, "a curve has no lines"
-    output_OHW = np.empty((plan.widths[-1], spec.height, spec.width), np.float32)
+    output_OHW = np.empty((plan.outputs, spec.height, spec.width), np.float32)
     grid = evaluate(plan, spec, response=response, class_index=class_index, output_OHW=output_OHW)
     return grid, Outputs(grid.x_W, grid.y_H, output_OHW)
 
@@ -120,7 +120,7 @@ def axes_of(spec: GridSpec) -> GridAxes:
     return GridAxes(x_W, np.linspace(spec.y_min, spec.y_max, spec.height))
 
 
-def _plane(plan: Plan, spec: GridSpec) -> tuple[GridAxes, Plan, DoubleArray]:
+def _plane(plan: AnyPlan, spec: GridSpec) -> tuple[GridAxes, AnyPlan, DoubleArray]:
     """The axes, a plan of two features and its rows: a curve becomes a grid of one row with an unused y."""
     check_features(plan.features, spec)
     axes = axes_of(spec)

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from models.datasets import DoubleArray, PointArray, mean_and_deviation
-from models.networks.plans import Dense, Plan, parameters_of
+from models.networks.plans import AnyPlan, Dense, Plan, members_of, of_members, parameters_of
 from models.specs import InvalidInput
 
 
-def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
+def sliced(plan: AnyPlan, axes: tuple[int, ...], at: Sequence[float]) -> AnyPlan:
     """The plan as a function of some of its features, with the others fixed. Its first feature is `axes[0]`.
 
     The fixed features become part of the biases of the first layer and of the skip connection, and of the weights of
@@ -29,6 +29,10 @@ def sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     """
     if axes == tuple(range(plan.features)):
         return plan
+    return of_members([_sliced(member, axes, at) for member in members_of(plan)])
+
+
+def _sliced(plan: Plan, axes: tuple[int, ...], at: Sequence[float]) -> Plan:
     others = [d for d in range(plan.features) if d not in axes]
     at_D = np.zeros(plan.features)
     at_D[others] = np.asarray(at, np.float64)
@@ -57,9 +61,9 @@ def distances(xy_ND: PointArray, axes: Sequence[int], at: Sequence[float]) -> Do
     return distance_N
 
 
-def with_unused_feature(plan: Plan) -> Plan:
+def with_unused_feature(plan: AnyPlan) -> AnyPlan:
     """A plan of one feature as a plan of two that ignores the second, so that a curve can be a grid of one row."""
-    return _along(plan, (0, 1), np.zeros(1))
+    return of_members([_along(member, (0, 1), np.zeros(1)) for member in members_of(plan)])
 
 
 def hidden_widths(plan: Plan) -> tuple[int, ...]:

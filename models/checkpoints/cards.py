@@ -1,8 +1,9 @@
 """Reads checkpoints without torch, as a serving process does: the card, and the weights as arrays.
 
-A checkpoint is a folder of three files. `network.pth` is the network's `state_dict`, for any torch script.
+A checkpoint is a folder of three or four files. `network.pth` is the network's `state_dict`, for any torch script.
 `network.safetensors` is the same state as plain arrays, which load without torch. `card.json` describes the training
-and contains the digests of both files. The caller knows the digest of the card, so that damage to any file is detected.
+and contains the digests of the other files. `training_range.safetensors` is a `models.training_range`. The caller knows
+the digest of the card, so that damage to any file is detected.
 """
 
 import hashlib
@@ -15,14 +16,15 @@ import safetensors
 import safetensors.numpy
 
 from models import categories, specs
-from models.datasets import Categories, Label
+from models.datasets import Categories, FloatArray, Label
 from models.networks import terms
 from models.networks.derived import Derived
-from models.networks.layouts import layout
-from models.networks.plans import Plan, plan_of
+from models.networks.layouts import layout, member_states
+from models.networks.plans import AnyPlan, of_members, plan_of
 from models.networks.transforms import IDENTITY, Shift, Transform
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training.runs import StopReason
+from models.training_range import TrainingRange
 
 FORMAT = 2
 """Format 1 had other names; see `_from_format_1`."""
@@ -30,6 +32,8 @@ FORMAT = 2
 CARD_FILE = "card.json"
 NETWORK_FILE = "network.pth"
 ARRAYS_FILE = "network.safetensors"
+RANGE_FILE = "training_range.safetensors"
+"""Only of versions that were trained here, and not by an old release."""
 
 
 class DamagedCheckpoint(Exception):
@@ -58,6 +62,8 @@ class Card:
             `cross_validation`: an `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
         warnings: what a user should know before using the network.
         search: how the settings were chosen (`models.selection.search.Choice.search`); None if they were not.
+        started_from: the version at whose weights the training began: its `model` and `version`, and the `digest` of
+            its weights. None if it began at random ones.
         offset: what the network subtracts from each coordinate, in float64; empty if nothing.
         divisor: what it then divides each coordinate by, in float64, before it computes derived inputs; empty without.
         recipe: `Recipe.digest`.
@@ -94,6 +100,7 @@ class Card:
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     search: dict[str, Any] | None = None
+    started_from: dict[str, Any] | None = None
     range_is_assumed: bool = False
     imported: dict[str, Any] | None = None
 
@@ -136,11 +143,17 @@ class Card:
         return Shift(self.offset) if self.offset else IDENTITY
 
     @property
+    def networks(self) -> int:
+        """Number of networks that answer together."""
+        return self.training.ensemble if self.training else 1
+
+    @property
     def summary(self) -> dict[str, Any]:
         """What lists of versions show: the network and its widths, the name of the data or None, and the metrics."""
         data = self.data or {}
         return {
             "kind": self.network.kind,
+            "networks": self.networks,
             "widths": list(layout(self.network, self.features, len(self.classes)).widths),
             "dataset": data.get("dataset") or data.get("stored"),
             "n_points": data.get("n_points"),
@@ -215,7 +228,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
+def read(folder: Path, *, card_digest: str) -> tuple[Card, AnyPlan]:
     """The card and the plan of a checkpoint, after comparing every file with its digest.
 
     Raises:
@@ -230,9 +243,35 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, Plan]:
     arrays = _read_file(folder / ARRAYS_FILE, card.files[ARRAYS_FILE])
     try:
         state = safetensors.numpy.load(arrays)
-        return card, plan_of(layout(card.network, card.features, len(card.classes)), state, card.transform)
+        known = layout(card.network, card.features, len(card.classes))
+        return card, of_members([plan_of(known, member, card.transform) for member in _members(card, state)])
     except (safetensors.SafetensorError, InvalidInput) as error:
         raise DamagedCheckpoint(f"{ARRAYS_FILE}: {error}") from error
+
+
+def read_range(folder: Path, expected: str) -> TrainingRange:
+    """The training range of a checkpoint, after comparing its file with the digest `expected`.
+
+    Raises:
+        DamagedCheckpoint: the file is missing or damaged.
+        OSError: the file cannot be read at present. This says nothing about its content.
+    """
+    try:
+        return TrainingRange.from_arrays(safetensors.numpy.load(_read_file(folder / RANGE_FILE, expected)))
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise DamagedCheckpoint(f"{RANGE_FILE}: {error}") from error
+
+
+def _members(card: Card, state: dict[str, FloatArray]) -> list[dict[str, FloatArray]]:
+    """The state dict of each network.
+
+    Raises:
+        InvalidInput: there are more or fewer than in the card.
+    """
+    members = member_states(state) if card.networks > 1 else [state]
+    if len(members) != card.networks or sum(map(len, members)) != len(state):
+        raise InvalidInput("state_dict", f"must have the keys of {card.networks} networks")
+    return members
 
 
 def _read_file(path: Path, expected: str) -> bytes:

@@ -14,6 +14,7 @@ from models.checkpoints.cards import (
     ARRAYS_FILE,
     CARD_FILE,
     NETWORK_FILE,
+    RANGE_FILE,
     Card,
     DamagedCheckpoint,
     digest,
@@ -24,11 +25,12 @@ from models.networks.modules import build
 from models.networks.plans import check_values
 from models.specs import InvalidInput, NetworkSpec
 from models.training.resume_state import ResumeState
+from models.training_range import TrainingRange
 
 RESUME_STATE_FILE = "resume_state.bin"
 
 
-def save(folder: Path, network: nn.Module, card: Card) -> str:
+def save(folder: Path, network: nn.Module, card: Card, training_range: TrainingRange | None = None) -> str:
     """Writes a checkpoint as a new folder, atomically and durably. Fills in `card.files`.
 
     Returns:
@@ -43,6 +45,8 @@ def save(folder: Path, network: nn.Module, card: Card) -> str:
         NETWORK_FILE: _network_file(state),
         ARRAYS_FILE: safetensors.numpy.save(_arrays(state)),
     }
+    if training_range is not None:
+        contents[RANGE_FILE] = safetensors.numpy.save(training_range.to_arrays())
     card_file = replace(card, files={name: digest(content) for name, content in contents.items()}).to_json()
     atomic.write_folder(folder, contents | {CARD_FILE: card_file})
     return digest(card_file)

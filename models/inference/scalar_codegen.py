@@ -10,7 +10,7 @@ from typing import Any
 
 from models.limits import MAX_COORDINATE
 from models.networks import activations
-from models.networks.plans import Dense, Plan
+from models.networks.plans import AnyPlan, Dense, EnsemblePlan
 
 MAX_PARAMETERS = 100
 """Largest plan for which code is generated."""
@@ -29,9 +29,9 @@ Raises TypeError for a wrong number of coordinates, OverflowError for a number t
 
 
 @lru_cache(maxsize=1_000)
-def function(plan: Plan) -> Function | None:
+def function(plan: AnyPlan) -> Function | None:
     """A function for a small plan, else None. Its source consists of numbers and of names chosen here."""
-    if max(plan.parameters.size, plan.features) > MAX_PARAMETERS:
+    if isinstance(plan, EnsemblePlan) or max(plan.parameters.size, plan.features) > MAX_PARAMETERS:
         return None
     names = [f"x{d}" for d in range(plan.features)]
     lines = [f"def answer({', '.join(names)}):"]

@@ -4,12 +4,13 @@ Every kind of network is a stack of dense layers. `residual` adds a skip connect
 output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from models.datasets import FloatArray
 from models.networks import terms
 from models.specs import Activation, InvalidInput, NetworkSpec, output_count
 
@@ -91,6 +92,24 @@ def _key_names(spec: NetworkSpec, i: int) -> tuple[str, str]:
         return f"w{i + 1}", f"b{i + 1}"
     prefix = {"sequential": f"{2 * i}", "module": f"layer{2 * i + 1}", "residual": f"layer2.{2 * i}"}[spec.kind]
     return f"{prefix}.weight", f"{prefix}.bias"
+
+
+MEMBER = "members.{}."
+"""What the keys of a network begin with in the state dict of an ensemble; `{}` is its number, counted from 0."""
+
+
+def member_states(state: Mapping[str, FloatArray]) -> list[dict[str, FloatArray]]:
+    """The state dict of each network of an ensemble, or the only one."""
+    members: list[dict[str, FloatArray]] = []
+    while own := {key: state[key] for key in state if key.startswith(MEMBER.format(len(members)))}:
+        prefix = MEMBER.format(len(members))
+        members.append({key.removeprefix(prefix): array for key, array in own.items()})
+    return members or [dict(state)]
+
+
+def ensemble_state(members: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
+    """The state dict of an ensemble, from those of its networks."""
+    return {MEMBER.format(i) + key: array for i, state in enumerate(members) for key, array in state.items()}
 
 
 def check_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:

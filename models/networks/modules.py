@@ -1,7 +1,8 @@
 """The tutorial's networks as `nn.Module`s, with the state-dict keys that the tutorial's own script saves."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -64,6 +65,21 @@ class Residual(nn.Module):
         x1_NO: Tensor = self.layer1(x_ND)
         x2_NO: Tensor = self.layer2(x_ND)
         return x1_NO + x2_NO
+
+
+class Ensemble(nn.Module):
+    """Several networks that answer with the mean of their probabilities. All have the same inputs and outputs."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """The logits (N, O) of the mean probabilities, as `models.inference.ensembles.mean_logits` has them."""
+        logit_MNO = torch.stack([member(x_ND) for member in self.members])
+        if logit_MNO.shape[2] == 1:
+            return nn.functional.logsigmoid(logit_MNO).logsumexp(0) - nn.functional.logsigmoid(-logit_MNO).logsumexp(0)
+        return logit_MNO.log_softmax(2).logsumexp(0) - math.log(len(logit_MNO))
 
 
 def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Module:

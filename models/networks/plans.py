@@ -16,6 +16,10 @@ TERM_WORK = 30
 """Cost of a derived input in multiplications of the kernel: 5 to 15 ns, in float64."""
 
 
+MEAN_WORK = 100
+"""Cost of the mean of probabilities, in multiplications for each network and class: some 50 ns for logarithms."""
+
+
 @dataclass(frozen=True)
 class Dense:
     """One dense layer: `activation(weight_OI @ x + bias_O1)`. The arrays are views of a plan's parameters."""
@@ -58,6 +62,16 @@ class Plan:
         return self.widths[0]
 
     @property
+    def outputs(self) -> int:
+        """Number of logits."""
+        return self.widths[-1]
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return self.parameters.size
+
+    @property
     def work(self) -> int:
         """Cost of evaluating a point, in multiplications."""
         return self.parameters.size + (TERM_WORK * self.inputs if isinstance(self.transform, Derived) else 0)
@@ -88,6 +102,91 @@ class Plan:
         end = start + outputs * (inputs + 1)
         matrix_OI1 = self.parameters[start:end].reshape(outputs, inputs + 1)
         return Dense(matrix_OI1[:, :-1], matrix_OI1[:, -1:], activation)
+
+
+@dataclass(frozen=True, eq=False)
+class EnsemblePlan:
+    """Several networks for the same points, which answer with the mean of their probabilities.
+
+    Attributes:
+        members: two or more plans with the same shape and the same transform.
+    """
+
+    members: tuple[Plan, ...]
+
+    @property
+    def features(self) -> int:
+        """Number of coordinates of a point."""
+        return self.members[0].features
+
+    @property
+    def outputs(self) -> int:
+        """Number of logits."""
+        return self.members[0].outputs
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.members[0].classes
+
+    @property
+    def transform(self) -> Transform:
+        """The input transform of all members."""
+        return self.members[0].transform
+
+    @property
+    def work(self) -> int:
+        """Cost of evaluating a point, in multiplications."""
+        return len(self.members) * (self.members[0].work + MEAN_WORK * self.classes)
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(member.size for member in self.members)
+
+
+AnyPlan = Plan | EnsemblePlan
+"""What a version answers with."""
+
+
+def members_of(plan: AnyPlan) -> tuple[Plan, ...]:
+    """The networks of an ensemble, or the only one."""
+    return plan.members if isinstance(plan, EnsemblePlan) else (plan,)
+
+
+def single(plan: AnyPlan, *, field: str, what: str) -> Plan:
+    """The plan of a single network.
+
+    Args:
+        plan: of a version.
+        field: the field of the request that asks for `what`.
+        what: what only a single network has.
+
+    Raises:
+        InvalidInput: the plan is an ensemble.
+    """
+    if isinstance(plan, Plan):
+        return plan
+    count = len(plan.members)
+    raise InvalidInput(field, f"{what} needs a single network, but this version is an ensemble of {count} networks")
+
+
+def ensemble(plan: AnyPlan, *, field: str) -> EnsemblePlan:
+    """The plan of an ensemble, whose networks have a spread. `field` of the request asks for it.
+
+    Raises:
+        InvalidInput: the plan is a single network.
+    """
+    if isinstance(plan, EnsemblePlan):
+        return plan
+    raise InvalidInput(
+        field, "spread needs an ensemble, but this version is a single network. Train one with training.ensemble"
+    )
+
+
+def of_members(plans: Sequence[Plan]) -> AnyPlan:
+    """The ensemble of some plans, or the only one."""
+    return plans[0] if len(plans) == 1 else EnsemblePlan(tuple(plans))
 
 
 def plan_of(layout: Layout, state: Mapping[str, FloatArray], transform: Transform = IDENTITY) -> Plan:

@@ -18,7 +18,7 @@ import numpy as np
 
 from models.datasets import DoubleArray, FloatArray, LabelledPoints, are_far_from_zero, mean_and_deviation
 from models.networks.derived import Derived
-from models.networks.layouts import Layout
+from models.networks.layouts import LayerLayout, Layout
 from models.networks.terms import Term
 from models.networks.transforms import IDENTITY, Shift, Transform
 
@@ -81,15 +81,35 @@ class Scaling:
         scaled_ND = (points.xy_ND.astype(np.float64) - self.mean_D) / self.deviation_D
         return replace(points, xy_ND=scaled_ND.astype(np.float32))
 
+    def in_training_units(self, layout: Layout, state: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """The inverse of `in_data_units`. A weight may overflow to infinity."""
+        scaled = dict(state)
+        if self.terms is not None:
+            return scaled
+        for layer in _input_layers(layout):
+            weight_OD = state[layer.weight].T if layer.input_major else state[layer.weight]
+            wide_OD = weight_OD.astype(np.float64)
+            bias_O = state[layer.bias] + wide_OD @ (self.mean_D - self.offset_D)
+            wide_OD *= self.deviation_D
+            with np.errstate(over="ignore"):
+                scaled[layer.weight] = np.ascontiguousarray(wide_OD.T if layer.input_major else wide_OD, np.float32)
+                scaled[layer.bias] = bias_O.astype(np.float32)
+        return scaled
+
     def in_data_units(self, layout: Layout, state: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The state dict of the finished network, from that of the network in training."""
         finished = dict(state)
         if self.terms is not None:
             return finished
-        for layer in (layout.stack[0], *([layout.skip] if layout.skip else [])):
+        for layer in _input_layers(layout):
             weight_OD = state[layer.weight].T if layer.input_major else state[layer.weight]
             wide_OD = weight_OD.astype(np.float64) / self.deviation_D
             bias_O = state[layer.bias] - wide_OD @ (self.mean_D - self.offset_D)
             finished[layer.weight] = np.ascontiguousarray(wide_OD.T if layer.input_major else wide_OD, np.float32)
             finished[layer.bias] = bias_O.astype(np.float32)
         return finished
+
+
+def _input_layers(layout: Layout) -> list[LayerLayout]:
+    """The layers that take the inputs of the network."""
+    return [layout.stack[0], *([layout.skip] if layout.skip else [])]

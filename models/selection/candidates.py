@@ -101,7 +101,8 @@ class Candidate:
     def for_scoring(self) -> "Candidate":
         """The candidate as it is trained on a fold: once, on all points of the fold."""
         return replace(
-            self, training=replace(self.training, validation_fraction=0.0, validation_folds=None, restarts=1)
+            self,
+            training=replace(self.training, validation_fraction=0.0, validation_folds=None, restarts=1, ensemble=1),
         )
 
     def to_json(self) -> dict[str, Any]:

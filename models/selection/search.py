@@ -234,6 +234,7 @@ class _Search:
             validation_fraction=given.get("validation_fraction", 0.0),
             validation_folds=given.get("validation_folds"),
             restarts=given.get("restarts", 1),
+            ensemble=given.get("ensemble", 1),
         )
         search = {
             "folds": len(self._folds),

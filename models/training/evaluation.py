@@ -7,7 +7,7 @@ import numpy as np
 
 from models.datasets import FloatArray, IntArray, Label, LabelledPoints
 from models.inference import dispatch, numpy_forward
-from models.networks.plans import Plan
+from models.networks.plans import AnyPlan
 
 MAX_WARNINGS = 5
 """Most classes with a warning of their own."""
@@ -26,8 +26,8 @@ class Evaluation:
     log_loss: float
 
     @classmethod
-    def of(cls, plan: Plan, points: LabelledPoints) -> "Evaluation":
-        """Evaluates a network on points.
+    def of(cls, plan: AnyPlan, points: LabelledPoints) -> "Evaluation":
+        """Evaluates a network or an ensemble on points.
 
         Raises:
             InvalidInput: the output for one overflows float32.

@@ -33,7 +33,7 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class BestSoFar:
-    """The best of the restarts that have ended: its number, its outcome, and its network's state dict."""
+    """A network that is kept of the restarts that have ended: its number, its outcome, and its state dict."""
 
     restart: int
     outcome: Outcome
@@ -49,12 +49,14 @@ class ResumeState:
         running: restarts in progress.
         ended: results of the restarts that have ended.
         best: the best of these; None if none has ended.
+        members: those of an ensemble that have ended, the best included; empty without an ensemble.
     """
 
     task: str
     running: dict[int, Running]
     ended: dict[int, Restart]
     best: BestSoFar | None
+    members: tuple[BestSoFar, ...] = ()
 
     @property
     def epochs(self) -> dict[int, int]:
@@ -75,6 +77,8 @@ class ResumeState:
         text with all fields but the arrays, and the arrays as safetensors.
         """
         arrays = {f"best.{key}": array for key, array in (self.best.weights if self.best else {}).items()}
+        for member in self.members:
+            arrays |= {f"members.{member.restart}.{key}": array for key, array in member.weights.items()}
         for number, one in self.running.items():
             arrays |= {f"{number}.state.{key}": array for key, array in one.state.items()}
             arrays |= {f"{number}.weights.{key}": array for key, array in one.weights.items()}
@@ -94,12 +98,8 @@ class ResumeState:
                 for number, one in self.running.items()
             },
             "ended": {number: asdict(restart) for number, restart in self.ended.items()},
-            "best": self.best
-            and {
-                "restart": self.best.restart,
-                "outcome": asdict(self.best.outcome),
-                "weights": [*self.best.weights],
-            },
+            "best": self.best and _kept_fields(self.best),
+            "members": [_kept_fields(member) for member in self.members],
         }
 
     @classmethod
@@ -122,12 +122,17 @@ class ResumeState:
         raise ValueError(f"is not of format {FORMAT}")
 
 
+def _kept_fields(kept: BestSoFar) -> dict[str, Any]:
+    return {"restart": kept.restart, "outcome": asdict(kept.outcome), "weights": [*kept.weights]}
+
+
 def _resume_state(fields: dict[str, Any], arrays: Mapping[str, Array]) -> ResumeState:
     return ResumeState(
         fields["task"],
         {int(number): _running(number, one, arrays) for number, one in fields["running"].items()},
         {int(number): Restart(**_with_metrics(restart)) for number, restart in fields["ended"].items()},
-        _best(fields["best"], arrays) if fields["best"] else None,
+        _kept(fields["best"], arrays, "best") if fields["best"] else None,
+        tuple(_kept(one, arrays, f"members.{one['restart']}") for one in fields.get("members", ())),
     )
 
 
@@ -136,8 +141,8 @@ def _running(number: str, fields: dict[str, Any], arrays: Mapping[str, Array]) -
     return Running(fields["epochs"], state, _arrays_of(arrays, f"{number}.weights", fields["weights"]))
 
 
-def _best(fields: dict[str, Any], arrays: Mapping[str, Array]) -> BestSoFar:
-    weights = _arrays_of(arrays, "best", fields["weights"])
+def _kept(fields: dict[str, Any], arrays: Mapping[str, Array], prefix: str) -> BestSoFar:
+    weights = _arrays_of(arrays, prefix, fields["weights"])
     return BestSoFar(fields["restart"], Outcome(**_with_metrics(fields["outcome"])), weights)
 
 

@@ -254,12 +254,14 @@ class Best:
 class Trained:
     """The result of several trainings, in the order of their seeds.
 
-    Either `best` or `resume_state` is set: the latter if they were stopped.
+    Either `best` or `resume_state` is set: the latter if they were stopped. `members` are all networks of an ensemble;
+    without an ensemble they are only the best.
     """
 
     best: Best | None
     restarts: tuple[Restart, ...]
     resume_state: ResumeState | None = None
+    members: tuple[Best, ...] = ()
 
 
 def train_best(
@@ -272,7 +274,7 @@ def train_best(
     observer: Observer = _SILENT,
     resume_from: ResumeState | None = None,
 ) -> Trained:
-    """Trains `spec.restarts` networks, from the seeds `spec.seed`, `spec.seed` + 1, ..., and keeps the best.
+    """Trains several networks, from the seeds `spec.seed`, `spec.seed` + 1, ..., and keeps the best, or an ensemble.
 
     The best has the lowest validation loss, or without validation points the lowest training loss; the first of equals.
     One that diverged is kept only if all did. The result depends neither on `threads` nor on when and how often the
@@ -296,10 +298,10 @@ def train_best(
         several = _Restarts(build, points, validation, spec, observer)
         if resume_from is not None:
             several.restore(resume_from)
-        restarts = _on_threads(several.run, spec.restarts, threads, several.stopped)
+        restarts = _on_threads(several.run, spec.networks, threads, several.stopped)
     if several.stopped.is_set():
         return Trained(None, restarts, several.resume_state())
-    return Trained(several.best, restarts)
+    return Trained(several.best, restarts, members=several.kept)
 
 
 class _Restarts:
@@ -315,6 +317,7 @@ class _Restarts:
     ) -> None:
         self.stopped = Event()
         self.best: Best | None = None  # of those that ended: keeping all of them would fill the memory
+        self._members: dict[int, Best] = {}  # of an ensemble, those that ended
         self._build = build
         self._points = points
         self._validation = validation
@@ -338,12 +341,22 @@ class _Restarts:
         for restart, running in resume_state.running.items():  # raises if a state does not fit
             _start(self._new(restart), self._parts, self._spec, restart, running.state)
         if resume_state.best:
-            best = resume_state.best
-            network = self._new(best.restart)
-            run_state.check(best.weights, arrays_of(network))
-            load_arrays(network, best.weights)
-            self.best = Best(best.restart, network, best.outcome)
+            self.best = self._restored(resume_state.best)
+        self._members = {one.restart: self._restored(one) for one in resume_state.members}
         self._ended, self._running = dict(resume_state.ended), dict(resume_state.running)
+
+    def _restored(self, kept: BestSoFar) -> Best:
+        network = self._new(kept.restart)
+        run_state.check(kept.weights, arrays_of(network))
+        load_arrays(network, kept.weights)
+        return Best(kept.restart, network, kept.outcome)
+
+    @property
+    def kept(self) -> tuple[Best, ...]:
+        """The networks that the training has made."""
+        if self._members:
+            return tuple(self._members[number] for number in sorted(self._members))
+        return (self.best,) if self.best else ()
 
     def run(self, restart: int) -> Restart:
         """Trains one of them, from its state if it has one, to its end or until all should stop."""
@@ -371,9 +384,9 @@ class _Restarts:
 
     def resume_state(self) -> ResumeState:
         """The current resume state. While any restart trains, call it only with the lock held."""
-        best = self.best
-        best_so_far = BestSoFar(best.restart, best.outcome, arrays_of(best.network)) if best else None
-        return ResumeState(self._task, dict(self._running), dict(self._ended), best_so_far)
+        best = _so_far(self.best) if self.best else None
+        members = tuple(map(_so_far, self._members.values()))
+        return ResumeState(self._task, dict(self._running), dict(self._ended), best, members)
 
     def _new(self, restart: int) -> nn.Module:
         return self._build(_seed(self._spec, restart))
@@ -418,6 +431,12 @@ class _Restarts:
             self._ended[candidate.restart] = result
             if self.best is None or candidate.rank < self.best.rank:
                 self.best = candidate
+            if self._spec.ensemble > 1:
+                self._members[candidate.restart] = candidate
+
+
+def _so_far(kept: Best) -> BestSoFar:
+    return BestSoFar(kept.restart, kept.outcome, arrays_of(kept.network))
 
 
 def _on_threads(run: Callable[[int], Restart], restarts: int, threads: int, stopped: Event) -> tuple[Restart, ...]:

@@ -75,6 +75,7 @@ _TRAINING = {
     "seed": 0,
     "class_weight": None,
     "restarts": 1,
+    "ensemble": 1,
     "implementation": "auto",
 }
 _RESTARTS = [{"seed": 0, "stop_reason": "completed", "epochs_run": 10_000, "metrics": _METRICS}]
@@ -85,6 +86,7 @@ _SUBMITTED = {
     "preset": "tutorial",
     "network": _NETWORK,
     "training": _TRAINING,
+    "started_from": None,
     "recipe_digest": _DIGEST,
     "metadata": {"course": "ml-101"},
 }
@@ -103,6 +105,7 @@ _JOB = _SUBMITTED | {
     "metrics": _METRICS,
     "restart_results": _RESTARTS,
     "warnings": [],
+    "comparison": None,
     "attempt": 1,
     "retry_of": None,
     "problem": None,
@@ -268,6 +271,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
             "divisor": None,
             "data_summary": {"min": [-4.0, -4.0], "max": [4.0, 4.0], "median": [0.0, 0.0]},
             "training": _TRAINING,
+            "started_from": None,
             "recipe_digest": _DIGEST,
             "stop_reason": "completed",
             "epochs_run": 10_000,

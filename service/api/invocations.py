@@ -5,7 +5,6 @@ from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
@@ -110,7 +109,7 @@ async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, 
     media_type = request_body.media_type(headers)
     answer = partial(_answer, version, media_type, body, query, services.settings.max_points_per_request)
     if len(body) > LARGE_BYTES or media_type != request_body.JSON:
-        found = await to_thread.run_sync(answer, limiter=services.heavy_threads)
+        found = await services.heavy(answer, request.receive)
     else:
         found = answer()
     services.metrics.points += found.points

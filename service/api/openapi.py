@@ -18,6 +18,7 @@ from service.api.invocations import InvocationsRequest
 from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
 from service.api.models.aliases import AliasTarget
+from service.api.models.corrections import CorrectionsRequest
 from service.api.models.schemas import ModelSettings
 from service.api.predictions.requests import PredictRequest
 from service.http import documentation
@@ -27,7 +28,7 @@ from service.http.problems import Problem
 _REFERENCE = "#/components/schemas/{model}"
 
 _REQUESTS: tuple[type[BaseModel], ...] = (
-    *(PredictRequest, InvocationsRequest, TrainRequest, AliasTarget, ModelSettings),
+    *(PredictRequest, InvocationsRequest, TrainRequest, AliasTarget, CorrectionsRequest, ModelSettings),
     *(InferRequest, IndexRequest, RepositoryRequest),
 )
 """The schemas of the bodies that our routes read themselves."""

@@ -162,6 +162,25 @@ def data_info(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "points", **none, **info}
 
 
+class Corrections(BaseModel):
+    """The corrected points among the training data."""
+
+    count: int = Field(description="Number of different corrected points.")
+    relabelled: int = Field(description="Those that had another label in the training data.")
+    confirmed: int = Field(description="Those that had the same label already.")
+    added: int = Field(description="Those that are new.")
+    repeat: int = Field(description="How often each of them is among the training data.")
+
+
+class StartedFrom(BaseModel):
+    """The version at whose weights a training began. It may be deleted by now."""
+
+    model: str = Field(description="The name of its model.")
+    version: int = Field(description="Its number.")
+    digest: str = Field(description="SHA-256 of its `network.safetensors`.")
+    corrections: Corrections | None = Field(description="What was corrected; null for a training on given data.")
+
+
 DataDigest = Annotated[str, Field(description="SHA-256 of the points, labels and class names.")]
 
 RecipeDigest = Annotated[

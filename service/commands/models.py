@@ -35,6 +35,8 @@ def _about(version: PublishedVersion, registry: Registry) -> list[str]:
     if summary is None:
         return ["broken", broken.reason if broken else "", "", created]
     widths = "-".join(str(width) for width in summary["widths"])
+    if summary.get("networks", 1) > 1:
+        widths = f"{summary['networks']} x {widths}"
     points = "imported" if summary["n_points"] is None else f"{summary['n_points']} points"
     data = summary["dataset"] or points
     accuracy = f"{summary['metrics']['training_accuracy']:.1%}" if summary["metrics"] else ""

@@ -20,9 +20,10 @@ from service.commands.csv_points import name_of, read_labelled
 from service.commands.workspace import open_workspace
 from service.datasets.stored import StoredDatasets
 from service.jobs import training_data
-from service.jobs.queue import requested_spec
+from service.jobs.queue import requested_job, save
+from service.jobs.warm_start import start_of
 from service.jobs.worker import work
-from service.records import Job, JobState
+from service.records import Job, JobState, Reference
 from service.settings import Settings
 from service.store.store import Store
 from service.tables.options import TableOptions
@@ -42,22 +43,26 @@ def run(
     table: TableOptions,
     preset: Preset | None,
     given: Given,
+    start: tuple[str, Reference] | None = None,
 ) -> None:
     """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
 
     `data` is a generator, the name of a stored data set, or a CSV file, which is read as `table` says. `validation` is
-    the name of a stored data set.
+    the name of a stored data set. `start` is the model and the version at whose weights the training begins.
     """
     chosen = read_labelled(data, table) if isinstance(data, Path) else data
+    if model is None and start is not None:
+        model = start[0]
     if model is None:
         model = name_of(data, "model") if isinstance(data, Path) else _model_name(data, given)
     with open_workspace(settings, make=True) as workspace, _interruption() as interrupted:
         datasets = StoredDatasets(workspace.store, workspace.files, max_bytes=settings.max_datasets_bytes)
         own = training_data.stored(datasets, chosen) if isinstance(chosen, str) else chosen
         points = training_data.with_validation(own, datasets, validation)
-        spec = requested_spec(model, points, preset, given, origin="cli")
-        training_data.save(workspace.files, spec.id, points)
-        job = workspace.store.leases.add_claimed(spec, worker=f"command:{spec.id}")
+        begin = start_of(workspace.registry.resolve(*start), workspace.files) if start else None
+        new = requested_job(model, points, preset, given, origin="cli", start=begin)
+        save(workspace.files, new)
+        job = workspace.store.leases.add_claimed(new.spec, worker=f"command:{new.spec.id}")
         with _Progress(job) as bar:
             work(
                 job,
@@ -142,11 +147,15 @@ def _say(line: str) -> None:
 
 def _best_restart(restarts: list[dict[str, Any]], metrics: dict[str, float | None]) -> str:
     seed = next(restart["seed"] for restart in restarts if restart["metrics"] == metrics)
-    finite = [Metrics(**restart["metrics"]).selection_loss for restart in restarts if restart["metrics"]]
     return (
         f"The best of {len(restarts)} restarts is the one with seed {seed}; "
-        f"their losses are between {min(finite):.4f} and {max(finite):.4f}."
+        f"their losses are between {_range_of_losses(restarts)}."
     )
+
+
+def _range_of_losses(restarts: list[dict[str, Any]]) -> str:
+    finite = [Metrics(**restart["metrics"]).selection_loss for restart in restarts if restart["metrics"]]
+    return f"{min(finite):.4f} and {max(finite):.4f}"
 
 
 def _report(job: Job, *, drawable: bool) -> None:
@@ -180,6 +189,14 @@ def _chosen(choice: dict[str, Any]) -> str:
     )
 
 
+def _compared(start: dict[str, Any], comparison: dict[str, Any]) -> str:
+    before, after = (comparison["training"][name] for name in ("before", "after"))
+    return (
+        f"Compared with {start['model']} version {start['version']}: {comparison['disagreement']:.1%} of the labels "
+        f"differ; loss {before['log_loss']:.4f} before, {after['log_loss']:.4f} now."
+    )
+
+
 def _report_success(job: Job, *, drawable: bool) -> None:
     metrics, restarts = job.status.metrics or {}, job.status.restarts or []
     _say(f"[green]Published {job.model} version {job.status.version}.[/]")
@@ -191,12 +208,16 @@ def _report_success(job: Job, *, drawable: bool) -> None:
         _say(f"Stopped early after {epochs}: the loss no longer improved.")
     elif "converged" in reasons:
         _say(f"Converged after {epochs}.")
-    if len(restarts) > 1:
+    if job.settings and job.settings[1].ensemble > 1:
+        _say(f"An ensemble of {len(restarts)} networks; their losses are between {_range_of_losses(restarts)}.")
+    elif len(restarts) > 1:
         _say(_best_restart(restarts, metrics))
     for points in ("training", "validation"):
         if metrics[f"{points}_accuracy"] is not None:
             accuracy, loss = metrics[f"{points}_accuracy"], metrics[f"{points}_loss"]
             _say(f"{points.capitalize()} points: {accuracy:.1%} correct, loss {loss:.4f}")
+    if job.status.comparison and job.spec.started_from:
+        _say(_compared(job.spec.started_from, job.status.comparison))
     for warning in job.status.warnings or []:
         _say(f"[yellow]Warning:[/] {warning}")
     if drawable:

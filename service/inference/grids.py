@@ -12,9 +12,14 @@ from models.boundary.embeddings import Embedding
 from models.boundary.grids import Grid, Outputs
 from models.datasets import Label
 from models.limits import MAX_ANSWER_WORK, MAX_GRID_VALUES
-from models.networks.plans import Plan
+from models.networks.plans import Plan, ensemble, single
 from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
+from service.inference import training_ranges
 from service.inference.windows import PlacedWindow
+from service.store.files import Files
+
+OF_ONE_CLASS = ("probability", "logit", "spread")
+"""The responses that are those of one class."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,14 @@ class BoundaryGrid:
 
     Attributes:
         response: what the values are.
-        class_index: the class whose probability or logit they are; None for everything else.
+        class_index: the class whose probability, logit or spread they are; None for everything else.
         layer, unit: the hidden unit whose activation they are, both zero-based; None for everything else.
         logits: the logits that the response was computed from, if they were asked for.
     """
 
     window: PlacedWindow
     grid: Grid
-    response: Literal[ResponseKind, "activation"]
+    response: Literal[ResponseKind, "activation", "outside_training_range"]
     class_index: int | None = None
     layer: int | None = None
     unit: int | None = None
@@ -93,15 +98,28 @@ def response_grid(
     classes = window.version.card.classes
     response = response or ("probability" if len(classes) == 2 or class_name is not None else "label")
     k = _class_index(classes, class_name, response)
+    if response == "spread":
+        ensemble(window.plan, field="response")
     if with_logits:
-        _check_values(window.plan.widths[-1], window.spec.cells)
-    _check_work(window, window.plan.parameters.size)
+        _check_values(window.plan.outputs, window.spec.cells)
+    _check_work(window, window.plan.work)
     logits = None
     if with_logits:
         grid, logits = grids.evaluate_with_outputs(window.plan, window.spec, response=response, class_index=k)
     else:
         grid = grids.evaluate(window.plan, window.spec, response=response, class_index=k)
-    return BoundaryGrid(window, grid, response, k if response in ("probability", "logit") else None, logits=logits)
+    return BoundaryGrid(window, grid, response, k if response in OF_ONE_CLASS else None, logits=logits)
+
+
+def outside_training_range(window: PlacedWindow, files: Files) -> BoundaryGrid:
+    """Which cells of a grid, or of a curve, are outside the training range of a version: 1 outside, else 0.
+
+    Raises:
+        InvalidInput: the range is not known, or there are too many cells.
+        VersionBroken: its file cannot be read.
+    """
+    known = training_ranges.training_range(window.version, files, field="response")
+    return BoundaryGrid(window, training_ranges.outside_grid(window, known), "outside_training_range")
 
 
 def adaptive_labels(window: PlacedWindow) -> BoundaryGrid:
@@ -110,7 +128,8 @@ def adaptive_labels(window: PlacedWindow) -> BoundaryGrid:
     Raises:
         InvalidInput: see `models.boundary.certified.quadtree.labels`.
     """
-    return BoundaryGrid(window, quadtree.labels(window.plan, grids.axes_of(window.spec)), "label")
+    plan = single(window.plan, field="adaptive", what="a grid of certified labels")
+    return BoundaryGrid(window, quadtree.labels(plan, grids.axes_of(window.spec)), "label")
 
 
 def activation_grid(window: PlacedWindow, layer: int, unit: int) -> BoundaryGrid:
@@ -119,10 +138,10 @@ def activation_grid(window: PlacedWindow, layer: int, unit: int) -> BoundaryGrid
     Raises:
         InvalidInput: the model has no such unit, or there are too many cells.
     """
-    units = _units(window.plan, layer)
+    plan, units = _layer(window, layer)
     if unit >= units:
         raise InvalidInput("unit", f"must be 0 to {units - 1}: layer {layer} has {units} units")
-    up_to = slices.unit(window.plan, layer, unit)
+    up_to = slices.unit(plan, layer, unit)
     _check_work(window, up_to.parameters.size)
     grid = grids.evaluate(up_to, window.spec, response="logit", class_index=1)
     return BoundaryGrid(window, grid, "activation", layer=layer, unit=unit)
@@ -134,9 +153,9 @@ def activation_maps(window: PlacedWindow, layer: int) -> ActivationMaps:
     Raises:
         InvalidInput: the model has no such layer, or there are too many cells.
     """
-    units = _units(window.plan, layer)
+    plan, units = _layer(window, layer)
     _check_values(units, window.spec.width * window.rows)
-    up_to = slices.hidden(window.plan, layer)
+    up_to = slices.hidden(plan, layer)
     _check_work(window, up_to.parameters.size)
     return ActivationMaps(window, grids.outputs(up_to, window.spec))
 
@@ -147,10 +166,10 @@ def embedding_grid(window: PlacedWindow, layer: int, coordinates: EmbeddingCoord
     Raises:
         InvalidInput: the model has no such layer, it has a single unit, or there are too many cells.
     """
-    units = _units(window.plan, layer)
+    plan, units = _layer(window, layer)
     _check_values(units, window.spec.cells)
-    _check_work(window, embeddings.work_per_cell(window.plan, layer))
-    return EmbeddingGrid(window, layer, embeddings.embed(window.plan, window.spec, layer, coordinates))
+    _check_work(window, embeddings.work_per_cell(plan, layer))
+    return EmbeddingGrid(window, layer, embeddings.embed(plan, window.spec, layer, coordinates))
 
 
 def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_name: str | None = None) -> BoundaryLines:
@@ -179,8 +198,8 @@ def logits(window: PlacedWindow) -> Outputs:
     Raises:
         InvalidInput: there are too many cells.
     """
-    _check_values(window.plan.widths[-1], window.spec.cells)
-    _check_work(window, window.plan.parameters.size)
+    _check_values(window.plan.outputs, window.spec.cells)
+    _check_work(window, window.plan.work)
     return grids.outputs(window.plan, window.spec)
 
 
@@ -190,20 +209,21 @@ def _class_index(classes: tuple[Label, ...], name: str | None, response: Respons
         raise InvalidInput("class", "must be one of the model's classes; GET /models/{name}/versions/{v} lists them")
     if name is not None:
         return names.index(name)
-    if response in ("probability", "logit") and len(classes) > 2:
+    if response in OF_ONE_CLASS and len(classes) > 2:
         raise InvalidInput("class", f"must name one of the model's {len(classes)} classes, or ask for response=label")
     return 1
 
 
-def _units(plan: Plan, layer: int) -> int:
-    """The number of units of a hidden layer."""
+def _layer(window: PlacedWindow, layer: int) -> tuple[Plan, int]:
+    """The network, and the number of units of a hidden layer."""
+    plan = single(window.plan, field="response", what="a hidden layer")
     widths = slices.hidden_widths(plan)
     if not widths:
         raise InvalidInput("layer", "this model has no hidden layers")
     if layer >= len(widths):
         available = ", ".join(f"{number} of {units} units" for number, units in enumerate(widths))
         raise InvalidInput("layer", f"must be one of the model's hidden layers: {available}")
-    return widths[layer]
+    return plan, widths[layer]
 
 
 def _check_work(window: PlacedWindow, per_cell: int) -> None:

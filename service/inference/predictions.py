@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from models.boundary.certified import nearest as nearest_change
 from models.boundary.certified.nearest import Nearest
 from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
 from models.inference import dispatch, numpy_forward, scalar_codegen
 from models.limits import MAX_ANSWER_VALUES, MAX_ANSWER_WORK, MAX_NEAREST_POINTS
+from models.networks.plans import ensemble, single
 from models.specs import InvalidInput
+from service.inference.training_ranges import training_range
 from service.inference.windows import default_range
 from service.registry.registry import LoadedVersion
+from service.store.files import Files
 
 LARGE_WORK = 500_000
 """Multiplications and values from which a prediction is made in a thread: a millisecond or two."""
@@ -28,12 +32,16 @@ class PredictionRequest:
         threshold: for two classes, the probability of the second class above which a point has its label; None is 0.5.
         logits: whether to return the network's output too.
         nearest: whether to find the nearest point with another label. Only for points in the plane.
+        spread: whether to say how far the networks of an ensemble differ.
+        outside: whether to mark points outside the training range.
         margin: of the window whose diagonal is the radius of that search, see `windows.default_range`.
     """
 
     threshold: float | None = None
     logits: bool = False
     nearest: bool = False
+    spread: bool = False
+    outside: bool = False
     margin: float | None = None
 
     @property
@@ -51,12 +59,17 @@ class Prediction:
         level: the threshold of the request, as a logit.
         logit_NO: float32 (N, O), the network's output, with O = 1 for two classes; None if it was not requested.
         nearest: the nearest points with another label; None if they were not requested.
+        spread_NK: float32 (N, K), the standard deviation of each probability over the networks of an ensemble; None if
+            it was not requested.
+        outside_N: (N,), whether each point is outside the training range; None if it was not requested.
     """
 
     prob_NK: FloatArray | DoubleArray
     level: float
     logit_NO: FloatArray | None
     nearest: Nearest | None
+    spread_NK: FloatArray | None = None
+    outside_N: npt.NDArray[np.bool_] | None = None
 
     @cached_property
     def best_N(self) -> IntArray:
@@ -79,12 +92,15 @@ class Prediction:
 _DEFAULT = PredictionRequest()
 
 
-def predict(version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest = _DEFAULT) -> Prediction:
-    """Predicts the class of each point (N, D).
+def predict(
+    version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest = _DEFAULT, *, files: Files | None = None
+) -> Prediction:
+    """Predicts the class of each point (N, D). Marks points outside the training range only with the `files` of it.
 
     Raises:
         InvalidInput: the points have the wrong number of coordinates, there are too many, the network overflows, the
-            margin is out of bounds, or the model does not allow a threshold or a search for the nearest points.
+            margin is out of bounds, or the model has not what is requested.
+        VersionBroken: the file of the training range cannot be read.
     """
     plan = version.plan
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
@@ -98,7 +114,16 @@ def predict(version: LoadedVersion, xy_ND: PointArray, request: PredictionReques
         prob_NK = numpy_forward.probabilities(logit_NO)
     else:
         prob_NK = dispatch.probabilities(plan, xy_ND)
-    return Prediction(prob_NK, request.level, logit_NO, nearest)
+    spread_NK = dispatch.spread(ensemble(plan, field="outputs"), xy_ND) if request.spread else None
+    outside_N = _outside(version, xy_ND, files) if request.outside and files else None
+    return Prediction(prob_NK, request.level, logit_NO, nearest, spread_NK, outside_N)
+
+
+def _outside(version: LoadedVersion, xy_ND: PointArray, files: Files) -> npt.NDArray[np.bool_]:
+    known = training_range(version, files, field="outputs")
+    if len(xy_ND) * known.work > MAX_ANSWER_WORK:
+        raise InvalidInput("points", "must be fewer for this training range; send them in several requests")
+    return known.outside(xy_ND)
 
 
 def _nearest(version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest) -> Nearest:
@@ -110,13 +135,14 @@ def _nearest(version: LoadedVersion, xy_ND: PointArray, request: PredictionReque
         raise InvalidInput("outputs", f"may contain nearest for at most {MAX_NEAREST_POINTS:,} points in one request")
     window = [default_range(version.card, d, margin=request.margin) for d in range(features)]
     radius = math.hypot(*(high - low for low, high in window))
-    most = nearest_change.max_points(version.plan)
+    plan = single(version.plan, field="outputs", what="nearest")
+    most = nearest_change.max_points(plan)
     if len(xy_ND) > most:
         few = f"may contain nearest for at most {most:,} points in one request, for a network of this size"
         limit = few if most else "must not contain nearest: the network is too large"
         raise InvalidInput("outputs", limit)
     try:
-        return nearest_change.nearest(version.plan, xy_ND.astype(np.float64), level=request.level, radius=radius)
+        return nearest_change.nearest(plan, xy_ND.astype(np.float64), level=request.level, radius=radius)
     except InvalidInput:
         raise InvalidInput(
             "points", "must be smaller numbers: the output of the network overflows float32 near them"

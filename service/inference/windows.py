@@ -7,7 +7,7 @@ from typing import Any
 from models.boundary import grids, slices
 from models.checkpoints.cards import Card
 from models.limits import MAX_GRID_CELLS, MAX_MARGIN, MAX_RESOLUTION
-from models.networks.plans import Plan
+from models.networks.plans import AnyPlan
 from models.specs import GridSpec, InvalidInput
 from service.inference import features
 from service.registry.registry import LoadedVersion
@@ -56,7 +56,7 @@ class PlacedWindow:
     """
 
     version: LoadedVersion
-    plan: Plan
+    plan: AnyPlan
     spec: GridSpec
     axes: tuple[int, ...]
     at: tuple[float, ...]

@@ -5,7 +5,8 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from models import specs
@@ -28,11 +29,13 @@ from service.errors import (
     KeyReused,
     QueueFull,
     StoreUnavailable,
+    VersionNotFound,
     WrongState,
 )
-from service.jobs import training_data
+from service.jobs import training_data, warm_start
 from service.jobs.engine import JobEngine
 from service.jobs.training_data import Data
+from service.jobs.warm_start import Start
 from service.records import NAME_PATTERN, NAME_RULE, JobSpec, Origin
 from service.store.files import Files
 from service.store.points_file import DamagedData
@@ -45,6 +48,50 @@ RECONCILE_S = 0.25
 
 GRACE_S = 3.0
 """How long workers have to renew their leases after an outage of the database, or after this machine slept."""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job that is not yet in the queue.
+
+    Attributes:
+        spec: what was asked for.
+        data: what it is trained on.
+        start: the file of the weights that it starts from; None if it starts from random ones.
+    """
+
+    spec: JobSpec
+    data: Data
+    start: Path | None = None
+
+
+def save(files: Files, new: NewJob) -> None:
+    """Stores what a job needs beside its row.
+
+    Raises:
+        DatasetNotFound: the data set was deleted or replaced meanwhile.
+        VersionNotFound: the version that the job starts from was deleted meanwhile.
+        OSError: the disk is full or cannot be written.
+    """
+    try:
+        if new.start is not None:
+            files.link_starting_weights(new.start, new.spec.id)
+    except FileNotFoundError as error:
+        raise VersionNotFound("The version was deleted meanwhile. Start from another one.") from error
+    try:
+        training_data.save(files, new.spec.id, new.data)
+    except FileNotFoundError as error:
+        files.remove_starting_weights(new.spec.id)
+        raise DatasetNotFound("The data set was deleted or replaced meanwhile. Send the request again.") from error
+    except OSError:
+        files.remove_starting_weights(new.spec.id)
+        raise
+
+
+def remove(files: Files, job_id: str) -> None:
+    """Removes what `save` has stored."""
+    training_data.remove(files, job_id)
+    files.remove_starting_weights(job_id)
 
 
 class JobQueue:
@@ -60,7 +107,7 @@ class JobQueue:
         self._reconciled_at_time = 0.0  # by the wall clock
         self._grace_until = 0.0
 
-    def submit(self, spec: JobSpec, data: Data, *, key: str | None = None) -> str:
+    def submit(self, new: NewJob, *, key: str | None = None) -> str:
         """Submits a job and returns its id. Once this returns, the job is not lost.
 
         If an equal job was submitted under the same idempotency `key`, returns that job's id.
@@ -68,25 +115,25 @@ class JobQueue:
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
             DatasetNotFound: the data set was deleted or replaced meanwhile.
+            VersionNotFound: the version that the job starts from was deleted meanwhile.
             FolderUnavailable: the points cannot be stored.
         """
+        spec = new.spec
         # before any points are stored
         earlier = self._store.jobs.find_added(spec, max_queued=self._max_queued_jobs, key=key)
         if earlier is not None:
             return earlier
         try:
-            training_data.save(self._files, spec.id, data)
+            save(self._files, new)
             job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key)
-        except FileNotFoundError as error:
-            raise DatasetNotFound("The data set was deleted or replaced meanwhile. Send the request again.") from error
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
             raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
         except (JobNotFound, KeyReused, QueueFull, WrongState):  # after any other error the job may be in the queue
-            training_data.remove(self._files, spec.id)
+            remove(self._files, spec.id)
             raise
         if job_id != spec.id:  # the same request arrived twice at once
-            training_data.remove(self._files, spec.id)
+            remove(self._files, spec.id)
         self._engine.wake()
         return job_id
 
@@ -104,8 +151,8 @@ class JobQueue:
         self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs)
         self._engine.wake()
 
-    def prepare_retry(self, job_id: str) -> tuple[JobSpec, Data]:
-        """Returns a spec that retries a job, with its data, for `submit`.
+    def prepare_retry(self, job_id: str) -> NewJob:
+        """Returns a job that retries another one, for `submit`.
 
         Raises:
             JobNotFound: the job does not exist.
@@ -116,7 +163,9 @@ class JobQueue:
             data = training_data.read_back(self._files, job.spec)
         except (DamagedData, OSError) as error:
             raise WrongState(job.state, "Its points cannot be read back. Submit the training again.") from error
-        return replace(job.spec, id=_new_id(), retry_of=job_id, created_at=time.time()), data
+        spec = replace(job.spec, id=_new_id(), retry_of=job_id, created_at=time.time())
+        start = None if spec.started_from is None else self._files.starting_weights_file(job_id)
+        return NewJob(spec, data, start)
 
     def delete(self, job_id: str) -> None:
         """Deletes a job that has ended, and its files. A version that it published stays, with its points.
@@ -128,6 +177,7 @@ class JobQueue:
         self._files.remove_points(self._files.validation_file(job_id))
         if job.status.version is None:
             self._files.remove_points(job_id)
+            self._files.remove_starting_weights(job_id)
         in_use = self._store.jobs.checkpoints_in_use(job_id)
         for name in self._files.checkpoints_of(job_id):
             if name not in in_use:
@@ -162,7 +212,7 @@ class JobQueue:
                 self._engine.kill_worker(job.status.worker)
 
 
-def requested_spec(
+def requested_job(
     model: str,
     data: Data,
     preset: Preset | None,
@@ -170,14 +220,63 @@ def requested_spec(
     *,
     origin: Origin,
     metadata: Mapping[str, str] | None = None,
-) -> JobSpec:
-    """Returns the spec of the job that a client wants, not yet submitted.
+    start: Start | None = None,
+) -> NewJob:
+    """Returns the job that a client wants, not yet submitted.
 
-    Without a preset, settings are chosen by a search if the points are the client's own and no setting is given.
+    Without a preset, settings are those of the version at which the training starts. Without that too, they are chosen
+    by a search if the points are the client's own and no setting is given.
 
     Raises:
         InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data.
     """
+    if start is not None:
+        return _warm_started(model, data, preset or "version", given, start, origin=origin, metadata=metadata)
+    if preset == "version":
+        raise InvalidInput("preset", "must be tutorial or auto: version needs training.from")
+    spec = _requested_spec(model, data, preset, given, origin=origin, metadata=metadata)
+    return NewJob(spec, data)
+
+
+def _warm_started(
+    model: str,
+    data: Data,
+    preset: Preset,
+    given: Given,
+    start: Start,
+    *,
+    origin: Origin,
+    metadata: Mapping[str, str] | None,
+) -> NewJob:
+    card = start.version.card
+    if preset == "auto":
+        raise InvalidInput(
+            "preset", "must be version or tutorial: with training.from, the network is that of the version"
+        )
+    points = training_data.points_of(data)
+    warm_start.check_data(card, points)
+    network = warm_start.network(card, given.network)
+    training = warm_start.training(card, given.training, as_version=preset == "version")
+    recipe = Recipe(points, network, training, training_data.validation_of(data, points), start.weights)
+    settings = {
+        "preset": preset,
+        "network": specs.asdict(network),
+        "training": specs.asdict(training),
+        "recipe": recipe.digest,
+        "started_from": warm_start.describe(start),
+    }
+    return NewJob(_spec(model, data, points, origin, metadata, **settings), data, start.file)
+
+
+def _requested_spec(
+    model: str,
+    data: Data,
+    preset: Preset | None,
+    given: Given,
+    *,
+    origin: Origin,
+    metadata: Mapping[str, str] | None,
+) -> JobSpec:
     is_generated = training_data.is_generated(data)
     if preset is None:
         preset = "tutorial" if is_generated or given.network or given.training else "auto"

@@ -146,10 +146,19 @@ def read_back(files: Files, spec: JobSpec) -> Data:
         DamagedData, OSError: as `load`.
     """
     training = _generator(spec.data) if spec.is_generated else _filed(files, spec.id, spec.data, spec.data_digest)
-    own = spec.data.get("validation")
+    return with_own_validation(training, files, spec.id, spec.data)
+
+
+def with_own_validation(training: TrainingData, files: Files, job_id: str, description: dict[str, Any]) -> Data:
+    """Returns data with the validation points of a job, if it has some of its own.
+
+    Raises:
+        DamagedData, OSError: as `load`.
+    """
+    own = description.get("validation")
     if own is None:
         return training
-    return WithValidation(training, _filed(files, files.validation_file(spec.id), own, own["digest"]))
+    return WithValidation(training, _filed(files, files.validation_file(job_id), own, own["digest"]))
 
 
 def _filed(files: Files, name: str, description: dict[str, Any], digest: str) -> FiledPoints:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -11,13 +11,14 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints, merged_count
-from models.limits import MAX_STEP_VALUES
-from models.networks.modules import arrays_of, build, load_arrays
-from models.networks.plans import Plan, plan_of
+from models.limits import MAX_SEED, MAX_STEP_VALUES
+from models.networks.modules import Ensemble, arrays_of, build, load_arrays
+from models.networks.plans import AnyPlan, of_members, plan_of
 from models.recipes import Recipe, step_values
 from models.selection.candidates import Given
 from models.selection.search import Choice, Score, choose, cross_validated
@@ -25,9 +26,11 @@ from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.evaluation import Evaluation
 from models.training.resume_state import ResumeState
-from models.training.train import Best, Trained, train_best
+from models.training.runs import Metrics
+from models.training.train import Trained, train_best
+from models.training_range import TrainingRange
 from service.errors import StoreUnavailable
-from service.jobs import outcome, training_data
+from service.jobs import outcome, training_data, warm_start
 from service.jobs.monitor import Monitor
 from service.jobs.observer import JobObserver, ProgressCallback
 from service.jobs.outcome import Failed, Lost, Outcome, Published, Released
@@ -142,12 +145,12 @@ class _Attempt:
             if not self._prepare(points, validation):
                 return self._stopped(None, cancel=cancel())
             assert self._job.settings is not None
-            recipe = Recipe(points, *self._job.settings, validation)
+            recipe = Recipe(points, *self._job.settings, validation, warm_start.load(self._files, job.spec))
             self._observer.in_data_units = partial(recipe.scaling.in_data_units, recipe.layout)
             trained = self._train(recipe)
             if trained.best is None:
                 return self._stopped(trained.resume_state, cancel=cancel())
-            return self._ended(trained.best, trained.restarts, recipe)
+            return self._ended(trained, recipe)
         except DamagedData as error:
             return self._failed("damaged-data", str(error))
         except OSError as error:
@@ -222,7 +225,7 @@ class _Attempt:
         points = recipe.points
         train = partial(
             train_best,
-            lambda seed: build(recipe.network, points.features, len(points.classes), seed=seed),
+            partial(_initial_network, recipe),
             recipe.scaling.inputs(points),
             recipe.training,
             validation=recipe.scaling.inputs(recipe.validation) if recipe.validation else None,
@@ -264,43 +267,62 @@ class _Attempt:
             return Failed(code="time-limit", detail=detail, status=status)
         return Released(cancel=cancel, status=status)
 
-    def _ended(self, best: Best, all_restarts: tuple[runs.Restart, ...], recipe: Recipe) -> Outcome:
-        """Saves the best network of a training that has ended by itself."""
-        result = best.outcome
-        metrics = asdict(result.metrics) if result.metrics else None
-        restarts = [restart.to_json() for restart in all_restarts]
+    def _ended(self, trained: Trained, recipe: Recipe) -> Outcome:
+        """Saves the network, or the ensemble, of a training that has ended by itself."""
+        results = [member.outcome for member in trained.members]
+        restarts = [restart.to_json() for restart in trained.restarts]
+        states = [self._observer.in_data_units(arrays_of(member.network)) for member in trained.members]
+        for member, state in zip(trained.members, states, strict=True):
+            load_arrays(member.network, state)
+        networks = [member.network for member in trained.members]
+        network = networks[0] if len(networks) == 1 else Ensemble(networks)
         status: StatusUpdate = {
-            "epoch": sum(restart.epochs for restart in all_restarts),
-            "metrics": metrics,
+            "epoch": sum(restart.epochs for restart in trained.restarts),
             "restarts": restarts,
             "ran_s": self._monitor.ran_s,
         }
-        state = self._observer.in_data_units(arrays_of(best.network))
-        load_arrays(best.network, state)
-        card = _card(self._job, result, recipe, metrics, restarts)
         checkpoint = self._job.checkpoint_id
         folder = self._files.checkpoint_folder(checkpoint)
-        if result.advice is not None:  # no evaluation: its outputs may overflow
-            torch_files.save(folder, best.network, card)
-            return Failed(code="diverged", detail=result.advice, status={**status, "checkpoint": checkpoint})
-        evaluations = _evaluations(plan_of(recipe.layout, state, recipe.scaling.transform), recipe)
+        diverged = next((result for result in results if result.advice is not None), None)
+        if diverged is not None and diverged.advice is not None:  # no evaluation: its outputs may overflow
+            metrics = asdict(diverged.metrics) if diverged.metrics else None
+            torch_files.save(folder, network, _card(self._job, results, recipe, metrics, restarts))
+            left: StatusUpdate = {**status, "metrics": metrics, "checkpoint": checkpoint}
+            return Failed(code="diverged", detail=diverged.advice, status=left)
+        plan = of_members([plan_of(recipe.layout, state, recipe.scaling.transform) for state in states])
+        evaluations = _evaluations(plan, recipe)
+        metrics = _metrics(results, evaluations)
         decisive = "validation" if "validation" in evaluations else "training"
-        status["warnings"] = evaluations[decisive].warnings(recipe.points.classes, decisive) + _about_merged(recipe)
+        warnings = evaluations[decisive].warnings(recipe.points.classes, decisive)
+        warnings += _about_merged(recipe) + warm_start.warnings(recipe)
+        status |= {"metrics": metrics, "warnings": warnings}
+        before = warm_start.plan_before(recipe)
+        if before is not None and self._job.spec.started_from is not None:
+            corrections = self._job.spec.started_from["corrections"]
+            status["comparison"] = warm_start.compare(before, plan, recipe, corrections)
         shown = {kind: one.to_json() for kind, one in evaluations.items()}
         choice = self._job.status.choice
         if choice and choice["cross_validation"]:
             shown["cross_validation"] = choice["cross_validation"]
         card = replace(
-            card,
+            _card(self._job, results, recipe, metrics, restarts),
             evaluation=shown,
-            warnings=tuple(status["warnings"]),
+            warnings=tuple(warnings),
             search=choice["search"] if choice else None,
         )
-        digest = torch_files.save(folder, best.network, card)
+        digest = torch_files.save(folder, network, card, TrainingRange.of(recipe.parts[0]))
         return Published(card_digest=digest, summary=card.summary, promotion=None, status=status)
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
+
+
+def _initial_network(recipe: Recipe, seed: int) -> nn.Module:
+    network = build(recipe.network, recipe.points.features, len(recipe.points.classes), seed=seed)
+    if recipe.initial_states:
+        number = (seed - recipe.training.seed) % (MAX_SEED + 1)
+        load_arrays(network, recipe.initial_states[number])
+    return network
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -312,15 +334,24 @@ def _cores() -> int:
 
 
 def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
-    """Returns how many restarts to train at a time: one per core, and no more than fit in memory."""
+    """Returns how many networks to train at a time: one per core, and no more than fit in memory."""
     fitting = MAX_STEP_VALUES // step_values(points, network, training)
-    return min(training.restarts, _cores(), fitting)
+    return min(training.networks, _cores(), fitting)
 
 
-def _evaluations(plan: Plan, recipe: Recipe) -> dict[str, Evaluation]:
+def _evaluations(plan: AnyPlan, recipe: Recipe) -> dict[str, Evaluation]:
     """Returns how the network classifies the `training` points and, if there are any, the `validation` points."""
     parts = zip(("training", "validation"), recipe.parts, strict=True)
     return {kind: Evaluation.of(plan, points) for kind, points in parts if points is not None}
+
+
+def _metrics(results: Sequence[runs.Outcome], evaluations: dict[str, Evaluation]) -> dict[str, float | None] | None:
+    """Returns the metrics of the only network, or those of an ensemble."""
+    if len(results) == 1:
+        return asdict(results[0].metrics) if results[0].metrics else None
+    training, validation = evaluations["training"], evaluations.get("validation")
+    of_validation = (validation.log_loss, validation.accuracy) if validation else (None, None)
+    return asdict(Metrics(training.log_loss, training.accuracy, *of_validation))
 
 
 def _about_merged(recipe: Recipe) -> list[str]:
@@ -337,12 +368,13 @@ def _about_merged(recipe: Recipe) -> list[str]:
 
 def _card(
     job: Job,
-    result: runs.Outcome,
+    results: Sequence[runs.Outcome],
     recipe: Recipe,
     metrics: dict[str, Any] | None,
     restarts: list[dict[str, Any]],
 ) -> Card:
     spec, points = job.spec, recipe.points
+    reasons = {result.stop_reason for result in results}
     return Card(
         network=recipe.network,
         features=points.features,
@@ -356,14 +388,16 @@ def _card(
         offset=recipe.scaling.offset,
         divisor=recipe.scaling.divisor,
         recipe=recipe.digest,
-        stop_reason=result.stop_reason,
-        epochs=result.epochs,
+        stop_reason=results[0].stop_reason if len(reasons) == 1 else "completed",
+        epochs=max(result.epochs for result in results),
         metrics=metrics,
         created_at=datetime.now(UTC).isoformat(),
         software=_software(),
         files={},
-        implementation=result.implementation,
+        implementation=results[0].implementation,
         restarts=tuple(restarts),
+        started_from=spec.started_from
+        and {name: spec.started_from[name] for name in ("model", "version", "digest", "corrections")},
     )
 
 

@@ -12,7 +12,7 @@ from models.boundary import grids
 from models.datasets import Label
 from models.limits import MAX_ANSWER_WORK
 from models.networks.layouts import Layout
-from models.networks.plans import Plan, plan_of
+from models.networks.plans import AnyPlan, plan_of
 from models.networks.transforms import IDENTITY, Transform
 from models.recipes import Recipe
 from models.specs import (
@@ -22,7 +22,7 @@ from models.specs import (
 )
 from service.inference import windows
 from service.inference.windows import Window
-from service.jobs import training_data
+from service.jobs import training_data, warm_start
 from service.live import envelopes
 from service.records import Job, Snapshot
 from service.registry.registry import LoadedVersion
@@ -67,14 +67,14 @@ class FrameContext:
         """The context of a job whose points have two coordinates.
 
         Raises:
-            DamagedData, OSError: its points cannot be read.
+            DamagedData, OSError: its points, or the weights that it starts from, cannot be read.
         """
         points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
         low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
         x, y = zip(low, high, strict=True)
         if job.settings is None:
             return cls(None, IDENTITY, points.classes, x, y, job.spec.is_generated)
-        recipe = Recipe(points, *job.settings)
+        recipe = Recipe(points, *job.settings, start=warm_start.load(files, job.spec))
         return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y, job.spec.is_generated)
 
     def require(self, cells: int) -> None:
@@ -129,7 +129,7 @@ def last_frame(job_id: str, version: LoadedVersion, view: FrameView) -> bytes:
     )
 
 
-def _frame(epoch: int | None, classes: tuple[Label, ...], plan: Plan, spec: GridSpec) -> dict[str, Any]:
+def _frame(epoch: int | None, classes: tuple[Label, ...], plan: AnyPlan, spec: GridSpec) -> dict[str, Any]:
     """The data of a `boundary` event: each value is its byte times `scale`, row 0 at `y_min`."""
     of_two = len(classes) == 2
     response: ResponseKind = "probability" if of_two else "label"

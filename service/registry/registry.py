@@ -14,7 +14,7 @@ from typing import Any
 
 from models.checkpoints import cards
 from models.checkpoints.cards import Card, DamagedCheckpoint
-from models.networks.plans import Plan
+from models.networks.plans import AnyPlan
 from service.errors import ModelNotFound, ServiceError, StoreUnavailable, VersionBroken
 from service.records import LATEST, PublishedVersion, Reference, RegistryChange
 from service.registry import models
@@ -51,12 +51,12 @@ class LoadedVersion:
 
     published: PublishedVersion
     card: Card
-    plan: Plan
+    plan: AnyPlan
 
     @property
     def size_bytes(self) -> int:
         """Its approximate size in memory."""
-        return CARD_BYTES + RESTART_BYTES * len(self.card.restarts) + self.plan.parameters.nbytes
+        return CARD_BYTES + RESTART_BYTES * len(self.card.restarts) + 4 * self.plan.size
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,16 @@ def _headings(output: str, column: object, names: list[str], classes: tuple[Labe
             return ["label"]
         case "probabilities":
             return [f"p({label})" for label in classes]
+        case "spread":
+            return [f"spread({label})" for label in classes]
         case "logits" if isinstance(column, np.ndarray) and column.shape[1] == 1:
             return [f"logit({classes[1]})"]
         case "logits":
             return [f"logit({label})" for label in classes]
         case "nearest":
             return [*(f"nearest({name})" for name in names), "distance", "at_least"]
+        case "outside_training_range":
+            return [output]
     return ["margin"]
 
 

@@ -36,6 +36,9 @@ EDGE = (0xFF, 0xFF, 0xFF)
 LINE = (0x14, 0x14, 0x14)
 """The decision boundary."""
 
+OUTSIDE = palette.OTHERS
+"""Cells outside the training range: the gray of all other classes."""
+
 MARK = LINE
 """Around training points that the network misclassifies."""
 
@@ -48,6 +51,9 @@ LEAST_OPACITY = 0.4
 
 GAP = 2
 """Pixels between tiles."""
+
+MOST_SPREAD = 0.5
+"""The greatest standard deviation of numbers from 0 to 1."""
 
 LEAST_RANGE = 1e-30
 """Of a scale: float32 cannot divide a smaller range into steps."""
@@ -94,9 +100,9 @@ def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Pictu
 
     Labels have the colors of their classes. The scale of a probability runs from the other class over a pale gray to
     its own class; with more than two classes, from the gray. So does that of a logit, symmetric about 0; with more than
-    two classes, from a dark gray. That of a unit is symmetric about 0, from red to blue. That of entropy runs from the
-    pale gray to a violet. Below points all these colors are calm. In a transparent picture the colors of the ends fade
-    to nothing in place of the pale gray, and labels are half opaque.
+    two classes, from a dark gray. That of a unit is symmetric about 0, from red to blue. Those of entropy and of spread
+    run from the pale gray to a violet. Below points all these colors are calm. In a transparent picture the colors of
+    the ends fade to nothing in place of the pale gray, and labels are half opaque.
     """
     classes = len(boundary.window.version.card.classes)
     scale = _scale(boundary, classes, transparent, is_calm=overlay.points is not None)
@@ -149,8 +155,13 @@ def _scale(boundary: BoundaryGrid, classes: int, transparent: bool, *, is_calm: 
         class_C3, dark_C3, others_C3 = map(palette.calm, (class_C3, dark_C3, others_C3))
     if boundary.response == "label":
         return _Scale(class_C3, np.full(classes, LABEL_OPACITY), None)
+    if boundary.response == "outside_training_range":
+        within_C3 = palette.faded(np.array([OUTSIDE], np.uint8), 0.0)
+        return _Scale(np.concatenate([within_C3, np.array([OUTSIDE], np.uint8)]), np.array([0.0, LABEL_OPACITY]), None)
     if boundary.response == "entropy":
         return _between(None, dark_C3[0], (0.0, math.log2(classes)), transparent)
+    if boundary.response == "spread":
+        return _between(None, dark_C3[0], (0.0, MOST_SPREAD), transparent)
     if k is None:  # an activation
         return _symmetric_scale(boundary.grid.values_HW, class_C3[0], class_C3[1], transparent)
     other = class_C3[1 - k] if classes == 2 else None

@@ -1,4 +1,7 @@
-"""The files of a data folder: checkpoints and points. No string from a client becomes part of a path."""
+"""The files of a data folder: checkpoints, points and starting weights.
+
+No string from a client becomes part of a path.
+"""
 
 import errno
 import shutil
@@ -32,7 +35,7 @@ class Files:
 
     def remove_abandoned(self) -> None:
         """Removes unfinished writes of killed processes."""
-        for name in ("checkpoints", "datasets"):
+        for name in ("checkpoints", "datasets", "starts"):
             atomic.remove_abandoned(self._data_dir / name)
 
     @property
@@ -53,7 +56,7 @@ class Files:
         shutil.rmtree(self.checkpoint_folder(checkpoint_id), ignore_errors=True)
 
     def remove_versions(self, deleted: Iterable[PublishedVersion]) -> None:
-        """Removes the checkpoints of versions whose rows were deleted, and the points that they were trained on.
+        """Removes the checkpoints of versions whose rows were deleted, with the points and weights of their trainings.
 
         Whatever cannot be removed now is removed by `remove_unused`.
         """
@@ -62,6 +65,7 @@ class Files:
             if version.job_id is not None:
                 self.remove_points(version.job_id)
                 self.remove_points(self.validation_file(version.job_id))
+                self.remove_starting_weights(version.job_id)
 
     def put_points(self, job_id: str, points: LabelledPoints) -> None:
         """Stores the points of a job.
@@ -85,6 +89,26 @@ class Files:
         """Removes a file of points if it exists. A job's points are in the file of its id."""
         with suppress(OSError):
             self.points_file(file).unlink()
+
+    def starting_weights_file(self, job_id: str) -> Path:
+        """Returns the path of the weights that a job starts from, if it starts from some: a safetensors file."""
+        return self._data_dir / "starts" / f"{job_id}.safetensors"
+
+    def link_starting_weights(self, file: Path, job_id: str) -> None:
+        """Keeps the weights in a file, that of a checkpoint or of another job, as those that a job starts from.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            OSError: the disk is full or cannot be written.
+        """
+        own = self.starting_weights_file(job_id)
+        own.parent.mkdir(exist_ok=True)
+        atomic.link_file(file, own)
+
+    def remove_starting_weights(self, job_id: str) -> None:
+        """Removes the weights that a job starts from, if there are any."""
+        with suppress(OSError):
+            self.starting_weights_file(job_id).unlink()
 
     @staticmethod
     def validation_file(job_id: str) -> str:

@@ -47,6 +47,7 @@ class StatusUpdate(TypedDict, total=False):
     metrics: dict[str, float | None] | None
     restarts: list[dict[str, Any]]
     warnings: list[str]
+    comparison: dict[str, Any] | None
     ran_s: float
     checkpoint: str
 

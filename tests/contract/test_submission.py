@@ -25,7 +25,18 @@ def test_validate_only_shows_the_resolved_job_and_creates_none(service: httpx.Cl
 
     job = submit(service, body).json()
     assert shown.items() <= job.items()
-    assert set(shown) == {"model", "data", "data_digest", "preset", "network", "training", "recipe_digest", "metadata"}
+    fields = {
+        "model",
+        "data",
+        "data_digest",
+        "preset",
+        "network",
+        "training",
+        "started_from",
+        "recipe_digest",
+        "metadata",
+    }
+    assert set(shown) == fields
 
 
 def test_validate_only_refuses_what_a_submission_would_refuse(service: httpx.Client) -> None:

@@ -54,6 +54,7 @@ def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Cli
         "/predict": {"$ref": "#/components/schemas/PredictRequest"},
         "/invocations": {"$ref": "#/components/schemas/InvocationsRequest"},
         "/train": {"$ref": "#/components/schemas/TrainRequest"},
+        "/models/{name}/corrections": {"$ref": "#/components/schemas/CorrectionsRequest"},
     }
     for path, operations in document["paths"].items():
         media_type, schema = "application/problem+json", "Problem"

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from models.datasets import LabelledPoints
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
-from service.jobs.queue import JobQueue, new_spec
+from service.jobs.queue import JobQueue, NewJob, new_spec
 from service.jobs.worker import work
 from service.records import Job, PublishedVersion
 from service.store.files import Files
@@ -59,7 +59,8 @@ class Place:
     ) -> str:
         spec = TrainingSpec(epochs=epochs, **training)
         data = data or DatasetSpec()
-        return self.job_queue.submit(new_spec(model, data, NetworkSpec(hidden=hidden), spec, origin="http"), data)
+        job = new_spec(model, data, NetworkSpec(hidden=hidden), spec, origin="http")
+        return self.job_queue.submit(NewJob(job, data))
 
     def claim(self, worker: str = "w") -> Job:
         job = self.store.leases.claim(worker)

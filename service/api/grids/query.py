@@ -25,6 +25,7 @@ from service.http.content_negotiation import either
 from service.http.patterns import RESOLUTION_PATTERN
 from service.http.query_parameters import CommaList, list_of
 from service.inference import features
+from service.inference.grids import OF_ONE_CLASS
 from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
 from service.records import NAME_PATTERN, Reference
@@ -115,9 +116,11 @@ class GridQuery(BaseModel):
         description="The values of all other features, in their order, such as `0.5,-1`; or of some of them, such as "
         "`petal width=1.5`. By default the medians of the training data.",
     )
-    response: Literal[ResponseKind, "activation", "embedding"] | None = Field(
+    response: Literal[ResponseKind, "activation", "embedding", "outside_training_range"] | None = Field(
         None,
-        description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; "
+        description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; `spread`, the "
+        "standard deviation of the probability over the networks of an ensemble; `outside_training_range`, 1 for cells "
+        "far from all training points, else 0; "
         "`activation` of the units of a hidden `layer`; or `embedding`, where a hidden `layer` maps each cell: two "
         "coordinates, (H, W, 2). By default the probability for two classes, the label for more. "
         f"Not for the formats {either(LINES)}.",
@@ -126,8 +129,8 @@ class GridQuery(BaseModel):
         None,
         alias="class",
         max_length=64,
-        description="The class whose probability or logit to show, or to draw lines of; by default the second of two. "
-        "Not for any other response, and not with `adaptive`.",
+        description="The class whose probability, logit or spread to show, or to draw lines of; by default the second "
+        "of two. Not for any other response, and not with `adaptive`.",
     )
     layer: int | None = Field(
         None,
@@ -205,8 +208,8 @@ class GridQuery(BaseModel):
             raise InvalidInput("unit", "needs response=activation and a layer")
         if self.coordinates is not None and self.response != "embedding":
             raise InvalidInput("coordinates", "needs response=embedding")
-        if self.class_name is not None and (self.adaptive or self.response not in (None, "probability", "logit")):
-            raise InvalidInput("class", "needs response=probability or response=logit")
+        if self.class_name is not None and (self.adaptive or self.response not in (None, *OF_ONE_CLASS)):
+            raise InvalidInput("class", "needs response=probability, response=logit or response=spread")
 
     def check_format(self, form: GridFormat) -> None:
         """Checks the parameters against the format.

@@ -118,6 +118,8 @@ class _GridRequest:
         if query.adaptive:
             return grids.adaptive_labels(window)
         response, class_name = query.response, query.class_name
+        if response == "outside_training_range":
+            return grids.outside_training_range(window, self.files)
         assert response != "activation"
         assert response != "embedding"
         return grids.response_grid(window, response=response, class_name=class_name, with_logits=with_logits)

@@ -50,9 +50,10 @@ class BoundaryGrid(_Cells):
     """A response, or the activation of a hidden unit, on a regular grid or along a curve."""
 
     object: Literal["boundary.grid"]
-    response: Literal[ResponseKind, "activation"] = Field(description="What the values are.")
+    response: Literal[ResponseKind, "activation", "outside_training_range"] = Field(description="What the values are.")
     class_label: ClassLabel | None = Field(
-        alias="class", description="The class whose probability or logit the values are; null for everything else."
+        alias="class",
+        description="The class whose probability, logit or spread the values are; null for everything else.",
     )
     layer: int | None = Field(description="The hidden layer of an activation, zero-based; null for everything else.")
     unit: int | None = Field(description="The hidden unit of an activation, zero-based; null for everything else.")
@@ -63,8 +64,8 @@ class BoundaryGrid(_Cells):
         description="The number of cells that the network computed: all cells, or with `adaptive` those not certified."
     )
     values: list[list[float]] | list[float] = Field(
-        description="(H, W) probabilities, logits, entropies in bits, or activations; for labels, indices into "
-        "`classes`. For a curve (W,)."
+        description="(H, W) probabilities, logits, entropies in bits, spreads, or activations; for labels, indices "
+        "into `classes`; 1 outside the training range, and 0 within. For a curve (W,)."
     )
 
 

@@ -5,7 +5,6 @@ from functools import partial
 from time import perf_counter_ns
 from typing import NamedTuple
 
-from anyio import to_thread
 from fastapi import FastAPI
 from starlette.types import Receive, Scope
 
@@ -68,7 +67,7 @@ class InferEndpoint:
         answer = partial(_answer, version, body, length, max_points=most)
         try:
             if predictions.is_large(version, len(body) // (SHORTEST_VALUE_BYTES * version.plan.features)):
-                found = await to_thread.run_sync(answer, limiter=services.heavy_threads)
+                found = await services.heavy(answer, receive)
             else:
                 found = answer()
         except Exception:

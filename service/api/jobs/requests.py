@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from models.limits import (
     MAX_CLASS_WEIGHT,
     MAX_CLASSES,
+    MAX_ENSEMBLE,
     MAX_EPOCHS,
     MAX_FEATURES,
     MAX_FOLDS,
@@ -38,6 +39,7 @@ from models.specs import (
     Scale,
 )
 from service.api.points import FeatureName, Points
+from service.api.references import AliasName
 from service.http.schema import WHOLE, Body, Whole, whole
 from service.records import NAME_PATTERN
 
@@ -95,7 +97,7 @@ class ValidationData(Body):
     dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored data set.")
 
 
-def _plain_labels(labels: Any) -> Any:
+def plain_labels(labels: Any) -> Any:
     """Labels without a list around each, truth values as 1 and 0, and whole numbers as integers.
 
     Takes them all at once, which is faster. Truth values among other labels are left to the schema, which refuses them.
@@ -131,7 +133,7 @@ class GivenData(Body):
         list[Label],
         FailFast(),
         Field(min_length=2, max_length=MAX_POINTS, description="The class of each point."),
-        BeforeValidator(_plain_labels),
+        BeforeValidator(plain_labels),
     ]
     feature_names: list[FeatureName] | None = Field(
         None,
@@ -249,6 +251,11 @@ class TrainingSettings(Body):
         description="Train this many networks in parallel, with the seeds `seed`, `seed` + 1, ..., and keep the one "
         "with the smallest validation loss, or training loss if there is no validation. By default 1.",
     )
+    ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE), WHOLE] | None = Field(
+        None,
+        description="Train this many networks with these seeds and keep all: the version answers with the mean of "
+        "their probabilities, and with their spread if that is asked for. Excludes `restarts`. By default 1.",
+    )
     temperature: FiniteFloat | None = Field(
         None,
         ge=MIN_TEMPERATURE,
@@ -261,6 +268,36 @@ class TrainingSettings(Body):
         description="`compiled`, `torch`, or `auto`, the faster of the two. `lbfgs` cannot have `torch`. By default "
         "`auto`.",
     )
+
+
+class StartingVersion(Body):
+    """The version at whose weights a training begins."""
+
+    model: str = Field(pattern=NAME_PATTERN, description="The name of its model.")
+    version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
+        None, description="Its number. By default the one that `latest` names."
+    )
+    alias: AliasName = None
+
+
+class StartedTrainingSettings(TrainingSettings):
+    """How to train, and where to begin."""
+
+    start: StartingVersion | None = Field(
+        None,
+        alias="from",
+        description="Begin at the weights of a version, which must have the features, the classes and the network of "
+        "the training. Settings that the request leaves open are those of the version. By default random weights.",
+    )
+
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)],
+        Annotated[str, Field(max_length=MAX_METADATA_LENGTH)],
+    ],
+    Field(max_length=MAX_METADATA, description="Your own key-value pairs, returned with the job."),
+]
 
 
 class TrainRequest(Body):
@@ -280,12 +317,10 @@ class TrainRequest(Body):
     preset: Preset | None = Field(
         None,
         description="What decides the settings that the request leaves open: `tutorial`, the tutorial's values, or "
-        "`auto`, a search by cross-validation. By default `auto` for your own points if the request has no settings of "
-        "`network` or `training`, else `tutorial`.",
+        "`auto`, a search by cross-validation; or `version`, those of the version in `training.from`. By default "
+        "`version` with `training.from`, `auto` for your own points if the request has no settings of `network` or "
+        "`training`, else `tutorial`.",
     )
     network: NetworkSettings = NetworkSettings()
-    training: TrainingSettings = TrainingSettings()
-    metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)],
-        Annotated[str, Field(max_length=MAX_METADATA_LENGTH)],
-    ] = Field({}, max_length=MAX_METADATA, description="Your own key-value pairs, returned with the job.")
+    training: StartedTrainingSettings = StartedTrainingSettings()
+    metadata: Metadata = Field({})

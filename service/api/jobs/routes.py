@@ -8,22 +8,24 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from models.datasets import LabelledPoints, labelled
 from models.selection.candidates import Given
-from models.specs import DatasetSpec
+from models.specs import DatasetSpec, InvalidInput
 from service import records
 from service.api.deps import AfterJob, JobPath, Services, ServicesDep
 from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
 from service.api.jobs import responses
-from service.api.jobs.requests import GeneratedData, GivenData, StoredData, TrainRequest
-from service.api.jobs.submission import NewJob, SubmissionDep
+from service.api.jobs.requests import GeneratedData, GivenData, StartingVersion, StoredData, TrainRequest
+from service.api.jobs.submission import SubmissionDep
 from service.api.jobs.views import Job, JobList
 from service.api.jobs.waiting import Wait, WaitDep
+from service.api.references import reference
 from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Limit
 from service.jobs import training_data
-from service.jobs.queue import requested_spec
+from service.jobs.queue import NewJob, requested_job
 from service.jobs.training_data import TrainingData
+from service.jobs.warm_start import Start, start_of
 from service.records import NAME_PATTERN, JobState
 
 router = APIRouter(tags=["training"])
@@ -41,17 +43,34 @@ async def train(request: Request, services: ServicesDep, submission: SubmissionD
     """Submits a training job. Once the response has been sent, the job survives any crash."""
     headers = request_body.headers_of(request.scope)
     body = await request_body.read(headers, request.receive, TrainRequest, services.settings)
-    return await submission.respond(lambda: _new_job(body, services.datasets))
+    return await submission.respond(lambda: _new_job(body, services))
 
 
-def _new_job(body: TrainRequest, datasets: StoredDatasets) -> NewJob:
+def _new_job(body: TrainRequest, services: Services) -> NewJob:
+    datasets = services.datasets
     validation = body.validation.dataset if body.validation else None
     data = training_data.with_validation(_training_data(body.data, datasets), datasets, validation)
     network = body.network.model_dump(exclude_unset=True, exclude_none=True)
-    training = body.training.model_dump(exclude_unset=True, exclude_none=True)
+    training = body.training.model_dump(exclude={"start"}, exclude_unset=True, exclude_none=True)
     given = Given(network, training)
-    spec = requested_spec(body.model, data, body.preset, given, origin="http", metadata=body.metadata)
-    return spec, data
+    start = starting_version(body.training.start, services) if body.training.start else None
+    return requested_job(body.model, data, body.preset, given, origin="http", metadata=body.metadata, start=start)
+
+
+def starting_version(named: StartingVersion, services: Services) -> Start:
+    """The version at which a training starts. Reads its weights, so call it in a thread.
+
+    Raises:
+        InvalidInput: it is named by a number and by an alias.
+        ModelNotFound, VersionNotFound, AliasNotFound, VersionBroken: it cannot be used.
+        StoreUnavailable: the database is unavailable.
+    """
+    try:
+        version = reference(named.version, named.alias)
+    except InvalidInput as error:
+        raise InvalidInput(f"training.from.{error.field}", error.reason) from None
+    services.registry.refresh()
+    return start_of(services.registry.resolve(named.model, version), services.files)
 
 
 def _training_data(data: GeneratedData | StoredData | GivenData, datasets: StoredDatasets) -> TrainingData:

@@ -14,11 +14,8 @@ from service.api.jobs.views import Job, Validation
 from service.api.jobs.waiting import Wait, WaitDep
 from service.http import request_body
 from service.http.front.prefix import prefixed
-from service.jobs.training_data import Data
+from service.jobs.queue import NewJob
 from service.records import JobSpec
-
-NewJob = tuple[JobSpec, Data]
-"""A job that is not yet in the queue, and its data."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,8 @@ class Submission:
         With a key that was used before, shows the job that was submitted with it.
 
         Raises:
-            QueueFull, KeyReused, JobNotFound, WrongState, DatasetNotFound, FolderUnavailable: see `JobQueue.submit`.
+            QueueFull, KeyReused, JobNotFound, WrongState, DatasetNotFound, VersionNotFound, FolderUnavailable: see
+                `JobQueue.submit`.
         """
         if self.validate_only:
             return await to_thread.run_sync(self._validate, make_job)
@@ -59,15 +57,15 @@ class Submission:
         return Job.of(job)
 
     def _validate(self, make_job: Callable[[], NewJob]) -> Response:
-        spec, _ = make_job()
+        spec = make_job().spec
         max_queued = self.services.settings.max_queued_jobs
         self.services.store.jobs.find_added(spec, max_queued=max_queued, key=self.key)  # raises what `submit` would
         return Response(Validation.of(spec).model_dump_json(), media_type=request_body.JSON)
 
     def _submit(self, make_job: Callable[[], NewJob]) -> tuple[JobSpec, str]:
         """Returns the new job, and the id of the submitted one, which differs if the key was used before."""
-        spec, data = make_job()
-        return spec, self.services.job_queue.submit(spec, data, key=self.key)
+        new = make_job()
+        return new.spec, self.services.job_queue.submit(new, key=self.key)
 
 
 async def _submission(

@@ -18,6 +18,7 @@ from service.api.schemas import (
     ResolvedNetwork,
     ResolvedTraining,
     RestartResult,
+    StartedFrom,
     Warnings,
     data_info,
     left_out,
@@ -48,6 +49,37 @@ class JobProblem(BaseModel):
     detail: str = Field(description="The reason, and what to do.")
 
 
+class Figures(BaseModel):
+    """How well a version classifies points."""
+
+    log_loss: float = Field(description="Mean loss, in nats.")
+    accuracy: float = Field(description="Share of the points that are classified correctly.")
+
+
+class BeforeAndAfter(BaseModel):
+    """The figures of both versions."""
+
+    before: Figures = Field(description="Of the version that the training started from.")
+    after: Figures = Field(description="Of the version that the job published.")
+
+
+class CorrectedComparison(BaseModel):
+    """How many corrections each version gets right."""
+
+    count: int = Field(description="Number of different corrected points.")
+    correct_before: int = Field(description="Those that the version gets right that the training started from.")
+    correct_after: int = Field(description="Those that the published version gets right.")
+
+
+class VersionComparison(BaseModel):
+    """The published version beside the one that the training started from, on the data of the training."""
+
+    training: BeforeAndAfter = Field(description="On the training points.")
+    validation: BeforeAndAfter | None = Field(description="On the validation points; null without any.")
+    disagreement: float = Field(description="Share of the points of the training whose labels differ.")
+    corrections: CorrectedComparison | None = Field(description="Null if the job was not made of corrections.")
+
+
 class JobLinks(BaseModel):
     """The links of a job."""
 
@@ -70,6 +102,7 @@ class _Submission(BaseModel):
     preset: Preset = Field(description="What decides the settings that the client left open.")
     network: ResolvedNetwork | None = Field(description="Null until the preset `auto` has chosen it.")
     training: ResolvedTraining | None = Field(description="Null until the preset `auto` has chosen it.")
+    started_from: StartedFrom | None = Field(description="Where the training began; null if at random weights.")
     recipe_digest: RecipeDigest
     metadata: dict[str, str] = Field(description="The client's own key-value pairs.")
 
@@ -85,6 +118,7 @@ def _submitted(job: records.Job) -> dict[str, Any]:
         "preset": spec.preset,
         "network": network and specs.asdict(network),
         "training": training and specs.asdict(training),
+        "started_from": spec.started_from,
         "recipe_digest": spec.recipe,
         "metadata": spec.metadata,
     }
@@ -127,6 +161,10 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
     )
     restart_results: list[RestartResult] | None = Field(description="The result of each restart, once all have ended.")
     warnings: Warnings
+    comparison: VersionComparison | None = Field(
+        description="The published version beside the one that the training started from. Null without such, and until "
+        "the job has succeeded."
+    )
     attempt: int = Field(description="How many times a training process has started the job.")
     retry_of: str | None = Field(description="The id of the job that this one retries.")
     problem: JobProblem | None = Field(description="Why the job failed.")
@@ -151,6 +189,7 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
                 "metrics": status.metrics,
                 "restart_results": status.restarts or None,
                 "warnings": status.warnings or [],
+                "comparison": status.comparison,
                 "attempt": status.attempt,
                 "retry_of": spec.retry_of,
                 "problem": status.problem,

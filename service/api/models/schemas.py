@@ -21,6 +21,7 @@ from service.api.schemas import (
     ResolvedTraining,
     RestartResult,
     Search,
+    StartedFrom,
     Warnings,
     data_info,
     left_out,
@@ -188,6 +189,9 @@ class Card(BaseModel):
         "null without derived inputs."
     )
     training: ResolvedTraining | None = Field(description="The training settings, with all defaults resolved.")
+    started_from: StartedFrom | None = Field(
+        description="Where the training began; null if at random weights, or if it is not known."
+    )
     recipe_digest: RecipeDigest | None = Field(
         description="SHA-256 of data, network and training. Equal recipes give equal weights, bit for bit."
     )
@@ -227,6 +231,7 @@ class Card(BaseModel):
                 "offset": card.offset or None,
                 "divisor": card.divisor or None,
                 "training": specs.asdict(card.training) if card.training else None,
+                "started_from": card.started_from,
                 "recipe_digest": card.recipe,
                 "stop_reason": card.stop_reason,
                 "epochs_run": card.epochs,

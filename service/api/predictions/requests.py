@@ -26,7 +26,7 @@ from service.records import NAME_PATTERN, Reference
 from service.render import arrow, npy
 from service.tables.sheet import understand
 
-Output = Literal["labels", "probabilities", "logits", "margins", "nearest"]
+Output = Literal["labels", "probabilities", "logits", "margins", "nearest", "spread", "outside_training_range"]
 
 POINTS_NAMES = AliasChoices("points", "instances", "inputs")
 """The field of the points. Its other names are those of TensorFlow Serving, KServe and MLflow."""
@@ -195,6 +195,8 @@ def _parsed(options: PredictOptions | PredictQuery, model: str, points: SentPoin
         threshold=options.threshold,
         logits="logits" in outputs,
         nearest="nearest" in outputs,
+        spread="spread" in outputs,
+        outside="outside_training_range" in outputs,
         margin=options.margin,
     )
     named = reference(options.version, options.alias)

@@ -24,7 +24,14 @@ from service.render import arrow, csv_predictions, headers, npy
 
 DEFAULT_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities")
 
-ARRAY_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities", "logits", "margins")
+ARRAY_OUTPUTS: tuple[Output, ...] = (
+    "labels",
+    "probabilities",
+    "logits",
+    "margins",
+    "spread",
+    "outside_training_range",
+)
 """Outputs that are one array."""
 
 MAX_PADDED_BYTES = 24
@@ -62,6 +69,15 @@ class Prediction(BaseModel):
         None, description="(N,), if requested: the probability of the label less that of the likeliest other class."
     )
     nearest: list[NearestChange] | None = Field(None, description="(N,), if requested: where each label changes.")
+    spread: list[list[float]] | None = Field(
+        None,
+        description="(N, K), if requested: the standard deviation of each probability over the networks of an "
+        "ensemble.",
+    )
+    outside_training_range: list[bool] | None = Field(
+        None,
+        description="(N,), if requested: whether the point is far from all training points.",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +205,11 @@ def _column(output: Output, prediction: predictions.Prediction) -> csv_predictio
             column = prediction.margin_N
         case "nearest":
             column = prediction.nearest
-    assert column is not None  # logits and nearest changes are computed if requested
+        case "spread":
+            column = prediction.spread_NK
+        case "outside_training_range":
+            column = prediction.outside_N
+    assert column is not None  # what is not computed for every request is requested
     return column
 
 

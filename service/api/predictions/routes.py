@@ -21,6 +21,7 @@ from service.inference import predictions
 from service.registry import refresh
 from service.registry.registry import LoadedVersion
 from service.render import arrow
+from service.store.files import Files
 
 router = APIRouter(tags=["predictions"])
 
@@ -73,20 +74,22 @@ async def _predicted(
     services: Services, form: PredictionFormat, version: LoadedVersion, request: ParsedRequest, receive: Receive
 ) -> tuple[RawResponse, int]:
     """The response, and the number of points."""
-    predict = partial(_predict, form, version, request)
+    predict = partial(_predict, form, version, request, services.files)
     return await services.heavy(predict, receive) if _is_large(version, request) else predict()
 
 
 def _is_large(version: LoadedVersion, request: ParsedRequest) -> bool:
-    if isinstance(request.points, CsvPoints) or request.prediction.nearest:
+    if isinstance(request.points, CsvPoints) or request.prediction.nearest or request.prediction.outside:
         return True
     return predictions.is_large(version, request.points.count)
 
 
-def _predict(form: PredictionFormat, version: LoadedVersion, request: ParsedRequest) -> tuple[RawResponse, int]:
+def _predict(
+    form: PredictionFormat, version: LoadedVersion, request: ParsedRequest, files: Files
+) -> tuple[RawResponse, int]:
     card = version.card
     xy_ND = request.points.placed(version.plan.features, card.feature_names, card.categories)
-    prediction = predictions.predict(version, xy_ND, request.prediction)
+    prediction = predictions.predict(version, xy_ND, request.prediction, files=files)
     return form.encode(Answer(version, xy_ND, request.outputs, prediction)), len(xy_ND)
 
 

@@ -130,3 +130,16 @@ def test_the_number_of_restarts_is_limited() -> None:
         with pytest.raises(InvalidInput) as refused:
             TrainingSpec(restarts=restarts)
         assert refused.value.field == "training.restarts"
+
+
+def test_an_ensemble_keeps_the_network_of_each_seed() -> None:
+    spec = TrainingSpec(epochs=60, seed=7, ensemble=3)
+    trained = train_best(lambda seed: build(NetworkSpec(), 2, 2, seed=seed), FLOWER, spec, threads=2)
+    assert [restart.seed for restart in trained.restarts] == [7, 8, 9]
+    assert [member.restart for member in trained.members] == [0, 1, 2]
+    for member in trained.members:
+        network = build(NetworkSpec(), 2, 2, seed=7 + member.restart)
+        train(network, FLOWER, TrainingSpec(epochs=60, seed=7 + member.restart))
+        assert bits(network) == bits(member.network)
+    alone = best()
+    assert alone.members == (alone.best,)

@@ -516,3 +516,25 @@ def test_a_run_state_is_a_copy(implementation: Implementation) -> None:
         pass
     assert {name: array.tobytes() for name, array in state.items()} == before
     assert again.measure() == run.measure()
+
+
+def test_an_ensemble_that_is_stopped_and_resumed_has_the_same_networks() -> None:
+    spec = TrainingSpec(epochs=12, ensemble=3)
+
+    def ensemble(observer: Observer, resume: ResumeState | None = None) -> Trained:
+        return train_best(
+            lambda seed: build(NETWORK, 2, 2, seed=seed), POINTS, spec, threads=1, observer=observer, resume_from=resume
+        )
+
+    whole = ensemble(Watch())
+    resume_state, kept = None, 0
+    for _ in range(200):
+        result = ensemble(Watch(2), resume_state)
+        if result.best is not None:
+            break
+        assert result.resume_state is not None
+        resume_state = ResumeState.from_bytes(result.resume_state.to_bytes())
+        kept = max(kept, len(resume_state.members))
+    assert kept == 2  # it was stopped while the last one was trained
+    assert [bits(member.network) for member in result.members] == [bits(member.network) for member in whole.members]
+    assert result.restarts == whole.restarts

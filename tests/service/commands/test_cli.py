@@ -531,3 +531,28 @@ def test_the_preset_tutorial_trains_a_file_with_the_settings_of_the_tutorial(tmp
     done = separatrix(*arguments, data=tmp_path / "data")
     assert done.exit_code == 0, done.stderr
     assert "Chosen" not in done.stderr
+
+
+def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> None:
+    assert separatrix("train", "--model", "first", "--epochs", "20", "--hidden", "3", data=tmp_path).exit_code == 0
+    done = separatrix("train", "--from", "first:1", "--epochs", "5", data=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "Published first version 2." in done.stderr
+    assert "Compared with first version 1: " in done.stderr
+    for wrong, told in (
+        ("first:x", "must be MODEL or MODEL:VERSION"),
+        ("first:9", "Version not found"),
+        ("no", "Model"),
+    ):
+        refused = separatrix("train", "--from", wrong, data=tmp_path)
+        assert refused.exit_code in (1, 2)
+        assert told in refused.stderr
+
+
+def test_an_ensemble_is_trained_and_listed(tmp_path: Path) -> None:
+    done = separatrix("train", "--model", "few", "--epochs", "5", "--ensemble", "2", data=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "An ensemble of 2 networks; their losses are between " in done.stderr
+    assert "2 x 2-4-1" in separatrix("models", data=tmp_path).stdout
+    assert separatrix("predict", "few", "--point", "0,1", data=tmp_path).exit_code == 0
+    assert separatrix("boundary", "few", str(tmp_path / "few.png"), "--resolution", "30", data=tmp_path).exit_code == 0

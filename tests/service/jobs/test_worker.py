@@ -17,7 +17,7 @@ from models.selection.candidates import Given
 from models.specs import DatasetSpec
 from models.training.runs import Epoch
 from service.errors import StoreUnavailable
-from service.jobs.queue import new_auto_spec
+from service.jobs.queue import NewJob, new_auto_spec
 from service.records import Job, JobState
 from service.registry.registry import Registry
 from service.store.database import Database
@@ -314,7 +314,7 @@ def test_the_outcome_is_written_once_the_database_is_back(place: Place) -> None:
 def test_chosen_settings_are_recorded_once_the_database_is_back(place: Place) -> None:
     points = generate(DatasetSpec(dataset="moons", n=60))
     given = Given({"scale": "standard", "hidden": [3]}, {"weight_decay": 0.01})
-    place.job_queue.submit(new_auto_spec("m", points, given, origin="http"), points)
+    place.job_queue.submit(NewJob(new_auto_spec("m", points, given, origin="http"), points))
     job = place.claim()
     with outage(place) as begin:
         done = place.work(job, on_score=lambda score: begin())

@@ -105,13 +105,18 @@ async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, 
         raise InvalidParameter(
             "model", "is required in the query, as ?model=NAME, unless the setting invocations_model names a model"
         )
-    version = await refresh.resolve(services.registry, model, reference(query.version, query.alias))
     media_type = request_body.media_type(headers)
-    answer = partial(_answer, version, media_type, body, query, services.settings.max_points_per_request)
-    if len(body) > LARGE_BYTES or media_type != request_body.JSON:
-        found = await services.heavy(answer, request.receive)
-    else:
-        found = answer()
+    try:
+        version = await refresh.resolve(services.registry, model, reference(query.version, query.alias))
+        answer = partial(_answer, version, media_type, body, query, services.settings.max_points_per_request)
+        if len(body) > LARGE_BYTES or media_type != request_body.JSON:
+            found = await services.heavy(answer, request.receive)
+        else:
+            found = answer()
+    except InvalidInput as error:
+        if error.field in InvocationsQuery.model_fields:
+            raise InvalidParameter(error.field, error.reason) from None
+        raise
     services.metrics.points += found.points
     return Response(found.body, media_type=request_body.JSON)
 

@@ -17,6 +17,8 @@ BETWEEN_FIELDS = (
     "must be auto or compiled: torch does not train by lbfgs here",
     "must be 2: only spirals and gaussians can have more classes",
     "must be between [0-9]+ and 100,000",  # at least one point for each class
+    "must be empty: send output and threshold as query parameters",
+    "must be names, or the numbers of all columns from 0",
     "must be empty: a logistic network has no hidden layer",
     "must be a list of points of .*",
     "must be farther from ._min: the cells would coincide",
@@ -34,11 +36,15 @@ BETWEEN_FIELDS = (
     "must be two different features",
     "must be a stored data set, .*",
     "must be 0 unless the optimizer is sgd",
+    "must contain a letter; give the number of a version as version",
     "must contain 2 to 100 different labels, but contain 1",
     "must have '.*",
     "must have (numbers|text|numbers or text) in '.*",
     "must have one of .* in '.*",
     "must have [0-9]+ coordinates? each, but these have [0-9]+.*",
+    "must have columns with different names",
+    "must have exactly one of dataframe_split, .*",
+    "must have [0-9,]+ values, (one for each column|as the first row), not .*",
     "must have columns of the same length, .*",
     "must have [0-9]+ values?, one for each feature that is not on an axis",
     "must have labels of the training data, .*",
@@ -55,7 +61,7 @@ BETWEEN_FIELDS = (
     "n, noise, seed and n_classes are for generators only",
     "needs .*",
     "there is no column .*",
-    "says how to read a CSV body, but the body is an array",
+    "says how to read a CSV body, but the body is .*",
 )
 """What a request can be refused for although each of its fields is valid by itself."""
 

@@ -638,7 +638,7 @@ def test_loading_succeeds_and_unloading_is_not_supported(client: httpx.Client) -
     for body in (b"", b"{}", b'{"parameters":{}}'):
         assert client.post("/v2/repository/models/plane/load", content=body).status_code == 200
     replaced = {"parameters": {"config": "{}"}}
-    assert_error(client.post("/v2/repository/models/plane/load", json=replaced), 501, "without parameters")
+    assert_error(client.post("/v2/repository/models/plane/load", json=replaced), 400, "must be empty")
     unload = client.post("/v2/repository/models/plane/unload", json={"parameters": {"unload_dependents": False}})
     assert_error(unload, 501, "always answers")
     assert client.get("/v2/models/plane/ready").status_code == 200

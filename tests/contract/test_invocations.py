@@ -175,7 +175,14 @@ def test_what_is_not_json_or_csv_is_refused(client: httpx.Client) -> None:
     assert_problem(answer, 415, "unsupported-media-type")
     assert_problem(invoke(client, {"instances": [[1, 2]]}, "model=nobody"), 404, "model-not-found")
     assert_problem(invoke(client, {"instances": [[1, 2]]}, "model=plane&version=9"), 404, "version-not-found")
-    for query, field in (("output=logits", "output"), ("mode=1", "mode"), ("header=true", "header")):
+    threshold = invoke(client, {"instances": [[0, 1]]}, "model=trio&threshold=0.4")
+    assert_problem(threshold, 422, "invalid-input", field="threshold", place="query")
+    for query, field in (
+        ("alias=1", "alias"),
+        ("output=logits", "output"),
+        ("mode=1", "mode"),
+        ("header=true", "header"),
+    ):
         answer = invoke(client, {"instances": [[1, 2]]}, f"model=plane&{query}")
         assert_problem(answer, 422, "invalid-input", field=field, place="query")
 

@@ -169,7 +169,7 @@ async def load_model(model: ModelName, request: Request, services: ServicesDep) 
     """Makes sure that the latest version of a model answers. Published versions are found without it, too."""
     parameters = (await _body(request, services)).get("parameters")
     if parameters:
-        raise Unsupported("Load a model without parameters: its configuration and its files cannot be replaced.")
+        raise InvalidInput("parameters", "must be empty: the configuration and the files of a model cannot be replaced")
     await to_thread.run_sync(services.registry.refresh)
     await _version(services, model)
     return NothingMore()

@@ -48,7 +48,10 @@ Preset = Literal["auto", "tutorial", "version"]
 """What decides the settings that a request leaves open: a search, the tutorial's values, or those of the version at
 whose weights the training begins."""
 
-ResponseKind = Literal["probability", "label", "logit", "entropy", "spread"]
+ResponseKind = Literal["probability", "label", "logit", "entropy"]
+AnyResponse = Literal[ResponseKind, "spread"]
+"""What a network or an ensemble says about a point. Only an ensemble has a spread."""
+
 EmbeddingCoordinates = Literal["first", "principal"]
 
 DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)

@@ -11,7 +11,7 @@ from models.boundary import slices
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.inference import dispatch
 from models.networks.plans import AnyPlan
-from models.specs import GridSpec, InvalidInput, ResponseKind
+from models.specs import AnyResponse, GridSpec, InvalidInput
 
 LabelArray = npt.NDArray[np.uint8]
 Values = FloatArray | IntArray | LabelArray
@@ -60,7 +60,7 @@ class Outputs(GridAxes):
 
 
 def evaluate(
-    plan: AnyPlan, spec: GridSpec, *, response: ResponseKind, class_index: int, output_OHW: FloatArray | None = None
+    plan: AnyPlan, spec: GridSpec, *, response: AnyResponse, class_index: int, output_OHW: FloatArray | None = None
 ) -> Grid:
     """A network's response at every cell of a grid. Memory beyond the result does not grow with H.
 
@@ -96,7 +96,7 @@ def outputs(plan: AnyPlan, spec: GridSpec) -> Outputs:
 
 
 def evaluate_with_outputs(
-    plan: AnyPlan, spec: GridSpec, *, response: ResponseKind, class_index: int
+    plan: AnyPlan, spec: GridSpec, *, response: AnyResponse, class_index: int
 ) -> tuple[Grid, Outputs]:
     """The results of `evaluate` and `outputs`, bit for bit, from one evaluation of a grid of the plane.
 

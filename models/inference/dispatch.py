@@ -7,7 +7,7 @@ import numpy as np
 from models.datasets import DoubleArray, FloatArray, IntArray, PointArray
 from models.inference import ensembles, numpy_forward
 from models.networks.plans import AnyPlan, EnsemblePlan, Plan
-from models.specs import InvalidInput, ResponseKind
+from models.specs import AnyResponse, InvalidInput, ResponseKind
 
 COMPILED_FROM = 1_500_000
 """Multiplications from which the kernel evaluates a request: 90,000 points of the tutorial's network, which take NumPy
@@ -79,7 +79,7 @@ def responses(
     x_W: DoubleArray,
     y_H: DoubleArray,
     *,
-    response: ResponseKind,
+    response: AnyResponse,
     class_index: int,
     output_OHW: FloatArray | None = None,
 ) -> FloatArray | IntArray:
@@ -94,6 +94,7 @@ def responses(
     if isinstance(plan, Plan) and is_compiled(plan, len(x_W) * len(y_H)):
         from models.inference import compiled
 
+        assert response != "spread"
         return compiled.responses(plan, x_W, y_H, response=response, class_index=class_index, output_OHW=output_OHW)
     values_HW = np.empty((len(y_H), len(x_W)), dtype=np.int64 if response == "label" else np.float32)
     for rows, xy_N2 in _by_rows(x_W, y_H):

@@ -13,7 +13,7 @@ from models.boundary.grids import Grid, Outputs
 from models.datasets import Label
 from models.limits import MAX_ANSWER_WORK, MAX_GRID_VALUES
 from models.networks.plans import Plan, ensemble, single
-from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
+from models.specs import AnyResponse, EmbeddingCoordinates, InvalidInput
 from service.inference import training_ranges
 from service.inference.windows import PlacedWindow
 from service.store.files import Files
@@ -35,7 +35,7 @@ class BoundaryGrid:
 
     window: PlacedWindow
     grid: Grid
-    response: Literal[ResponseKind, "activation", "outside_training_range"]
+    response: Literal[AnyResponse, "activation", "outside_training_range"]
     class_index: int | None = None
     layer: int | None = None
     unit: int | None = None
@@ -80,7 +80,7 @@ class BoundaryLines:
 def response_grid(
     window: PlacedWindow,
     *,
-    response: ResponseKind | None = None,
+    response: AnyResponse | None = None,
     class_name: str | None = None,
     with_logits: bool = False,
 ) -> BoundaryGrid:
@@ -203,7 +203,7 @@ def logits(window: PlacedWindow) -> Outputs:
     return grids.outputs(window.plan, window.spec)
 
 
-def _class_index(classes: tuple[Label, ...], name: str | None, response: ResponseKind) -> int:
+def _class_index(classes: tuple[Label, ...], name: str | None, response: AnyResponse) -> int:
     names = [str(label) for label in classes]
     if name is not None and name not in names:
         raise InvalidInput("class", "must be one of the model's classes; GET /models/{name}/versions/{v} lists them")

@@ -52,9 +52,8 @@ def corrections_job(
     try:
         points = training_data.load(files, job_id, card.data, card.data_digest)
         result = corrected(points, xy_MD, labels, repeat=repeat)
-        data = training_data.with_own_validation(
-            result.points, files, job_id, _validation_left(files, job_id, card.data)
-        )
+        left = _validation_left(files, job_id, card.data)
+        data = training_data.with_own_validation(result.points, files, job_id, left)
     except (DamagedData, OSError) as error:
         raise VersionBroken("Its training data cannot be read. Send all points to POST /train.") from error
     counts = {name: getattr(result, name) for name in ("count", "relabelled", "confirmed", "added", "repeat")}

@@ -56,7 +56,7 @@ class Files:
         shutil.rmtree(self.checkpoint_folder(checkpoint_id), ignore_errors=True)
 
     def remove_versions(self, deleted: Iterable[PublishedVersion]) -> None:
-        """Removes the checkpoints of versions whose rows were deleted, with the points and weights of their trainings.
+        """Removes the checkpoints of versions whose rows were deleted, and what they were trained from.
 
         Whatever cannot be removed now is removed by `remove_unused`.
         """

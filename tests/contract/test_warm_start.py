@@ -125,6 +125,7 @@ def test_an_accepted_job_survives_the_files_of_the_version_and_a_retry(tmp_path:
         ({"data": {"points": [[0], [1]], "labels": [0, 1]}}, "training.from", "of 1 features"),
         ({"data": {"points": [[0, 1], [1, 2]], "labels": [7, 8]}}, "training.from", "classes of the data, but has"),
         ({"training": {"from": {}}}, "training.from.model", "is required"),
+        ({"training": {"from": {"model": "first", "version": 1, "alias": "best"}}}, "training.from.alias", "one of"),
         ({"training": {"from": {"model": "first", "version": 0}}}, "training.from.version", "1"),
         ({"training": {"from": {"model": "first", "epoch": 1}}}, "training.from.epoch", "unknown"),
     ],
@@ -154,10 +155,52 @@ def test_names_of_features_must_be_those_of_the_version(service: httpx.Client) -
 
 
 @pytest.mark.parametrize(
-    ("start", "code"), [({"model": "no"}, "model-not-found"), ({"model": "first", "version": 99}, "version-not-found")]
+    ("start", "code"),
+    [
+        ({"model": "no"}, "model-not-found"),
+        ({"model": "first", "version": 99}, "version-not-found"),
+        ({"model": "first", "alias": "best"}, "alias-not-found"),
+    ],
 )
 def test_an_unknown_version_is_not_found(
     service: httpx.Client, first: dict[str, Any], start: dict[str, Any], code: str
 ) -> None:
     answer = service.post("/train", json={"model": "m", "data": {"dataset": "flower"}, "training": {"from": start}})
     assert_problem(answer, 404, code)
+
+
+def test_an_alias_names_the_version_to_start_from(service: httpx.Client, first: dict[str, Any]) -> None:
+    assert service.put("/models/first/aliases/good", json={"version": 1}).is_success
+    job = train(service, "by-alias", training={"epochs": 1, "from": {"model": "first", "alias": "good"}})
+    assert job["started_from"]["version"] == 1
+
+
+def test_a_training_from_an_imported_version_takes_the_settings_of_the_tutorial(
+    service: httpx.Client, first: dict[str, Any]
+) -> None:
+    content = service.get(first["links"]["version"] + "/checkpoint").content
+    query = {"activation": "tanh", "classes": "red,blue"}
+    headers = {"Content-Type": "application/octet-stream"}
+    imported = service.post("/models/imported/versions", params=query, content=content, headers=headers)
+    assert imported.is_success, imported.text
+    data = service.get("/datasets/flower/points", params={"limit": 1000}).json()
+    body = {"data": {"dataset": "flower"}, "training": {"epochs": 2, "from": {"model": "imported"}}}
+    job = train(service, "from-imported", **body)
+    assert job["status"] == "succeeded", job
+    assert (job["training"]["learning_rate"], job["started_from"]["model"]) == (1.0, "imported")
+    corrections = {"points": data["points"][:1], "labels": data["labels"][:1]}
+    refused = service.post("/models/imported/corrections", json=corrections)
+    assert_problem(refused, 422, "invalid-input", field="version")
+    question = {"model": "imported", "points": data["points"][:1], "outputs": ["outside_training_range"]}
+    assert_problem(service.post("/predict", json=question), 422, "invalid-input", field="outputs")
+
+
+def test_the_weights_that_a_version_started_from_go_with_it(tmp_path: Path) -> None:
+    with running(tmp_path) as client:
+        train(client, "first", training={"epochs": 1})
+        train(client, "second", training={"epochs": 1, "from": {"model": "first"}})
+        assert client.delete("/models/first").is_success
+        assert len(list((tmp_path / "starts").iterdir())) == 1
+        assert client.get("/models/second/versions/1").json()["card"]["started_from"]["model"] == "first"
+        assert client.delete("/models/second").is_success
+        assert list((tmp_path / "starts").iterdir()) == []

@@ -18,7 +18,7 @@ from models.limits import (
     MAX_WIDTH,
     MAX_WINDOW,
 )
-from models.specs import EmbeddingCoordinates, InvalidInput, ResponseKind
+from models.specs import AnyResponse, EmbeddingCoordinates, InvalidInput
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.api.references import AliasName, reference
 from service.http.content_negotiation import either
@@ -116,7 +116,7 @@ class GridQuery(BaseModel):
         description="The values of all other features, in their order, such as `0.5,-1`; or of some of them, such as "
         "`petal width=1.5`. By default the medians of the training data.",
     )
-    response: Literal[ResponseKind, "activation", "embedding", "outside_training_range"] | None = Field(
+    response: Literal[AnyResponse, "activation", "embedding", "outside_training_range"] | None = Field(
         None,
         description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; `spread`, the "
         "standard deviation of the probability over the networks of an ensemble; `outside_training_range`, 1 for cells "

@@ -6,7 +6,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.boundary.grids import GridAxes
-from models.specs import EmbeddingCoordinates, ResponseKind
+from models.specs import AnyResponse, EmbeddingCoordinates
 from service.inference import grids
 from service.inference.windows import PlacedWindow
 from service.render import palette
@@ -50,7 +50,7 @@ class BoundaryGrid(_Cells):
     """A response, or the activation of a hidden unit, on a regular grid or along a curve."""
 
     object: Literal["boundary.grid"]
-    response: Literal[ResponseKind, "activation", "outside_training_range"] = Field(description="What the values are.")
+    response: Literal[AnyResponse, "activation", "outside_training_range"] = Field(description="What the values are.")
     class_label: ClassLabel | None = Field(
         alias="class",
         description="The class whose probability, logit or spread the values are; null for everything else.",

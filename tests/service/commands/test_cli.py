@@ -540,7 +540,8 @@ def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> No
     assert "Published first version 2." in done.stderr
     assert "Compared with first version 1: " in done.stderr
     for wrong, told in (
-        ("first:x", "must be MODEL or MODEL:VERSION"),
+        ("first:", "must be MODEL or MODEL:VERSION"),
+        ("first:best", "Alias not found"),
         ("first:9", "Version not found"),
         ("no", "Model"),
     ):

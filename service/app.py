@@ -17,7 +17,7 @@ from service.api.deps import Services
 from service.api.grids import routes as grid_routes
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
-from service.api.models import aliases, deletion, imports
+from service.api.models import aliases, deletion, exports, imports, layers
 from service.api.models import routes as model_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
@@ -97,7 +97,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
     problems.install(app)
     for module in (prediction_routes, grid_routes, job_routes, job_events, dataset_routes, system):
         app.include_router(module.router)
-    for module in (model_routes, aliases, deletion, imports):
+    for module in (model_routes, aliases, deletion, exports, imports, layers):
         app.include_router(module.router)
     app.include_router(docs_page.router)
     openapi.install(app)

@@ -16,6 +16,7 @@ from service.api.grids.schemas import BoundaryLines
 from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
 from service.api.models.aliases import AliasTarget
+from service.api.models.network_document import NetworkDocument
 from service.api.models.schemas import ModelSettings
 from service.api.predictions.requests import PredictRequest
 from service.http import documentation
@@ -27,7 +28,7 @@ _REFERENCE = "#/components/schemas/{model}"
 _REQUESTS: tuple[type[BaseModel], ...] = (PredictRequest, TrainRequest, AliasTarget, ModelSettings)
 """The schemas of the bodies that our routes read themselves."""
 
-_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent)
+_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent, NetworkDocument)
 """The schemas of responses that no route names."""
 
 SERVER = "The service that serves this document."

@@ -14,6 +14,7 @@ from typing import Any
 
 from models.checkpoints import cards
 from models.checkpoints.cards import Card, DamagedCheckpoint
+from models.exports.exported import Exported
 from models.networks.plans import Plan
 from service.errors import ModelNotFound, ServiceError, StoreUnavailable, VersionBroken
 from service.records import LATEST, PublishedVersion, Reference, RegistryChange
@@ -52,6 +53,11 @@ class LoadedVersion:
     published: PublishedVersion
     card: Card
     plan: Plan
+
+    @property
+    def exported(self) -> Exported:
+        """The version as `models.exports` takes it."""
+        return Exported(self.published.model, self.published.version, self.card, self.plan)
 
     @property
     def size_bytes(self) -> int:

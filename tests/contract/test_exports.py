@@ -117,6 +117,24 @@ def test_safetensors_and_json_hold_the_weights_of_the_state_dict(client: httpx.C
         assert torch.equal(torch.tensor(layers[name][part]), value)
 
 
+@pytest.mark.parametrize("format_name", ["json", "onnx", "safetensors"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_file_that_describes_itself_is_imported_as_the_same_network(
+    client: httpx.Client, models: dict[str, np.ndarray], model: str, format_name: str
+) -> None:
+    content = export(client, model, format_name)
+    headers = {"Content-Type": "application/octet-stream"}
+    name = f"{model}-from-{format_name}"
+    imported = client.post(f"/models/{name}/versions", content=content, headers=headers)
+    assert imported.status_code == 201, imported.text
+    labels, probabilities = predict(client, name, models[model])
+    expected_labels, expected = predict(client, model, models[model])
+    assert labels == expected_labels
+    np.testing.assert_array_equal(probabilities, expected)
+    own, first = (json.loads(export(client, one, "json")) for one in (name, model))
+    assert own | {"model": model} == first
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_json_file_has_the_documented_form(client: httpx.Client, models: dict[str, np.ndarray], model: str) -> None:
     content = export(client, model, "json")

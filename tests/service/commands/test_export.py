@@ -79,6 +79,17 @@ def test_show_summarizes_a_version_and_draws_the_histogram_of_each_layer(data: P
     assert separatrix("show", "nobody", data=data).exit_code == 1
 
 
+def test_an_imported_version_is_shown_and_exported_again(data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    for arguments in (("export", "net", str(first)), ("import", "again", str(first)), ("export", "again", str(second))):
+        done = separatrix(*arguments, data=data)
+        assert done.exit_code == 0, done.stderr
+    named = {"model": "net", "version": 2}
+    assert json.loads(second.read_text()) | named == json.loads(first.read_text())
+    shown = " ".join(separatrix("show", "again", data=data).stdout.split())
+    assert "classes red, blue imported json file published" in shown
+
+
 def test_show_prints_names_and_warnings_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("[bold]a,b,label\n1,2,[red]x\n2,1,[red]y\n1,1,[red]x\n2,2,[red]y\n")
     training = ("--csv", str(tmp_path / "points.csv"), "--model", "odd", "--epochs", "1", "--network", "logistic")

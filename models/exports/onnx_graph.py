@@ -25,7 +25,7 @@ from models.networks.transforms import Shift
 from models.specs import Activation, InvalidInput
 
 OPSET = 17
-"""Of 2022; the operators used here have not changed since opset 13."""
+"""Of 2022, so that runtimes of the last years accept the file."""
 
 IR_VERSION = 8
 """That of the first release of onnx with `OPSET`, so that runtimes of that time accept the file."""

@@ -89,7 +89,7 @@ async def list_layers(
     services: ServicesDep,
     request: Request,
     weights: Annotated[
-        bool, Query(description="Whether to return all weights: up to 4,000,000 numbers, about 45 MB.")
+        bool, Query(description="Whether to return all weights: up to 4,000,000 numbers, about 48 MB.")
     ] = True,
     format_name: Annotated[
         FormatName | None, Query(alias="format", description="By default the format that `Accept` prefers, else JSON.")
@@ -122,7 +122,7 @@ async def get_layer(
     layer: Annotated[str, Path(description="The index of a layer, such as `0`, or its name, such as `layer1`.")],
     services: ServicesDep,
 ) -> Response:
-    """Returns one layer of a version with its weights: at most 1,049,600 numbers, some 12 MB."""
+    """Returns one layer of a version with its weights: at most 1,049,600 numbers, some 13 MB."""
     found = await resolve(services.registry, name, version)
     body = await to_thread.run_sync(_one, found, layer, limiter=services.heavy_threads)
     return Response(body, media_type=request_body.JSON)

@@ -21,7 +21,7 @@ from service.api.inference_protocol.fast_path import InferFastPath
 from service.api.inference_protocol.statistics import Statistics
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
-from service.api.models import aliases, corrections, deletion, imports
+from service.api.models import aliases, corrections, deletion, exports, imports, layers
 from service.api.models import routes as model_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
@@ -101,7 +101,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
     known = [Depends(query_parameters.require_known)]
     for module in (prediction_routes, invocations, grid_routes, job_routes, job_events, dataset_routes, system):
         app.include_router(module.router, dependencies=known)
-    for module in (model_routes, aliases, deletion, imports, corrections, docs_page):
+    for module in (model_routes, aliases, corrections, deletion, exports, imports, layers, docs_page):
         app.include_router(module.router, dependencies=known)
     app.include_router(protocol_routes.router)  # ignores parameters that it does not know, as the protocol wants
     openapi.install(app)

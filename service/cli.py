@@ -304,6 +304,39 @@ def import_model(
     command.run(Settings(**settings), model=model, file=file, options=ImportQuery(**given).options())
 
 
+@_command(name="show", settings=STORAGE)
+def show_model(
+    settings: dict[str, Any],
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    version: Version = None,
+) -> None:
+    """Show a model: its network, data and metrics, and the weights of each layer as a histogram."""
+    from service.commands import show as command
+
+    command.run(Settings(**settings), model=model, version=version)
+
+
+@_command(settings=STORAGE)
+def export(
+    settings: dict[str, Any],
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    file: Annotated[Path, typer.Argument(help="The file to write, such as net.onnx; - is standard output.")],
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="pth, module, torch-export, safetensors, onnx, json or py. (default: by the suffix of the file)",
+            show_default=False,
+        ),
+    ] = None,
+    version: Version = None,
+) -> None:
+    """Write a model as a file for other programs."""
+    from service.commands import export as command
+
+    command.run(Settings(**settings), model=model, version=version, file=file, format_name=format_name)
+
+
 @_command(datasets_app, table=TABLE, settings=STORAGE)
 def add(
     table: dict[str, Any],

@@ -61,6 +61,14 @@ class VersionInUse(ServiceError):
     advice = "Move or delete the alias, and then delete the version."
 
 
+class LayerNotFound(ServiceError):
+    """The network has no layer of this index or name."""
+
+    code = "layer-not-found"
+    title = "Layer not found"
+    advice = "GET /models/{name}/versions/{version}/layers?weights=false lists the layers of a version."
+
+
 class VersionBroken(ServiceError):
     """The version was published, but its checkpoint is damaged."""
 

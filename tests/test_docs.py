@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -103,6 +104,10 @@ def test_the_separatrix_commands_of_the_readme_succeed(tmp_path: Path) -> None:
                 arguments += ["--epochs", "3"]
             done = CliRunner().invoke(app, arguments)
             assert done.exit_code == 0, f"{arguments}\n{done.stderr}"
+        with (tmp_path / "new.csv").open() as points:
+            command = [sys.executable, "-I", "penguins.py"]
+            exported = subprocess.run(command, stdin=points, capture_output=True, text=True, check=True)
+        assert len(exported.stdout.splitlines()) == 3
 
 
 def test_the_make_targets_that_the_documents_name_exist() -> None:

@@ -35,6 +35,11 @@ class LayerLayout:
     input_major: bool
 
     @property
+    def name(self) -> str:
+        """The name of its module, or that of its weight if the network has raw parameters."""
+        return self.weight.removesuffix(".weight")
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape by state-dict key."""
         weight = (self.inputs, self.outputs) if self.input_major else (self.outputs, self.inputs)

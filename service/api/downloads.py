@@ -10,15 +10,21 @@ from service.api.deps import Services
 from service.errors import VersionBroken
 from service.http import documentation
 
+
+def disposition(example: str) -> dict[str, Any]:
+    """The header objects of a download, for the OpenAPI document."""
+    return {
+        "Content-Disposition": documentation.header(
+            "The name of the file.", example=f'attachment; filename="{example}"'
+        )
+    }
+
+
 CHECKPOINT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The `state_dict` of the network, as `torch.save` writes it.",
         "content": {"application/octet-stream": documentation.BINARY},
-        "headers": {
-            "Content-Disposition": documentation.header(
-                "The name of the file.", example='attachment; filename="my-flower-v1.pth"'
-            )
-        },
+        "headers": disposition("my-flower-3f9d2c.pth"),
     }
 }
 """The `responses` of a route that sends a checkpoint, for the OpenAPI document."""
@@ -31,6 +37,16 @@ class CheckpointFile(Response):
 
 
 async def checkpoint_download(services: Services, checkpoint_id: str, *, filename: str) -> CheckpointFile:
+    """The `.pth` file of a checkpoint.
+
+    Raises:
+        VersionBroken: the file has disappeared since the checkpoint was loaded.
+    """
+    content = await read_checkpoint(services, checkpoint_id)
+    return CheckpointFile(content, headers={"Content-Disposition": attachment(filename)})
+
+
+async def read_checkpoint(services: Services, checkpoint_id: str) -> bytes:
     """The `.pth` file of a checkpoint, read into memory: it has at most 16 MB.
 
     Raises:
@@ -38,9 +54,13 @@ async def checkpoint_download(services: Services, checkpoint_id: str, *, filenam
     """
     path = services.files.checkpoint_folder(checkpoint_id) / NETWORK_FILE
     try:
-        content = await to_thread.run_sync(path.read_bytes)
+        return await to_thread.run_sync(path.read_bytes)
     except OSError:
         raise VersionBroken(
             "The checkpoint file cannot be read. After a restart, the log of the service says why."
         ) from None
-    return CheckpointFile(content, headers={"Content-Disposition": f'attachment; filename="{filename}"'})
+
+
+def attachment(filename: str) -> str:
+    """The header `Content-Disposition` of a download."""
+    return f'attachment; filename="{filename}"'

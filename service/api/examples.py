@@ -27,6 +27,8 @@ from service.api.invocations import Predictions
 from service.api.jobs.event_schemas import EventPage, StreamEvent
 from service.api.jobs.views import Job, JobList, Validation
 from service.api.models.aliases import Alias, AliasList
+from service.api.models.layers import Layer, Layers
+from service.api.models.network_document import NetworkDocument
 from service.api.models.schemas import Model, ModelList, Version, VersionList, VersionSummary
 from service.api.predictions.responses import Prediction
 from service.api.system import Live, Ready
@@ -50,6 +52,16 @@ _SUMMARY = {
     "aliases": ["latest"],
     "promotion": None,
     "links": {"self": _PATH},
+}
+_LAYER = {
+    "index": 0,
+    "name": "0",
+    "type": "Linear",
+    "text": "Linear(in_features=2, out_features=1, bias=True)",
+    "n_outputs": 1,
+    "activation": None,
+    "weight": {"key": "0.weight", "shape": [1, 2], "min": -0.5, "max": 1.25, "values": [[1.25, -0.5]]},
+    "bias": {"key": "0.bias", "shape": [1], "min": 0.75, "max": 0.75, "values": [0.75]},
 }
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _DATA = {
@@ -300,6 +312,29 @@ EXAMPLES: dict[type[BaseModel], Any] = {
             "boundary_grid": "/boundary-grid?model=my-flower&version=2",
             "job": f"/jobs/{_JOB_ID}",
         },
+    },
+    NetworkDocument: {
+        "format": "separatrix-network",
+        "format_version": 1,
+        "model": "my-flower",
+        "version": 2,
+        "network": _NETWORK,
+        "n_features": 2,
+        "feature_names": None,
+        "categories": None,
+        "classes": ["red", "blue"],
+        "transform": {"offset": None, "divisor": None, "terms": None},
+        "layers": [{"name": "0", "activation": "identity", "weight": [[1.25, -0.5]], "bias": [0.75]}],
+        "skip": None,
+    },
+    Layer: _LAYER,
+    Layers: {
+        "object": "model.layers",
+        "model": "my-flower",
+        "version": 2,
+        "n_parameters": 3,
+        "text": "Sequential(\n  (0): Linear(in_features=2, out_features=1, bias=True)\n)",
+        "layers": [_LAYER],
     },
     Job: _JOB,
     Validation: _SUBMITTED | {"object": "training.validation"},

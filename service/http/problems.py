@@ -48,6 +48,7 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.AliasNotFound, 404, None),
         (errors.AliasReserved, 409, None),
         (errors.VersionInUse, 409, None),
+        (errors.LayerNotFound, 404, None),
         (errors.VersionBroken, 503, None),
         (errors.DatasetNotFound, 404, None),
         (errors.DatasetExists, 409, None),

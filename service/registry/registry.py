@@ -14,7 +14,8 @@ from typing import Any
 
 from models.checkpoints import cards
 from models.checkpoints.cards import Card, DamagedCheckpoint
-from models.networks.plans import AnyPlan
+from models.exports.exported import Exported
+from models.networks.plans import AnyPlan, single
 from service.errors import ModelNotFound, ServiceError, StoreUnavailable, VersionBroken
 from service.records import LATEST, PublishedVersion, Reference, RegistryChange
 from service.registry import models
@@ -52,6 +53,16 @@ class LoadedVersion:
     published: PublishedVersion
     card: Card
     plan: AnyPlan
+
+    @property
+    def exported(self) -> Exported:
+        """The version as `models.exports` takes it.
+
+        Raises:
+            InvalidInput: the version is an ensemble.
+        """
+        plan = single(self.plan, field="version", what="this")
+        return Exported(self.published.model, self.published.version, self.card, plan)
 
     @property
     def size_bytes(self) -> int:

@@ -38,7 +38,8 @@ def _statement(request: Request, paths: dict[str, Any]) -> str:
     options: dict[str, Any] = {"params": parameters} if parameters else {}
     if request.body is not None:
         options["body"] = json.loads(request.body)
-    if "application/json" not in operation["responses"]["200"]["content"] or "format" in request.query:
+    default = next(iter(operation["responses"]["200"]["content"]))
+    if default != "application/json" or "format" in request.query:
         options["parseAs"] = "arrayBuffer"
     return f"check(await api.{request.method}({json.dumps(template)}, {json.dumps(options)}));"
 

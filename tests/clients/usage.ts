@@ -92,4 +92,4 @@ const version = await api.GET("/models/{name}/versions/{version}", {
   params: { path: { name: "followed", version: model.data!.newest_version } },
 });
 const data = version.data!.card!.data;
-check(data.type === "generated" && data.dataset === "moons", "the data of a card");
+check(data?.type === "generated" && data.dataset === "moons", "the data of a card");

@@ -117,7 +117,7 @@ def test_the_openapi_document_suits_client_generators(document: dict[str, Any]) 
             assert part.keys() & {"description", "const", "$ref"}, f"{name}.{field} has no description"
             assert part.get("type") != "object" or "properties" in part or "additionalProperties" in part
             assert "const" not in part or field in schema["required"] or schema["additionalProperties"] is False
-    checkpoint = document["paths"]["/models/{name}/versions/{version}/checkpoint"]["get"]["responses"]["200"]
+    checkpoint = document["paths"]["/jobs/{job_id}/checkpoint"]["get"]["responses"]["200"]
     binary = {"schema": {"type": "string", "format": "binary"}}
     assert checkpoint["content"] == {"application/octet-stream": binary}
     predict = document["paths"]["/predict"]["post"]

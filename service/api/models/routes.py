@@ -1,4 +1,4 @@
-"""`/models`: the published models, their versions and checkpoints."""
+"""`/models`: the published models and their versions."""
 
 from bisect import bisect_left, bisect_right
 from typing import Annotated
@@ -7,7 +7,6 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 
 from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, VersionPath
-from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
 from service.api.models.schemas import Model, ModelList, ModelSettings, Version, VersionList, VersionSummary
 from service.errors import JobNotFound, StoreUnavailable
 from service.http import request_body
@@ -15,7 +14,7 @@ from service.http.pagination import Limit
 from service.records import NAME_PATTERN
 from service.registry.models import PublishedModel
 from service.registry.propagation import wait_until_applied
-from service.registry.refresh import resolve, resolve_fresh
+from service.registry.refresh import resolve_fresh
 
 router = APIRouter(tags=["models"])
 
@@ -103,13 +102,6 @@ def _has_job(services: Services, job_id: str | None) -> bool:
     except (JobNotFound, StoreUnavailable):
         return False
     return True
-
-
-@router.get("/models/{name}/versions/{version}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)
-async def get_version_checkpoint(name: ModelPath, version: VersionPath, services: ServicesDep) -> CheckpointFile:
-    """Downloads the `state_dict` of a version as a `.pth` file for `torch.load(file, weights_only=True)`."""
-    found = await resolve(services.registry, name, version)
-    return await checkpoint_download(services, found.published.checkpoint_id, filename=f"{name}-v{version}.pth")
 
 
 async def _model(name: str, services: Services) -> PublishedModel:

@@ -1,0 +1,89 @@
+"""`GET /models/{name}/versions/{version}/checkpoint`: a version as a file for other programs."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import WithJsonSchema
+
+from models.exports.formats import FORMATS, ExportFormat
+from service.api.deps import ModelPath, Services, ServicesDep, VersionPath
+from service.api.downloads import attachment, disposition, read_checkpoint
+from service.api.models.network_document import NetworkDocument
+from service.http import content_negotiation, documentation, etags, request_body
+from service.http.content_negotiation import Format
+from service.registry.refresh import resolve
+from service.registry.registry import LoadedVersion
+
+router = APIRouter(tags=["models"])
+
+FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
+"""The name of a format. `content_negotiation.chosen` refuses every other string."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Offered(Format):
+    """A format of exports as `content_negotiation` chooses it."""
+
+    export: ExportFormat
+
+
+_OFFERED = tuple(_Offered(one.name, one.media_type, one) for one in FORMATS)
+
+_CACHING = {
+    "ETag": documentation.header("Identifies the file, for `If-None-Match`.", example='"3f6c1d"'),
+    "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
+    "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
+}
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file. " + " ".join(f"`{one.name}`: {one.content}" for one in FORMATS),
+        "content": {
+            **{one.media_type: documentation.BINARY for one in FORMATS},
+            request_body.JSON: {"schema": {"$ref": f"#/components/schemas/{NetworkDocument.__name__}"}},
+        },
+        "headers": disposition("my-flower-v1.pth") | _CACHING,
+    },
+    304: {"description": "The client has this file: its `If-None-Match` names the `ETag`.", "headers": _CACHING},
+}
+
+
+@router.get("/models/{name}/versions/{version}/checkpoint", response_class=Response, responses=RESPONSES)
+async def get_version_checkpoint(
+    name: ModelPath,
+    version: VersionPath,
+    services: ServicesDep,
+    request: Request,
+    format_name: Annotated[
+        FormatName | None,
+        Query(alias="format", description="By default the format that `Accept` prefers, else `pth`."),
+    ] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: Annotated[
+        str, Header(alias="If-None-Match", description="The `ETag`s of files that the client has.")
+    ] = "",
+) -> Response:
+    """Downloads a version as a file, by default the `state_dict` for `torch.load(file, weights_only=True)`."""
+    form = content_negotiation.chosen(_OFFERED, accept, format_name)
+    found = await resolve(services.registry, name, version)
+    published = found.published
+    # another release may write other files
+    tag = etags.entity_tag(request.app.version, name, published.version, published.card_digest, form.name)
+    if etags.is_known(tag, if_none_match):
+        content = b""  # `respond` sends none
+    else:
+        content = await _encoded(services, found, form.export)
+    filename = f"{name}-v{published.version}{form.export.suffix}"
+    headers = {"Content-Disposition": attachment(filename), "Vary": "Accept"}
+    return etags.respond(content, tag, if_none_match, media_type=form.media_type, headers=headers)
+
+
+async def _encoded(services: Services, version: LoadedVersion, form: ExportFormat) -> bytes:
+    if form.torch_function:
+        return await services.torch_tasks.run(form.torch_function, version.exported)
+    if form.encode:
+        return await to_thread.run_sync(partial(form.encode, version.exported), limiter=services.heavy_threads)
+    return await read_checkpoint(services, version.published.checkpoint_id)

@@ -1,0 +1,187 @@
+"""`GET /models/{name}/versions/{version}/layers`: the layers of a version and their weights."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from anyio import to_thread
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from models.datasets import FloatArray
+from models.exports.exported import digits
+from models.networks import printing
+from models.networks.printing import Part
+from models.specs import Activation
+from service.api.deps import ModelPath, ServicesDep, VersionPath
+from service.errors import LayerNotFound
+from service.http import content_negotiation, documentation, etags, request_body
+from service.http.content_negotiation import Format
+from service.registry.refresh import resolve
+from service.registry.registry import LoadedVersion
+
+router = APIRouter(tags=["models"])
+
+JSON = Format("json", request_body.JSON)
+TEXT = Format("text", "text/plain")
+FORMATS = (JSON, TEXT)
+
+FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
+"""The name of a format. `content_negotiation.chosen` refuses every other string."""
+
+
+class LayerArray(BaseModel):
+    """The weights or the biases of a layer."""
+
+    key: str = Field(description="Its key in the `state_dict`.")
+    shape: list[int] = Field(description="As in the `state_dict`: (outputs, inputs) for weights of `nn.Linear`.")
+    min: float = Field(description="The least value.")
+    max: float = Field(description="The greatest value.")
+    values: list[float] | list[list[float]] | None = Field(description="Null with `weights=false`.")
+
+
+class Layer(BaseModel):
+    """A layer of a network, as torch lists it: a linear one, or an activation."""
+
+    index: int = Field(description="Its place in the network, counted from 0.")
+    name: str = Field(description="The name of its module; of raw parameters the name of the weight.")
+    type: str = Field(description="Its class in `torch.nn`, such as `Linear`.")
+    text: str = Field(description="The layer as torch prints it.")
+    n_outputs: int = Field(description="Length of its output.")
+    activation: Activation | None = Field(description="What it computes, as `network.activation`; null if linear.")
+    weight: LayerArray | None = Field(description="Null for an activation.")
+    bias: LayerArray | None = Field(description="Null for an activation.")
+
+
+class Layers(BaseModel):
+    """The layers of a version."""
+
+    object: Literal["model.layers"] = "model.layers"
+    model: str = Field(description="The name of the model.")
+    version: int = Field(description="The number of the version.")
+    n_parameters: int = Field(description="Number of weights and biases.")
+    text: str = Field(description="The network as torch prints it.")
+    layers: list[Layer] = Field(description="In the order in which torch lists them.")
+
+
+_CACHING = {
+    "ETag": documentation.header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
+    "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
+    "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
+}
+_PRINTED = {"schema": {"type": "string", "description": "The network as torch prints it."}}
+
+
+@router.get(
+    "/models/{name}/versions/{version}/layers",
+    response_model=Layers,
+    responses={
+        200: {"content": {TEXT.media_type: _PRINTED}, "headers": _CACHING},
+        304: {
+            "description": "The client has this response: its `If-None-Match` names the `ETag`.",
+            "headers": _CACHING,
+        },
+    },
+)
+async def list_layers(
+    name: ModelPath,
+    version: VersionPath,
+    services: ServicesDep,
+    request: Request,
+    weights: Annotated[
+        bool, Query(description="Whether to return all weights: up to 4,000,000 numbers, about 48 MB.")
+    ] = True,
+    format_name: Annotated[
+        FormatName | None, Query(alias="format", description="By default the format that `Accept` prefers, else JSON.")
+    ] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: Annotated[
+        str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")
+    ] = "",
+) -> Response:
+    """Returns the layers of a version with their weights, or its network as torch prints it."""
+    form = content_negotiation.chosen(FORMATS, accept, format_name)
+    found = await resolve(services.registry, name, version)
+    # another release may show other fields
+    tag = etags.entity_tag(
+        request.app.version, name, found.published.version, found.published.card_digest, weights, form.name
+    )
+
+    def encode() -> bytes:
+        return _network(found, with_values=weights) if form is JSON else f"{_text(found)}\n".encode()
+
+    known = etags.is_known(tag, if_none_match)
+    body = b"" if known else await to_thread.run_sync(encode, limiter=services.heavy_threads)
+    return etags.respond(body, tag, if_none_match, media_type=form.media_type, headers={"Vary": "Accept"})
+
+
+@router.get("/models/{name}/versions/{version}/layers/{layer}", response_model=Layer)
+async def get_layer(
+    name: ModelPath,
+    version: VersionPath,
+    layer: Annotated[str, Path(description="The index of a layer, such as `0`, or its name, such as `layer1`.")],
+    services: ServicesDep,
+) -> Response:
+    """Returns one layer of a version with its weights: at most 1,049,600 numbers, some 13 MB."""
+    found = await resolve(services.registry, name, version)
+    body = await to_thread.run_sync(_one, found, layer, limiter=services.heavy_threads)
+    return Response(body, media_type=request_body.JSON)
+
+
+def _network(version: LoadedVersion, *, with_values: bool) -> bytes:
+    """The body of `Layers`."""
+    state = version.exported.state
+    layers = [_layer(i, part, state, with_values=with_values) for i, part in enumerate(_parts(version))]
+    published = version.published
+    network = {
+        "object": "model.layers",
+        "model": published.model,
+        "version": published.version,
+        "n_parameters": version.exported.plan.size,
+        "text": _text(version),
+        "layers": layers,
+    }
+    return orjson.dumps(network, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _one(version: LoadedVersion, wanted: str) -> bytes:
+    """The body of `Layer`, for the layer of an index or name. Where a name is a number, it is also the index.
+
+    Raises:
+        LayerNotFound: there is no such layer.
+    """
+    for i, part in enumerate(_parts(version)):
+        if wanted in (str(i), part.name):
+            layer = _layer(i, part, version.exported.state, with_values=True)
+            return orjson.dumps(layer, option=orjson.OPT_SERIALIZE_NUMPY)
+    raise LayerNotFound
+
+
+def _layer(index: int, part: Part, state: Mapping[str, FloatArray], *, with_values: bool) -> dict[str, Any]:
+    """The values of the fields of `Layer`."""
+    keys = (part.linear.weight, part.linear.bias) if part.linear else (None, None)
+    weight, bias = (_array(key, state[key], with_values=with_values) if key else None for key in keys)
+    return {
+        "index": index,
+        "name": part.name,
+        "type": part.kind,
+        "text": part.text,
+        "n_outputs": part.units,
+        "activation": part.activation,
+        "weight": weight,
+        "bias": bias,
+    }
+
+
+def _array(key: str, array: FloatArray, *, with_values: bool) -> dict[str, Any]:
+    """The values of the fields of `LayerArray`."""
+    values = digits(array) if with_values else None
+    return {"key": key, "shape": array.shape, "min": array.min(), "max": array.max(), "values": values}
+
+
+def _text(version: LoadedVersion) -> str:
+    return printing.text(version.card.network.kind, _parts(version))
+
+
+def _parts(version: LoadedVersion) -> list[Part]:
+    return printing.parts(version.exported.layout)

@@ -1,0 +1,117 @@
+"""`separatrix show`: a summary of a version."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from models.checkpoints.cards import Card
+from models.datasets import FloatArray
+from models.networks import printing
+from models.networks.plans import EnsemblePlan, members_of
+from models.networks.printing import Part
+from service.commands.workspace import open_workspace
+from service.records import Reference
+from service.registry.registry import LoadedVersion
+from service.settings import Settings
+
+BINS = 24
+"""Bars of the histogram of a layer."""
+
+MAX_LISTED = 10
+"""Classes or features that are listed; more are counted."""
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def run(settings: Settings, *, model: str, version: Reference) -> None:
+    """Prints what a version is, how it was trained, how good it is, and its layers.
+
+    Raises:
+        ServiceError: there is no such model or version, or the database is unavailable.
+        OSError: the data folder cannot be read.
+    """
+    with open_workspace(settings) as workspace:
+        found = workspace.registry.resolve(model, version)
+    console = Console(markup=False, highlight=False)  # names and classes are texts of clients
+    console.print(f"{model}, version {found.published.version}", style="bold")
+    facts = Table.grid(padding=(0, 2))
+    for name, text in _facts(found):
+        facts.add_row(name, text)
+    console.print(facts)
+    for table in (_figures(found.card), _layers(found)):
+        if table.row_count:
+            console.print(table)
+    for warning in found.card.warnings:
+        console.print(f"Warning: {warning}", style="yellow")
+
+
+def _facts(version: LoadedVersion) -> Iterator[tuple[str, str]]:
+    card, plan = version.card, version.plan
+    members = members_of(plan)
+    widths = "-".join(map(str, members[0].widths))
+    count = f"{len(members)} x " if len(members) > 1 else ""
+    yield "network", f"{count}{card.network.kind} {widths}, {plan.size:,} parameters"
+    yield "features", _listed(card.feature_names) if card.feature_names else f"{card.features}, without names"
+    if card.network.inputs is not None:
+        yield "inputs", _listed(card.network.inputs)
+    yield "classes", _listed(card.classes)
+    if card.data:
+        yield "data", _data(card.data)
+    if card.imported:
+        yield "imported", f"{card.imported['format']} file"
+    if card.training:
+        rate = "" if card.training.learning_rate is None else f", learning rate {card.training.learning_rate:g}"
+        yield "training", f"{card.training.optimizer}{rate}, {card.epochs:,} epochs ({card.stop_reason})"
+    yield "published", datetime.fromtimestamp(version.published.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    name = data.get("dataset") or data.get("stored") or "points of the client"
+    count = data.get("n", data.get("n_points"))
+    return f"{name}, {count:,} points" if count else f"{name}"
+
+
+def _listed(items: tuple[Any, ...]) -> str:
+    text = ", ".join(map(str, items[:MAX_LISTED]))
+    return text if len(items) <= MAX_LISTED else f"{text} and {len(items) - MAX_LISTED} more"
+
+
+def _figures(card: Card) -> Table:
+    """Accuracy and log loss of the points of each kind."""
+    table = Table("points", "accuracy", "log loss", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for kind, figures in (card.evaluation or {}).items():
+        accuracy, loss = figures.get("accuracy"), figures.get("log_loss")
+        shown = ["" if accuracy is None else f"{accuracy:.1%}", "" if loss is None else f"{loss:.4g}"]
+        table.add_row(kind.replace("_", "-"), *shown)
+    return table
+
+
+def _layers(version: LoadedVersion) -> Table:
+    table = Table(
+        "layer", "", "weight", "least", "greatest", "histogram", box=None, padding=(0, 2, 0, 0), header_style="dim"
+    )
+    if isinstance(version.plan, EnsemblePlan):
+        return table
+    state = version.exported.state
+    for part in printing.parts(version.exported.layout):
+        table.add_row(*_row(part, state))
+    return table
+
+
+def _row(part: Part, state: Mapping[str, FloatArray]) -> list[str]:
+    if part.linear is None:
+        return [part.name, part.kind]
+    weight = state[part.linear.weight]
+    shape = " x ".join(map(str, weight.shape))
+    return [part.name, part.kind, shape, f"{weight.min():.4g}", f"{weight.max():.4g}", sparkline(weight)]
+
+
+def sparkline(weight: FloatArray) -> str:
+    """The histogram of an array between its least and its greatest value. A bar that is not empty is visible."""
+    count_B, _ = np.histogram(weight.astype(np.float64), BINS)
+    height_B = np.ceil(count_B / count_B.max() * (len(_BARS) - 1)).astype(int)
+    return "".join(_BARS[height] for height in height_B)

@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.commands.show import sparkline
+from tests.service.commands.test_cli import separatrix
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with two versions of a model."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed in ("1", "2"):
+        done = separatrix("train", "--epochs", "20", "--model", "net", "--seed", seed, "--hidden", "4,3", data=folder)
+        assert done.exit_code == 0, done.stderr
+    return folder
+
+
+def test_the_suffix_of_the_file_chooses_the_format(data: Path, tmp_path: Path) -> None:
+    for name in ("net.pth", "net.module.pt", "net.safetensors", "net.onnx", "net.json", "net.py"):
+        done = separatrix("export", "net", str(tmp_path / name), data=data)
+        assert done.exit_code == 0, done.stderr
+        assert done.stdout.startswith(f"{tmp_path / name}: version 2 of net. ")
+    state = torch.load(tmp_path / "net.pth", weights_only=True)
+    whole = torch.load(tmp_path / "net.module.pt", weights_only=False)
+    assert all(torch.equal(state[key], value) for key, value in whole.state_dict().items())
+    program = [sys.executable, "-I", tmp_path / "net.py"]
+    labels = subprocess.run(program, input="x1,x2\n0.5,1\n", capture_output=True, text=True, check=True).stdout
+    assert labels.startswith("label,p(red),p(blue)\n")
+
+
+def test_a_version_and_a_format_can_be_named_and_a_file_goes_to_standard_output(data: Path) -> None:
+    done = separatrix("export", "net", "-", "--format", "json", "--version", "1", data=data)
+    assert json.loads(done.stdout)["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["net", "net.pt"], 2, "format: must be given unless the name of the file ends in one of .pth, .module.pt"),
+        (["net", "-"], 2, "format: must be given unless"),
+        (["net", "net.bin", "--format", "tflite"], 2, "format: must be one of pth, module"),
+        (["nobody", "net.py"], 1, "Model not found: "),
+        (["net", "net.py", "--version", "9"], 1, "Version not found: "),
+        (["net", "net.pth/net.py"], 1, "net.pth"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_in_one_line(
+    arguments: list[str], status: int, line: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.pth").write_bytes(b"")
+    done = separatrix("export", *arguments, data=data)
+    assert done.exit_code == status
+    assert done.stderr.startswith(f"separatrix: {line}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_show_summarizes_a_version_and_draws_the_histogram_of_each_layer(data: Path) -> None:
+    done = separatrix("show", "net", data=data)
+    assert done.exit_code == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert shown.startswith("net, version 2 network sequential 2-4-3-1, 31 parameters features 2, without names")
+    assert "classes red, blue data flower, 400 points training sgd, learning rate 1, 20 epochs (completed)" in shown
+    assert "points accuracy log loss training " in shown
+    rows = [line.split() for line in done.stdout.splitlines() if line.split()[1:2] in (["Linear"], ["Tanh"])]
+    assert [(row[0], row[1], row[2:5]) for row in rows] == [
+        ("0", "Linear", ["4", "x", "2"]),
+        ("1", "Tanh", []),
+        ("2", "Linear", ["3", "x", "4"]),
+        ("3", "Tanh", []),
+        ("4", "Linear", ["1", "x", "3"]),
+    ]
+    assert separatrix("show", "net", "--version", "1", data=data).stdout.startswith("net, version 1\n")
+    assert separatrix("show", "nobody", data=data).exit_code == 1
+
+
+def test_an_imported_version_is_shown_and_exported_again(data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    for arguments in (("export", "net", str(first)), ("import", "again", str(first)), ("export", "again", str(second))):
+        done = separatrix(*arguments, data=data)
+        assert done.exit_code == 0, done.stderr
+    named = {"model": "net", "version": 2}
+    assert json.loads(second.read_text()) | named == json.loads(first.read_text())
+    shown = " ".join(separatrix("show", "again", data=data).stdout.split())
+    assert "classes red, blue imported json file published" in shown
+
+
+def test_show_prints_names_and_warnings_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("[bold]a,b,label\n1,2,[red]x\n2,1,[red]y\n1,1,[red]x\n2,2,[red]y\n")
+    training = ("--csv", str(tmp_path / "points.csv"), "--model", "odd", "--epochs", "1", "--network", "logistic")
+    assert separatrix("train", *training, data=tmp_path / "data").exit_code == 0
+    shown = separatrix("show", "odd", data=tmp_path / "data").stdout
+    assert "[bold]a, b" in shown
+    assert "[red]x, [red]y" in shown
+
+
+def test_a_sparkline_has_its_greatest_bar_where_most_weights_are_and_shows_single_ones() -> None:
+    values = torch.cat([torch.zeros(1000), torch.tensor([-1.0, 1.0])]).numpy()
+    line = sparkline(values)
+    assert (line[0], line[12], line[-1]) == ("▁", "█", "▁")
+    assert set(line) == {" ", "▁", "█"}
+    assert sparkline(values[:5]).strip() == "█"

@@ -4,24 +4,31 @@ FROM python:3.11-slim-bookworm AS builder
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
+# For `strip` below.
+RUN apt-get update && apt-get install -y --no-install-recommends binutils
 WORKDIR /src
 
 # PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
 # pip takes the latter, because version 2.13.0+cpu sorts above 2.13.0. Where the usual index has a CPU build, the extra
 # index need not answer. The step installs torch alone: its dependencies come from the usual index in the next step, and
-# a change of code does not download it again. Its tests and C++ headers, 150 MB that nothing uses here, are left out.
+# a change of code does not download it again.
 ENV TORCH=torch==2.13.0
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 RUN pip install --no-deps --retries 2 ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$TORCH" \
     && { ! pip show torch | grep nvidia || { echo "This is the CUDA build of torch, because TORCH_INDEX_URL does not" \
-         "answer or has no CPU build: set --build-arg TORCH_INDEX_URL to an index that has one." >&2; exit 1; }; } \
-    && rm -rf /opt/venv/lib/python3.11/site-packages/torch/test /opt/venv/lib/python3.11/site-packages/torch/include
+         "answer or has no CPU build: set --build-arg TORCH_INDEX_URL to an index that has one." >&2; exit 1; }; }
 
 # $TORCH again: if pyproject.toml requires another version, the build fails here instead of downloading another build.
 COPY pyproject.toml ./
 RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
         >requirements.txt \
     && pip install -r requirements.txt "$TORCH"
+
+# What nothing uses here, 430 MB: tests, the C++ headers and programs of torch, and the symbols of the largest libraries.
+RUN cd /opt/venv/lib/python3.11/site-packages \
+    && rm -rf torch/test torch/include torch/bin \
+    && find matplotlib mpl_toolkits mpmath networkx numba numpy scipy sympy -type d -name tests -prune -exec rm -rf {} + \
+    && strip --strip-unneeded torch/lib/libtorch_cpu.so torch/lib/libtorch_python.so llvmlite/binding/libllvmlite.so
 
 COPY README.md LICENSE ./
 COPY models models

@@ -144,6 +144,10 @@ def test_the_process_is_not_root_and_has_no_capabilities(api: Container) -> None
     assert int(status["CapEff"], 16) == 0
 
 
+def test_the_image_is_small_enough(project: Project) -> None:
+    assert int(docker("image", "inspect", "--format", "{{.Size}}", project.image)) <= 1.5e9
+
+
 def test_the_image_has_torch_without_cuda(api: Container) -> None:
     assert api.run("python", "-c", "import torch; print(torch.version.cuda)").splitlines()[-1] == "None"
 

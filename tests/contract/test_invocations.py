@@ -156,7 +156,7 @@ def test_too_many_points_are_refused(default: httpx.Client) -> None:
         ({"dataframe_split": {"columns": ["y", "x"], "data": [[1, 2]]}}, "dataframe_split"),
         ({"dataframe_split": {"columns": [1, 0], "data": [[1, 2]]}}, "dataframe_split.columns"),
         ({"dataframe_split": {"data": [[1, 2], [1]]}}, "dataframe_split.data.1"),
-        ({"dataframe_split": {"data": [[1, "2"]]}}, "dataframe_split.data"),
+        ({"dataframe_split": {"data": [[1, "2"]]}}, "dataframe_split.data.0"),
         ({"instances": [[1, 2]], "params": {"top": 1}}, "params"),
     ],
 )

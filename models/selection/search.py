@@ -12,7 +12,7 @@ import numpy as np
 from models import specs
 from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints, split
 from models.inference import numpy_forward
-from models.networks.modules import arrays_of, build
+from models.networks.modules import Builder
 from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe
 from models.selection import calibration
@@ -311,5 +311,5 @@ def _held_out_logits(
 def _initial_plan(recipe: Recipe) -> Plan:
     """The network before the training, for points as the training sees them. It is the same for all folds."""
     points = recipe.points
-    network = build(recipe.network, points.features, len(points.classes), seed=recipe.training.seed)
-    return plan_of(recipe.layout, arrays_of(network))
+    builder = Builder(recipe.network, points.features, len(points.classes))
+    return plan_of(builder.layout, builder.weights(recipe.training.seed))

@@ -16,7 +16,7 @@ from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints, merged_count
 from models.limits import MAX_STEP_VALUES
-from models.networks.modules import arrays_of, build, load_arrays
+from models.networks.modules import Builder, arrays_of, load_arrays
 from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe, step_values
 from models.selection.candidates import Given
@@ -222,7 +222,7 @@ class _Attempt:
         points = recipe.points
         train = partial(
             train_best,
-            lambda seed: build(recipe.network, points.features, len(points.classes), seed=seed),
+            Builder(recipe.network, points.features, len(points.classes)),
             recipe.scaling.inputs(points),
             recipe.training,
             validation=recipe.scaling.inputs(recipe.validation) if recipe.validation else None,

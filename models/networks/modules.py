@@ -3,15 +3,18 @@
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
+from threading import Lock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.datasets import Array
 from models.networks import activations, terms
-from models.networks.layouts import LayerLayout, Layout
+from models.networks.layouts import LayerLayout, Layout, layout
 from models.specs import ACTIVATIONS, Activation, NetworkSpec, output_count
 
 
@@ -82,13 +85,17 @@ class Ensemble(nn.Module):
         return logit_MNO.log_softmax(2).logsumexp(0) - math.log(len(logit_MNO))
 
 
+_GENERATOR = Lock()
+"""Held while torch's random generator, of which all threads share one, has another state."""
+
+
 def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Module:
     """A new network for points of `features` coordinates. Equal seeds give equal weights.
 
     The state of torch's global random generator is not changed.
     """
     inputs, outputs = terms.count(spec.inputs, features), output_count(classes)
-    with torch.random.fork_rng(devices=[]):
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed all GPUs, and is slow
         match spec.kind:
             case "logistic":
@@ -103,6 +110,42 @@ def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Mo
                 return nn.Sequential(OrderedDict((f"layer{i}", layer) for i, layer in layers))
             case "residual":
                 return Residual(nn.Linear(inputs, outputs), nn.Sequential(*_layers(spec, inputs, outputs)))
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds networks of one architecture. `weights` gives those of a new network without the time for its modules."""
+
+    spec: NetworkSpec
+    features: int
+    classes: int
+
+    def __call__(self, seed: int) -> nn.Module:
+        """A new network, see `build`."""
+        return build(self.spec, self.features, self.classes, seed=seed)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The layout of the networks."""
+        return layout(self.spec, self.features, self.classes)
+
+    def weights(self, seed: int) -> dict[str, Array]:
+        """The state dict of a new network as arrays, equal to that of `build` to the bit."""
+        generator = torch.Generator().manual_seed(seed)
+        state: dict[str, Array] = {}
+        for layer in ([self.layout.skip] if self.layout.skip else []) + [*self.layout.stack]:
+            shapes = layer.shapes
+            if layer.input_major:
+                size = 1.0 if self.spec.kind == "logistic" else 0.01
+                state[layer.weight] = (size * torch.randn(shapes[layer.weight], generator=generator)).numpy()
+                state[layer.bias] = np.zeros(shapes[layer.bias], np.float32)
+                continue
+            # as `nn.Linear.reset_parameters` draws them: Kaiming's uniform distribution with a slope of sqrt(5)
+            bounds = math.sqrt(3.0) * (math.sqrt(2.0 / (1 + math.sqrt(5) ** 2)) / math.sqrt(layer.inputs))
+            bounds_of = {layer.weight: bounds, layer.bias: 1 / math.sqrt(layer.inputs)}
+            for key, bound in bounds_of.items():
+                state[key] = torch.empty(shapes[key]).uniform_(-bound, bound, generator=generator).numpy()
+        return state
 
 
 def _layers(spec: NetworkSpec, inputs: int, outputs: int) -> list[nn.Module]:

@@ -20,6 +20,18 @@ FIRST_WEIGHT_DECAY = 0.003
 HIDDEN = ((16,), (64,))
 """Tried widths of hidden layers, if none are given. Larger ones are tried only if smaller ones are of use."""
 
+LARGE = 10_000
+"""From more points on, hidden layers are trained by Adam on mini-batches, which then takes less work than L-BFGS."""
+
+LARGE_HIDDEN = (64, 64)
+LARGE_FIRST_WEIGHT_DECAY = 0.0003
+"""What stands for `HIDDEN` and `FIRST_WEIGHT_DECAY` then."""
+
+BATCH_SIZE = 250
+BATCH_LEARNING_RATE = 0.003
+BATCH_STEPS = 8_000
+"""The settings of Adam then, if none are given. The number of steps decides that of epochs."""
+
 EPOCHS: dict[Optimizer, int] = {"lbfgs": 200, "adam": 500, "sgd": 2_000}
 """Epochs of each optimiser, if none are given."""
 
@@ -34,25 +46,34 @@ class Given:
     network: dict[str, Any]
     training: dict[str, Any]
 
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimiser. L-BFGS, unless a setting is given that only others have."""
+    def optimizer(self, hidden: tuple[int, ...], count: int) -> Optimizer:
+        """The optimiser of a network for so many points.
+
+        It is L-BFGS, unless a setting is given that only others have, or a network with hidden layers is trained on
+        more than `LARGE` points.
+        """
         if "optimizer" in self.training:
             chosen: Optimizer = self.training["optimizer"]
             return chosen
         if "momentum" in self.training:
             return "sgd"
-        return "adam" if self.training.keys() & {"learning_rate", "batch_size"} else "lbfgs"
+        takes_batches = bool(hidden) and count > LARGE
+        return "adam" if takes_batches or self.training.keys() & {"learning_rate", "batch_size"} else "lbfgs"
 
-    def candidate(self, kind: NetworkKind, hidden: tuple[int, ...], weight_decay: float) -> "Candidate":
-        """The candidate with these values, except for those that are given.
+    def candidate(self, kind: NetworkKind, hidden: tuple[int, ...], weight_decay: float, *, count: int) -> "Candidate":
+        """The candidate with these values for the training on `count` points, except for values that are given.
 
         Raises:
             InvalidInput: a given value is out of bounds.
         """
         network = NetworkSpec(**{"kind": kind, "hidden": hidden, **self.network})
-        defaults = {"optimizer": self.optimizer, "epochs": EPOCHS[self.optimizer], "weight_decay": weight_decay}
-        return Candidate(network, specs.resolve_training(network.kind, defaults | EARLY_STOPPING | self.training))
+        optimizer = self.optimizer(network.widths, count)
+        defaults = {"optimizer": optimizer, "epochs": EPOCHS[optimizer], "weight_decay": weight_decay, **EARLY_STOPPING}
+        batch = self.training.get("batch_size", BATCH_SIZE)
+        if optimizer == "adam" and count > LARGE and batch is not None:
+            epochs = max(1, BATCH_STEPS * batch // count)
+            defaults |= {"batch_size": batch, "learning_rate": BATCH_LEARNING_RATE, "epochs": epochs}
+        return Candidate(network, specs.resolve_training(network.kind, defaults | self.training))
 
     def default(self, points: LabelledPoints, validation: LabelledPoints | None = None) -> "Candidate":
         """The candidate for these points if none can be compared: it has hidden units, unless the request has none.
@@ -60,8 +81,10 @@ class Given:
         Raises:
             InvalidInput: a given value is out of bounds, or the training would take too much work.
         """
-        architectures = self.architectures
-        candidate = self.candidate(*architectures[min(1, len(architectures) - 1)], FIRST_WEIGHT_DECAY)
+        count = len(points.label_N)
+        architectures = self.architectures(count)
+        architecture = architectures[min(1, len(architectures) - 1)]
+        candidate = self.candidate(*architecture, self.first_weight_decay(count), count=count)
         Recipe(points, candidate.network, candidate.training, validation)  # raises
         return candidate
 
@@ -74,16 +97,23 @@ class Given:
             parts.append({"validation": validation.digest})
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def architectures(self) -> list[tuple[NetworkKind, tuple[int, ...]]]:
-        """Kinds and hidden layers to try, from the smallest network on."""
+    def architectures(self, count: int) -> list[tuple[NetworkKind, tuple[int, ...]]]:
+        """Kinds and hidden layers to try on `count` points, from the smallest network on."""
         kind: NetworkKind | None = self.network.get("kind")
         if "hidden" in self.network:
             return [(kind or "sequential", tuple(self.network["hidden"]))]
         if kind == "logistic":
             return [("logistic", ())]
         linear: list[tuple[NetworkKind, tuple[int, ...]]] = [] if kind else [("logistic", ())]
+        if count > LARGE:
+            return [*linear, (kind or "sequential", LARGE_HIDDEN[:1] if kind == "two_layer" else LARGE_HIDDEN)]
         return linear + [(kind or "sequential", widths) for widths in HIDDEN]
+
+    def first_weight_decay(self, count: int) -> float:
+        """The value of `weight_decays` to try first on `count` points."""
+        if "weight_decay" in self.training:
+            return self.weight_decays[0]
+        return LARGE_FIRST_WEIGHT_DECAY if count > LARGE else FIRST_WEIGHT_DECAY
 
     @property
     def weight_decays(self) -> Sequence[float]:

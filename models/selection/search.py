@@ -1,5 +1,6 @@
 """The search for the best candidate. Its work is bounded by a model of the cost, so that it is deterministic."""
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,11 +12,11 @@ import numpy as np
 from models import specs
 from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints, split
 from models.inference import numpy_forward
-from models.networks.modules import arrays_of, build
+from models.networks.modules import Builder
 from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe
 from models.selection import calibration
-from models.selection.candidates import FIRST_WEIGHT_DECAY, Candidate, Given
+from models.selection.candidates import Candidate, Given
 from models.selection.folds import Fold, fold_count, folds
 from models.specs import InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
 from models.training.compiled_run import CompiledRun
@@ -26,7 +27,7 @@ MAX_SEARCH_S = 30.0
 """Most work of a search, in seconds of one core by the cost model."""
 
 EVALUATIONS = 150
-"""Steps that the training of a candidate takes, about."""
+"""Steps that the training of a candidate on all points takes, about."""
 
 MIN_POINTS = 20
 """Fewer points do not tell which candidate is better."""
@@ -160,6 +161,7 @@ class _Search:
         self._on_score = on_score
         self._left_s = MAX_SEARCH_S
         self._folds = self._make_folds()
+        self._count = len(points.label_N)
         self.scores: list[Score] = []
 
     def _make_folds(self) -> list[Fold]:
@@ -172,9 +174,9 @@ class _Search:
     def run(self) -> None:
         """Scores candidates: each small architecture with several weight decays, and a large one if that may help."""
         best: Score | None = None
-        for kind, hidden in self._given.architectures:
+        for kind, hidden in self._given.architectures(self._count):
             if best is not None and best.candidate.network.widths:  # a wider network needs about the same weight decay
-                self._score(self._given.candidate(kind, hidden, best.candidate.training.weight_decay))
+                self._score(self._candidate(kind, hidden, best.candidate.training.weight_decay))
                 return
             found = self._best_decay(kind, hidden)
             if found is None or (best is not None and found.loss >= best.loss):
@@ -184,12 +186,12 @@ class _Search:
     def _best_decay(self, kind: NetworkKind, hidden: tuple[int, ...]) -> Score | None:
         """The best of an architecture: goes from one weight decay to the next as long as the loss decreases."""
         decays = self._given.weight_decays
-        at = decays.index(FIRST_WEIGHT_DECAY) if len(decays) > 1 else 0
-        best = self._score(self._given.candidate(kind, hidden, decays[at]))
+        at = decays.index(self._given.first_weight_decay(self._count))
+        best = self._score(self._candidate(kind, hidden, decays[at]))
         for direction in (1, -1):
             i = at + direction
             while best is not None and 0 <= i < len(decays):
-                score = self._score(self._given.candidate(kind, hidden, decays[i]))
+                score = self._score(self._candidate(kind, hidden, decays[i]))
                 if score is None or score.loss >= best.loss:
                     break
                 best, i = score, i + direction
@@ -197,13 +199,16 @@ class _Search:
                 break
         return best
 
+    def _candidate(self, kind: NetworkKind, hidden: tuple[int, ...], weight_decay: float) -> Candidate:
+        return self._given.candidate(kind, hidden, weight_decay, count=self._count)
+
     def _score(self, candidate: Candidate) -> Score | None:
         """Scores a candidate; None if it is too much work, or if its logits overflow."""
         try:
             self._check(candidate)
             candidate = candidate.for_scoring()
             recipes = [Recipe(kept, candidate.network, candidate.training) for kept, _ in self._folds]
-            cost_s = sum(compiled_step_s(recipe.layout, len(recipe.points.label_N)) * EVALUATIONS for recipe in recipes)
+            cost_s = sum(map(_cost_s, recipes))
             if not recipes or cost_s > self._left_s:
                 return None
             self._left_s -= cost_s
@@ -243,6 +248,14 @@ class _Search:
             "reason": _reason(winner, self.scores),
         }
         return Choice(winner.candidate.network, training, search, winner.evaluation.to_json())
+
+
+def _cost_s(recipe: Recipe) -> float:
+    """The work of a training, in seconds of one core by the cost model."""
+    count, batch = len(recipe.points.label_N), recipe.training.batch_size
+    if batch is None or batch >= count:
+        return EVALUATIONS * compiled_step_s(recipe.layout, count)
+    return recipe.training.epochs * math.ceil(count / batch) * compiled_step_s(recipe.layout, batch)
 
 
 def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
@@ -299,5 +312,5 @@ def _held_out_logits(
 def _initial_plan(recipe: Recipe) -> Plan:
     """The network before the training, for points as the training sees them. It is the same for all folds."""
     points = recipe.points
-    network = build(recipe.network, points.features, len(points.classes), seed=recipe.training.seed)
-    return plan_of(recipe.layout, arrays_of(network))
+    builder = Builder(recipe.network, points.features, len(points.classes))
+    return plan_of(builder.layout, builder.weights(recipe.training.seed))

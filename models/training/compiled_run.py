@@ -6,6 +6,7 @@ Importing this module loads numba: half a second and some 60 MiB.
 import math
 import time
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -79,13 +80,18 @@ class CompiledRun:
         self._workspace = workspace_for(self._net, count, for_training=True)
         self._is_lbfgs = spec.optimizer == "lbfgs"
         self._state = _initial_state(plan.parameters, is_lbfgs=self._is_lbfgs)
-        self._rng = np.random.default_rng(order_seed)
+        self._order_seed = order_seed
         self._drawn: list[IntArray] = []  # the orders of the current epoch and of some that follow
         self._max_drawn = max(1, DRAWN_INDICES // count) if shuffles else MAX_SLICE_EPOCHS
-        self._history = np.empty((4, MAX_SLICE_EPOCHS))
+        self._history = np.empty((4, min(spec.epochs, MAX_SLICE_EPOCHS)))
         self._steps = 1
         if state is not None:
             self._restore(state)
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        """Draws the orders of points; made when needed, which takes as long as several steps."""
+        return np.random.default_rng(self._order_seed)
 
     @property
     def _validates(self) -> bool:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Event, Lock
@@ -13,10 +14,10 @@ import numpy as np
 from torch import nn
 
 from models import specs
-from models.datasets import FloatArray, LabelledPoints, split
+from models.datasets import Array, FloatArray, LabelledPoints, split
 from models.limits import MAX_SEED
 from models.networks.layouts import Layout
-from models.networks.modules import arrays_of, layout_of, load_arrays
+from models.networks.modules import Builder, arrays_of, layout_of, load_arrays
 from models.networks.plans import plan_of, state_of
 from models.specs import (
     Implementation,
@@ -94,7 +95,10 @@ def train(
         InvalidInput: the compiled implementation or `lbfgs` was requested, but the kernel cannot train this network.
     """
     parts = _parts(points, None, spec)
-    return _train(network, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda started: should_stop())
+    new = _New.of(network)
+    outcome, trained = _train(new, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda _: should_stop())
+    trained()
+    return outcome
 
 
 Parts = tuple[LabelledPoints, LabelledPoints | None]
@@ -106,6 +110,46 @@ def _parts(points: LabelledPoints, validation: LabelledPoints | None, spec: Trai
     if validation is not None:
         return points, replace(validation, xy_ND=validation.xy_ND.astype(np.float32, copy=False))
     return split(points, fraction=spec.validation_fraction, seed=spec.seed)
+
+
+@dataclass(frozen=True)
+class _New:
+    """A network before its training.
+
+    Attributes:
+        layout: its layout; None if it does not consist of dense layers.
+        weights: its state dict as arrays.
+        module: returns it as a module.
+    """
+
+    layout: Layout | None
+    weights: dict[str, Array]
+    module: Callable[[], nn.Module]
+
+    @classmethod
+    def of(cls, network: nn.Module) -> "_New":
+        """A network that is a module already, which the training then changes."""
+        return cls(layout_of(network), arrays_of(network), lambda: network)
+
+    @classmethod
+    def build(cls, build: Callable[[int], nn.Module], seed: int) -> "_New":
+        """A new network."""
+        if isinstance(build, Builder):
+            return cls(build.layout, build.weights(seed), partial(build, seed))
+        return cls.of(build(seed))
+
+    def compilable(self, points: LabelledPoints) -> Layout | None:
+        """The layout if the kernel can train the network on these points, else None."""
+        if self.layout is None or not all(np.isfinite(array).all() for array in self.weights.values()):
+            return None
+        ends = self.layout.stack[0].inputs, self.layout.stack[-1].outputs
+        return self.layout if ends == (points.features, output_count(len(points.classes))) else None
+
+    def with_weights(self, weights: Mapping[str, Array]) -> nn.Module:
+        """The network as a module with other weights."""
+        network = self.module()
+        load_arrays(network, weights)
+        return network
 
 
 @dataclass(frozen=True)
@@ -121,16 +165,14 @@ class _Started:
         return Running(self.run.epochs_started, self.run.state(), self.weights())
 
 
-def _start(
-    network: nn.Module, parts: Parts, spec: TrainingSpec, restart: int, state: RunState | None = None
-) -> _Started:
+def _start(new: _New, parts: Parts, spec: TrainingSpec, restart: int, state: RunState | None = None) -> _Started:
     """Starts one of the restarts, from its state if it has one.
 
     The number of the restart decides the order of mini-batches, but not which points are held out.
     """
     kept, held_out = parts
     seed = _seed(spec, restart)
-    layout = _compilable(network, kept)
+    layout = new.compilable(kept)
     if spec.optimizer == "lbfgs" and layout is None:
         raise InvalidInput("training.optimizer", "must be sgd or adam: the compiled kernel cannot train this network")
     if spec.implementation == "compiled" and layout is None:
@@ -140,15 +182,16 @@ def _start(
     if spec.temperature != 1 and layout is None:
         raise InvalidInput("training.temperature", "must be 1: the output layer of this network is not known")
     if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
+        network = new.module()
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
         return _Started(torch_run, "torch", partial(arrays_of, network))
-    plan = plan_of(layout, arrays_of(network))
+    plan = plan_of(layout, new.weights)
     run = CompiledRun(plan, kept, held_out, spec, order_seed=seed, state=state)
     return _Started(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)))
 
 
 def _train(
-    network: nn.Module,
+    new: _New,
     parts: Parts,
     spec: TrainingSpec,
     restart: int,
@@ -156,24 +199,12 @@ def _train(
     *,
     on_epochs: Callable[[Epochs], object],
     should_stop: Callable[[_Started], bool],
-) -> Outcome:
-    """Trains one of the restarts to its end, in place."""
-    started = _start(network, parts, spec, restart, state)
-    if started.implementation == "torch":
-        with one_thread():
-            return _run(started, spec, on_epochs, should_stop)
-    outcome = _run(started, spec, on_epochs, should_stop)
-    load_arrays(network, started.weights())
-    return outcome
-
-
-def _compilable(network: nn.Module, points: LabelledPoints) -> Layout | None:
-    """The layout of a network that the kernel can train on these points, else None."""
-    layout = layout_of(network)
-    if layout is None or not all(parameter.isfinite().all() for parameter in network.parameters()):
-        return None
-    ends = layout.stack[0].inputs, layout.stack[-1].outputs
-    return layout if ends == (points.features, output_count(len(points.classes))) else None
+) -> tuple[Outcome, Callable[[], nn.Module]]:
+    """Trains one of the restarts to its end. Returns how it ended, and what makes the trained network."""
+    started = _start(new, parts, spec, restart, state)
+    with one_thread() if started.implementation == "torch" else nullcontext():
+        outcome = _run(started, spec, on_epochs, should_stop)
+    return outcome, partial(new.with_weights, started.weights())
 
 
 def _choice(layout: Layout, count: int, spec: TrainingSpec) -> Implementation:
@@ -237,11 +268,16 @@ def _advice(spec: TrainingSpec, epoch: int) -> str:
 
 @dataclass(frozen=True)
 class Best:
-    """The best of several trained networks: the number of its restart, and the outcome of its training."""
+    """The best of several trained networks: the number of its restart, what makes it, and how its training ended."""
 
     restart: int
-    network: nn.Module
+    make: Callable[[], nn.Module]
     outcome: Outcome
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network. Most restarts are not the best for long, and never need it."""
+        return self.make()
 
     @property
     def rank(self) -> tuple[bool, float, int]:
@@ -281,7 +317,7 @@ def train_best(
     training was stopped and resumed.
 
     Args:
-        build: returns a new network for a seed.
+        build: returns a new network for a seed. A `Builder` saves the time for the modules of all but the best.
         points: the training data. All restarts hold out the same points.
         spec: the settings.
         validation: the validation points, with the classes of `points`, of which none is then held out.
@@ -324,7 +360,7 @@ class _Restarts:
         self._parts = _parts(points, validation, spec)
         self._spec = spec
         self._observer = observer
-        self._lock = Lock()  # for the observer, and for building: torch has one random generator for all threads
+        self._lock = Lock()  # for the observer, and what it sees
         self._ended: dict[int, Restart] = {}
         self._running: dict[int, Running] = {}  # as they were when a resume state was last wanted
         self._active: set[int] = set()  # those that a thread is training
@@ -346,10 +382,9 @@ class _Restarts:
         self._ended, self._running = dict(resume_state.ended), dict(resume_state.running)
 
     def _restored(self, kept: BestSoFar) -> Best:
-        network = self._new(kept.restart)
-        run_state.check(kept.weights, arrays_of(network))
-        load_arrays(network, kept.weights)
-        return Best(kept.restart, network, kept.outcome)
+        new = self._new(kept.restart)
+        run_state.check(kept.weights, new.weights)
+        return Best(kept.restart, partial(new.with_weights, kept.weights), kept.outcome)
 
     @property
     def kept(self) -> tuple[Best, ...]:
@@ -366,10 +401,10 @@ class _Restarts:
                 return self._ended[restart]
             if self._is_stopped():
                 return Restart(_seed(self._spec, restart), "stopped", before.epochs if before else 0, None)
-            network = self._new(restart)
+            new = self._new(restart)
             self._active.add(restart)
-        outcome = _train(
-            network,
+        outcome, trained = _train(
+            new,
             self._parts,
             self._spec,
             restart,
@@ -379,7 +414,7 @@ class _Restarts:
         )
         result = Restart(_seed(self._spec, restart), outcome.stop_reason, outcome.epochs, outcome.metrics)
         if outcome.stop_reason != "stopped":
-            self._end(result, Best(restart, network, outcome))
+            self._end(result, Best(restart, trained, outcome))
         return result
 
     def resume_state(self) -> ResumeState:
@@ -388,13 +423,13 @@ class _Restarts:
         members = tuple(map(_so_far, self._members.values()))
         return ResumeState(self._task, dict(self._running), dict(self._ended), best, members)
 
-    def _new(self, restart: int) -> nn.Module:
-        return self._build(_seed(self._spec, restart))
+    def _new(self, restart: int) -> _New:
+        return _New.build(self._build, _seed(self._spec, restart))
 
     @cached_property
     def _task(self) -> str:
         """A digest of the data, the settings, and the network's layout if it consists of dense layers."""
-        parts = [self._points.digest, specs.asdict(self._spec), repr(layout_of(self._new(0)))]
+        parts = [self._points.digest, specs.asdict(self._spec), repr(self._new(0).layout)]
         if self._validation is not None:
             parts.append(self._validation.digest)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

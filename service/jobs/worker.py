@@ -17,7 +17,7 @@ from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints, merged_count
 from models.limits import MAX_SEED, MAX_STEP_VALUES
-from models.networks.modules import Ensemble, arrays_of, build, load_arrays
+from models.networks.modules import Builder, Ensemble, arrays_of, load_arrays
 from models.networks.plans import AnyPlan, of_members, plan_of
 from models.recipes import Recipe, step_values
 from models.selection.candidates import Given
@@ -225,7 +225,7 @@ class _Attempt:
         points = recipe.points
         train = partial(
             train_best,
-            partial(_initial_network, recipe),
+            _new_networks(recipe),
             recipe.scaling.inputs(points),
             recipe.training,
             validation=recipe.scaling.inputs(recipe.validation) if recipe.validation else None,
@@ -317,12 +317,19 @@ class _Attempt:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
 
 
-def _initial_network(recipe: Recipe, seed: int) -> nn.Module:
-    network = build(recipe.network, recipe.points.features, len(recipe.points.classes), seed=seed)
-    if recipe.initial_states:
-        number = (seed - recipe.training.seed) % (MAX_SEED + 1)
-        load_arrays(network, recipe.initial_states[number])
-    return network
+def _new_networks(recipe: Recipe) -> Callable[[int], nn.Module]:
+    """Returns what builds the network of a seed: a new one, or with a warm start one that has the starting weights."""
+    builder = Builder(recipe.network, recipe.points.features, len(recipe.points.classes))
+    states = recipe.initial_states
+    if not states:
+        return builder
+
+    def build_from_start(seed: int) -> nn.Module:
+        network = builder(seed)
+        load_arrays(network, states[(seed - recipe.training.seed) % (MAX_SEED + 1)])
+        return network
+
+    return build_from_start
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,10 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from models.datasets import generate
 from models.networks import activations
 from models.networks.layouts import layout
-from models.networks.modules import activation_module, build, layout_of
+from models.networks.modules import Builder, activation_module, arrays_of, build, layout_of
 from models.recipes import Recipe
 from models.specs import (
     ACTIVATIONS,
@@ -40,6 +42,31 @@ def shapes(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize("kind", NETWORK_KINDS)
 def test_a_default_network_has_the_tutorials_state_dict(kind: NetworkKind) -> None:
     assert shapes(build(NetworkSpec(kind=kind), 2, 2, seed=0)) == TUTORIAL_STATE[kind]
+
+
+@pytest.mark.parametrize("kind", NETWORK_KINDS)
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+@pytest.mark.parametrize(("features", "classes"), [(2, 2), (1, 3), (30, 5)])
+def test_weights_without_modules_are_those_of_the_modules_to_the_bit(
+    kind: NetworkKind, seed: int, features: int, classes: int
+) -> None:
+    deep = kind in ("sequential", "module", "residual")
+    builder = Builder(NetworkSpec(kind=kind, hidden=(5, 17) if deep else None), features, classes)
+    expected = arrays_of(builder(seed))
+    found = builder.weights(seed)
+    assert list(found) == list(expected)
+    for key, array in expected.items():
+        assert (found[key].dtype, found[key].tobytes()) == (array.dtype, array.tobytes())
+
+
+def test_networks_that_several_threads_build_are_those_of_their_seeds() -> None:
+    builder = Builder(NetworkSpec(hidden=(64, 64)), 8, 3)
+    before = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(lambda seed: arrays_of(builder(seed)), range(40)))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for seed, state in enumerate(states):
+        assert all((state[key] == array).all() for key, array in builder.weights(seed).items())
 
 
 @pytest.mark.parametrize("kind", ["sequential", "module", "residual"])

@@ -8,7 +8,7 @@ import pytest
 
 from models.datasets import LabelledPoints, generate, split
 from models.recipes import Recipe
-from models.selection.candidates import WEIGHT_DECAYS, Given
+from models.selection.candidates import BATCH_SIZE, BATCH_STEPS, LARGE, WEIGHT_DECAYS, Given
 from models.selection.search import Choice, Score, choose, cross_validated
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
 
@@ -82,7 +82,41 @@ def test_a_given_kind_is_tried_with_several_widths() -> None:
     [({}, "lbfgs"), ({"momentum": 0.9}, "sgd"), ({"learning_rate": 0.1}, "adam"), ({"batch_size": 32}, "adam")],
 )
 def test_settings_of_an_optimizer_choose_it(training: dict[str, Any], optimizer: str) -> None:
-    assert Given(STANDARD, training).candidate("sequential", (4,), 0.01).training.optimizer == optimizer
+    candidate = Given(STANDARD, training).candidate("sequential", (4,), 0.01, count=400)
+    assert candidate.training.optimizer == optimizer
+
+
+@pytest.mark.parametrize("count", [LARGE + 1, 20_000, 100_000])
+def test_hidden_layers_for_many_points_are_trained_on_batches_for_the_same_number_of_steps(count: int) -> None:
+    given = Given(STANDARD, {})
+    (_, logistic), (kind, hidden) = given.architectures(count)
+    training = given.candidate(kind, hidden, 0.001, count=count).training
+    assert (training.optimizer, training.batch_size, training.weight_decay) == ("adam", BATCH_SIZE, 0.001)
+    assert training.epochs * count / BATCH_SIZE == pytest.approx(BATCH_STEPS, rel=0.05)
+    assert given.candidate("logistic", logistic, 0.001, count=count).training.optimizer == "lbfgs"
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"optimizer": "lbfgs"}, ("lbfgs", None, 200)),
+        ({"optimizer": "adam", "batch_size": None}, ("adam", None, 500)),
+        ({"batch_size": 1_000}, ("adam", 1_000, 400)),
+        ({"epochs": 3, "learning_rate": 0.01}, ("adam", BATCH_SIZE, 3)),
+    ],
+)
+def test_given_settings_are_kept_for_many_points_too(training: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    found = Given(STANDARD, training).candidate("sequential", (8,), 0.001, count=20_000).training
+    assert (found.optimizer, found.batch_size, found.epochs) == expected
+    assert all(getattr(found, name) == value for name, value in training.items())
+
+
+def test_batches_learn_many_points_with_several_classes() -> None:
+    points = generate(DatasetSpec(dataset="gaussians", n=13_000, n_classes=3))
+    choice = choose(points, Given(STANDARD, {"epochs": 2, "weight_decay": 0.0003}), threads=1)
+    assert choice is not None
+    assert [one["optimizer"] for one in choice.search["candidates"]] == ["lbfgs", "adam"]
+    assert choice.search["candidates"][1]["accuracy"] > 0.9
 
 
 def test_validation_points_take_no_part_in_the_search() -> None:
@@ -135,7 +169,7 @@ def test_networks_that_cannot_be_trained_on_all_points_are_not_compared() -> Non
 
 
 def test_too_large_networks_are_not_compared() -> None:
-    given = Given({**STANDARD, "hidden": [1024, 1024]}, {"epochs": 20})
+    given = Given({**STANDARD, "hidden": [1024, 1024]}, {"epochs": 20, "optimizer": "lbfgs"})
     choice = choose(generate(DatasetSpec(n=20_000)), given, threads=1)
     assert choice is not None
     assert choice.search["candidates"] == []

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from models.datasets import generate
-from models.networks.modules import build
-from models.specs import DatasetSpec, ImplementationChoice, InvalidInput, NetworkSpec, TrainingSpec
+from models.networks.modules import Builder, build
+from models.specs import DatasetSpec, Implementation, ImplementationChoice, InvalidInput, NetworkSpec, TrainingSpec
 from models.training.runs import Epochs
 from models.training.train import (
     Observer,
@@ -143,3 +143,15 @@ def test_an_ensemble_keeps_the_network_of_each_seed() -> None:
         assert bits(network) == bits(member.network)
     alone = best()
     assert alone.members == (alone.best,)
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_builder_gives_the_networks_of_its_modules(implementation: Implementation, threads: int) -> None:
+    builder = Builder(NetworkSpec(), 2, 2)
+    spec = TrainingSpec(epochs=20, restarts=5, implementation=implementation)
+    found, expected = (
+        train_best(build_one, FLOWER, spec, threads=threads) for build_one in (builder, builder.__call__)
+    )
+    assert found.restarts == expected.restarts
+    assert bits(found.best.network) == bits(expected.best.network)

@@ -4,10 +4,11 @@ Each figure is the median of several repetitions. The rows take turns, so that a
 affects all.
 """
 
-from benchmarks import accuracy, jobs, serving, training
+from benchmarks import accuracy, jobs, registry, serving, training
 
 if __name__ == "__main__":
     training.main()
     serving.main()
     jobs.main()
+    registry.main()
     accuracy.main()

@@ -145,7 +145,7 @@ async def _running(
     registry = Registry(store, files, loaded_bytes=settings.loaded_versions_bytes)
     membership = Membership(server, store, registry)
     membership.renew()
-    registry.check(for_s=FIRST_CHECK_S)
+    registry.loader.check(for_s=FIRST_CHECK_S)
     job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
     seed_models = SeedModels(store, registry, job_queue)
     heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
@@ -191,8 +191,9 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
         services.seed_models.submit()
     services.seed_models.update()
     async with create_task_group() as tasks:
-        tasks.start_soon(_repeat, "looking for new versions", membership.renew)
-        tasks.start_soon(_repeat, "checking checkpoints", services.registry.check)
+        tasks.start_soon(_remove_unused_files, services)
+        tasks.start_soon(_repeat, "looking for changes of the registry", membership.renew)
+        tasks.start_soon(_repeat, "checking checkpoints", services.registry.loader.check)
         tasks.start_soon(_repeat, "looking for jobs without a worker", services.job_queue.reconcile)
         tasks.start_soon(_follow_seed_models, services.seed_models)
         tasks.start_soon(services.frame_renderer.run)
@@ -209,6 +210,12 @@ async def _repeat(what: str, action: Callable[[], float]) -> None:
         await asyncio.sleep(await to_thread.run_sync(action, limiter=own, abandon_on_cancel=True))
 
     await repeat_forever(what, act_and_wait)
+
+
+async def _remove_unused_files(services: Services) -> None:
+    """Removes files that a process left behind when it died. If the database is unavailable, the next start does."""
+    with suppress(StoreUnavailable):
+        await to_thread.run_sync(services.files.remove_unused, services.store.jobs.files_in_use)
 
 
 async def _follow_seed_models(seed_models: SeedModels) -> None:

@@ -49,6 +49,8 @@ TABLE = Options(TableQuery, panel="CSV file")
 def _reference(text: str) -> int | str:
     if re.fullmatch(r"[1-9][0-9]{0,9}", text):
         return int(text)
+    if not text[:1].isalpha():
+        raise typer.BadParameter("must be the number of a version, counted from 1, or an alias")
     return text
 
 
@@ -148,6 +150,17 @@ def train(
             help="Name to publish under. (default: that of --from, that of the file, or the data set and the network)"
         ),
     ] = None,
+    promote_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Move the alias only if the version meets this on validation points, such as 'accuracy>=0.95' or "
+            "'log_loss<=0.2'. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    promote_to: Annotated[
+        str | None, typer.Option(help="The alias that --promote-if is about. (default: latest)", show_default=False)
+    ] = None,
 ) -> None:
     """Train a network and publish it as the next version of a model."""
     from service.commands import train as command
@@ -179,6 +192,8 @@ def train(
         preset=preset,
         given=Given(network, training),
         start=_starting_version(start) if start else None,
+        promote_if=_conditions(promote_if or []),
+        promote_to=promote_to,
     )
 
 
@@ -405,6 +420,14 @@ def _class_weight(options: list[str]) -> ClassWeight:
     if not pairs or len(dict(pairs)) < len(options):
         raise InvalidInput("training.class_weight", "must be balanced, or once for each label, such as yes=2")
     return dict(pairs)
+
+
+def _conditions(options: list[str]) -> dict[str, str]:
+    found = [re.fullmatch(r"\s*(\w+)\s*([<>].*?)\s*", option) for option in options]
+    conditions = {one[1]: one[2] for one in found if one is not None}
+    if len(conditions) < len(options):
+        raise InvalidInput("promote_if", "must be once for each figure, such as accuracy>=0.95")
+    return conditions
 
 
 @contextmanager

@@ -17,10 +17,16 @@ NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start
 LATEST = "latest"
 """The alias of the version that answers requests which name none. Every model has it."""
 
-NUMBER_PATTERN = r"[0-9._-]*"
-"""Aliases of this form are refused: they look like the number of a version."""
+ALIAS_PATTERN = r"^[a-z][a-z0-9._-]{0,62}$"
+"""The valid aliases: names that cannot be taken for the number of a version."""
 
-ALIAS_RULE = f"{NAME_RULE}, and contain a letter, so that it does not look like the number of a version"
+ALIAS_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start with a letter"
+
+SHARE_CONDITION_PATTERN = r"^(>=|<=|>|<) ?(0(\.[0-9]{1,20})?|1(\.0{1,20})?)$"
+SHARE_CONDITION_RULE = "must be >=, >, <= or < and a number between 0 and 1, such as >=0.95"
+LOSS_CONDITION_PATTERN = r"^(>=|<=|>|<) ?[0-9]{1,7}(\.[0-9]{1,20})?$"
+LOSS_CONDITION_RULE = "must be >=, >, <= or < and a number that is not negative, such as <=0.2"
+"""The forms of the conditions of `promote_if`, and the same in words."""
 
 Reference = int | str | None
 """How a request names a version: by its number or an alias. None is `LATEST`."""
@@ -82,8 +88,8 @@ class JobSpec:
         recipe: `Recipe.digest`, or with the preset `auto` that of `models.selection.candidates.Given`.
         metadata: free key-value pairs of the client.
         retry_of: the id of the job that this one retries.
-        promote: an alias, and the conditions under which it moves to the version: see `service.jobs.promotion`. None
-            to move `LATEST` in any case.
+        promote: an alias, and the conditions under which it moves to the version, see `service.jobs.promotion`. None
+            without conditions.
     """
 
     id: str

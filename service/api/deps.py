@@ -104,7 +104,7 @@ ServicesDep = Annotated[Services, Depends(_services)]
 MAX_VERSION = 2**31 - 1
 
 
-def _matching(pattern: str, not_found: Callable[[], ServiceError]) -> Callable[[str], str]:
+def matching(pattern: str, not_found: Callable[[], ServiceError]) -> Callable[[str], str]:
     """Returns a validator that treats a malformed name or id like one that does not exist."""
 
     def check(name: str) -> str:
@@ -122,21 +122,21 @@ def _version(text: str) -> int:
 
 
 ModelPath = Annotated[
-    str, AfterValidator(_matching(NAME_PATTERN, ModelNotFound)), Path(description="The name of a model.")
+    str, AfterValidator(matching(NAME_PATTERN, ModelNotFound)), Path(description="The name of a model.")
 ]
 DatasetPath = Annotated[
-    str, AfterValidator(_matching(NAME_PATTERN, DatasetNotFound)), Path(description="The name of a data set.")
+    str, AfterValidator(matching(NAME_PATTERN, DatasetNotFound)), Path(description="The name of a data set.")
 ]
 VersionPath = Annotated[
     int,
     Path(ge=1, le=MAX_VERSION, description="The number of a version, counted from 1."),
     BeforeValidator(_version),
 ]
-known_job_id = _matching(JOB_ID_PATTERN, JobNotFound)
+known_job_id = matching(JOB_ID_PATTERN, JobNotFound)
 """Returns a job id, and raises `JobNotFound` if it is malformed."""
 
 JobPath = Annotated[str, AfterValidator(known_job_id), Path(description="The id of a job.")]
 AfterJob = Annotated[
-    Annotated[str, AfterValidator(_matching(JOB_ID_PATTERN, JobNotFound.after))] | None,
+    Annotated[str, AfterValidator(matching(JOB_ID_PATTERN, JobNotFound.after))] | None,
     Query(description="`last_id` of the previous page."),
 ]

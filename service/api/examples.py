@@ -100,6 +100,8 @@ _SUBMITTED = {
     "training": _TRAINING,
     "started_from": None,
     "recipe_digest": _DIGEST,
+    "promote_if": None,
+    "promote_to": None,
     "metadata": {"course": "ml-101"},
 }
 _JOB_ID = "0f1c2d3e4f5a6b7c8d9e0f1a"
@@ -118,6 +120,7 @@ _JOB = _SUBMITTED | {
     "restart_results": _RESTARTS,
     "warnings": [],
     "comparison": None,
+    "promotion": None,
     "attempt": 1,
     "retry_of": None,
     "problem": None,

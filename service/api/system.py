@@ -40,7 +40,7 @@ async def get_ready(services: ServicesDep) -> Ready:
     """Whether to send requests here: 503 while the service stops, and until its seed models are trained."""
     require_ready(services)
     registry = services.registry
-    return Ready(models=len(registry.models()), broken_versions=registry.broken_count)
+    return Ready(models=len(registry.models()), broken_versions=registry.loader.broken_count)
 
 
 def require_ready(services: Services) -> None:

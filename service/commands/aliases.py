@@ -4,7 +4,7 @@ import re
 
 from models.specs import InvalidInput
 from service.commands.workspace import open_workspace
-from service.records import ALIAS_RULE, NAME_PATTERN, NUMBER_PATTERN
+from service.records import ALIAS_PATTERN, ALIAS_RULE
 from service.registry.propagation import wait_until_applied
 from service.settings import Settings
 
@@ -16,7 +16,7 @@ def run(settings: Settings, *, model: str, alias: str, version: int | None) -> N
         InvalidInput: the alias is not a name.
         ServiceError: there is no such model, version or alias, or the database is unavailable.
     """
-    if re.fullmatch(NAME_PATTERN, alias) is None or re.fullmatch(NUMBER_PATTERN, alias):
+    if re.fullmatch(ALIAS_PATTERN, alias) is None:
         raise InvalidInput("name", ALIAS_RULE)
     with open_workspace(settings) as workspace:
         versions = workspace.store.versions

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -19,11 +19,11 @@ from models.training.runs import Epoch, Metrics
 from service.commands.csv_points import name_of, read_labelled
 from service.commands.workspace import open_workspace
 from service.datasets.stored import StoredDatasets
-from service.jobs import training_data
+from service.jobs import promotion, training_data
 from service.jobs.queue import requested_job, save
 from service.jobs.warm_start import start_of
 from service.jobs.worker import work
-from service.records import Job, JobState, Reference
+from service.records import Job, JobState, Reference, may_be_latest
 from service.settings import Settings
 from service.store.store import Store
 from service.tables.options import TableOptions
@@ -44,12 +44,16 @@ def run(
     preset: Preset | None,
     given: Given,
     start: tuple[str, Reference] | None = None,
+    promote_if: Mapping[str, str] | None = None,
+    promote_to: str | None = None,
 ) -> None:
     """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
 
     `data` is a generator, the name of a stored data set, or a CSV file, which is read as `table` says. `validation` is
-    the name of a stored data set. `start` is the model and the version at whose weights the training begins.
+    the name of a stored data set. `start` is the model and the version at whose weights the training begins. For
+    `promote_if` and `promote_to` see `service.jobs.promotion.requested`.
     """
+    promote = promotion.requested(promote_if or {}, promote_to) if promote_if or promote_to else None
     chosen = read_labelled(data, table) if isinstance(data, Path) else data
     if model is None and start is not None:
         model = start[0]
@@ -60,7 +64,7 @@ def run(
         own = training_data.stored(datasets, chosen) if isinstance(chosen, str) else chosen
         points = training_data.with_validation(own, datasets, validation)
         begin = start_of(workspace.registry.resolve(*start), workspace.files) if start else None
-        new = requested_job(model, points, preset, given, origin="cli", start=begin)
+        new = requested_job(model, points, preset, given, origin="cli", start=begin, promote=promote)
         save(workspace.files, new)
         job = workspace.store.leases.add_claimed(new.spec, worker=f"command:{new.spec.id}")
         with _Progress(job) as bar:
@@ -197,9 +201,16 @@ def _compared(start: dict[str, Any], comparison: dict[str, Any]) -> str:
     )
 
 
+def _say_promotion(promotion: dict[str, Any]) -> None:
+    moved = f"{promotion['alias']} now names it." if promotion["promoted"] else f"{promotion['alias']} has not moved."
+    _say(f"{moved} {promotion['reason']}")
+
+
 def _report_success(job: Job, *, drawable: bool) -> None:
     metrics, restarts = job.status.metrics or {}, job.status.restarts or []
     _say(f"[green]Published {job.model} version {job.status.version}.[/]")
+    if job.status.promotion is not None:
+        _say_promotion(job.status.promotion)
     if job.status.choice and job.status.choice["search"]:
         _say(_chosen(job.status.choice))
     reasons = {restart["stop_reason"] for restart in restarts}
@@ -221,4 +232,5 @@ def _report_success(job: Job, *, drawable: bool) -> None:
     for warning in job.status.warnings or []:
         _say(f"[yellow]Warning:[/] {warning}")
     if drawable:
-        _say(f"To draw its decision boundary: separatrix boundary {job.model} {job.model}.png")
+        not_latest = "" if may_be_latest(job.status.promotion) else f" --version {job.status.version}"
+        _say(f"To draw its decision boundary: separatrix boundary {job.model} {job.model}.png{not_latest}")

@@ -32,7 +32,7 @@ from service.errors import (
     VersionNotFound,
     WrongState,
 )
-from service.jobs import training_data, warm_start
+from service.jobs import promotion, training_data, warm_start
 from service.jobs.engine import JobEngine
 from service.jobs.training_data import Data
 from service.jobs.warm_start import Start
@@ -221,21 +221,26 @@ def requested_job(
     origin: Origin,
     metadata: Mapping[str, str] | None = None,
     start: Start | None = None,
+    promote: dict[str, Any] | None = None,
 ) -> NewJob:
-    """Returns the job that a client wants, not yet submitted.
+    """Returns the job that a client wants, not yet submitted. `promote` is `JobSpec.promote`.
 
     Without a preset, settings are those of the version at which the training starts. Without that too, they are chosen
     by a search if the points are the client's own and no setting is given.
 
     Raises:
-        InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data.
+        InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data; or there are
+            conditions, but no points for validation.
     """
     if start is not None:
-        return _warm_started(model, data, preset or "version", given, start, origin=origin, metadata=metadata)
-    if preset == "version":
+        new = _warm_started(model, data, preset or "version", given, start, origin=origin, metadata=metadata)
+    elif preset == "version":
         raise InvalidInput("preset", "must be tutorial or auto: version needs training.from")
-    spec = _requested_spec(model, data, preset, given, origin=origin, metadata=metadata)
-    return NewJob(spec, data)
+    else:
+        new = NewJob(_requested_spec(model, data, preset, given, origin=origin, metadata=metadata), data)
+    new = replace(new, spec=replace(new.spec, promote=promote))
+    promotion.require_validation(new.spec)
+    return new
 
 
 def _warm_started(

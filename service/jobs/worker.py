@@ -30,7 +30,7 @@ from models.training.runs import Metrics
 from models.training.train import Trained, train_best
 from models.training_range import TrainingRange
 from service.errors import StoreUnavailable
-from service.jobs import outcome, training_data, warm_start
+from service.jobs import outcome, promotion, training_data, warm_start
 from service.jobs.monitor import Monitor
 from service.jobs.observer import JobObserver, ProgressCallback
 from service.jobs.outcome import Failed, Lost, Outcome, Published, Released
@@ -311,7 +311,8 @@ class _Attempt:
             search=choice["search"] if choice else None,
         )
         digest = torch_files.save(folder, network, card, TrainingRange.of(recipe.parts[0]))
-        return Published(card_digest=digest, summary=card.summary, promotion=None, status=status)
+        promoted = promotion.decide(self._job.spec.promote, shown)
+        return Published(card_digest=digest, summary=card.summary, promotion=promoted, status=status)
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})

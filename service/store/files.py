@@ -4,7 +4,9 @@ No string from a client becomes part of a path.
 """
 
 import errno
+import re
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from models.datasets import LabelledPoints
 from service.records import PublishedVersion
 from service.store import points_file
 from service.store.database import sqlite_url
+from service.store.jobs import FilesInUse
 from service.store.points_file import DATASET_PREFIX
 
 
@@ -149,3 +152,39 @@ class Files:
             with suppress(OSError):
                 if path.stem not in used and atomic.is_old(path):
                     path.unlink()
+
+    def remove_unused(self, in_use: Callable[[], FilesInUse], *, unchanged_s: float = atomic.ABANDONED_S) -> None:
+        """Removes checkpoints, points and starting weights that no row refers to, because a process died before it did.
+
+        Files with other names are left alone.
+
+        Args:
+            in_use: called after the files are listed.
+            unchanged_s: only files that have not changed for this many seconds. The row may still be to come.
+        """
+        checkpoints = {path: _CHECKPOINT.fullmatch(path.name) for path in self.checkpoint_folder("").glob("*")}
+        points = {path: _POINTS.fullmatch(path.name) for path in self.points_folder.glob("*.npz")}
+        starts = {path: _START.fullmatch(path.name) for path in self.starting_weights_file("").parent.glob("*")}
+        used = in_use()
+        for path, name in checkpoints.items():
+            if name and name[1] not in used.jobs and path.name not in used.checkpoints and _age_s(path) > unchanged_s:
+                self.remove_checkpoint(path.name)
+        for path, name in points.items():
+            if name and name[1] not in used.points and _age_s(path) > unchanged_s:
+                self.remove_points(path.stem)
+        for path, name in starts.items():
+            if name and name[1] not in used.points and _age_s(path) > unchanged_s:
+                self.remove_starting_weights(name[1])
+
+
+_CHECKPOINT = re.compile(r"(?:import-)?([0-9a-f]{24})(?:-[0-9]+(?:-[0-9a-f]+)?)?")
+_START = re.compile(r"([0-9a-f]{24})\.safetensors")
+_POINTS = re.compile(r"([0-9a-f]{24})(?:-validation)?\.npz")
+"""The names of files that belong to a job, whose id they contain, or to an import."""
+
+
+def _age_s(path: Path) -> float:
+    """How long ago a file last changed in any way. A new link to an old file changes its status, not its content."""
+    with suppress(OSError):
+        return time.time() - max(path.stat().st_mtime, path.stat().st_ctime)
+    return 0.0

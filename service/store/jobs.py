@@ -5,7 +5,7 @@ Every method is one transaction. A change locks the job's row, decides, and writ
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, case, delete, func, insert, select
 
@@ -24,6 +24,20 @@ CURSOR_TTL_S = 24 * 3600.0
 """How long the id of a deleted job still works as a cursor of the list."""
 
 _ENDED = tuple(state for state in JobState if state.ended)
+
+
+class FilesInUse(NamedTuple):
+    """The files that rows refer to.
+
+    Attributes:
+        jobs: the ids of jobs that have not ended, all of whose files may be in use.
+        checkpoints: the names of checkpoints.
+        points: the ids of jobs whose points are in use: their versions show them, or a retry needs them.
+    """
+
+    jobs: set[str]
+    checkpoints: set[str]
+    points: set[str]
 
 
 class Jobs:
@@ -210,6 +224,19 @@ class Jobs:
         published = select(versions.c.checkpoint_id).where(versions.c.job_id == job_id)
         with self._database.reading() as connection:
             return set(connection.scalars(own.union(published)))
+
+    def files_in_use(self) -> FilesInUse:
+        """Returns which files of jobs and versions rows refer to."""
+        unended = select(jobs.c.id).where(jobs.c.state.not_in(_ENDED))
+        resumable = select(jobs.c.checkpoint).where(jobs.c.checkpoint.is_not(None))
+        trained = select(versions.c.job_id).where(versions.c.job_id.is_not(None))
+        retryable = select(jobs.c.id).where(jobs.c.state != JobState.SUCCEEDED.value)
+        with self._database.reading() as connection:
+            return FilesInUse(
+                jobs=set(connection.scalars(unended)),
+                checkpoints=set(connection.scalars(resumable.union(select(versions.c.checkpoint_id)))),
+                points=set(connection.scalars(retryable.union(trained))),
+            )
 
     def delete(self, job_id: str) -> Job:
         """Deletes a job that has ended, with its events, and returns it. The version that it published stays.

@@ -1,10 +1,10 @@
 """Published versions and their aliases."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, update
 
 from models.limits import MAX_ALIASES
 from models.specs import InvalidInput
@@ -71,7 +71,7 @@ class Versions:
     def all(self, model: str | None = None) -> dict[str, ModelRows]:
         """Returns all models by name, or one, as one query sees them. A deleted model has just its `newest`."""
         query = (
-            select(models.c.name, models.c.newest_version, models.c.keep_versions, versions, aliases.c.alias)
+            select(models.c.name, models.c.newest_version, models.c.keep_versions, aliases.c.alias, versions)
             .outerjoin(versions, versions.c.model == models.c.name)
             .outerjoin(aliases, and_(aliases.c.model == models.c.name, aliases.c.version == versions.c.version))
             .order_by(models.c.name, versions.c.version)
@@ -80,28 +80,29 @@ class Versions:
             query = query.where(models.c.name == model)
         found: dict[str, ModelRows] = {}
         with self._database.reading() as connection:
-            for row in connection.execute(query):
-                if row.name not in found:
-                    found[row.name] = ModelRows(
-                        newest=row.newest_version, versions={}, aliases={}, keep_versions=row.keep_versions
-                    )
-                rows = found[row.name]
-                if row.version is not None and row.version not in rows.versions:
-                    rows.versions[row.version] = _published(row)
-                if row.alias is not None:
-                    rows.aliases[row.alias] = row.version
+            for name, newest, keep_versions, alias, *fields in connection.execute(query):
+                rows = found.get(name)
+                if rows is None:
+                    rows = ModelRows(newest=newest, versions={}, aliases={}, keep_versions=keep_versions)
+                    found[name] = rows
+                if fields[0] is None:  # the model has no version
+                    continue
+                version = _published(fields)
+                rows.versions[version.version] = version
+                if alias is not None:
+                    rows.aliases[alias] = version.version
         return found
 
     def changes_after(self, seq: int) -> list[RegistryChange]:
         """Returns the changes after this one, oldest first, with what has changed as one query sees it."""
         query = (
             select(
-                registry_changes.c.seq.label("change_seq"),
-                registry_changes.c.model.label("changed_model"),
-                registry_changes.c.version.label("changed_version"),
-                registry_changes.c.alias.label("changed_alias"),
+                registry_changes.c.seq,
+                registry_changes.c.model,
+                registry_changes.c.version,
+                registry_changes.c.alias,
+                aliases.c.version,
                 versions,
-                aliases.c.version.label("target"),
             )
             .outerjoin(
                 versions,
@@ -116,14 +117,14 @@ class Versions:
         with self._database.reading() as connection:
             return [
                 RegistryChange(
-                    seq=row.change_seq,
-                    model=row.changed_model,
-                    version=row.changed_version,
-                    alias=row.changed_alias,
-                    published=None if row.version is None else _published(row),
-                    target=row.target,
+                    seq=own_seq,
+                    model=model,
+                    version=version,
+                    alias=alias,
+                    published=None if fields[0] is None else _published(fields),
+                    target=target,
                 )
-                for row in connection.execute(query)
+                for own_seq, model, version, alias, target, *fields in connection.execute(query)
             ]
 
     def aliases(self, model: str) -> list[Alias]:
@@ -213,8 +214,12 @@ class Versions:
             connection.execute(own, [{"own": seq, "new": summary} for seq, summary in summaries.items()])
 
 
-def _published(row: Row[Any]) -> PublishedVersion:
-    return PublishedVersion(**{column.name: row._mapping[column] for column in versions.c})
+def _published(fields: Iterable[Any]) -> PublishedVersion:
+    """The version of a row, from the columns of the table in their order. There may be very many."""
+    return PublishedVersion(**dict(zip(_COLUMNS, fields, strict=True)))
+
+
+_COLUMNS = [column.name for column in versions.c]
 
 
 def _named(model: str, alias: str) -> ColumnElement[bool]:

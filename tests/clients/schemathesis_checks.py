@@ -36,7 +36,6 @@ BETWEEN_FIELDS = (
     "must be two different features",
     "must be a stored data set, .*",
     "must be 0 unless the optimizer is sgd",
-    "must contain a letter; give the number of a version as version",
     "must contain 2 to 100 different labels, but contain 1",
     "must have '.*",
     "must have (numbers|text|numbers or text) in '.*",

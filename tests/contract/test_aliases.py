@@ -143,10 +143,12 @@ def test_an_unknown_alias_is_not_found_and_the_problem_names_the_others(flowers:
     assert_problem(flowers.get("/models/nobody/aliases"), 404, "model-not-found")
 
 
-@pytest.mark.parametrize("name", ["3", "1.5", "2024-11-28", "Production", "a" * 64, "%00"])
+@pytest.mark.parametrize("name", ["3", "1.5", "2024-11-28", "-", "Production", "a" * 64, "%00"])
 def test_a_name_that_is_none_or_looks_like_a_number_is_refused(flowers: httpx.Client, name: str) -> None:
     answer = flowers.put(f"/models/flowers/aliases/{name}", json={"version": 1})
     assert_problem(answer, 422, "invalid-input", field="alias", place="path")
+    assert "start with a letter" in answer.json()["detail"]
+    assert_problem(flowers.get(f"/models/flowers/aliases/{name}"), 404, "alias-not-found")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from service.http.middleware import RawResponse
 from service.http.request_body import Headers
 from service.inference import predictions
 from service.inference.predictions import PredictionRequest
-from service.records import NUMBER_PATTERN, Reference
+from service.records import ALIAS_PATTERN, Reference
 from service.registry import refresh
 from service.registry.registry import LoadedVersion
 
@@ -30,12 +30,12 @@ _NUMBER = re.compile("[1-9][0-9]{0,9}")
 
 
 def reference(text: str | None) -> Reference:
-    """What a path names as the version: a number, or an alias, which contains a letter. None is the latest.
+    """What a path names as the version: a number, or an alias, which starts with a letter. None is the latest.
 
     Raises:
         VersionNotFound: there can be no such version.
     """
-    if text is None or not re.fullmatch(NUMBER_PATTERN, text):
+    if text is None or re.fullmatch(ALIAS_PATTERN, text):
         return text
     if not _NUMBER.fullmatch(text) or int(text) > MAX_VERSION:
         raise VersionNotFound

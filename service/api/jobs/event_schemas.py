@@ -8,7 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from service.api.grids.schemas import ClassLabel, Colors, Window
 from service.api.jobs.views import Job, JobProblem
-from service.api.schemas import Metrics, left_out
+from service.api.schemas import Metrics, Promotion, left_out
 from service.records import JobState
 from service.render import sse
 
@@ -45,6 +45,9 @@ class DoneData(StatusData):
 
     epoch: int = Field(description="Epochs trained, summed over all restarts.")
     metrics: Metrics | None = Field(description="The job's last metrics.")
+    promotion: Promotion | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="Only with `promote_if`: whether the alias moved."
+    )
 
 
 class FrameData(BaseModel):

@@ -41,7 +41,7 @@ from models.specs import (
 from service.api.points import FeatureName, Points
 from service.api.references import AliasName
 from service.http.schema import WHOLE, Body, Whole, whole
-from service.records import NAME_PATTERN
+from service.records import ALIAS_PATTERN, LOSS_CONDITION_PATTERN, NAME_PATTERN, SHARE_CONDITION_PATTERN
 
 MAX_METADATA = 16
 MAX_METADATA_KEY_LENGTH = 64
@@ -300,6 +300,15 @@ Metadata = Annotated[
 ]
 
 
+class Conditions(Body):
+    """Conditions on the figures of a training: an operator `>=`, `>`, `<=` or `<`, and a number."""
+
+    accuracy: str | None = Field(
+        None, pattern=SHARE_CONDITION_PATTERN, description="Share of the points that get their label, 0 to 1."
+    )
+    log_loss: str | None = Field(None, pattern=LOSS_CONDITION_PATTERN, description="Mean loss, in nats.")
+
+
 class TrainRequest(Body):
     """A training: its data, network and settings, and the model to publish."""
 
@@ -323,4 +332,16 @@ class TrainRequest(Body):
     )
     network: NetworkSettings = NetworkSettings()
     training: StartedTrainingSettings = StartedTrainingSettings()
+    promote_if: Conditions | None = Field(
+        None,
+        description="Move the alias only if all these conditions hold on the validation points, or without any in the "
+        "cross-validation. The version is published in any case.",
+        examples=[{"accuracy": ">=0.95", "log_loss": "<=0.2"}],
+    )
+    promote_to: str | None = Field(
+        None,
+        pattern=ALIAS_PATTERN,
+        description="The alias that `promote_if` is about. By default `latest`, which moves without conditions if "
+        "another alias is named.",
+    )
     metadata: Metadata = Field({})

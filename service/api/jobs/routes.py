@@ -22,7 +22,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import etags, request_body
 from service.http.pagination import Limit
-from service.jobs import training_data
+from service.jobs import promotion, training_data
 from service.jobs.queue import NewJob, requested_job
 from service.jobs.training_data import TrainingData
 from service.jobs.warm_start import Start, start_of
@@ -53,8 +53,19 @@ def _new_job(body: TrainRequest, services: Services) -> NewJob:
     network = body.network.model_dump(exclude_unset=True, exclude_none=True)
     training = body.training.model_dump(exclude={"start"}, exclude_unset=True, exclude_none=True)
     given = Given(network, training)
+    promote = None
+    if body.promote_if is not None:
+        promote = promotion.requested(body.promote_if.model_dump(exclude_none=True), body.promote_to)
+    elif body.promote_to is not None:
+        raise InvalidInput("promote_to", "needs promote_if")
     start = starting_version(body.training.start, services) if body.training.start else None
-    return requested_job(body.model, data, body.preset, given, origin="http", metadata=body.metadata, start=start)
+    return requested_job(
+        *(body.model, data, body.preset, given),
+        origin="http",
+        metadata=body.metadata,
+        start=start,
+        promote=promote,
+    )
 
 
 def starting_version(named: StartingVersion, services: Services) -> Start:

@@ -14,6 +14,7 @@ from service.api.schemas import (
     DataDigest,
     DataInfo,
     Metrics,
+    Promotion,
     RecipeDigest,
     ResolvedNetwork,
     ResolvedTraining,
@@ -104,6 +105,10 @@ class _Submission(BaseModel):
     training: ResolvedTraining | None = Field(description="Null until the preset `auto` has chosen it.")
     started_from: StartedFrom | None = Field(description="Where the training began; null if at random weights.")
     recipe_digest: RecipeDigest
+    promote_if: dict[str, str] | None = Field(
+        description="The conditions under which `promote_to` moves; null without."
+    )
+    promote_to: str | None = Field(description="The alias that `promote_if` is about; null without.")
     metadata: dict[str, str] = Field(description="The client's own key-value pairs.")
 
 
@@ -120,6 +125,8 @@ def _submitted(job: records.Job) -> dict[str, Any]:
         "training": training and specs.asdict(training),
         "started_from": spec.started_from,
         "recipe_digest": spec.recipe,
+        "promote_if": spec.promote and spec.promote["conditions"],
+        "promote_to": spec.promote and spec.promote["alias"],
         "metadata": spec.metadata,
     }
 
@@ -165,6 +172,9 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
         description="The published version beside the one that the training started from. Null without such, and until "
         "the job has succeeded."
     )
+    promotion: Promotion | None = Field(
+        description="Whether the alias moved; null until then, and without `promote_if`."
+    )
     attempt: int = Field(description="How many times a training process has started the job.")
     retry_of: str | None = Field(description="The id of the job that this one retries.")
     problem: JobProblem | None = Field(description="Why the job failed.")
@@ -190,6 +200,7 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
                 "restart_results": status.restarts or None,
                 "warnings": status.warnings or [],
                 "comparison": status.comparison,
+                "promotion": status.promotion,
                 "attempt": status.attempt,
                 "retry_of": spec.retry_of,
                 "problem": status.problem,

@@ -1,6 +1,5 @@
 """`/models/{name}/aliases`: names of versions that can move from one version to another."""
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -9,26 +8,22 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from service import records
-from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep
+from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, matching
 from service.errors import AliasNotFound
 from service.http import request_body
 from service.http.front.prefix import Link
 from service.http.pagination import Page
-from service.http.problems import InvalidParameter
 from service.http.schema import WHOLE, Body
-from service.records import ALIAS_RULE, NAME_PATTERN, NUMBER_PATTERN
+from service.records import ALIAS_PATTERN
 from service.registry.propagation import wait_until_applied
 
 router = APIRouter(tags=["models"])
 
 
-def _alias(name: str) -> str:
-    if re.fullmatch(NAME_PATTERN, name) is None or re.fullmatch(NUMBER_PATTERN, name):
-        raise InvalidParameter("alias", ALIAS_RULE, place="path")
-    return name
-
-
-AliasPath = Annotated[str, AfterValidator(_alias), Path(description="The name of an alias, such as `production`.")]
+AliasPath = Annotated[
+    str, AfterValidator(matching(ALIAS_PATTERN, AliasNotFound)), Path(description="The name of an alias.")
+]
+NewAliasPath = Annotated[str, Path(pattern=ALIAS_PATTERN, description="The name of an alias, such as `production`.")]
 
 
 class AliasTarget(Body):
@@ -85,7 +80,7 @@ async def get_alias(name: ModelPath, alias: AliasPath, services: ServicesDep) ->
 
 
 @router.put("/models/{name}/aliases/{alias}", response_model=Alias, openapi_extra=request_body.documented(AliasTarget))
-async def put_alias(name: ModelPath, alias: AliasPath, request: Request, services: ServicesDep) -> Alias:
+async def put_alias(name: ModelPath, alias: NewAliasPath, request: Request, services: ServicesDep) -> Alias:
     """Makes an alias name a version, at once for all requests. Creates the alias if it does not exist.
 
     `latest` can be moved too, for example to go back to an older version. The next publication moves it again.

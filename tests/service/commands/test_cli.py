@@ -89,6 +89,33 @@ def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> Non
         assert answer.json()["labels"] == [row["label"] for row in rows]
 
 
+def test_versions_are_promoted_named_and_deleted(tmp_path: Path) -> None:
+    def run(arguments: str) -> Result:
+        done = separatrix(*arguments.split(), data=tmp_path)
+        assert done.exit_code == 0, done.stderr
+        return done
+
+    train = "train --model m --epochs 5 --validation-fraction 0.2 --promote-if"
+    assert "latest now names it. By validation points: accuracy is" in run(f"{train} accuracy>=0").stderr
+    refused = run(f"{train} accuracy>=1 --promote-if log_loss<9").stderr
+    assert "latest has not moved" in refused
+    assert "separatrix boundary m m.png --version 2" in refused
+    assert "best now names it" in run(f"{train} accuracy<=1 --promote-to best").stderr
+    assert run("alias m prod 2").stdout == "prod now names version 2 of m.\n"
+    predicted = run("predict m --point 0,0 --version prod").stdout
+    assert predicted == run("predict m --point 0,0 --version 2").stdout
+    rows = [line.split("│")[2:4] for line in run("models").stdout.splitlines() if "│ m" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [["1", ""], ["2", "prod"], ["3", "best, latest"]]
+
+    held = separatrix("delete", "m", "--version", "2", data=tmp_path)
+    assert (held.exit_code, "named by prod" in held.stderr) == (1, True)
+    assert run("alias m prod --delete").stdout == "Deleted the alias prod of m.\n"
+    assert run("delete m --version 2").stdout == "Deleted version 2 of m.\n"
+    run("alias m best --delete")
+    assert run("delete m --all").stdout == "Deleted 2 versions of m.\n"
+    assert "No models yet" in run("models").stdout
+
+
 def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("a,b,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
     trained = separatrix(
@@ -134,6 +161,20 @@ def test_derived_inputs_may_name_the_columns_of_a_csv_file(tmp_path: Path) -> No
         ("predict nobody --point 1,2", 1, "Model not found"),
         ("predict nobody --point one,two", 2, "point: must be numbers"),
         ("predict nobody", 2, "give either --point or a CSV file"),
+        ("alias nobody prod 1", 1, "Model not found"),
+        ("alias nobody 7 1", 2, "name: must be 1 to 63 characters"),
+        ("alias nobody prod", 2, "version: give either"),
+        ("alias nobody prod 1 --delete", 2, "version: give either"),
+        ("delete nobody", 2, "version: give either"),
+        ("delete nobody --version 1", 1, "Model not found"),
+        (
+            "train --promote-if accuracy>=0.9",
+            2,
+            "promote_if: needs figures on points that the network is not trained on",
+        ),
+        ("train --promote-if accuracy", 2, "promote_if: must be once for each figure"),
+        ("train --promote-if loss>=1", 2, "promote_if.loss: must be a condition for accuracy or log_loss"),
+        ("train --promote-to prod", 2, "promote_if: needs a condition"),
         ("predict nobody no-such.csv", 1, "no-such.csv: No such file"),
         ("boundary nobody out.png", 1, "Model not found"),
         ("boundary nobody out.gif9", 2, "out: must end in one of"),

@@ -1,8 +1,11 @@
 """Versions, aliases and the changes of the registry, on both databases."""
 
 from collections.abc import Iterator
+from importlib.resources import files
 
 import pytest
+from alembic import command
+from alembic.config import Config
 
 from models.limits import MAX_ALIASES
 from models.specs import InvalidInput
@@ -10,7 +13,7 @@ from service.errors import AliasNotFound, AliasReserved, ModelNotFound, VersionI
 from service.records import JobSpec, PublishedVersion
 from service.store.publication import MAX_DROPPED, Publication
 from service.store.store import Store
-from tests.databases import execute
+from tests.databases import engine_of, execute
 from tests.service.places import all_versions
 
 
@@ -193,3 +196,30 @@ def test_others_have_seen_a_change_once_each_of_them_has_announced_it(url: str, 
     assert own.servers.others_have_seen(4)
     assert not store.servers.others_have_seen(4), "a command waits for every server"
     own.close()
+
+
+def test_versions_of_earlier_releases_get_latest_and_count_on(empty_url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("service.store") / "migrations"))
+    engine = engine_of(empty_url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+    engine.dispose()
+    published = [(3, "m", 1), (5, "n", 1), (6, "m", 2)]
+    execute(
+        empty_url,
+        *(
+            "INSERT INTO versions (seq, model, version, job_id, checkpoint_id, card_digest, created_at) "
+            f"VALUES ({seq}, '{model}', {version}, 'j', 'c', 'd', 1.5)"
+            for seq, model, version in published
+        ),
+    )
+    store = Store(empty_url)
+    assert [(one.seq, one.model, one.version) for one in all_versions(store)] == published
+    assert (aliases(store), aliases(store, "n")) == ({"latest": 2}, {"latest": 1})
+    assert store.versions.last_seq() == 6
+    new = publish(store).version
+    assert (new.seq, new.version, aliases(store)) == (7, 3, {"latest": 3})
+    assert [one.seq for one in store.versions.changes_after(6)] == [7]
+    store.close()

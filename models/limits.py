@@ -53,3 +53,4 @@ MAX_ARCHIVE_MEMBERS = 20_000  # of a checkpoint that is a zip archive: one for e
 MAX_CHECKPOINT_ENTRIES = 100_000  # values of dictionaries and lists in a checkpoint
 MAX_CHECKPOINT_DEPTH = 32  # of its dictionaries and lists within each other
 MAX_PICKLE_BYTES = 2**24  # of the part that names the tensors: it is read slowly, an instruction at a time
+MAX_REPLAY_S = 10.0  # estimated time of one core to train a version again up to an epoch: a client waits for it

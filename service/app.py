@@ -21,7 +21,7 @@ from service.api.inference_protocol.fast_path import InferFastPath
 from service.api.inference_protocol.statistics import Statistics
 from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
-from service.api.models import aliases, corrections, deletion, exports, imports, layers
+from service.api.models import aliases, comparison, corrections, deletion, exports, imports, layers
 from service.api.models import routes as model_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
@@ -46,6 +46,7 @@ from service.registry.registry import Registry
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
+from service.time_travel.replays import Replays
 
 SEED_MODELS_POLL_S = 0.25
 """How often to check whether the seed models are published."""
@@ -101,7 +102,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
     known = [Depends(query_parameters.require_known)]
     for module in (prediction_routes, invocations, grid_routes, job_routes, job_events, dataset_routes, system):
         app.include_router(module.router, dependencies=known)
-    for module in (model_routes, aliases, corrections, deletion, exports, imports, layers, docs_page):
+    for module in (model_routes, aliases, comparison, corrections, deletion, exports, imports, layers, docs_page):
         app.include_router(module.router, dependencies=known)
     app.include_router(protocol_routes.router)  # ignores parameters that it does not know, as the protocol wants
     openapi.install(app)
@@ -116,6 +117,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
         endpoints={
             ("POST", "/predict"): PredictEndpoint(app),
             ("GET", "/boundary-grid"): response_cache.respond,
+            ("GET", "/comparison"): response_cache.respond,
             **dict.fromkeys(infer_routes, infer),
         },
         metrics=metrics,
@@ -164,6 +166,7 @@ async def _running(
         job_queue=job_queue,
         seed_models=seed_models,
         torch_tasks=torch_tasks,
+        replays=Replays(torch_tasks, settings.data_dir),
         wakeup=wakeup,
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,

@@ -64,6 +64,37 @@ Version = Annotated[
     ),
 ]
 
+Epoch = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="As the version was after this epoch of its training, which is repeated up to there. (default: the "
+        "published weights)",
+    ),
+]
+Resolution = Annotated[int, typer.Option(help="Columns and rows of the grid.")]
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        help="The features along x and y, by name or by number from 0, such as 'petal length,petal width'. A name "
+        "that contains a comma is written in double quotes. (default: the first two)"
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        help="The values of the other features, such as 5.8,3; or of some, such as 'sepal width=3'. "
+        "(default: the medians)"
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        help="Margin on each side, as a share of the range of the points. (default: 0.125; for generated data 1 in "
+        "data units)"
+    ),
+]
+
 
 def _command(
     to: typer.Typer = app, *, name: str | None = None, **groups: Options
@@ -209,6 +240,7 @@ def predict(
         list[str] | None, typer.Option(help="A point, such as 0.5,-0.25. Repeat the option for more points.")
     ] = None,
     version: Version = None,
+    epoch: Epoch = None,
 ) -> None:
     """Predict the class of points. Prints CSV."""
     from service.commands import predict as command
@@ -217,7 +249,13 @@ def predict(
         raise InvalidInput("points", "give either --point or a CSV file")
     _check_table(table, csv)
     command.run(
-        Settings(**settings), model=model, version=version, csv=csv, table=TableOptions(**table), points=point or []
+        Settings(**settings),
+        model=model,
+        version=version,
+        epoch=epoch,
+        csv=csv,
+        table=TableOptions(**table),
+        points=point or [],
     )
 
 
@@ -227,28 +265,11 @@ def boundary(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     out: Annotated[Path, typer.Argument(help="The picture to write, such as out.png.")],
     version: Version = None,
-    resolution: Annotated[int, typer.Option(help="Columns and rows of the grid.")] = 600,
-    axes: Annotated[
-        str | None,
-        typer.Option(
-            help="The features along x and y, by name or by number from 0, such as 'petal length,petal width'. A name "
-            "that contains a comma is written in double quotes. (default: the first two)"
-        ),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            help="The values of the other features, such as 5.8,3; or of some, such as 'sepal width=3'. "
-            "(default: the medians)"
-        ),
-    ] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            help="Margin on each side, as a share of the range of the points. (default: 0.125; for generated data 1 in "
-            "data units)"
-        ),
-    ] = None,
+    epoch: Epoch = None,
+    resolution: Resolution = 600,
+    axes: Axes = None,
+    at: At = None,
+    margin: Margin = None,
     within: Annotated[
         float | None,
         typer.Option(
@@ -261,7 +282,34 @@ def boundary(
     from service.commands import boundary as command
 
     part = command.Part(axes=axes, at=at, margin=margin, within=within)
-    command.run(Settings(**settings), model=model, version=version, out=out, resolution=resolution, part=part)
+    command.run(
+        Settings(**settings), model=model, version=version, epoch=epoch, out=out, resolution=resolution, part=part
+    )
+
+
+@_command(settings=STORAGE)
+def compare(
+    settings: dict[str, Any],
+    a: Annotated[str, typer.Argument(help="The first version: MODEL, MODEL:VERSION or MODEL:ALIAS.")],
+    b: Annotated[str, typer.Argument(help="The second version, of the same or another model.")],
+    out: Annotated[Path, typer.Argument(help="The picture to write, such as out.png.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare on the points of this data set too: a stored one or a generator.", show_default=False
+        ),
+    ] = None,
+    resolution: Resolution = 600,
+    axes: Axes = None,
+    at: At = None,
+    margin: Margin = None,
+) -> None:
+    """Compare two versions: print how often their labels differ, and draw where."""
+    from service.commands import compare as command
+    from service.commands.boundary import Part
+
+    part = Part(axes=axes, at=at, margin=margin)
+    command.run(Settings(**settings), a=a, b=b, out=out, resolution=resolution, dataset=dataset, part=part)
 
 
 @_command(settings=STORAGE)

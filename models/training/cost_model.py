@@ -4,9 +4,14 @@ The constants were measured on one core of an AMD EPYC with AVX2. The decision d
 ahead, except where it loops over what torch computes as matrix products.
 """
 
+import math
+
 from models.kernel.structures import BLAS_FROM
 from models.networks.layouts import Layout
-from models.specs import Implementation
+from models.specs import Implementation, TrainingSpec
+
+LBFGS_STEPS = 2
+"""Steps of an epoch of L-BFGS, of which nearly all take one, and the loops of its memory."""
 
 TORCH_STEP_S = 180e-6
 """Fixed cost of a step of eager torch, including the optimiser."""
@@ -33,6 +38,25 @@ COMPILED_VALUE_S = 1e-9
 def faster(layout: Layout, points: int) -> Implementation:
     """The implementation that needs less time for a step on `points` points."""
     return "compiled" if compiled_step_s(layout, points) <= _torch_s(layout, points) else "torch"
+
+
+def epoch_s(
+    layout: Layout, points: int, held_out: int, training: TrainingSpec, implementation: Implementation
+) -> float:
+    """The time of an epoch, in seconds.
+
+    Args:
+        layout: of the network.
+        points: number of points to train on.
+        held_out: number of validation points.
+        training: the settings.
+        implementation: what trains.
+    """
+    step_s = compiled_step_s if implementation == "compiled" else _torch_s
+    batch = min(training.batch_size or points, points)
+    steps = LBFGS_STEPS if training.optimizer == "lbfgs" else math.ceil(points / batch)
+    validation_s = step_s(layout, held_out) if held_out else 0.0
+    return steps * step_s(layout, batch) + validation_s
 
 
 def compiled_step_s(layout: Layout, points: int) -> float:

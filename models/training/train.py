@@ -101,6 +101,45 @@ def train(
     return outcome
 
 
+def weights_after(
+    build: Callable[[int], nn.Module],
+    points: LabelledPoints,
+    spec: TrainingSpec,
+    *,
+    validation: LabelledPoints | None = None,
+    restart: int = 0,
+    epoch: int,
+) -> dict[str, FloatArray]:
+    """The state dict of one of the restarts of `train_best` after an epoch, by a training that ends there.
+
+    No step depends on how many epochs follow. So the weights are, to the bit, those that the whole training has then,
+    with the logits divided by the temperature, as those of a finished training are.
+
+    Args:
+        build: returns a new network for a seed, as for `train_best`.
+        points: the training data.
+        spec: the settings.
+        validation: the validation points; without, `spec` says how many points are held out.
+        restart: the number of the restart.
+        epoch: counts from 1, for `lbfgs` in iterations; 0 is before the first one.
+
+    Raises:
+        InvalidInput: see `train`; or the training ends before that epoch.
+    """
+    spec = replace(spec, epochs=max(epoch, 1))
+    with one_thread():
+        new = _New.build(build, _seed(spec, restart))
+        started = _start(new, _parts(points, validation, spec), spec, restart)
+        run, stop_reason = started.run, None
+        while epoch and stop_reason is None:
+            _, stop_reason = run.advance()
+        if run.epochs_started < epoch or stop_reason == "diverged":
+            raise InvalidInput("epoch", "cannot be reached: the same training ends earlier here")
+        if spec.temperature != 1:
+            run.divide_logits(spec.temperature)
+        return started.weights()
+
+
 Parts = tuple[LabelledPoints, LabelledPoints | None]
 """Training points, and validation points if there are any."""
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Annotated, cast
 
@@ -26,10 +27,11 @@ from service.live.frame_renderer import FrameRenderer
 from service.live.wakeup import Wakeup
 from service.processes.torch_tasks import TorchTasks
 from service.records import NAME_PATTERN, Job
-from service.registry.registry import Registry
+from service.registry.registry import LoadedVersion, Registry
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
+from service.time_travel.replays import Replays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class Services:
 
     Attributes:
         stopping: set as soon as the service is told to stop.
+        replays: versions as they were during their training.
         torch_tasks: runs what needs torch in processes beside this one.
         wakeup: wakes whoever waits for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
@@ -61,6 +64,7 @@ class Services:
     job_queue: JobQueue
     seed_models: SeedModels
     torch_tasks: TorchTasks
+    replays: Replays
 
     wakeup: Wakeup
     broadcaster: EventBroadcaster
@@ -82,6 +86,17 @@ class Services:
             ClientDisconnect: the client went away.
         """
         return await abandonment.run_in_thread(work, receive, limiter=self.heavy_threads, metrics=self.metrics)
+
+    async def at_epoch(self, version: LoadedVersion, epoch: int | None, receive: Receive) -> LoadedVersion:
+        """A version, or as it was after an epoch of its training.
+
+        Raises:
+            InvalidInput, NotReady, TaskFailed: see `Replays.at`.
+            ClientDisconnect: the client went away.
+        """
+        if epoch is None:
+            return version
+        return await abandonment.run(partial(self.replays.at, version, epoch), receive, self.metrics)
 
     def job(self, job_id: str) -> Job:
         """Returns a job, after this process knows the version that the job published, if any.

@@ -27,6 +27,7 @@ from service.api.invocations import Predictions
 from service.api.jobs.event_schemas import EventPage, StreamEvent
 from service.api.jobs.views import Job, JobList, Validation
 from service.api.models.aliases import Alias, AliasList
+from service.api.models.comparison_schemas import Comparison
 from service.api.models.layers import Layer, Layers
 from service.api.models.network_document import NetworkDocument
 from service.api.models.schemas import Model, ModelList, Version, VersionList, VersionSummary
@@ -261,6 +262,32 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "classes": ["red", "blue"],
         "labels": ["blue", "red"],
         "probabilities": [[0.03, 0.97], [0.88, 0.12]],
+    },
+    Comparison: {
+        "object": "comparison",
+        "a": {"model": "my-flower", "version": 1, "metrics": _METRICS, "evaluation": None},
+        "b": {"model": "my-flower", "version": 2, "metrics": _METRICS, "evaluation": None},
+        "classes": ["red", "blue"],
+        "colors": ["#c8372d", "#2f6fb3"],
+        "window": {
+            "axes": [0, 1],
+            "axis_names": None,
+            "at": [],
+            "window": {"x_min": -5.0, "x_max": 5.0, "y_min": -5.0, "y_max": 5.0},
+            "shape": [200, 200],
+        },
+        "dataset": None,
+        "training_data": None,
+        "compared": 40_000,
+        "differing": 1_360,
+        "disagreement": 0.034,
+        "confusion": [[19_500, 660], [700, 19_140]],
+        "differences": [
+            {"a": "blue", "b": "red", "count": 700, "color": "#b74949"},
+            {"a": "red", "b": "blue", "count": 660, "color": "#546da2"},
+        ],
+        "flips": None,
+        "has_more": False,
     },
     VersionSummary: _SUMMARY,
     VersionList: _page(_SUMMARY, "2"),

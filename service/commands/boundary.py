@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from models.boundary import contours
 from models.checkpoints.cards import Card
-from models.specs import InvalidInput
+from models.specs import GridSpec, InvalidInput
 from service.commands.workspace import open_workspace
 from service.inference import features, grids, overlays, windows
 from service.inference.grids import BoundaryGrid
@@ -20,6 +21,7 @@ from service.inference.overlays import Overlay, OverlayPoints
 from service.inference.windows import PlacedWindow, Window
 from service.records import Reference
 from service.render import palette
+from service.render.palette import Palette
 from service.settings import Settings
 
 FORMATS = (".png", ".svg", ".pdf", ".jpg")
@@ -60,18 +62,26 @@ class Part:
 
 
 def run(
-    settings: Settings, *, model: str, version: Reference, out: Path, resolution: int, part: Part | None = None
+    settings: Settings,
+    *,
+    model: str,
+    version: Reference,
+    epoch: int | None,
+    out: Path,
+    resolution: int,
+    part: Part | None = None,
 ) -> None:
     """Draws the decision boundary of a model into a file, in the format that its suffix names.
+
+    `epoch` is the epoch of its training to draw; None for the published weights.
 
     Raises:
         InvalidInput: the suffix is not one of `FORMATS`, the model has a single feature, or it does not have the part.
     """
     part = part or Part()
-    if out.suffix.lower() not in FORMATS:
-        raise InvalidInput("out", f"must end in one of {', '.join(FORMATS)}")
+    require_format(out)
     with open_workspace(settings) as workspace:
-        found = workspace.registry.resolve(model, version)
+        found = workspace.version(model, version, epoch)
         if found.plan.features == 1:
             raise InvalidInput("model", "must have at least 2 features to be drawn, but this one has 1")
         axes, at = (None if text is None else [text] for text in (part.axes, part.at))
@@ -84,6 +94,12 @@ def run(
         figure = draw(boundary, Overlay(points, contours.between_classes(boundary.logits)))
     figure.savefig(out)
     print(f"wrote {out}")
+
+
+def require_format(out: Path) -> None:
+    """Raises `InvalidInput` if matplotlib cannot write a file with this suffix."""
+    if out.suffix.lower() not in FORMATS:
+        raise InvalidInput("out", f"must end in one of {', '.join(FORMATS)}")
 
 
 def draw(boundary: BoundaryGrid, overlay: Overlay) -> Figure:
@@ -102,25 +118,34 @@ def draw(boundary: BoundaryGrid, overlay: Overlay) -> Figure:
     axes.add_collection(LineCollection([line.xy_V2 for line in overlay.lines], colors=MARK, linewidths=0.6))
     _draw_points(axes, points, len(card.classes))
     titled = axes.set_title(_title(window, points), fontsize="medium")
-    names = features.names(card, window.axes) or [f"x{d + 1}" for d in window.axes]
-    labelled = [axes.set_xlabel(names[0]), axes.set_ylabel(names[1])]
+    labelled = name_axes(axes, window)
     legend = figure.legend(handles=_legend(points, card), loc="outside right upper", ncols=columns, frameon=False)
     for text in (titled, *labelled, *legend.get_texts()):
         text.set_parse_math(False)  # a label or a name may contain a $
     return figure
 
 
+def name_axes(axes: Axes, window: PlacedWindow) -> list[Text]:
+    """Labels both axes with the names of their features."""
+    names = features.names(window.version.card, window.axes) or [f"x{d + 1}" for d in window.axes]
+    return [axes.set_xlabel(names[0]), axes.set_ylabel(names[1])]
+
+
 def _draw_regions(axes: Axes, boundary: BoundaryGrid) -> None:
     """The cells in calm colors. Contours of labels would put a band of class 1 between the regions of 0 and 2."""
-    spec, grid = boundary.window.spec, boundary.grid
+    calm_C3 = palette.calm(palette.class_palette(len(boundary.window.version.card.classes)))
+    draw_cells(axes, calm_C3[boundary.grid.values_HW], boundary.window.spec)
+
+
+def draw_cells(axes: Axes, rgb_HW3: Palette, spec: GridSpec) -> None:
+    """Draws the cells of a grid in their colors, row 0 at `y_min`."""
     assert spec.y_min is not None
     assert spec.y_max is not None
     assert spec.height is not None
-    calm_C3 = palette.calm(palette.class_palette(len(boundary.window.version.card.classes)))
     half_x = (spec.x_max - spec.x_min) / (spec.width - 1) / 2
     half_y = (spec.y_max - spec.y_min) / (spec.height - 1) / 2
     extent = (spec.x_min - half_x, spec.x_max + half_x, spec.y_min - half_y, spec.y_max + half_y)
-    axes.imshow(calm_C3[grid.values_HW], origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    axes.imshow(rgb_HW3, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
     axes.set_xlim(spec.x_min, spec.x_max)
     axes.set_ylim(spec.y_min, spec.y_max)
 
@@ -137,8 +162,10 @@ def _draw_points(axes: Axes, points: OverlayPoints, classes: int) -> None:
 def _title(window: PlacedWindow, points: OverlayPoints) -> str:
     card, published = window.version.card, window.version.published
     lines = [f"{published.model} version {published.version}", _accuracy(card)]
+    if window.version.epoch is not None:  # whose accuracy nobody has measured
+        lines[1:] = [f"after {window.version.epoch:,} of {card.epochs:,} epochs"]
     if len(window.axes) < card.features:
-        lines.append(_plane(window, card))
+        lines.append(plane(window, card))
     if len(points.label_M) < points.total:
         lines.append(f"{len(points.label_M):,} of {points.total:,} points shown")
     return "\n".join(lines)
@@ -153,11 +180,11 @@ def _accuracy(card: Card) -> str:
     return "accuracy unknown"
 
 
-def _plane(window: PlacedWindow, card: Card) -> str:
-    """The values of the first few fixed features."""
+def plane(window: PlacedWindow, card: Card) -> str:
+    """The plane of a slice in words: the values of the first few fixed features."""
     others = [d for d in range(card.features) if d not in window.axes]
     names = features.names(card, others) or [f"x{d + 1}" for d in others]
-    shown = [f"{_short(name)} = {value:.4g}" for name, value in zip(names, window.at, strict=True)][:MAX_FIXED]
+    shown = [f"{short(name)} = {value:.4g}" for name, value in zip(names, window.at, strict=True)][:MAX_FIXED]
     more = len(others) - len(shown)
     return f"at {', '.join(shown)}" + (f" and {more} more" if more else "")
 
@@ -167,7 +194,7 @@ def _legend(points: OverlayPoints, card: Card) -> Sequence[Line2D]:
     codes = palette.class_codes(len(card.classes))
     counts_C = np.bincount(points.label_M, minlength=len(card.classes))
     dots = [
-        _dot(f"{_short(str(label))} ({count:,})", codes[k], RIM, 0.4)
+        _dot(f"{short(str(label))} ({count:,})", codes[k], RIM, 0.4)
         for k, (label, count) in enumerate(zip(card.classes, counts_C, strict=True))
     ]
     wrong = int(points.is_wrong_M.sum())
@@ -180,5 +207,6 @@ def _dot(label: str, color: str, rim: str, thickness: float) -> Line2D:
     )
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A name or a class as it fits into a figure."""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "\u2026"

@@ -17,7 +17,14 @@ from service.tables.options import TableOptions
 
 
 def run(
-    settings: Settings, *, model: str, version: Reference, csv: Path | None, table: TableOptions, points: list[str]
+    settings: Settings,
+    *,
+    model: str,
+    version: Reference,
+    epoch: int | None,
+    csv: Path | None,
+    table: TableOptions,
+    points: list[str],
 ) -> None:
     """Writes CSV to standard output: the coordinates of each point, its label, and the probability of each class.
 
@@ -30,22 +37,22 @@ def run(
     """
     if csv:
         with csv_points.opened(csv, table) as sheet:
-            found = _resolve(settings, model, version)
+            found = _resolve(settings, model, version, epoch)
             read = sheet.points(found.card.features, found.card.feature_names, found.card.categories)
         csv_points.report(read)
         sent = SentPoints(read.xy_ND)
     else:
         sent = SentPoints(points_array([_coordinates(point) for point in points]))
-        found = _resolve(settings, model, version)
+        found = _resolve(settings, model, version, epoch)
     xy_ND = sent.placed(found.card.features, found.card.feature_names, found.card.categories)
     prediction = predictions.predict(found, xy_ND)
     outputs: dict[str, csv_predictions.Column] = {"labels": prediction.best_N, "probabilities": prediction.prob_NK}
     sys.stdout.write(csv_predictions.encode(found.card, xy_ND, outputs).decode())
 
 
-def _resolve(settings: Settings, model: str, version: Reference) -> LoadedVersion:
+def _resolve(settings: Settings, model: str, version: Reference, epoch: int | None) -> LoadedVersion:
     with open_workspace(settings) as workspace:
-        return workspace.registry.resolve(model, version)
+        return workspace.version(model, version, epoch)
 
 
 def _coordinates(point: str) -> list[float]:

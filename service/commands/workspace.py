@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from service.registry.registry import Registry
+from service.records import Reference
+from service.registry.registry import LoadedVersion, Registry
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
@@ -17,6 +18,20 @@ class Workspace:
     store: Store
     files: Files
     registry: Registry
+
+    def version(self, model: str, version: Reference, epoch: int | None) -> LoadedVersion:
+        """A version, or as it was after an epoch of its training.
+
+        Raises:
+            ServiceError: there is no such version, or it is broken.
+            InvalidInput: its training had no such epoch, or cannot be repeated.
+        """
+        found = self.registry.resolve(model, version)
+        if epoch is None:
+            return found
+        from service.commands.epochs import at_epoch  # torch takes seconds to import
+
+        return at_epoch(found, epoch, self.files)
 
 
 @contextmanager

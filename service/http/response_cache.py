@@ -3,11 +3,12 @@
 A response is found by the path, query and `Accept` header of the request as sent, before any of them is parsed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
+from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from service.http import etags
@@ -65,6 +66,33 @@ class ResponseCache:
         if if_none_match is not None and etags.is_known(cached.tag, if_none_match.decode("latin-1")):
             return 304, cached.not_modified_headers, b""
         return None if cached.headers is None else (200, cached.headers, cached.body)
+
+    async def answer(
+        self,
+        scope: Scope,
+        make: Callable[[], Awaitable[Response]],
+        *,
+        tag: str,
+        cache_control: str,
+        if_none_match: str,
+        is_current: Callable[[], bool] | None,
+    ) -> Response:
+        """The response to a request that was not found here: 304 if the client has it, else what `make` returns.
+
+        Keeps it, unless `is_current` is None because nothing can tell that without a query. `make` is not called for a
+        304. The format is chosen by `Accept`. For `tag` and `is_current` see `CachedResponse`.
+        """
+        caching = {"ETag": tag, "Cache-Control": cache_control, "Vary": "Accept"}
+        response = Response(status_code=304, headers=caching)
+        not_modified_headers = response.raw_headers
+        is_known = etags.is_known(tag, if_none_match)
+        if not is_known:
+            response = await make()
+            response.headers.update(caching)
+        if is_current is not None:
+            kept = CachedResponse(key(scope, dict(scope["headers"])), tag, is_current, not_modified_headers)
+            self.keep(kept if is_known else replace(kept, headers=response.raw_headers, body=bytes(response.body)))
+        return response
 
 
 def _size(response: CachedResponse) -> int:

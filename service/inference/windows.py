@@ -63,11 +63,6 @@ class PlacedWindow:
     rows: int
 
     @property
-    def answered_by(self) -> dict[str, Any]:
-        """The model and the version that answer, as the bodies of responses name them."""
-        return {"model": self.version.published.model, "version": self.version.published.version}
-
-    @property
     def position(self) -> dict[str, Any]:
         """The axes, the values of the other features and the window, as the bodies of responses name them."""
         return {
@@ -83,8 +78,15 @@ def edges(spec: GridSpec) -> dict[str, float | None]:
     return {"x_min": spec.x_min, "x_max": spec.x_max, "y_min": spec.y_min, "y_max": spec.y_max}
 
 
-def place(version: LoadedVersion, window: Window) -> PlacedWindow:
+def place(
+    version: LoadedVersion, window: Window, *, ranges: Sequence[tuple[float, float]] | None = None
+) -> PlacedWindow:
     """Places a window on a version.
+
+    Args:
+        version: the version.
+        window: as it was asked for.
+        ranges: the default window along each axis, if it is not that of the version alone.
 
     Raises:
         InvalidInput: the model has no such axes, `at` does not fit the other features, the edges, the margin or the
@@ -94,7 +96,7 @@ def place(version: LoadedVersion, window: Window) -> PlacedWindow:
     axes = features.axes(card, window.axes)
     at = features.position(card, axes, window.at)
     _check_margin_is_used(window, len(axes))
-    spec = _spec(window, [default_range(card, d, margin=window.margin) for d in axes])
+    spec = _spec(window, ranges or [default_range(card, d, margin=window.margin) for d in axes])
     rows = spec.height or _curve_rows(window)
     return PlacedWindow(version, slices.sliced(version.plan, axes, at), spec, axes, at, rows)
 

@@ -170,16 +170,20 @@ def _generator(description: dict[str, Any]) -> DatasetSpec:
     return DatasetSpec(**{key: value for key, value in description.items() if key != "validation"})
 
 
-def load_validation(files: Files, spec: JobSpec, points: LabelledPoints) -> LabelledPoints | None:
+def load_validation(
+    files: Files, job_id: str, description: dict[str, Any], points: LabelledPoints
+) -> LabelledPoints | None:
     """Returns the validation points of a job, if it has some of its own, as the `points` to train on need them.
+
+    `description` is that of the job's data, in its row or in the card of its version.
 
     Raises:
         DamagedData, OSError: as `load`.
     """
-    own = spec.data.get("validation")
+    own = description.get("validation")
     if own is None:
         return None
-    found = load(files, files.validation_file(spec.id), own, own["digest"])
+    found = load(files, files.validation_file(job_id), own, own["digest"])
     return validation.matched(found, points, field=VALIDATION_FIELD)
 
 

@@ -22,7 +22,6 @@ from models.recipes import Recipe
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec, resolve_training
 from models.training.evaluation import Evaluation
 from service.errors import VersionBroken
-from service.records import JobSpec
 from service.registry.registry import LoadedVersion
 from service.store.files import Files
 from service.store.points_file import DamagedData
@@ -99,18 +98,17 @@ def describe(start: Start) -> dict[str, Any]:
     }
 
 
-def load(files: Files, spec: JobSpec) -> StartingWeights | None:
-    """Returns the weights that a job starts from; None if it starts from random ones.
+def load(files: Files, job_id: str, known: dict[str, Any] | None) -> StartingWeights | None:
+    """Returns the weights that a job starts from, by what `describe` says of them; None if it starts from random ones.
 
     Raises:
         DamagedData: the file is missing or damaged.
         OSError: the file cannot be read now.
     """
-    known = spec.started_from
     if known is None:
         return None
     transform = tuple(known["offset"]), tuple(known["divisor"])
-    return _read(files.starting_weights_file(spec.id), known["digest"], *transform)
+    return _read(files.starting_weights_file(job_id), known["digest"], *transform)
 
 
 def network(card: Card, given: dict[str, Any]) -> NetworkSpec:

@@ -11,13 +11,12 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from models.checkpoints import torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints, merged_count
-from models.limits import MAX_SEED, MAX_STEP_VALUES
-from models.networks.modules import Builder, Ensemble, arrays_of, load_arrays
+from models.limits import MAX_STEP_VALUES
+from models.networks.modules import Ensemble, arrays_of, load_arrays
 from models.networks.plans import AnyPlan, of_members, plan_of
 from models.recipes import Recipe, step_values
 from models.selection.candidates import Given
@@ -25,6 +24,7 @@ from models.selection.search import Choice, Score, choose, cross_validated
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.evaluation import Evaluation
+from models.training.replay import new_networks
 from models.training.resume_state import ResumeState
 from models.training.runs import Metrics
 from models.training.train import Trained, train_best
@@ -141,11 +141,12 @@ class _Attempt:
         job = self._job
         try:
             points = training_data.load(self._files, job.id, job.spec.data, job.spec.data_digest)
-            validation = training_data.load_validation(self._files, job.spec, points)
+            validation = training_data.load_validation(self._files, job.id, job.spec.data, points)
             if not self._prepare(points, validation):
                 return self._stopped(None, cancel=cancel())
             assert self._job.settings is not None
-            recipe = Recipe(points, *self._job.settings, validation, warm_start.load(self._files, job.spec))
+            start = warm_start.load(self._files, job.id, job.spec.started_from)
+            recipe = Recipe(points, *self._job.settings, validation, start)
             self._observer.in_data_units = partial(recipe.scaling.in_data_units, recipe.layout)
             trained = self._train(recipe)
             if trained.best is None:
@@ -225,7 +226,7 @@ class _Attempt:
         points = recipe.points
         train = partial(
             train_best,
-            _new_networks(recipe),
+            new_networks(recipe),
             recipe.scaling.inputs(points),
             recipe.training,
             validation=recipe.scaling.inputs(recipe.validation) if recipe.validation else None,
@@ -316,21 +317,6 @@ class _Attempt:
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
-
-
-def _new_networks(recipe: Recipe) -> Callable[[int], nn.Module]:
-    """Returns what builds the network of a seed: a new one, or with a warm start one that has the starting weights."""
-    builder = Builder(recipe.network, recipe.points.features, len(recipe.points.classes))
-    states = recipe.initial_states
-    if not states:
-        return builder
-
-    def build_from_start(seed: int) -> nn.Module:
-        network = builder(seed)
-        load_arrays(network, states[(seed - recipe.training.seed) % (MAX_SEED + 1)])
-        return network
-
-    return build_from_start
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -74,7 +74,7 @@ class FrameContext:
         x, y = zip(low, high, strict=True)
         if job.settings is None:
             return cls(None, IDENTITY, points.classes, x, y, job.spec.is_generated)
-        recipe = Recipe(points, *job.settings, start=warm_start.load(files, job.spec))
+        recipe = Recipe(points, *job.settings, start=warm_start.load(files, job.id, job.spec.started_from))
         return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y, job.spec.is_generated)
 
     def require(self, cells: int) -> None:

@@ -41,11 +41,22 @@ CHECK_PAUSE_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class LoadedVersion:
-    """A version that can be served. It is equal only to itself."""
+    """A version that can be served. It is equal only to itself.
+
+    Attributes:
+        epoch: the epoch of the training that the plan is of; None for the weights that were published.
+    """
 
     published: PublishedVersion
     card: Card
     plan: AnyPlan
+    epoch: int | None = None
+
+    @property
+    def answered_by(self) -> dict[str, Any]:
+        """The model and the version, and the epoch if it is one, as the bodies of responses name them."""
+        about = {"model": self.published.model, "version": self.published.version}
+        return about if self.epoch is None else about | {"epoch": self.epoch}
 
     @property
     def exported(self) -> Exported:

@@ -201,8 +201,7 @@ def encode(version: LoadedVersion, columns: Mapping[str, npt.NDArray[np.generic]
     arrays = {name: _column(pa, column) for name, column in columns.items()}
     if "labels" in arrays:
         arrays["labels"] = pa.array(version.card.classes).take(arrays["labels"])
-    published = version.published
-    about = {"model": published.model, "version": published.version, "classes": version.card.classes}
+    about = {**version.answered_by, "classes": version.card.classes}
     batch = pa.record_batch(arrays).replace_schema_metadata({"separatrix": json.dumps(about)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:

@@ -28,7 +28,7 @@ def encode(boundary: BoundaryLines) -> bytes:
     content = {
         "type": "FeatureCollection",
         "bbox": [spec.x_min, spec.y_min, spec.x_max, spec.y_max],
-        **window.answered_by,
+        **window.version.answered_by,
         "class": None if k is None else classes[k],
         **window.position,
         "classes": classes,

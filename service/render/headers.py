@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from service.inference import windows
+from service.inference.comparison import WindowComparison
 from service.inference.overlays import OverlayPoints
 from service.inference.windows import PlacedWindow
 from service.registry.registry import LoadedVersion
@@ -13,11 +14,8 @@ MAX_AT_LENGTH = 4_000
 
 
 def of_version(version: LoadedVersion) -> dict[str, str]:
-    """The model and version that answered."""
-    return {
-        "Separatrix-Model": version.published.model,
-        "Separatrix-Version": str(version.published.version),
-    }
+    """The model and version that answered, and the epoch if it is one."""
+    return {f"Separatrix-{name.title()}": str(value) for name, value in version.answered_by.items()}
 
 
 def of_grid(
@@ -30,8 +28,28 @@ def of_grid(
         evaluated: the number of cells that the network computed.
         value_range: the values at the two ends of a picture's scale.
     """
+    headers = of_version(window.version) | _place(window)
+    if evaluated is not None:
+        headers["Separatrix-Evaluated"] = str(evaluated)
+    if value_range is not None:
+        headers["Separatrix-Range"] = _numbers(value_range)
+    return headers
+
+
+def of_comparison(comparison: WindowComparison) -> dict[str, str]:
+    """The versions that were compared, the number of cells that differ and of all, and the window."""
+    agreement = comparison.agreement
+    compared = (one.published for one in (comparison.pair.a, comparison.pair.b))
+    return _place(comparison.window) | {
+        "Separatrix-Compared": ",".join(f"{one.model}:{one.version}" for one in compared),
+        "Separatrix-Differing": f"{agreement.differing},{agreement.compared}",
+    }
+
+
+def _place(window: PlacedWindow) -> dict[str, str]:
+    """The colors of the classes, and the window."""
     edges = [edge for edge in windows.edges(window.spec).values() if edge is not None]
-    headers = of_version(window.version) | {
+    headers = {
         "Separatrix-Window": _numbers(edges),
         "Separatrix-Axes": ",".join(map(str, window.axes)),
         "Separatrix-Colors": ",".join(palette.class_codes(len(window.version.card.classes))),
@@ -39,10 +57,6 @@ def of_grid(
     at = _numbers(window.at)
     if 0 < len(at) <= MAX_AT_LENGTH:
         headers["Separatrix-At"] = at
-    if evaluated is not None:
-        headers["Separatrix-Evaluated"] = str(evaluated)
-    if value_range is not None:
-        headers["Separatrix-Range"] = _numbers(value_range)
     return headers
 
 

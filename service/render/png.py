@@ -109,7 +109,7 @@ def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Pictu
     image = Image.fromarray(_upright(scale.indices(boundary.grid.values_HW), boundary.window), mode="P")
     palette_C3 = scale.palette_C3
     if overlay.lines:
-        _draw_lines(image, overlay.lines, boundary.window.spec, color=len(palette_C3))
+        draw_lines(image, overlay.lines, boundary.window.spec, color=len(palette_C3))
         palette_C3 = np.concatenate([palette_C3, np.array([LINE], np.uint8)])
     if overlay.points is not None:
         index_HW = np.array(image)
@@ -184,8 +184,8 @@ def _between(low: Palette | None, high: Palette, values: tuple[float, float], tr
     return _Scale(palette.opaque_scale(low, high, steps=STEPS), np.ones(STEPS), values)
 
 
-def _draw_lines(image: Image.Image, lines: Sequence[Line], spec: GridSpec, color: int) -> None:
-    """Lines as wide as the picture's shorter side divided by 400, at least one pixel."""
+def draw_lines(image: Image.Image, lines: Sequence[Line], spec: GridSpec, color: int | tuple[int, ...]) -> None:
+    """Draws lines as wide as the picture's shorter side divided by 400, at least one pixel."""
     pen = ImageDraw.Draw(image)
     thickness = max(1, round(min(image.size) / 400))
     for line in lines:

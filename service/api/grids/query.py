@@ -2,27 +2,21 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, WithJsonSchema
+from pydantic import BaseModel, Field, FiniteFloat, WithJsonSchema
 
 from models.limits import (
     MAX_ADAPTIVE_RESOLUTION,
-    MAX_COORDINATE,
     MAX_DISTANCE,
-    MAX_FEATURES,
-    MAX_GRID_CELLS,
     MAX_HIDDEN_LAYERS,
     MAX_LEVELS,
-    MAX_MARGIN,
-    MAX_NAME_LENGTH,
-    MAX_RESOLUTION,
     MAX_WIDTH,
-    MAX_WINDOW,
 )
 from models.specs import AnyResponse, EmbeddingCoordinates, InvalidInput
+from service.api.epochs import Epoch
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
 from service.api.references import AliasName, reference
+from service.api.window_query import WindowQuery
 from service.http.content_negotiation import either
-from service.http.patterns import RESOLUTION_PATTERN
 from service.http.query_parameters import CommaList, list_of
 from service.inference import features
 from service.inference.grids import OF_ONE_CLASS
@@ -33,35 +27,6 @@ from service.records import NAME_PATTERN, Reference
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
 
-Edge = Annotated[FiniteFloat, Field(ge=-MAX_WINDOW, le=MAX_WINDOW)]
-
-
-Axes = Annotated[
-    list[str],  # `features.axes` splits it, because a name may contain a comma
-    list_of(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": MAX_FEATURES - 1},
-                {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
-            ]
-        },
-        minItems=1,
-        maxItems=2,
-        uniqueItems=True,
-    ),
-]
-Coordinates = Annotated[
-    list[str],  # `features.position` splits it
-    list_of(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE},
-                {"type": "string", "minLength": 3, "description": "`name=value`"},
-            ]
-        },
-        maxItems=MAX_FEATURES,
-    ),
-]
 Levels = Annotated[
     CommaList,
     list_of(
@@ -74,48 +39,20 @@ Levels = Annotated[
 Overlay = Annotated[CommaList, list_of({"type": "string", "enum": get_args(OverlayPart)}, minItems=1, uniqueItems=True)]
 
 
-class GridQuery(BaseModel):
-    """A grid, and the format to show it in."""
-
-    model_config = ConfigDict(extra="forbid")
+class _Answering(BaseModel):
+    """The version that answers."""
 
     model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
     version: int | None = Field(
         None, ge=1, le=2**31 - 1, description="Its version; by default the one that the alias `latest` names."
     )
     alias: AliasName = None
-    x_min: Edge | None = Field(None, description="Left edge, less than `x_max`; by default that of the default window.")
-    x_max: Edge | None = Field(None, description="Right edge; by default that of the default window.")
-    y_min: Edge | None = Field(
-        None, description="Lower edge, less than `y_max`; by default that of the default window. Not for a curve."
-    )
-    y_max: Edge | None = Field(None, description="Upper edge; by default that of the default window. Not for a curve.")
-    margin: FiniteFloat | None = Field(
-        None,
-        ge=0,
-        le=MAX_MARGIN,
-        description="What the default window adds to the range of the training data on each side, as a share of that "
-        "range: 0.1 adds a tenth. By default an eighth; for generated data it adds 1, in data units. Applies to the "
-        "edges that are not given.",
-    )
-    resolution: str = Field(
-        "200",
-        pattern=RESOLUTION_PATTERN,
-        description=f"Columns and rows, `W` or `WxH`: each 2 to {MAX_RESOLUTION}, at most {MAX_GRID_CELLS} cells. A "
-        "curve has `W` cells; its picture is a strip of W x H pixels, by default an eighth as high as wide.",
-    )
-    axes: Axes | None = Field(
-        None,
-        description="The features along x and y, by zero-based number or by name; a single one gives a curve. By "
-        "default the first two, or the only one. A name that contains a comma, or that is the number of another "
-        "feature, is written in double quotes.",
-        examples=[[0, 1]],
-    )
-    at: Coordinates | None = Field(
-        None,
-        description="The values of all other features, in their order, such as `0.5,-1`; or of some of them, such as "
-        "`petal width=1.5`. By default the medians of the training data.",
-    )
+    epoch: Epoch = None
+
+
+class GridQuery(WindowQuery, _Answering):
+    """A grid, and the format to show it in."""
+
     response: Literal[AnyResponse, "activation", "embedding", "outside_training_range"] | None = Field(
         None,
         description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; `spread`, the "
@@ -239,20 +176,7 @@ class GridQuery(BaseModel):
 
     def window(self, form: GridFormat) -> Window:
         """The window of the grid."""
-        width, _, height = self.resolution.partition("x")
-        return Window(
-            x_min=self.x_min,
-            x_max=self.x_max,
-            y_min=self.y_min,
-            y_max=self.y_max,
-            margin=self.margin,
-            width=int(width),
-            height=int(height) if height else None,
-            axes=self.axes,
-            at=self.at,
-            is_picture=form.picture is not None,
-            is_adaptive=self.adaptive,
-        )
+        return self.as_window(is_picture=form.picture is not None, is_adaptive=self.adaptive)
 
     def overlay_parts(self) -> tuple[str, ...]:
         """What to draw over a picture.

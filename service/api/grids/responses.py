@@ -90,6 +90,7 @@ _CACHING = {
 _METADATA = {
     "Separatrix-Model": header("The model that answered.", example="flower-sequential"),
     "Separatrix-Version": header("The version that answered.", kind="integer", example=1),
+    "Separatrix-Epoch": header("The epoch of its training, if the request names one.", kind="integer", example=100),
     "Separatrix-Window": header("`x_min,x_max,y_min,y_max`; for a curve `x_min,x_max`.", example="-2.0,2.0,-1.0,1.0"),
     "Separatrix-Axes": header("The features along x and y, as the query takes them.", example="0,1"),
     "Separatrix-At": header(

@@ -1,6 +1,6 @@
 """`GET /boundary-grid`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -12,8 +12,7 @@ from service.api.grids import schemas
 from service.api.grids.formats import OFFERED, GridFormat
 from service.api.grids.query import GridQuery
 from service.api.grids.responses import RESPONSES
-from service.http import content_negotiation, etags, response_cache
-from service.http.response_cache import CachedResponse
+from service.http import content_negotiation, etags
 from service.inference import grids, overlays, windows
 from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
@@ -55,25 +54,20 @@ async def boundary_grid(
     published = version.published
     release = request.app.version  # another release may round differently
     tag = etags.entity_tag(release, published.model, published.version, published.card_digest, asked, form.name)
-    caching = {
-        "ETag": tag,
-        "Cache-Control": etags.REVALIDATE if query.version is None else etags.FOR_EVER,
-        "Vary": "Accept",
-    }
-    response = Response(status_code=304, headers=caching)
-    kept = CachedResponse(
-        response_cache.key(request.scope, dict(request.scope["headers"])),
-        tag,
-        partial(registry.is_current, published, named),
-        response.raw_headers,
+
+    async def respond() -> Response:
+        shown = await services.at_epoch(version, query.epoch, request.receive)
+        make = _GridRequest(shown, query, form, services.files).respond
+        return await services.heavy(make, request.receive)
+
+    return await services.response_cache.answer(
+        request.scope,
+        respond,
+        tag=tag,
+        cache_control=etags.REVALIDATE if query.version is None else etags.FOR_EVER,
+        if_none_match=if_none_match,
+        is_current=partial(registry.is_current, published, named),
     )
-    if not etags.is_known(tag, if_none_match):
-        respond = _GridRequest(version, query, form, services.files).respond
-        response = await services.heavy(respond, request.receive)
-        response.headers.update(caching)
-        kept = replace(kept, headers=response.raw_headers, body=bytes(response.body))
-    services.response_cache.keep(kept)
-    return response
 
 
 @dataclass(frozen=True)

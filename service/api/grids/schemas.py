@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from models.boundary.grids import GridAxes
 from models.specs import AnyResponse, EmbeddingCoordinates
+from service.api.schemas import left_out
 from service.inference import grids
 from service.inference.windows import PlacedWindow
 from service.render import palette
@@ -31,6 +33,9 @@ class _Placed(BaseModel):
 
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The version that answered.")
+    epoch: int | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The epoch of its training, if the request names one."
+    )
     axes: list[int] = Field(description="The features along x and y, zero-based; for a curve, the one along x.")
     axis_names: list[str] | None = Field(description="The names of these features; null without names.")
     at: list[float] = Field(description="The values of all other features, in their order.")
@@ -142,7 +147,7 @@ def encode_grid(boundary: grids.BoundaryGrid) -> bytes:
     return _dumped(
         {
             "object": "boundary.grid",
-            **window.answered_by,
+            **window.version.answered_by,
             "response": boundary.response,
             "class": None if k is None else classes[k],
             "layer": boundary.layer,
@@ -162,7 +167,7 @@ def encode_embedding(grid: grids.EmbeddingGrid) -> bytes:
     return _dumped(
         {
             "object": "boundary.embedding",
-            **window.answered_by,
+            **window.version.answered_by,
             "response": "embedding",
             "layer": grid.layer,
             "coordinates": embedding.coordinates,

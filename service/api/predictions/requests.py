@@ -12,6 +12,7 @@ from models.limits import MAX_MARGIN
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.api import csv_bodies
+from service.api.epochs import Epoch
 from service.api.points import Points
 from service.api.predictions import json_points
 from service.api.predictions.csv_points import CsvPoints
@@ -66,6 +67,7 @@ class PredictOptions(Body):
         None, description="By default the one that the alias `latest` names."
     )
     alias: AliasName = None
+    epoch: Annotated[Epoch, WHOLE] = None
     threshold: Threshold = None
     outputs: Outputs | None = Field(None, description=OUTPUTS)
     margin: Margin = None
@@ -100,6 +102,7 @@ class PredictQuery(TableQuery):
         None, ge=1, le=2**31 - 1, description="If the body is not JSON. By default the one that `latest` names."
     )
     alias: AliasName = None
+    epoch: Epoch = None
     threshold: Threshold = None
     outputs: Annotated[Outputs, BeforeValidator(_split)] | None = Field(None, description=OUTPUTS)
     margin: Margin = None
@@ -111,6 +114,7 @@ class ParsedRequest:
 
     Attributes:
         reference: which version answers.
+        epoch: of its training; None for the published weights.
         points: as they came; their columns are matched to the features of the model once it is known.
         prediction: what to compute.
         outputs: what to return for each point; None for the default of the response's format.
@@ -118,6 +122,7 @@ class ParsedRequest:
 
     model: str
     reference: Reference
+    epoch: int | None
     points: SentPoints | CsvPoints
     prediction: PredictionRequest
     outputs: tuple[Output, ...] | None
@@ -200,7 +205,7 @@ def _parsed(options: PredictOptions | PredictQuery, model: str, points: SentPoin
         margin=options.margin,
     )
     named = reference(options.version, options.alias)
-    return ParsedRequest(model, named, points, prediction, tuple(outputs) or None)
+    return ParsedRequest(model, named, options.epoch, points, prediction, tuple(outputs) or None)
 
 
 _PARSERS: dict[str, Callable[[bytes, bytes, int], ParsedRequest]] = {

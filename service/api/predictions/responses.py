@@ -57,6 +57,7 @@ class Prediction(BaseModel):
 
     model: str = Field(description="The model that answered.")
     version: int = Field(description="The version that answered.")
+    epoch: int | None = Field(None, description="The epoch of its training, if the request names one.")
     classes: list[int] | list[str] = Field(description="The K classes, as named in the training data.")
     labels: list[int] | list[str] | None = Field(None, description="The class of each of the N points.")
     probabilities: list[list[float]] | None = Field(
@@ -120,8 +121,8 @@ def _json_text(version: LoadedVersion) -> _JsonText:
 
 
 def _new_json_text(version: LoadedVersion) -> _JsonText:
-    published, classes = version.published, version.card.classes
-    beginning = orjson.dumps({"model": published.model, "version": published.version, "classes": classes})
+    classes = version.card.classes
+    beginning = orjson.dumps({**version.answered_by, "classes": classes})
     labels = [orjson.dumps(label) + b"," for label in classes]
     length = max(map(len, labels))
     return _JsonText(beginning[:-1], np.array([label.ljust(length) for label in labels]))

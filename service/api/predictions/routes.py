@@ -56,6 +56,7 @@ class PredictEndpoint:
         try:
             request = await _parsed(services, media_type, body, scope["query_string"], receive)
             version = await refresh.resolve(services.registry, request.model, request.reference)
+            version = await services.at_epoch(version, request.epoch, receive)
             response, count = await _predicted(services, form, version, request, receive)
         except InvalidInput as error:
             if media_type != request_body.JSON and error.field in _QUERY:

@@ -1,6 +1,6 @@
 """Gives up the work for a request whose client has gone away."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -30,11 +30,20 @@ async def run_in_thread(
     Raises:
         ClientDisconnect: the client went away before the work was done.
     """
+    return await run(partial(to_thread.run_sync, partial(_interruptible, work), limiter=limiter), receive, metrics)
+
+
+async def run(work: Callable[[], Awaitable[Answer]], receive: Receive, metrics: Metrics) -> Answer:
+    """Does the work for a request in the event loop, and cancels it if the client goes away; see `run_in_thread`.
+
+    Raises:
+        ClientDisconnect: the client went away before the work was done.
+    """
     outcome: list[Answer | Exception] = []
     async with create_task_group() as tasks:
         tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
         try:
-            outcome.append(await to_thread.run_sync(partial(_interruptible, work), limiter=limiter))
+            outcome.append(await work())
         except Exception as error:  # raised below: the task group would put it into an ExceptionGroup
             outcome.append(error)
         tasks.cancel_scope.cancel()

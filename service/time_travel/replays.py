@@ -1,0 +1,103 @@
+"""Time travel: versions as they were after an epoch of their training.
+
+The training of the version is repeated up to there, in a process beside this one, because it needs torch. The result is
+kept in memory like a version.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+
+import safetensors.numpy
+from cachetools import LRUCache
+
+from models.datasets import FloatArray
+from models.networks.layouts import layout, member_states
+from models.networks.plans import of_members, plan_of
+from service.errors import NotReady
+from service.processes.torch_tasks import TorchTasks
+from service.registry.registry import LoadedVersion
+from service.time_travel.past_training import PastTraining
+
+TASK = "service.time_travel.task:run"
+
+KEPT_BYTES = 64 * 2**20
+"""Memory for past epochs: four of the largest networks, or some 3,000 of the tutorial's."""
+
+MAX_RUNNING = 20
+"""Most trainings that are repeated or wait for it at a time: the last one waits for about `MAX_REPLAY_S` times ten."""
+
+Key = tuple[str, int]
+"""The checkpoint of a version, and an epoch."""
+
+
+@dataclass(eq=False)
+class _Replay:
+    """A training that is being repeated, and the number of requests that wait for it."""
+
+    task: "asyncio.Task[LoadedVersion]"
+    waiting: int = 0
+
+
+class Replays:
+    """Versions as they were during their training. Only the event loop may use it."""
+
+    def __init__(self, tasks: TorchTasks, data_dir: Path) -> None:
+        """`data_dir` is the folder of the points that versions were trained on."""
+        self._tasks = tasks
+        self._data_dir = data_dir
+        self._kept: LRUCache[Key, LoadedVersion] = LRUCache(KEPT_BYTES, getsizeof=attrgetter("size_bytes"))
+        self._running: dict[Key, _Replay] = {}
+
+    async def at(self, version: LoadedVersion, epoch: int) -> LoadedVersion:
+        """A version as it was after an epoch. Requests that want the same one at a time share the work.
+
+        Raises:
+            InvalidInput: the training is unknown or had no such epoch, or to repeat it would take too long or is
+                impossible.
+            NotReady: too many trainings are being repeated already.
+            TaskFailed: it takes longer or needs more memory than allowed.
+        """
+        past = PastTraining.of(version)
+        past.require_epoch(epoch)
+        if epoch == past.epochs:
+            return replace(version, epoch=epoch)
+        past.require_affordable(epoch)
+        key = version.published.checkpoint_id, epoch
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        replay = self._running.get(key) or self._started(key, version, past)
+        replay.waiting += 1
+        try:
+            return await asyncio.shield(replay.task)
+        finally:
+            replay.waiting -= 1
+            if not replay.waiting:
+                replay.task.cancel()  # it has ended, or nobody waits for it any more
+                del self._running[key]
+
+    def _started(self, key: Key, version: LoadedVersion, past: PastTraining) -> _Replay:
+        if len(self._running) >= MAX_RUNNING:
+            raise NotReady("Too many trainings are being repeated for other requests. Try again.")
+        replay = self._running[key] = _Replay(asyncio.create_task(self._replayed(key, version, past)))
+        return replay
+
+    async def _replayed(self, key: Key, version: LoadedVersion, past: PastTraining) -> LoadedVersion:
+        _, epoch = key
+        content = await self._tasks.run(TASK, self._data_dir, past, epoch)
+        found = as_version(version, safetensors.numpy.load(content), epoch)
+        with suppress(ValueError):  # raised by cachetools for a value larger than the cache
+            self._kept[key] = found
+        return found
+
+
+def as_version(version: LoadedVersion, state: Mapping[str, FloatArray], epoch: int) -> LoadedVersion:
+    """The version with the weights that it had after an epoch."""
+    card = version.card
+    known = layout(card.network, card.features, len(card.classes))
+    plan = of_members([plan_of(known, member, card.transform) for member in member_states(state)])
+    return replace(version, plan=plan, epoch=epoch)

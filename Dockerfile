@@ -26,9 +26,11 @@ RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))
 
 # What nothing uses here, 430 MB: tests, the C++ headers and programs of torch, and the symbols of the largest libraries.
 RUN cd /opt/venv/lib/python3.11/site-packages \
-    && rm -rf torch/test torch/include torch/bin \
+    && rm -rf torch/test torch/include \
+    && find torch/bin -type f ! -name torch_shm_manager -delete \
     && find matplotlib mpl_toolkits mpmath networkx numba numpy scipy sympy -type d -name tests -prune -exec rm -rf {} + \
-    && strip --strip-unneeded torch/lib/libtorch_cpu.so torch/lib/libtorch_python.so llvmlite/binding/libllvmlite.so
+    && strip --strip-unneeded torch/lib/libtorch_cpu.so torch/lib/libtorch_python.so llvmlite/binding/libllvmlite.so \
+    && cd / && python -c 'import torch, numba, scipy.optimize, matplotlib.pyplot'
 
 COPY README.md LICENSE ./
 COPY models models

@@ -155,7 +155,7 @@ def test_a_compressed_csv_body_is_read(named: httpx.Client) -> None:
         (HEADING, {}, "body", "body", "has no points"),
         (HEADING + ROWS + "?,1\n", {}, "body", "body", "or leave out such rows with missing=drop"),
         (HEADING + ROWS + "a,1\n", {}, "body", "body", "line 6, column 'long, name': 'a' is not a finite number"),
-        (HEADING + ROWS + "1,2,3\n", {}, "body", "body", "has 2 values, but the heading in line 1 has 3"),
+        (HEADING + ROWS + "1,2,3\n", {}, "body", "body", "line 6: has 3 values, but the first line has 2"),
         (HEADING + ROWS + "1,1e39\n", {}, "body", "body", "line 6, column 'width': must be a number between"),
         ("a;b\n1,234;2\n", {}, "body", "body", "choose with decimal=, or decimal=."),
         ("width;longname\n1;2\n3;4\n", {}, "body", "body", "(did you mean 'long, name'?)"),

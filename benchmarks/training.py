@@ -20,7 +20,8 @@ from models.networks.modules import Builder, build, layout_of
 from models.networks.plans import plan_of
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from models.training.compiled_run import CompiledRun
-from models.training.train import train, train_best
+from models.training.restarts import train_best
+from models.training.train import train
 
 RATE = 0.5
 

@@ -29,7 +29,7 @@ class Workspace:
         found = self.registry.resolve(model, version)
         if epoch is None:
             return found
-        from service.commands.epochs import at_epoch  # torch takes seconds to import
+        from service.time_travel.task import at_epoch  # torch takes seconds to import
 
         return at_epoch(found, epoch, self.files)
 

@@ -8,9 +8,9 @@ import safetensors.numpy
 
 from models.checkpoints import torch_files
 from models.datasets import FloatArray
+from models.training.restarts import Observer
 from models.training.resume_state import ResumeState
 from models.training.runs import Epoch, Epochs
-from models.training.train import Observer
 from service.errors import StoreUnavailable
 from service.jobs.monitor import EVENT_SHARE, Monitor
 from service.records import Job

@@ -25,9 +25,9 @@ from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.evaluation import Evaluation
 from models.training.replay import new_networks
+from models.training.restarts import Trained, train_best
 from models.training.resume_state import ResumeState
 from models.training.runs import Metrics
-from models.training.train import Trained, train_best
 from models.training_range import TrainingRange
 from service.errors import StoreUnavailable
 from service.jobs import outcome, promotion, training_data, warm_start

@@ -98,7 +98,7 @@ def _members(card: Card, epochs: int) -> tuple[tuple[int, int], ...]:
 
 
 def _winner(card: Card) -> int:
-    """The number of the restart that was published: see `models.training.train.Best.rank`."""
+    """The number of the restart that was published: see `models.training.restarts.Best.rank`."""
 
     def rank(restart: int) -> tuple[bool, float, int]:
         one = card.restarts[restart]

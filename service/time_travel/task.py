@@ -1,5 +1,6 @@
 """A published version as it was after an epoch of its training, from the settings and the points of its job."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors.numpy
@@ -10,9 +11,24 @@ from models.recipes import Recipe
 from models.specs import InvalidInput
 from models.training.replay import weights_after
 from service.jobs import training_data, warm_start
+from service.registry.registry import LoadedVersion
 from service.store.files import Files
 from service.store.points_file import DamagedData
+from service.time_travel import replays
 from service.time_travel.past_training import PastTraining
+
+
+def at_epoch(version: LoadedVersion, epoch: int, files: Files) -> LoadedVersion:
+    """A version as it was after an epoch. Repeats its training up to there, however long that takes.
+
+    Raises:
+        InvalidInput: the training is unknown or had no such epoch, or its points cannot be read.
+    """
+    past = PastTraining.of(version)
+    past.require_epoch(epoch)
+    if epoch == past.epochs:
+        return replace(version, epoch=epoch)
+    return replays.as_version(version, replayed(files, past, epoch), epoch)
 
 
 def run(data_dir: Path, past: PastTraining, epoch: int) -> bytes:

@@ -15,8 +15,8 @@ from models.networks.plans import plan_of
 from models.recipes import Recipe
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
 from models.training.replay import weights_after
+from models.training.restarts import Observer, Trained, train_best
 from models.training.runs import Epochs
-from models.training.train import Observer, Trained, train_best
 
 FLOWER = generate(DatasetSpec(n=90))
 THREE = generate(DatasetSpec(dataset="gaussians", n_classes=3, n=90, noise=1.5))

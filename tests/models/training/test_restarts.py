@@ -8,13 +8,9 @@ from torch import nn
 from models.datasets import generate
 from models.networks.modules import Builder, build
 from models.specs import DatasetSpec, Implementation, ImplementationChoice, InvalidInput, NetworkSpec, TrainingSpec
+from models.training.restarts import Observer, Trained, train_best
 from models.training.runs import Epochs
-from models.training.train import (
-    Observer,
-    Trained,
-    train,
-    train_best,
-)
+from models.training.train import train
 
 FLOWER = generate(DatasetSpec())
 

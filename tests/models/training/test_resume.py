@@ -21,16 +21,12 @@ from models.networks.modules import arrays_of, build, layout_of
 from models.networks.plans import plan_of
 from models.specs import DatasetSpec, Implementation, NetworkSpec, TrainingSpec
 from models.training.compiled_run import CompiledRun
+from models.training.restarts import Observer, Trained, train_best
 from models.training.resume_state import ResumeState
 from models.training.run_state import RunState
 from models.training.runs import Epochs, Run
 from models.training.torch_run import TorchRun
-from models.training.train import (
-    Observer,
-    Trained,
-    train,
-    train_best,
-)
+from models.training.train import train
 
 POINTS = generate(DatasetSpec(n=60))
 NETWORK = NetworkSpec(hidden=(4,))

@@ -13,7 +13,8 @@ from models.networks.plans import plan_of
 from models.networks.starting_weights import StartingWeights
 from models.recipes import Recipe
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
-from models.training.train import train, train_best
+from models.training.restarts import train_best
+from models.training.train import train
 
 FLOWER = generate(DatasetSpec(n=60))
 _rng = np.random.default_rng(0)

@@ -16,6 +16,7 @@ EXPOSED = (
     "Content-Disposition",
     "ETag",
     "Idempotent-Replayed",
+    "Inference-Header-Content-Length",
     "Link",
     "Location",
     "Preference-Applied",

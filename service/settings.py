@@ -14,8 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from models.limits import MAX_CHECKPOINT_BYTES, MAX_KEPT_VERSIONS, MAX_POINTS
 
 OWN_PATHS = (
-    *("boundary-grid", "datasets", "docs", "events", "health", "jobs", "metrics", "models", "openapi.json", "predict"),
-    "train",
+    *("boundary-grid", "comparison", "datasets", "docs", "events", "health", "invocations", "jobs", "metrics"),
+    *("models", "openapi.json", "ping", "predict", "train", "v2"),
 )
 """The first parts of the service's own paths. A prefix that begins like them would be ambiguous."""
 

@@ -333,7 +333,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
             "warnings": [],
             "implementation": "compiled",
             "restart_results": _RESTARTS,
-            "software": {"separatrix": "0.2.0", "torch": "2.13.0"},
+            "software": {"separatrix": "0.3.0", "torch": "2.13.0"},
             "files": {"network.pth": _DIGEST, "network.safetensors": _DIGEST},
         },
         "links": {

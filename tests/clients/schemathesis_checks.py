@@ -8,6 +8,7 @@ from schemathesis.generation import GenerationMode
 BETWEEN_FIELDS = (
     "can be downloaded as",
     "cannot be combined with .*",
+    "each must be greater than 0",  # of a text that is a list of numbers
     "has no points.*",  # a file, which a schema cannot describe
     "is for generators only",
     "is required for .*",
@@ -35,6 +36,7 @@ BETWEEN_FIELDS = (
     "must be one of the model's .*",
     "must be smaller: .*",
     "must be two different features",
+    "must be (version or tutorial|tutorial or auto): .*",
     "must be a stored data set, .*",
     "must be 0 unless the optimizer is sgd",
     "must contain 2 to 100 different labels, but contain 1",

@@ -18,6 +18,10 @@ $(VENV)/installed: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --no-deps --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) torch==2.13.0
 	$(PIP) install -e .
+	touch $@
+
+# Apart from the packages, so that it can be done beside the installation of others.
+$(VENV)/compiled: $(VENV)/installed
 	$(BIN)/python -m models.compile_kernel
 	touch $@
 
@@ -39,15 +43,15 @@ $(VENV)/installed-bench: $(VENV)/installed-dev
 	$(PIP) install -e '.[bench]'
 	touch $@
 
-setup: $(VENV)/installed-dev $(CLIENTS)/installed  ## install everything that development needs
+setup: $(VENV)/installed-dev $(VENV)/compiled $(CLIENTS)/installed  ## install everything that development needs
 
-serve: $(VENV)/installed  ## run the service on http://127.0.0.1:8000
+serve: $(VENV)/compiled  ## run the service on http://127.0.0.1:8000
 	$(BIN)/separatrix serve
 
 test: setup  ## run the tests, except those that need Docker
 	$(BIN)/pytest
 
-test-fast: $(VENV)/installed-dev  ## run the tests that start no service process and no PostgreSQL, and take a moment
+test-fast: $(VENV)/installed-dev $(VENV)/compiled  ## run the tests that start no service process and no PostgreSQL, and take a moment
 	$(BIN)/pytest -m 'not processes and not postgres and not slow'
 
 check: $(VENV)/installed-dev  ## lint, check types and layers
@@ -56,7 +60,7 @@ check: $(VENV)/installed-dev  ## lint, check types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-bench  ## print side-by-side speed tables
+bench: $(VENV)/installed-bench $(VENV)/compiled  ## print side-by-side speed tables
 	$(BIN)/python -m benchmarks
 
 test-container: $(VENV)/installed-dev  ## build the image and test it; needs Docker

@@ -65,7 +65,7 @@ def test_an_unchanged_job_is_not_sent_again(client: httpx.Client) -> None:
         tag = first.headers["etag"]
         again = client.get(path, headers={"If-None-Match": f'"other", W/{tag}'})
         assert (again.status_code, again.content) == (304, b"")
-        assert again.headers["etag"] == tag
+        assert again.headers["etag"].removeprefix("W/") == tag
         assert again.headers["retry-after"] == "1"
         assert client.get(path, headers={"If-None-Match": '"other"'}).json() == first.json()
         cancelled(client, job)

@@ -267,6 +267,7 @@ def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(
         "seed": 0,
         "class_weight": None,
         "restarts": 1,
+        "ensemble": 1,
         "temperature": 1.0,
         "implementation": "auto",
     }
@@ -355,7 +356,7 @@ def test_a_full_queue_tells_when_to_retry(busy: httpx.Client) -> None:
         ({"data": None}, "data"),
         ({"data": POINTS | {"labels": [0, 1]}}, "data.labels"),
         ({"data": POINTS | {"labels": [0, 0, 0, 0]}}, "data.labels"),
-        ({"data": POINTS | {"labels": [0, 0, 1, "1"]}}, "data.labels"),
+        ({"data": POINTS | {"labels": [0, 0, 1, "1"]}}, "data.labels.3"),
         ({"data": POINTS | {"labels": [0, 0, 1, True]}}, "data.labels.3"),
         ({"data": POINTS | {"labels": [0, 0, 1, 1.5]}}, "data.labels.3"),
         ({"data": POINTS | {"labels": ["a", "a", "b", ""]}}, "data.labels.3"),

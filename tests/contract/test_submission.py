@@ -34,6 +34,8 @@ def test_validate_only_shows_the_resolved_job_and_creates_none(service: httpx.Cl
         "training",
         "started_from",
         "recipe_digest",
+        "promote_if",
+        "promote_to",
         "metadata",
     }
     assert set(shown) == fields

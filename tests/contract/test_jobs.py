@@ -286,6 +286,7 @@ def test_a_training_by_lbfgs_needs_no_learning_rate_and_ends_when_it_has_converg
         "patience": None,
         "min_delta": 0.0001,
         "seed": 0,
+        "ensemble": 1,
         "class_weight": None,
         "temperature": 1.0,
         "implementation": "auto",

@@ -16,6 +16,7 @@ from benchmarks.servers import running, separatrix
 from benchmarks.tables import Row, console, table
 from benchmarks.training import EagerTorch
 from models.networks.modules import build
+from models.selection.candidates import Given
 from models.specs import DatasetSpec, NetworkSpec
 from service.commands import train as train_command
 from service.settings import Settings
@@ -71,9 +72,10 @@ def main() -> None:
             Settings(data_dir=data_dir),
             model="plane",
             data=DatasetSpec(),
+            validation=None,
             table=TableOptions(),
-            network=NetworkSpec(),
-            training={"epochs": 500},
+            preset=None,
+            given=Given({}, {"epochs": 500}),
         )
         with (
             running(separatrix(data_dir), 8765) as server,

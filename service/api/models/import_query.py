@@ -12,25 +12,28 @@ from models.limits import (
     MAX_COORDINATE,
     MAX_FEATURES,
     MAX_INPUT_LENGTH,
-    MAX_INPUTS,
     MAX_LABEL_LENGTH,
     MAX_NAME_LENGTH,
 )
-from models.specs import Activation, NetworkKind
+from models.specs import Activation, InvalidInput, NetworkKind
 from service.http.query_parameters import list_of
 from service.inference import features
 
 _WHOLE = re.compile("0|-?[1-9][0-9]{0,15}")
+
+MAX_TEXTS = {"feature_names": 900, "inputs": 400}
+"""Most items of a list of texts in a query: the HTTP server refuses a query of more than 64 KB."""
 
 # `features.items` splits the lists, because a text may contain a comma
 _Labels = Annotated[
     list[str], list_of({"type": "string", "minLength": 1, "maxLength": MAX_LABEL_LENGTH}, maxItems=MAX_CLASSES)
 ]
 _Names = Annotated[
-    list[str], list_of({"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH}, maxItems=MAX_FEATURES)
+    list[str],
+    list_of({"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH}, maxItems=MAX_TEXTS["feature_names"]),
 ]
 _Terms = Annotated[
-    list[str], list_of({"type": "string", "minLength": 1, "maxLength": MAX_INPUT_LENGTH}, maxItems=MAX_INPUTS)
+    list[str], list_of({"type": "string", "minLength": 1, "maxLength": MAX_INPUT_LENGTH}, maxItems=MAX_TEXTS["inputs"])
 ]
 _Numbers = Annotated[
     list[str],
@@ -87,6 +90,8 @@ class ImportQuery(BaseModel):
         for name in ("feature_names", "inputs"):
             if name in given:
                 given[name] = tuple(map(_text, features.items(given[name])))
+                if len(given[name]) > MAX_TEXTS[name]:
+                    raise InvalidInput(name, f"must be at most {MAX_TEXTS[name]} in a query")
         if "classes" in given:
             given["classes"] = _labels([_text(item) for item in features.items(given["classes"])])
         return ImportOptions(**given)

@@ -4,7 +4,9 @@ What a command does is in `service.commands`. Each module there is imported when
 matplotlib take seconds to import.
 """
 
+import atexit
 import functools
+import gc
 import inspect
 import re
 import signal
@@ -28,6 +30,8 @@ from service.errors import ServiceError
 from service.records import Reference
 from service.settings import Settings
 from service.tables.options import TableOptions
+
+atexit.register(gc.freeze)  # the process ends: looking for garbage in what is loaded takes half a second with torch
 
 app = typer.Typer(
     help="Train small neural networks on points, serve them over HTTP, and see where they draw the line.",

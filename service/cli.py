@@ -361,7 +361,10 @@ def import_model(
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name to publish under.")],
     file: Annotated[
-        Path, typer.Argument(help="PyTorch checkpoint, TorchScript or safetensors; - reads standard input.")
+        Path,
+        typer.Argument(
+            help="PyTorch checkpoint, TorchScript, torch.export, safetensors, or an export; - reads standard input."
+        ),
     ],
 ) -> None:
     """Publish a network from a file as the next version of a model. Nothing of the file is executed."""

@@ -74,6 +74,14 @@ fair_share_slots = Table(
     Column("began_at", Float, nullable=False),
 )
 
+job_totals = Table(
+    "job_totals",
+    metadata,
+    Column("state", String, primary_key=True),
+    Column("jobs", Integer, nullable=False),
+    Column("training_s", Float, nullable=False),
+)
+
 deleted_jobs = Table(
     "deleted_jobs",
     metadata,

@@ -138,6 +138,7 @@ def _sqlite(url: URL, synchronous: str, busy_s: float) -> Engine:
 
 def _configure(connection: SQLiteConnection, _: object, *, synchronous: str, busy_s: float) -> None:
     connection.isolation_level = None  # otherwise the driver begins transactions by its own rules
+    connection.create_function("unix_time", 0, time.time)
     pragmas = (f"busy_timeout={1000 * busy_s:.0f}", "journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON")
     for pragma in pragmas:
         # the first connection switches the file to WAL; for that lock SQLite's own busy timeout does not wait

@@ -193,7 +193,7 @@ class now(FunctionElement[float]):  # noqa: N801  # an SQL function, named like 
 
 @compiles(now, "sqlite")
 def _now_by_sqlite(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+    return "unix_time()"  # of `database`: SQLite's own functions count in milliseconds, which two jobs may share
 
 
 @compiles(now, "postgresql")

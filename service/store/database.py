@@ -90,6 +90,26 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Opens a read transaction: all its queries see the database as of one moment. It delays no writer."""
+        with self.reading() as connection:
+            kind = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.is_postgresql else "BEGIN"
+            connection.execute(text(kind))
+            try:
+                yield connection
+            finally:
+                connection.execute(text("ROLLBACK"))
+
+    def faults(self) -> list[str]:
+        """What SQLite finds damaged in its file."""
+        if self.is_postgresql:
+            return []
+        with self.reading() as connection:
+            found = [str(row[0]) for row in connection.execute(text("PRAGMA quick_check(10)"))]
+            dangling = connection.execute(text("PRAGMA foreign_key_check")).fetchmany(10)
+        return [one for one in found if one != "ok"] + [f"a row of {row[0]} refers to none" for row in dangling]
+
+    @contextmanager
     def _one_sqlite_writer(self) -> Iterator[None]:
         """Queues this process's SQLite writers on a lock, which is cheaper than polling the file."""
         if self.is_postgresql:

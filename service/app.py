@@ -5,7 +5,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 from threading import Event
+from typing import Any
 
 from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
@@ -30,7 +32,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
 from service.http.front import cors, prefix
-from service.http.metrics import Metrics
+from service.http.metrics import Metrics, SharedMetrics
 from service.http.middleware import Middleware
 from service.http.response_cache import ResponseCache
 from service.jobs.engine import make_engine
@@ -54,6 +56,9 @@ SEED_MODELS_POLL_S = 0.25
 FIRST_CHECK_S = 0.5
 """How long a start may read checkpoints: enough for some hundred versions. The others are read in the background."""
 
+SHARED_METRICS_S = 1.0
+"""How old the metrics may be that several processes show each other."""
+
 HEAVY_ANSWERS = 4
 """Most large responses that are computed at a time; more would only compete for the same cores."""
 
@@ -69,13 +74,14 @@ WAITING_REQUESTS = 100
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows their decision boundaries."
 
 
-def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
+def create_app(settings: Settings, *, stopping: Event | None = None, metrics_folder: Path | None = None) -> ASGIApp:
     """Returns the ASGI application. Its lifespan opens the data folder and starts the job engine.
 
     Args:
         settings: of the service.
         stopping: set by the server as soon as it should stop, which is before the lifespan ends. Requests that wait for
             a job then return, and event streams end.
+        metrics_folder: where processes that answer the same requests share their metrics; see `SharedMetrics`.
     """
     metrics = Metrics()
     response_cache = ResponseCache(settings.response_cache_bytes)
@@ -83,7 +89,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(settings, metrics, response_cache, stopping) as services:
+        async with _running(settings, metrics, response_cache, stopping, metrics_folder) as services:
             app.state.services = services
             yield
 
@@ -134,7 +140,7 @@ def _behind_front(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, metrics: Metrics, response_cache: ResponseCache, stopping: Event
+    settings: Settings, metrics: Metrics, response_cache: ResponseCache, stopping: Event, metrics_folder: Path | None
 ) -> AsyncIterator[Services]:
     """Opens the data folder, starts the engine and the background tasks, and ends them all."""
     server = secrets.token_hex(8)
@@ -156,6 +162,19 @@ async def _running(
     broadcaster = EventBroadcaster(
         store, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
     )
+
+    def figures() -> dict[str, Any]:
+        counters = {
+            "separatrix_response_cache_hits": response_cache.hits,
+            "separatrix_response_cache_misses": response_cache.misses,
+        }
+        gauges = {
+            "separatrix_response_cache_bytes": response_cache.total_bytes,
+            "separatrix_loaded_versions_bytes": registry.loader.loaded_bytes,
+            "separatrix_open_streams": broadcaster.open_streams,
+        }
+        return metrics.snapshot(counters, gauges)
+
     services = Services(
         settings=settings,
         stopping=stopping,
@@ -171,6 +190,7 @@ async def _running(
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,
         metrics=metrics,
+        shared_metrics=SharedMetrics(metrics_folder, figures),
         inference_statistics=Statistics(),
         response_cache=response_cache,
         heavy_threads=heavy_threads,
@@ -201,6 +221,8 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
         tasks.start_soon(_follow_seed_models, services.seed_models)
         tasks.start_soon(services.frame_renderer.run)
         tasks.start_soon(services.broadcaster.run)
+        if services.settings.workers > 1:
+            tasks.start_soon(_share_metrics, services)
         yield
         tasks.cancel_scope.cancel()
 
@@ -213,6 +235,16 @@ async def _repeat(what: str, action: Callable[[], float]) -> None:
         await asyncio.sleep(await to_thread.run_sync(action, limiter=own, abandon_on_cancel=True))
 
     await repeat_forever(what, act_and_wait)
+
+
+async def _share_metrics(services: Services) -> None:
+    """Shows the metrics of this process to the others, every second."""
+
+    async def write_and_wait() -> None:
+        services.shared_metrics.write()
+        await asyncio.sleep(SHARED_METRICS_S)
+
+    await repeat_forever("sharing metrics", write_and_wait)
 
 
 async def _remove_unused_files(services: Services) -> None:

@@ -325,6 +325,37 @@ def models(settings: dict[str, Any]) -> None:
 
 
 @_command(settings=STORAGE)
+def backup(
+    settings: dict[str, Any],
+    out: Annotated[Path, typer.Argument(help="The archive to write, such as backup.tar.")],
+) -> None:
+    """Write everything of a data folder and its database to one archive. Services may run meanwhile."""
+    from service.commands.maintenance import backup as command
+
+    command.run(Settings(**settings), out=out)
+
+
+@_command(settings=STORAGE)
+def restore(
+    settings: dict[str, Any],
+    archive: Annotated[Path, typer.Argument(help="An archive that `separatrix backup` wrote.")],
+) -> None:
+    """Restore a backup into a new data folder, and an empty database if --database-url names one."""
+    from service.commands.maintenance import backup as command
+
+    command.restore(Settings(**settings), archive=archive)
+
+
+@_command(settings=STORAGE)
+def doctor(settings: dict[str, Any]) -> None:
+    """Check a data folder and its database: what is wrong, and what to do. The exit status is 1 if something is."""
+    from service.commands.maintenance import doctor as command
+
+    if not command.run(Settings(**settings)):
+        raise typer.Exit(1)
+
+
+@_command(settings=STORAGE)
 def alias(
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name of the model.")],

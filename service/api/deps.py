@@ -17,7 +17,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, ServiceError, VersionNotFound
 from service.http.front import abandonment
 from service.http.front.abandonment import Answer
-from service.http.metrics import Metrics
+from service.http.metrics import Metrics, SharedMetrics
 from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache
 from service.jobs.queue import JobQueue
@@ -45,6 +45,7 @@ class Services:
         wakeup: wakes whoever waits for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
         frame_renderer: renders the decision boundaries of running jobs.
+        shared_metrics: those of all processes of the service.
         inference_statistics: what the Open Inference Protocol counts for each version.
         response_cache: boundary grids that were requested before.
         heavy_threads: limits the threads for large responses, so that small work always finds a free thread.
@@ -71,6 +72,7 @@ class Services:
     frame_renderer: FrameRenderer
 
     metrics: Metrics
+    shared_metrics: SharedMetrics
     inference_statistics: Statistics
     response_cache: ResponseCache
 

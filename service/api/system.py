@@ -1,13 +1,18 @@
 """`/health` and `/metrics`: for the operators of the service."""
 
+from collections.abc import Iterator
 from typing import Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Response
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel, Field
 
 from service.api.deps import Services, ServicesDep
-from service.errors import NotReady
+from service.errors import NotReady, StoreUnavailable
 from service.http import metrics
+from service.records import JobState
+from service.store.jobs import JobCounts
 
 router = APIRouter(tags=["operation"])
 
@@ -56,6 +61,9 @@ def require_ready(services: Services) -> None:
         raise NotReady(f"The seed models of this data folder are being trained, which happens once. Progress: {done}.")
 
 
+UNENDED = tuple(state for state in JobState if not state.ended)
+
+
 @router.get(
     "/metrics",
     response_class=Response,
@@ -67,5 +75,38 @@ def require_ready(services: Services) -> None:
     },
 )
 async def get_metrics(services: ServicesDep) -> Response:
-    """The metrics of the service, in the text format of Prometheus."""
-    return Response(services.metrics.exposition(), media_type=metrics.MEDIA_TYPE)
+    """The metrics of the service, in the text format of Prometheus.
+
+    If several processes answer requests, the figures are those of all together, up to a second old.
+    """
+    try:
+        counts = await to_thread.run_sync(services.store.jobs.counts)
+    except StoreUnavailable:
+        counts = None
+    content = services.shared_metrics.exposition(_service_metrics(services, counts))
+    return Response(content, media_type=metrics.MEDIA_TYPE)
+
+
+def _service_metrics(services: Services, counts: JobCounts | None) -> Iterator[Metric]:
+    """What is the same for all processes of a service. Without `counts`, the database is unavailable."""
+    published = services.registry.models().values()
+    loader = services.registry.loader
+    is_available = counts is not None
+    yield GaugeMetricFamily("separatrix_database_available", "1 if the database answers, else 0.", value=is_available)
+    yield GaugeMetricFamily("separatrix_models", "Models that are served.", value=len(published))
+    versions = sum(len(model.versions) for model in published)
+    yield GaugeMetricFamily("separatrix_versions", "Versions that are published.", value=versions)
+    broken = loader.broken_count
+    yield GaugeMetricFamily("separatrix_broken_versions", "Versions that are known to be damaged.", value=broken)
+    if counts is None:
+        return
+    jobs = GaugeMetricFamily("separatrix_jobs", "Jobs that have not ended, by status.", labels=["status"])
+    for state in UNENDED:
+        jobs.add_metric([state.value], counts.present.get(state, 0))
+    yield jobs
+    ended = CounterMetricFamily("separatrix_jobs_ended", "Jobs that have ended, by status.", labels=["status"])
+    for state, count in counts.ended.items():
+        ended.add_metric([state.value], count)
+    yield ended
+    training = "Time that jobs trained which have ended."
+    yield CounterMetricFamily("separatrix_training_seconds", training, value=counts.training_s)

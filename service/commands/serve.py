@@ -7,10 +7,12 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from threading import Event
 from types import FrameType
 
@@ -46,19 +48,20 @@ def run(settings: Settings) -> None:
     _log(settings)
     Store.of(settings, Files(settings.data_dir)).close()  # an error here is one line, within uvicorn a long traceback
     _require_free(settings.host, settings.port)
-    config = uvicorn_config(settings)
     if settings.workers == 1:
-        uvicorn.Server(config).run()
+        uvicorn.Server(uvicorn_config(settings)).run()
         return
     helper_processes.acquire()
-    Multiprocess(config, [config.bind_socket()]).run()
+    with tempfile.TemporaryDirectory(prefix="separatrix-metrics-") as folder:
+        config = uvicorn_config(settings, Path(folder))
+        Multiprocess(config, [config.bind_socket()]).run()
     helper_processes.release()
 
 
-def uvicorn_config(settings: Settings) -> uvicorn.Config:
-    """How uvicorn runs the application."""
+def uvicorn_config(settings: Settings, metrics_folder: Path | None = None) -> uvicorn.Config:
+    """How uvicorn runs the application. Several processes share their metrics by files in a folder."""
     return uvicorn.Config(
-        partial(application, settings),
+        partial(application, settings, metrics_folder),
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -75,7 +78,7 @@ def uvicorn_config(settings: Settings) -> uvicorn.Config:
     )
 
 
-def application(settings: Settings) -> ASGIApp:
+def application(settings: Settings, metrics_folder: Path | None = None) -> ASGIApp:
     """The application of one serving process. uvicorn calls this in that process, after it has installed its handlers.
 
     Besides making the application, it sets up the process: logging, threads, signals, and an end when the parent ends.
@@ -91,7 +94,7 @@ def application(settings: Settings) -> ASGIApp:
     parent = multiprocessing.parent_process()
     if parent is not None:  # one of several serving processes: none may outlive the parent
         threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
-    made = create_app(settings, stopping=stopping)
+    made = create_app(settings, stopping=stopping, metrics_folder=metrics_folder)
     gc.freeze()  # what is loaded stays: looking for garbage in it would delay requests, and the end of the process
     return made
 

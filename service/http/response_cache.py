@@ -55,6 +55,13 @@ class ResponseCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._entries: LRUCache[Key, CachedResponse] = LRUCache(max_bytes, getsizeof=_size)
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all responses that are kept."""
+        return int(self._entries.currsize)
 
     def keep(self, response: CachedResponse) -> None:
         """Keeps a response, in place of the least recently used ones; one larger than the whole cache is not kept."""
@@ -65,7 +72,9 @@ class ResponseCache:
         """The kept response to a request, 304 if the client has it; see `middleware.Endpoint`."""
         cached = self._entries.get(key(scope, headers))
         if cached is None or not cached.is_current():
+            self.misses += 1
             return None
+        self.hits += 1
         if_none_match = headers.get(b"if-none-match")
         if if_none_match is not None and etags.is_known(cached.tag, if_none_match.decode("latin-1")):
             return 304, cached.not_modified_headers, b""

@@ -75,6 +75,11 @@ class EventBroadcaster:
             group.create_task(background.repeat_forever("reading job events", self._poll))
             group.create_task(background.repeat_forever("closing event streams", self._wake_all_when_stopping))
 
+    @property
+    def open_streams(self) -> int:
+        """Number of event streams that are open."""
+        return self._open_streams
+
     @contextmanager
     def stream_slot(self) -> Iterator[None]:
         """Counts one more open stream.

@@ -159,6 +159,11 @@ class VersionLoader:
         return self._broken.get(published.seq)
 
     @property
+    def loaded_bytes(self) -> int:
+        """The memory of the versions that are kept loaded."""
+        return self._loaded.total_bytes
+
+    @property
     def broken_count(self) -> int:
         """Number of versions that are known to be broken."""
         return len(self._broken)

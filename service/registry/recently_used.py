@@ -40,6 +40,11 @@ class RecentlyUsed(Generic[Value]):
         """Whether a value of this size can be kept beside all others."""
         return self._bytes + size_bytes <= self._max_bytes
 
+    @property
+    def total_bytes(self) -> int:
+        """The size of all values that are kept."""
+        return self._bytes
+
     def remove(self, key: int) -> None:
         """Removes a value if it is kept."""
         with self._changing:

@@ -90,6 +90,26 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Opens a read transaction: all its queries see the database as of one moment. It delays no writer."""
+        with self.reading() as connection:
+            kind = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.is_postgresql else "BEGIN"
+            connection.execute(text(kind))
+            try:
+                yield connection
+            finally:
+                connection.execute(text("ROLLBACK"))
+
+    def faults(self) -> list[str]:
+        """What SQLite finds damaged in its file."""
+        if self.is_postgresql:
+            return []
+        with self.reading() as connection:
+            found = [str(row[0]) for row in connection.execute(text("PRAGMA quick_check(10)"))]
+            dangling = connection.execute(text("PRAGMA foreign_key_check")).fetchmany(10)
+        return [one for one in found if one != "ok"] + [f"a row of {row[0]} refers to none" for row in dangling]
+
+    @contextmanager
     def _one_sqlite_writer(self) -> Iterator[None]:
         """Queues this process's SQLite writers on a lock, which is cheaper than polling the file."""
         if self.is_postgresql:
@@ -138,6 +158,7 @@ def _sqlite(url: URL, synchronous: str, busy_s: float) -> Engine:
 
 def _configure(connection: SQLiteConnection, _: object, *, synchronous: str, busy_s: float) -> None:
     connection.isolation_level = None  # otherwise the driver begins transactions by its own rules
+    connection.create_function("unix_time", 0, time.time)
     pragmas = (f"busy_timeout={1000 * busy_s:.0f}", "journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON")
     for pragma in pragmas:
         # the first connection switches the file to WAL; for that lock SQLite's own busy timeout does not wait

@@ -19,6 +19,10 @@ from service.store.database import sqlite_url
 from service.store.jobs import FilesInUse
 from service.store.points_file import DATASET_PREFIX
 
+CHECKPOINTS = "checkpoints"
+FOLDERS = (CHECKPOINTS, "datasets", "starts")
+"""The folders of a data folder."""
+
 
 class Files:
     """The layout of one data folder."""
@@ -38,13 +42,18 @@ class Files:
 
     def remove_abandoned(self) -> None:
         """Removes unfinished writes of killed processes."""
-        for name in ("checkpoints", "datasets", "starts"):
+        for name in FOLDERS:
             atomic.remove_abandoned(self._data_dir / name)
+
+    def all(self) -> dict[str, Path]:
+        """All files except the database, by their name below the data folder, such as `datasets/x.npz`."""
+        paths = [path for folder in FOLDERS for path in sorted((self._data_dir / folder).rglob("*")) if path.is_file()]
+        return {path.relative_to(self._data_dir).as_posix(): path for path in paths if not is_unfinished(path)}
 
     @property
     def checkpoints_folder(self) -> Path:
         """The folder of all checkpoints."""
-        return self._data_dir / "checkpoints"
+        return self._data_dir / CHECKPOINTS
 
     def checkpoint_folder(self, checkpoint_id: str) -> Path:
         """Returns the folder of a checkpoint."""
@@ -154,27 +163,36 @@ class Files:
                     path.unlink()
 
     def remove_unused(self, in_use: Callable[[], FilesInUse], *, unchanged_s: float = atomic.ABANDONED_S) -> None:
-        """Removes checkpoints, points and starting weights that no row refers to, because a process died before it did.
+        """Removes what `unused` returns."""
+        for path in self.unused(in_use, unchanged_s=unchanged_s):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
 
-        Files with other names are left alone.
+    def unused(self, in_use: Callable[[], FilesInUse], *, unchanged_s: float = atomic.ABANDONED_S) -> list[Path]:
+        """Checkpoints, points and starting weights without a row, because a process died before it removed them.
+
+        Files with other names do not count.
 
         Args:
             in_use: called after the files are listed.
             unchanged_s: only files that have not changed for this many seconds. The row may still be to come.
         """
-        checkpoints = {path: _CHECKPOINT.fullmatch(path.name) for path in self.checkpoint_folder("").glob("*")}
+        checkpoints = {path: _CHECKPOINT.fullmatch(path.name) for path in self.checkpoints_folder.glob("*")}
         points = {path: _POINTS.fullmatch(path.name) for path in self.points_folder.glob("*.npz")}
         starts = {path: _START.fullmatch(path.name) for path in self.starting_weights_file("").parent.glob("*")}
         used = in_use()
-        for path, name in checkpoints.items():
-            if name and name[1] not in used.jobs and path.name not in used.checkpoints and _age_s(path) > unchanged_s:
-                self.remove_checkpoint(path.name)
-        for path, name in points.items():
-            if name and name[1] not in used.points and _age_s(path) > unchanged_s:
-                self.remove_points(path.stem)
-        for path, name in starts.items():
-            if name and name[1] not in used.points and _age_s(path) > unchanged_s:
-                self.remove_starting_weights(name[1])
+        found = [path for path, name in checkpoints.items() if name and name[1] not in used.jobs]
+        found = [path for path in found if path.name not in used.checkpoints]
+        found += [path for path, name in [*points.items(), *starts.items()] if name and name[1] not in used.points]
+        return [path for path in found if _age_s(path) > unchanged_s]
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is still being written, or in a folder that is."""
+    return path.name.startswith(atomic.PREFIX) or path.parent.name.startswith(atomic.PREFIX)
 
 
 _CHECKPOINT = re.compile(r"(?:import-)?([0-9a-f]{24})(?:-[0-9]+(?:-[0-9a-f]+)?)?")

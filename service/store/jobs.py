@@ -14,7 +14,16 @@ from service.records import Job, JobSpec, JobState
 from service.store import transitions
 from service.store.database import Database
 from service.store.servers import served_by_all
-from service.store.tables import deleted_jobs, fair_share_slots, idempotency_keys, jobs, models, now, versions
+from service.store.tables import (
+    deleted_jobs,
+    fair_share_slots,
+    idempotency_keys,
+    job_totals,
+    jobs,
+    models,
+    now,
+    versions,
+)
 from service.store.transitions import job_of
 
 KEY_TTL_S = 24 * 3600.0
@@ -38,6 +47,20 @@ class FilesInUse(NamedTuple):
     jobs: set[str]
     checkpoints: set[str]
     points: set[str]
+
+
+class JobCounts(NamedTuple):
+    """How many jobs there are and were.
+
+    Attributes:
+        present: number of jobs that have not ended, by state.
+        ended: number of jobs that have ever ended, by final state, also of those that were deleted.
+        training_s: how long all jobs that have ended trained.
+    """
+
+    present: dict[JobState, int]
+    ended: dict[JobState, int]
+    training_s: float
 
 
 class Jobs:
@@ -154,6 +177,15 @@ class Jobs:
         """Returns whether a job waits for a worker."""
         with self._database.reading() as connection:
             return bool(connection.scalar(select(jobs.c.seq).where(jobs.c.state == JobState.QUEUED.value).limit(1)))
+
+    def counts(self) -> JobCounts:
+        """Counts all jobs."""
+        unended = select(jobs.c.state, func.count()).where(jobs.c.state.not_in(_ENDED)).group_by(jobs.c.state)
+        with self._database.reading() as connection:
+            present = {JobState(state): count for state, count in connection.execute(unended)}
+            totals = connection.execute(select(job_totals)).all()
+        ended = {JobState(row.state): row.jobs for row in totals}
+        return JobCounts(present, ended, sum(row.training_s for row in totals))
 
     def unended_seed_jobs(self) -> list[Job]:
         """Returns the jobs of seed models that have not ended, oldest first."""

@@ -10,7 +10,7 @@ from service.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0010"
+HEAD = "0013"
 """The latest revision in `migrations`, which this program reads and writes."""
 
 
@@ -21,13 +21,18 @@ def migrate(database: Database) -> None:
         StoreUnavailable: a later version of the program wrote the database, or it cannot be reached or written.
     """
     with database.reading() as connection:
-        if _revision(connection) == HEAD:
+        if revision(connection) == HEAD:
             return
     with database.writing(serial=True) as connection:
-        _upgrade(connection)
+        upgrade(connection)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Applies the missing migrations up to a revision, within the caller's transaction.
+
+    Raises:
+        StoreUnavailable: the tables, or the revision, are those of a later version of the program.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)  # at level INFO it lists its plugins
     from alembic import command
     from alembic.config import Config
@@ -39,13 +44,14 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(files("service.store") / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except CommandError as error:
         raise StoreUnavailable("The database belongs to a later version of Separatrix. Install that one.") from error
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """The revision of the tables of a database; None if it has none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found

@@ -1,8 +1,12 @@
 """The parts of a database, opened together."""
 
+from collections.abc import Iterator
 from typing import Self
 
+from sqlalchemy import func, select
+
 from service.settings import Settings
+from service.store import rows, tables
 from service.store.database import BUSY_S, Database
 from service.store.datasets import Datasets
 from service.store.events import Events
@@ -12,6 +16,12 @@ from service.store.leases import LEASE_S, Leases
 from service.store.schema import migrate
 from service.store.servers import Servers
 from service.store.versions import Versions
+
+
+def database_url(settings: Settings, files: Files) -> str:
+    """The URL of the database that the settings name, else that of the SQLite file of the data folder."""
+    given = settings.database_url
+    return given.get_secret_value() if given is not None else files.database_url
 
 
 class Store:
@@ -51,11 +61,24 @@ class Store:
         self.datasets = Datasets(self._database)
         self.servers = Servers(self._database, server=server)
 
+    def rows(self) -> Iterator[tuple[str, rows.Row]]:
+        """All rows as of one moment, see `rows.dump`."""
+        return rows.dump(self._database)
+
+    def faults(self) -> list[str]:
+        """What SQLite finds damaged. PostgreSQL has no such check for its clients."""
+        return self._database.faults()
+
+    def newest_time(self) -> float:
+        """When the newest row was written, in seconds since the epoch; 0 if there is none."""
+        newest = [func.max(table.c.created_at) for table in (tables.jobs, tables.versions, tables.datasets)]
+        with self._database.reading() as connection:
+            return max(float(connection.scalar(select(one)) or 0) for one in newest)
+
     @classmethod
     def of(cls, settings: Settings, files: Files, *, server: str | None = None) -> Self:
         """Opens the database that the settings name, else the SQLite file of the data folder."""
-        given = settings.database_url
-        url = given.get_secret_value() if given is not None else files.database_url
+        url = database_url(settings, files)
         return cls(url, lease_s=settings.lease_s, keep_versions=settings.keep_versions, server=server)
 
     def close(self) -> None:

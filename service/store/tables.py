@@ -74,6 +74,14 @@ fair_share_slots = Table(
     Column("began_at", Float, nullable=False),
 )
 
+job_totals = Table(
+    "job_totals",
+    metadata,
+    Column("state", String, primary_key=True),
+    Column("jobs", Integer, nullable=False),
+    Column("training_s", Float, nullable=False),
+)
+
 deleted_jobs = Table(
     "deleted_jobs",
     metadata,
@@ -185,7 +193,7 @@ class now(FunctionElement[float]):  # noqa: N801  # an SQL function, named like 
 
 @compiles(now, "sqlite")
 def _now_by_sqlite(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+    return "unix_time()"  # of `database`: SQLite's own functions count in milliseconds, which two jobs may share
 
 
 @compiles(now, "postgresql")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from service.errors import JobNotFound
 from service.records import EventKind, Job, JobSpec, JobState, JobStatus
-from service.store.tables import events, jobs, now, snapshots
+from service.store.tables import events, job_totals, jobs, now, snapshots
 
 MAX_CRASHES = 3
 """A job fails when so many workers in a row have crashed with it without reaching a checkpoint."""
@@ -117,6 +117,14 @@ def end(connection: Connection, job: Job, state: JobState, *, version_seq: int |
     columns = {**status, **_NO_LEASE, "state": state, "finished_at": time.time()}
     change(connection, job, [last, done], version_seq=version_seq, **columns)
     connection.execute(delete(snapshots).where(snapshots.c.job_id == job.id))
+    _count(connection, state, ended.status.ran_s)
+
+
+def _count(connection: Connection, state: JobState, ran_s: float) -> None:
+    """Adds a job to the totals of its final state, which outlive the job."""
+    totals = job_totals.c
+    more = {"jobs": totals.jobs + 1, "training_s": totals.training_s + ran_s}
+    connection.execute(update(job_totals).where(totals.state == state.value).values(more))
 
 
 def pause(connection: Connection, job: Job, **columns: Any) -> None:

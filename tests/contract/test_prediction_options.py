@@ -475,3 +475,31 @@ def test_requests_and_points_are_counted_by_route_and_status(client: httpx.Clien
     assert gained(count % ("GET", "unmatched", 404)) == 1
     whole = count.replace("_count{", "_bucket{").replace("{", '{le="+Inf",') % ("POST", "/predict", 200)
     assert after[whole] == after[count % ("POST", "/predict", 200)]
+
+
+def test_jobs_are_counted_also_after_they_are_deleted(client: httpx.Client) -> None:
+    before = metrics(client)
+    job = train(client, "counted", training={"epochs": 30})
+    network = {"kind": "sequential", "hidden": [4, 4], "activation": "identity"}
+    failed = train(client, "counted", network=network, training={"epochs": 500, "learning_rate": 1_000})
+    assert (job["status"], failed["status"]) == ("succeeded", "failed")
+    for one in (job, failed):
+        client.delete(one["links"]["self"]).raise_for_status()
+    after = metrics(client)
+    for status in ("succeeded", "failed"):
+        name = f'separatrix_jobs_ended_total{{status="{status}"}}'
+        assert after[name] == before[name] + 1
+    assert after["separatrix_training_seconds_total"] > before["separatrix_training_seconds_total"]
+    assert after["separatrix_versions"] == before["separatrix_versions"] + 1
+    assert after['separatrix_jobs{status="queued"}'] == 0
+    assert after["separatrix_database_available"] == 1
+
+
+def test_answers_from_the_response_cache_are_counted(client: httpx.Client) -> None:
+    before = metrics(client)
+    for _ in range(3):
+        client.get("/boundary-grid", params={"model": "plane", "resolution": 17, "margin": 0.123}).raise_for_status()
+    after = metrics(client)
+    assert after["separatrix_response_cache_misses_total"] == before["separatrix_response_cache_misses_total"] + 1
+    assert after["separatrix_response_cache_hits_total"] == before["separatrix_response_cache_hits_total"] + 2
+    assert after["separatrix_response_cache_bytes"] > before["separatrix_response_cache_bytes"]

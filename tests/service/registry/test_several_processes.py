@@ -1,6 +1,7 @@
 """Several API processes that share a database: `--workers` on one machine, or PostgreSQL on several machines."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -37,13 +38,40 @@ def test_a_job_that_one_process_reports_as_succeeded_is_served_by_every_process(
         assert len(processes) == 2
 
 
+def requests_counted(address: str) -> tuple[str, float]:
+    """A process of the service, and how many requests by its metrics asked for `/docs`, which only one test does."""
+    answer = httpx.get(f"{address}/metrics", timeout=DEADLINE_S)
+    name = 'separatrix_request_duration_seconds_count{method="GET",route="/docs",status="200"} '
+    found = (float(line.removeprefix(name)) for line in answer.text.splitlines() if line.startswith(name))
+    return process_of(answer), next(found, 0)
+
+
+@pytest.mark.processes
+def test_the_metrics_are_those_of_all_processes_also_of_one_that_has_died(pair: Service) -> None:
+    for _ in range(12):  # each over a connection of its own, so by either process
+        assert httpx.get(f"{pair.address}/docs", timeout=DEADLINE_S).status_code == 200
+    informed = set()
+
+    def both_know() -> bool:
+        with ThreadPoolExecutor(8) as threads:  # a process that is not busy accepts all connections
+            found = list(threads.map(requests_counted, [pair.address] * 8))
+        informed.update(name for name, count in found if count == 12)
+        return len(informed) == 2
+
+    wait_until(both_know)
+    process = pair.serving_processes()[0]
+    process.kill()
+    wait_until(lambda: process not in pair.serving_processes() and len(pair.serving_processes()) == 2)
+    assert requests_counted(pair.address)[1] == 12
+
+
 @pytest.mark.processes
 def test_serving_processes_are_replaced_when_they_die_and_end_with_their_parent(pair: Service) -> None:
     before = pair.serving_processes()
     before[0].kill()
     wait_until(lambda: len(set(pair.serving_processes()) - set(before)) == 1)
     assert httpx.get(f"{pair.address}/health/live", timeout=DEADLINE_S).status_code == 200
-    wait_until(lambda: pair.log.count("startup complete") == 3)
+    wait_until(lambda: pair.log.count("startup complete") == 4)  # another one died in the test before
 
     family = pair.family()
     pair.kill()

@@ -1,0 +1,1 @@
+"""The commands for operators. Each module is one command, as in `service.commands`."""

@@ -1,0 +1,39 @@
+"""`separatrix backup` and `separatrix restore`."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from service.maintenance import backup as backups
+from service.maintenance import restore as restoration
+from service.settings import Settings
+
+
+def run(settings: Settings, *, out: Path) -> None:
+    """Writes a backup to `out`. Services on the same data may run meanwhile.
+
+    Raises:
+        OSError: `out` exists or cannot be written, or the data folder cannot be read.
+        StoreUnavailable: the database cannot be read.
+    """
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("files")
+        made = backups.back_up(settings, out, lambda done, total: bar.update(task, completed=done, total=total))
+    print(f"Wrote {out}: {made.versions:,} versions, {made.size_bytes / 2**20:,.1f} MiB.")
+    if made.damaged:
+        print(f"The files of {made.damaged:,} versions are missing; `separatrix doctor` says which.")
+
+
+def restore(settings: Settings, *, archive: Path) -> None:
+    """Restores a backup into a new data folder.
+
+    Raises:
+        OSError: the folder is not empty or cannot be written, or the archive cannot be read.
+        InvalidInput: the archive is damaged or no backup.
+        StoreUnavailable: the database cannot be written, or is in use.
+    """
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("archive")
+        restoration.restore(archive, settings, lambda done, total: bar.update(task, completed=done, total=total))
+    print(f"Restored {archive} into {settings.data_dir}.")

@@ -1,0 +1,141 @@
+"""The examination of a data folder and its database: what is wrong, and what to do about it."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from models.checkpoints import cards
+from models.checkpoints.cards import DamagedCheckpoint
+from service.errors import StoreUnavailable
+from service.records import PublishedVersion
+from service.settings import Settings
+from service.store.files import Files
+from service.store.store import Store
+
+LITTLE_SPACE_BYTES = 2**30
+"""Less free space than this is worth a warning."""
+
+CLOCK_S = 60.0
+"""A row that is from the future by more than this shows that the clock went back."""
+
+Level = Literal["ok", "warning", "error"]
+
+Progress = Callable[[int, int], None]
+"""Called with the number of versions that are examined, and of all there are."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result: what is right or wrong, and what to do.
+
+    Attributes:
+        level: `error` if data are lost or the service cannot work.
+        text: one sentence or two.
+    """
+
+    level: Level
+    text: str
+
+
+def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
+    """Examines everything and changes nothing, except that tables of an earlier release are migrated. Services may run.
+
+    Raises:
+        Nothing: whatever is wrong is a finding.
+    """
+    try:
+        files = Files(settings.data_dir, make=False)
+    except OSError as error:
+        yield Finding("error", f"{settings.data_dir}: {error.strerror}. Give the right one with --data-dir.")
+        return
+    yield from _folder(settings.data_dir)
+    try:
+        store = Store.of(settings, files)
+    except StoreUnavailable as error:
+        yield Finding("error", f"The database cannot be opened. {error}")
+        return
+    try:
+        yield from _database(store)
+        yield from _versions(store, files, progress)
+        yield from _datasets(store, files)
+        yield from _unused(store, files)
+    except StoreUnavailable as error:
+        yield Finding("error", f"The database cannot be read. {error}")
+    finally:
+        store.close()
+
+
+def _folder(folder: Path) -> Iterator[Finding]:
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding("error", f"{folder} cannot be read and written by this user. Run as its owner.")
+    free = shutil.disk_usage(folder).free
+    if free < LITTLE_SPACE_BYTES:
+        yield Finding("warning", f"Only {free / 2**20:,.0f} MiB are free on the disk of the data folder.")
+    else:
+        yield Finding("ok", f"{folder} can be read and written, and {free / 2**30:,.0f} GiB are free.")
+
+
+def _database(store: Store) -> Iterator[Finding]:
+    faults = store.faults()
+    if faults:
+        yield Finding("error", f"The database is damaged ({faults[0]}). Restore a backup into a new data folder.")
+    else:
+        yield Finding("ok", "The database is intact.")
+    ahead_s = store.newest_time() - time.time()
+    if ahead_s > CLOCK_S:
+        yield Finding(
+            "warning", f"The database has rows from {ahead_s:,.0f} s in the future: the clock went back. Correct it."
+        )
+
+
+def _versions(store: Store, files: Files, progress: Progress) -> Iterator[Finding]:
+    published = [one for rows in store.versions.all().values() for one in rows.versions.values()]
+    damaged = 0
+    for number, version in enumerate(published, 1):
+        finding = _version(version, files)
+        if finding is not None:
+            damaged += 1
+            yield finding
+        progress(number, len(published))
+    intact = len(published) - damaged
+    yield Finding("ok", f"{intact:,} of {len(published):,} versions are intact.")
+
+
+def _version(version: PublishedVersion, files: Files) -> Finding | None:
+    name = f"Version {version.version} of {version.model}"
+    folder = files.checkpoint_folder(version.checkpoint_id)
+    try:
+        cards.read(folder, card_digest=version.card_digest)
+    except DamagedCheckpoint as error:
+        advice = f"Restore {folder} from a backup, or `separatrix delete {version.model} --version {version.version}`."
+        return Finding("error", f"{name} is damaged: {error}. {advice}")
+    except OSError as error:
+        return Finding("error", f"{name} cannot be read: {error.strerror}. Check the mode and the disk of {folder}.")
+    return None
+
+
+def _datasets(store: Store, files: Files) -> Iterator[Finding]:
+    count = 0
+    after = ""
+    while True:
+        page, more = store.datasets.page(limit=100, after=after)
+        for dataset in page:
+            count += 1
+            if not files.points_file(dataset.file).is_file():
+                advice = f"`separatrix datasets remove {dataset.name}` and store it again, or restore a backup."
+                yield Finding("error", f"The points of data set {dataset.name} are missing. {advice}")
+        if not more:
+            break
+        after = page[-1].name
+    yield Finding("ok", f"{count:,} data sets are stored.")
+
+
+def _unused(store: Store, files: Files) -> Iterator[Finding]:
+    unused = files.unused(store.jobs.files_in_use)
+    if unused:
+        text = f"{len(unused):,} checkpoints and files of points belong to no row. The next start removes them."
+        yield Finding("ok", text)

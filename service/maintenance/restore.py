@@ -1,0 +1,140 @@
+"""The restoration of backups into a new data folder."""
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from models.specs import InvalidInput
+from service.maintenance.backup import CHECKSUMS, FORMAT, MANIFEST, ROWS, Progress
+from service.settings import Settings
+from service.store import rows
+from service.store.database import Database
+from service.store.files import FOLDERS, Files
+from service.store.store import database_url
+
+MEMBER = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{{0,199}}){{1,2}}")
+"""What the name of a file of a data folder looks like in an archive."""
+
+MAX_MANIFEST_BYTES = 10_000
+MAX_CHECKSUMS_BYTES = 2**28
+"""The largest members that are read into memory. 2**28 bytes list a million files."""
+
+COPY_BYTES = 2**20
+
+
+def restore(archive: Path, settings: Settings, progress: Progress) -> None:
+    """Writes the content of a backup into a new data folder and an empty database. An error leaves neither.
+
+    Args:
+        archive: as `back_up` writes it. Any release since may read it.
+        settings: say where data folder and database shall be.
+        progress: is told how much of the archive is read, in bytes.
+
+    Raises:
+        FileExistsError: the data folder has files already.
+        InvalidInput: the archive is damaged, is none of ours, or comes from a later release.
+        OSError: the archive cannot be read, or the folder cannot be written.
+        StoreUnavailable: the database cannot be written, or has tables.
+    """
+    target = settings.data_dir
+    if target.exists() and any(target.iterdir()):
+        raise FileExistsError(errno.EEXIST, "the folder is not empty; restore into a new one", str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".restoring-") as name:
+        folder = Path(name) / "data"
+        lines = Path(name) / ROWS
+        revision = _extract(archive, folder, lines, progress)
+        _load_rows(settings.model_copy(update={"data_dir": folder}), lines, revision)
+        target.rmdir() if target.exists() else None
+        folder.rename(target)
+
+
+def _extract(archive: Path, folder: Path, lines: Path, progress: Progress) -> str:
+    """Writes the files of the data folder and the rows. Returns the revision of the rows."""
+    folder.mkdir()
+    sums: dict[str, str] = {}
+    manifest: dict[str, Any] | None = None
+    try:
+        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as members:
+            for member in members:
+                content = members.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise _invalid(f"has a member that is no file: {_shown(member.name)}")
+                if manifest is None:
+                    manifest = _manifest(member, content, sums)
+                elif member.name == CHECKSUMS:
+                    _check(sums, content.read(MAX_CHECKSUMS_BYTES).decode())
+                    return str(manifest["revision"])
+                else:
+                    _write(member, content, folder, lines, sums)
+                progress(file.tell(), archive.stat().st_size)
+    except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
+        raise _invalid("is no tar file, or damaged") from error
+    raise _invalid("is not complete: its end is missing")
+
+
+def _manifest(member: tarfile.TarInfo, content: IO[bytes], sums: dict[str, str]) -> dict[str, Any]:
+    text = content.read(MAX_MANIFEST_BYTES)
+    sums[MANIFEST] = hashlib.sha256(text).hexdigest()
+    try:
+        found: dict[str, Any] = json.loads(text)
+        is_ours = member.name == MANIFEST and re.fullmatch("[0-9]{4}", found["revision"]) is not None
+    except (ValueError, KeyError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise _invalid("was not written by `separatrix backup`")
+    if found.get("format") != FORMAT:
+        raise _invalid("was written by a later release of Separatrix; restore it with that one")
+    return found
+
+
+def _write(member: tarfile.TarInfo, content: IO[bytes], folder: Path, lines: Path, sums: dict[str, str]) -> None:
+    if member.name == ROWS:
+        path = lines
+    elif MEMBER.fullmatch(member.name):
+        path = folder / member.name
+    else:
+        raise _invalid(f"has a member that a backup does not have: {_shown(member.name)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        shutil.copyfileobj(content, file, COPY_BYTES)
+    with path.open("rb") as file:
+        sums[member.name] = hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(sums: dict[str, str], listed: str) -> None:
+    """Compares the checksums of what was written with those that the archive lists."""
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in listed.splitlines())}
+    wrong = [name for name in expected | sums if expected.get(name) != sums.get(name)]
+    if wrong:
+        raise _invalid(f"is damaged: {_shown(wrong[0])} has another content than when it was written")
+
+
+def _load_rows(settings: Settings, lines: Path, revision: str) -> None:
+    database = Database(database_url(settings, Files(settings.data_dir)))
+    try:
+        rows.load(database, _rows(lines), written_by=revision)
+    finally:
+        database.close()
+
+
+def _rows(lines: Path) -> Iterator[tuple[str, rows.Row]]:
+    with lines.open() as file:
+        for line in file:
+            table, row = json.loads(line)
+            yield table, row
+
+
+def _shown(name: str) -> str:
+    return repr(name[:80])
+
+
+def _invalid(reason: str) -> InvalidInput:
+    return InvalidInput("archive", reason)

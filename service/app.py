@@ -39,6 +39,7 @@ from service.jobs.seed_models import SeedModels
 from service.live.background import repeat_forever
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
+from service.live.job_networks import JobNetworks
 from service.live.wakeup import Wakeup
 from service.processes.torch_tasks import TorchTasks
 from service.registry.membership import Membership
@@ -167,6 +168,7 @@ async def _running(
         seed_models=seed_models,
         torch_tasks=torch_tasks,
         replays=Replays(torch_tasks, settings.data_dir),
+        job_networks=JobNetworks(store, files, registry, threads=heavy_threads),
         wakeup=wakeup,
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,

@@ -9,9 +9,11 @@ the digest of the card, so that damage to any file is detected.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
@@ -22,7 +24,9 @@ from models.networks.derived import Derived
 from models.networks.layouts import layout, member_states
 from models.networks.plans import AnyPlan, of_members, plan_of
 from models.networks.transforms import IDENTITY, Shift, Transform
+from models.recipes import Recipe
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
+from models.training import cost_model
 from models.training.runs import StopReason
 from models.training_range import TrainingRange
 
@@ -221,6 +225,32 @@ _STOP_REASONS_1 = {
     "stopped": "stopped",
     "diverged": "diverged",
 }
+
+
+def of_recipe(recipe: Recipe, data: dict[str, Any], data_digest: str) -> Card:
+    """The card of a training whose end is not known yet. For `data` and `data_digest` see `Card`."""
+    points = recipe.points
+    return Card(
+        network=recipe.network,
+        features=points.features,
+        classes=points.classes,
+        training=recipe.training,
+        data=data,
+        data_digest=data_digest,
+        low=tuple(points.xy_ND.min(axis=0).tolist()),
+        high=tuple(points.xy_ND.max(axis=0).tolist()),
+        median=tuple(np.median(points.xy_ND, axis=0).tolist()),
+        offset=recipe.scaling.offset,
+        divisor=recipe.scaling.divisor,
+        recipe=recipe.digest,
+        stop_reason=None,
+        epochs=None,
+        metrics=None,
+        created_at=datetime.now(UTC).isoformat(),
+        software={},
+        files={},
+        implementation=cost_model.implementation(recipe.layout, len(recipe.parts[0].label_N), recipe.training),
+    )
 
 
 def digest(content: bytes) -> str:

@@ -19,8 +19,8 @@ from models.specs import (
     TrainingSpec,
     output_count,
 )
+from models.training import cost_model
 from models.training.compiled_run import CompiledRun
-from models.training.cost_model import faster
 from models.training.resume_state import Running
 from models.training.run_state import RunState
 from models.training.runs import Epochs, Outcome, Run, StopReason
@@ -178,7 +178,7 @@ def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, state
         )
     if spec.temperature != 1 and layout is None:
         raise InvalidInput("training.temperature", "must be 1: the output layer of this network is not known")
-    if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
+    if layout is None or cost_model.implementation(layout, len(kept.label_N), spec) == "torch":
         network = new.module()
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
         return Started(torch_run, "torch", partial(arrays_of, network))
@@ -202,14 +202,6 @@ def train_new(
     with one_thread() if started.implementation == "torch" else nullcontext():
         outcome = _run(started, spec, on_epochs, should_stop)
     return outcome, partial(new.with_weights, started.weights())
-
-
-def _choice(layout: Layout, count: int, spec: TrainingSpec) -> Implementation:
-    if spec.optimizer == "lbfgs":
-        return "compiled"
-    if spec.implementation == "auto":
-        return faster(layout, min(spec.batch_size or count, count))
-    return spec.implementation
 
 
 def seed_of(spec: TrainingSpec, restart: int) -> int:

@@ -95,7 +95,7 @@ def response_grid(
     Raises:
         InvalidInput: the model has no such class, a class is needed, or there are too many cells.
     """
-    classes = window.version.card.classes
+    classes = window.network.card.classes
     response = response or ("probability" if len(classes) == 2 or class_name is not None else "label")
     k = _class_index(classes, class_name, response)
     if response == "spread":
@@ -118,7 +118,7 @@ def outside_training_range(window: PlacedWindow, files: Files) -> BoundaryGrid:
         InvalidInput: the range is not known, or there are too many cells.
         VersionBroken: its file cannot be read.
     """
-    known = training_ranges.training_range(window.version, files, field="response")
+    known = training_ranges.training_range(window.network, files, field="response")
     return BoundaryGrid(window, training_ranges.outside_grid(window, known), "outside_training_range")
 
 
@@ -182,7 +182,7 @@ def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_nam
     if window.spec.is_curve:
         message = "lines need two axes, but this window is a curve along one: ask for a format that shows values"
         raise InvalidInput("format", message)
-    classes = window.version.card.classes
+    classes = window.network.card.classes
     if class_name is not None and len(classes) > 2 and not levels:
         raise InvalidInput("class", "needs levels, because the model has more than two classes")
     k = _class_index(classes, class_name, "probability" if levels else "label")

@@ -110,10 +110,10 @@ def training_points(
     shown_N = _inside(points.xy_ND[:, list(window.axes)], window)
     if within is not None:
         shown_N &= distance_N <= within
-    if predictions.work(window.version, int(shown_N.sum())) > max_work:
+    if predictions.work(window.network, int(shown_N.sum())) > max_work:
         raise InvalidInput("overlay", "must not contain points: the network is too large to classify so many of them")
     shown_MD, label_M, distance_M = points.xy_ND[shown_N], points.label_N[shown_N], distance_N[shown_N]
-    is_wrong_M = numpy_forward.predicted(dispatch.probabilities(window.version.plan, shown_MD)) != label_M
+    is_wrong_M = numpy_forward.predicted(dispatch.probabilities(window.network.plan, shown_MD)) != label_M
     order_M = np.lexsort((-distance_M, is_wrong_M))  # the last key counts first; equal points stay in their order
     return OverlayPoints(
         xy_M2=shown_MD[order_M][:, list(window.axes)],
@@ -135,7 +135,7 @@ def _inside(xy_N2: PointArray, window: PlacedWindow) -> npt.NDArray[np.bool_]:
 
 def _all_points(window: PlacedWindow, files: Files) -> LabelledPoints | None:
     """The training points; None for an imported version, which has none."""
-    job_id, card = window.version.published.job_id, window.version.card
+    job_id, card = window.network.job_id, window.network.card
     if job_id is None or card.data is None or card.data_digest is None:
         return None
     try:

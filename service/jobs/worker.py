@@ -5,14 +5,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
-from models.checkpoints import torch_files
+from models.checkpoints import cards, torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints, merged_count
 from models.limits import MAX_STEP_VALUES
@@ -367,27 +364,14 @@ def _card(
     metrics: dict[str, Any] | None,
     restarts: list[dict[str, Any]],
 ) -> Card:
-    spec, points = job.spec, recipe.points
+    spec = job.spec
     reasons = {result.stop_reason for result in results}
-    return Card(
-        network=recipe.network,
-        features=points.features,
-        classes=points.classes,
-        training=recipe.training,
-        data=spec.data,
-        data_digest=spec.data_digest,
-        low=tuple(points.xy_ND.min(axis=0).tolist()),
-        high=tuple(points.xy_ND.max(axis=0).tolist()),
-        median=tuple(np.median(points.xy_ND, axis=0).tolist()),
-        offset=recipe.scaling.offset,
-        divisor=recipe.scaling.divisor,
-        recipe=recipe.digest,
+    return replace(
+        cards.of_recipe(recipe, spec.data, spec.data_digest),
         stop_reason=results[0].stop_reason if len(reasons) == 1 else "completed",
         epochs=max(result.epochs for result in results),
         metrics=metrics,
-        created_at=datetime.now(UTC).isoformat(),
         software=_software(),
-        files={},
         implementation=results[0].implementation,
         restarts=tuple(restarts),
         started_from=spec.started_from

@@ -53,6 +53,21 @@ class LoadedVersion:
     epoch: int | None = None
 
     @property
+    def name(self) -> str:
+        """What a reader calls it."""
+        return f"{self.published.model} version {self.published.version}"
+
+    @property
+    def key(self) -> str:
+        """Tells its training from all others."""
+        return self.published.checkpoint_id
+
+    @property
+    def job_id(self) -> str | None:
+        """The job that trained it, which names the files of its points; None if it was imported."""
+        return self.published.job_id
+
+    @property
     def answered_by(self) -> dict[str, Any]:
         """The model and the version, and the epoch if it is one, as the bodies of responses name them."""
         about = {"model": self.published.model, "version": self.published.version}

@@ -14,7 +14,7 @@ from models.limits import (
 from models.specs import AnyResponse, EmbeddingCoordinates, InvalidInput
 from service.api.epochs import Epoch
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
-from service.api.references import AliasName, reference
+from service.api.references import AliasName, JobName, Named, named
 from service.api.window_query import WindowQuery
 from service.http.content_negotiation import either
 from service.http.query_parameters import CommaList, list_of
@@ -22,7 +22,7 @@ from service.inference import features
 from service.inference.grids import OF_ONE_CLASS
 from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
-from service.records import NAME_PATTERN, Reference
+from service.records import NAME_PATTERN
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
@@ -40,13 +40,19 @@ Overlay = Annotated[CommaList, list_of({"type": "string", "enum": get_args(Overl
 
 
 class _Answering(BaseModel):
-    """The version that answers."""
+    """What answers."""
 
-    model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
+    model: str | None = Field(
+        None,
+        pattern=NAME_PATTERN,
+        description="The model that answers. Required without `job`.",
+        examples=["flower-sequential"],
+    )
     version: int | None = Field(
         None, ge=1, le=2**31 - 1, description="Its version; by default the one that the alias `latest` names."
     )
     alias: AliasName = None
+    job: JobName = None
     epoch: Epoch = None
 
 
@@ -118,9 +124,13 @@ class GridQuery(WindowQuery, _Answering):
     )
 
     @property
-    def reference(self) -> Reference:
-        """Which version answers."""
-        return reference(self.version, self.alias)
+    def named(self) -> Named:
+        """What answers.
+
+        Raises:
+            InvalidInput: see `references.named`.
+        """
+        return named(self.model, self.version, self.alias, self.job)
 
     @property
     def kind(self) -> Kind:

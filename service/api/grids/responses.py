@@ -83,14 +83,20 @@ def _content(one: GridFormat) -> dict[str, Any]:
 
 _CACHING = {
     "ETag": header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
-    "Cache-Control": header("A year for a request that names the version, else to be revalidated.", example="no-cache"),
+    "Cache-Control": header(
+        "A year for a request that names the version, `no-store` for a running job, else to be revalidated.",
+        example="no-cache",
+    ),
     "Vary": header("The request header that chooses the format.", example="Accept"),
 }
 
 _METADATA = {
     "Separatrix-Model": header("The model that answered.", example="flower-sequential"),
     "Separatrix-Version": header("The version that answered.", kind="integer", example=1),
-    "Separatrix-Epoch": header("The epoch of its training, if the request names one.", kind="integer", example=100),
+    "Separatrix-Job-ID": header("The job that answered, if it has no version.", example="9f0c5e1d2a7b4c6f8e3d1a0b"),
+    "Separatrix-Epoch": header(
+        "The epoch of its training, if the request names one or a job.", kind="integer", example=100
+    ),
     "Separatrix-Window": header("`x_min,x_max,y_min,y_max`; for a curve `x_min,x_max`.", example="-2.0,2.0,-1.0,1.0"),
     "Separatrix-Axes": header("The features along x and y, as the query takes them.", example="0,1"),
     "Separatrix-At": header(

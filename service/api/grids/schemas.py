@@ -27,14 +27,17 @@ class Window(BaseModel):
 
 
 class _Placed(BaseModel):
-    """Which version answered, and where."""
+    """What answered, and where."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    model: str = Field(description="The name of the model.")
-    version: int = Field(description="The version that answered.")
+    model: str | None = Field(description="The name of the model; null for a job that publishes nothing.")
+    version: int | None = Field(description="The version that answered; null for a job without a version.")
+    job_id: str | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The job that answered, if it has no version."
+    )
     epoch: int | SkipJsonSchema[None] = Field(
-        None, exclude_if=left_out, description="The epoch of its training, if the request names one."
+        None, exclude_if=left_out, description="The epoch of its training, if the request names one or a job."
     )
     axes: list[int] = Field(description="The features along x and y, zero-based; for a curve, the one along x.")
     axis_names: list[str] | None = Field(description="The names of these features; null without names.")
@@ -143,11 +146,11 @@ class BoundaryLines(_Placed):
 def encode_grid(boundary: grids.BoundaryGrid) -> bytes:
     """The body of a `BoundaryGrid`."""
     window, grid = boundary.window, boundary.grid
-    classes, k = window.version.card.classes, boundary.class_index
+    classes, k = window.network.card.classes, boundary.class_index
     return _dumped(
         {
             "object": "boundary.grid",
-            **window.version.answered_by,
+            **window.network.answered_by,
             "response": boundary.response,
             "class": None if k is None else classes[k],
             "layer": boundary.layer,
@@ -167,7 +170,7 @@ def encode_embedding(grid: grids.EmbeddingGrid) -> bytes:
     return _dumped(
         {
             "object": "boundary.embedding",
-            **window.version.answered_by,
+            **window.network.answered_by,
             "response": "embedding",
             "layer": grid.layer,
             "coordinates": embedding.coordinates,

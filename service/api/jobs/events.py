@@ -14,10 +14,11 @@ from starlette.types import Receive, Scope, Send
 from models.limits import MAX_MARGIN
 from models.specs import InvalidInput
 from service import records
-from service.api.deps import JobPath, Services, ServicesDep, known_job_id
+from service.api.deps import JobPath, Services, ServicesDep
 from service.api.jobs import event_schemas
 from service.api.jobs.event_schemas import EventPage
 from service.api.jobs.views import Job
+from service.api.references import known_job_id
 from service.http import content_negotiation, request_body
 from service.http.content_negotiation import Format
 from service.http.problems import InvalidParameter, Place

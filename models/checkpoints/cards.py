@@ -39,6 +39,9 @@ ARRAYS_FILE = "network.safetensors"
 RANGE_FILE = "training_range.safetensors"
 """Only of versions that were trained here, and not by an old release."""
 
+EPOCHS_FILE = "epochs.safetensors"
+"""Only of trainings that kept their weights after some epochs."""
+
 
 class DamagedCheckpoint(Exception):
     """A checkpoint that cannot be used. The message names the file and the reason, in one line, without a path."""
@@ -277,6 +280,25 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, AnyPlan]:
         return card, of_members([plan_of(known, member, card.transform) for member in _members(card, state)])
     except (safetensors.SafetensorError, InvalidInput) as error:
         raise DamagedCheckpoint(f"{ARRAYS_FILE}: {error}") from error
+
+
+def read_epoch(folder: Path, card: Card, epoch: int) -> AnyPlan | None:
+    """The plan of a network after an epoch of its training; None if the checkpoint has not kept that.
+
+    Raises:
+        DamagedCheckpoint: the file is missing or damaged.
+        OSError: the file cannot be read at present. This says nothing about its content.
+    """
+    if EPOCHS_FILE not in card.files:
+        return None
+    try:
+        arrays = safetensors.numpy.load(_read_file(folder / EPOCHS_FILE, card.files[EPOCHS_FILE]))
+        prefix = f"{epoch}/"
+        state = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        known = layout(card.network, card.features, len(card.classes))
+        return plan_of(known, state, card.transform) if state else None
+    except (safetensors.SafetensorError, InvalidInput) as error:
+        raise DamagedCheckpoint(f"{EPOCHS_FILE}: {error}") from error
 
 
 def read_range(folder: Path, expected: str) -> TrainingRange:

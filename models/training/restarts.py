@@ -47,6 +47,12 @@ class Observer:
         that have started since are not included.
         """
 
+    snapshot_epochs: tuple[int, ...] = ()
+    """The epochs after which `on_epoch_weights` is called, ascending; 0 is before the training."""
+
+    def on_epoch_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        """Called with a copy of a restart's state dict right after one of the `snapshot_epochs`, if it gets so far."""
+
     def wants_weights(self) -> bool:
         """Whether to call `on_weights` now."""
         return False
@@ -203,6 +209,8 @@ class _Restarts:
             before.state if before else None,
             on_epochs=partial(self._report, restart),
             should_stop=partial(self._ask, restart),
+            snapshot_epochs=self._observer.snapshot_epochs,
+            on_epoch_weights=partial(self._keep, restart),
         )
         result = Restart(seed_of(self._spec, restart), outcome.stop_reason, outcome.epochs, outcome.metrics)
         if outcome.stop_reason != "stopped":
@@ -234,6 +242,10 @@ class _Restarts:
     def _report(self, restart: int, epochs: Epochs) -> None:
         with self._lock:
             self._observer.on_epochs(restart, epochs)
+
+    def _keep(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        with self._lock:
+            self._observer.on_epoch_weights(restart, epoch, weights)
 
     def _ask(self, restart: int, started: Started) -> bool:
         """Gives the observer what it wants. Returns whether to stop."""

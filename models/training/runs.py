@@ -137,8 +137,8 @@ class Run(Protocol):
         """Number of epochs started, including the current one."""
         ...
 
-    def advance(self) -> tuple[Epochs | None, StopReason | None]:
-        """Trains for some more steps.
+    def advance(self, *, until: int | None = None) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for some more steps, but not beyond the epoch `until`.
 
         Returns:
             The epochs that completed meanwhile, and the stop reason once the training has ended. A loss or a weight

@@ -1,6 +1,6 @@
 """Trains one network, by the kernel or by torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -196,11 +196,16 @@ def train_new(
     *,
     on_epochs: Callable[[Epochs], object],
     should_stop: Callable[[Started], bool],
+    snapshot_epochs: Sequence[int] = (),
+    on_epoch_weights: Callable[[int, dict[str, FloatArray]], object] = lambda epoch, weights: None,
 ) -> tuple[Outcome, Callable[[], nn.Module]]:
-    """Trains one of the restarts to its end. Returns how it ended, and what makes the trained network."""
+    """Trains one of the restarts to its end. Returns how it ended, and what makes the trained network.
+
+    `on_epoch_weights` is called with a copy of the state dict right after each of the `snapshot_epochs`.
+    """
     started = start(new, parts, spec, restart, state)
     with one_thread() if started.implementation == "torch" else nullcontext():
-        outcome = _run(started, spec, on_epochs, should_stop)
+        outcome = _run(started, spec, on_epochs, should_stop, _Snapshots(started, snapshot_epochs, on_epoch_weights))
     return outcome, partial(new.with_weights, started.weights())
 
 
@@ -209,20 +214,48 @@ def seed_of(spec: TrainingSpec, restart: int) -> int:
     return (spec.seed + restart) % (MAX_SEED + 1)
 
 
+class _Snapshots:
+    """Copies the weights of a training after some of its epochs."""
+
+    def __init__(
+        self,
+        started: Started,
+        epochs: Sequence[int],
+        on_epoch_weights: Callable[[int, dict[str, FloatArray]], object],
+    ) -> None:
+        self._started = started
+        self._on_epoch_weights = on_epoch_weights
+        self._due = [epoch for epoch in epochs if epoch >= started.run.epochs_started]
+        self.take(started.run.epochs_started)
+
+    @property
+    def next_epoch(self) -> int | None:
+        """The next epoch whose weights are wanted. The training must not go past it in one call."""
+        return self._due[0] if self._due else None
+
+    def take(self, epoch: int) -> None:
+        """Copies the weights if this epoch, which has just ended, is wanted."""
+        if self._due and self._due[0] == epoch:
+            self._on_epoch_weights(self._due.pop(0), self._started.weights())
+
+
 def _run(
     started: Started,
     spec: TrainingSpec,
     on_epochs: Callable[[Epochs], object],
     should_stop: Callable[[Started], bool],
+    snapshots: _Snapshots,
 ) -> Outcome:
     run, implementation = started.run, started.implementation
     stop_reason: StopReason | None = None
     while stop_reason is None:
         if should_stop(started):
             return Outcome("stopped", run.epochs_started, None, implementation)
-        epochs, stop_reason = run.advance()
+        epochs, stop_reason = run.advance(until=snapshots.next_epoch)
         if epochs is not None:
             on_epochs(epochs)
+            if stop_reason != "diverged":
+                snapshots.take(epochs.last.number)
     metrics = run.measure()
     if stop_reason == "diverged" or not metrics.finite:  # the latter if the very last step diverged
         stop_reason = "diverged"

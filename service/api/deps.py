@@ -7,7 +7,7 @@ from functools import partial
 from threading import Event
 from typing import Annotated, cast
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 from starlette.types import Receive
@@ -23,14 +23,16 @@ from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache
 from service.jobs.queue import JobQueue
 from service.jobs.seed_models import SeedModels
+from service.jobs.spaces import JobSpaces
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.job_networks import JobNetworks
+from service.live.kept_networks import KeptNetworks
 from service.live.wakeup import Wakeup
 from service.processes.torch_tasks import TorchTasks
 from service.records import NAME_PATTERN, Job
 from service.registry import refresh
-from service.registry.networks import LoadedNetwork
+from service.registry.networks import JobNetwork, LoadedNetwork
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.store.files import Files
@@ -46,6 +48,8 @@ class Services:
         stopping: set as soon as the service is told to stop.
         replays: networks as they were during their training.
         job_networks: finds what answers for a job.
+        spaces: where jobs are: those that are published, and the others.
+        kept_networks: the networks of trainings that are not published.
         torch_tasks: runs what needs torch in processes beside this one.
         wakeup: wakes whoever waits for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
@@ -67,10 +71,12 @@ class Services:
 
     datasets: StoredDatasets
     job_queue: JobQueue
+    spaces: JobSpaces
     seed_models: SeedModels
     torch_tasks: TorchTasks
     replays: Replays
     job_networks: JobNetworks
+    kept_networks: KeptNetworks
 
     wakeup: Wakeup
     broadcaster: EventBroadcaster
@@ -114,7 +120,15 @@ class Services:
         """A network, or as it was after an epoch of its training. Raises as `answering`."""
         if epoch is None:
             return network
+        if isinstance(network, JobNetwork):
+            kept = await to_thread.run_sync(self.kept_networks.at_epoch, network, epoch)
+            if kept is not None:
+                return kept
         return await abandonment.run(partial(self.replays.at, network, epoch), receive, self.metrics)
+
+    def files_of(self, network: LoadedNetwork) -> Files:
+        """The files that a network was trained from."""
+        return self.spaces.of(network.job_id).files if isinstance(network, JobNetwork) else self.files
 
     def job(self, job_id: str) -> Job:
         """Returns a job, after this process knows the version that the job published, if any.
@@ -123,7 +137,7 @@ class Services:
             JobNotFound: there is no job of this id.
             StoreUnavailable: the database cannot be read.
         """
-        job = self.store.jobs.get(job_id)
+        job = self.spaces.job(job_id)
         self.registry.ensure_known(job.model, job.status.version)
         return job
 

@@ -11,7 +11,7 @@ from service.records import (
     SHARE_CONDITION_RULE,
 )
 
-JOB_ID_PATTERN = r"^[0-9a-f]{24}$"
+JOB_ID_PATTERN = r"^u?[0-9a-f]{24}$"
 _TO_8192 = "[1-9][0-9]{1,2}|[1-7][0-9]{3}|80[0-9]{2}|81[0-8][0-9]|819[0-2]"
 RESOLUTION_PATTERN = rf"^([2-9]|{_TO_8192})(x([1-9]|{_TO_8192}))?$"
 VERSION_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}(:([1-9][0-9]{0,9}|[a-z][a-z0-9._-]{0,62}))?$"

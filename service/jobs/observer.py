@@ -36,6 +36,8 @@ class JobObserver(Observer):
 
     Attributes:
         in_data_units: turns a state dict of the training into that of the finished network. Set before the training.
+        snapshot_epochs: the epochs after which `on_epoch_weights` is called.
+        states_at: what the job keeps of them: the state dict of the network after each.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class JobObserver(Observer):
         self.in_data_units: WeightsConverter = dict
         self._checkpoint = job.status.checkpoint
         self._epochs: dict[int, int] = {}  # by restart
+        self.states_at: dict[int, dict[str, FloatArray]] = {}
+        self.snapshot_epochs = tuple(job.spec.snapshots or ())
         self._next_checkpoint = clock() + CHECKPOINT_S
         self._next_event = 0.0
 
@@ -111,7 +115,9 @@ class JobObserver(Observer):
         """
         name = f"{self._job.checkpoint_id}-{time.time_ns():x}"
         weights = self.in_data_units(resume_state.weights) if resume_state.weights else {}
-        torch_files.save_resume_state(self._files.checkpoint_folder(name), resume_state, weights)
+        torch_files.save_resume_state(
+            self._files.checkpoint_folder(name), resume_state, weights, durable=self._files.durable
+        )
         return name
 
     def wants_weights(self) -> bool:
@@ -121,3 +127,7 @@ class JobObserver(Observer):
     def on_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
         """Passes the weights to the monitor, as a snapshot."""
         self._monitor.submit_snapshot(epoch, safetensors.numpy.save(self.in_data_units(weights)))
+
+    def on_epoch_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        """Keeps the weights after an epoch for the checkpoint."""
+        self.states_at[epoch] = self.in_data_units(weights)

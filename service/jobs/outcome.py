@@ -20,6 +20,13 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The training has ended, publishes nothing, and its checkpoint is written."""
+
+    status: StatusUpdate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed:
     """The job cannot succeed. `code` and `detail` become its problem."""
 
@@ -41,7 +48,7 @@ class Lost:
     """Another attempt has taken over the job. There is nothing to write."""
 
 
-Outcome = Published | Failed | Released | Lost
+Outcome = Published | Kept | Failed | Released | Lost
 
 
 def write(outcome: Outcome, job: Job, store: Store) -> Sequence[PublishedVersion]:
@@ -59,6 +66,8 @@ def write(outcome: Outcome, job: Job, store: Store) -> Sequence[PublishedVersion
                 job, card_digest=card_digest, summary=summary, promotion=promotion, **status
             )
             return published.dropped if published else ()
+        case Kept(status=status):
+            store.leases.keep(job, **status)
         case Failed(code=code, detail=detail, status=status):
             store.leases.fail(job, code=code, detail=detail, **status)
         case Released(cancel=cancel, status=status):

@@ -30,7 +30,7 @@ from service.errors import StoreUnavailable
 from service.jobs import outcome, promotion, training_data, warm_start
 from service.jobs.monitor import Monitor
 from service.jobs.observer import JobObserver, ProgressCallback
-from service.jobs.outcome import Failed, Lost, Outcome, Published, Released
+from service.jobs.outcome import Failed, Kept, Lost, Outcome, Published, Released
 from service.records import FailureCode, Job, JobState
 from service.store.files import Files
 from service.store.leases import StatusUpdate
@@ -284,7 +284,8 @@ class _Attempt:
         diverged = next((result for result in results if result.advice is not None), None)
         if diverged is not None and diverged.advice is not None:  # no evaluation: its outputs may overflow
             metrics = asdict(diverged.metrics) if diverged.metrics else None
-            torch_files.save(folder, network, _card(self._job, results, recipe, metrics, restarts))
+            card = _card(self._job, results, recipe, metrics, restarts)
+            torch_files.save(folder, network, card, durable=self._files.durable)
             left: StatusUpdate = {**status, "metrics": metrics, "checkpoint": checkpoint}
             return Failed(code="diverged", detail=diverged.advice, status=left)
         plan = of_members([plan_of(recipe.layout, state, recipe.scaling.transform) for state in states])
@@ -308,7 +309,16 @@ class _Attempt:
             warnings=tuple(warnings),
             search=choice["search"] if choice else None,
         )
-        digest = torch_files.save(folder, network, card, TrainingRange.of(recipe.parts[0]))
+        digest = torch_files.save(
+            folder,
+            network,
+            card,
+            TrainingRange.of(recipe.parts[0]),
+            states_at=self._observer.states_at,
+            durable=self._files.durable,
+        )
+        if not self._job.spec.publishes:
+            return Kept(status=status)
         promoted = promotion.decide(self._job.spec.promote, shown)
         return Published(card_digest=digest, summary=card.summary, promotion=promoted, status=status)
 

@@ -14,14 +14,15 @@ from anyio import CapacityLimiter, to_thread
 
 from models.specs import InvalidInput
 from service.errors import ServiceError, StoreUnavailable
+from service.jobs.spaces import JobSpaces
 from service.live import background, frames
 from service.live.frames import FrameView
+from service.live.kept_networks import KeptNetworks
 from service.live.trainings import RunningTraining
 from service.records import Job
+from service.registry.networks import LoadedNetwork
 from service.registry.registry import Registry
-from service.store.files import Files
 from service.store.points_file import DamagedData
-from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,13 @@ class FrameRequest:
 class FrameRenderer:
     """Renders frames in threads, and tells workers which jobs are watched. One per API process."""
 
-    def __init__(self, store: Store, files: Files, registry: Registry, *, threads: CapacityLimiter) -> None:
+    def __init__(
+        self, spaces: JobSpaces, registry: Registry, kept_networks: KeptNetworks, *, threads: CapacityLimiter
+    ) -> None:
         """Must be called in the event loop that runs it. `threads` limits the threads that render."""
-        self._store = store
-        self._files = files
+        self._spaces = spaces
         self._registry = registry
+        self._kept_networks = kept_networks
         self._threads = threads
         self._watched: dict[str, RunningTraining | None] = {}
         self._watch_started = asyncio.Event()
@@ -97,7 +100,7 @@ class FrameRenderer:
             with suppress(DamagedData, OSError):  # then the job has no frames; its training fails by itself
                 training = self._watched.get(job.id)
                 if training is None and job.settings is not None:
-                    training = RunningTraining.of(job, self._files)
+                    training = RunningTraining.of(job, self._spaces.of(job.id).files)
                 if training is not None:
                     trainings[job.id] = training
         return trainings
@@ -116,13 +119,14 @@ class FrameRenderer:
         self._watch_started.clear()
         watched = list(self._watched)
         if watched:
-            await to_thread.run_sync(lambda: self._store.events.watch(watched, seconds=WATCH_S))
+            await to_thread.run_sync(lambda: self._spaces.watch(watched, seconds=WATCH_S))
         await background.wait_with_timeout(self._watch_started, WATCH_S / 3 if watched else None)
 
     async def training(self, job_id: str) -> RunningTraining:
         """The training of a job that has a snapshot: its network has been chosen by now."""
+        space = self._spaces.of(job_id)
         return await to_thread.run_sync(
-            lambda: RunningTraining.of(self._store.jobs.get(job_id), self._files), limiter=self._threads
+            lambda: RunningTraining.of(space.store.jobs.get(job_id), space.files), limiter=self._threads
         )
 
     async def render(
@@ -136,7 +140,7 @@ class FrameRenderer:
 
         def render() -> tuple[dict[FrameView, Frame], float]:
             started = time.thread_time()
-            snapshot = self._store.events.snapshot(training.job_id)
+            snapshot = self._spaces.of(training.job_id).store.events.snapshot(training.job_id)
             if snapshot is None:
                 return {}, 0.0
             events = frames.of_snapshot(training, snapshot, views)
@@ -144,14 +148,18 @@ class FrameRenderer:
 
         return await to_thread.run_sync(render, limiter=self._threads)
 
-    async def render_final(self, job: Job, version: int, view: FrameView) -> bytes:
-        """Renders the version that a job has published, as an encoded event.
+    async def render_final(self, job: Job, version: int | None, view: FrameView) -> bytes:
+        """Renders what a job has published, or without a `version` what it has kept, as an encoded event.
 
         Empty if it cannot be rendered, or not within `FINAL_FRAME_S`.
         """
 
         def render() -> bytes:
-            return frames.frame(job.id, self._registry.resolve(job.model, version), view)
+            if version is None:
+                network: LoadedNetwork = self._kept_networks.of(self._spaces.job(job.id))
+            else:
+                network = self._registry.resolve(job.model, version)
+            return frames.frame(job.id, network, view)
 
         try:
             with anyio.move_on_after(FINAL_FRAME_S):
@@ -208,8 +216,8 @@ class JobFrames:
         """The latest frame of this view, `NO_FRAME` if there is none yet."""
         return self._frames.get(view, NO_FRAME)
 
-    def final(self, version: int, view: FrameView) -> bytes | None:
-        """The frame of the version that the job has published, as an encoded event; see `render_final`.
+    def final(self, version: int | None, view: FrameView) -> bytes | None:
+        """The frame of what the job has published or kept, as an encoded event; see `render_final`.
 
         The first call starts to render it. None until it is ready.
         """
@@ -246,7 +254,7 @@ class JobFrames:
             self._on_frame()
             await asyncio.sleep(started + max(FRAME_S, cpu_s / FRAME_SHARE) - time.monotonic())
 
-    async def _render_final(self, version: int, view: FrameView) -> None:
+    async def _render_final(self, version: int | None, view: FrameView) -> None:
         frame = await self._renderer.render_final(self._job, version, view)
         if view in self._viewers:
             self._final_frames[view] = frame

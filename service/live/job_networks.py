@@ -1,4 +1,4 @@
-"""The networks that answer for jobs: the version of one that has succeeded, the newest weights of a running one."""
+"""The networks that answer for jobs: what a job published or kept, or the newest weights of a running one."""
 
 import asyncio
 import time
@@ -9,15 +9,15 @@ from cachetools import LRUCache
 
 from models.specs import InvalidInput
 from service.errors import NotReady, WrongState
+from service.jobs.spaces import JobSpaces
 from service.live.frame_renderer import WATCH_S
+from service.live.kept_networks import KeptNetworks
 from service.live.trainings import RunningTraining
 from service.records import Job, JobState, Snapshot
 from service.registry import refresh
 from service.registry.networks import JobNetwork, LoadedNetwork
 from service.registry.registry import Registry
-from service.store.files import Files
 from service.store.points_file import DamagedData
-from service.store.store import Store
 
 WAIT_S = 1.0
 """How long to wait for the first weights of a job that nobody has watched lately."""
@@ -32,11 +32,13 @@ KEPT_TRAININGS = 64
 class JobNetworks:
     """Finds the network of a job. Only the event loop may use it."""
 
-    def __init__(self, store: Store, files: Files, registry: Registry, *, threads: CapacityLimiter) -> None:
+    def __init__(
+        self, spaces: JobSpaces, registry: Registry, kept_networks: KeptNetworks, *, threads: CapacityLimiter
+    ) -> None:
         """`threads` limits the threads that read the points of jobs."""
-        self._store = store
-        self._files = files
+        self._spaces = spaces
         self._registry = registry
+        self._kept_networks = kept_networks
         self._threads = threads
         self._trainings: LRUCache[str, RunningTraining] = LRUCache(KEPT_TRAININGS)
 
@@ -56,16 +58,19 @@ class JobNetworks:
         deadline = time.monotonic() + WAIT_S
         before: int | None = None  # the serial of a snapshot that may be old
         while True:
-            job = await to_thread.run_sync(self._store.jobs.get, job_id)
+            job = await to_thread.run_sync(self._spaces.job, job_id)
             if job.status.version is not None:
                 version = await refresh.resolve(self._registry, job.model, job.status.version)
                 return replace(version, epoch=version.card.epochs)
+            if job.state == JobState.SUCCEEDED:
+                return await to_thread.run_sync(self._kept_networks.of, job)
             if not job.state.leased:
                 raise _without_weights(job.state)
-            snapshot, is_watched = await to_thread.run_sync(self._store.events.watched_snapshot, job_id)
+            events = self._spaces.of(job_id).store.events
+            snapshot, is_watched = await to_thread.run_sync(events.watched_snapshot, job_id)
             if before is None:
                 before = 0 if is_watched or snapshot is None else snapshot.serial
-                await to_thread.run_sync(lambda: self._store.events.watch([job_id], seconds=WATCH_S))
+                await to_thread.run_sync(lambda: self._spaces.watch([job_id], seconds=WATCH_S))
             if snapshot and job.settings and (snapshot.serial > before or time.monotonic() > deadline):
                 return await self._network(job, snapshot)
             if time.monotonic() > deadline:
@@ -81,7 +86,9 @@ class JobNetworks:
         try:
             training = self._trainings.get(job.id)
             if training is None:
-                training = await to_thread.run_sync(RunningTraining.of, job, self._files, limiter=self._threads)
+                training = await to_thread.run_sync(
+                    RunningTraining.of, job, self._spaces.of(job.id).files, limiter=self._threads
+                )
                 self._trainings[job.id] = training
             return training.network(snapshot)
         except (DamagedData, OSError, InvalidInput) as error:

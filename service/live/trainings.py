@@ -22,13 +22,13 @@ class RunningTraining:
 
     Attributes:
         job_id: the job.
-        model: the model whose next version it trains.
+        model: the model whose next version it trains; None if it publishes none.
         layout: of the network.
         card: what is known before the training ends.
     """
 
     job_id: str
-    model: str
+    model: str | None
     layout: Layout
     card: Card
 
@@ -45,7 +45,7 @@ class RunningTraining:
         validation = training_data.load_validation(files, job.id, spec.data, points)
         recipe = Recipe(points, *job.settings, validation, warm_start.load(files, job.id, spec.started_from))
         card = cards.of_recipe(recipe, spec.data, spec.data_digest)
-        return cls(job.id, job.model, recipe.layout, replace(card, started_from=spec.started_from))
+        return cls(job.id, job.model or None, recipe.layout, replace(card, started_from=spec.started_from))
 
     def network(self, snapshot: Snapshot) -> JobNetwork:
         """The network as it was when the worker left a snapshot.

@@ -18,6 +18,7 @@ class JobNetwork:
         card: what is known of the network and its training, with `epochs` as the last one that it has reached.
         plan: the weights.
         epoch: the epoch of the weights.
+        checkpoint_id: the name of its checkpoint, once its training has ended.
     """
 
     job_id: str
@@ -25,6 +26,7 @@ class JobNetwork:
     card: Card
     plan: AnyPlan
     epoch: int
+    checkpoint_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -34,7 +36,7 @@ class JobNetwork:
     @property
     def key(self) -> str:
         """Tells its training from all others; that of a version is the name of its checkpoint."""
-        return f"job:{self.job_id}"
+        return self.checkpoint_id or f"job:{self.job_id}"
 
     @property
     def answered_by(self) -> dict[str, Any]:

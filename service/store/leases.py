@@ -213,6 +213,19 @@ class Leases:
             transitions.end(connection, leased, JobState.SUCCEEDED, version_seq=seq, **result)
             return published
 
+    def keep(self, job: Job, **status: Unpack[StatusUpdate]) -> bool:
+        """Ends a job as succeeded that publishes nothing and keeps its checkpoint.
+
+        Returns:
+            Whether this attempt still held the job.
+        """
+        with self._database.writing() as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is not None:
+                kept: StatusUpdate = {**status, "checkpoint": job.checkpoint_id}
+                transitions.end(connection, leased, JobState.SUCCEEDED, **kept)
+            return leased is not None
+
     def fail(self, job: Job, *, code: FailureCode, detail: str, **status: Unpack[StatusUpdate]) -> bool:
         """Ends a job as failed.
 

@@ -5,7 +5,7 @@ kept in memory like a version.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -48,10 +48,10 @@ class _Replay:
 class Replays:
     """Versions as they were during their training. Only the event loop may use it."""
 
-    def __init__(self, tasks: TorchTasks, data_dir: Path) -> None:
-        """`data_dir` is the folder of the points that versions were trained on."""
+    def __init__(self, tasks: TorchTasks, data_dir_of: Callable[[str], Path]) -> None:
+        """`data_dir_of` returns the data folder of a job, by its id."""
         self._tasks = tasks
-        self._data_dir = data_dir
+        self._data_dir_of = data_dir_of
         self._kept: LRUCache[Key, LoadedNetwork] = LRUCache(KEPT_BYTES, getsizeof=attrgetter("size_bytes"))
         self._running: dict[Key, _Replay] = {}
 
@@ -91,7 +91,7 @@ class Replays:
 
     async def _replayed(self, key: Key, version: LoadedNetwork, past: PastTraining) -> LoadedNetwork:
         _, epoch = key
-        content = await self._tasks.run(TASK, self._data_dir, past, epoch)
+        content = await self._tasks.run(TASK, self._data_dir_of(past.job_id), past, epoch)
         found = as_network(version, safetensors.numpy.load(content), epoch)
         with suppress(ValueError):  # raised by cachetools for a value larger than the cache
             self._kept[key] = found

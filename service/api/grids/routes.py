@@ -53,7 +53,7 @@ async def boundary_grid(
 
     async def respond() -> Response:
         shown = await services.at_epoch(network, query.epoch, request.receive)
-        make = _GridRequest(shown, query, form, services.files).respond
+        make = _GridRequest(shown, query, form, services.files_of(shown)).respond
         return await services.heavy(make, request.receive)
 
     if isinstance(network, JobNetwork):

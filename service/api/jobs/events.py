@@ -199,8 +199,8 @@ async def list_job_events(
 
 
 def _page(services: Services, job_id: str, after: int, limit: int) -> Response:
-    job = services.store.jobs.get(job_id)
-    events, has_more = services.store.events.page(job.id, after=after, limit=limit)
+    job = services.spaces.job(job_id)
+    events, has_more = services.spaces.of(job_id).store.events.page(job.id, after=after, limit=limit)
     for event in events:
         services.registry.ensure_known(job.model, event.data.get("version"))
     page = {

@@ -1,6 +1,7 @@
 """Training jobs: submit, list, show, delete, cancel, pause, resume, retry, download the checkpoint."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -47,11 +48,12 @@ async def train(request: Request, services: ServicesDep, submission: SubmissionD
 
 
 def _new_job(body: TrainRequest, services: Services) -> NewJob:
+    _require_consistent(body)
     datasets = services.datasets
     validation = body.validation.dataset if body.validation else None
     data = training_data.with_validation(_training_data(body.data, datasets), datasets, validation)
     network = body.network.model_dump(exclude_unset=True, exclude_none=True)
-    training = body.training.model_dump(exclude={"start"}, exclude_unset=True, exclude_none=True)
+    training = body.training.model_dump(exclude={"start", "snapshots"}, exclude_unset=True, exclude_none=True)
     given = Given(network, training)
     promote = None
     if body.promote_if is not None:
@@ -59,13 +61,34 @@ def _new_job(body: TrainRequest, services: Services) -> NewJob:
     elif body.promote_to is not None:
         raise InvalidInput("promote_to", "needs promote_if")
     start = starting_version(body.training.start, services) if body.training.start else None
-    return requested_job(
-        *(body.model, data, body.preset, given),
+    new = requested_job(
+        *(body.model if body.publish else None, data, body.preset, given),
         origin="http",
         metadata=body.metadata,
         start=start,
         promote=promote,
     )
+    snapshots = body.training.snapshots
+    if snapshots is not None:
+        snapshots = training_data.snapshot_epochs(new.spec, new.data, snapshots)
+    return replace(new, spec=replace(new.spec, supersede=body.supersede, snapshots=snapshots))
+
+
+def _require_consistent(body: TrainRequest) -> None:
+    """Checks the fields that depend on `publish`.
+
+    Raises:
+        InvalidInput: a field is missing, or does not apply.
+    """
+    if body.publish:
+        if body.model is None:
+            raise InvalidInput("model", "is required, unless publish is false")
+        if body.training.snapshots is not None:
+            raise InvalidInput("training.snapshots", "needs publish=false: a version can be shown at every epoch")
+        return
+    for field in ("model", "promote_if", "promote_to"):
+        if getattr(body, field) is not None:
+            raise InvalidInput(field, "must be left out: with publish=false there is no version")
 
 
 def starting_version(named: StartingVersion, services: Services) -> Start:
@@ -140,21 +163,25 @@ async def get_job(
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobPath, services: ServicesDep) -> Response:
     """Deletes a job that has ended, with its files. A version that it published stays, with its points."""
-    await to_thread.run_sync(services.job_queue.delete, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(_delete, services, job_id, limiter=services.write_threads)
     return Response(status_code=204)
+
+
+def _delete(services: Services, job_id: str) -> None:
+    services.spaces.of(job_id).queue.delete(job_id)
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=Job, responses=responses.STOP)
 async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> Job:
     """Cancels a job. A running training stops within a tenth of a second, and its last checkpoint stays available."""
-    await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(services.spaces.of(job_id).store.jobs.cancel, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
 @router.post("/jobs/{job_id}/pause", response_model=Job, responses=responses.STOP)
 async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> Job:
     """Pauses a job until it is resumed. Other jobs run meanwhile."""
-    await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(services.spaces.of(job_id).store.jobs.pause, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
@@ -169,14 +196,14 @@ async def _stopped(job_id: str, response: Response, services: Services, wait: Wa
 @router.post("/jobs/{job_id}/resume", response_model=Job, responses=responses.RESUMED)
 async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> Job:
     """Puts a paused job back in the queue. It continues from where it stopped."""
-    await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(services.spaces.of(job_id).queue.resume, job_id, limiter=services.write_threads)
     return Job.of(await wait.for_job(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", **_SUBMISSION)
 async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> Job | Response:
     """Submits a failed or cancelled job again, as a new job that starts from the beginning."""
-    return await submission.respond(lambda: services.job_queue.prepare_retry(job_id))
+    return await submission.respond(lambda: services.spaces.of(job_id).queue.prepare_retry(job_id))
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)

@@ -73,7 +73,7 @@ async def _predicted(
     services: Services, form: PredictionFormat, version: LoadedNetwork, request: ParsedRequest, receive: Receive
 ) -> tuple[RawResponse, int]:
     """The response, and the number of points."""
-    predict = partial(_predict, form, version, request, services.files)
+    predict = partial(_predict, form, version, request, services.files_of(version))
     return await services.heavy(predict, receive) if _is_large(version, request) else predict()
 
 

@@ -10,7 +10,7 @@ from models.checkpoints import torch_files
 from models.datasets import FloatArray
 from models.training.restarts import Observer
 from models.training.resume_state import ResumeState
-from models.training.runs import Epoch, Epochs
+from models.training.runs import Epoch, Epochs, History
 from service.errors import StoreUnavailable
 from service.jobs.monitor import EVENT_SHARE, Monitor
 from service.records import Job
@@ -36,6 +36,7 @@ class JobObserver(Observer):
 
     Attributes:
         in_data_units: turns a state dict of the training into that of the finished network. Set before the training.
+        history: of the first network so far; None before this attempt has trained it.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class JobObserver(Observer):
         self._on_progress = on_progress
         self._clock = clock
         self.in_data_units: WeightsConverter = dict
+        self.history: History | None = None
         self._checkpoint = job.status.checkpoint
         self._epochs: dict[int, int] = {}  # by restart
         self._next_checkpoint = clock() + CHECKPOINT_S
@@ -77,6 +79,12 @@ class JobObserver(Observer):
         total = sum(self._epochs.values())
         self._monitor.report(total, latest)
         self._on_progress(total, latest)
+
+    def on_history(self, restart: int, history: History) -> None:
+        """Keeps the history of the first network, and reports it to the monitor."""
+        if restart == 0:
+            self.history = history
+            self._monitor.report_history(history)
 
     def wants_resume_state(self) -> bool:
         """Returns whether a checkpoint is due."""

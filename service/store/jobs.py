@@ -14,7 +14,16 @@ from service.records import Job, JobSpec, JobState
 from service.store import transitions
 from service.store.database import Database
 from service.store.servers import served_by_all
-from service.store.tables import deleted_jobs, fair_share_slots, idempotency_keys, jobs, models, now, versions
+from service.store.tables import (
+    deleted_jobs,
+    fair_share_slots,
+    histories,
+    idempotency_keys,
+    jobs,
+    models,
+    now,
+    versions,
+)
 from service.store.transitions import job_of
 
 KEY_TTL_S = 24 * 3600.0
@@ -119,6 +128,12 @@ class Jobs:
         if row is None:
             raise JobNotFound
         return _reported(row)
+
+    def histories(self, job_id: str) -> list[dict[str, Any]]:
+        """Returns the history of each network of a job, as `History.to_json`, as far as it is recorded."""
+        with self._database.reading() as connection:
+            found = connection.scalar(select(histories.c.networks).where(histories.c.job_id == job_id))
+        return found or []
 
     def page(
         self, *, limit: int, after: str | None = None, state: JobState | None = None, model: str | None = None

@@ -26,6 +26,8 @@ from service.api.models import routes as model_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
 from service.api.predictions.routes import PredictEndpoint
+from service.api.trainings import history
+from service.api.trainings import points as training_points
 from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
@@ -106,6 +108,8 @@ def create_app(settings: Settings, *, stopping: Event | None = None) -> ASGIApp:
     for module in (prediction_routes, invocations, grid_routes, job_routes, job_events, dataset_routes, system):
         app.include_router(module.router, dependencies=known)
     for module in (model_routes, aliases, comparison, corrections, deletion, exports, imports, layers, docs_page):
+        app.include_router(module.router, dependencies=known)
+    for module in (history, training_points):
         app.include_router(module.router, dependencies=known)
     app.include_router(protocol_routes.router)  # ignores parameters that it does not know, as the protocol wants
     openapi.install(app)

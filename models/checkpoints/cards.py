@@ -69,6 +69,7 @@ class Card:
             `cross_validation`: an `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
         warnings: what a user should know before using the network.
         search: how the settings were chosen (`models.selection.search.Choice.search`); None if they were not.
+        history: of each network that answers: `models.training.runs.History` as JSON. Empty in old cards.
         started_from: the version at whose weights the training began: its `model` and `version`, and the `digest` of
             its weights. None if it began at random ones.
         offset: what the network subtracts from each coordinate, in float64; empty if nothing.
@@ -101,6 +102,7 @@ class Card:
     files: dict[str, str]
     implementation: str | None = "torch"  # old cards do not name it: there was no other
     restarts: tuple[dict[str, Any], ...] = ()
+    history: tuple[dict[str, Any], ...] = ()
     median: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
     divisor: tuple[float, ...] = ()
@@ -197,6 +199,7 @@ class Card:
                 "offset",
                 "divisor",
                 "restarts",
+                "history",
                 "warnings",
             }:
                 fields[key] = tuple(fields[key])

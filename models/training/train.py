@@ -21,8 +21,8 @@ from models.specs import (
 )
 from models.training import cost_model
 from models.training.compiled_run import CompiledRun
+from models.training.history import Recorder
 from models.training.resume_state import Running
-from models.training.run_state import RunState
 from models.training.runs import Epochs, Outcome, Run, StopReason
 from models.training.torch_run import TorchRun, one_thread
 
@@ -156,19 +156,21 @@ class Started:
     run: Run
     implementation: Implementation
     weights: Callable[[], dict[str, FloatArray]]
+    recorder: Recorder
 
     def as_running(self) -> Running:
         """Its part of a resume state."""
-        return Running(self.run.epochs_started, self.run.state(), self.weights())
+        return Running(self.run.epochs_started, self.run.state(), self.weights(), self.recorder.history())
 
 
-def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, state: RunState | None = None) -> Started:
-    """Starts one of the restarts, from its state if it has one.
+def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, before: Running | None = None) -> Started:
+    """Starts one of the restarts, or continues it from where it was before.
 
     The number of the restart decides the order of mini-batches, but not which points are held out.
     """
     kept, held_out = parts
     seed = seed_of(spec, restart)
+    state, recorder = (before.state, Recorder(spec.epochs, before.history)) if before else (None, Recorder(spec.epochs))
     layout = new.compilable(kept)
     if spec.optimizer == "lbfgs" and layout is None:
         raise InvalidInput("training.optimizer", "must be sgd or adam: the compiled kernel cannot train this network")
@@ -181,10 +183,10 @@ def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, state
     if layout is None or cost_model.implementation(layout, len(kept.label_N), spec) == "torch":
         network = new.module()
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
-        return Started(torch_run, "torch", partial(arrays_of, network))
+        return Started(torch_run, "torch", partial(arrays_of, network), recorder)
     plan = plan_of(layout, new.weights)
     run = CompiledRun(plan, kept, held_out, spec, order_seed=seed, state=state)
-    return Started(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)))
+    return Started(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)), recorder)
 
 
 def train_new(
@@ -192,7 +194,7 @@ def train_new(
     parts: Parts,
     spec: TrainingSpec,
     restart: int,
-    state: RunState | None,
+    before: Running | None,
     *,
     on_epochs: Callable[[Epochs], object],
     should_stop: Callable[[Started], bool],
@@ -203,7 +205,7 @@ def train_new(
 
     `on_epoch_weights` is called with a copy of the state dict right after each of the `snapshot_epochs`.
     """
-    started = start(new, parts, spec, restart, state)
+    started = start(new, parts, spec, restart, before)
     with one_thread() if started.implementation == "torch" else nullcontext():
         outcome = _run(started, spec, on_epochs, should_stop, _Snapshots(started, snapshot_epochs, on_epoch_weights))
     return outcome, partial(new.with_weights, started.weights())
@@ -250,9 +252,10 @@ def _run(
     stop_reason: StopReason | None = None
     while stop_reason is None:
         if should_stop(started):
-            return Outcome("stopped", run.epochs_started, None, implementation)
+            return Outcome("stopped", run.epochs_started, None, implementation, history=started.recorder.history())
         epochs, stop_reason = run.advance(until=snapshots.next_epoch)
         if epochs is not None:
+            started.recorder.take(epochs)
             on_epochs(epochs)
             if stop_reason != "diverged":
                 snapshots.take(epochs.last.number)
@@ -270,6 +273,7 @@ def _run(
         metrics if metrics.finite else None,
         implementation,
         _advice(spec, run.epochs_started) if stop_reason == "diverged" else None,
+        started.recorder.history(),
     )
 
 

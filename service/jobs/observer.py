@@ -10,7 +10,7 @@ from models.checkpoints import torch_files
 from models.datasets import FloatArray
 from models.training.restarts import Observer
 from models.training.resume_state import ResumeState
-from models.training.runs import Epoch, Epochs
+from models.training.runs import Epoch, Epochs, History
 from service.errors import StoreUnavailable
 from service.jobs.monitor import EVENT_SHARE, Monitor
 from service.records import Job
@@ -38,6 +38,7 @@ class JobObserver(Observer):
         in_data_units: turns a state dict of the training into that of the finished network. Set before the training.
         snapshot_epochs: the epochs after which `on_epoch_weights` is called.
         states_at: what the job keeps of them: the state dict of the network after each.
+        history: of the first network so far; None before this attempt has trained it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class JobObserver(Observer):
         self._on_progress = on_progress
         self._clock = clock
         self.in_data_units: WeightsConverter = dict
+        self.history: History | None = None
         self._checkpoint = job.status.checkpoint
         self._epochs: dict[int, int] = {}  # by restart
         self.states_at: dict[int, dict[str, FloatArray]] = {}
@@ -81,6 +83,12 @@ class JobObserver(Observer):
         total = sum(self._epochs.values())
         self._monitor.report(total, latest)
         self._on_progress(total, latest)
+
+    def on_history(self, restart: int, history: History) -> None:
+        """Keeps the history of the first network, and reports it to the monitor."""
+        if restart == 0:
+            self.history = history
+            self._monitor.report_history(history)
 
     def wants_resume_state(self) -> bool:
         """Returns whether a checkpoint is due."""

@@ -33,7 +33,7 @@ from service.jobs.observer import JobObserver, ProgressCallback
 from service.jobs.outcome import Failed, Kept, Lost, Outcome, Published, Released
 from service.records import FailureCode, Job, JobState
 from service.store.files import Files
-from service.store.leases import StatusUpdate
+from service.store.leases import Histories, StatusUpdate
 from service.store.points_file import DamagedData
 from service.store.store import Store
 
@@ -256,14 +256,14 @@ class _Attempt:
             return Lost()
         status: StatusUpdate = {"ran_s": monitor.ran_s}
         if monitor.requested_state == JobState.CANCELLING:
-            return Released(cancel=cancel, status=status)
+            return Released(cancel=cancel, status=status, networks=self._so_far)
         if resume_state is not None:
             status["epoch"] = sum(resume_state.epochs.values())
             status["checkpoint"] = self._observer.save_checkpoint(resume_state)
         if monitor.timed_out:
             detail = "The training exceeded its time limit. Try fewer epochs or a larger learning_rate."
-            return Failed(code="time-limit", detail=detail, status=status)
-        return Released(cancel=cancel, status=status)
+            return Failed(code="time-limit", detail=detail, status=status, networks=self._so_far)
+        return Released(cancel=cancel, status=status, networks=self._so_far)
 
     def _ended(self, trained: Trained, recipe: Recipe) -> Outcome:
         """Saves the network, or the ensemble, of a training that has ended by itself."""
@@ -279,6 +279,7 @@ class _Attempt:
             "restarts": restarts,
             "ran_s": self._monitor.ran_s,
         }
+        histories = [result.history.to_json() for result in results]
         checkpoint = self._job.checkpoint_id
         folder = self._files.checkpoint_folder(checkpoint)
         diverged = next((result for result in results if result.advice is not None), None)
@@ -287,7 +288,7 @@ class _Attempt:
             card = _card(self._job, results, recipe, metrics, restarts)
             torch_files.save(folder, network, card, durable=self._files.durable)
             left: StatusUpdate = {**status, "metrics": metrics, "checkpoint": checkpoint}
-            return Failed(code="diverged", detail=diverged.advice, status=left)
+            return Failed(code="diverged", detail=diverged.advice, status=left, networks=histories)
         plan = of_members([plan_of(recipe.layout, state, recipe.scaling.transform) for state in states])
         evaluations = _evaluations(plan, recipe)
         metrics = _metrics(results, evaluations)
@@ -318,12 +319,20 @@ class _Attempt:
             durable=self._files.durable,
         )
         if not self._job.spec.publishes:
-            return Kept(status=status)
+            return Kept(status=status, networks=histories)
         promoted = promotion.decide(self._job.spec.promote, shown)
-        return Published(card_digest=digest, summary=card.summary, promotion=promoted, status=status)
+        return Published(
+            card_digest=digest, summary=card.summary, promotion=promoted, status=status, networks=histories
+        )
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
-        return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
+        return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s}, networks=self._so_far)
+
+    @property
+    def _so_far(self) -> Histories:
+        """The history of the first network of a training that has not ended by itself."""
+        history = self._observer.history
+        return [history.to_json()] if history else []
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -384,6 +393,7 @@ def _card(
         software=_software(),
         implementation=results[0].implementation,
         restarts=tuple(restarts),
+        history=tuple(result.history.to_json() for result in results),
         started_from=spec.started_from
         and {name: spec.started_from[name] for name in ("model", "version", "digest", "corrections")},
     )

@@ -29,6 +29,9 @@ CARD_BYTES = 10_000
 RESTART_BYTES = 1_000
 """Approximate size of one restart in a card."""
 
+HISTORY_ROW_BYTES = 160
+"""Approximate size of an epoch of a history in a card: five numbers."""
+
 CHECK_S = 0.01
 """How long one call of `VersionLoader.check` reads files, so that it delays no request for longer."""
 
@@ -86,7 +89,9 @@ class LoadedVersion:
     @property
     def size_bytes(self) -> int:
         """Its approximate size in memory."""
-        return CARD_BYTES + RESTART_BYTES * len(self.card.restarts) + 4 * self.plan.size
+        rows = sum(len(network["epoch"]) for network in self.card.history)
+        card_bytes = CARD_BYTES + RESTART_BYTES * len(self.card.restarts) + HISTORY_ROW_BYTES * rows
+        return card_bytes + 4 * self.plan.size
 
 
 @dataclass(frozen=True)

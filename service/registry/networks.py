@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.checkpoints.cards import Card
-from models.networks.plans import AnyPlan
+from models.exports.exported import Exported
+from models.networks.plans import AnyPlan, single
 from service.registry.loading import CARD_BYTES, LoadedVersion
 
 
@@ -42,6 +43,15 @@ class JobNetwork:
     def answered_by(self) -> dict[str, Any]:
         """The job, and the epoch of its weights, as the bodies of responses name them. It is no version."""
         return {"model": self.model, "version": None, "job_id": self.job_id, "epoch": self.epoch}
+
+    @property
+    def exported(self) -> Exported:
+        """The network as `models.exports` takes it: a model that is named by its job, of version 0.
+
+        Raises:
+            InvalidInput: it is an ensemble.
+        """
+        return Exported(f"job-{self.job_id}", 0, self.card, single(self.plan, field="format", what="this"))
 
     @property
     def size_bytes(self) -> int:

@@ -14,7 +14,16 @@ from service.records import Job, JobSpec, JobState
 from service.store import transitions
 from service.store.database import Database
 from service.store.servers import served_by_all
-from service.store.tables import deleted_jobs, fair_share_slots, idempotency_keys, jobs, models, now, versions
+from service.store.tables import (
+    deleted_jobs,
+    fair_share_slots,
+    histories,
+    idempotency_keys,
+    jobs,
+    models,
+    now,
+    versions,
+)
 from service.store.transitions import job_of
 
 KEY_TTL_S = 24 * 3600.0
@@ -142,6 +151,12 @@ class Jobs:
         ended = and_(jobs.c.state.in_(_ENDED), jobs.c.expires_at.is_not(None))
         with self._database.reading() as connection:
             return [job_of(row) for row in connection.execute(select(jobs).where(ended).order_by(jobs.c.expires_at))]
+
+    def histories(self, job_id: str) -> list[dict[str, Any]]:
+        """Returns the history of each network of a job, as `History.to_json`, as far as it is recorded."""
+        with self._database.reading() as connection:
+            found = connection.scalar(select(histories.c.networks).where(histories.c.job_id == job_id))
+        return found or []
 
     def page(
         self, *, limit: int, after: str | None = None, state: JobState | None = None, model: str | None = None

@@ -107,6 +107,13 @@ snapshots = Table(
     Column("weights", LargeBinary, nullable=False),
 )
 
+histories = Table(
+    "histories",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("networks", JSON, nullable=False),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -1,15 +1,19 @@
 """`publish: false`: trainings that answer without a version."""
 
+import base64
 import io
+import json
+import time
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from tests.contract.problems import assert_problem
-from tests.serving import ended, train
+from tests.serving import ended, train, wait_until
 
 LBFGS = {"optimizer": "lbfgs", "epochs": 40}
 GIVEN = {"points": [[0, 0], [0, 1], [1, 0], [1, 1], [0.1, 0], [0.9, 1]], "labels": ["a", "b", "b", "a", "a", "a"]}
@@ -136,3 +140,85 @@ def test_a_number_of_snapshots_is_spaced_logarithmically(client: httpx.Client) -
 def test_fields_that_do_not_apply_are_refused(client: httpx.Client, body: dict[str, Any], field: str) -> None:
     request = {"publish": False, "data": {"dataset": "flower"}} | body
     assert_problem(client.post("/train", json=request), 422, "invalid-input", field=field)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "json", "onnx", "py"])
+def test_it_is_exported_in_the_formats_of_versions(client: httpx.Client, form: str) -> None:
+    job = trained(client)
+    file = client.get(f"/jobs/{job['id']}/checkpoint", params={"format": form})
+    assert file.status_code == 200, file.text
+    if form == "safetensors":
+        state = safetensors.numpy.load(file.content)
+        hidden = np.tanh(np.array(POINTS) @ state["0.weight"].T + state["0.bias"])
+        assert np.allclose(
+            hidden @ state["2.weight"].T + state["2.bias"], predicted(client, job=job["id"])["logits"], atol=1e-5
+        )
+
+
+def test_its_history_and_its_points_are_those_of_other_jobs(client: httpx.Client) -> None:
+    job = trained(client, data=GIVEN, training={"epochs": 30})
+    history = client.get(f"/jobs/{job['id']}/history").json()
+    assert (history["model"], history["epoch"][-1]) == (None, 30)
+    points = client.get(f"/jobs/{job['id']}/points").json()
+    assert points["labels"] == GIVEN["labels"]
+    assert np.allclose(points["points"], GIVEN["points"])
+
+
+def test_a_stream_ends_with_the_boundary_of_the_trained_network(client: httpx.Client) -> None:
+    request = {"publish": False, "data": {"dataset": "flower"}, "training": {"epochs": 20_000}}
+    job = client.post("/train", json=request).json()
+    headers = {"Accept": "text/event-stream"}
+    frames, kinds = [], []
+    with client.stream("GET", f"/jobs/{job['id']}/events", params={"boundary": 16}, headers=headers) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("event: "):
+                kinds.append(line.removeprefix("event: "))
+            if line.startswith("data: ") and kinds[-1] == "boundary":
+                frames.append(json.loads(line.removeprefix("data: "))["data"])
+    assert kinds[-2:] == ["boundary", "done"]
+    assert frames[-1]["epoch"] == 20_000
+    query = {"job": job["id"], "resolution": 16, "response": "probability"}
+    expected = client.get("/boundary-grid", params=query).json()
+    shown = np.frombuffer(base64.b64decode(frames[-1]["values_base64"]), np.uint8).reshape(16, 16) / 255
+    assert np.allclose(shown, expected["values"], atol=1 / 255)
+
+
+def endless(client: httpx.Client, **body: Any) -> dict[str, Any]:
+    """A running training that does not end by itself."""
+    request = {"publish": False, "data": {"dataset": "flower"}, "training": {"epochs": 1_000_000}} | body
+    job: dict[str, Any] = client.post("/train", json=request).json()
+    wait_until(lambda: client.get(f"/jobs/{job['id']}").json()["status"] == "running")
+    return job
+
+
+def test_a_running_training_answers_and_is_cancelled_at_once(client: httpx.Client) -> None:
+    job = endless(client)
+    assert predicted(client, job=job["id"])["epoch"] > 0
+    began = time.monotonic()
+    answer = client.post(f"/jobs/{job['id']}/cancel", headers={"Prefer": "wait=20"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert time.monotonic() - began < 5
+    assert_problem(client.get("/boundary-grid", params={"job": job["id"]}), 409, "wrong-state")
+
+
+@pytest.mark.parametrize("publish", [False, True])
+def test_only_the_newest_training_of_a_group_waits_and_the_running_one_goes_on(
+    client: httpx.Client, publish: bool
+) -> None:
+    named: dict[str, Any] = {"supersede": f"group-{publish:d}"} | (
+        {"publish": False} if not publish else {"model": "grouped"}
+    )
+    request = {"data": {"dataset": "flower"}, "training": {"epochs": 1_000_000}} | named
+    running = client.post("/train", json=request).json()
+    wait_until(lambda: client.get(f"/jobs/{running['id']}").json()["status"] == "running")
+    later = [client.post("/train", json=request | {"training": LBFGS}).json() for _ in range(3)]
+    unrelated = {"publish": False} if not publish else {"model": "grouped"}
+    other = client.post("/train", json={"data": {"dataset": "flower"}, "training": LBFGS} | unrelated).json()
+    found = [client.get(f"/jobs/{job['id']}").json() for job in [running, *later, other]]
+    assert [job["status"] for job in found] == ["running", "cancelled", "cancelled", "queued", "queued"]
+    assert [job["superseded_by"] for job in found] == [None, later[1]["id"], later[2]["id"], None, None]
+    done = client.get(f"/jobs/{later[0]['id']}/events").json()["data"][-1]
+    assert (done["type"], done["data"]["superseded_by"]) == ("done", later[1]["id"])
+    client.post(f"/jobs/{running['id']}/cancel", headers={"Prefer": "wait=20"})
+    assert ended(client, f"/jobs/{later[2]['id']}")["status"] == "succeeded"
+    assert ended(client, f"/jobs/{other['id']}")["status"] == "succeeded"

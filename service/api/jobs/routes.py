@@ -12,16 +12,17 @@ from models.selection.candidates import Given
 from models.specs import DatasetSpec, InvalidInput
 from service import records
 from service.api.deps import AfterJob, JobPath, Services, ServicesDep
-from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
+from service.api.downloads import CHECKPOINT, CheckpointFile, attachment, checkpoint_download
 from service.api.jobs import responses
 from service.api.jobs.requests import GeneratedData, GivenData, StartingVersion, StoredData, TrainRequest
 from service.api.jobs.submission import SubmissionDep
 from service.api.jobs.views import Job, JobList
 from service.api.jobs.waiting import Wait, WaitDep
+from service.api.models.exports import OFFERED, FormatName, Offered, encoded
 from service.api.references import reference
 from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
-from service.http import etags, request_body
+from service.http import content_negotiation, etags, request_body
 from service.http.pagination import Limit
 from service.jobs import promotion, training_data
 from service.jobs.queue import NewJob, requested_job
@@ -207,15 +208,36 @@ async def retry_job(job_id: JobPath, services: ServicesDep, submission: Submissi
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)
-async def get_job_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
-    """The latest checkpoint of a job that has not published a version: a `state_dict` as `.pth`."""
+async def get_job_checkpoint(
+    job_id: JobPath,
+    services: ServicesDep,
+    format_name: Annotated[
+        FormatName | None,
+        Query(alias="format", description="By default `pth`. Others once a training has ended that is not published."),
+    ] = None,
+) -> Response:
+    """The latest checkpoint of a job that has not published a version: by default a `state_dict` as `.pth`."""
+    form = content_negotiation.chosen(OFFERED, None, format_name)
     for _ in range(2):  # a running job may just have replaced the file
-        job = await to_thread.run_sync(services.store.jobs.get, job_id)
+        job = await to_thread.run_sync(services.spaces.job, job_id)
         if job.status.checkpoint is None:
             raise NoCheckpoint(_why_there_is_none(job))
+        if job.state == JobState.SUCCEEDED:
+            return await _kept(job, form, services)
+        if form is not OFFERED[0]:
+            raise InvalidInput("format", f"must be {OFFERED[0].name}: the training has not ended as succeeded")
         with suppress(VersionBroken):
-            return await checkpoint_download(services, job.status.checkpoint, filename=f"{job.model}-{job.id}.pth")
+            files, filename = services.spaces.of(job_id).files, f"{job.model or 'job'}-{job.id}.pth"
+            return await checkpoint_download(files, job.status.checkpoint, filename=filename)
     raise NoCheckpoint("The checkpoint file of the job cannot be read.")
+
+
+async def _kept(job: records.Job, form: Offered, services: Services) -> Response:
+    """What a job has kept that publishes nothing, as a file."""
+    network = await to_thread.run_sync(services.kept_networks.of, job)
+    content = await encoded(services, network, form.export)
+    headers = {"Content-Disposition": attachment(f"job-{job.id}{form.export.suffix}")}
+    return Response(content, media_type=form.media_type, headers=headers)
 
 
 def _why_there_is_none(job: records.Job) -> str:

@@ -104,7 +104,7 @@ class History:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in cards and in the database."""
-        return asdict(self)
+        return dict(vars(self))  # `asdict` would copy every figure
 
     @classmethod
     def from_json(cls, columns: dict[str, Any]) -> "History":

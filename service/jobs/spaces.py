@@ -41,6 +41,9 @@ SWEEP_S = 0.5
 EXTEND_SHARE = 0.1
 """A read extends the life of a training if this share of it is over: not each read writes."""
 
+MAX_NICENESS = 5
+"""Highest niceness of their training process: somebody waits for it, so that it does not give way to everything."""
+
 IDLE_S = 300.0
 """How long the training process of unpublished trainings stays without work. It starts again within 20 ms."""
 
@@ -74,7 +77,8 @@ class JobSpaces:
             update={
                 "data_dir": self._folder,
                 "database_url": None,
-                "training_processes": min(settings.training_processes, 1),
+                "training_processes": 1,
+                "training_niceness": min(settings.training_niceness, MAX_NICENESS),
             }
         )
         self._on_job_end = on_job_end
@@ -111,8 +115,10 @@ class JobSpaces:
         files.remove_unused(store.jobs.files_in_use)
         start = partial(make_engine, self._settings, store, durable=False, on_job_end=self._on_job_end)
         self._engine = _EngineOnDemand(start)
+        max_queued = min(self._settings.max_queued_jobs, MAX_QUEUED)
         ttl_s = self._settings.session_ttl_s
-        return JobSpace(store, files, JobQueue(store, files, self._engine, max_queued_jobs=MAX_QUEUED, ttl_s=ttl_s))
+        queue = JobQueue(store, files, self._engine, max_queued_jobs=max_queued, ttl_s=ttl_s)
+        return JobSpace(store, files, queue)
 
     def job(self, job_id: str) -> Job:
         """A job. Reading an unpublished training extends its life.

@@ -52,7 +52,7 @@ class Submission:
         if not is_new:
             self.response.headers["Idempotent-Replayed"] = "true"
         self.response.headers["Location"] = prefixed(f"/jobs/{job_id}")
-        job = await self.wait.for_job(job_id, known=records.Job(spec) if is_new else None)
+        job = await self.wait.for_job(job_id, known=records.Job(spec) if is_new and spec.publishes else None)
         self.response.status_code = 200 if job.state.ended else 202
         return Job.of(job)
 

@@ -169,7 +169,7 @@ class Settings(BaseSettings):
         900.0,
         ge=1,
         le=7 * 24 * 3600.0,
-        description="How long a training that is not published can be read after it was last read, in seconds.",
+        description="How long a training that is not published is kept after it was last read, in seconds.",
     )
     max_sessions: int = Field(
         1_000,

@@ -32,6 +32,7 @@ BETWEEN_FIELDS = (
     "must be larger: .*",
     "must be left out: .*",
     "must be less than the model's number of features.*",
+    "must be less than [0-9]+, the number of networks of this version",
     "must be less than the number of networks with a history, .*",
     "must be less than the number of points, .*",
     "must be numbers alone, or name=number .*",

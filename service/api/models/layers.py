@@ -1,4 +1,8 @@
-"""`GET /models/{name}/versions/{version}/layers`: the layers of a version and their weights."""
+"""`GET /models/{name}/versions/{version}/layers`: the layers of a version and their weights.
+
+The networks of an ensemble have the same layers. A request is about one of them, so that no response has more than the
+weights of one network.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -10,6 +14,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from models.datasets import FloatArray
 from models.exports.exported import digits
+from models.limits import MAX_ENSEMBLE
 from models.networks import printing
 from models.networks.printing import Part
 from models.specs import Activation
@@ -17,6 +22,7 @@ from service.api.deps import ModelPath, ServicesDep, VersionPath
 from service.errors import LayerNotFound
 from service.http import content_negotiation, documentation, etags, request_body
 from service.http.content_negotiation import Format
+from service.http.problems import InvalidParameter
 from service.registry.refresh import resolve
 from service.registry.registry import LoadedVersion
 
@@ -28,6 +34,12 @@ FORMATS = (JSON, TEXT)
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
+
+
+Member = Annotated[
+    int,
+    Query(ge=0, lt=MAX_ENSEMBLE, description="Which network of an ensemble, counted from 0; 0 for a single network."),
+]
 
 
 class LayerArray(BaseModel):
@@ -54,12 +66,14 @@ class Layer(BaseModel):
 
 
 class Layers(BaseModel):
-    """The layers of a version."""
+    """The layers of a version, or of one network of an ensemble."""
 
     object: Literal["model.layers"] = "model.layers"
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The number of the version.")
-    n_parameters: int = Field(description="Number of weights and biases.")
+    n_networks: int = Field(description="Number of networks of the version; more than 1 for an ensemble.")
+    member: int = Field(description="Which of them this is, counted from 0.")
+    n_parameters: int = Field(description="Number of weights and biases of this network.")
     text: str = Field(description="The network as torch prints it.")
     layers: list[Layer] = Field(description="In the order in which torch lists them.")
 
@@ -88,6 +102,7 @@ async def list_layers(
     version: VersionPath,
     services: ServicesDep,
     request: Request,
+    member: Member = 0,
     weights: Annotated[
         bool, Query(description="Whether to return all weights: up to 4,000,000 numbers, about 48 MB.")
     ] = True,
@@ -102,13 +117,14 @@ async def list_layers(
     """Returns the layers of a version with their weights, or its network as torch prints it."""
     form = content_negotiation.chosen(FORMATS, accept, format_name)
     found = await resolve(services.registry, name, version)
+    _check(member, found)
     # another release may show other fields
     tag = etags.entity_tag(
-        request.app.version, name, found.published.version, found.published.card_digest, weights, form.name
+        request.app.version, name, found.published.version, found.published.card_digest, member, weights, form.name
     )
 
     def encode() -> bytes:
-        return _network(found, with_values=weights) if form is JSON else f"{_text(found)}\n".encode()
+        return _network(found, member, with_values=weights) if form is JSON else f"{_text(found)}\n".encode()
 
     known = etags.is_known(tag, if_none_match)
     body = b"" if known else await to_thread.run_sync(encode, limiter=services.heavy_threads)
@@ -121,46 +137,68 @@ async def get_layer(
     version: VersionPath,
     layer: Annotated[str, Path(description="The index of a layer, such as `0`, or its name, such as `layer1`.")],
     services: ServicesDep,
+    member: Member = 0,
 ) -> Response:
     """Returns one layer of a version with its weights: at most 1,049,600 numbers, some 13 MB."""
     found = await resolve(services.registry, name, version)
-    body = await to_thread.run_sync(_one, found, layer, limiter=services.heavy_threads)
+    _check(member, found)
+    body = await to_thread.run_sync(_one, found, member, layer, limiter=services.heavy_threads)
     return Response(body, media_type=request_body.JSON)
 
 
-def _network(version: LoadedVersion, *, with_values: bool) -> bytes:
+def _check(member: int, version: LoadedVersion) -> None:
+    """Checks that a version has so many networks.
+
+    Raises:
+        InvalidParameter: it has fewer.
+    """
+    networks = len(version.exported.members)
+    if member >= networks:
+        raise InvalidParameter("member", f"must be less than {networks}, the number of networks of this version")
+
+
+def _network(version: LoadedVersion, member: int, *, with_values: bool) -> bytes:
     """The body of `Layers`."""
-    state = version.exported.state
-    layers = [_layer(i, part, state, with_values=with_values) for i, part in enumerate(_parts(version))]
-    published = version.published
+    exported, published = version.exported, version.published
+    state = exported.state_of_member(member)
+    layers = [
+        _layer(i, part, exported.prefixes[member], state, with_values=with_values)
+        for i, part in enumerate(_parts(version))
+    ]
     network = {
         "object": "model.layers",
         "model": published.model,
         "version": published.version,
-        "n_parameters": version.exported.plan.size,
+        "n_networks": len(exported.members),
+        "member": member,
+        "n_parameters": exported.members[member].size,
         "text": _text(version),
         "layers": layers,
     }
     return orjson.dumps(network, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _one(version: LoadedVersion, wanted: str) -> bytes:
+def _one(version: LoadedVersion, member: int, wanted: str) -> bytes:
     """The body of `Layer`, for the layer of an index or name. Where a name is a number, it is also the index.
 
     Raises:
         LayerNotFound: there is no such layer.
     """
+    exported = version.exported
     for i, part in enumerate(_parts(version)):
         if wanted in (str(i), part.name):
-            layer = _layer(i, part, version.exported.state, with_values=True)
+            state = exported.state_of_member(member)
+            layer = _layer(i, part, exported.prefixes[member], state, with_values=True)
             return orjson.dumps(layer, option=orjson.OPT_SERIALIZE_NUMPY)
     raise LayerNotFound
 
 
-def _layer(index: int, part: Part, state: Mapping[str, FloatArray], *, with_values: bool) -> dict[str, Any]:
-    """The values of the fields of `Layer`."""
+def _layer(
+    index: int, part: Part, prefix: str, state: Mapping[str, FloatArray], *, with_values: bool
+) -> dict[str, Any]:
+    """The values of the fields of `Layer`. `prefix` is what the keys of its network begin with in the state dict."""
     keys = (part.linear.weight, part.linear.bias) if part.linear else (None, None)
-    weight, bias = (_array(key, state[key], with_values=with_values) if key else None for key in keys)
+    weight, bias = (_array(prefix + key, state[key], with_values=with_values) if key else None for key in keys)
     return {
         "index": index,
         "name": part.name,

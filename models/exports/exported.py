@@ -27,7 +27,7 @@ class Exported:
 
     Attributes:
         model: the name of the model.
-        version: the number of the version.
+        version: the number of the version; 0 of a network that is none.
         card: of its checkpoint.
         plan: its network, or its ensemble of networks.
     """

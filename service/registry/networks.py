@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.checkpoints.cards import Card
+from models.exports.exported import Exported
 from models.networks.plans import AnyPlan
 from service.registry.loading import CARD_BYTES, LoadedVersion
 
@@ -40,6 +41,11 @@ class JobNetwork:
     def answered_by(self) -> dict[str, Any]:
         """The job, and the epoch of its weights, as the bodies of responses name them. It is no version."""
         return {"model": self.model, "version": None, "job_id": self.job_id, "epoch": self.epoch}
+
+    @property
+    def exported(self) -> Exported:
+        """The network as `models.exports` takes it: under the name of its job if it has no model."""
+        return Exported(self.model or self.job_id, 0, self.card, self.plan)
 
     @property
     def size_bytes(self) -> int:

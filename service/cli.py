@@ -372,11 +372,12 @@ def show_model(
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     version: Version = None,
+    member: Annotated[int, typer.Option(min=0, help="Which network of an ensemble, counted from 0.")] = 0,
 ) -> None:
     """Show a model: its network, data and metrics, and the weights of each layer as a histogram."""
     from service.commands import show as command
 
-    command.run(Settings(**settings), model=model, version=version)
+    command.run(Settings(**settings), model=model, version=version, member=member)
 
 
 @_command(settings=STORAGE)

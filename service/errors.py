@@ -239,6 +239,30 @@ class BodyTooSlow(ServiceError):
     advice = "Send the body without pauses longer than the setting `body_timeout_s`."
 
 
+class HeadTooSlow(ServiceError):
+    """The request line and the headers did not arrive in time."""
+
+    code = "head-too-slow"
+    title = "The headers did not arrive in time"
+    advice = "Send all headers within the setting `head_timeout_s`."
+
+
+class HeadTooLarge(ServiceError):
+    """The request line and the headers are longer than allowed."""
+
+    code = "head-too-large"
+    title = "The headers are too large"
+    advice = "Send fewer or shorter headers and parameters."
+
+
+class TooManyConnections(ServiceError):
+    """The process has as many connections as the setting `max_connections` allows."""
+
+    code = "too-many-connections"
+    title = "Too many connections"
+    advice = "Send requests over fewer connections, or raise the setting `max_connections`."
+
+
 class UnsupportedMediaType(ServiceError):
     """The endpoint does not read request bodies of this type or encoding."""
 

@@ -125,8 +125,33 @@ class Settings(BaseSettings):
         description="Largest checkpoint that is imported. It is received into a temporary file. The largest network "
         "has 16 MB of weights; a checkpoint of its training has the state of the optimizer as well.",
     )
+    head_timeout_s: float = Field(
+        15.0,
+        ge=0.1,
+        le=3600,
+        description="How long a client may take to send the headers of a request, in seconds, also those of the first "
+        "request after it has connected; then the connection is closed.",
+    )
     body_timeout_s: float = Field(
-        30.0, ge=0.1, le=3600, description="Longest pause within a request body, in seconds; then it is refused."
+        30.0,
+        ge=0.1,
+        le=3600,
+        description="Longest pause within a request body, in seconds; then it is refused. A whole body may take this "
+        "long, and a second more for each 1,000 bytes.",
+    )
+    write_timeout_s: float = Field(
+        30.0,
+        ge=0.1,
+        le=3600,
+        description="How long a client may read nothing of a response that is sent to it, in seconds; then the "
+        "connection is closed. An event stream is a response too.",
+    )
+    max_connections: int = Field(
+        2_000,
+        ge=1,
+        le=100_000,
+        description="Most connections at a time, for each process that answers requests; beyond it they are answered "
+        "with 503 and closed.",
     )
     max_points_per_request: int = Field(
         MAX_POINTS,

@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 
 from service.app import create_app
+from service.http import connections
 from service.settings import Settings
 
 DEADLINE_S = 180.0
@@ -29,8 +30,10 @@ def running(data_dir: Path, *, stopping: threading.Event | None = None, **settin
     stopping = stopping or threading.Event()
     # Trainings compete with the tests themselves for the processor: with a low priority they would take minutes.
     given = {"seed_models": False, "log_level": "warning", "training_niceness": 0} | settings
-    app = create_app(Settings(data_dir=data_dir, port=0, **given), stopping=stopping)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http="httptools"))
+    chosen = Settings(data_dir=data_dir, port=0, **given)
+    app = create_app(chosen, stopping=stopping)
+    config = uvicorn.Config(app, port=0, log_level="warning", http=connections.protocol(chosen))
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

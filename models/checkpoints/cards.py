@@ -18,10 +18,10 @@ import safetensors
 import safetensors.numpy
 
 from models import categories, specs
-from models.datasets import Categories, FloatArray, Label
+from models.datasets import Categories, Label
 from models.networks import terms
 from models.networks.derived import Derived
-from models.networks.layouts import layout, member_states
+from models.networks.layouts import layout, states_of
 from models.networks.plans import AnyPlan, of_members, plan_of
 from models.networks.transforms import IDENTITY, Shift, Transform
 from models.recipes import Recipe
@@ -79,7 +79,8 @@ class Card:
         restarts: `models.training.runs.Restart`s as JSON, all that were trained. The checkpoint is the best of them.
         range_is_assumed: whether the range of the data is unknown.
         imported: what is known of the file of an imported network: its `format`, the `digest` and `size_bytes` of the
-            file, what was `understood` (sentences), and `feature_names` and `categories` as in `data`.
+            file, what was `understood` (sentences), `networks` if it is an ensemble of several, and `feature_names` and
+            `categories` as in `data`.
         created_at: ISO 8601, UTC.
         software: versions by name.
         files: SHA-256 (hex) by file name.
@@ -154,7 +155,7 @@ class Card:
     @property
     def networks(self) -> int:
         """Number of networks that answer together."""
-        return self.training.ensemble if self.training else 1
+        return self.training.ensemble if self.training else (self.imported or {}).get("networks", 1)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -280,7 +281,8 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, AnyPlan]:
     try:
         state = safetensors.numpy.load(arrays)
         known = layout(card.network, card.features, len(card.classes))
-        return card, of_members([plan_of(known, member, card.transform) for member in _members(card, state)])
+        members = states_of(state, card.networks)
+        return card, of_members([plan_of(known, member, card.transform) for member in members])
     except (safetensors.SafetensorError, InvalidInput) as error:
         raise DamagedCheckpoint(f"{ARRAYS_FILE}: {error}") from error
 
@@ -315,18 +317,6 @@ def read_range(folder: Path, expected: str) -> TrainingRange:
         return TrainingRange.from_arrays(safetensors.numpy.load(_read_file(folder / RANGE_FILE, expected)))
     except (safetensors.SafetensorError, KeyError) as error:
         raise DamagedCheckpoint(f"{RANGE_FILE}: {error}") from error
-
-
-def _members(card: Card, state: dict[str, FloatArray]) -> list[dict[str, FloatArray]]:
-    """The state dict of each network.
-
-    Raises:
-        InvalidInput: there are more or fewer than in the card.
-    """
-    members = member_states(state) if card.networks > 1 else [state]
-    if len(members) != card.networks or sum(map(len, members)) != len(state):
-        raise InvalidInput("state_dict", f"must have the keys of {card.networks} networks")
-    return members
 
 
 def _read_file(path: Path, expected: str) -> bytes:

@@ -10,8 +10,8 @@ from models import categories, specs
 from models.checkpoints.cards import Card
 from models.datasets import DoubleArray, FloatArray
 from models.networks.derived import Derived
-from models.networks.layouts import Layout, layout
-from models.networks.plans import Plan, state_of
+from models.networks.layouts import Layout, joined_state, layout, prefixes
+from models.networks.plans import AnyPlan, Plan, members_of, state_of
 from models.networks.transforms import Shift
 
 FORMAT = "separatrix-network"
@@ -29,23 +29,37 @@ class Exported:
         model: the name of the model, or of a job that has published none.
         version: the number of the version; 0 if it is none.
         card: of its checkpoint.
-        plan: its network.
+        plan: its network, or its ensemble of networks.
     """
 
     model: str
     version: int
     card: Card
-    plan: Plan
+    plan: AnyPlan
 
     @cached_property
     def layout(self) -> Layout:
-        """The keys and shapes of its state dict."""
+        """The keys and shapes of the state dict of each network."""
         return layout(self.card.network, self.card.features, len(self.card.classes))
 
     @property
     def state(self) -> dict[str, FloatArray]:
-        """Its state dict as arrays: contiguous copies."""
-        return state_of(self.layout, self.plan)
+        """Its state dict as arrays, also that of an ensemble: contiguous copies."""
+        return joined_state([self.state_of_member(i) for i in range(len(self.members))])
+
+    def state_of_member(self, i: int) -> dict[str, FloatArray]:
+        """The state dict of one network, without the prefix that its keys have in that of an ensemble."""
+        return state_of(self.layout, self.members[i])
+
+    @property
+    def members(self) -> tuple[Plan, ...]:
+        """The networks of an ensemble, or the only one."""
+        return members_of(self.plan)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the keys of each network begin with in the state dict."""
+        return prefixes(len(self.members))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -61,6 +75,7 @@ class Exported:
             "format_version": FORMAT_VERSION,
             "model": self.model,
             "version": self.version,
+            "n_networks": len(self.members),
             "network": specs.asdict(card.network),
             "n_features": card.features,
             "feature_names": list(names) if names else None,

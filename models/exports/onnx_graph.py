@@ -1,9 +1,10 @@
-"""A network as an ONNX model, built from its plan without torch. It needs the package onnx, which an extra brings.
+"""A version as an ONNX model, built from its plan without torch. It needs the package onnx, which an extra brings.
 
 The graph takes `points`, float64 (N, D), in data units. It subtracts the offset of the input transform in float64, as
 `models.networks` does, because float32 cannot tell values such as 1700000030 from their neighbours. Everything after
 the input transform is float32. It returns `labels` (N,), the classes themselves as int64 or string, and
-`probabilities`, float32 (N, K). Weights are initializers with the names and shapes of the state dict.
+`probabilities`, float32 (N, K). Weights are initializers with the names and shapes of the state dict. The networks of
+an ensemble are parallel branches after the input transform, and the probabilities are the mean of theirs.
 """
 
 import importlib
@@ -18,8 +19,8 @@ import orjson
 from models.datasets import Array, Label
 from models.exports.exported import DESCRIPTION_KEY, Exported
 from models.networks.derived import Derived
-from models.networks.layouts import LayerLayout
-from models.networks.plans import Dense
+from models.networks.layouts import LayerLayout, Layout
+from models.networks.plans import Dense, Plan
 from models.networks.terms import Function, Term
 from models.networks.transforms import Shift
 from models.specs import Activation, InvalidInput
@@ -44,8 +45,7 @@ def encode(exported: Exported) -> bytes:
     except ImportError:
         raise InvalidInput("format", NEEDS_ONNX) from None
     graph = _Graph(helper)
-    logits = _logits(graph, exported, _inputs(graph, exported))
-    _labels(graph, _probabilities(graph, logits, exported.plan.widths[-1]), exported.card.classes)
+    _labels(graph, _mean(graph, exported, _inputs(graph, exported)), exported.card.classes)
     return graph.model(exported)
 
 
@@ -153,41 +153,52 @@ def _terms(graph: _Graph, terms: Sequence[Term], scaled: str) -> str:
     return graph.add("Gather", grouped, graph.constant("order_of_terms", order), output="terms", axis=1)
 
 
-def _logits(graph: _Graph, exported: Exported, inputs: str) -> str:
-    """Adds the layers: from the inputs to the logits, float32 (N, O)."""
-    layout, plan = exported.layout, exported.plan
+def _mean(graph: _Graph, exported: Exported, inputs: str) -> str:
+    """Adds the networks: from the inputs to the probabilities, float32 (N, K), the mean of those of each network."""
+    each = [
+        _probabilities(graph, _logits(graph, exported.layout, plan, prefix, inputs), plan.outputs, prefix)
+        for prefix, plan in zip(exported.prefixes, exported.members, strict=True)
+    ]
+    return graph.add("Mean", *each, output="probabilities") if len(each) > 1 else each[0]
+
+
+def _logits(graph: _Graph, layout: Layout, plan: Plan, prefix: str, inputs: str) -> str:
+    """Adds the layers of a network: from the inputs to the logits, float32 (N, O). All names begin with `prefix`."""
     values = inputs
     for where, layer in zip(layout.stack, plan.layers, strict=True):
-        values = _dense(graph, where, layer, values)
+        values = _dense(graph, where, layer, prefix, values)
         values = _ACTIVATIONS[layer.activation](graph, values)
     if layout.skip and plan.skip:
-        values = graph.add("Add", values, _dense(graph, layout.skip, plan.skip, inputs), output="sum")
+        skip = _dense(graph, layout.skip, plan.skip, prefix, inputs)
+        values = graph.add("Add", values, skip, output=f"{prefix}sum")
     return values
 
 
-def _dense(graph: _Graph, where: LayerLayout, layer: Dense, values: str) -> str:
-    """Adds a linear layer. Its weight has the shape that it has in the state dict."""
+def _dense(graph: _Graph, where: LayerLayout, layer: Dense, prefix: str, values: str) -> str:
+    """Adds a linear layer. Its weight has the key and the shape that it has in the state dict."""
     weight = layer.weight_OI.T if where.input_major else layer.weight_OI
     return graph.add(
         "Gemm",
         values,
-        graph.constant(where.weight, weight),
-        graph.constant(where.bias, layer.bias_O1[:, 0]),
-        output=f"linear.{where.name}",
+        graph.constant(prefix + where.weight, weight),
+        graph.constant(prefix + where.bias, layer.bias_O1[:, 0]),
+        output=f"{prefix}linear.{where.name}",
         transB=0 if where.input_major else 1,
     )
 
 
-def _probabilities(graph: _Graph, logits: str, outputs: int) -> str:
+def _probabilities(graph: _Graph, logits: str, outputs: int, prefix: str) -> str:
     """Adds the probabilities, as `models.inference.numpy_forward` computes them, so that small ones keep their digits.
 
     For one logit these are 1 / (1 + e^z) and 1 / (1 + e^-z). Where the exponential overflows, they are 0.
     """
     if outputs > 1:
-        return graph.add("Softmax", logits, output="probabilities", axis=1)
-    both = graph.add("Concat", logits, graph.add("Neg", logits, output="minus_logit"), output="exponents", axis=1)
-    above = graph.add("Add", graph.add("Exp", both, output="exponentials"), graph.number(1.0), output="one_and_more")
-    return graph.add("Reciprocal", above, output="probabilities")
+        return graph.add("Softmax", logits, output=f"{prefix}probabilities", axis=1)
+    negative = graph.add("Neg", logits, output=f"{prefix}minus_logit")
+    both = graph.add("Concat", logits, negative, output=f"{prefix}exponents", axis=1)
+    exponentials = graph.add("Exp", both, output=f"{prefix}exponentials")
+    above = graph.add("Add", exponentials, graph.number(1.0), output=f"{prefix}one_and_more")
+    return graph.add("Reciprocal", above, output=f"{prefix}probabilities")
 
 
 def _labels(graph: _Graph, probabilities: str, classes: Sequence[Label]) -> None:

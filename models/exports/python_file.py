@@ -1,4 +1,4 @@
-"""A network as one Python file that needs NumPy alone: `models.exports.standalone` with the values of the network."""
+"""A version as one Python file that needs NumPy alone: `models.exports.standalone` with the values of its networks."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 import orjson
 
 from models.exports.exported import Exported, digits
-from models.networks.plans import Dense
+from models.networks.layouts import Layout
+from models.networks.plans import Dense, Plan
 
 _PROGRAM = Path(__file__).with_name("standalone.py")
 
@@ -27,13 +28,12 @@ def encode(exported: Exported) -> bytes:
 
 def _values(exported: Exported) -> dict[str, str]:
     """The values of the constants of the program, as Python expressions."""
-    description, plan = exported.description(), exported.plan
+    description = exported.description()
     transform = description["transform"]
     terms = transform["terms"] and [(term["function"], tuple(term["of"])) for term in transform["terms"]]
-    layers = [
-        f"    ({where.name!r}, {layer.activation!r}, {_parameters(layer)}),\n"
-        for where, layer in zip(exported.layout.stack, plan.layers, strict=True)
-    ]
+    networks = [(_layers(exported.layout, member), _skip(member)) for member in exported.members]
+    layers, skip = networks[0] if len(networks) == 1 else ("[]", "None")
+    members = "".join(f"({own}, {own_skip}),\n" for own, own_skip in networks)
     return {
         "MODEL": repr(exported.model),
         "VERSION": repr(exported.version),
@@ -44,9 +44,22 @@ def _values(exported: Exported) -> dict[str, str]:
         "OFFSET": _literal(transform["offset"]),
         "DIVISOR": _literal(transform["divisor"]),
         "TERMS": _literal(terms),
-        "LAYERS": f"[\n{''.join(layers)}]",
-        "SKIP": _parameters(plan.skip) if plan.skip else "None",
+        "LAYERS": layers,
+        "SKIP": skip,
+        "MEMBERS": f"[\n{members}]" if len(networks) > 1 else "None",
     }
+
+
+def _layers(layout: Layout, plan: Plan) -> str:
+    layers = [
+        f"    ({where.name!r}, {layer.activation!r}, {_parameters(layer)}),\n"
+        for where, layer in zip(layout.stack, plan.layers, strict=True)
+    ]
+    return f"[\n{''.join(layers)}]"
+
+
+def _skip(plan: Plan) -> str:
+    return _parameters(plan.skip) if plan.skip else "None"
 
 
 def _literal(value: Any) -> str:

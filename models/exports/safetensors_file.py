@@ -1,4 +1,4 @@
-"""A network as a safetensors file: its state dict, and the description as metadata."""
+"""A version as a safetensors file: its state dict, and the description as metadata."""
 
 import orjson
 import safetensors.numpy

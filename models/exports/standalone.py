@@ -10,6 +10,7 @@ FEATURES. It prints the label and the probability of each class as CSV.
 """
 
 import csv
+import functools
 import io
 import math
 import sys
@@ -38,6 +39,10 @@ LAYERS = [("0", "identity", "-1.0 1.0 0.0")]
 
 # The parameters of a linear layer from the inputs directly to the output; None if there is none.
 SKIP = None
+
+# LAYERS and SKIP of each network of an ensemble, which answers with the mean of their probabilities; None if there is
+# only one network.
+MEMBERS = None
 
 BLOCK = 4096  # points that are computed at once
 LARGEST = 1e30  # coordinate; sums of such numbers are finite
@@ -73,6 +78,8 @@ def probabilities(points):
 def logits(points):
     """The output of the network, float32: for two classes (N, 1), the log-odds of the second, else (N, K).
 
+    For an ensemble, the logits whose probabilities are the mean.
+
     Raises:
         ValueError: the points do not have the right shape, or a number is too large or not a number.
     """
@@ -83,12 +90,33 @@ def logits(points):
         raise ValueError(f"points must have the shape (N, {len(FEATURES)}), not {points.shape}")
     if not (np.abs(points) <= LARGEST).all():
         raise ValueError(f"points must be numbers between -{LARGEST} and {LARGEST}")
+    blocks = [_logits(points[start : start + BLOCK]) for start in range(0, len(points), BLOCK)]
+    return np.concatenate(blocks or [np.empty((0, 1 if len(CLASSES) == 2 else len(CLASSES)), np.float32)])
+
+
+def _logits(points):
     with np.errstate(over="ignore", invalid="ignore"):  # checked below
-        blocks = [_forward(_inputs(points[start : start + BLOCK])) for start in range(0, len(points), BLOCK)]
-    logit = np.concatenate(blocks or [np.empty((0, len(_LAYERS[-1][1])), np.float32)])
-    if not np.isfinite(logit).all():
+        x = _inputs(points)
+        outputs = [_forward(x, layers, skip) for layers, skip in _NETWORKS]
+    if not np.isfinite(outputs).all():
         raise ValueError("points must be smaller numbers: the output of the network overflows float32")
-    return logit
+    return outputs[0] if len(outputs) == 1 else _mean_logits(outputs)
+
+
+def _mean_logits(outputs):
+    """The logits whose probabilities are the mean of those of some networks, by logarithms in double precision."""
+    total = functools.reduce(np.logaddexp, map(_log_probabilities, outputs))
+    if len(CLASSES) == 2:
+        return (total[:, 1:] - total[:, :1]).astype(np.float32)
+    return (total - math.log(len(outputs))).astype(np.float32)
+
+
+def _log_probabilities(logit):
+    wide = logit.astype(np.float64)
+    if len(CLASSES) == 2:
+        wide = np.column_stack([np.zeros(len(wide)), wide])
+    wide -= wide.max(axis=1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
 
 
 def _inputs(points):
@@ -109,21 +137,25 @@ def _term(function, columns):
     return np.sin(columns[0]) if function == "sin" else np.cos(columns[0])
 
 
-def _forward(x):
+def _forward(x, layers, skip):
     values = x
-    for activation, parameters in _LAYERS:
+    for activation, parameters in layers:
         values = ACTIVATIONS[activation](parameters[:, :-1] @ values + parameters[:, -1:])
-    if _SKIP is not None:
-        values = values + _SKIP[:, :-1] @ x + _SKIP[:, -1:]
-    return values.T
+    if skip is not None:
+        values = values + skip[:, :-1] @ x + skip[:, -1:]
+    return np.ascontiguousarray(values.T)  # the order in memory decides in which order sums are computed
+
+
+def _network(layers, skip):
+    """The layers and the skip connection of a network as arrays."""
+    return [(activation, _matrix(text)) for _, activation, text in layers], None if skip is None else _matrix(skip)
 
 
 def _matrix(text):
     return np.array([[float(number) for number in line.split()] for line in text.strip().splitlines()], np.float32)
 
 
-_LAYERS = [(activation, _matrix(text)) for _, activation, text in LAYERS]
-_SKIP = None if SKIP is None else _matrix(SKIP)
+_NETWORKS = [_network(*one) for one in MEMBERS or [(LAYERS, SKIP)]]
 
 
 def read_points(lines, has_heading=None):

@@ -1,4 +1,4 @@
-"""A network as files of torch: the pickled module, and a program of `torch.export`. This module imports torch.
+"""A version as files of torch: the pickled module, and a program of `torch.export`. This module imports torch.
 
 Both load with plain torch. TorchScript is not offered: torch 2.13 calls it deprecated and names `torch.export` instead.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 
 from models.exports.exported import DESCRIPTION_KEY, Exported
 from models.networks.derived import Derived
-from models.networks.modules import build, load_arrays
+from models.networks.modules import of_state
 from models.networks.terms import Term
 from models.networks.transforms import IDENTITY, Shift, Transform
 
@@ -20,7 +20,7 @@ EXAMPLE_POINTS = 2
 
 
 def encode_module(exported: Exported) -> bytes:
-    """The whole network, as `torch.save(network)` pickles it. It returns logits.
+    """The whole network, as `torch.save(network)` pickles it. It returns logits, for an ensemble those of the mean.
 
     A network that is an `nn.Sequential` and takes the coordinates as they are is pickled as such. Others become an
     `fx.GraphModule`, which contains its code, because plain torch does not have the classes of `models.networks`. It
@@ -53,9 +53,7 @@ def encode_program(exported: Exported) -> bytes:
 
 def _network(exported: Exported) -> nn.Module:
     card = exported.card
-    network = build(card.network, card.features, len(card.classes), seed=0)
-    load_arrays(network, exported.state)
-    return network.eval()
+    return of_state(card.network, card.features, len(card.classes), exported.state)
 
 
 class _Inputs(nn.Module):

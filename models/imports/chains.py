@@ -15,7 +15,7 @@ from models.imports.notes import FILE, Notes, quoted
 from models.imports.options import ImportOptions
 from models.limits import MAX_CLASSES, MAX_FEATURES, MAX_HIDDEN_LAYERS, MAX_WIDTH
 from models.networks import terms
-from models.networks.layouts import LayerLayout, layout
+from models.networks.layouts import LayerLayout, joined_state, layout
 from models.specs import Activation, InvalidInput, NetworkKind, NetworkSpec
 
 EPS = 1e-5
@@ -85,15 +85,16 @@ class Chain:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of ours.
+    """A network of ours, or an ensemble of several.
 
     Attributes:
-        spec: its architecture.
+        spec: its architecture; in an ensemble that of each network.
         features: number of coordinates of a point.
         n_classes: number of classes.
         state: its state dict, float32.
         offset: what is subtracted from each coordinate in float64; empty if nothing.
         divisor: what each coordinate is then divided by; only with derived inputs, else empty.
+        networks: how many there are; more than 1 for an ensemble.
     """
 
     spec: NetworkSpec
@@ -102,6 +103,19 @@ class Network:
     state: dict[str, FloatArray]
     offset: tuple[float, ...]
     divisor: tuple[float, ...]
+    networks: int = 1
+
+
+def ensemble_of(networks: Sequence[Network]) -> Network:
+    """The ensemble of several networks.
+
+    Raises:
+        InvalidInput: their layers differ, or what they subtract and divide by.
+    """
+    first = networks[0]
+    if len({(one.spec, one.features, one.n_classes, one.offset, one.divisor) for one in networks}) > 1:
+        raise InvalidInput(FILE, "must have the same layers and the same offset in each network of the ensemble")
+    return replace(first, state=joined_state([one.state for one in networks]), networks=len(networks))
 
 
 def batch_norm(

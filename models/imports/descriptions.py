@@ -11,9 +11,9 @@ from models.datasets import Array, Categories, FloatArray
 from models.imports.chains import Network
 from models.imports.notes import FILE
 from models.imports.options import ImportOptions
-from models.limits import MAX_CLASSES, MAX_FEATURES
+from models.limits import MAX_CLASSES, MAX_ENSEMBLE, MAX_FEATURES
 from models.networks.derived import Derived
-from models.networks.layouts import Layout, layout
+from models.networks.layouts import Layout, joined_state, layout, prefixes, states_of
 from models.networks.plans import plan_of
 from models.networks.terms import parse
 from models.networks.transforms import IDENTITY, Shift, Transform
@@ -76,9 +76,10 @@ def described(found: dict[str, Any], state: dict[str, Array] | None, options: Im
             spec.inputs is not None and not (offset and divisor and min(divisor) > 0)
         ):
             raise ValueError("offset or divisor")
-        where = layout(spec, features, len(classes))
-        weights: dict[str, FloatArray] = _state_of_layers(found, where) if state is None else state
-        plan_of(where, weights, transform)
+        where, networks = layout(spec, features, len(classes)), _networks(found)
+        weights: dict[str, FloatArray] = _state_of_document(found, where, networks) if state is None else state
+        for own in states_of(weights, networks):
+            plan_of(where, own, transform)
         known = categories.from_json(found["categories"])
         if not all(set(categories.names(*one)) <= set(names or ()) for one in known.items()):
             raise ValueError("categories")
@@ -86,7 +87,7 @@ def described(found: dict[str, Any], state: dict[str, Array] | None, options: Im
         raise InvalidInput(FILE, f"{error.field}: {error.reason}") from None
     except _DAMAGE as error:
         raise _damaged(error) from None
-    network = Network(spec, features, len(classes), weights, offset, divisor)
+    network = Network(spec, features, len(classes), weights, offset, divisor, networks)
     return Described(network, classes, names, known)
 
 
@@ -108,6 +109,20 @@ def _parts(found: dict[str, Any]) -> tuple[NetworkSpec, int, list[Any], list[str
     return spec, features, classes, names
 
 
+def _networks(found: dict[str, Any]) -> int:
+    """The number of networks.
+
+    Raises:
+        TypeError, ValueError: it is no number, or out of bounds.
+    """
+    networks = found.get("n_networks", 1)
+    if type(networks) is not int:
+        raise TypeError("number of networks")
+    if not 1 <= networks <= MAX_ENSEMBLE:
+        raise ValueError("number of networks")
+    return networks
+
+
 def _numbers(values: Any, features: int) -> tuple[float, ...]:
     """A number for each feature; empty for None.
 
@@ -121,14 +136,16 @@ def _numbers(values: Any, features: int) -> tuple[float, ...]:
 
 
 def weights_among(found: dict[str, Any], constants: dict[str, Array]) -> dict[str, Array]:
-    """The weights of the described network among other constants.
+    """The weights of the described networks among other constants.
 
     Raises:
         InvalidInput: the description is damaged, or a weight is missing.
     """
     try:
         spec, features, classes, _ = _parts(found)
-        return {key: constants[key] for key in layout(spec, features, len(classes)).shapes}
+        shapes = layout(spec, features, len(classes)).shapes
+        keys = [prefix + key for prefix in prefixes(_networks(found)) for key in shapes]
+        return {key: constants[key] for key in keys}
     except _DAMAGE as error:  # an InvalidInput is a ValueError
         raise _damaged(error) from None
 
@@ -138,8 +155,18 @@ def _damaged(error: Exception) -> InvalidInput:
     return InvalidInput(FILE, f"has a damaged description ({kind}): export the model again")
 
 
+def _state_of_document(found: dict[str, Any], where: Layout, networks: int) -> dict[str, FloatArray]:
+    """The state dict of a document with all weights.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is damaged.
+    """
+    members = found["members"] if networks > 1 else [found]
+    return joined_state([_state_of_layers(member, where) for member, _ in zip(members, range(networks), strict=True)])
+
+
 def _state_of_layers(found: dict[str, Any], where: Layout) -> dict[str, FloatArray]:
-    """The state dict of a document with layers, whose weights have the shape (outputs, inputs).
+    """The state dict of a network with layers, whose weights have the shape (outputs, inputs).
 
     Raises:
         KeyError, TypeError, ValueError: it is damaged.

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from models.imports.notes import FILE, Notes
 from models.imports.options import ImportOptions
 from models.imports.pickles import Placeholder
 from models.imports.tensors import checked
-from models.limits import MAX_CHECKPOINT_ENTRIES, MAX_COORDINATE
+from models.limits import MAX_CHECKPOINT_ENTRIES, MAX_COORDINATE, MAX_WEIGHTS
 from models.specs import InvalidInput
 
 _OURS = "The file was exported by Separatrix and describes itself."
@@ -58,6 +58,10 @@ def read(path: Path, options: ImportOptions) -> Imported:
     kind = file_format(path)
     described = _READERS[kind](path, options, notes)
     network = described.network
+    if sum(array.size for array in network.state.values()) > MAX_WEIGHTS:
+        raise InvalidInput(FILE, f"must have at most {MAX_WEIGHTS:,} weights in all")
+    if network.networks > 1:
+        notes.understood.append(f"It is an ensemble of {network.networks} networks, whose probabilities are averaged.")
     classes = _classes(described, options)
     names = _feature_names(described, options)
     low, high, is_assumed = _range(network.features, network, options, notes)
@@ -69,6 +73,8 @@ def read(path: Path, options: ImportOptions) -> Imported:
         "size_bytes": path.stat().st_size,
         "understood": notes.understood,
     }
+    if network.networks > 1:
+        imported["networks"] = network.networks
     if names:
         known = described.categories if names == _names(described) else {}
         imported |= {"feature_names": list(names)} | categories.to_json(known)
@@ -103,7 +109,7 @@ def _read_torch(path: Path, options: ImportOptions, notes: Notes) -> Described:
     if isinstance(found.value, Placeholder):
         chain = modules.chain_of(modules.module_of(found.value), options, notes)
         return _understood(chain, options, notes, "The file has a whole network; its classes were read, not run.")
-    return _understood(state_dicts.chain_of(found.value, options, notes, is_ordered=True), options, notes)
+    return _of_state(found.value, options, notes, is_ordered=True)
 
 
 def _read_torchscript(path: Path, options: ImportOptions, notes: Notes) -> Described:
@@ -126,7 +132,22 @@ def _read_safetensors(path: Path, options: ImportOptions, notes: Notes) -> Descr
         state = {key: checked(key, tensor).to(torch.float32).numpy() for key, tensor in tensors.items()}
         notes.understood.append(_OURS)
         return descriptions.described(descriptions.parsed(metadata[descriptions.KEY]), state, options)
-    return _understood(state_dicts.chain_of(tensors, options, notes, is_ordered=False), options, notes)
+    return _of_state(tensors, options, notes, is_ordered=False)
+
+
+def _of_state(state: Mapping[str, Any], options: ImportOptions, notes: Notes, *, is_ordered: bool) -> Described:
+    """The network of a state dict, or the ensemble if it has the keys of our own ensembles.
+
+    Raises:
+        InvalidInput: as `state_dicts.chain_of`, or the networks of the ensemble are too many or differ in shape.
+    """
+    first, *others = state_dicts.members(state)
+    described = _understood(state_dicts.chain_of(first, options, notes, is_ordered=is_ordered), options, notes)
+    if not others:
+        return described
+    chains_of_others = [state_dicts.chain_of(own, options, Notes(), is_ordered=is_ordered) for own in others]
+    networks = [chains.network_of(chain, options, Notes()) for chain in chains_of_others]
+    return described._replace(network=chains.ensemble_of([described.network, *networks]))
 
 
 def _understood(chain: chains.Chain, options: ImportOptions, notes: Notes, *first: str) -> Described:

@@ -17,7 +17,8 @@ from models.imports.options import ImportOptions
 from models.imports.ordering import Gap
 from models.imports.pickles import Placeholder
 from models.imports.tensors import Weights, checked, is_number, shape_of
-from models.networks.layouts import layout
+from models.limits import MAX_ENSEMBLE
+from models.networks.layouts import layout, member_states
 from models.specs import Activation, InvalidInput, NetworkKind, NetworkSpec
 
 _NORM = ("running_mean", "running_var", "num_batches_tracked")
@@ -140,6 +141,27 @@ def chain_of(state: Mapping[str, Any], options: ImportOptions, notes: Notes, *, 
         chain = _chain_of_layers(_layers(tensors), tensors, options, weights, notes, is_ordered=is_ordered)
     weights.report()
     return chain
+
+
+def members(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The state dict of each network of an ensemble of ours; the given one if it is that of a single network.
+
+    Those of an ensemble have nothing but keys such as `members.0.layer1.weight`, and the same ones in each network.
+    A layer by itself, such as `members.0.weight`, is one of the layers of a single network.
+
+    Raises:
+        InvalidInput: there are more networks than an ensemble may have.
+    """
+    if not all(isinstance(key, str) for key in state):
+        return [state]
+    found = member_states(state)
+    keys = found[0].keys()
+    is_whole = sum(map(len, found)) == len(state) and all(one.keys() == keys for one in found)
+    if len(found) == 1 or not is_whole or keys <= {*_PARAMETERS}:
+        return [state]
+    if len(found) > MAX_ENSEMBLE:
+        raise InvalidInput(FILE, f"must have at most {MAX_ENSEMBLE} networks in an ensemble, but has {len(found)}")
+    return [*found]
 
 
 def _chain_of_layers(

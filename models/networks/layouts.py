@@ -4,9 +4,10 @@ Every kind of network is a stack of dense layers. `residual` adds a skip connect
 output.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise, takewhile
 
 import numpy as np
 
@@ -103,18 +104,42 @@ MEMBER = "members.{}."
 """What the keys of a network begin with in the state dict of an ensemble; `{}` is its number, counted from 0."""
 
 
+_MEMBER_KEY = re.compile(r"members\.(0|[1-9][0-9]{0,8})\.")
+
+
 def member_states(state: Mapping[str, FloatArray]) -> list[dict[str, FloatArray]]:
     """The state dict of each network of an ensemble, or the only one."""
-    members: list[dict[str, FloatArray]] = []
-    while own := {key: state[key] for key in state if key.startswith(MEMBER.format(len(members)))}:
-        prefix = MEMBER.format(len(members))
-        members.append({key.removeprefix(prefix): array for key, array in own.items()})
-    return members or [dict(state)]
+    members: dict[int, dict[str, FloatArray]] = {}
+    for key, array in state.items():
+        if found := _MEMBER_KEY.match(key):
+            members.setdefault(int(found[1]), {})[key[found.end() :]] = array
+    return [members[i] for i in takewhile(members.__contains__, count())] or [dict(state)]
 
 
-def ensemble_state(members: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
-    """The state dict of an ensemble, from those of its networks."""
-    return {MEMBER.format(i) + key: array for i, state in enumerate(members) for key, array in state.items()}
+def states_of(state: Mapping[str, FloatArray], networks: int) -> list[dict[str, FloatArray]]:
+    """The state dict of each of so many networks.
+
+    Raises:
+        InvalidInput: there are more or fewer, or other keys beside theirs.
+    """
+    members = member_states(state) if networks > 1 else [dict(state)]
+    if len(members) != networks or sum(map(len, members)) != len(state):
+        raise InvalidInput("state_dict", f"must have the keys of {networks} networks")
+    return members
+
+
+def prefixes(networks: int) -> tuple[str, ...]:
+    """What the keys of each network begin with in the state dict of so many; those of a single one have no prefix."""
+    return tuple(MEMBER.format(i) for i in range(networks)) if networks > 1 else ("",)
+
+
+def joined_state(members: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
+    """The state dict of an ensemble, from those of its networks, or that of the only one."""
+    return {
+        prefix + key: array
+        for prefix, state in zip(prefixes(len(members)), members, strict=True)
+        for key, array in state.items()
+    }
 
 
 def check_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:

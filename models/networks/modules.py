@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.datasets import Array
 from models.networks import activations, terms
-from models.networks.layouts import LayerLayout, Layout, layout
+from models.networks.layouts import LayerLayout, Layout, layout, member_states
 from models.specs import ACTIVATIONS, Activation, NetworkSpec, output_count
 
 
@@ -71,18 +71,26 @@ class Residual(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several networks that answer with the mean of their probabilities. All have the same inputs and outputs."""
+    """Several networks that answer with the mean of their probabilities. All take the same inputs.
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    Attributes:
+        members: the networks.
+        outputs: the number of logits of each.
+    """
+
+    def __init__(self, members: Sequence[nn.Module], outputs: int) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.outputs = outputs
 
     def forward(self, x_ND: Tensor) -> Tensor:
-        """The logits (N, O) of the mean probabilities, as `models.inference.ensembles.mean_logits` has them."""
-        logit_MNO = torch.stack([member(x_ND) for member in self.members])
-        if logit_MNO.shape[2] == 1:
-            return nn.functional.logsigmoid(logit_MNO).logsumexp(0) - nn.functional.logsigmoid(-logit_MNO).logsumexp(0)
-        return logit_MNO.log_softmax(2).logsumexp(0) - math.log(len(logit_MNO))
+        """The logits (N, O) of the mean probabilities, as `models.inference.ensembles.mean_logits` computes them."""
+        logit_MNO = torch.stack([member(x_ND) for member in self.members]).to(torch.float64)
+        if self.outputs == 1:  # of the attribute, since `torch.fx` knows no shapes
+            above_NO = nn.functional.logsigmoid(logit_MNO).logsumexp(0)
+            below_NO = nn.functional.logsigmoid(-logit_MNO).logsumexp(0)
+            return (above_NO - below_NO).to(torch.float32)
+        return (logit_MNO.log_softmax(2).logsumexp(0) - math.log(len(self.members))).to(torch.float32)
 
 
 _GENERATOR = Lock()
@@ -165,6 +173,16 @@ def arrays_of(network: nn.Module) -> dict[str, Array]:
 def load_arrays(network: nn.Module, arrays: Mapping[str, Array]) -> None:
     """Copies a state dict of arrays into a network."""
     network.load_state_dict({key: torch.tensor(array) for key, array in arrays.items()})
+
+
+def of_state(spec: NetworkSpec, features: int, classes: int, state: Mapping[str, Array]) -> nn.Module:
+    """The network, or the `Ensemble`, with the weights of a state dict, in evaluation mode."""
+    states = member_states(state)
+    members = [build(spec, features, classes, seed=0) for _ in states]
+    for member, own in zip(members, states, strict=True):
+        load_arrays(member, own)
+    network = members[0] if len(members) == 1 else Ensemble(members, output_count(classes))
+    return network.eval()
 
 
 def layout_of(network: nn.Module) -> Layout | None:

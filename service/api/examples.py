@@ -29,7 +29,7 @@ from service.api.jobs.views import Job, JobList, Validation
 from service.api.models.aliases import Alias, AliasList
 from service.api.models.comparison_schemas import Comparison
 from service.api.models.layers import Layer, Layers
-from service.api.models.network_document import NetworkDocument
+from service.api.models.network_document import EnsembleDocument, NetworkDocument
 from service.api.models.schemas import Model, ModelList, Version, VersionList, VersionSummary
 from service.api.predictions.responses import Prediction
 from service.api.system import Live, Ready
@@ -75,6 +75,22 @@ _DATA = {
     "validation": None,
 }
 _NETWORK = {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none", "inputs": None}
+_DESCRIPTION = {
+    "format": "separatrix-network",
+    "format_version": 1,
+    "model": "my-flower",
+    "version": 2,
+    "network": _NETWORK,
+    "n_features": 2,
+    "feature_names": None,
+    "categories": None,
+    "classes": ["red", "blue"],
+    "transform": {"offset": None, "divisor": None, "terms": None},
+}
+_WEIGHTS = {
+    "layers": [{"name": "0", "activation": "identity", "weight": [[1.25, -0.5]], "bias": [0.75]}],
+    "skip": None,
+}
 _TRAINING = {
     "epochs": 10_000,
     "optimizer": "sgd",
@@ -304,6 +320,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "card": {
             "imported": None,
             "network": _NETWORK,
+            "n_networks": 1,
             "n_features": 2,
             "feature_names": None,
             "classes": ["red", "blue"],
@@ -343,25 +360,15 @@ EXAMPLES: dict[type[BaseModel], Any] = {
             "job": f"/jobs/{_JOB_ID}",
         },
     },
-    NetworkDocument: {
-        "format": "separatrix-network",
-        "format_version": 1,
-        "model": "my-flower",
-        "version": 2,
-        "network": _NETWORK,
-        "n_features": 2,
-        "feature_names": None,
-        "categories": None,
-        "classes": ["red", "blue"],
-        "transform": {"offset": None, "divisor": None, "terms": None},
-        "layers": [{"name": "0", "activation": "identity", "weight": [[1.25, -0.5]], "bias": [0.75]}],
-        "skip": None,
-    },
+    NetworkDocument: _DESCRIPTION | {"n_networks": 1} | _WEIGHTS,
+    EnsembleDocument: _DESCRIPTION | {"n_networks": 2, "members": [_WEIGHTS, _WEIGHTS]},
     Layer: _LAYER,
     Layers: {
         "object": "model.layers",
         "model": "my-flower",
         "version": 2,
+        "n_networks": 1,
+        "member": 0,
         "n_parameters": 3,
         "text": "Sequential(\n  (0): Linear(in_features=2, out_features=1, bias=True)\n)",
         "layers": [_LAYER],

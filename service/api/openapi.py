@@ -19,7 +19,7 @@ from service.api.jobs.event_schemas import StreamEvent
 from service.api.jobs.requests import TrainRequest
 from service.api.models.aliases import AliasTarget
 from service.api.models.corrections import CorrectionsRequest
-from service.api.models.network_document import NetworkDocument
+from service.api.models.network_document import EnsembleDocument, NetworkDocument
 from service.api.models.schemas import ModelSettings
 from service.api.predictions.requests import PredictRequest
 from service.http import documentation
@@ -34,7 +34,10 @@ _REQUESTS: tuple[type[BaseModel], ...] = (
 )
 """The schemas of the bodies that our routes read themselves."""
 
-_RESPONSES: tuple[type[BaseModel], ...] = (Problem, BoundaryLines, StreamEvent, NetworkDocument, ProtocolError)
+_RESPONSES: tuple[type[BaseModel], ...] = (
+    *(Problem, BoundaryLines, StreamEvent, ProtocolError),
+    *(NetworkDocument, EnsembleDocument),
+)
 """The schemas of responses that no route names."""
 
 SERVER = "The service that serves this document."

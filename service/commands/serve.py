@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
+from service.http import connections
 from service.processes.fork_server import helper_processes
 from service.settings import Settings
 from service.store.files import Files
@@ -63,7 +64,7 @@ def uvicorn_config(settings: Settings) -> uvicorn.Config:
         workers=settings.workers,
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
-        http="httptools",  # uvicorn's other parser, h11, lets Content-Length beside Transfer-Encoding through
+        http=connections.protocol(settings),
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         timeout_worker_healthcheck=SLOW_START_S,

@@ -10,9 +10,11 @@ from rich.table import Table
 
 from models.checkpoints.cards import Card
 from models.datasets import FloatArray
+from models.exports.exported import Exported
 from models.networks import printing
-from models.networks.plans import EnsemblePlan, members_of
+from models.networks.plans import members_of
 from models.networks.printing import Part
+from models.specs import InvalidInput
 from service.commands.workspace import open_workspace
 from service.records import Reference
 from service.registry.registry import LoadedVersion
@@ -27,22 +29,28 @@ MAX_LISTED = 10
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-def run(settings: Settings, *, model: str, version: Reference) -> None:
+def run(settings: Settings, *, model: str, version: Reference, member: int = 0) -> None:
     """Prints what a version is, how it was trained, how good it is, and its layers.
 
+    Of an ensemble it prints the layers of one network, the `member`, counted from 0.
+
     Raises:
+        InvalidInput: the version has no such network.
         ServiceError: there is no such model or version, or the database is unavailable.
         OSError: the data folder cannot be read.
     """
     with open_workspace(settings) as workspace:
         found = workspace.registry.resolve(model, version)
+    networks = len(found.exported.members)
+    if member >= networks:
+        raise InvalidInput("member", f"must be less than {networks}, the number of networks of this version")
     console = Console(markup=False, highlight=False)  # names and classes are texts of clients
     console.print(f"{model}, version {found.published.version}", style="bold")
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(found):
         facts.add_row(name, text)
     console.print(facts)
-    for table in (_figures(found.card), _layers(found)):
+    for table in (_figures(found.card), _layers(found.exported, member)):
         if table.row_count:
             console.print(table)
     for warning in found.card.warnings:
@@ -90,14 +98,13 @@ def _figures(card: Card) -> Table:
     return table
 
 
-def _layers(version: LoadedVersion) -> Table:
+def _layers(exported: Exported, member: int) -> Table:
+    title = "layer" if len(exported.members) == 1 else f"network {member}"
     table = Table(
-        "layer", "", "weight", "least", "greatest", "histogram", box=None, padding=(0, 2, 0, 0), header_style="dim"
+        title, "", "weight", "least", "greatest", "histogram", box=None, padding=(0, 2, 0, 0), header_style="dim"
     )
-    if isinstance(version.plan, EnsemblePlan):
-        return table
-    state = version.exported.state
-    for part in printing.parts(version.exported.layout):
+    state = exported.state_of_member(member)
+    for part in printing.parts(exported.layout):
         table.add_row(*_row(part, state))
     return table
 

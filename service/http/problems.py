@@ -69,6 +69,9 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.TaskFailed, 422, None),
         (errors.BodyTooLarge, 413, None),
         (errors.BodyTooSlow, 408, None),
+        (errors.HeadTooSlow, 408, None),
+        (errors.HeadTooLarge, 431, None),
+        (errors.TooManyConnections, 503, 1),
         (errors.UnsupportedMediaType, 415, None),
         (errors.NotAcceptable, 406, None),
     )

@@ -1,6 +1,7 @@
 """Responses to GET requests, kept in any format so that a repeated request is not computed again.
 
-A response is found by the path, query and `Accept` header of the request as sent, before any of them is parsed.
+A response is found by the path, query and `Accept` header of the request as sent, before any of them is parsed. Once a
+client has asked for it with gzip, it is kept compressed as well.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from service.http import etags
+from service.http.front import compression
 from service.http.middleware import RawResponse
 from service.http.request_body import Headers
 
@@ -36,6 +38,7 @@ class CachedResponse:
         is_current: tells whether the same request would still be answered with the same response.
         not_modified_headers: the headers of its 304 response.
         headers, body: of its 200 response; None and empty if only a 304 has been needed so far.
+        compressed: the headers and the body of its 200 response with gzip; None if nobody has asked for that so far.
     """
 
     key: Key
@@ -44,6 +47,7 @@ class CachedResponse:
     not_modified_headers: Sequence[tuple[bytes, bytes]]
     headers: Sequence[tuple[bytes, bytes]] | None = None
     body: bytes = b""
+    compressed: tuple[Sequence[tuple[bytes, bytes]], bytes] | None = None
 
 
 class ResponseCache:
@@ -65,7 +69,21 @@ class ResponseCache:
         if_none_match = headers.get(b"if-none-match")
         if if_none_match is not None and etags.is_known(cached.tag, if_none_match.decode("latin-1")):
             return 304, cached.not_modified_headers, b""
-        return None if cached.headers is None else (200, cached.headers, cached.body)
+        if cached.headers is None:
+            return None
+        if not _is_sent_compressed(cached.headers, headers):
+            return 200, cached.headers, cached.body
+        return 200, *await self._compressed(cached)
+
+    async def _compressed(self, cached: CachedResponse) -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
+        """The headers and the body of a kept response with gzip. Compresses it at most once if there is room for it."""
+        if cached.compressed is not None:
+            return cached.compressed
+        assert cached.headers is not None
+        made = await compression.compressed(cached.headers, cached.body)
+        if self._entries.get(cached.key) is cached:  # still kept, and not replaced meanwhile
+            self.keep(replace(cached, compressed=made))
+        return made
 
     async def answer(
         self,
@@ -90,10 +108,22 @@ class ResponseCache:
             response = await make()
             response.headers.update(caching)
         if is_current is not None:
-            kept = CachedResponse(key(scope, dict(scope["headers"])), tag, is_current, not_modified_headers)
-            self.keep(kept if is_known else replace(kept, headers=response.raw_headers, body=bytes(response.body)))
+            headers = dict(scope["headers"])
+            kept = CachedResponse(key(scope, headers), tag, is_current, not_modified_headers)
+            if not is_known:
+                kept = replace(kept, headers=response.raw_headers, body=bytes(response.body))
+            self.keep(kept)
+            if not is_known and _is_sent_compressed(response.raw_headers, headers):
+                fields, response.body = await self._compressed(kept)
+                response.raw_headers = [*fields]
         return response
 
 
+def _is_sent_compressed(fields: Sequence[tuple[bytes, bytes]], request: Headers) -> bool:
+    """Whether a 200 response with these headers is compressed for a request."""
+    return compression.is_preferred(request.get(b"accept-encoding", b"")) and compression.concerns(200, fields)
+
+
 def _size(response: CachedResponse) -> int:
-    return OVERHEAD_BYTES + sum(map(len, response.key)) + len(response.body)
+    compressed = 0 if response.compressed is None else len(response.compressed[1])
+    return OVERHEAD_BYTES + sum(map(len, response.key)) + len(response.body) + compressed

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.checkpoints import torch_files
 from models.imports.options import ImportOptions
 from models.imports.reading import read
-from models.networks.modules import build, load_arrays
+from models.networks.modules import of_state
 
 
 def import_file(path: str, folder: str, options: ImportOptions) -> bytes:
@@ -24,7 +24,6 @@ def import_file(path: str, folder: str, options: ImportOptions) -> bytes:
     """
     imported = read(Path(path), options)
     card = replace(imported.card, software={name: version(name) for name in ("separatrix", "torch", "numpy")})
-    network = build(card.network, card.features, len(card.classes), seed=0)
-    load_arrays(network, imported.state)
+    network = of_state(card.network, card.features, len(card.classes), imported.state)
     digest = torch_files.save(Path(folder), network, card)
     return json.dumps({"card_digest": digest, "summary": card.summary}).encode()

@@ -273,7 +273,7 @@ class _Attempt:
         for member, state in zip(trained.members, states, strict=True):
             load_arrays(member.network, state)
         networks = [member.network for member in trained.members]
-        network = networks[0] if len(networks) == 1 else Ensemble(networks)
+        network = networks[0] if len(networks) == 1 else Ensemble(networks, recipe.layout.widths[-1])
         status: StatusUpdate = {
             "epoch": sum(restart.epochs for restart in trained.restarts),
             "restarts": restarts,

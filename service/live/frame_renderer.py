@@ -83,15 +83,15 @@ class FrameRenderer:
         self._tasks.create_task(task)
 
     async def request(self, jobs: Collection[Job], view: FrameView) -> FrameRequest:
-        """Checks that frames of these jobs can be rendered in this size, and reads the training of each job.
+        """Checks that such frames of these jobs can be rendered, and reads the training of each job.
 
         Raises:
-            InvalidInput: the points of a job do not have two coordinates, or its network is too large for this size.
+            InvalidInput: the points of a job do not have two coordinates, or see `frames.require`.
         """
         frames.require_plane(jobs)
         trainings = await to_thread.run_sync(self._trainings, jobs, limiter=self._threads)
         for training in trainings.values():
-            frames.require_cells(training, view.cells)
+            frames.require(training, view)
         return FrameRequest(view, trainings)
 
     def _trainings(self, jobs: Collection[Job]) -> dict[str, RunningTraining]:

@@ -1,16 +1,19 @@
 """Boundary frames: what a network in training predicts on a coarse grid, as events that all its viewers share."""
 
 import base64
-from collections.abc import Collection
-from typing import NamedTuple
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from models.boundary import grids
+from models.boundary.slices import hidden, hidden_widths
 from models.limits import MAX_ANSWER_WORK
-from models.specs import InvalidInput, ResponseKind
+from models.networks.plans import Plan
+from models.specs import GridSpec, InvalidInput, ResponseKind
 from service.inference import windows
-from service.inference.windows import Window
+from service.inference.windows import PlacedWindow, Window
 from service.live import envelopes
 from service.live.trainings import RunningTraining
 from service.records import Job, Snapshot
@@ -24,11 +27,37 @@ MAX_CELLS = 256
 """Largest number of columns, and of rows, of a frame: an event of 87 KB, up to twenty times a second."""
 
 
+LAYER_CELLS = 24
+"""The columns and rows of the map of a hidden unit where nothing else is asked for."""
+
+MAX_LAYER_CELLS = 64
+"""Most columns, and rows, of the map of a hidden unit."""
+
+MAX_LAYER_VALUES = 2**17
+"""Most cells of all units in a frame: 32 units of 64 x 64, or 227 of 24 x 24. That makes an event of 175 KB."""
+
+MOST_BYTE = 127
+"""The byte of the greatest activation of a unit."""
+
+ALL_LAYERS: Literal["all"] = "all"
+
+
 class FrameView(NamedTuple):
-    """Which frames a viewer receives: their columns and rows, and the `margin` of their window."""
+    """Which frames a viewer receives.
+
+    Attributes:
+        cells: their columns and rows.
+        margin: of their window.
+        threshold: for two classes: shows labels, the second one above this probability, in place of the probability.
+        layer: the hidden layer whose activations are sent too, zero-based, or all of them.
+        layer_cells: the columns and rows of these.
+    """
 
     cells: int
     margin: float | None = None
+    threshold: float | None = None
+    layer: int | Literal["all"] | None = None
+    layer_cells: int = LAYER_CELLS
 
 
 def require_plane(jobs: Collection[Job]) -> None:
@@ -42,14 +71,30 @@ def require_plane(jobs: Collection[Job]) -> None:
             raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
 
 
-def require_cells(training: RunningTraining, cells: int) -> None:
-    """Checks that frames of `cells` x `cells` do not take too long.
+def require(training: RunningTraining, view: FrameView) -> None:
+    """Checks that a training can have such frames, and that these do not take too long.
 
     Raises:
-        InvalidInput: these are too many cells for a network of this size.
+        InvalidInput: there are too many cells for a network of this size, it has no such layer, or the threshold is
+            not for two classes.
     """
-    if cells * cells * training.layout.weights > MAX_ANSWER_WORK:
+    if view.cells**2 * training.layout.weights > MAX_ANSWER_WORK:
         raise InvalidInput("boundary", "too many cells for a network of this size: ask for fewer")
+    classes = len(training.card.classes)
+    if view.threshold is not None and classes > 2:
+        raise InvalidInput("threshold", f"must be left out: it needs two classes, this job has {classes}")
+    if view.layer is None:
+        return
+    widths = [layer.outputs for layer in training.layout.stack[:-1]]
+    shown = _shown_layers(widths, view)
+    if not shown:
+        raise InvalidInput("layer", f"must be one of the hidden layers, of which the network has {len(widths)}")
+    units = sum(widths[layer] for layer in shown)
+    if units * view.layer_cells**2 > MAX_LAYER_VALUES:
+        most = math.isqrt(MAX_LAYER_VALUES // units)
+        if most < MIN_CELLS:
+            raise InvalidInput("layer", f"cannot be shown in frames: it would be {units:,} units")
+        raise InvalidInput("layer_cells", f"must be at most {most} for {units:,} units")
 
 
 def of_snapshot(training: RunningTraining, snapshot: Snapshot, views: Collection[FrameView]) -> dict[FrameView, bytes]:
@@ -68,20 +113,65 @@ def frame(job_id: str, network: LoadedNetwork, view: FrameView) -> bytes:
         InvalidInput: the network cannot be shown.
     """
     window = windows.place(network, Window(width=view.cells, margin=view.margin))
-    card = network.card
-    of_two = len(card.classes) == 2
+    data: dict[str, Any] = {
+        "epoch": network.card.epochs if network.epoch is None else network.epoch,
+        **_response(window, view),
+    }
+    if view.layer is not None:
+        data["layers"] = _layers(network, view)
+    return envelopes.streamed("boundary", data, job_id=job_id)
+
+
+def _response(window: PlacedWindow, view: FrameView) -> dict[str, Any]:
+    """The probability of the second of two classes; the labels of more, or at a threshold."""
+    classes = window.network.card.classes
+    of_two = len(classes) == 2
     response: ResponseKind = "probability" if of_two else "label"
     values_HW = grids.evaluate(window.plan, window.spec, response=response, class_index=1).values_HW
-    bytes_HW = np.rint(values_HW * 255 if of_two else values_HW).astype(np.uint8)
-    data = {
-        "epoch": card.epochs if network.epoch is None else network.epoch,
-        "response": response,
-        "classes": card.classes,
-        "colors": palette.class_codes(len(card.classes)),
+    shows_labels = not of_two or view.threshold is not None
+    if of_two and view.threshold is not None:
+        values_HW = (values_HW > view.threshold).astype(np.uint8)
+    bytes_HW = np.rint(values_HW if shows_labels else values_HW * 255).astype(np.uint8)
+    return {
+        "response": "label" if shows_labels else "probability",
+        "classes": classes,
+        "colors": palette.class_codes(len(classes)),
         "window": windows.edges(window.spec),
         "shape": bytes_HW.shape,
         "dtype": "uint8",
-        "scale": 1 / 255 if of_two else 1,
+        "scale": 1 if shows_labels else 1 / 255,
         "values_base64": base64.b64encode(bytes_HW.tobytes()).decode(),
     }
-    return envelopes.streamed("boundary", data, job_id=job_id)
+
+
+def _layers(network: LoadedNetwork, view: FrameView) -> list[dict[str, Any]]:
+    """The activations of the units of one hidden layer, or of all; nothing for an ensemble."""
+    if not isinstance(network.plan, Plan):
+        return []
+    window = windows.place(network, Window(width=view.layer_cells, margin=view.margin))
+    assert isinstance(window.plan, Plan)
+    widths = hidden_widths(window.plan)
+    shown = _shown_layers(widths, view)
+    if sum(widths[layer] for layer in shown) * window.spec.cells > MAX_LAYER_VALUES:
+        return []  # the preset `auto` has chosen so many units
+    return [_layer(window.plan, window.spec, layer) for layer in shown]
+
+
+def _shown_layers(widths: Sequence[int], view: FrameView) -> list[int]:
+    """The layers that a view asks for, of hidden layers of these widths."""
+    return [layer for layer in range(len(widths)) if view.layer in (layer, ALL_LAYERS)]
+
+
+def _layer(plan: Plan, spec: GridSpec, layer: int) -> dict[str, Any]:
+    """The activations of a layer in eight bits, each unit on a scale of its own that is symmetric about 0."""
+    values_UHW = grids.outputs(hidden(plan, layer), spec).values_OHW
+    most_U = np.abs(values_UHW).max(axis=(1, 2)).astype(np.float64)
+    scale_U = np.where(most_U > 0, most_U, 1.0) / MOST_BYTE
+    bytes_UHW = np.rint(values_UHW / scale_U[:, None, None]).astype(np.int8)
+    return {
+        "layer": layer,
+        "shape": bytes_UHW.shape,
+        "dtype": "int8",
+        "scales": scale_U.tolist(),
+        "values_base64": base64.b64encode(bytes_UHW.tobytes()).decode(),
+    }

@@ -12,7 +12,7 @@ from typing import Any
 from models.checkpoints import cards
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.exports.exported import Exported
-from models.networks.plans import AnyPlan, single
+from models.networks.plans import AnyPlan
 from service.records import PublishedVersion
 from service.registry.recently_used import RecentlyUsed
 from service.store.files import Files
@@ -78,13 +78,8 @@ class LoadedVersion:
 
     @property
     def exported(self) -> Exported:
-        """The version as `models.exports` takes it.
-
-        Raises:
-            InvalidInput: the version is an ensemble.
-        """
-        plan = single(self.plan, field="version", what="this")
-        return Exported(self.published.model, self.published.version, self.card, plan)
+        """The version as `models.exports` takes it."""
+        return Exported(self.published.model, self.published.version, self.card, self.plan)
 
     @property
     def size_bytes(self) -> int:

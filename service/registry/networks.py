@@ -5,7 +5,7 @@ from typing import Any
 
 from models.checkpoints.cards import Card
 from models.exports.exported import Exported
-from models.networks.plans import AnyPlan, single
+from models.networks.plans import AnyPlan
 from service.registry.loading import CARD_BYTES, LoadedVersion
 
 
@@ -46,12 +46,8 @@ class JobNetwork:
 
     @property
     def exported(self) -> Exported:
-        """The network as `models.exports` takes it: a model that is named by its job, of version 0.
-
-        Raises:
-            InvalidInput: it is an ensemble.
-        """
-        return Exported(f"job-{self.job_id}", 0, self.card, single(self.plan, field="format", what="this"))
+        """The network as `models.exports` takes it: under the name of its job if it has no model."""
+        return Exported(self.model or self.job_id, 0, self.card, self.plan)
 
     @property
     def size_bytes(self) -> int:

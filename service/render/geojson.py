@@ -18,6 +18,7 @@ def encode(boundary: BoundaryLines) -> bytes:
                 "classes": [classes[one] for one in line.classes],
                 "level": line.level,
                 "closed": line.closed,
+                "color": palette.line_code(len(classes), line, k),
             },
             "geometry": {"type": "LineString", "coordinates": line.xy_V2},
         }

@@ -55,19 +55,11 @@ def _path(boundary: BoundaryLines, line: Line) -> str:
     classes = boundary.window.network.card.classes
     names = " | ".join(str(classes[k]) for k in line.classes)
     title = names if boundary.class_index is None else f"{classes[boundary.class_index]}: {line.level}"
+    stroke = palette.line_code(len(classes), line, boundary.class_index)
     return (
-        f'<path vector-effect="non-scaling-stroke" stroke="{_stroke(boundary, line)}" d="{_data(line)}">'
+        f'<path vector-effect="non-scaling-stroke" stroke="{stroke}" d="{_data(line)}">'
         f"<title>{_text(title)}</title></path>\n"
     )
-
-
-def _stroke(boundary: BoundaryLines, line: Line) -> str:
-    palette_C3 = palette.class_palette(len(boundary.window.network.card.classes))[list(line.classes)]
-    shares = [1 / len(line.classes)] * len(line.classes)
-    if line.level is not None and len(line.classes) == 2:
-        shares = [line.level if k == boundary.class_index else 1 - line.level for k in line.classes]
-    (code,) = palette.hex_codes(palette.mixture(palette_C3, shares)[None])
-    return code
 
 
 def _data(line: Line) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import safetensors.numpy
 
 from models.datasets import FloatArray
-from models.networks.layouts import ensemble_state
+from models.networks.layouts import joined_state
 from models.recipes import Recipe
 from models.specs import InvalidInput
 from models.training.replay import weights_after
@@ -52,5 +52,6 @@ def replayed(files: Files, past: PastTraining, epoch: int) -> dict[str, FloatArr
     except (DamagedData, OSError) as error:
         raise InvalidInput("epoch", "must be left out: the files of the training are gone") from error
     recipe = Recipe(points, past.network, past.training, validation, start)
-    states = [weights_after(recipe, restart=restart, epoch=min(epoch, last)) for restart, last in past.members]
-    return states[0] if len(states) == 1 else ensemble_state(states)
+    return joined_state(
+        [weights_after(recipe, restart=restart, epoch=min(epoch, last)) for restart, last in past.members]
+    )

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from tests.contract.problems import assert_problem
@@ -104,6 +105,52 @@ print(torch.stack([net(points).sigmoid() for net in members]).mean(0).ravel().to
     )
     expected = [second for _, second in predict(service, "three")["probabilities"]]
     np.testing.assert_allclose(eval(done.stdout), expected, rtol=1e-4)
+
+
+def test_a_state_dict_of_an_ensemble_is_imported_as_the_same_ensemble(
+    service: httpx.Client, ensemble: dict[str, Any]
+) -> None:
+    content = service.get(ensemble["links"]["version"] + "/checkpoint").content
+    headers = {"Content-Type": "application/octet-stream"}
+    query = {"activation": "tanh", "classes": "red,blue"}
+    imported = service.post("/models/three-again/versions", params=query, content=content, headers=headers)
+    assert imported.status_code == 201, imported.text
+    card = imported.json()["card"]
+    assert card["n_networks"] == service.get(ensemble["links"]["version"]).json()["card"]["n_networks"] == 3
+    assert "It is an ensemble of 3 networks, whose probabilities are averaged." in card["imported"]["understood"]
+    outputs = ["labels", "probabilities", "spread"]
+    again, first = (predict(service, model, outputs=outputs) for model in ("three-again", "three"))
+    assert {name: again[name] for name in outputs} == {name: first[name] for name in outputs}
+
+
+def test_the_layers_of_each_network_are_shown(service: httpx.Client, ensemble: dict[str, Any]) -> None:
+    path = ensemble["links"]["version"]
+    state = torch.load(io.BytesIO(service.get(f"{path}/checkpoint").content), weights_only=True)
+    shown = [service.get(f"{path}/layers", params={"member": member}).json() for member in range(3)]
+    assert service.get(f"{path}/layers").json() == shown[0]
+    arrays = {}
+    for member, network in enumerate(shown):
+        assert (network["n_networks"], network["member"], network["n_parameters"]) == (3, member, 13)
+        assert network["text"].startswith("Sequential(\n")
+        for layer in network["layers"]:
+            one = service.get(f"{path}/layers/{layer['name']}", params={"member": member})
+            assert one.json() == layer
+            arrays |= {array["key"]: array["values"] for array in (layer["weight"], layer["bias"]) if array}
+    assert arrays.keys() == state.keys()
+    for key, values in arrays.items():
+        np.testing.assert_array_equal(np.array(values, np.float32), state[key].numpy())
+    assert len({service.get(f"{path}/layers", params={"member": member}).headers["etag"] for member in range(3)}) == 3
+
+
+@pytest.mark.parametrize("layers", ["layers", "layers/0"])
+def test_layers_of_a_network_that_the_version_does_not_have_are_refused(
+    service: httpx.Client, ensemble: dict[str, Any], layers: str
+) -> None:
+    for member in (3, 16, -1, "first"):
+        answer = service.get(f"{ensemble['links']['version']}/{layers}", params={"member": member})
+        assert_problem(answer, 422, "invalid-input", field="member", place="query")
+    answer = service.get(f"{ensemble['links']['version']}/{layers}", params={"member": 3})
+    assert "must be less than 3, the number of networks of this version" in answer.json()["detail"]
 
 
 def test_every_format_of_predictions_has_the_spread(service: httpx.Client, ensemble: dict[str, Any]) -> None:

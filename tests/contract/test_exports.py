@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from models.exports.formats import FORMATS, ExportFormat
-from service.api.models.network_document import NetworkDocument
+from service.api.models.network_document import EnsembleDocument, NetworkDocument
 from tests.contract.problems import assert_problem
 from tests.serving import train
 
@@ -31,11 +31,9 @@ def models(client: httpx.Client) -> dict[str, np.ndarray]:
     time_N, value_N = rng.uniform(START, START + 60, 60), rng.uniform(-1, 1, 60)
     labels = ["late" if late else "early" for late in (time_N - START) / 30 - 1 + value_N > 0]
     data = {"points": np.column_stack([time_N, value_N]).tolist(), "labels": labels, "feature_names": ["time", "value"]}
-    for name, network in {
-        "clock": {},
-        "curved-clock": {"kind": "residual", "inputs": ["time", "value", "squares"]},
-    }.items():
-        train(client, name, data=data, network=network)
+    curved = {"kind": "residual", "inputs": ["time", "value", "squares"]}
+    for name, network, networks in (("clock", {}, 1), ("curved-clock", curved, 1), ("committee", curved, 3)):
+        train(client, name, data=data, network=network, training={"epochs": 30, "ensemble": networks})
     of_clock = np.column_stack([rng.uniform(START, START + 60, 300), rng.uniform(-1, 1, 300)])
     of_plane = rng.normal(0, 2, (300, 2))
     return {
@@ -44,10 +42,12 @@ def models(client: httpx.Client) -> dict[str, np.ndarray]:
         "line": rng.normal(1, 3, (300, 1)),
         "clock": of_clock,
         "curved-clock": of_clock,
+        "committee": of_clock,
     }
 
 
-MODELS = ("plane", "trio", "line", "clock", "curved-clock")
+MODELS = ("plane", "trio", "line", "clock", "curved-clock", "committee")
+"""`committee` is an ensemble of three networks, the others are single ones."""
 
 
 def export(client: httpx.Client, model: str, format_name: str) -> bytes:
@@ -88,7 +88,7 @@ def test_a_python_file_answers_as_predict_does_to_the_bit(
 
 
 def test_a_pickled_network_answers_as_predict_does(client: httpx.Client, models: dict[str, np.ndarray]) -> None:
-    for model in ("plane", "curved-clock"):
+    for model in ("plane", "curved-clock", "committee"):
         net = torch.load(io.BytesIO(export(client, model, "module")), weights_only=False)
         points = torch.tensor(models[model], dtype=torch.float32 if model == "plane" else torch.float64)
         found = torch.sigmoid(net(points)).detach().numpy()[:, 0]
@@ -100,9 +100,9 @@ def test_a_pickled_network_answers_as_predict_does(client: httpx.Client, models:
 
 @pytest.mark.slow
 def test_a_program_of_torch_export_answers_as_predict_does(client: httpx.Client, models: dict[str, np.ndarray]) -> None:
-    program = torch.export.load(io.BytesIO(export(client, "curved-clock", "torch-export"))).module()
-    found = program(torch.tensor(models["curved-clock"])).detach().numpy()
-    expected = predict(client, "curved-clock", models["curved-clock"])[1]
+    program = torch.export.load(io.BytesIO(export(client, "committee", "torch-export"))).module()
+    found = program(torch.tensor(models["committee"])).detach().numpy()
+    expected = predict(client, "committee", models["committee"])[1]
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
 
 
@@ -138,10 +138,14 @@ def test_a_file_that_describes_itself_is_imported_as_the_same_network(
 @pytest.mark.parametrize("model", MODELS)
 def test_a_json_file_has_the_documented_form(client: httpx.Client, models: dict[str, np.ndarray], model: str) -> None:
     content = export(client, model, "json")
-    read = NetworkDocument.model_validate_json(content, strict=True, extra="forbid")
+    kind = EnsembleDocument if model == "committee" else NetworkDocument
+    read = kind.model_validate_json(content, strict=True, extra="forbid")
     assert read.model_dump(mode="json") == json.loads(content)
-    shapes = [np.array(layer.weight).shape for layer in read.layers]
-    assert shapes[0][1] == (len(read.transform.terms) if read.transform.terms else read.n_features)
+    networks = read.members if isinstance(read, EnsembleDocument) else [read]
+    assert len(networks) == read.n_networks == (3 if model == "committee" else 1)
+    for network in networks:
+        inputs = len(read.transform.terms) if read.transform.terms else read.n_features
+        assert np.array(network.layers[0].weight).shape[1] == inputs
 
 
 QUICK = [one for one in FORMATS if one.name != "torch-export"]  # which takes seconds, on the same route as module

@@ -65,11 +65,11 @@ def test_without_validation_points_there_are_no_validation_figures(client: httpx
 def test_each_network_of_an_ensemble_has_a_history(client: httpx.Client) -> None:
     job = train(client, "histories-many", training={"epochs": 5, "ensemble": 2})
     path = f"/models/histories-many/versions/{job['version']}"
-    first, second = (history(client, path, network=k) for k in range(2))
-    assert (first["networks"], first["network"], second["network"]) == (2, 0, 1)
+    first, second = (history(client, path, member=k) for k in range(2))
+    assert (first["n_networks"], first["member"], second["member"]) == (2, 0, 1)
     assert first["epoch"] == second["epoch"] == [1, 2, 3, 4, 5]
     assert first["training_loss"] != second["training_loss"]
-    assert_problem(client.get(f"{path}/history", params={"network": 2}), 422, "invalid-input", field="network")
+    assert_problem(client.get(f"{path}/history", params={"member": 2}), 422, "invalid-input", field="member")
 
 
 def test_of_several_restarts_it_is_the_history_of_the_published_one(client: httpx.Client) -> None:
@@ -79,7 +79,7 @@ def test_of_several_restarts_it_is_the_history_of_the_published_one(client: http
     alone = train(client, "histories-best", training={"epochs": 40, "seed": best["seed"]})
     one, other = (history(client, f"/jobs/{each['id']}") for each in (job, alone))
     assert one["training_loss"] == other["training_loss"]
-    assert one["networks"] == 1
+    assert one["n_networks"] == 1
 
 
 @pytest.mark.slow

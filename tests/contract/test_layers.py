@@ -36,6 +36,7 @@ def test_every_weight_of_the_state_dict_is_in_a_layer_found_by_index_and_by_name
     path = f"/models/{model}/versions/1/layers"
     network = client.get(path).json()
     assert (network["object"], network["model"], network["version"]) == ("model.layers", model, 1)
+    assert (network["n_networks"], network["member"]) == (1, 0)
     assert [layer["name"] for layer in network["layers"]] == names
     arrays = [layer[part] for layer in network["layers"] for part in ("weight", "bias") if layer[part]]
     state = state_dict(client, model)

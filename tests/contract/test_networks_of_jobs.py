@@ -129,6 +129,32 @@ def test_pictures_of_a_running_job_show_its_points_and_its_hidden_units(worker: 
     worker.fail(job)
 
 
+def test_the_layers_of_a_job_are_those_of_its_version(client: httpx.Client, ended: dict[str, Any]) -> None:
+    version, job = f"/models/of-job/versions/{ended['version']}/layers", f"/jobs/{ended['id']}/layers"
+    assert client.get(job).json() == client.get(version).json() | {"epoch": 40}
+    assert client.get(job, params={"format": "text"}).text == client.get(version, params={"format": "text"}).text
+    then = client.get(job, params={"epoch": 7}).json()
+    assert then == client.get(version, params={"epoch": 7}).json()
+    assert then["layers"] != client.get(version).json()["layers"]
+    answer = client.get(job)
+    assert client.get(job, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert client.get(f"{version}?epoch=7", headers={"If-None-Match": answer.headers["etag"]}).status_code == 200
+
+
+def test_the_layers_of_a_running_job_have_its_newest_weights(worker: ManualWorker) -> None:
+    job = worker.new_job(network=LOGISTIC)
+    worker.watch(job)
+    worker.leave_snapshot(job, 5, w=[[1.5], [-0.5]], b=[0.25])
+    answer = worker.client.get(f"/jobs/{job.id}/layers")
+    body = answer.json()
+    assert [body[key] for key in ("model", "version", "job_id", "epoch")] == ["by-hand", None, job.id, 5]
+    (layer,) = body["layers"]
+    assert (layer["weight"]["values"], layer["bias"]["values"]) == ([[1.5], [-0.5]], [0.25])
+    assert answer.headers["cache-control"] == "no-store"
+    worker.fail(job)
+    assert_problem(worker.client.get(f"/jobs/{job.id}/layers"), 409, "wrong-state", current_status="failed")
+
+
 @pytest.mark.slow
 def test_epochs_of_a_running_job_are_those_of_a_training_that_ended_there(client: httpx.Client) -> None:
     training = {"epochs": 1_000_000, "seed": 3}

@@ -33,6 +33,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "values": [[0.02, 0.5, 0.98], [0.99, 0.5, 0.01]],
         },
     },
+    "BoundaryProbabilities": {
+        "summary": "The probability of every class",
+        "value": {
+            "object": "boundary.probabilities",
+            **_VERSION,
+            "response": "probabilities",
+            **_PLACE,
+            "shape": [2, 2, 3],
+            **_CELLS,
+            **_CLASSES,
+            "values": [[[0.98, 0.5, 0.02], [0.01, 0.5, 0.99]], [[0.02, 0.5, 0.98], [0.99, 0.5, 0.01]]],
+        },
+    },
     "BoundaryEmbedding": {
         "summary": "Where a hidden layer maps the cells",
         "value": {
@@ -47,6 +60,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "mean": None,
             "components": None,
             "explained": None,
+            **_CLASSES,
             "values": [[[-0.9, 0.4], [0.0, 0.5], [0.9, 0.6]], [[-0.8, -0.6], [0.1, -0.5], [0.95, -0.4]]],
         },
     },
@@ -62,7 +76,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "features": [
                 {
                     "type": "Feature",
-                    "properties": {"classes": ["red", "blue"], "level": 0.5, "closed": False},
+                    "properties": {"classes": ["red", "blue"], "level": 0.5, "closed": False, "color": "#8c6178"},
                     "geometry": {"type": "LineString", "coordinates": [[0.0, -1.0], [0.0, 1.0]]},
                 }
             ],
@@ -72,7 +86,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 """The components of the OpenAPI document that the responses refer to."""
 
-_SHOWN = {"json": ("BoundaryGrid", "BoundaryEmbedding"), "geojson": ("BoundaryLines",), "csv": ("BoundaryCells",)}
+_SHOWN = {
+    "json": ("BoundaryGrid", "BoundaryProbabilities", "BoundaryEmbedding"),
+    "geojson": ("BoundaryLines",),
+    "csv": ("BoundaryCells",),
+}
 """The examples of each format."""
 
 

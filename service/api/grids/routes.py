@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
+from models.limits import MAX_GRID_CELLS, MAX_GRID_VALUES
 from service.api.deps import ServicesDep
 from service.api.grids import schemas
 from service.api.grids.formats import OFFERED, GridFormat
@@ -28,7 +29,9 @@ router = APIRouter(tags=["boundary"])
     "/boundary-grid",
     operation_id="getBoundaryGrid",
     summary="A model's response on a grid, or its decision boundary as lines",
-    response_model=Annotated[schemas.BoundaryGrid | schemas.BoundaryEmbedding, Field(discriminator="object")],
+    response_model=Annotated[
+        schemas.BoundaryGrid | schemas.BoundaryProbabilities | schemas.BoundaryEmbedding, Field(discriminator="object")
+    ],
     responses=RESPONSES,
 )
 async def boundary_grid(
@@ -93,6 +96,9 @@ class _GridRequest:
         if form.lines:
             lines = grids.boundary_lines(window, query.probabilities(), query.class_name)
             return self._encoded(window, form.lines(lines))
+        if form.probabilities and query.kind == "probabilities":
+            most = MAX_GRID_CELLS if form.has_fields else MAX_GRID_VALUES
+            return self._encoded(window, form.probabilities(grids.probability_maps(window, max_values=most)))
         if query.layer is not None and query.unit is None:
             return self._layer(window, query.layer)
         return self._grid(window)
@@ -123,7 +129,10 @@ class _GridRequest:
             return grids.outside_training_range(window, self.files)
         assert response != "activation"
         assert response != "embedding"
-        return grids.response_grid(window, response=response, class_name=class_name, with_logits=with_logits)
+        assert response != "probabilities"
+        return grids.response_grid(
+            window, response=response, class_name=class_name, threshold=query.threshold, with_logits=with_logits
+        )
 
     def _layer(self, window: PlacedWindow, layer: int) -> Response:
         if self.query.response == "embedding":

@@ -11,7 +11,7 @@ from pydantic import WithJsonSchema
 from models.exports.formats import FORMATS, ExportFormat
 from service.api.deps import ModelPath, Services, ServicesDep, VersionPath
 from service.api.downloads import attachment, disposition, read_checkpoint
-from service.api.models.network_document import NetworkDocument
+from service.api.models.network_document import EnsembleDocument, NetworkDocument
 from service.http import content_negotiation, documentation, etags, request_body
 from service.http.content_negotiation import Format
 from service.registry.networks import LoadedNetwork
@@ -44,7 +44,14 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The file. " + " ".join(f"`{one.name}`: {one.content}" for one in FORMATS),
         "content": {
             **{one.media_type: documentation.BINARY for one in FORMATS},
-            request_body.JSON: {"schema": {"$ref": f"#/components/schemas/{NetworkDocument.__name__}"}},
+            request_body.JSON: {
+                "schema": {
+                    "oneOf": [
+                        {"$ref": f"#/components/schemas/{document.__name__}"}
+                        for document in (NetworkDocument, EnsembleDocument)
+                    ]
+                }
+            },
         },
         "headers": disposition("my-flower-v1.pth") | _CACHING,
     },

@@ -1,4 +1,4 @@
-"""The schema of a network as JSON, which `models.exports.json_weights` writes, see docs/decisions/0028."""
+"""The schemas of networks as JSON, which `models.exports.json_weights` writes, see docs/decisions/0028."""
 
 from typing import Literal
 
@@ -32,13 +32,21 @@ class DenseLayer(BaseModel):
     bias: list[float] = Field(description="(outputs,).")
 
 
-class NetworkDocument(BaseModel):
-    """A network with all its weights."""
+class MemberNetwork(BaseModel):
+    """The weights of a network."""
 
+    layers: list[DenseLayer] = Field(description="First to last.")
+    skip: DenseLayer | None = Field(
+        description="A layer from the inputs directly to the output, for `residual`; null otherwise."
+    )
+
+
+class _Description(BaseModel):
     format: Literal["separatrix-network"] = "separatrix-network"
     format_version: Literal[1] = 1
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The number of the version.")
+    n_networks: int = Field(description="Number of networks; more than 1 for an ensemble.")
     network: ResolvedNetwork
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
@@ -47,7 +55,13 @@ class NetworkDocument(BaseModel):
     )
     classes: list[int] | list[str] = Field(description="The classes, in the order of the outputs.")
     transform: InputTransform
-    layers: list[DenseLayer] = Field(description="First to last.")
-    skip: DenseLayer | None = Field(
-        description="A layer from the inputs directly to the output, for `residual`; null otherwise."
-    )
+
+
+class NetworkDocument(MemberNetwork, _Description):
+    """A network with all its weights."""
+
+
+class EnsembleDocument(_Description):
+    """An ensemble with the weights of all its networks. It answers with the mean of their probabilities."""
+
+    members: list[MemberNetwork] = Field(description="The networks, two or more, all of the same shape.")

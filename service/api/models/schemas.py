@@ -174,6 +174,7 @@ class Card(BaseModel):
 
     imported: ImportedFile | None = Field(description="The file of an imported version; null if it was trained here.")
     network: ResolvedNetwork
+    n_networks: int = Field(description="Number of networks; more than 1 for an ensemble.")
     n_features: int = Field(description="Number of coordinates of a point.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
     classes: list[int] | list[str] = Field(description="The classes, as named in the data.")
@@ -207,7 +208,7 @@ class Card(BaseModel):
     warnings: Warnings
     implementation: Literal["compiled", "torch"] | None = Field(description="What trained the version.")
     restart_results: list[RestartResult] = Field(
-        description="All networks that were trained; the best one was published."
+        description="All networks that were trained; the best one was published, or all of an ensemble."
     )
     software: dict[str, str] = Field(description="The version of each program that took part, by its name.")
     files: dict[str, str] = Field(description="SHA-256 of each file, by name.")
@@ -220,6 +221,7 @@ class Card(BaseModel):
             {
                 "imported": card.imported,
                 "network": specs.asdict(card.network),
+                "n_networks": card.networks,
                 "n_features": card.features,
                 "feature_names": card.feature_names,
                 "classes": list(card.classes),

@@ -28,8 +28,8 @@ class History(BaseModel):
     model: str | None = Field(description="The name of the model; null for a job that publishes nothing.")
     version: int | None = Field(description="The version of the training; null without one.")
     job_id: str | None = Field(description="The job of the training.")
-    networks: int = Field(description="How many networks have a history: those of an ensemble, else at most 1.")
-    network: int = Field(description="The one whose figures these are, zero-based.")
+    n_networks: int = Field(description="How many networks have a history: those of an ensemble, else at most 1.")
+    member: int = Field(description="Which of them this is, counted from 0.")
     epoch: list[int] = Field(description="The epochs, ascending. The last one is the last that the training reached.")
     training_loss: Column = Field(
         description="Mean loss of the training points, in nats, as each step of the epoch met them before it changed "
@@ -51,27 +51,25 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has this response: its `If-None-Match` names the `ETag`.", "headers": _CACHING},
 }
 
-Network = Annotated[
-    int, Query(ge=0, lt=MAX_ENSEMBLE, description="Of an ensemble: the network whose history to return, zero-based.")
-]
+Member = Annotated[int, Query(ge=0, lt=MAX_ENSEMBLE, description="Of an ensemble: which network, counted from 0.")]
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 
 
 @router.get("/models/{name}/versions/{version}/history", response_model=History, responses=_RESPONSES)
 async def get_version_history(
-    name: ModelPath, version: VersionPath, services: ServicesDep, network: Network = 0, if_none_match: IfNoneMatch = ""
+    name: ModelPath, version: VersionPath, services: ServicesDep, member: Member = 0, if_none_match: IfNoneMatch = ""
 ) -> Response:
     """Returns how the loss and the accuracy of a version developed during its training."""
     found = await refresh.resolve(services.registry, name, version)
     if found.job_id is None:
         raise TrainingUnknown
     about = {"model": name, "version": found.published.version, "job_id": found.job_id}
-    return _respond(about, found.card.history, network, if_none_match)
+    return _respond(about, found.card.history, member, if_none_match)
 
 
 @router.get("/jobs/{job_id}/history", response_model=History, responses=_RESPONSES)
 async def get_job_history(
-    job_id: JobPath, services: ServicesDep, network: Network = 0, if_none_match: IfNoneMatch = ""
+    job_id: JobPath, services: ServicesDep, member: Member = 0, if_none_match: IfNoneMatch = ""
 ) -> Response:
     """Returns how the loss and the accuracy of a training have developed so far.
 
@@ -80,17 +78,17 @@ async def get_job_history(
     job = await to_thread.run_sync(services.job, job_id)
     histories = await to_thread.run_sync(services.spaces.of(job_id).store.jobs.histories, job_id)
     about = {"model": job.model or None, "version": job.status.version, "job_id": job_id}
-    return _respond(about, histories, network, if_none_match)
+    return _respond(about, histories, member, if_none_match)
 
 
-def _respond(about: dict[str, Any], histories: Sequence[dict[str, Any]], network: int, known: str) -> Response:
+def _respond(about: dict[str, Any], histories: Sequence[dict[str, Any]], member: int, known: str) -> Response:
     """The history of one of the networks; without rows if none is recorded.
 
     Raises:
         InvalidInput: there are fewer networks.
     """
-    if network and network >= len(histories):
-        raise InvalidInput("network", f"must be less than the number of networks with a history, {len(histories)}")
-    columns = histories[network] if histories else NO_HISTORY.to_json()
-    body = History(**about, networks=len(histories), network=network, **columns).model_dump_json()
+    if member and member >= len(histories):
+        raise InvalidInput("member", f"must be less than the number of networks with a history, {len(histories)}")
+    columns = histories[member] if histories else NO_HISTORY.to_json()
+    body = History(**about, n_networks=len(histories), member=member, **columns).model_dump_json()
     return etags.respond(body, etags.entity_tag(body), known, media_type=request_body.JSON)

@@ -45,16 +45,24 @@ def concerns(status: int, fields: Fields) -> bool:
 async def negotiated(status: int, fields: Fields, body: bytes, request: Headers) -> tuple[Fields, bytes]:
     """The headers and the body of a response that this module concerns, in the encoding that the request prefers.
 
-    Its `Vary` names `Accept-Encoding` in any case. The entity tag of a compressed response is weak, because the other
-    encoding has the same tag and other bytes. A 304 response has the tag in the form in which the client has it.
+    Its `Vary` names `Accept-Encoding` in any case. A 304 response has the entity tag in the form in which the client
+    has it.
     """
-    fields = _varying(fields)
     if status == 304:
+        fields = _varying(fields)
         return _with_weak_tag(fields) if b"W/" in request.get(b"if-none-match", b"") else fields, body
     if not is_preferred(request.get(b"accept-encoding", b"")):
-        return fields, body
+        return _varying(fields), body
+    return await compressed(fields, body)
+
+
+async def compressed(fields: Fields, body: bytes) -> tuple[Fields, bytes]:
+    """The headers and the body of a response that this module concerns, compressed.
+
+    Its entity tag is weak, because the other encoding has the same tag and other bytes.
+    """
     body = _gzip(body) if len(body) < THREAD_BYTES else await to_thread.run_sync(_gzip, body)
-    kept = [field for field in _with_weak_tag(fields) if field[0] != b"content-length"]
+    kept = [field for field in _with_weak_tag(_varying(fields)) if field[0] != b"content-length"]
     return [*kept, (b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip")], body
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from models.checkpoints.cards import Card
 from models.datasets import DoubleArray, FloatArray, Label
 from models.exports.exported import Exported
-from models.inference import numpy_forward
+from models.inference import dispatch, numpy_forward
 from models.networks.layouts import layout
-from models.networks.plans import plan_of
+from models.networks.plans import of_members, plan_of
 from models.specs import ACTIVATIONS, NETWORK_KINDS, NetworkSpec, TrainingSpec
 
 UNIX_TIME = (1_700_000_030.0, 5_334_000.0)
@@ -30,7 +30,7 @@ class Sample:
     labels: list[Label] = field(init=False)
 
     def __post_init__(self) -> None:
-        logit_NO = numpy_forward.logits(self.exported.plan, self.xy_ND)
+        logit_NO = dispatch.logits(self.exported.plan, self.xy_ND)
         prob_NK = numpy_forward.probabilities(logit_NO)
         labels = [self.exported.card.classes[k] for k in numpy_forward.predicted(prob_NK)]
         for name, value in (("logit_NO", logit_NO), ("prob_NK", prob_NK), ("labels", labels)):
@@ -38,9 +38,14 @@ class Sample:
 
 
 def sample(
-    kind: str = "sequential", *, points: int = 500, classes: tuple[Label, ...] = ("no", "yes"), **given: Any
+    kind: str = "sequential",
+    *,
+    points: int = 500,
+    classes: tuple[Label, ...] = ("no", "yes"),
+    members: int = 1,
+    **given: Any,
 ) -> Sample:
-    """A version of this kind with two features; `given` are fields of its network and its card."""
+    """A version of so many networks of this kind with two features; `given` are fields of its network and its card."""
     offset = given.get("offset", ())
     network = {name: given.pop(name) for name in ("activation", "inputs", "hidden") if name in given}
     spec = NetworkSpec(kind=kind, **({} if kind in ("logistic", "two_layer") else {"hidden": (5, 3)}) | network)  # type: ignore[arg-type]
@@ -48,7 +53,7 @@ def sample(
         network=spec,
         features=2,
         classes=classes,
-        training=TrainingSpec(),
+        training=TrainingSpec(ensemble=members),
         data=given.pop("data", {"n_points": 4, "n_features": 2}),
         data_digest="",
         low=(0.0, 0.0),
@@ -64,8 +69,10 @@ def sample(
     )
     where = layout(spec, 2, len(classes))
     rng = np.random.default_rng(len(repr(spec)))
-    state = {key: rng.normal(size=shape).astype(np.float32) for key, shape in where.shapes.items()}
-    exported = Exported("some-model", 3, card, plan_of(where, state, card.transform))
+    states = [
+        {key: rng.normal(size=shape).astype(np.float32) for key, shape in where.shapes.items()} for _ in range(members)
+    ]
+    exported = Exported("some-model", 3, card, of_members([plan_of(where, state, card.transform) for state in states]))
     return Sample(exported, rng.normal(0, 3, (points, 2)) + (offset or (0.0, 0.0)))
 
 
@@ -76,5 +83,11 @@ SHAPES: dict[str, dict[str, Any]] = {
     "derived inputs": {"inputs": TERMS, "offset": UNIX_TIME, "divisor": (2.5, 3.0)},
 }
 
+ENSEMBLES: dict[str, dict[str, Any]] = {
+    "ensemble": {"kind": "residual", "members": 3, **SHAPES["derived inputs"]},
+    "ensemble of raw parameters": {"kind": "two_layer", "members": 2, "classes": tuple(range(12))},
+}
+
 EVERY_SAMPLE = {f"{kind}, {name}": {"kind": kind, **shape} for kind in NETWORK_KINDS for name, shape in SHAPES.items()}
 EVERY_SAMPLE |= {f"{activation}": {"activation": activation} for activation in ACTIVATIONS}
+EVERY_SAMPLE |= {"twelve classes": {"classes": tuple(range(12))}} | ENSEMBLES

@@ -10,7 +10,8 @@ import pytest
 
 from models.exports import json_weights
 from models.exports.exported import digits
-from tests.models.exports.samples import SHAPES, sample
+from models.specs import NETWORK_KINDS
+from tests.models.exports.samples import ENSEMBLES, SHAPES, sample
 
 FUNCTIONS = {"tanh": math.tanh, "identity": lambda z: z}
 
@@ -24,12 +25,19 @@ def answer(document: dict[str, Any], point: list[float]) -> list[float]:
     if transform["terms"] is not None:
         functions = {"product": math.prod, "sin": lambda s: math.sin(s[0]), "cos": lambda s: math.cos(s[0])}
         inputs = [functions[term["function"]]([scaled[d] for d in term["of"]]) for term in transform["terms"]]
+    networks = document.get("members", [document])
+    assert len(networks) == document["n_networks"]
+    each = [of_network(network, inputs) for network in networks]
+    return [sum(shares) / len(each) for shares in zip(*each, strict=True)]
+
+
+def of_network(network: dict[str, Any], inputs: list[float]) -> list[float]:
     values = inputs
-    for layer in document["layers"]:
+    for layer in network["layers"]:
         values = [FUNCTIONS[layer["activation"]](z) for z in linear(layer, values)]
-    if document["skip"] is not None:
-        values = [a + b for a, b in zip(values, linear(document["skip"], inputs), strict=True)]
-    if len(document["classes"]) == 2:
+    if network["skip"] is not None:
+        values = [a + b for a, b in zip(values, linear(network["skip"], inputs), strict=True)]
+    if len(values) == 1:
         return [1 / (1 + math.exp(values[0])), 1 / (1 + math.exp(-values[0]))]
     exponentials = [math.exp(value) for value in values]
     return [each / sum(exponentials) for each in exponentials]
@@ -40,10 +48,12 @@ def linear(layer: dict[str, Any], values: list[float]) -> list[float]:
     return [bias + sum(w * v for w, v in zip(weights, values, strict=True)) for weights, bias in rows]
 
 
-@pytest.mark.parametrize("kind", ["logistic", "two_layer", "sequential", "module", "residual"])
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-def test_the_document_alone_gives_the_probabilities_of_the_service(kind: str, shape: dict[str, Any]) -> None:
-    one = sample(kind, points=20, **shape)
+OF_EACH_KIND = {f"{kind}, {name}": {"kind": kind, **shape} for kind in NETWORK_KINDS for name, shape in SHAPES.items()}
+
+
+@pytest.mark.parametrize("given", [*OF_EACH_KIND.values(), *ENSEMBLES.values()], ids=[*OF_EACH_KIND, *ENSEMBLES])
+def test_the_document_alone_gives_the_probabilities_of_the_service(given: dict[str, Any]) -> None:
+    one = sample(points=20, **given)
     document = json.loads(json_weights.encode(one.exported))
     found = [answer(document, point) for point in one.xy_ND.tolist()]
     np.testing.assert_allclose(found, one.prob_NK, rtol=0, atol=2e-6)
@@ -54,7 +64,7 @@ def test_every_weight_reads_back_to_the_bit() -> None:
     document = json.loads(json_weights.encode(one.exported))
     layers = [*document["layers"], document["skip"]]
     rows = [np.column_stack([np.array(layer["weight"]), layer["bias"]]).ravel() for layer in layers]
-    np.testing.assert_array_equal(np.concatenate(rows).astype(np.float32), one.exported.plan.parameters)
+    np.testing.assert_array_equal(np.concatenate(rows).astype(np.float32), one.exported.members[0].parameters)
 
 
 def test_the_number_whose_fewest_digits_read_back_wrong_gets_more_digits() -> None:
@@ -74,6 +84,7 @@ def test_the_description_names_classes_features_and_text_columns() -> None:
         "format_version": 1,
         "model": "some-model",
         "version": 3,
+        "n_networks": 1,
         "network": {"kind": "sequential", "hidden": [5, 3], "activation": "tanh", "scale": "none", "inputs": None},
         "n_features": 2,
         "feature_names": ["a", "b=c"],

@@ -51,19 +51,19 @@ def test_values_that_float32_cannot_tell_apart_get_different_answers() -> None:
 
 def test_small_probabilities_keep_their_digits() -> None:
     one = sample("logistic")
-    far_N2 = np.linspace(-60, 60, 41)[:, None] * np.sign(one.exported.plan.layers[0].weight_OI)
+    (layer,) = one.exported.members[0].layers
+    far_N2 = np.linspace(-60, 60, 41)[:, None] * np.sign(layer.weight_OI)
     _, probabilities = run(onnx_graph.encode(one.exported), far_N2)
-    logit_N = (far_N2 @ one.exported.plan.layers[0].weight_OI[0].astype(float)) + float(
-        one.exported.plan.layers[0].bias_O1[0, 0]
-    )
+    logit_N = (far_N2 @ layer.weight_OI[0].astype(float)) + float(layer.bias_O1[0, 0])
     expected_N2 = 1 / (1 + np.exp(np.column_stack([logit_N, -logit_N])))
     inside_N2 = (expected_N2 > 1e-30) & (expected_N2 < 1e-9)
     assert inside_N2.sum() > 5
     np.testing.assert_allclose(probabilities[inside_N2], expected_N2[inside_N2], rtol=1e-4)
 
 
-def test_weights_have_the_keys_of_the_state_dict_and_metadata_describe_the_network() -> None:
-    one = sample("two_layer", inputs=TERMS, offset=(0.0, 0.0), divisor=(1.0, 1.0))
+@pytest.mark.parametrize("members", [1, 3])
+def test_weights_have_the_keys_of_the_state_dict_and_metadata_describe_the_network(members: int) -> None:
+    one = sample("two_layer", members=members, inputs=TERMS, offset=(0.0, 0.0), divisor=(1.0, 1.0))
     model = onnx.load_from_string(onnx_graph.encode(one.exported))
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for key, array in one.exported.state.items():

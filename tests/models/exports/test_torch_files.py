@@ -15,18 +15,21 @@ import safetensors.torch
 import torch
 
 from models.exports import safetensors_file, torch_programs
-from models.networks.modules import build
-from tests.models.exports.samples import SHAPES, Sample, sample
+from models.networks.modules import Ensemble, build
+from tests.models.exports.samples import ENSEMBLES, SHAPES, Sample, sample
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "sequential": {"activation": "gelu"},
-    "module": SHAPES["three classes"],
-    "logistic": SHAPES["two classes"],
-    "two_layer": SHAPES["offset"],
-    "residual": SHAPES["derived inputs"],
+    "module": {"kind": "module", **SHAPES["three classes"]},
+    "logistic": {"kind": "logistic", **SHAPES["two classes"]},
+    "two_layer": {"kind": "two_layer", **SHAPES["offset"]},
+    "residual": {"kind": "residual", **SHAPES["derived inputs"]},
+    "ensemble": ENSEMBLES["ensemble"],
+    "raw-ensemble": ENSEMBLES["ensemble of raw parameters"],
+    "plain-ensemble": {"members": 2},
 }
 
-PROGRAMS = ["module", "residual"]
+PROGRAMS = ["module", "residual", "ensemble"]
 """The samples that are written as programs too, which takes a second each."""
 
 READER = """
@@ -55,13 +58,13 @@ assert not {"models", "service"} & set(sys.modules)
 def read(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Sample], Path]:
     """The samples, and a folder of what a process with plain torch has found in their files."""
     folder = tmp_path_factory.mktemp("torch")
-    samples = {kind: sample(kind, **shape) for kind, shape in SAMPLES.items()}
-    for kind, one in samples.items():
-        np.save(folder / f"{kind}.npy", one.xy_ND)
-        (folder / f"{kind}.module.pt").write_bytes(torch_programs.encode_module(one.exported))
-    for kind in PROGRAMS:
-        one = samples[kind]
-        (folder / f"{kind}.pt2").write_bytes(torch_programs.encode_program(one.exported))
+    samples = {name: sample(**given) for name, given in SAMPLES.items()}
+    for name, one in samples.items():
+        np.save(folder / f"{name}.npy", one.xy_ND)
+        (folder / f"{name}.module.pt").write_bytes(torch_programs.encode_module(one.exported))
+    for name in PROGRAMS:
+        one = samples[name]
+        (folder / f"{name}.pt2").write_bytes(torch_programs.encode_program(one.exported))
     done = subprocess.run(
         [sys.executable, "-I", "-c", READER, *samples], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -70,20 +73,20 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Sample], P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", SAMPLES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_plain_torch_loads_the_pickled_network_and_computes_the_same_logits(
-    read: tuple[dict[str, Sample], Path], kind: str
+    read: tuple[dict[str, Sample], Path], name: str
 ) -> None:
-    one, found = read[0][kind], np.load(read[1] / f"{kind}-module.npz")
+    one, found = read[0][name], np.load(read[1] / f"{name}-module.npz")
     np.testing.assert_allclose(found["logits"], one.logit_NO, rtol=0, atol=2e-5)
-    assert found["kind"] == ("Sequential" if kind in ("sequential", "module") else "GraphModule")
+    assert found["kind"] == ("Sequential" if name in ("sequential", "module") else "GraphModule")
     assert set(one.exported.state) == {key for key in found["keys"].tolist() if not key.startswith("inputs.")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", PROGRAMS)
-def test_plain_torch_runs_the_program_for_any_number_of_points(read: tuple[dict[str, Sample], Path], kind: str) -> None:
-    one, found = read[0][kind], np.load(read[1] / f"{kind}-program.npz")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_plain_torch_runs_the_program_for_any_number_of_points(read: tuple[dict[str, Sample], Path], name: str) -> None:
+    one, found = read[0][name], np.load(read[1] / f"{name}-program.npz")
     np.testing.assert_allclose(found["all"], one.prob_NK, rtol=0, atol=3e-6)
     np.testing.assert_allclose(found["one"], one.prob_NK[:1], rtol=0, atol=3e-6)
     assert json.loads(str(found["description"])) == one.exported.description()
@@ -100,10 +103,12 @@ def test_a_program_names_no_file_of_the_machine_that_wrote_it_and_is_always_the_
     assert torch_programs.encode_program(one.exported) == content
 
 
-def test_safetensors_hold_the_state_dict_for_torch_and_the_description() -> None:
-    one = sample("two_layer")
+@pytest.mark.parametrize("members", [1, 3])
+def test_safetensors_hold_the_state_dict_for_torch_and_the_description(members: int) -> None:
+    one = sample("two_layer", members=members)
     content = safetensors_file.encode(one.exported)
-    network = build(one.exported.card.network, 2, 2, seed=5)
+    networks = [build(one.exported.card.network, 2, 2, seed=5) for _ in range(members)]
+    network = networks[0] if members == 1 else Ensemble(networks, 1)
     network.load_state_dict(safetensors.torch.load(content))
     with torch.no_grad():
         logit_NO = network(torch.tensor(one.xy_ND, dtype=torch.float32)).numpy()

@@ -111,6 +111,9 @@ WRITERS: dict[str, Callable[[nn.Sequential], Any]] = {
     "numbered layers": lambda network: renamed(network.state_dict(), **{"0": "fc1", "2": "fc2"}),
     "layers without numbers": lambda network: renamed(network.state_dict(), **{"0": "hidden", "2": "output"}),
     "a list of modules": lambda network: renamed(network.state_dict(), **{"0": "layers.0", "2": "layers.1"}),
+    "a list of modules with the name of networks of an ensemble": lambda network: renamed(
+        network.state_dict(), **{"0": "members.0", "2": "members.1"}
+    ),
     "two blocks": lambda network: renamed(network.state_dict(), **{"0": "features.0", "2": "head.0"}),
     "gaps": lambda network: renamed(network.state_dict(), **{"0": "net.1", "2": "net.7"}),
     "float64": lambda network: network.double().state_dict(),

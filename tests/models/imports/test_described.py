@@ -113,6 +113,65 @@ def test_every_kind_of_network_comes_back_to_the_bit(tmp_path: Path, kind: str, 
     np.testing.assert_array_equal(probabilities(found, xy_ND), expected)
 
 
+def ensemble_document() -> dict[str, Any]:
+    document = SOURCES["residual"].document
+    weights = {name: document.pop(name) for name in ("layers", "skip")}
+    return document | {"n_networks": 2, "members": [weights, copy.deepcopy(weights)]}
+
+
+def test_a_document_of_an_ensemble_has_the_weights_of_each_network(tmp_path: Path) -> None:
+    document = ensemble_document()
+    document["members"][1]["skip"]["bias"] = [0.25]
+    (tmp_path / "file").write_text(json.dumps(document))
+    found = read(tmp_path / "file", ImportOptions())
+    assert found.card.networks == 2
+    for key, value in SOURCES["residual"].state.items():
+        np.testing.assert_array_equal(found.state[f"members.0.{key}"], value)
+        second = np.array([0.25], np.float32) if key == "layer1.bias" else value
+        np.testing.assert_array_equal(found.state[f"members.1.{key}"], second)
+
+
+ENSEMBLE_CHANGES: dict[str, tuple[list[Any], Any]] = {
+    "too many networks": (["n_networks"], 17),
+    "no network": (["n_networks"], 0),
+    "a number of networks that is a text": (["n_networks"], "2"),
+    "a network too few": (["n_networks"], 3),
+    "a network too many": (["members", 2], "append"),
+    "networks that are no list": (["members"], 2),
+    "a network without layers": (["members", 1], {}),
+    "a layer of another shape": (["members", 1, "layers", 0, "bias"], [1.0]),
+}
+
+
+@pytest.mark.parametrize("kind", ENSEMBLE_CHANGES)
+def test_a_damaged_document_of_an_ensemble_is_refused(tmp_path: Path, kind: str) -> None:
+    document: Any = ensemble_document()
+    (*path, last), value = ENSEMBLE_CHANGES[kind]
+    part = document
+    for step in path:
+        part = part[step]
+    if value == "append":
+        part.append(part[0])
+    else:
+        part[last] = value
+    (tmp_path / "file").write_text(json.dumps(document))
+    with pytest.raises(InvalidInput) as refused:
+        read(tmp_path / "file", ImportOptions())
+    assert refused.value.field == "file"
+
+
+@pytest.mark.parametrize("extra", ["members.2.w", "w"])
+def test_weights_beside_those_of_the_described_networks_are_refused(tmp_path: Path, extra: str) -> None:
+    source = SOURCES["logistic"]
+    state = {f"members.{i}.{key}": value for i in range(2) for key, value in source.state.items()}
+    metadata = {"separatrix": json.dumps(source.description | {"n_networks": 2})}
+    (tmp_path / "file").write_bytes(safetensors.numpy.save(state, metadata))
+    assert read(tmp_path / "file", ImportOptions()).card.networks == 2
+    (tmp_path / "file").write_bytes(safetensors.numpy.save(state | {extra: np.zeros(1, np.float32)}, metadata))
+    with pytest.raises(InvalidInput, match="state_dict: must have the keys of 2 networks"):
+        read(tmp_path / "file", ImportOptions())
+
+
 def test_what_the_file_says_itself_must_not_be_given(tmp_path: Path) -> None:
     path = SOURCES["sequential"].write("json", tmp_path / "file")
     for options in (ImportOptions(activation="relu"), ImportOptions(offset=(1.0, 2.0)), ImportOptions(kind="module")):

@@ -37,6 +37,10 @@ def weight(*shape: int, **options: Any) -> torch.Tensor:
     return torch.zeros(*shape, **options)
 
 
+def ensemble_of(state: dict[str, Any], networks: int) -> dict[str, Any]:
+    return {f"members.{i}.{key}": value for i in range(networks) for key, value in state.items()}
+
+
 def _optimizer() -> dict[str, Any]:
     return torch.optim.Adam(small().parameters()).state_dict()
 
@@ -131,6 +135,17 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
     "raw matrices that do not follow": (
         lambda: {"w1": weight(2, 3), "b1": weight(3), "w2": weight(4, 1), "b2": weight(1)},
         "must have weights (inputs, outputs) that follow each other, but has 'w1' (2, 3)",
+    ),
+    "an ensemble of too many networks": (
+        lambda: ensemble_of(small().state_dict(), networks=17),
+        "must have at most 16 networks in an ensemble, but has 17",
+    ),
+    "an ensemble of different networks": (
+        lambda: (
+            {**ensemble_of(small().state_dict(), networks=2), "members.1.2.weight": weight(3, 4)}
+            | {"members.1.2.bias": weight(3)}
+        ),
+        "must have the same layers and the same offset in each network of the ensemble",
     ),
     "a whole network of another class": (Unknown, "is a class of other code, which is never run: save the weights"),
     "a whole network with a layer of torch that is not dense": (
@@ -341,6 +356,10 @@ def test_the_values_of_all_tensors_together_are_bounded(tmp_path: Path) -> None:
     content = {f"{2 * i}.weight": torch.zeros(1).expand(1024, 1024) for i in range(8)}
     with pytest.raises(InvalidInput, match="at most 4,000,000 weights in all"):
         imported(content, tmp_path, activation="tanh")
+    square = torch.zeros(1).expand(1000, 1000)
+    half = {"0.weight": square, "2.weight": square, "4.weight": square[:1]}
+    with pytest.raises(InvalidInput, match="at most 4,000,000 weights in all"):
+        imported(ensemble_of(half, networks=2), tmp_path, activation="tanh")
 
 
 def test_layers_of_safetensors_whose_order_is_open_are_refused(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def ensemble_of(classes: int, members: int = 3, features: int = 2, scale: float 
             for parameter in network.parameters():
                 parameter.mul_(scale)
     known = layout(SPEC, features, classes)
-    return EnsemblePlan(tuple(plan_of(known, arrays_of(network)) for network in networks)), Ensemble(networks)
+    plan = EnsemblePlan(tuple(plan_of(known, arrays_of(network)) for network in networks))
+    return plan, Ensemble(networks, plan.outputs)
 
 
 def probabilities_of(members: nn.Module, xy_ND: Any) -> Any:

@@ -90,6 +90,23 @@ def test_an_imported_version_is_shown_and_exported_again(data: Path, tmp_path: P
     assert "classes red, blue imported json file published" in shown
 
 
+def test_the_networks_of_an_ensemble_are_shown_one_by_one(data: Path, tmp_path: Path) -> None:
+    single = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)).state_dict()
+    state = {f"members.{i}.{key}": torch.full_like(value, 0.5 + i) for i in range(2) for key, value in single.items()}
+    torch.save(state, tmp_path / "two.pth")
+    done = separatrix("import", "two", str(tmp_path / "two.pth"), "--activation", "tanh", data=data)
+    assert done.exit_code == 0, done.stderr
+    for member, weight in (("0", "0.5"), ("1", "1.5")):
+        shown = " ".join(separatrix("show", "two", "--member", member, data=data).stdout.split())
+        assert "network 2 x sequential 2-3-1, 26 parameters" in shown
+        assert f"network {member} weight least greatest histogram 0 Linear 3 x 2 {weight} {weight} " in shown
+    refused = separatrix("show", "two", "--member", "2", data=data)
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        "separatrix: member: must be less than 2, the number of networks of this version\n",
+    )
+
+
 def test_show_prints_names_and_warnings_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("[bold]a,b,label\n1,2,[red]x\n2,1,[red]y\n1,1,[red]x\n2,2,[red]y\n")
     training = ("--csv", str(tmp_path / "points.csv"), "--model", "odd", "--epochs", "1", "--network", "logistic")

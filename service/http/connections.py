@@ -1,0 +1,231 @@
+"""Connections of clients: the deadlines and limits that an application cannot enforce, since it sees whole heads only.
+
+uvicorn closes a connection that is idle after a response. Whatever else a client may delay has its deadline here: the
+head of a request, its body, and the reading of the response.
+
+The parser is httptools: h11, the other one of uvicorn, lets Content-Length beside Transfer-Encoding through.
+"""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import sys
+import termios
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.errors import BodyTooSlow, HeadTooLarge, HeadTooSlow, TooManyConnections
+from service.http import problems
+from service.settings import Settings
+
+LONGEST_LOOK_S = 1.0
+"""Most seconds between two looks at all connections. A request costs no timer, and a deadline is met so much later."""
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Longest request line and headers together. Web servers commonly allow 8 to 64 KB."""
+
+MIN_BODY_BYTES_PER_S = 1_000
+"""A body may take `body_timeout_s`, and a second more for each so many bytes. A slow mobile connection sends 10,000."""
+
+
+RESET = struct.pack("ii", 1, 0)
+"""The value of SO_LINGER by which the kernel forgets what it has not sent yet."""
+
+
+class Awaited(Enum):
+    """What a connection waits for."""
+
+    REQUEST = auto()  # after a response; uvicorn's own deadline
+    HEAD = auto()
+    BODY = auto()
+    SERVICE = auto()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What clients may take. The settings of the same names describe them.
+
+    Attributes:
+        head_timeout_s, body_timeout_s, write_timeout_s: in seconds.
+        max_connections: at a time, for each process.
+    """
+
+    head_timeout_s: float
+    body_timeout_s: float
+    write_timeout_s: float
+    max_connections: int
+
+    @property
+    def look_s(self) -> float:
+        """Seconds between two looks at all connections."""
+        return min(LONGEST_LOOK_S, min(self.head_timeout_s, self.body_timeout_s, self.write_timeout_s) / 4)
+
+
+def protocol(settings: Settings) -> Any:
+    """The class of connections, as uvicorn's setting `http` takes it."""
+    limits = Limits(
+        settings.head_timeout_s, settings.body_timeout_s, settings.write_timeout_s, settings.max_connections
+    )
+    return partial(Connection, supervisor=Supervisor(limits))
+
+
+class Supervisor:
+    """Looks at all connections of a process now and then, as long as there are any."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Nothing happens before the first connection."""
+        self.limits = limits
+        self._is_looking = False
+
+    def supervise(self, connection: "Connection") -> None:
+        """Enforces the deadlines of this connection and of all others of its server."""
+        if not self._is_looking:
+            self._is_looking = True
+            connection.loop.call_later(self.limits.look_s, self._look, connection)
+
+    def _look(self, one: "Connection") -> None:
+        self._is_looking = False
+        for connection in list(one.connections):
+            assert isinstance(connection, Connection)
+            connection.enforce_deadlines()
+            self.supervise(connection)
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of uvicorn that a client cannot hold by sending or reading slowly.
+
+    What it waits for is derived from uvicorn's state when the supervisor looks at it. Nearly nothing runs for each
+    request, so that small ones stay fast.
+    """
+
+    def __init__(self, *args: Any, supervisor: Supervisor, **options: Any) -> None:
+        """`args` and `options` are those of uvicorn's class."""
+        super().__init__(*args, **options)
+        self._supervisor = supervisor
+        self._limits = supervisor.limits
+        self._head_bytes = 0
+        self._received_bytes = 0
+        self._awaited: tuple[Awaited, object] = (Awaited.HEAD, None)
+        self._since = self.loop.time()
+        self._received_before = 0
+        self._unsent_bytes = 0
+        self._unsent_since: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by asyncio."""
+        super().connection_made(transport)
+        self._supervisor.supervise(self)
+        if len(self.connections) > self._limits.max_connections:
+            self._refuse(TooManyConnections())
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        before = self.cycle
+        is_body = before is not None and before.more_body
+        super().data_received(data)
+        self._received_bytes += len(data)
+        if is_body or self.cycle is not before:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(HeadTooLarge(f"The request line and the headers have more than {MAX_HEAD_BYTES:,} bytes."))
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        super().on_message_complete()
+        self.cycle.more_body = False  # uvicorn leaves this out if the response came before the end of the body
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Called by uvicorn when the parser fails."""
+        self._refuse(HTTPException(400))
+
+    def enforce_deadlines(self) -> None:
+        """Ends the connection if its client has exceeded one."""
+        now = self.loop.time()
+        if self._reads_too_slowly(now):
+            self._reset()
+            return
+        awaited = self._awaits()
+        if (awaited, self.cycle) != self._awaited or awaited in (Awaited.SERVICE, Awaited.REQUEST):
+            self._awaited = (awaited, self.cycle)
+            self._since = now
+            self._received_before = self._received_bytes
+        elif now - self._since > self._allowed_s(awaited) and not self.transport.is_closing():
+            self._end(awaited)
+
+    def _awaits(self) -> Awaited:
+        """What the connection waits for at the moment.
+
+        The service does not read the rest of a body before it has processed the beginning, nor a second request before
+        it has answered the first.
+        """
+        if self.flow.read_paused:
+            return Awaited.SERVICE
+        if self.cycle is not None and self.cycle.more_body:
+            return Awaited.BODY
+        if self.cycle is not None and not self.cycle.response_complete:
+            return Awaited.SERVICE
+        return Awaited.HEAD if self.timeout_keep_alive_task is None else Awaited.REQUEST
+
+    def _allowed_s(self, awaited: Awaited) -> float:
+        if awaited is Awaited.HEAD:
+            return self._limits.head_timeout_s
+        return self._limits.body_timeout_s + (self._received_bytes - self._received_before) / MIN_BODY_BYTES_PER_S
+
+    def _end(self, awaited: Awaited) -> None:
+        """Closes the connection, after a problem if its client waits for a response."""
+        if awaited is Awaited.BODY and not self.cycle.response_complete:
+            self._refuse(BodyTooSlow(f"Send at least {MIN_BODY_BYTES_PER_S:,} bytes of the body a second."))
+        elif awaited is Awaited.HEAD and self._head_bytes:
+            self._refuse(HeadTooSlow())
+        else:
+            self.transport.close()
+
+    def _reads_too_slowly(self, now: float) -> bool:
+        """Whether the client has long read nothing of what waits to be sent to it."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if unsent_bytes:  # the kernel takes more only now and then: its own buffer shows a slow client's progress
+            unsent_bytes += _kernel_buffer_bytes(self._socket())
+        if unsent_bytes == 0:
+            self._unsent_since = None
+        elif self._unsent_since is None or unsent_bytes < self._unsent_bytes:
+            self._unsent_since = now
+        self._unsent_bytes = unsent_bytes
+        return self._unsent_since is not None and now - self._unsent_since > self._limits.write_timeout_s
+
+    def _socket(self) -> socket.socket:
+        found: socket.socket = self.transport.get_extra_info("socket")
+        return found
+
+    def _reset(self) -> None:
+        """Drops the connection with everything that waits to be sent. Closing it would wait for the client."""
+        self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
+    def _refuse(self, error: Exception) -> None:
+        """Closes the connection, after a problem if no response has begun."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            response = problems.response(error, "")
+            head = [f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}".encode()]
+            head += [name + b": " + value for name, value in [*response.raw_headers, (b"connection", b"close")]]
+            self.transport.write(b"\r\n".join([*head, b"", bytes(response.body)]))
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # whatever the application still sends is dropped
+            self.cycle.message_event.set()
+        self.transport.close()
+
+
+def _kernel_buffer_bytes(connection: socket.socket) -> int:
+    """What the kernel has yet to send, or to see acknowledged; on Linux only."""
+    if sys.platform != "linux":
+        return 0
+    answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)

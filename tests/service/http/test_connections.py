@@ -1,0 +1,162 @@
+"""Connections of clients that send or read slowly, that say nothing, or that are too many."""
+
+import json
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from threading import Event
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.serving import DEADLINE_S, running, train
+
+TIMEOUT_S = 0.4
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A service with short deadlines and a model."""
+    timeouts = dict.fromkeys(("head_timeout_s", "body_timeout_s", "write_timeout_s"), TIMEOUT_S)
+    with running(tmp_path_factory.mktemp("data"), **timeouts, max_connections=300) as client:
+        train(client, "plane")
+        yield client
+
+
+def connect(service: httpx.Client) -> socket.socket:
+    """A new connection. Its receive buffer is small, so that a response does not fit into it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.settimeout(DEADLINE_S)
+    client.connect((service.base_url.host, service.base_url.port))
+    return client
+
+
+def answer(client: socket.socket) -> bytes:
+    """All that the service sends until it closes the connection."""
+    parts = []
+    try:
+        while part := client.recv(65_536):
+            parts.append(part)
+    except ConnectionResetError:  # the service has closed it before it read everything
+        pass
+    return b"".join(parts)
+
+
+def problem(client: socket.socket) -> dict[str, Any]:
+    """The problem that the service sends before it closes the connection."""
+    head, _, body = answer(client).partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert b"\r\ncontent-type: application/problem+json" in head
+    found: dict[str, Any] = json.loads(body)
+    assert head.startswith(f"HTTP/1.1 {found['status']} ".encode())
+    return found
+
+
+def trickle(client: socket.socket, part: bytes) -> None:
+    """Sends `part` again and again, with short pauses, until the service answers or closes the connection."""
+    while not select.select([client], [], [], TIMEOUT_S / 8)[0]:
+        client.sendall(part)
+
+
+def test_connections_that_say_nothing_are_closed_and_do_not_delay_others(service: httpx.Client) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(service)) for _ in range(250)]
+        assert service.get("/health/live").status_code == 200
+        assert [answer(client) for client in silent] == [b""] * 250
+
+
+def test_headers_that_trickle_are_refused(service: httpx.Client) -> None:
+    with connect(service) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\n")
+        trickle(client, b"a: b\r\n")
+        found = problem(client)
+    assert (found["status"], found["code"]) == (408, "head-too-slow")
+
+
+def test_blank_lines_after_a_response_do_not_keep_a_connection_open(service: httpx.Client) -> None:
+    with connect(service) as client:
+        client.sendall(LIVE)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        trickle(client, b"\r\n")
+        assert problem(client)["code"] == "head-too-slow"
+
+
+def test_a_body_that_trickles_without_a_pause_is_refused(service: httpx.Client) -> None:
+    with connect(service) as client:
+        client.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n{"
+        )
+        trickle(client, b" ")
+        found = problem(client)
+    assert (found["status"], found["code"]) == (408, "body-too-slow")
+
+
+def test_the_rest_of_a_refused_body_does_not_keep_a_connection_open(service: httpx.Client) -> None:
+    with connect(service) as client:
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n\r\n{")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 413")
+        trickle(client, b" ")
+        assert answer(client) == b""
+
+
+def test_a_head_without_an_end_is_refused_after_a_refused_body_too(service: httpx.Client) -> None:
+    with connect(service) as client:
+        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 404")
+        client.sendall(b"abcGET /" + b"a" * 600_000)
+        assert problem(client)["code"] == "head-too-large"
+
+
+def test_a_body_that_follows_its_headers_is_no_head(service: httpx.Client) -> None:
+    points = [[0.123456, -0.25]] * 20_000
+    assert len(service.post("/predict", json={"model": "plane", "points": points}).json()["labels"]) == 20_000
+
+
+def test_a_client_that_does_not_read_its_response_is_disconnected(service: httpx.Client) -> None:
+    with connect(service) as client:
+        ended = select.poll()
+        ended.register(client, 0)  # only its end
+        # More than the buffers of the kernel hold.
+        client.sendall(b"GET /boundary-grid?model=plane&resolution=500&format=json HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
+        assert ended.poll(DEADLINE_S * 1_000)
+
+
+def test_a_client_that_reads_slowly_gets_the_whole_response(service: httpx.Client) -> None:
+    path = "/boundary-grid?model=plane&resolution=500&format=json"
+    expected = service.get(path, headers={"Accept-Encoding": "identity"}).content
+    with connect(service) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        received = b""
+        while part := client.recv(len(expected) // 20):
+            received += part
+            Event().wait(TIMEOUT_S / 10)  # longer in all than the deadline
+    assert received.endswith(expected)
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"a" * 70_000, b"GET / HTTP/1.1\r\na: " + b"b" * 70_000])
+def test_a_head_without_an_end_is_refused(service: httpx.Client, head: bytes) -> None:
+    with connect(service) as client:
+        client.sendall(head)
+        found = problem(client)
+    assert (found["status"], found["code"]) == (431, "head-too-large")
+
+
+def test_what_is_not_http_gets_a_problem(service: httpx.Client) -> None:
+    with connect(service) as client:
+        client.sendall(b"hello\r\n\r\n")
+        found = problem(client)
+    assert (found["status"], found["code"]) == (400, "malformed-request")
+
+
+def test_connections_beyond_the_limit_are_told_so(service: httpx.Client) -> None:
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(connect(service)).sendall(b"GET")
+        with connect(service) as one_more:
+            found = problem(one_more)
+    assert (found["status"], found["code"]) == (503, "too-many-connections")
+    assert service.get("/health/live").status_code == 200

@@ -259,15 +259,23 @@ def split(points: LabelledPoints, *, fraction: float, seed: int) -> tuple[Labell
     """
     if fraction == 0:
         return points, None
-    rng = np.random.default_rng(seed)
+    held_out_N = held_out(points, fraction=fraction, seed=seed)
+    if not held_out_N.any():
+        raise InvalidInput("training.validation_fraction", "must be larger: no point would be left for validation")
+    return subset(points, ~held_out_N), subset(points, held_out_N)
+
+
+def held_out(points: LabelledPoints, *, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which points `split` takes for validation, bool (N,)."""
     held_out_N = np.zeros(len(points.label_N), dtype=bool)
+    if fraction == 0:
+        return held_out_N
+    rng = np.random.default_rng(seed)
     for k in range(len(points.classes)):
         members = np.flatnonzero(points.label_N == k)
         count = min(round(fraction * len(members)), len(members) - 1)
         held_out_N[rng.permutation(members)[:count]] = True
-    if not held_out_N.any():
-        raise InvalidInput("training.validation_fraction", "must be larger: no point would be left for validation")
-    return subset(points, ~held_out_N), subset(points, held_out_N)
+    return held_out_N
 
 
 def subset(points: LabelledPoints, chosen_N: npt.NDArray[np.bool_]) -> LabelledPoints:

@@ -54,3 +54,9 @@ MAX_CHECKPOINT_ENTRIES = 100_000  # values of dictionaries and lists in a checkp
 MAX_CHECKPOINT_DEPTH = 32  # of its dictionaries and lists within each other
 MAX_PICKLE_BYTES = 2**24  # of the part that names the tensors: it is read slowly, an instruction at a time
 MAX_REPLAY_S = 10.0  # estimated time of one core to train a version again up to an epoch: a client waits for it
+
+MAX_SNAPSHOTS = 200
+"""Most epochs whose weights a training keeps: more than a slider has positions."""
+
+MAX_SNAPSHOT_BYTES = 32 * 2**20
+"""Most bytes of these weights, which are held in memory until the training ends."""

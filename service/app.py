@@ -28,6 +28,8 @@ from service.api.models import routes as model_routes
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
 from service.api.predictions.routes import PredictEndpoint
+from service.api.trainings import history
+from service.api.trainings import points as training_points
 from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
@@ -38,9 +40,12 @@ from service.http.response_cache import ResponseCache
 from service.jobs.engine import make_engine
 from service.jobs.queue import JobQueue
 from service.jobs.seed_models import SeedModels
+from service.jobs.spaces import JobSpace, JobSpaces
 from service.live.background import repeat_forever
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
+from service.live.job_networks import JobNetworks
+from service.live.kept_networks import KeptNetworks
 from service.live.wakeup import Wakeup
 from service.processes.torch_tasks import TorchTasks
 from service.registry.membership import Membership
@@ -110,6 +115,8 @@ def create_app(settings: Settings, *, stopping: Event | None = None, metrics_fol
         app.include_router(module.router, dependencies=known)
     for module in (model_routes, aliases, comparison, corrections, deletion, exports, imports, layers, docs_page):
         app.include_router(module.router, dependencies=known)
+    for module in (history, training_points):
+        app.include_router(module.router, dependencies=known)
     app.include_router(protocol_routes.router)  # ignores parameters that it does not know, as the protocol wants
     openapi.install(app)
     infer, fast_infer = infer_endpoint.InferEndpoint(app), InferFastPath(app, metrics, settings)
@@ -155,12 +162,14 @@ async def _running(
     membership.renew()
     registry.loader.check(for_s=FIRST_CHECK_S)
     job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
+    spaces = JobSpaces(settings, JobSpace(store, files, job_queue), on_job_end=wakeup.notify)
+    kept_networks = KeptNetworks(spaces)
     seed_models = SeedModels(store, registry, job_queue)
     heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
     torch_tasks = TorchTasks(niceness=settings.training_niceness)
-    frame_renderer = FrameRenderer(store, files, registry, threads=heavy_threads)
+    frame_renderer = FrameRenderer(spaces, registry, kept_networks, threads=heavy_threads)
     broadcaster = EventBroadcaster(
-        store, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
+        spaces, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
     )
 
     def figures() -> dict[str, Any]:
@@ -183,9 +192,12 @@ async def _running(
         registry=registry,
         datasets=StoredDatasets(store, files, max_bytes=settings.max_datasets_bytes),
         job_queue=job_queue,
+        spaces=spaces,
+        kept_networks=kept_networks,
         seed_models=seed_models,
         torch_tasks=torch_tasks,
-        replays=Replays(torch_tasks, settings.data_dir),
+        replays=Replays(torch_tasks, lambda job_id: spaces.of(job_id).files.data_dir),
+        job_networks=JobNetworks(spaces, registry, kept_networks, threads=heavy_threads),
         wakeup=wakeup,
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,
@@ -201,6 +213,7 @@ async def _running(
     async with _background_tasks(services, membership):
         yield services
     torch_tasks.close()
+    await to_thread.run_sync(spaces.close)
     await to_thread.run_sync(engine.close)
     with suppress(StoreUnavailable):
         await to_thread.run_sync(membership.leave)
@@ -218,6 +231,7 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
         tasks.start_soon(_repeat, "looking for changes of the registry", membership.renew)
         tasks.start_soon(_repeat, "checking checkpoints", services.registry.loader.check)
         tasks.start_soon(_repeat, "looking for jobs without a worker", services.job_queue.reconcile)
+        tasks.start_soon(_repeat, "looking for trainings that have expired", services.spaces.sweep)
         tasks.start_soon(_follow_seed_models, services.seed_models)
         tasks.start_soon(services.frame_renderer.run)
         tasks.start_soon(services.broadcaster.run)

@@ -159,6 +159,14 @@ class NoCheckpoint(ServiceError):
     advice = "If the job has succeeded, download the checkpoint of its version. Otherwise ask again later."
 
 
+class TrainingUnknown(ServiceError):
+    """The version was imported, so that nothing is known of its training."""
+
+    code = "training-unknown"
+    title = "The training of the version is unknown"
+    advice = "It was imported. Only versions that were trained here have a history and training points."
+
+
 class QueueFull(ServiceError):
     """The job queue is full."""
 

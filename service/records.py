@@ -74,7 +74,7 @@ class JobSpec:
 
     Attributes:
         id: random, never reused.
-        model: the name under which the result is published.
+        model: the name under which the result is published; empty if it is not.
         origin: who submitted the job.
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
             `feature_names` if they have some, and the name of their data set as `stored` if they are those of one.
@@ -90,6 +90,8 @@ class JobSpec:
         retry_of: the id of the job that this one retries.
         promote: an alias, and the conditions under which it moves to the version, see `service.jobs.promotion`. None
             without conditions.
+        supersede: a group of jobs: this one cancels those of the group that are still queued. None without a group.
+        snapshots: the epochs after which an unpublished training keeps its weights, ascending; None for none.
     """
 
     id: str
@@ -105,7 +107,14 @@ class JobSpec:
     metadata: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
     promote: dict[str, Any] | None = None
+    supersede: str | None = None
+    snapshots: list[int] | None = None
     created_at: float
+
+    @property
+    def publishes(self) -> bool:
+        """Whether the result is published as a version."""
+        return bool(self.model)
 
     @property
     def is_generated(self) -> bool:
@@ -134,6 +143,8 @@ class JobStatus:
         promotion: what became of `JobSpec.promote`: `{"alias", "promoted", "reason"}`; None without.
         comparison: of this version with the one that the training started from; see `service.jobs.warm_start.compare`.
         problem: `{"code", "detail"}` of a failed job; the code is a `FailureCode`.
+        superseded_by: the id of the job that cancelled this one, see `JobSpec.supersede`.
+        expires_at: when the job is removed unless somebody reads it before; None if it is published.
         events: how many events the job has, which is also the number of the last one.
     """
 
@@ -152,6 +163,8 @@ class JobStatus:
     promotion: dict[str, Any] | None = None
     comparison: dict[str, Any] | None = None
     problem: dict[str, str] | None = None
+    superseded_by: str | None = None
+    expires_at: float | None = None
     events: int = 0
     started_at: float | None = None
     finished_at: float | None = None
@@ -200,6 +213,15 @@ class Job:
         """The fraction of the epochs that is trained, 0 to 1."""
         most = self.max_epochs
         return self.status.epoch / most if most else 0.0
+
+    @property
+    def kept_epochs(self) -> list[int] | None:
+        """The epochs whose weights the job keeps, see `JobSpec.snapshots`; once it has ended those that it reached."""
+        epochs = self.spec.snapshots
+        if epochs is None or not self.state.ended:
+            return epochs
+        last = self.status.epoch
+        return sorted({epoch for epoch in epochs if epoch < last} | {last}) if self.state == JobState.SUCCEEDED else []
 
     @property
     def checkpoint_id(self) -> str:

@@ -190,6 +190,25 @@ class Settings(BaseSettings):
         le=100_000,
         description="Most jobs that wait for a training process; beyond it /train answers 429.",
     )
+    session_ttl_s: float = Field(
+        900.0,
+        ge=1,
+        le=7 * 24 * 3600.0,
+        description="How long a training that is not published is kept after it was last read, in seconds.",
+    )
+    max_sessions: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="Most trainings that are kept without being published; beyond it those are removed that were not "
+        "read for longest.",
+    )
+    max_sessions_bytes: int = Field(
+        256 * 2**20,
+        ge=2**20,
+        le=2**40,
+        description="Most bytes of the files of these trainings.",
+    )
     max_streams: int = Field(
         500,
         ge=1,

@@ -1,4 +1,4 @@
-"""Writes files atomically and durably: they appear complete or not at all, and survive a power failure."""
+"""Writes files atomically: they appear complete or not at all. Unless asked otherwise they survive a power failure."""
 
 import os
 import secrets
@@ -31,8 +31,10 @@ def is_old(path: Path) -> bool:
     return time.time() - path.stat().st_mtime > ABANDONED_S
 
 
-def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, contents: Mapping[str, bytes], *, durable: bool = True) -> None:
     """Writes a new folder of files, by name. Creates its parent if necessary.
+
+    Unless `durable` is set, a power failure may leave damaged files.
 
     Raises:
         FileExistsError: the folder exists.
@@ -43,15 +45,20 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     temporary.mkdir()
     try:
         for name, content in contents.items():
-            _write_synced(temporary / name, content)
-        _sync_folder(temporary)
+            if durable:
+                _write_synced(temporary / name, content)
+            else:
+                (temporary / name).write_bytes(content)
+        if durable:
+            _sync_folder(temporary)
         if folder.exists():  # rename would silently replace an empty folder
             raise FileExistsError(folder)
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync_folder(folder.parent)
+    if durable:
+        _sync_folder(folder.parent)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -65,8 +72,10 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A file to be written, which gets its name at the end of the block. Creates its folder if necessary.
+
+    Unless `durable` is set, a power failure may leave a damaged file.
 
     Raises:
         OSError: the disk is full or cannot be written. An old file is left unchanged.
@@ -76,12 +85,14 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("xb") as file:
             yield file
-            _sync(file)
+            if durable:
+                _sync(file)
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def link_file(path: Path, other: Path) -> None:

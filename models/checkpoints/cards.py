@@ -9,9 +9,11 @@ the digest of the card, so that damage to any file is detected.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
@@ -22,7 +24,9 @@ from models.networks.derived import Derived
 from models.networks.layouts import layout, states_of
 from models.networks.plans import AnyPlan, of_members, plan_of
 from models.networks.transforms import IDENTITY, Shift, Transform
+from models.recipes import Recipe
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
+from models.training import cost_model
 from models.training.runs import StopReason
 from models.training_range import TrainingRange
 
@@ -34,6 +38,9 @@ NETWORK_FILE = "network.pth"
 ARRAYS_FILE = "network.safetensors"
 RANGE_FILE = "training_range.safetensors"
 """Only of versions that were trained here, and not by an old release."""
+
+EPOCHS_FILE = "epochs.safetensors"
+"""Only of trainings that kept their weights after some epochs."""
 
 
 class DamagedCheckpoint(Exception):
@@ -62,6 +69,7 @@ class Card:
             `cross_validation`: an `models.training.evaluation.Evaluation` as JSON for each. Empty in old cards.
         warnings: what a user should know before using the network.
         search: how the settings were chosen (`models.selection.search.Choice.search`); None if they were not.
+        history: of each network that answers: `models.training.runs.History` as JSON. Empty in old cards.
         started_from: the version at whose weights the training began: its `model` and `version`, and the `digest` of
             its weights. None if it began at random ones.
         offset: what the network subtracts from each coordinate, in float64; empty if nothing.
@@ -95,6 +103,7 @@ class Card:
     files: dict[str, str]
     implementation: str | None = "torch"  # old cards do not name it: there was no other
     restarts: tuple[dict[str, Any], ...] = ()
+    history: tuple[dict[str, Any], ...] = ()
     median: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
     divisor: tuple[float, ...] = ()
@@ -191,6 +200,7 @@ class Card:
                 "offset",
                 "divisor",
                 "restarts",
+                "history",
                 "warnings",
             }:
                 fields[key] = tuple(fields[key])
@@ -224,6 +234,32 @@ _STOP_REASONS_1 = {
 }
 
 
+def of_recipe(recipe: Recipe, data: dict[str, Any], data_digest: str) -> Card:
+    """The card of a training whose end is not known yet. For `data` and `data_digest` see `Card`."""
+    points = recipe.points
+    return Card(
+        network=recipe.network,
+        features=points.features,
+        classes=points.classes,
+        training=recipe.training,
+        data=data,
+        data_digest=data_digest,
+        low=tuple(points.xy_ND.min(axis=0).tolist()),
+        high=tuple(points.xy_ND.max(axis=0).tolist()),
+        median=tuple(np.median(points.xy_ND, axis=0).tolist()),
+        offset=recipe.scaling.offset,
+        divisor=recipe.scaling.divisor,
+        recipe=recipe.digest,
+        stop_reason=None,
+        epochs=None,
+        metrics=None,
+        created_at=datetime.now(UTC).isoformat(),
+        software={},
+        files={},
+        implementation=cost_model.implementation(recipe.layout, len(recipe.parts[0].label_N), recipe.training),
+    )
+
+
 def digest(content: bytes) -> str:
     """SHA-256, hex."""
     return hashlib.sha256(content).hexdigest()
@@ -249,6 +285,25 @@ def read(folder: Path, *, card_digest: str) -> tuple[Card, AnyPlan]:
         return card, of_members([plan_of(known, member, card.transform) for member in members])
     except (safetensors.SafetensorError, InvalidInput) as error:
         raise DamagedCheckpoint(f"{ARRAYS_FILE}: {error}") from error
+
+
+def read_epoch(folder: Path, card: Card, epoch: int) -> AnyPlan | None:
+    """The plan of a network after an epoch of its training; None if the checkpoint has not kept that.
+
+    Raises:
+        DamagedCheckpoint: the file is missing or damaged.
+        OSError: the file cannot be read at present. This says nothing about its content.
+    """
+    if EPOCHS_FILE not in card.files:
+        return None
+    try:
+        arrays = safetensors.numpy.load(_read_file(folder / EPOCHS_FILE, card.files[EPOCHS_FILE]))
+        prefix = f"{epoch}/"
+        state = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        known = layout(card.network, card.features, len(card.classes))
+        return plan_of(known, state, card.transform) if state else None
+    except (safetensors.SafetensorError, InvalidInput) as error:
+        raise DamagedCheckpoint(f"{EPOCHS_FILE}: {error}") from error
 
 
 def read_range(folder: Path, expected: str) -> TrainingRange:

@@ -13,6 +13,7 @@ from models.checkpoints import atomic
 from models.checkpoints.cards import (
     ARRAYS_FILE,
     CARD_FILE,
+    EPOCHS_FILE,
     NETWORK_FILE,
     RANGE_FILE,
     Card,
@@ -30,8 +31,24 @@ from models.training_range import TrainingRange
 RESUME_STATE_FILE = "resume_state.bin"
 
 
-def save(folder: Path, network: nn.Module, card: Card, training_range: TrainingRange | None = None) -> str:
-    """Writes a checkpoint as a new folder, atomically and durably. Fills in `card.files`.
+def save(
+    folder: Path,
+    network: nn.Module,
+    card: Card,
+    training_range: TrainingRange | None = None,
+    *,
+    states_at: Mapping[int, Mapping[str, FloatArray]] | None = None,
+    durable: bool = True,
+) -> str:
+    """Writes a checkpoint as a new folder, atomically. Fills in `card.files`.
+
+    Args:
+        folder: the new folder.
+        network: what it holds.
+        card: its description.
+        training_range: of the training points, for `cards.read_range`.
+        states_at: state dicts of the network after some epochs of its training, for `cards.read_epoch`.
+        durable: whether the files must survive a power failure.
 
     Returns:
         The digest of the card, for `cards.read`.
@@ -47,13 +64,19 @@ def save(folder: Path, network: nn.Module, card: Card, training_range: TrainingR
     }
     if training_range is not None:
         contents[RANGE_FILE] = safetensors.numpy.save(training_range.to_arrays())
+    if states_at:
+        contents[EPOCHS_FILE] = safetensors.numpy.save(
+            {f"{epoch}/{key}": array for epoch, state in states_at.items() for key, array in state.items()}
+        )
     card_file = replace(card, files={name: digest(content) for name, content in contents.items()}).to_json()
-    atomic.write_folder(folder, contents | {CARD_FILE: card_file})
+    atomic.write_folder(folder, contents | {CARD_FILE: card_file}, durable=durable)
     return digest(card_file)
 
 
-def save_resume_state(folder: Path, resume_state: ResumeState, weights: Mapping[str, FloatArray]) -> None:
-    """Writes a resume state as a new folder, atomically and durably, together with the weights to show meanwhile.
+def save_resume_state(
+    folder: Path, resume_state: ResumeState, weights: Mapping[str, FloatArray], *, durable: bool = True
+) -> None:
+    """Writes a resume state as a new folder, atomically, together with the weights to show meanwhile.
 
     `weights` is the state dict of `resume_state.weights` in data units, see `models.networks.scaling`.
 
@@ -62,7 +85,8 @@ def save_resume_state(folder: Path, resume_state: ResumeState, weights: Mapping[
         OSError: the disk is full or cannot be written.
     """
     state = {key: torch.tensor(array) for key, array in weights.items()}
-    atomic.write_folder(folder, {NETWORK_FILE: _network_file(state), RESUME_STATE_FILE: resume_state.to_bytes()})
+    contents = {NETWORK_FILE: _network_file(state), RESUME_STATE_FILE: resume_state.to_bytes()}
+    atomic.write_folder(folder, contents, durable=durable)
 
 
 def load_resume_state(folder: Path) -> ResumeState:

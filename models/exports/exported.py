@@ -26,8 +26,8 @@ class Exported:
     """A version of a model, as encoders take it.
 
     Attributes:
-        model: the name of the model.
-        version: the number of the version.
+        model: the name of the model, or of a job that has published none.
+        version: the number of the version; 0 if it is none.
         card: of its checkpoint.
         plan: its network, or its ensemble of networks.
     """

@@ -108,11 +108,11 @@ class CompiledRun:
         """The current parameters, float32 (P,), in a plan's order. Not a copy."""
         return self._net.weights
 
-    def advance(self) -> tuple[Epochs | None, StopReason | None]:
-        """Trains for some more steps, for about `SLICE_S`."""
+    def advance(self, *, until: int | None = None) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for some more steps, for about `SLICE_S`, but not beyond the epoch `until`."""
         counts = self._state.counts
         before = int(counts[structures.EPOCH])
-        step_count = self._slice()
+        step_count = self._slice(self._epochs if until is None else min(until, self._epochs))
         order_EN = self._orders(step_count)
         began = time.perf_counter()
         train = lbfgs.advance if self._is_lbfgs else steps.advance
@@ -136,12 +136,12 @@ class CompiledRun:
             stop_reason = "completed"
         return self._epochs_since(before), stop_reason
 
-    def _slice(self) -> int:
-        """Number of steps for the next call, limited by the last epoch, the history, and the orders drawn ahead."""
+    def _slice(self, last: int) -> int:
+        """Number of steps for the next call, limited by the epoch `last`, the history, and the orders drawn ahead."""
         if self._is_lbfgs:  # which stops after the last epoch by itself; an epoch takes at least one step
-            return min(self._steps, MAX_SLICE_EPOCHS)
+            return max(1, min(self._steps, MAX_SLICE_EPOCHS, last - int(self._state.counts[structures.EPOCH])))
         counts = self._state.counts
-        epochs = min(self._epochs - int(counts[structures.EPOCH]), MAX_SLICE_EPOCHS, self._max_drawn)
+        epochs = min(last - int(counts[structures.EPOCH]), MAX_SLICE_EPOCHS, self._max_drawn)
         return min(self._steps, epochs * self._batches - int(counts[structures.STEP]))
 
     def _orders(self, step_count: int) -> IntArray:

@@ -35,6 +35,15 @@ COMPILED_VALUE_S = 1e-9
 """The same in the kernel."""
 
 
+def implementation(layout: Layout, count: int, training: TrainingSpec) -> Implementation:
+    """What trains a network that the kernel can train, on `count` points."""
+    if training.optimizer == "lbfgs":
+        return "compiled"
+    if training.implementation == "auto":
+        return faster(layout, min(training.batch_size or count, count))
+    return training.implementation
+
+
 def faster(layout: Layout, points: int) -> Implementation:
     """The implementation that needs less time for a step on `points` points."""
     return "compiled" if compiled_step_s(layout, points) <= _torch_s(layout, points) else "torch"

@@ -17,7 +17,7 @@ from models.networks.modules import arrays_of
 from models.specs import TrainingSpec
 from models.training import run_state
 from models.training.resume_state import BestSoFar, ResumeState, Running
-from models.training.runs import Epochs, Outcome, Restart
+from models.training.runs import Epochs, History, Outcome, Restart
 from models.training.torch_run import one_thread
 from models.training.train import NewNetwork, Started, seed_of, split_points, start, train_new
 
@@ -36,6 +36,9 @@ class Observer:
     def on_epochs(self, restart: int, epochs: Epochs) -> None:
         """Called with the epochs that a restart has completed, up to some thousands at a time."""
 
+    def on_history(self, restart: int, history: History) -> None:
+        """Called with the history of a restart when it has grown, which happens about a hundred times."""
+
     def wants_resume_state(self) -> bool:
         """Whether to call `on_resume_state` now."""
         return False
@@ -46,6 +49,12 @@ class Observer:
         The state of one restart is current, that of others in progress is from the last time one was wanted. Restarts
         that have started since are not included.
         """
+
+    snapshot_epochs: tuple[int, ...] = ()
+    """The epochs after which `on_epoch_weights` is called, ascending; 0 is before the training."""
+
+    def on_epoch_weights(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        """Called with a copy of a restart's state dict right after one of the `snapshot_epochs`, if it gets so far."""
 
     def wants_weights(self) -> bool:
         """Whether to call `on_weights` now."""
@@ -167,7 +176,7 @@ class _Restarts:
         if resume_state.task != self._task:
             raise ValueError("the resume state is of another training")
         for restart, running in resume_state.running.items():  # raises if a state does not fit
-            start(self._new(restart), self._parts, self._spec, restart, running.state)
+            start(self._new(restart), self._parts, self._spec, restart, running)
         if resume_state.best:
             self.best = self._restored(resume_state.best)
         self._members = {one.restart: self._restored(one) for one in resume_state.members}
@@ -200,9 +209,11 @@ class _Restarts:
             self._parts,
             self._spec,
             restart,
-            before.state if before else None,
+            before,
             on_epochs=partial(self._report, restart),
             should_stop=partial(self._ask, restart),
+            snapshot_epochs=self._observer.snapshot_epochs,
+            on_epoch_weights=partial(self._keep, restart),
         )
         result = Restart(seed_of(self._spec, restart), outcome.stop_reason, outcome.epochs, outcome.metrics)
         if outcome.stop_reason != "stopped":
@@ -235,9 +246,15 @@ class _Restarts:
         with self._lock:
             self._observer.on_epochs(restart, epochs)
 
+    def _keep(self, restart: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        with self._lock:
+            self._observer.on_epoch_weights(restart, epoch, weights)
+
     def _ask(self, restart: int, started: Started) -> bool:
         """Gives the observer what it wants. Returns whether to stop."""
         with self._lock:
+            if started.recorder.has_grown:
+                self._observer.on_history(restart, started.recorder.history())
             stops = self._is_stopped()
             wants = not stops and self._observer.wants_resume_state()
             if wants:

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from models.datasets import Array, FloatArray
 from models.training.run_state import RunState
-from models.training.runs import Metrics, Outcome, Restart
+from models.training.runs import NO_HISTORY, History, Metrics, Outcome, Restart
 
 FORMAT = 2
 
@@ -24,11 +24,19 @@ _DIGEST_BYTES, _LENGTH_BYTES = 32, 8
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """A restart in progress: epochs started, the state to resume from, and the network's state dict at that point."""
+    """A restart in progress.
+
+    Attributes:
+        epochs: how many it has started.
+        state: what to resume from.
+        weights: the network's state dict at that point.
+        history: the figures up to there.
+    """
 
     epochs: int
     state: RunState
     weights: dict[str, FloatArray]
+    history: History = NO_HISTORY
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +102,12 @@ class ResumeState:
             "format": FORMAT,
             "task": self.task,
             "running": {
-                number: {"epochs": one.epochs, "state": [*one.state], "weights": [*one.weights]}
+                number: {
+                    "epochs": one.epochs,
+                    "state": [*one.state],
+                    "weights": [*one.weights],
+                    "history": one.history.to_json(),
+                }
                 for number, one in self.running.items()
             },
             "ended": {number: asdict(restart) for number, restart in self.ended.items()},
@@ -138,12 +151,15 @@ def _resume_state(fields: dict[str, Any], arrays: Mapping[str, Array]) -> Resume
 
 def _running(number: str, fields: dict[str, Any], arrays: Mapping[str, Array]) -> Running:
     state = _arrays_of(arrays, f"{number}.state", fields["state"])
-    return Running(fields["epochs"], state, _arrays_of(arrays, f"{number}.weights", fields["weights"]))
+    history = History.from_json(fields.get("history", {}))  # a file of an old release has none
+    return Running(fields["epochs"], state, _arrays_of(arrays, f"{number}.weights", fields["weights"]), history)
 
 
 def _kept(fields: dict[str, Any], arrays: Mapping[str, Array], prefix: str) -> BestSoFar:
     weights = _arrays_of(arrays, prefix, fields["weights"])
-    return BestSoFar(fields["restart"], Outcome(**_with_metrics(fields["outcome"])), weights)
+    outcome = _with_metrics(fields["outcome"])
+    history = History.from_json(outcome.get("history", {}))
+    return BestSoFar(fields["restart"], Outcome(**outcome | {"history": history}), weights)
 
 
 def _arrays_of(arrays: Mapping[str, Array], prefix: str, keys: Iterable[str]) -> dict[str, Array]:

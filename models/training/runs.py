@@ -89,6 +89,34 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class History:
+    """The figures of about a hundred epochs, see `Epoch`; `models.training.history` chooses them.
+
+    All columns have the same length, and `epoch` ascends. The columns of validation are None without validation points,
+    and so is a loss that is not finite.
+    """
+
+    epoch: tuple[int, ...] = ()
+    training_loss: tuple[float | None, ...] = ()
+    training_accuracy: tuple[float | None, ...] = ()
+    validation_loss: tuple[float | None, ...] | None = None
+    validation_accuracy: tuple[float | None, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in cards and in the database."""
+        return dict(vars(self))  # `asdict` would copy every figure
+
+    @classmethod
+    def from_json(cls, columns: dict[str, Any]) -> "History":
+        """What `to_json` returned, read back."""
+        tuples: dict[str, Any] = {name: None if column is None else tuple(column) for name, column in columns.items()}
+        return cls(**tuples)
+
+
+NO_HISTORY = History()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a training ended. The network it was called with holds the weights.
 
@@ -98,6 +126,7 @@ class Outcome:
         metrics: of the final weights; None if their loss is not finite, or if the training was stopped.
         implementation: `compiled` or `torch`.
         advice: what to try next; only if it diverged.
+        history: the figures of some epochs.
     """
 
     stop_reason: StopReason
@@ -105,6 +134,7 @@ class Outcome:
     metrics: Metrics | None
     implementation: Implementation
     advice: str | None = None
+    history: History = NO_HISTORY
 
 
 @dataclass(frozen=True)
@@ -137,8 +167,8 @@ class Run(Protocol):
         """Number of epochs started, including the current one."""
         ...
 
-    def advance(self) -> tuple[Epochs | None, StopReason | None]:
-        """Trains for some more steps.
+    def advance(self, *, until: int | None = None) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for some more steps, but not beyond the epoch `until`.
 
         Returns:
             The epochs that completed meanwhile, and the stop reason once the training has ended. A loss or a weight

@@ -63,8 +63,9 @@ class TorchRun:
         if state is not None:
             self._restore(state)
 
-    def advance(self) -> tuple[Epochs | None, StopReason | None]:
-        """Trains for one step."""
+    def advance(self, *, until: int | None = None) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for one step, and so never beyond the epoch `until`."""
+        del until
         if self._steps_left == 0:
             self._begin_epoch()
         self._step(*self._batch())

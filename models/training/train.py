@@ -1,6 +1,6 @@
 """Trains one network, by the kernel or by torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +19,10 @@ from models.specs import (
     TrainingSpec,
     output_count,
 )
+from models.training import cost_model
 from models.training.compiled_run import CompiledRun
-from models.training.cost_model import faster
+from models.training.history import Recorder
 from models.training.resume_state import Running
-from models.training.run_state import RunState
 from models.training.runs import Epochs, Outcome, Run, StopReason
 from models.training.torch_run import TorchRun, one_thread
 
@@ -156,19 +156,21 @@ class Started:
     run: Run
     implementation: Implementation
     weights: Callable[[], dict[str, FloatArray]]
+    recorder: Recorder
 
     def as_running(self) -> Running:
         """Its part of a resume state."""
-        return Running(self.run.epochs_started, self.run.state(), self.weights())
+        return Running(self.run.epochs_started, self.run.state(), self.weights(), self.recorder.history())
 
 
-def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, state: RunState | None = None) -> Started:
-    """Starts one of the restarts, from its state if it has one.
+def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, before: Running | None = None) -> Started:
+    """Starts one of the restarts, or continues it from where it was before.
 
     The number of the restart decides the order of mini-batches, but not which points are held out.
     """
     kept, held_out = parts
     seed = seed_of(spec, restart)
+    state, recorder = (before.state, Recorder(spec.epochs, before.history)) if before else (None, Recorder(spec.epochs))
     layout = new.compilable(kept)
     if spec.optimizer == "lbfgs" and layout is None:
         raise InvalidInput("training.optimizer", "must be sgd or adam: the compiled kernel cannot train this network")
@@ -178,13 +180,13 @@ def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, state
         )
     if spec.temperature != 1 and layout is None:
         raise InvalidInput("training.temperature", "must be 1: the output layer of this network is not known")
-    if layout is None or _choice(layout, len(kept.label_N), spec) == "torch":
+    if layout is None or cost_model.implementation(layout, len(kept.label_N), spec) == "torch":
         network = new.module()
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
-        return Started(torch_run, "torch", partial(arrays_of, network))
+        return Started(torch_run, "torch", partial(arrays_of, network), recorder)
     plan = plan_of(layout, new.weights)
     run = CompiledRun(plan, kept, held_out, spec, order_seed=seed, state=state)
-    return Started(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)))
+    return Started(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)), recorder)
 
 
 def train_new(
@@ -192,24 +194,21 @@ def train_new(
     parts: Parts,
     spec: TrainingSpec,
     restart: int,
-    state: RunState | None,
+    before: Running | None,
     *,
     on_epochs: Callable[[Epochs], object],
     should_stop: Callable[[Started], bool],
+    snapshot_epochs: Sequence[int] = (),
+    on_epoch_weights: Callable[[int, dict[str, FloatArray]], object] = lambda epoch, weights: None,
 ) -> tuple[Outcome, Callable[[], nn.Module]]:
-    """Trains one of the restarts to its end. Returns how it ended, and what makes the trained network."""
-    started = start(new, parts, spec, restart, state)
+    """Trains one of the restarts to its end. Returns how it ended, and what makes the trained network.
+
+    `on_epoch_weights` is called with a copy of the state dict right after each of the `snapshot_epochs`.
+    """
+    started = start(new, parts, spec, restart, before)
     with one_thread() if started.implementation == "torch" else nullcontext():
-        outcome = _run(started, spec, on_epochs, should_stop)
+        outcome = _run(started, spec, on_epochs, should_stop, _Snapshots(started, snapshot_epochs, on_epoch_weights))
     return outcome, partial(new.with_weights, started.weights())
-
-
-def _choice(layout: Layout, count: int, spec: TrainingSpec) -> Implementation:
-    if spec.optimizer == "lbfgs":
-        return "compiled"
-    if spec.implementation == "auto":
-        return faster(layout, min(spec.batch_size or count, count))
-    return spec.implementation
 
 
 def seed_of(spec: TrainingSpec, restart: int) -> int:
@@ -217,20 +216,49 @@ def seed_of(spec: TrainingSpec, restart: int) -> int:
     return (spec.seed + restart) % (MAX_SEED + 1)
 
 
+class _Snapshots:
+    """Copies the weights of a training after some of its epochs."""
+
+    def __init__(
+        self,
+        started: Started,
+        epochs: Sequence[int],
+        on_epoch_weights: Callable[[int, dict[str, FloatArray]], object],
+    ) -> None:
+        self._started = started
+        self._on_epoch_weights = on_epoch_weights
+        self._due = [epoch for epoch in epochs if epoch >= started.run.epochs_started]
+        self.take(started.run.epochs_started)
+
+    @property
+    def next_epoch(self) -> int | None:
+        """The next epoch whose weights are wanted. The training must not go past it in one call."""
+        return self._due[0] if self._due else None
+
+    def take(self, epoch: int) -> None:
+        """Copies the weights if this epoch, which has just ended, is wanted."""
+        if self._due and self._due[0] == epoch:
+            self._on_epoch_weights(self._due.pop(0), self._started.weights())
+
+
 def _run(
     started: Started,
     spec: TrainingSpec,
     on_epochs: Callable[[Epochs], object],
     should_stop: Callable[[Started], bool],
+    snapshots: _Snapshots,
 ) -> Outcome:
     run, implementation = started.run, started.implementation
     stop_reason: StopReason | None = None
     while stop_reason is None:
         if should_stop(started):
-            return Outcome("stopped", run.epochs_started, None, implementation)
-        epochs, stop_reason = run.advance()
+            return Outcome("stopped", run.epochs_started, None, implementation, history=started.recorder.history())
+        epochs, stop_reason = run.advance(until=snapshots.next_epoch)
         if epochs is not None:
+            started.recorder.take(epochs)
             on_epochs(epochs)
+            if stop_reason != "diverged":
+                snapshots.take(epochs.last.number)
     metrics = run.measure()
     if stop_reason == "diverged" or not metrics.finite:  # the latter if the very last step diverged
         stop_reason = "diverged"
@@ -245,6 +273,7 @@ def _run(
         metrics if metrics.finite else None,
         implementation,
         _advice(spec, run.epochs_started) if stop_reason == "diverged" else None,
+        started.recorder.history(),
     )
 
 

@@ -7,14 +7,15 @@ from functools import partial
 from threading import Event
 from typing import Annotated, cast
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 from starlette.types import Receive
 
 from service.api.inference_protocol.statistics import Statistics
+from service.api.references import Named, NamedJob, known_job_id, matching
 from service.datasets.stored import StoredDatasets
-from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, ServiceError, VersionNotFound
+from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, VersionNotFound
 from service.http.front import abandonment
 from service.http.front.abandonment import Answer
 from service.http.metrics import Metrics, SharedMetrics
@@ -22,12 +23,17 @@ from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache
 from service.jobs.queue import JobQueue
 from service.jobs.seed_models import SeedModels
+from service.jobs.spaces import JobSpaces
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
+from service.live.job_networks import JobNetworks
+from service.live.kept_networks import KeptNetworks
 from service.live.wakeup import Wakeup
 from service.processes.torch_tasks import TorchTasks
 from service.records import NAME_PATTERN, Job
-from service.registry.registry import LoadedVersion, Registry
+from service.registry import refresh
+from service.registry.networks import JobNetwork, LoadedNetwork
+from service.registry.registry import Registry
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
@@ -40,7 +46,10 @@ class Services:
 
     Attributes:
         stopping: set as soon as the service is told to stop.
-        replays: versions as they were during their training.
+        replays: networks as they were during their training.
+        job_networks: finds what answers for a job.
+        spaces: where jobs are: those that are published, and the others.
+        kept_networks: the networks of trainings that are not published.
         torch_tasks: runs what needs torch in processes beside this one.
         wakeup: wakes whoever waits for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
@@ -63,9 +72,12 @@ class Services:
 
     datasets: StoredDatasets
     job_queue: JobQueue
+    spaces: JobSpaces
     seed_models: SeedModels
     torch_tasks: TorchTasks
     replays: Replays
+    job_networks: JobNetworks
+    kept_networks: KeptNetworks
 
     wakeup: Wakeup
     broadcaster: EventBroadcaster
@@ -89,16 +101,36 @@ class Services:
         """
         return await abandonment.run_in_thread(work, receive, limiter=self.heavy_threads, metrics=self.metrics)
 
-    async def at_epoch(self, version: LoadedVersion, epoch: int | None, receive: Receive) -> LoadedVersion:
-        """A version, or as it was after an epoch of its training.
+    async def answering(self, named: Named, epoch: int | None, receive: Receive) -> LoadedNetwork:
+        """The network that a request names, or as it was after an epoch of its training.
 
         Raises:
-            InvalidInput, NotReady, TaskFailed: see `Replays.at`.
+            ModelNotFound, VersionNotFound, AliasNotFound, VersionBroken, StoreUnavailable: see `refresh.resolve`.
+            JobNotFound, WrongState, NotReady: see `JobNetworks.find`.
+            InvalidInput, TaskFailed: see `Replays.at`.
             ClientDisconnect: the client went away.
         """
+        return await self.at_epoch(await self.newest(named, receive), epoch, receive)
+
+    async def newest(self, named: Named, receive: Receive) -> LoadedNetwork:
+        """The network that a request names. Raises as `answering`."""
+        if isinstance(named, NamedJob):
+            return await abandonment.run(partial(self.job_networks.find, named.job_id), receive, self.metrics)
+        return await refresh.resolve(self.registry, named.model, named.reference)
+
+    async def at_epoch(self, network: LoadedNetwork, epoch: int | None, receive: Receive) -> LoadedNetwork:
+        """A network, or as it was after an epoch of its training. Raises as `answering`."""
         if epoch is None:
-            return version
-        return await abandonment.run(partial(self.replays.at, version, epoch), receive, self.metrics)
+            return network
+        if isinstance(network, JobNetwork):
+            kept = await to_thread.run_sync(self.kept_networks.at_epoch, network, epoch)
+            if kept is not None:
+                return kept
+        return await abandonment.run(partial(self.replays.at, network, epoch), receive, self.metrics)
+
+    def files_of(self, network: LoadedNetwork) -> Files:
+        """The files that a network was trained from."""
+        return self.spaces.of(network.job_id).files if isinstance(network, JobNetwork) else self.files
 
     def job(self, job_id: str) -> Job:
         """Returns a job, after this process knows the version that the job published, if any.
@@ -107,7 +139,7 @@ class Services:
             JobNotFound: there is no job of this id.
             StoreUnavailable: the database cannot be read.
         """
-        job = self.store.jobs.get(job_id)
+        job = self.spaces.job(job_id)
         self.registry.ensure_known(job.model, job.status.version)
         return job
 
@@ -119,17 +151,6 @@ async def _services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(_services)]
 
 MAX_VERSION = 2**31 - 1
-
-
-def matching(pattern: str, not_found: Callable[[], ServiceError]) -> Callable[[str], str]:
-    """Returns a validator that treats a malformed name or id like one that does not exist."""
-
-    def check(name: str) -> str:
-        if re.fullmatch(pattern, name) is None:
-            raise not_found()
-        return name
-
-    return check
 
 
 def _version(text: str) -> int:
@@ -149,9 +170,6 @@ VersionPath = Annotated[
     Path(ge=1, le=MAX_VERSION, description="The number of a version, counted from 1."),
     BeforeValidator(_version),
 ]
-known_job_id = matching(JOB_ID_PATTERN, JobNotFound)
-"""Returns a job id, and raises `JobNotFound` if it is malformed."""
-
 JobPath = Annotated[str, AfterValidator(known_job_id), Path(description="The id of a job.")]
 AfterJob = Annotated[
     Annotated[str, AfterValidator(matching(JOB_ID_PATTERN, JobNotFound.after))] | None,

@@ -6,9 +6,9 @@ from anyio import to_thread
 from fastapi import Response
 
 from models.checkpoints.cards import NETWORK_FILE
-from service.api.deps import Services
 from service.errors import VersionBroken
 from service.http import documentation
+from service.store.files import Files
 
 
 def disposition(example: str) -> dict[str, Any]:
@@ -36,23 +36,23 @@ class CheckpointFile(Response):
     media_type = "application/octet-stream"
 
 
-async def checkpoint_download(services: Services, checkpoint_id: str, *, filename: str) -> CheckpointFile:
+async def checkpoint_download(files: Files, checkpoint_id: str, *, filename: str) -> CheckpointFile:
     """The `.pth` file of a checkpoint.
 
     Raises:
         VersionBroken: the file has disappeared since the checkpoint was loaded.
     """
-    content = await read_checkpoint(services, checkpoint_id)
+    content = await read_checkpoint(files, checkpoint_id)
     return CheckpointFile(content, headers={"Content-Disposition": attachment(filename)})
 
 
-async def read_checkpoint(services: Services, checkpoint_id: str) -> bytes:
+async def read_checkpoint(files: Files, checkpoint_id: str) -> bytes:
     """The `.pth` file of a checkpoint, read into memory: it has at most 16 MB.
 
     Raises:
         VersionBroken: the file has disappeared since the checkpoint was loaded.
     """
-    path = services.files.checkpoint_folder(checkpoint_id) / NETWORK_FILE
+    path = files.checkpoint_folder(checkpoint_id) / NETWORK_FILE
     try:
         return await to_thread.run_sync(path.read_bytes)
     except OSError:

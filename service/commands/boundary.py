@@ -109,7 +109,7 @@ def draw(boundary: BoundaryGrid, overlay: Overlay) -> Figure:
     """
     window, points = boundary.window, overlay.points
     assert points is not None
-    card = window.version.card
+    card = window.network.card
     columns = -(-len(card.classes) // LEGEND_ROWS)
     size = (INCHES + LEGEND_INCHES * columns, INCHES)
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
@@ -127,13 +127,13 @@ def draw(boundary: BoundaryGrid, overlay: Overlay) -> Figure:
 
 def name_axes(axes: Axes, window: PlacedWindow) -> list[Text]:
     """Labels both axes with the names of their features."""
-    names = features.names(window.version.card, window.axes) or [f"x{d + 1}" for d in window.axes]
+    names = features.names(window.network.card, window.axes) or [f"x{d + 1}" for d in window.axes]
     return [axes.set_xlabel(names[0]), axes.set_ylabel(names[1])]
 
 
 def _draw_regions(axes: Axes, boundary: BoundaryGrid) -> None:
     """The cells in calm colors. Contours of labels would put a band of class 1 between the regions of 0 and 2."""
-    calm_C3 = palette.calm(palette.class_palette(len(boundary.window.version.card.classes)))
+    calm_C3 = palette.calm(palette.class_palette(len(boundary.window.network.card.classes)))
     draw_cells(axes, calm_C3[boundary.grid.values_HW], boundary.window.spec)
 
 
@@ -160,10 +160,10 @@ def _draw_points(axes: Axes, points: OverlayPoints, classes: int) -> None:
 
 
 def _title(window: PlacedWindow, points: OverlayPoints) -> str:
-    card, published = window.version.card, window.version.published
-    lines = [f"{published.model} version {published.version}", _accuracy(card)]
-    if window.version.epoch is not None:  # whose accuracy nobody has measured
-        lines[1:] = [f"after {window.version.epoch:,} of {card.epochs:,} epochs"]
+    card = window.network.card
+    lines = [window.network.name, _accuracy(card)]
+    if window.network.epoch is not None:  # whose accuracy nobody has measured
+        lines[1:] = [f"after {window.network.epoch:,} of {card.epochs:,} epochs"]
     if len(window.axes) < card.features:
         lines.append(plane(window, card))
     if len(points.label_M) < points.total:

@@ -13,6 +13,9 @@ FOR_EVER = "max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 """`Cache-Control` of a response that may change: a cache may store it but must revalidate it before each use."""
 
+NO_STORE = "no-store"
+"""`Cache-Control` of a response that is outdated a moment later, such as a grid of a running training."""
+
 
 def entity_tag(*parts: Any) -> str:
     """A strong entity tag. `parts` is everything that decides the bytes of the response, as JSON values."""

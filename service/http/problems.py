@@ -57,6 +57,7 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.DatasetBroken, 503, None),
         (errors.JobNotFound, 404, None),
         (errors.NoCheckpoint, 404, None),
+        (errors.TrainingUnknown, 404, None),
         (errors.WrongState, 409, None),
         (errors.KeyReused, 422, None),
         (errors.QueueFull, 429, 1),

@@ -80,7 +80,7 @@ def _placed(pair: Pair, window: Window) -> tuple[PlacedWindow, PlacedWindow]:
     value_of_b = {pair.feature_D[d]: value for d, value in zip(fixed, on_a.at, strict=True)}
     at = tuple(value_of_b[d] for d in sorted(value_of_b))
     plan = slices.sliced(pair.b.plan, axes, at)
-    return on_a, replace(on_a, version=pair.b, plan=plan, axes=axes, at=at)
+    return on_a, replace(on_a, network=pair.b, plan=plan, axes=axes, at=at)
 
 
 def _range(pair: Pair, d: int, margin: float | None) -> tuple[float, float]:

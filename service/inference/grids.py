@@ -1,16 +1,19 @@
 """Grids of published versions: responses, activations of hidden layers, and boundary lines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 from models.boundary import contours, embeddings, grids, slices
 from models.boundary.certified import quadtree
 from models.boundary.certified.quadtree import AdaptiveGrid
 from models.boundary.contours import Line
 from models.boundary.embeddings import Embedding
-from models.boundary.grids import Grid, Outputs
-from models.datasets import Label
+from models.boundary.grids import Grid, GridAxes, Outputs
+from models.datasets import FloatArray, Label
+from models.inference import numpy_forward
 from models.limits import MAX_ANSWER_WORK, MAX_GRID_VALUES
 from models.networks.plans import Plan, ensemble, single
 from models.specs import AnyResponse, EmbeddingCoordinates, InvalidInput
@@ -31,6 +34,7 @@ class BoundaryGrid:
         class_index: the class whose probability, logit or spread they are; None for everything else.
         layer, unit: the hidden unit whose activation they are, both zero-based; None for everything else.
         logits: the logits that the response was computed from, if they were asked for.
+        threshold: the probability above which a cell has the second label of two; None for 0.5.
     """
 
     window: PlacedWindow
@@ -40,11 +44,21 @@ class BoundaryGrid:
     layer: int | None = None
     unit: int | None = None
     logits: Outputs | None = None
+    threshold: float | None = None
 
     @property
     def evaluated(self) -> int:
         """The number of cells that the network computed: all cells, or those that could not be certified."""
         return self.grid.evaluated if isinstance(self.grid, AdaptiveGrid) else self.window.spec.cells
+
+
+@dataclass(frozen=True)
+class ProbabilityMaps:
+    """The probability of every class for each cell of a window: float32 (K, H, W), for a curve (K, W)."""
+
+    window: PlacedWindow
+    axes: GridAxes
+    values_KHW: FloatArray
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,7 @@ def response_grid(
     *,
     response: AnyResponse | None = None,
     class_name: str | None = None,
+    threshold: float | None = None,
     with_logits: bool = False,
 ) -> BoundaryGrid:
     """A version's response on a grid, or along a curve.
@@ -90,12 +105,25 @@ def response_grid(
         window: where.
         response: by default the probability for two classes or if a class is named, else the label.
         class_name: the class whose probability or logit it is; by default the second of two.
+        threshold: for labels of two classes: the probability above which a cell has the second label.
         with_logits: whether to keep the logits of the same evaluation. Only for a grid of the plane.
 
     Raises:
         InvalidInput: the model has no such class, a class is needed, or there are too many cells.
     """
-    classes = window.version.card.classes
+    classes = window.network.card.classes
+    if threshold is not None:
+        if len(classes) > 2:
+            raise InvalidInput("threshold", f"must be left out: it needs two classes, this model has {len(classes)}")
+        odds = response_grid(window, response="probability", with_logits=with_logits)
+        label_HW = (odds.grid.values_HW > threshold).astype(np.uint8)
+        return replace(
+            odds,
+            grid=replace(odds.grid, values_HW=label_HW),
+            response="label",
+            class_index=None,
+            threshold=threshold,
+        )
     response = response or ("probability" if len(classes) == 2 or class_name is not None else "label")
     k = _class_index(classes, class_name, response)
     if response == "spread":
@@ -111,6 +139,23 @@ def response_grid(
     return BoundaryGrid(window, grid, response, k if response in OF_ONE_CLASS else None, logits=logits)
 
 
+def probability_maps(window: PlacedWindow, *, max_values: int = MAX_GRID_VALUES) -> ProbabilityMaps:
+    """The probability of every class on a grid, or along a curve.
+
+    Args:
+        window: where.
+        max_values: the most values, classes x cells.
+
+    Raises:
+        InvalidInput: there are too many cells.
+    """
+    _check_values(window.plan.classes, window.spec.cells, most=max_values)
+    found = logits(window)
+    outputs, *cells = found.values_OHW.shape
+    prob_NK = numpy_forward.probabilities(np.ascontiguousarray(found.values_OHW.reshape(outputs, -1).T))
+    return ProbabilityMaps(window, found, np.ascontiguousarray(prob_NK.T).reshape(-1, *cells))
+
+
 def outside_training_range(window: PlacedWindow, files: Files) -> BoundaryGrid:
     """Which cells of a grid, or of a curve, are outside the training range of a version: 1 outside, else 0.
 
@@ -118,7 +163,7 @@ def outside_training_range(window: PlacedWindow, files: Files) -> BoundaryGrid:
         InvalidInput: the range is not known, or there are too many cells.
         VersionBroken: its file cannot be read.
     """
-    known = training_ranges.training_range(window.version, files, field="response")
+    known = training_ranges.training_range(window.network, files, field="response")
     return BoundaryGrid(window, training_ranges.outside_grid(window, known), "outside_training_range")
 
 
@@ -182,7 +227,7 @@ def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_nam
     if window.spec.is_curve:
         message = "lines need two axes, but this window is a curve along one: ask for a format that shows values"
         raise InvalidInput("format", message)
-    classes = window.version.card.classes
+    classes = window.network.card.classes
     if class_name is not None and len(classes) > 2 and not levels:
         raise InvalidInput("class", "needs levels, because the model has more than two classes")
     k = _class_index(classes, class_name, "probability" if levels else "label")
@@ -231,7 +276,7 @@ def _check_work(window: PlacedWindow, per_cell: int) -> None:
         raise InvalidInput("resolution", "too many cells for a network of this size: ask for fewer")
 
 
-def _check_values(outputs: int, cells: int) -> None:
-    if outputs * cells > MAX_GRID_VALUES:
-        most = MAX_GRID_VALUES // outputs
-        raise InvalidInput("resolution", f"must have at most {most:,} cells, because each has {outputs:,} values")
+def _check_values(outputs: int, cells: int, most: int = MAX_GRID_VALUES) -> None:
+    if outputs * cells > most:
+        message = f"must have at most {most // outputs:,} cells, because each has {outputs:,} values"
+        raise InvalidInput("resolution", message)

@@ -78,14 +78,24 @@ def overlay(boundary: BoundaryGrid, files: Files, parts: Collection[str], within
     """
     shown = None
     if "points" in parts:
-        shown = training_points(boundary.window, files, within=within, max_work=MAX_ANSWER_WORK)
+        shown = training_points(
+            boundary.window, files, within=within, threshold=boundary.threshold, max_work=MAX_ANSWER_WORK
+        )
     if "line" not in parts:
         return Overlay(shown)
-    return Overlay(shown, contours.between_classes(boundary.logits or grids.logits(boundary.window)))
+    logits = boundary.logits or grids.logits(boundary.window)
+    if boundary.threshold is not None:
+        return Overlay(shown, contours.at_levels(logits, 1, [boundary.threshold]))
+    return Overlay(shown, contours.between_classes(logits))
 
 
 def training_points(
-    window: PlacedWindow, files: Files, *, within: float | None = None, max_work: float = math.inf
+    window: PlacedWindow,
+    files: Files,
+    *,
+    within: float | None = None,
+    threshold: float | None = None,
+    max_work: float = math.inf,
 ) -> OverlayPoints:
     """The training points in a window. An imported version has none.
 
@@ -94,6 +104,7 @@ def training_points(
         files: has the points.
         within: the greatest distance from the plane of the points that are shown, see `slices.distances`; by default
             there is no limit.
+        threshold: of two classes: the probability above which a point gets the second label; by default 0.5.
         max_work: the greatest cost of classifying the points, in multiplications.
 
     Raises:
@@ -110,10 +121,12 @@ def training_points(
     shown_N = _inside(points.xy_ND[:, list(window.axes)], window)
     if within is not None:
         shown_N &= distance_N <= within
-    if predictions.work(window.version, int(shown_N.sum())) > max_work:
+    if predictions.work(window.network, int(shown_N.sum())) > max_work:
         raise InvalidInput("overlay", "must not contain points: the network is too large to classify so many of them")
     shown_MD, label_M, distance_M = points.xy_ND[shown_N], points.label_N[shown_N], distance_N[shown_N]
-    is_wrong_M = numpy_forward.predicted(dispatch.probabilities(window.version.plan, shown_MD)) != label_M
+    prob_MK = dispatch.probabilities(window.network.plan, shown_MD)
+    predicted_M = numpy_forward.predicted(prob_MK) if threshold is None else prob_MK[:, 1] > threshold
+    is_wrong_M = predicted_M != label_M
     order_M = np.lexsort((-distance_M, is_wrong_M))  # the last key counts first; equal points stay in their order
     return OverlayPoints(
         xy_M2=shown_MD[order_M][:, list(window.axes)],
@@ -135,7 +148,7 @@ def _inside(xy_N2: PointArray, window: PlacedWindow) -> npt.NDArray[np.bool_]:
 
 def _all_points(window: PlacedWindow, files: Files) -> LabelledPoints | None:
     """The training points; None for an imported version, which has none."""
-    job_id, card = window.version.published.job_id, window.version.card
+    job_id, card = window.network.job_id, window.network.card
     if job_id is None or card.data is None or card.data_digest is None:
         return None
     try:

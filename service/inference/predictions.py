@@ -17,7 +17,7 @@ from models.networks.plans import ensemble, single
 from models.specs import InvalidInput
 from service.inference.training_ranges import training_range
 from service.inference.windows import default_range
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 from service.store.files import Files
 
 LARGE_WORK = 500_000
@@ -93,7 +93,7 @@ _DEFAULT = PredictionRequest()
 
 
 def predict(
-    version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest = _DEFAULT, *, files: Files | None = None
+    version: LoadedNetwork, xy_ND: PointArray, request: PredictionRequest = _DEFAULT, *, files: Files | None = None
 ) -> Prediction:
     """Predicts the class of each point (N, D). Marks points outside the training range only with the `files` of it.
 
@@ -119,14 +119,14 @@ def predict(
     return Prediction(prob_NK, request.level, logit_NO, nearest, spread_NK, outside_N)
 
 
-def _outside(version: LoadedVersion, xy_ND: PointArray, files: Files) -> npt.NDArray[np.bool_]:
+def _outside(version: LoadedNetwork, xy_ND: PointArray, files: Files) -> npt.NDArray[np.bool_]:
     known = training_range(version, files, field="outputs")
     if len(xy_ND) * known.work > MAX_ANSWER_WORK:
         raise InvalidInput("points", "must be fewer for this training range; send them in several requests")
     return known.outside(xy_ND)
 
 
-def _nearest(version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest) -> Nearest:
+def _nearest(version: LoadedNetwork, xy_ND: PointArray, request: PredictionRequest) -> Nearest:
     """Searches within the length of the diagonal of the default window of a grid."""
     features = version.plan.features
     if features != 2:
@@ -149,18 +149,18 @@ def _nearest(version: LoadedVersion, xy_ND: PointArray, request: PredictionReque
         ) from None
 
 
-def work(version: LoadedVersion, points: int) -> int:
+def work(version: LoadedNetwork, points: int) -> int:
     """The cost of predicting this many points, in multiplications."""
     return points * version.plan.work
 
 
-def is_large(version: LoadedVersion, points: int) -> bool:
+def is_large(version: LoadedNetwork, points: int) -> bool:
     """Whether predicting this many points, with their decoding and encoding, would hold up other requests."""
     values = points * (version.plan.features + version.plan.classes)
     return work(version, points) + 10 * values > LARGE_WORK
 
 
-def of_few(version: LoadedVersion, points: Sequence[Sequence[float]]) -> list[list[float]] | None:
+def of_few(version: LoadedNetwork, points: Sequence[Sequence[float]]) -> list[list[float]] | None:
     """The probabilities (N, K) of a few points in float64, by code that is generated for a small network.
 
     None if there are too many points, the network is not small, or the code cannot compute a point.
@@ -176,7 +176,7 @@ def of_few(version: LoadedVersion, points: Sequence[Sequence[float]]) -> list[li
         return None
 
 
-def predict_like_json(version: LoadedVersion, xy_ND: PointArray, request: PredictionRequest = _DEFAULT) -> Prediction:
+def predict_like_json(version: LoadedNetwork, xy_ND: PointArray, request: PredictionRequest = _DEFAULT) -> Prediction:
     """As `predict`, but with the bits of `POST /predict` in JSON: those of `of_few` for a few points without options.
 
     Raises:

@@ -13,14 +13,14 @@ from models.specs import InvalidInput
 from models.training_range import TrainingRange
 from service.errors import VersionBroken
 from service.inference.windows import PlacedWindow
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 from service.store.files import Files
 
 MAX_KEPT = 32
 """Ranges in memory, of at most some MB each."""
 
 
-def training_range(version: LoadedVersion, files: Files, *, field: str) -> TrainingRange:
+def training_range(version: LoadedNetwork, files: Files, *, field: str) -> TrainingRange:
     """The training range of a version. `field` of the request asks for it.
 
     Raises:
@@ -33,7 +33,7 @@ def training_range(version: LoadedVersion, files: Files, *, field: str) -> Train
             field, "needs a version whose training range is known: this one was imported, or made by an old release"
         )
     try:
-        return _read(files.checkpoint_folder(version.published.checkpoint_id), expected)
+        return _read(files.checkpoint_folder(version.key), expected)
     except (DamagedCheckpoint, OSError) as error:
         raise VersionBroken("The file of its training range cannot be read. Ask without it.") from error
 
@@ -52,7 +52,7 @@ def outside_grid(window: PlacedWindow, known: TrainingRange) -> Grid:
     axes = axes_of(window.spec)
     y_H = np.zeros(1) if axes.y_H is None else axes.y_H
     outside_HW = np.empty((len(y_H), len(axes.x_W)), np.uint8)
-    features = window.version.card.features
+    features = window.network.card.features
     point_D = np.zeros(features)
     point_D[[d for d in range(features) if d not in window.axes]] = window.at
     rows = max(1, BLOCK_VALUES // (features * len(axes.x_W)))

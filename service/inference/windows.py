@@ -10,7 +10,7 @@ from models.limits import MAX_GRID_CELLS, MAX_MARGIN, MAX_RESOLUTION
 from models.networks.plans import AnyPlan
 from models.specs import GridSpec, InvalidInput
 from service.inference import features
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 
 STRIP_RATIO = 8
 """The width of a curve's picture divided by its default height."""
@@ -45,17 +45,18 @@ class Window:
 
 @dataclass(frozen=True)
 class PlacedWindow:
-    """A window placed on the version that answers, with every default resolved.
+    """A window placed on the network that answers, with every default resolved.
 
     Attributes:
-        plan: the version's network over `axes` alone.
+        network: the network.
+        plan: the same over `axes` alone.
         spec: the cells.
         axes: the features along x and y, zero-based, or the one along which a curve runs.
         at: the values of all other features, in their order.
         rows: the height as it is shown: for the picture of a curve, its equal rows.
     """
 
-    version: LoadedVersion
+    network: LoadedNetwork
     plan: AnyPlan
     spec: GridSpec
     axes: tuple[int, ...]
@@ -67,7 +68,7 @@ class PlacedWindow:
         """The axes, the values of the other features and the window, as the bodies of responses name them."""
         return {
             "axes": self.axes,
-            "axis_names": features.names(self.version.card, self.axes),
+            "axis_names": features.names(self.network.card, self.axes),
             "at": [float(value) for value in self.at],
             "window": edges(self.spec),
         }
@@ -79,26 +80,26 @@ def edges(spec: GridSpec) -> dict[str, float | None]:
 
 
 def place(
-    version: LoadedVersion, window: Window, *, ranges: Sequence[tuple[float, float]] | None = None
+    network: LoadedNetwork, window: Window, *, ranges: Sequence[tuple[float, float]] | None = None
 ) -> PlacedWindow:
-    """Places a window on a version.
+    """Places a window on a network.
 
     Args:
-        version: the version.
+        network: of a version or of a job.
         window: as it was asked for.
-        ranges: the default window along each axis, if it is not that of the version alone.
+        ranges: the default window along each axis, if it is not that of the network alone.
 
     Raises:
         InvalidInput: the model has no such axes, `at` does not fit the other features, the edges, the margin or the
             resolution are out of bounds, or a margin is given although all edges are.
     """
-    card = version.card
+    card = network.card
     axes = features.axes(card, window.axes)
     at = features.position(card, axes, window.at)
     _check_margin_is_used(window, len(axes))
     spec = _spec(window, ranges or [default_range(card, d, margin=window.margin) for d in axes])
     rows = spec.height or _curve_rows(window)
-    return PlacedWindow(version, slices.sliced(version.plan, axes, at), spec, axes, at, rows)
+    return PlacedWindow(network, slices.sliced(network.plan, axes, at), spec, axes, at, rows)
 
 
 def default_range(card: Card, d: int, *, margin: float | None = None) -> tuple[float, float]:

@@ -27,12 +27,15 @@ class JobEngine(Protocol):
         """Ends all workers and helper processes. Jobs that they run go back to the queue."""
 
 
-def make_engine(settings: Settings, store: Store, *, on_job_end: Callable[[], object]) -> JobEngine:
+def make_engine(
+    settings: Settings, store: Store, *, durable: bool = True, on_job_end: Callable[[], object]
+) -> JobEngine:
     """Starts the engine that the settings choose. Today that is always `LocalEngine`.
 
     Args:
         settings: of the service.
         store: of the jobs.
+        durable: whether what the workers write must survive a power failure.
         on_job_end: called from any thread when a job may have ended: a hint to read its row.
     """
-    return LocalEngine(settings, store, on_job_end=on_job_end)
+    return LocalEngine(settings, store, durable=durable, on_job_end=on_job_end)

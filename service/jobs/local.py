@@ -42,16 +42,20 @@ class LocalEngine:
     back in the queue.
     """
 
-    def __init__(self, settings: Settings, store: Store, *, on_job_end: Callable[[], object]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, *, durable: bool = True, on_job_end: Callable[[], object]
+    ) -> None:
         """Returns at once. The processes start within a few seconds; jobs wait for them.
 
         Args:
             settings: of the service.
             store: of the jobs.
+            durable: whether what the processes write must survive a power failure.
             on_job_end: called from a thread of the engine when a job may have ended: a hint to read its row.
         """
         self._settings = settings
         self._store = store
+        self._durable = durable
         self._on_job_end = on_job_end
         self._name = secrets.token_hex(8)
         self._started = 0
@@ -122,7 +126,9 @@ class LocalEngine:
         """Starts a process. Returns False if the machine has no room for it, or the fork server died."""
         self._started += 1
         try:
-            worker = _Worker(f"{self._name}:{self._started}", self._settings, is_first=self._started == 1)
+            worker = _Worker(
+                f"{self._name}:{self._started}", self._settings, durable=self._durable, is_first=self._started == 1
+            )
         except (OSError, EOFError) as error:
             if not self._closing.poll(0):
                 logger.error("no training process could be started (%s); trying again", error)
@@ -151,14 +157,17 @@ class LocalEngine:
 class _Worker:
     """The engine's side of one training process."""
 
-    def __init__(self, name: str, settings: Settings, *, is_first: bool) -> None:
+    def __init__(self, name: str, settings: Settings, *, durable: bool, is_first: bool) -> None:
         """Starts the process, which looks at the queue at once."""
         self.name = name
         self.began = time.monotonic()
         self.pipe, remote = CONTEXT.Pipe()
         os.set_blocking(self.pipe.fileno(), False)
         self.process = CONTEXT.Process(
-            target=_run_worker, args=(remote, name, settings, is_first), name="separatrix-training", daemon=True
+            target=_run_worker,
+            args=(remote, name, settings, durable, is_first),
+            name="separatrix-training",
+            daemon=True,
         )
         try:
             fork_server.start(self.process)
@@ -182,7 +191,7 @@ class _Worker:
             return False
 
 
-def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, is_first: bool) -> None:
+def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, durable: bool, is_first: bool) -> None:
     """The main function of a training process. Returns when the engine closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the API process decides
     signal.signal(signal.SIGTERM, lambda *_: _hang_up(pipe))  # may reach the whole group too, as from systemd
@@ -196,7 +205,7 @@ def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings,
     if is_first:  # fills the cache for the serving process, which would otherwise compile on its first large request
         threading.Thread(target=warm_up_inference, daemon=True).start()
     limit_memory(settings.max_training_memory_bytes)
-    claim_jobs(name, settings, control, on_job_end=lambda: _notify(pipe))
+    claim_jobs(name, settings, control, durable=durable, on_job_end=lambda: _notify(pipe))
 
 
 def _listen(pipe: "Connection[bytes, bytes]", wake: Callable[[], object], stop: Callable[[], object]) -> None:

@@ -46,7 +46,9 @@ class LoopControl:
             self._wakeup.wait(timeout_s)
 
 
-def claim_jobs(worker: str, settings: Settings, control: LoopControl, *, on_job_end: Callable[[], object]) -> None:
+def claim_jobs(
+    worker: str, settings: Settings, control: LoopControl, *, durable: bool = True, on_job_end: Callable[[], object]
+) -> None:
     """Works on queued jobs until the control stops it.
 
     Also returns after an unexpected error: the state of the process is then unknown, and the engine starts a fresh one.
@@ -55,9 +57,10 @@ def claim_jobs(worker: str, settings: Settings, control: LoopControl, *, on_job_
         worker: this worker's name.
         settings: of the service.
         control: wakes and stops the loop.
+        durable: whether what it writes must survive a power failure.
         on_job_end: called when a job has ended.
     """
-    files = Files(settings.data_dir)
+    files = Files(settings.data_dir, durable=durable)
     store = _open_store(settings, files, control)
     while store is not None and not control.stopping:
         control.clear()

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
-from models.training.runs import Epoch, Metrics
+from models.training.runs import Epoch, History, Metrics
 from service.errors import StoreUnavailable
 from service.records import Job, JobState
 from service.store.store import Store
@@ -45,6 +45,7 @@ class Monitor:
         self._progress: tuple[int, Epoch] | None = None
         self._watched = False
         self._snapshot: tuple[int, bytes] | None = None
+        self._history: History | None = None  # not yet written
         self._next_snapshot = 0.0
         self._began = time.monotonic()
         self._next_heartbeat = self._began + HEARTBEAT_S
@@ -81,6 +82,10 @@ class Monitor:
         """Takes the progress for the next heartbeat: epochs of all restarts, and the latest one."""
         self._progress = epochs, latest
 
+    def report_history(self, history: History) -> None:
+        """Takes a history that has grown, which the thread writes to the store with a later heartbeat."""
+        self._history = history
+
     def wants_snapshot(self) -> bool:
         """Returns whether a client watches and a new snapshot is due."""
         return self._watched and time.monotonic() >= self._next_snapshot
@@ -116,6 +121,9 @@ class Monitor:
         held = self._store.leases.heartbeat(self._job, epoch=epochs, metrics=metrics, ran_s=self.ran_s, emit=emit)
         if not held:
             self.requested_state = None
+        history, self._history = self._history, None
+        if history is not None:
+            self._store.leases.record_histories(self._job, [history.to_json()])
         self._next_heartbeat = now + HEARTBEAT_S
         if emit:
             self._next_event = now + max(HEARTBEAT_S, self.ran_s * EVENT_SHARE)

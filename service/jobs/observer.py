@@ -10,7 +10,7 @@ from models.checkpoints import torch_files
 from models.datasets import FloatArray
 from models.training.restarts import Observer
 from models.training.resume_state import ResumeState
-from models.training.runs import Epoch, Epochs
+from models.training.runs import Epoch, Epochs, History
 from service.errors import StoreUnavailable
 from service.jobs.monitor import EVENT_SHARE, Monitor
 from service.records import Job
@@ -36,6 +36,9 @@ class JobObserver(Observer):
 
     Attributes:
         in_data_units: turns a state dict of the training into that of the finished network. Set before the training.
+        snapshot_epochs: the epochs after which `on_epoch_weights` is called.
+        states_at: what the job keeps of them: the state dict of the network after each.
+        history: of the first network so far; None before this attempt has trained it.
     """
 
     def __init__(
@@ -57,8 +60,11 @@ class JobObserver(Observer):
         self._on_progress = on_progress
         self._clock = clock
         self.in_data_units: WeightsConverter = dict
+        self.history: History | None = None
         self._checkpoint = job.status.checkpoint
         self._epochs: dict[int, int] = {}  # by restart
+        self.states_at: dict[int, dict[str, FloatArray]] = {}
+        self.snapshot_epochs = tuple(job.spec.snapshots or ())
         self._next_checkpoint = clock() + CHECKPOINT_S
         self._next_event = 0.0
 
@@ -77,6 +83,12 @@ class JobObserver(Observer):
         total = sum(self._epochs.values())
         self._monitor.report(total, latest)
         self._on_progress(total, latest)
+
+    def on_history(self, restart: int, history: History) -> None:
+        """Keeps the history of the first network, and reports it to the monitor."""
+        if restart == 0:
+            self.history = history
+            self._monitor.report_history(history)
 
     def wants_resume_state(self) -> bool:
         """Returns whether a checkpoint is due."""
@@ -111,7 +123,9 @@ class JobObserver(Observer):
         """
         name = f"{self._job.checkpoint_id}-{time.time_ns():x}"
         weights = self.in_data_units(resume_state.weights) if resume_state.weights else {}
-        torch_files.save_resume_state(self._files.checkpoint_folder(name), resume_state, weights)
+        torch_files.save_resume_state(
+            self._files.checkpoint_folder(name), resume_state, weights, durable=self._files.durable
+        )
         return name
 
     def wants_weights(self) -> bool:
@@ -121,3 +135,7 @@ class JobObserver(Observer):
     def on_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
         """Passes the weights to the monitor, as a snapshot."""
         self._monitor.submit_snapshot(epoch, safetensors.numpy.save(self.in_data_units(weights)))
+
+    def on_epoch_weights(self, _: int, epoch: int, weights: dict[str, FloatArray]) -> None:
+        """Keeps the weights after an epoch for the checkpoint."""
+        self.states_at[epoch] = self.in_data_units(weights)

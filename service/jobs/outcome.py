@@ -5,18 +5,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.records import FailureCode, Job, PublishedVersion
-from service.store.leases import StatusUpdate
+from service.store.leases import Histories, StatusUpdate
 from service.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """The training has ended and its checkpoint is on the disk. For the attributes see `PublishedVersion`."""
+    """The training has ended and its checkpoint is on the disk.
+
+    For `networks` see `Leases.record_histories`, for the other attributes `PublishedVersion`.
+    """
 
     card_digest: str
     summary: dict[str, Any]
     promotion: dict[str, Any] | None
     status: StatusUpdate
+    networks: Histories = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The training has ended, publishes nothing, and its checkpoint is written."""
+
+    status: StatusUpdate
+    networks: Histories = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +38,7 @@ class Failed:
     code: FailureCode
     detail: str
     status: StatusUpdate = field(default_factory=StatusUpdate)
+    networks: Histories = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +47,7 @@ class Released:
 
     cancel: bool
     status: StatusUpdate
+    networks: Histories = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class Lost:
     """Another attempt has taken over the job. There is nothing to write."""
 
 
-Outcome = Published | Failed | Released | Lost
+Outcome = Published | Kept | Failed | Released | Lost
 
 
 def write(outcome: Outcome, job: Job, store: Store) -> Sequence[PublishedVersion]:
@@ -54,15 +68,22 @@ def write(outcome: Outcome, job: Job, store: Store) -> Sequence[PublishedVersion
         StoreUnavailable: the database is unavailable; the write may have happened.
     """
     match outcome:
-        case Published(card_digest=card_digest, summary=summary, promotion=promotion, status=status):
+        case Published() as ended:
             published = store.leases.publish(
-                job, card_digest=card_digest, summary=summary, promotion=promotion, **status
+                job,
+                card_digest=ended.card_digest,
+                summary=ended.summary,
+                promotion=ended.promotion,
+                networks=ended.networks,
+                **ended.status,
             )
             return published.dropped if published else ()
-        case Failed(code=code, detail=detail, status=status):
-            store.leases.fail(job, code=code, detail=detail, **status)
-        case Released(cancel=cancel, status=status):
-            store.leases.release(job, cancel=cancel, **status)
+        case Kept(status=status, networks=networks):
+            store.leases.keep(job, networks=networks, **status)
+        case Failed(code=code, detail=detail, status=status, networks=networks):
+            store.leases.fail(job, code=code, detail=detail, networks=networks, **status)
+        case Released(cancel=cancel, status=status, networks=networks):
+            store.leases.release(job, cancel=cancel, networks=networks, **status)
         case Lost():
             pass
     return ()

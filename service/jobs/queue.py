@@ -46,6 +46,9 @@ logger = logging.getLogger(__name__)
 RECONCILE_S = 0.25
 """How often to look for expired leases and queued jobs: two small indexed queries."""
 
+UNPUBLISHED_PREFIX = "u"
+"""How the ids of jobs begin that publish nothing. Those of all others are hexadecimal numbers."""
+
 GRACE_S = 3.0
 """How long workers have to renew their leases after an outage of the database, or after this machine slept."""
 
@@ -97,12 +100,15 @@ def remove(files: Files, job_id: str) -> None:
 class JobQueue:
     """Accepts jobs for an engine's workers."""
 
-    def __init__(self, store: Store, files: Files, engine: JobEngine, *, max_queued_jobs: int) -> None:
-        """`max_queued_jobs` bounds how many jobs may be queued at a time."""
+    def __init__(
+        self, store: Store, files: Files, engine: JobEngine, *, max_queued_jobs: int, ttl_s: float | None = None
+    ) -> None:
+        """`max_queued_jobs` bounds how many jobs may be queued at a time. With `ttl_s` they expire, see `Jobs.add`."""
         self._store = store
         self._files = files
         self._engine = engine
         self._max_queued_jobs = max_queued_jobs
+        self._ttl_s = ttl_s
         self._reconciled_at = 0.0  # by the monotonic clock, which stands still while the machine sleeps
         self._reconciled_at_time = 0.0  # by the wall clock
         self._grace_until = 0.0
@@ -120,12 +126,12 @@ class JobQueue:
         """
         spec = new.spec
         # before any points are stored
-        earlier = self._store.jobs.find_added(spec, max_queued=self._max_queued_jobs, key=key)
+        earlier = self.find_submitted(spec, key=key)
         if earlier is not None:
             return earlier
         try:
             save(self._files, new)
-            job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key)
+            job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key, ttl_s=self._ttl_s)
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
             raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
@@ -136,6 +142,14 @@ class JobQueue:
             remove(self._files, spec.id)
         self._engine.wake()
         return job_id
+
+    def find_submitted(self, spec: JobSpec, *, key: str | None = None) -> str | None:
+        """Returns the id of the existing job that `submit` would return; None if it would submit another one.
+
+        Raises:
+            QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.find_added`.
+        """
+        return self._store.jobs.find_added(spec, max_queued=self._max_queued_jobs, key=key)
 
     def submit_seed_models(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
         """Submits trainings by model name, under the conditions of `Jobs.add_seed_jobs`."""
@@ -163,7 +177,7 @@ class JobQueue:
             data = training_data.read_back(self._files, job.spec)
         except (DamagedData, OSError) as error:
             raise WrongState(job.state, "Its points cannot be read back. Submit the training again.") from error
-        spec = replace(job.spec, id=_new_id(), retry_of=job_id, created_at=time.time())
+        spec = replace(job.spec, id=_new_id(publishes=job.spec.publishes), retry_of=job_id, created_at=time.time())
         start = None if spec.started_from is None else self._files.starting_weights_file(job_id)
         return NewJob(spec, data, start)
 
@@ -213,7 +227,7 @@ class JobQueue:
 
 
 def requested_job(
-    model: str,
+    model: str | None,
     data: Data,
     preset: Preset | None,
     given: Given,
@@ -224,6 +238,8 @@ def requested_job(
     promote: dict[str, Any] | None = None,
 ) -> NewJob:
     """Returns the job that a client wants, not yet submitted. `promote` is `JobSpec.promote`.
+
+    Without a `model`, the result is not published.
 
     Without a preset, settings are those of the version at which the training starts. Without that too, they are chosen
     by a search if the points are the client's own and no setting is given.
@@ -244,7 +260,7 @@ def requested_job(
 
 
 def _warm_started(
-    model: str,
+    model: str | None,
     data: Data,
     preset: Preset,
     given: Given,
@@ -274,7 +290,7 @@ def _warm_started(
 
 
 def _requested_spec(
-    model: str,
+    model: str | None,
     data: Data,
     preset: Preset | None,
     given: Given,
@@ -295,7 +311,7 @@ def _requested_spec(
 
 
 def new_spec(
-    model: str,
+    model: str | None,
     data: Data,
     network: NetworkSpec,
     training: TrainingSpec,
@@ -319,7 +335,7 @@ def new_spec(
 
 
 def new_auto_spec(
-    model: str,
+    model: str | None,
     data: Data,
     given: Given,
     *,
@@ -344,18 +360,18 @@ def new_auto_spec(
 
 
 def _spec(
-    model: str,
+    model: str | None,
     data: Data,
     points: LabelledPoints,
     origin: Origin,
     metadata: Mapping[str, str] | None,
     **settings: Any,
 ) -> JobSpec:
-    if not re.fullmatch(NAME_PATTERN, model):
+    if model is not None and not re.fullmatch(NAME_PATTERN, model):
         raise InvalidInput("model", NAME_RULE)
     return JobSpec(
-        id=_new_id(),
-        model=model,
+        id=_new_id(publishes=model is not None),
+        model=model or "",
         origin=origin,
         data=training_data.describe(data),
         data_digest=points.digest,
@@ -365,5 +381,5 @@ def _spec(
     )
 
 
-def _new_id() -> str:
-    return secrets.token_hex(12)
+def _new_id(*, publishes: bool) -> str:
+    return ("" if publishes else UNPUBLISHED_PREFIX) + secrets.token_hex(12)

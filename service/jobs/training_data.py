@@ -1,13 +1,16 @@
 """The points of a job: how its row describes them, and how a worker gets them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from models import categories, specs, validation
 from models.datasets import LabelledPoints, generate
+from models.networks.layouts import layout
 from models.specs import DATASET_NAMES, DatasetSpec, InvalidInput
+from models.training import snapshots
 from service.datasets.stored import StoredDatasets
-from service.records import JobSpec
+from service.records import Job, JobSpec
 from service.store.files import Files
 from service.store.points_file import DamagedData
 
@@ -110,6 +113,21 @@ def describe(data: Data) -> dict[str, Any]:
     names = {"feature_names": list(points.feature_names)} if points.feature_names else {}
     stored = {"stored": data.dataset} if isinstance(data, FiledPoints) and data.dataset else {}
     return description | names | categories.to_json(points.categories) | stored
+
+
+def snapshot_epochs(spec: JobSpec, data: Data, asked: int | Sequence[int]) -> list[int]:
+    """Returns the epochs after which a job keeps its weights; see `models.training.snapshots`.
+
+    Raises:
+        InvalidInput: its settings are not known yet, or do not allow it.
+    """
+    settings = Job(spec).settings
+    if settings is None:
+        raise InvalidInput("training.snapshots", "must be left out with preset=auto, which chooses the epochs later")
+    network, training = settings
+    points = points_of(data)
+    weights = layout(network, points.features, len(points.classes)).weights
+    return snapshots.snapshot_epochs(asked, training, weights=weights)
 
 
 def save(files: Files, job_id: str, data: Data) -> None:

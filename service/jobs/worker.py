@@ -5,14 +5,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
-from models.checkpoints import torch_files
+from models.checkpoints import cards, torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints, merged_count
 from models.limits import MAX_STEP_VALUES
@@ -33,10 +30,10 @@ from service.errors import StoreUnavailable
 from service.jobs import outcome, promotion, training_data, warm_start
 from service.jobs.monitor import Monitor
 from service.jobs.observer import JobObserver, ProgressCallback
-from service.jobs.outcome import Failed, Lost, Outcome, Published, Released
+from service.jobs.outcome import Failed, Kept, Lost, Outcome, Published, Released
 from service.records import FailureCode, Job, JobState
 from service.store.files import Files
-from service.store.leases import StatusUpdate
+from service.store.leases import Histories, StatusUpdate
 from service.store.points_file import DamagedData
 from service.store.store import Store
 
@@ -259,14 +256,14 @@ class _Attempt:
             return Lost()
         status: StatusUpdate = {"ran_s": monitor.ran_s}
         if monitor.requested_state == JobState.CANCELLING:
-            return Released(cancel=cancel, status=status)
+            return Released(cancel=cancel, status=status, networks=self._so_far)
         if resume_state is not None:
             status["epoch"] = sum(resume_state.epochs.values())
             status["checkpoint"] = self._observer.save_checkpoint(resume_state)
         if monitor.timed_out:
             detail = "The training exceeded its time limit. Try fewer epochs or a larger learning_rate."
-            return Failed(code="time-limit", detail=detail, status=status)
-        return Released(cancel=cancel, status=status)
+            return Failed(code="time-limit", detail=detail, status=status, networks=self._so_far)
+        return Released(cancel=cancel, status=status, networks=self._so_far)
 
     def _ended(self, trained: Trained, recipe: Recipe) -> Outcome:
         """Saves the network, or the ensemble, of a training that has ended by itself."""
@@ -282,14 +279,16 @@ class _Attempt:
             "restarts": restarts,
             "ran_s": self._monitor.ran_s,
         }
+        histories = [result.history.to_json() for result in results]
         checkpoint = self._job.checkpoint_id
         folder = self._files.checkpoint_folder(checkpoint)
         diverged = next((result for result in results if result.advice is not None), None)
         if diverged is not None and diverged.advice is not None:  # no evaluation: its outputs may overflow
             metrics = asdict(diverged.metrics) if diverged.metrics else None
-            torch_files.save(folder, network, _card(self._job, results, recipe, metrics, restarts))
+            card = _card(self._job, results, recipe, metrics, restarts)
+            torch_files.save(folder, network, card, durable=self._files.durable)
             left: StatusUpdate = {**status, "metrics": metrics, "checkpoint": checkpoint}
-            return Failed(code="diverged", detail=diverged.advice, status=left)
+            return Failed(code="diverged", detail=diverged.advice, status=left, networks=histories)
         plan = of_members([plan_of(recipe.layout, state, recipe.scaling.transform) for state in states])
         evaluations = _evaluations(plan, recipe)
         metrics = _metrics(results, evaluations)
@@ -311,12 +310,29 @@ class _Attempt:
             warnings=tuple(warnings),
             search=choice["search"] if choice else None,
         )
-        digest = torch_files.save(folder, network, card, TrainingRange.of(recipe.parts[0]))
+        digest = torch_files.save(
+            folder,
+            network,
+            card,
+            TrainingRange.of(recipe.parts[0]),
+            states_at=self._observer.states_at,
+            durable=self._files.durable,
+        )
+        if not self._job.spec.publishes:
+            return Kept(status=status, networks=histories)
         promoted = promotion.decide(self._job.spec.promote, shown)
-        return Published(card_digest=digest, summary=card.summary, promotion=promoted, status=status)
+        return Published(
+            card_digest=digest, summary=card.summary, promotion=promoted, status=status, networks=histories
+        )
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
-        return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s})
+        return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s}, networks=self._so_far)
+
+    @property
+    def _so_far(self) -> Histories:
+        """The history of the first network of a training that has not ended by itself."""
+        history = self._observer.history
+        return [history.to_json()] if history else []
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -367,29 +383,17 @@ def _card(
     metrics: dict[str, Any] | None,
     restarts: list[dict[str, Any]],
 ) -> Card:
-    spec, points = job.spec, recipe.points
+    spec = job.spec
     reasons = {result.stop_reason for result in results}
-    return Card(
-        network=recipe.network,
-        features=points.features,
-        classes=points.classes,
-        training=recipe.training,
-        data=spec.data,
-        data_digest=spec.data_digest,
-        low=tuple(points.xy_ND.min(axis=0).tolist()),
-        high=tuple(points.xy_ND.max(axis=0).tolist()),
-        median=tuple(np.median(points.xy_ND, axis=0).tolist()),
-        offset=recipe.scaling.offset,
-        divisor=recipe.scaling.divisor,
-        recipe=recipe.digest,
+    return replace(
+        cards.of_recipe(recipe, spec.data, spec.data_digest),
         stop_reason=results[0].stop_reason if len(reasons) == 1 else "completed",
         epochs=max(result.epochs for result in results),
         metrics=metrics,
-        created_at=datetime.now(UTC).isoformat(),
         software=_software(),
-        files={},
         implementation=results[0].implementation,
         restarts=tuple(restarts),
+        history=tuple(result.history.to_json() for result in results),
         started_from=spec.started_from
         and {name: spec.started_from[name] for name in ("model", "version", "digest", "corrections")},
     )

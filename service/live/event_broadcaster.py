@@ -9,6 +9,7 @@ from threading import Event as ThreadEvent
 from anyio import CapacityLimiter, to_thread
 
 from service.errors import StoreUnavailable, TooManyStreams
+from service.jobs.spaces import JobSpaces
 from service.live import background
 from service.live.frame_renderer import FrameRenderer, FrameRequest
 from service.live.job_stream import KEPT_EVENTS, EncodedEvent, JobStream, JobUpdate
@@ -16,7 +17,6 @@ from service.live.subscription import Cursor, Subscription
 from service.live.wakeup import Wakeup
 from service.records import Job
 from service.registry.registry import Registry
-from service.store.store import Store
 
 POLL_S = 0.02
 """How often the store is read while anybody follows a job, by one small indexed query."""
@@ -36,7 +36,7 @@ class EventBroadcaster:
 
     def __init__(
         self,
-        store: Store,
+        spaces: JobSpaces,
         registry: Registry,
         frame_renderer: FrameRenderer,
         *,
@@ -48,7 +48,7 @@ class EventBroadcaster:
         """Must be called in the event loop that runs it.
 
         Args:
-            store: has the events.
+            spaces: have the events.
             registry: learns of a version before an event reports it.
             frame_renderer: renders the boundary frames.
             wakeup: notified when a job may have new events.
@@ -56,7 +56,7 @@ class EventBroadcaster:
             max_streams: most streams that may be open at a time.
             keep_alive_s: longest silence of a stream.
         """
-        self._store = store
+        self._spaces = spaces
         self._registry = registry
         self._frame_renderer = frame_renderer
         self._wakeup = wakeup
@@ -148,13 +148,13 @@ class EventBroadcaster:
                 self._read_events(job_id, positions[job_id]) if latest.event > positions[job_id] else [],
                 latest.snapshot,
             )
-            for job_id, latest in self._store.events.latest(positions).items()
+            for job_id, latest in self._spaces.latest(positions).items()
         }
         return updates, time.thread_time() - started
 
     def _read_events(self, job_id: str, after: int) -> list[EncodedEvent]:
         """The next events of a job. If one reports a version, this process knows it when this returns."""
-        page, _ = self._store.events.page(job_id, after=after, limit=KEPT_EVENTS)
+        page, _ = self._spaces.of(job_id).store.events.page(job_id, after=after, limit=KEPT_EVENTS)
         events = [EncodedEvent.of(event) for event in page]
         if any(event.version is not None for event in events):
             self._registry.refresh()

@@ -14,13 +14,15 @@ from anyio import CapacityLimiter, to_thread
 
 from models.specs import InvalidInput
 from service.errors import ServiceError, StoreUnavailable
+from service.jobs.spaces import JobSpaces
 from service.live import background, frames
-from service.live.frames import FrameContext, FrameView
+from service.live.frames import FrameView
+from service.live.kept_networks import KeptNetworks
+from service.live.trainings import RunningTraining
 from service.records import Job
+from service.registry.networks import LoadedNetwork
 from service.registry.registry import Registry
-from service.store.files import Files
 from service.store.points_file import DamagedData
-from service.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -49,22 +51,24 @@ NO_FRAME = Frame(0, b"")
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """A request for frames. `contexts` has the context of each job, by its id."""
+    """A request for frames. `trainings` has those whose networks are chosen, by the id of their job."""
 
     view: FrameView
-    contexts: Mapping[str, FrameContext]
+    trainings: Mapping[str, RunningTraining]
 
 
 class FrameRenderer:
     """Renders frames in threads, and tells workers which jobs are watched. One per API process."""
 
-    def __init__(self, store: Store, files: Files, registry: Registry, *, threads: CapacityLimiter) -> None:
+    def __init__(
+        self, spaces: JobSpaces, registry: Registry, kept_networks: KeptNetworks, *, threads: CapacityLimiter
+    ) -> None:
         """Must be called in the event loop that runs it. `threads` limits the threads that render."""
-        self._store = store
-        self._files = files
+        self._spaces = spaces
         self._registry = registry
+        self._kept_networks = kept_networks
         self._threads = threads
-        self._watched: dict[str, FrameContext | None] = {}
+        self._watched: dict[str, RunningTraining | None] = {}
         self._watch_started = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -79,27 +83,31 @@ class FrameRenderer:
         self._tasks.create_task(task)
 
     async def request(self, jobs: Collection[Job], view: FrameView) -> FrameRequest:
-        """Checks that frames of these jobs can be rendered in this size, and reads what each job's frames share.
+        """Checks that such frames of these jobs can be rendered, and reads the training of each job.
 
         Raises:
-            InvalidInput: the points of a job do not have two coordinates, or its network is too large for this size.
+            InvalidInput: the points of a job do not have two coordinates, or see `frames.require`.
         """
         frames.require_plane(jobs)
-        contexts = await to_thread.run_sync(self._contexts, jobs, limiter=self._threads)
-        for context in contexts.values():
-            context.require(view.cells)
-        return FrameRequest(view, contexts)
+        trainings = await to_thread.run_sync(self._trainings, jobs, limiter=self._threads)
+        for training in trainings.values():
+            frames.require(training, view)
+        return FrameRequest(view, trainings)
 
-    def _contexts(self, jobs: Collection[Job]) -> dict[str, FrameContext]:
-        contexts = {}
+    def _trainings(self, jobs: Collection[Job]) -> dict[str, RunningTraining]:
+        trainings = {}
         for job in jobs:
             with suppress(DamagedData, OSError):  # then the job has no frames; its training fails by itself
-                contexts[job.id] = self._watched.get(job.id) or FrameContext.of(job, self._files)
-        return contexts
+                training = self._watched.get(job.id)
+                if training is None and job.settings is not None:
+                    training = RunningTraining.of(job, self._spaces.of(job.id).files)
+                if training is not None:
+                    trainings[job.id] = training
+        return trainings
 
-    def watch(self, job_id: str, context: FrameContext | None) -> None:
+    def watch(self, job_id: str, training: RunningTraining | None) -> None:
         """Has the worker of this job leave snapshots, until `unwatch`."""
-        self._watched[job_id] = context
+        self._watched[job_id] = training
         self._watch_started.set()
 
     def unwatch(self, job_id: str) -> None:
@@ -111,19 +119,18 @@ class FrameRenderer:
         self._watch_started.clear()
         watched = list(self._watched)
         if watched:
-            await to_thread.run_sync(lambda: self._store.events.watch(watched, seconds=WATCH_S))
+            await to_thread.run_sync(lambda: self._spaces.watch(watched, seconds=WATCH_S))
         await background.wait_with_timeout(self._watch_started, WATCH_S / 3 if watched else None)
 
-    async def completed(self, job_id: str, context: FrameContext) -> FrameContext:
-        """The context of a job that has a snapshot: its network has been chosen by now."""
-        if context.layout is not None:
-            return context
+    async def training(self, job_id: str) -> RunningTraining:
+        """The training of a job that has a snapshot: its network has been chosen by now."""
+        space = self._spaces.of(job_id)
         return await to_thread.run_sync(
-            lambda: FrameContext.of(self._store.jobs.get(job_id), self._files), limiter=self._threads
+            lambda: RunningTraining.of(space.store.jobs.get(job_id), space.files), limiter=self._threads
         )
 
     async def render(
-        self, job_id: str, context: FrameContext, views: Sequence[FrameView]
+        self, training: RunningTraining, views: Sequence[FrameView]
     ) -> tuple[dict[FrameView, Frame], float]:
         """Renders the latest snapshot of a job.
 
@@ -133,22 +140,26 @@ class FrameRenderer:
 
         def render() -> tuple[dict[FrameView, Frame], float]:
             started = time.thread_time()
-            snapshot = self._store.events.snapshot(job_id)
+            snapshot = self._spaces.of(training.job_id).store.events.snapshot(training.job_id)
             if snapshot is None:
                 return {}, 0.0
-            events = context.frames(job_id, snapshot, views)
+            events = frames.of_snapshot(training, snapshot, views)
             return {view: Frame(snapshot.serial, events[view]) for view in events}, time.thread_time() - started
 
         return await to_thread.run_sync(render, limiter=self._threads)
 
-    async def render_final(self, job: Job, version: int, view: FrameView) -> bytes:
-        """Renders the version that a job has published, as an encoded event.
+    async def render_final(self, job: Job, version: int | None, view: FrameView) -> bytes:
+        """Renders what a job has published, or without a `version` what it has kept, as an encoded event.
 
         Empty if it cannot be rendered, or not within `FINAL_FRAME_S`.
         """
 
         def render() -> bytes:
-            return frames.last_frame(job.id, self._registry.resolve(job.model, version), view)
+            if version is None:
+                network: LoadedNetwork = self._kept_networks.of(self._spaces.job(job.id))
+            else:
+                network = self._registry.resolve(job.model, version)
+            return frames.frame(job.id, network, view)
 
         try:
             with anyio.move_on_after(FINAL_FRAME_S):
@@ -168,7 +179,7 @@ class JobFrames:
         self._job = job
         self._renderer = renderer
         self._on_frame = on_frame
-        self._context: FrameContext | None = None
+        self._training: RunningTraining | None = None
         self._viewers: Counter[FrameView] = Counter()
         self._snapshot_serial = 0
         self._changed = asyncio.Event()  # set when a frame may be out of date
@@ -178,9 +189,9 @@ class JobFrames:
 
     def add_viewer(self, request: FrameRequest) -> None:
         """Renders frames for one more viewer, until `remove_viewer`."""
-        self._context = self._context or request.contexts.get(self._job.id)
+        self._training = self._training or request.trainings.get(self._job.id)
         self._viewers[request.view] += 1
-        self._renderer.watch(self._job.id, self._context)
+        self._renderer.watch(self._job.id, self._training)
         self._changed.set()
         if not self._is_rendering:
             self._is_rendering = True
@@ -205,8 +216,8 @@ class JobFrames:
         """The latest frame of this view, `NO_FRAME` if there is none yet."""
         return self._frames.get(view, NO_FRAME)
 
-    def final(self, version: int, view: FrameView) -> bytes | None:
-        """The frame of the version that the job has published, as an encoded event; see `render_final`.
+    def final(self, version: int | None, view: FrameView) -> bytes | None:
+        """The frame of what the job has published or kept, as an encoded event; see `render_final`.
 
         The first call starts to render it. None until it is ready.
         """
@@ -231,18 +242,19 @@ class JobFrames:
     async def _render_outdated(self) -> None:
         """Renders the frames that are older than the latest snapshot, then pauses as `FRAME_SHARE` demands."""
         outdated = [view for view in self._viewers if self.latest(view).serial < self._snapshot_serial]
-        if self._context is None or not outdated:
+        if not outdated:
             return
         started = time.monotonic()
-        self._context = await self._renderer.completed(self._job.id, self._context)
-        rendered, cpu_s = await self._renderer.render(self._job.id, self._context, outdated)
+        if self._training is None:
+            self._training = await self._renderer.training(self._job.id)
+        rendered, cpu_s = await self._renderer.render(self._training, outdated)
         if rendered:
             latest = self._frames | rendered
             self._frames = {view: latest[view] for view in latest if view in self._viewers}
             self._on_frame()
             await asyncio.sleep(started + max(FRAME_S, cpu_s / FRAME_SHARE) - time.monotonic())
 
-    async def _render_final(self, version: int, view: FrameView) -> None:
+    async def _render_final(self, version: int | None, view: FrameView) -> None:
         frame = await self._renderer.render_final(self._job, version, view)
         if view in self._viewers:
             self._final_frames[view] = frame

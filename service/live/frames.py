@@ -1,33 +1,24 @@
 """Boundary frames: what a network in training predicts on a coarse grid, as events that all its viewers share."""
 
 import base64
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
 from models.boundary import grids
-from models.datasets import Label
+from models.boundary.slices import hidden, hidden_widths
 from models.limits import MAX_ANSWER_WORK
-from models.networks.layouts import Layout
-from models.networks.plans import AnyPlan, plan_of
-from models.networks.transforms import IDENTITY, Transform
-from models.recipes import Recipe
-from models.specs import (
-    GridSpec,
-    InvalidInput,
-    ResponseKind,
-)
+from models.networks.plans import Plan
+from models.specs import GridSpec, InvalidInput, ResponseKind
 from service.inference import windows
-from service.inference.windows import Window
-from service.jobs import training_data, warm_start
+from service.inference.windows import PlacedWindow, Window
 from service.live import envelopes
+from service.live.trainings import RunningTraining
 from service.records import Job, Snapshot
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 from service.render import palette
-from service.store.files import Files
 
 MIN_CELLS = 8
 """Smallest number of columns, and of rows, of a frame."""
@@ -36,74 +27,37 @@ MAX_CELLS = 256
 """Largest number of columns, and of rows, of a frame: an event of 87 KB, up to twenty times a second."""
 
 
+LAYER_CELLS = 24
+"""The columns and rows of the map of a hidden unit where nothing else is asked for."""
+
+MAX_LAYER_CELLS = 64
+"""Most columns, and rows, of the map of a hidden unit."""
+
+MAX_LAYER_VALUES = 2**17
+"""Most cells of all units in a frame: 32 units of 64 x 64, or 227 of 24 x 24. That makes an event of 175 KB."""
+
+MOST_BYTE = 127
+"""The byte of the greatest activation of a unit."""
+
+ALL_LAYERS: Literal["all"] = "all"
+
+
 class FrameView(NamedTuple):
-    """Which frames a viewer receives: their columns and rows, and the `margin` of their window."""
+    """Which frames a viewer receives.
+
+    Attributes:
+        cells: their columns and rows.
+        margin: of their window.
+        threshold: for two classes: shows labels, the second one above this probability, in place of the probability.
+        layer: the hidden layer whose activations are sent too, zero-based, or all of them.
+        layer_cells: the columns and rows of these.
+    """
 
     cells: int
     margin: float | None = None
-
-
-@dataclass(frozen=True)
-class FrameContext:
-    """What all frames of a job have in common.
-
-    Attributes:
-        layout: the layout of the network in training; None until it is chosen.
-        transform: its input transform.
-        classes: the classes, in the order of the network's outputs.
-        x, y: the ranges of the points, in data units.
-        is_generated: whether the points are those of a generator.
-    """
-
-    layout: Layout | None
-    transform: Transform
-    classes: tuple[Label, ...]
-    x: tuple[float, float]
-    y: tuple[float, float]
-    is_generated: bool
-
-    @classmethod
-    def of(cls, job: Job, files: Files) -> "FrameContext":
-        """The context of a job whose points have two coordinates.
-
-        Raises:
-            DamagedData, OSError: its points, or the weights that it starts from, cannot be read.
-        """
-        points = training_data.load(files, job.id, job.spec.data, job.spec.data_digest)
-        low, high = points.xy_ND.min(axis=0).tolist(), points.xy_ND.max(axis=0).tolist()
-        x, y = zip(low, high, strict=True)
-        if job.settings is None:
-            return cls(None, IDENTITY, points.classes, x, y, job.spec.is_generated)
-        recipe = Recipe(points, *job.settings, start=warm_start.load(files, job.id, job.spec.started_from))
-        return cls(recipe.layout, recipe.scaling.transform, points.classes, x, y, job.spec.is_generated)
-
-    def require(self, cells: int) -> None:
-        """Checks that frames of `cells` x `cells` do not take too long.
-
-        Raises:
-            InvalidInput: these are too many cells for a network of this size.
-        """
-        if self.layout and cells * cells * self.layout.weights > MAX_ANSWER_WORK:
-            raise InvalidInput("boundary", "too many cells for a network of this size: ask for fewer")
-
-    def frames(self, job_id: str, snapshot: Snapshot, views: Collection[FrameView]) -> dict[FrameView, bytes]:
-        """The frames of some views, as events by view; empty events if the weights are too large to be shown.
-
-        The network must be chosen.
-        """
-        assert self.layout is not None
-        try:
-            plan = plan_of(self.layout, safetensors.numpy.load(snapshot.weights), self.transform)
-            frames = {view: _frame(snapshot.epoch, self.classes, plan, self._spec(view)) for view in views}
-            return {view: envelopes.streamed("boundary", frame, job_id=job_id) for view, frame in frames.items()}
-        except InvalidInput:
-            return dict.fromkeys(views, b"")
-
-    def _spec(self, view: FrameView) -> GridSpec:
-        (x_min, x_max), (y_min, y_max) = (
-            grids.padded_range(*ends, is_generated=self.is_generated, margin=view.margin) for ends in (self.x, self.y)
-        )
-        return GridSpec(x_min=x_min, x_max=x_max, y_min=y_min, y_max=y_max, width=view.cells, height=view.cells)
+    threshold: float | None = None
+    layer: int | Literal["all"] | None = None
+    layer_cells: int = LAYER_CELLS
 
 
 def require_plane(jobs: Collection[Job]) -> None:
@@ -117,32 +71,107 @@ def require_plane(jobs: Collection[Job]) -> None:
             raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
 
 
-def last_frame(job_id: str, version: LoadedVersion, view: FrameView) -> bytes:
-    """The frame of the version that a job has published, as an event.
+def require(training: RunningTraining, view: FrameView) -> None:
+    """Checks that a training can have such frames, and that these do not take too long.
 
     Raises:
-        InvalidInput: the version cannot be shown.
+        InvalidInput: there are too many cells for a network of this size, it has no such layer, or the threshold is
+            not for two classes.
     """
-    window = windows.place(version, Window(width=view.cells, margin=view.margin))
-    return envelopes.streamed(
-        "boundary", _frame(version.card.epochs, version.card.classes, window.plan, window.spec), job_id=job_id
-    )
+    if view.cells**2 * training.layout.weights > MAX_ANSWER_WORK:
+        raise InvalidInput("boundary", "too many cells for a network of this size: ask for fewer")
+    classes = len(training.card.classes)
+    if view.threshold is not None and classes > 2:
+        raise InvalidInput("threshold", f"must be left out: it needs two classes, this job has {classes}")
+    if view.layer is None:
+        return
+    widths = [layer.outputs for layer in training.layout.stack[:-1]]
+    shown = _shown_layers(widths, view)
+    if not shown:
+        raise InvalidInput("layer", f"must be one of the hidden layers, of which the network has {len(widths)}")
+    units = sum(widths[layer] for layer in shown)
+    if units * view.layer_cells**2 > MAX_LAYER_VALUES:
+        most = math.isqrt(MAX_LAYER_VALUES // units)
+        if most < MIN_CELLS:
+            raise InvalidInput("layer", f"cannot be shown in frames: it would be {units:,} units")
+        raise InvalidInput("layer_cells", f"must be at most {most} for {units:,} units")
 
 
-def _frame(epoch: int | None, classes: tuple[Label, ...], plan: AnyPlan, spec: GridSpec) -> dict[str, Any]:
-    """The data of a `boundary` event: each value is its byte times `scale`, row 0 at `y_min`."""
+def of_snapshot(training: RunningTraining, snapshot: Snapshot, views: Collection[FrameView]) -> dict[FrameView, bytes]:
+    """The frames of some views, as events by view; empty events if the weights are too large to be shown."""
+    try:
+        network = training.network(snapshot)
+        return {view: frame(training.job_id, network, view) for view in views}
+    except InvalidInput:
+        return dict.fromkeys(views, b"")
+
+
+def frame(job_id: str, network: LoadedNetwork, view: FrameView) -> bytes:
+    """What a job's network predicts, as an event: each value is its byte times `scale`, row 0 at `y_min`.
+
+    Raises:
+        InvalidInput: the network cannot be shown.
+    """
+    window = windows.place(network, Window(width=view.cells, margin=view.margin))
+    data: dict[str, Any] = {
+        "epoch": network.card.epochs if network.epoch is None else network.epoch,
+        **_response(window, view),
+    }
+    if view.layer is not None:
+        data["layers"] = _layers(network, view)
+    return envelopes.streamed("boundary", data, job_id=job_id)
+
+
+def _response(window: PlacedWindow, view: FrameView) -> dict[str, Any]:
+    """The probability of the second of two classes; the labels of more, or at a threshold."""
+    classes = window.network.card.classes
     of_two = len(classes) == 2
     response: ResponseKind = "probability" if of_two else "label"
-    values_HW = grids.evaluate(plan, spec, response=response, class_index=1).values_HW
-    bytes_HW = np.rint(values_HW * 255 if of_two else values_HW).astype(np.uint8)
+    values_HW = grids.evaluate(window.plan, window.spec, response=response, class_index=1).values_HW
+    shows_labels = not of_two or view.threshold is not None
+    if of_two and view.threshold is not None:
+        values_HW = (values_HW > view.threshold).astype(np.uint8)
+    bytes_HW = np.rint(values_HW if shows_labels else values_HW * 255).astype(np.uint8)
     return {
-        "epoch": epoch,
-        "response": response,
+        "response": "label" if shows_labels else "probability",
         "classes": classes,
         "colors": palette.class_codes(len(classes)),
-        "window": windows.edges(spec),
+        "window": windows.edges(window.spec),
         "shape": bytes_HW.shape,
         "dtype": "uint8",
-        "scale": 1 / 255 if of_two else 1,
+        "scale": 1 if shows_labels else 1 / 255,
         "values_base64": base64.b64encode(bytes_HW.tobytes()).decode(),
+    }
+
+
+def _layers(network: LoadedNetwork, view: FrameView) -> list[dict[str, Any]]:
+    """The activations of the units of one hidden layer, or of all; nothing for an ensemble."""
+    if not isinstance(network.plan, Plan):
+        return []
+    window = windows.place(network, Window(width=view.layer_cells, margin=view.margin))
+    assert isinstance(window.plan, Plan)
+    widths = hidden_widths(window.plan)
+    shown = _shown_layers(widths, view)
+    if sum(widths[layer] for layer in shown) * window.spec.cells > MAX_LAYER_VALUES:
+        return []  # the preset `auto` has chosen so many units
+    return [_layer(window.plan, window.spec, layer) for layer in shown]
+
+
+def _shown_layers(widths: Sequence[int], view: FrameView) -> list[int]:
+    """The layers that a view asks for, of hidden layers of these widths."""
+    return [layer for layer in range(len(widths)) if view.layer in (layer, ALL_LAYERS)]
+
+
+def _layer(plan: Plan, spec: GridSpec, layer: int) -> dict[str, Any]:
+    """The activations of a layer in eight bits, each unit on a scale of its own that is symmetric about 0."""
+    values_UHW = grids.outputs(hidden(plan, layer), spec).values_OHW
+    most_U = np.abs(values_UHW).max(axis=(1, 2)).astype(np.float64)
+    scale_U = np.where(most_U > 0, most_U, 1.0) / MOST_BYTE
+    bytes_UHW = np.rint(values_UHW / scale_U[:, None, None]).astype(np.int8)
+    return {
+        "layer": layer,
+        "shape": bytes_UHW.shape,
+        "dtype": "int8",
+        "scales": scale_U.tolist(),
+        "values_base64": base64.b64encode(bytes_UHW.tobytes()).decode(),
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from service.live import envelopes
 from service.live.frame_renderer import FrameRenderer, FrameRequest, JobFrames
-from service.records import Event, Job
+from service.records import Event, Job, JobState
 from service.render import sse
 
 KEPT_EVENTS = 200
@@ -25,19 +25,22 @@ class EncodedEvent(NamedTuple):
         number: counts the events of the job from 1.
         is_final: whether it is the job's last event.
         version: the number of the published version, if the event reports one.
+        has_network: whether it reports that the job has succeeded.
         fields: the encoded type and data.
     """
 
     number: int
     is_final: bool
     version: int | None
+    has_network: bool
     fields: bytes
 
     @classmethod
     def of(cls, event: Event) -> "EncodedEvent":
         """Encodes an event of the store."""
         fields = sse.fields(event.kind, envelopes.encode(envelopes.stored(event)))
-        return cls(event.number, event.kind == "done", event.data.get("version"), fields)
+        has_network = event.data.get("status") == JobState.SUCCEEDED
+        return cls(event.number, event.kind == "done", event.data.get("version"), has_network, fields)
 
 
 class JobUpdate(NamedTuple):

@@ -127,7 +127,7 @@ class Subscription:
     def _advance(self, cursor: Cursor, events: Iterable[EncodedEvent]) -> Iterator[bytes]:
         """Moves a cursor over these events and yields each with its id, the final frame before the final event."""
         for event in events:
-            if event.is_final and event.version is not None and self.view is not None:
+            if event.is_final and event.has_network and self.view is not None:
                 frame = cursor.stream.frames.final(event.version, self.view)
                 if frame is None:
                     return  # not rendered yet

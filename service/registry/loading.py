@@ -29,6 +29,9 @@ CARD_BYTES = 10_000
 RESTART_BYTES = 1_000
 """Approximate size of one restart in a card."""
 
+HISTORY_ROW_BYTES = 160
+"""Approximate size of an epoch of a history in a card: five numbers."""
+
 CHECK_S = 0.01
 """How long one call of `VersionLoader.check` reads files, so that it delays no request for longer."""
 
@@ -53,6 +56,21 @@ class LoadedVersion:
     epoch: int | None = None
 
     @property
+    def name(self) -> str:
+        """What a reader calls it."""
+        return f"{self.published.model} version {self.published.version}"
+
+    @property
+    def key(self) -> str:
+        """Tells its training from all others."""
+        return self.published.checkpoint_id
+
+    @property
+    def job_id(self) -> str | None:
+        """The job that trained it, which names the files of its points; None if it was imported."""
+        return self.published.job_id
+
+    @property
     def answered_by(self) -> dict[str, Any]:
         """The model and the version, and the epoch if it is one, as the bodies of responses name them."""
         about = {"model": self.published.model, "version": self.published.version}
@@ -66,7 +84,9 @@ class LoadedVersion:
     @property
     def size_bytes(self) -> int:
         """Its approximate size in memory."""
-        return CARD_BYTES + RESTART_BYTES * len(self.card.restarts) + 4 * self.plan.size
+        rows = sum(len(network["epoch"]) for network in self.card.history)
+        card_bytes = CARD_BYTES + RESTART_BYTES * len(self.card.restarts) + HISTORY_ROW_BYTES * rows
+        return card_bytes + 4 * self.plan.size
 
 
 @dataclass(frozen=True)

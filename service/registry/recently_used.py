@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -13,11 +14,11 @@ class RecentlyUsed(Generic[Value]):
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._values: OrderedDict[int, tuple[Value, int]] = OrderedDict()
+        self._values: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
         self._bytes = 0
         self._changing = threading.Lock()
 
-    def get(self, key: int) -> Value | None:
+    def get(self, key: Hashable) -> Value | None:
         """The value under this key, if it is still kept."""
         found = self._values.get(key)
         if found is None:
@@ -26,7 +27,7 @@ class RecentlyUsed(Generic[Value]):
             self._values.move_to_end(key)
         return found[0]
 
-    def put(self, key: int, value: Value, *, size_bytes: int) -> None:
+    def put(self, key: Hashable, value: Value, *, size_bytes: int) -> None:
         """Keeps a value, in place of those that were not used for longest."""
         with self._changing:
             self._remove(key)
@@ -45,11 +46,11 @@ class RecentlyUsed(Generic[Value]):
         """The size of all values that are kept."""
         return self._bytes
 
-    def remove(self, key: int) -> None:
+    def remove(self, key: Hashable) -> None:
         """Removes a value if it is kept."""
         with self._changing:
             self._remove(key)
 
-    def _remove(self, key: int) -> None:
+    def _remove(self, key: Hashable) -> None:
         _, freed = self._values.pop(key, (None, 0))
         self._bytes -= freed

@@ -19,7 +19,7 @@ from models.limits import MAX_FEATURES
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.errors import NotAcceptable, ServiceError, UnsupportedMediaType
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 
@@ -188,7 +188,7 @@ def _record_batch(metadata: bytes) -> tuple[int, bool]:
     return rows, header.Offset(_COMPRESSION) != 0
 
 
-def encode(version: LoadedVersion, columns: Mapping[str, npt.NDArray[np.generic] | Nearest]) -> bytes:
+def encode(version: LoadedNetwork, columns: Mapping[str, npt.NDArray[np.generic] | Nearest]) -> bytes:
     """A stream of one record batch.
 
     Columns (N, C) become lists of fixed size C, and `labels` the classes themselves. Nearest changes become structs of

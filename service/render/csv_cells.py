@@ -18,7 +18,7 @@ def encode(boundary: BoundaryGrid) -> bytes:
     class itself. One row is encoded at a time, so little memory is taken beyond the result.
     """
     grid = boundary.grid
-    classes = boundary.window.version.card.classes if boundary.response == "label" else None
+    classes = boundary.window.network.card.classes if boundary.response == "label" else None
     labels = None if classes is None else [_quoted(str(label)).encode() for label in classes]
     x_texts = [repr(x).encode() for x in grid.x_W.tolist()]
     if grid.y_H is None:

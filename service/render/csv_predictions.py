@@ -35,7 +35,7 @@ def encode(card: Card, xy_ND: PointArray, columns: Mapping[str, Column]) -> byte
     headings = list(names)
     for output, column in columns.items():
         added = _headings(output, column, names, card.classes)
-        headings += [_unlike(name, headings) for name in added]
+        headings += [unlike(name, headings) for name in added]
         if isinstance(column, Nearest):
             lines.append(_nearest(column))
         elif output == "labels":
@@ -67,7 +67,7 @@ def _headings(output: str, column: object, names: list[str], classes: tuple[Labe
     return ["margin"]
 
 
-def _unlike(name: str, taken: Collection[str]) -> str:
+def unlike(name: str, taken: Collection[str]) -> str:
     """A heading that no feature has."""
     while name in taken:
         name = f"predicted {name}"

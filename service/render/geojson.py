@@ -10,7 +10,7 @@ MEDIA_TYPE = "application/geo+json"
 
 def encode(boundary: BoundaryLines) -> bytes:
     """A FeatureCollection with one LineString for each line; its other members are foreign (RFC 7946, 6.1)."""
-    classes, k = boundary.window.version.card.classes, boundary.class_index
+    classes, k = boundary.window.network.card.classes, boundary.class_index
     features = [
         {
             "type": "Feature",
@@ -18,6 +18,7 @@ def encode(boundary: BoundaryLines) -> bytes:
                 "classes": [classes[one] for one in line.classes],
                 "level": line.level,
                 "closed": line.closed,
+                "color": palette.line_code(len(classes), line, k),
             },
             "geometry": {"type": "LineString", "coordinates": line.xy_V2},
         }
@@ -28,7 +29,7 @@ def encode(boundary: BoundaryLines) -> bytes:
     content = {
         "type": "FeatureCollection",
         "bbox": [spec.x_min, spec.y_min, spec.x_max, spec.y_max],
-        **window.version.answered_by,
+        **window.network.answered_by,
         "class": None if k is None else classes[k],
         **window.position,
         "classes": classes,

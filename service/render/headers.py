@@ -6,16 +6,18 @@ from service.inference import windows
 from service.inference.comparison import WindowComparison
 from service.inference.overlays import OverlayPoints
 from service.inference.windows import PlacedWindow
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 from service.render import palette
 
 MAX_AT_LENGTH = 4_000
 """Characters of `Separatrix-At`. A longer header is left out: some proxies would refuse the response."""
 
 
-def of_version(version: LoadedVersion) -> dict[str, str]:
-    """The model and version that answered, and the epoch if it is one."""
-    return {f"Separatrix-{name.title()}": str(value) for name, value in version.answered_by.items()}
+def of_version(version: LoadedNetwork) -> dict[str, str]:
+    """The model and version that answered, and the epoch if it is one; or the job, if it has no version."""
+    names = {"model": "Model", "version": "Version", "job_id": "Job-ID", "epoch": "Epoch"}
+    about = version.answered_by
+    return {f"Separatrix-{names[key]}": str(value) for key, value in about.items() if value is not None}
 
 
 def of_grid(
@@ -28,7 +30,7 @@ def of_grid(
         evaluated: the number of cells that the network computed.
         value_range: the values at the two ends of a picture's scale.
     """
-    headers = of_version(window.version) | _place(window)
+    headers = of_version(window.network) | _place(window)
     if evaluated is not None:
         headers["Separatrix-Evaluated"] = str(evaluated)
     if value_range is not None:
@@ -52,7 +54,7 @@ def _place(window: PlacedWindow) -> dict[str, str]:
     headers = {
         "Separatrix-Window": _numbers(edges),
         "Separatrix-Axes": ",".join(map(str, window.axes)),
-        "Separatrix-Colors": ",".join(palette.class_codes(len(window.version.card.classes))),
+        "Separatrix-Colors": ",".join(palette.class_codes(len(window.network.card.classes))),
     }
     at = _numbers(window.at)
     if 0 < len(at) <= MAX_AT_LENGTH:

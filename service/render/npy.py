@@ -11,7 +11,7 @@ from models.limits import MAX_FEATURES
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.datasets.npy_header import read_header
-from service.inference.grids import ActivationMaps, BoundaryGrid, EmbeddingGrid
+from service.inference.grids import ActivationMaps, BoundaryGrid, EmbeddingGrid, ProbabilityMaps
 
 MEDIA_TYPE = "application/x-npy"
 
@@ -30,6 +30,11 @@ def encode_grid(boundary: BoundaryGrid) -> bytes:
     """The values of a grid, (H, W), or of a curve, (W,): uint8 for labels, else float32."""
     values_HW = boundary.grid.values_HW
     return encode(values_HW.astype(np.uint8, copy=False) if boundary.response == "label" else values_HW)
+
+
+def encode_probabilities(maps: ProbabilityMaps) -> bytes:
+    """The probabilities of the K classes: float32 (K, H, W), for a curve (K, W)."""
+    return encode(maps.values_KHW)
 
 
 def encode_activations(maps: ActivationMaps) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.boundary.contours import Line
 from models.datasets import DoubleArray
 
 Palette = npt.NDArray[np.uint8]
@@ -69,6 +70,21 @@ def class_palette(count: int) -> Palette:
 def class_codes(count: int) -> list[str]:
     """The color of each class, `#rrggbb`."""
     return hex_codes(class_palette(count))
+
+
+def line_code(count: int, line: Line, class_index: int | None) -> str:
+    """The color of a boundary line, `#rrggbb`: those of its classes in the shares of their probabilities along it.
+
+    Args:
+        count: the number of classes.
+        line: the line.
+        class_index: the class whose probability its level is.
+    """
+    shares = [1 / len(line.classes)] * len(line.classes)
+    if line.level is not None and len(line.classes) == 2:
+        shares = [line.level if k == class_index else 1 - line.level for k in line.classes]
+    (code,) = hex_codes(mixture(class_palette(count)[list(line.classes)], shares)[None])
+    return code
 
 
 def calm(palette_C3: Palette) -> Palette:

@@ -104,7 +104,7 @@ def encode(boundary: BoundaryGrid, overlay: Overlay, transparent: bool) -> Pictu
     run from the pale gray to a violet. Below points all these colors are calm. In a transparent picture the colors of
     the ends fade to nothing in place of the pale gray, and labels are half opaque.
     """
-    classes = len(boundary.window.version.card.classes)
+    classes = len(boundary.window.network.card.classes)
     scale = _scale(boundary, classes, transparent, is_calm=overlay.points is not None)
     image = Image.fromarray(_upright(scale.indices(boundary.grid.values_HW), boundary.window), mode="P")
     palette_C3 = scale.palette_C3

@@ -31,12 +31,11 @@ def encode(boundary: BoundaryLines) -> bytes:
     assert spec.y_min is not None
     assert spec.y_max is not None
     view_box = (spec.x_min, -spec.y_max, spec.x_max - spec.x_min, spec.y_max - spec.y_min)
-    published = boundary.window.version.published
-    classes = ", ".join(map(str, boundary.window.version.card.classes))
+    classes = ", ".join(map(str, boundary.window.network.card.classes))
     head = (
         '<svg xmlns="http://www.w3.org/2000/svg" preserveAspectRatio="none" '
         f'viewBox="{" ".join(map(repr, map(float, view_box)))}" width="{spec.width}" height="{spec.height}">\n'
-        f"<title>{published.model} version {published.version}: decision boundary</title>\n"
+        f"<title>{_text(boundary.window.network.name)}: decision boundary</title>\n"
         f"<desc>{_text(_place(boundary.window))} Classes: {_text(classes)}.</desc>\n"
         f'<g transform="scale(1 -1)" fill="none" stroke-width="{STROKE_PX}" stroke-linejoin="round">\n'
     )
@@ -45,7 +44,7 @@ def encode(boundary: BoundaryLines) -> bytes:
 
 def _place(window: PlacedWindow) -> str:
     """The axes and the values of the other features, by name if they have names."""
-    card = window.version.card
+    card = window.network.card
     others = [d for d in range(card.features) if d not in window.axes]
     axes, fixed = (features.names(card, some) or [*map(str, some)] for some in (window.axes, others))
     at = ", ".join(f"{name} = {float(value)!r}" for name, value in zip(fixed, window.at, strict=True))
@@ -53,22 +52,14 @@ def _place(window: PlacedWindow) -> str:
 
 
 def _path(boundary: BoundaryLines, line: Line) -> str:
-    classes = boundary.window.version.card.classes
+    classes = boundary.window.network.card.classes
     names = " | ".join(str(classes[k]) for k in line.classes)
     title = names if boundary.class_index is None else f"{classes[boundary.class_index]}: {line.level}"
+    stroke = palette.line_code(len(classes), line, boundary.class_index)
     return (
-        f'<path vector-effect="non-scaling-stroke" stroke="{_stroke(boundary, line)}" d="{_data(line)}">'
+        f'<path vector-effect="non-scaling-stroke" stroke="{stroke}" d="{_data(line)}">'
         f"<title>{_text(title)}</title></path>\n"
     )
-
-
-def _stroke(boundary: BoundaryLines, line: Line) -> str:
-    palette_C3 = palette.class_palette(len(boundary.window.version.card.classes))[list(line.classes)]
-    shares = [1 / len(line.classes)] * len(line.classes)
-    if line.level is not None and len(line.classes) == 2:
-        shares = [line.level if k == boundary.class_index else 1 - line.level for k in line.classes]
-    (code,) = palette.hex_codes(palette.mixture(palette_C3, shares)[None])
-    return code
 
 
 def _data(line: Line) -> str:

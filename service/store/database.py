@@ -45,15 +45,22 @@ class Database:
     Every method raises `StoreUnavailable` if the database cannot be reached, read or written.
     """
 
-    def __init__(self, url: str, *, busy_s: float = BUSY_S) -> None:
-        """Connects on first use. `busy_s` bounds the wait for other writers."""
+    def __init__(self, url: str, *, busy_s: float = BUSY_S, durable: bool = True) -> None:
+        """Connects on first use.
+
+        Args:
+            url: an SQLAlchemy URL for SQLite or PostgreSQL.
+            busy_s: bounds the wait for other writers.
+            durable: whether commits survive a power failure. Otherwise that may damage the SQLite file.
+        """
         self._url = make_url(url)
         self._busy_s = busy_s
         self._sqlite_writer = threading.Lock()
-        self._writes = self._engine(synchronous="FULL", busy_s=busy_s)
+        full, fast = ("FULL", "NORMAL") if durable else ("OFF", "OFF")
+        self._writes = self._engine(synchronous=full, busy_s=busy_s)
         # separate connections: readers must not wait while writers wait for each other
-        self._reads = self._engine(synchronous="FULL", busy_s=busy_s).execution_options(isolation_level="AUTOCOMMIT")
-        self._fast_writes = self._writes if self.is_postgresql else self._engine(synchronous="NORMAL", busy_s=busy_s)
+        self._reads = self._engine(synchronous=full, busy_s=busy_s).execution_options(isolation_level="AUTOCOMMIT")
+        self._fast_writes = self._writes if self.is_postgresql else self._engine(synchronous=fast, busy_s=busy_s)
 
     @property
     def is_postgresql(self) -> bool:

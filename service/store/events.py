@@ -59,6 +59,19 @@ class Events:
             connection.execute(select(jobs.c.seq).where(these).order_by(jobs.c.seq).with_for_update(key_share=True))
             connection.execute(update(jobs).where(these).values(watched_until=now() + seconds))
 
+    def watched_snapshot(self, job_id: str) -> tuple[Snapshot | None, bool]:
+        """Returns the latest snapshot of a job, if there is one, and whether it is replaced while the job runs."""
+        query = (
+            select(jobs.c.watched_until > now(), snapshots.c.serial, snapshots.c.epoch, snapshots.c.weights)
+            .outerjoin(snapshots, snapshots.c.job_id == jobs.c.id)
+            .where(jobs.c.id == job_id)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or row.serial is None:
+            return None, bool(row and row[0])
+        return Snapshot(serial=row.serial, epoch=row.epoch, weights=row.weights), bool(row[0])
+
     def snapshot(self, job_id: str) -> Snapshot | None:
         """Returns the latest snapshot of a job, if there is one."""
         query = select(snapshots.c.serial, snapshots.c.epoch, snapshots.c.weights).where(snapshots.c.job_id == job_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.checkpoints import atomic
 from models.datasets import LabelledPoints
-from service.records import PublishedVersion
+from service.records import Job, PublishedVersion
 from service.store import points_file
 from service.store.database import sqlite_url
 from service.store.jobs import FilesInUse
@@ -27,8 +27,16 @@ FOLDERS = (CHECKPOINTS, "datasets", "starts")
 class Files:
     """The layout of one data folder."""
 
-    def __init__(self, data_dir: Path, *, make: bool = True) -> None:
+    def __init__(
+        self, data_dir: Path, *, make: bool = True, durable: bool = True, sources: "Files | None" = None
+    ) -> None:
         """Creates the folder if it is missing and `make` is set.
+
+        Args:
+            data_dir: the folder.
+            make: whether to create it.
+            durable: whether its checkpoints survive a power failure.
+            sources: the data folder of the data sets that its jobs are trained on, if that is another one.
 
         Raises:
             OSError: the folder cannot be created, or is missing.
@@ -39,6 +47,8 @@ class Files:
             raise FileNotFoundError(errno.ENOENT, "the data folder does not exist", str(data_dir))
         self.database_url = sqlite_url(data_dir / "separatrix.db")
         self._data_dir = data_dir
+        self.durable = durable
+        self._sources = sources
 
     def remove_abandoned(self) -> None:
         """Removes unfinished writes of killed processes."""
@@ -49,6 +59,22 @@ class Files:
         """All files except the database, by their name below the data folder, such as `datasets/x.npz`."""
         paths = [path for folder in FOLDERS for path in sorted((self._data_dir / folder).rglob("*")) if path.is_file()]
         return {path.relative_to(self._data_dir).as_posix(): path for path in paths if not is_unfinished(path)}
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder."""
+        return self._data_dir
+
+    def size_bytes(self, job: Job) -> int:
+        """Returns the bytes of the files of a job: its checkpoints and its points."""
+        folders = [self.checkpoint_folder(name) for name in self.checkpoints_of(job.id)]
+        files = [path for folder in folders for path in folder.glob("*")]
+        files += [self.points_file(job.id), self.points_file(self.validation_file(job.id))]
+        total = 0
+        for path in files:
+            with suppress(OSError):
+                total += path.stat().st_size
+        return total
 
     @property
     def checkpoints_folder(self) -> Path:
@@ -86,7 +112,7 @@ class Files:
             OSError: the disk is full or cannot be written.
         """
         path, xy_ND = self.points_file(job_id), points.xy_ND
-        points_file.write(path, xy_ND, points.label_N, points.classes, stored_as=xy_ND.dtype)
+        points_file.write(path, xy_ND, points.label_N, points.classes, stored_as=xy_ND.dtype, durable=self.durable)
 
     def link_points(self, file: str, job_id: str) -> None:
         """Stores the points of a file, that of a data set or of another job, as those of a job. Takes no space.
@@ -95,7 +121,11 @@ class Files:
             FileNotFoundError: the file does not exist.
             OSError: the disk is full or cannot be written.
         """
-        atomic.link_file(self.points_file(file), self.points_file(job_id))
+        source = self.points_file(file)
+        if self._sources is not None and not source.exists():
+            source = self._sources.points_file(file)
+        self.points_folder.mkdir(exist_ok=True)
+        atomic.link_file(source, self.points_file(job_id))
 
     def remove_points(self, file: str) -> None:
         """Removes a file of points if it exists. A job's points are in the file of its id."""
@@ -195,9 +225,9 @@ def is_unfinished(path: Path) -> bool:
     return path.name.startswith(atomic.PREFIX) or path.parent.name.startswith(atomic.PREFIX)
 
 
-_CHECKPOINT = re.compile(r"(?:import-)?([0-9a-f]{24})(?:-[0-9]+(?:-[0-9a-f]+)?)?")
-_START = re.compile(r"([0-9a-f]{24})\.safetensors")
-_POINTS = re.compile(r"([0-9a-f]{24})(?:-validation)?\.npz")
+_CHECKPOINT = re.compile(r"(?:import-)?(u?[0-9a-f]{24})(?:-[0-9]+(?:-[0-9a-f]+)?)?")
+_START = re.compile(r"(u?[0-9a-f]{24})\.safetensors")
+_POINTS = re.compile(r"(u?[0-9a-f]{24})(?:-validation)?\.npz")
 """The names of files that belong to a job, whose id they contain, or to an import."""
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, select
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, or_, select, true, update
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
 from service.records import Job, JobSpec, JobState
@@ -17,6 +17,7 @@ from service.store.servers import served_by_all
 from service.store.tables import (
     deleted_jobs,
     fair_share_slots,
+    histories,
     idempotency_keys,
     job_totals,
     jobs,
@@ -81,8 +82,11 @@ class Jobs:
         self._reported_state = case((served, jobs.c.state), else_=JobState.RUNNING.value)
         self._reported = select(jobs, self._reported_state.label("reported_state"))
 
-    def add(self, spec: JobSpec, *, max_queued: int, key: str | None = None) -> str:
+    def add(self, spec: JobSpec, *, max_queued: int, key: str | None = None, ttl_s: float | None = None) -> str:
         """Adds a job to the queue and returns its id. If an equal job was added under `key`, returns that job's id.
+
+        Queued jobs of the same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after so
+        many seconds, see `expired`.
 
         Raises:
             QueueFull: `max_queued` jobs are queued already.
@@ -94,7 +98,9 @@ class Jobs:
             earlier = _find_added(connection, spec, max_queued, key)
             if earlier is not None:
                 return earlier
-            transitions.add(connection, spec)
+            _cancel_superseded(connection, spec)
+            expires_at = None if ttl_s is None else time.time() + ttl_s
+            transitions.add(connection, spec, expires_at=expires_at)
             if key:
                 outdated = idempotency_keys.c.created_at <= time.time() - KEY_TTL_S
                 connection.execute(delete(idempotency_keys).where(outdated))
@@ -142,6 +148,30 @@ class Jobs:
         if row is None:
             raise JobNotFound
         return _reported(row)
+
+    def extend(self, job_id: str, *, ttl_s: float) -> float:
+        """Lets a job expire no sooner than after so many seconds, and returns when it does."""
+        expires_at = time.time() + ttl_s
+        with self._database.writing(durable=False) as connection:
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(expires_at=expires_at))
+        return expires_at
+
+    def expired(self) -> list[Job]:
+        """Returns the jobs that have expired."""
+        with self._database.reading() as connection:
+            return [job_of(row) for row in connection.execute(select(jobs).where(jobs.c.expires_at < time.time()))]
+
+    def kept(self) -> list[Job]:
+        """Returns the jobs that have ended and can expire, those first that expire first."""
+        ended = and_(jobs.c.state.in_(_ENDED), jobs.c.expires_at.is_not(None))
+        with self._database.reading() as connection:
+            return [job_of(row) for row in connection.execute(select(jobs).where(ended).order_by(jobs.c.expires_at))]
+
+    def histories(self, job_id: str) -> list[dict[str, Any]]:
+        """Returns the history of each network of a job, as `History.to_json`, as far as it is recorded."""
+        with self._database.reading() as connection:
+            found = connection.scalar(select(histories.c.networks).where(histories.c.job_id == job_id))
+        return found or []
 
     def page(
         self, *, limit: int, after: str | None = None, state: JobState | None = None, model: str | None = None
@@ -262,7 +292,9 @@ class Jobs:
         unended = select(jobs.c.id).where(jobs.c.state.not_in(_ENDED))
         resumable = select(jobs.c.checkpoint).where(jobs.c.checkpoint.is_not(None))
         trained = select(versions.c.job_id).where(versions.c.job_id.is_not(None))
-        retryable = select(jobs.c.id).where(jobs.c.state != JobState.SUCCEEDED.value)
+        # a retry needs the points of those that did not succeed, pictures those of trainings that are not published
+        needed = or_(jobs.c.state != JobState.SUCCEEDED.value, jobs.c.expires_at.is_not(None))
+        retryable = select(jobs.c.id).where(needed)
         with self._database.reading() as connection:
             return FilesInUse(
                 jobs=set(connection.scalars(unended)),
@@ -295,7 +327,7 @@ def _find_added(connection: Connection, spec: JobSpec, max_queued: int, key: str
     earlier = _find_by_key(connection, key, spec) if key else None
     if earlier is None:
         _require_retryable(connection, spec)
-        _require_room(connection, max_queued)
+        _require_room(connection, max_queued, superseding=spec.supersede)
     return earlier
 
 
@@ -310,8 +342,19 @@ def _require_retryable(connection: Connection, spec: JobSpec) -> None:
         raise WrongState(state, "Only a failed or cancelled job can be retried.")
 
 
-def _require_room(connection: Connection, max_queued: int) -> None:
-    queued = connection.scalar(select(func.count()).where(jobs.c.state == JobState.QUEUED.value))
+def _cancel_superseded(connection: Connection, spec: JobSpec) -> None:
+    """Cancels the queued jobs of the group of a new job."""
+    if spec.supersede is None:
+        return
+    group = select(jobs).where(jobs.c.supersede == spec.supersede, jobs.c.state == JobState.QUEUED.value)
+    for row in connection.execute(group.with_for_update()).all():
+        transitions.end(connection, job_of(row), JobState.CANCELLED, superseded_by=spec.id)
+
+
+def _require_room(connection: Connection, max_queued: int, *, superseding: str | None = None) -> None:
+    """Raises `QueueFull` if there is no room beside the queued jobs of other groups."""
+    others = jobs.c.supersede.is_distinct_from(superseding) if superseding else true()
+    queued = connection.scalar(select(func.count()).where(jobs.c.state == JobState.QUEUED.value, others))
     if (queued or 0) >= max_queued:
         raise QueueFull("Try again when some of the queued jobs are done.")
 
@@ -330,7 +373,8 @@ def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:
 def _payload(spec: JobSpec) -> str:
     """Returns what two requests with the same idempotency key must have in common."""
     parts = [spec.model, spec.recipe, sorted(spec.metadata.items())]
-    return repr((*parts, *(part for part in (spec.retry_of, spec.promote) if part is not None)))
+    optional = (spec.retry_of, spec.promote, spec.supersede, spec.snapshots)
+    return repr((*parts, *(part for part in optional if part is not None)))
 
 
 def _reported(row: Row[Any]) -> Job:

@@ -6,6 +6,7 @@ nothing if the job has moved on. So a job never has two writers. Every method is
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
@@ -14,7 +15,7 @@ from service.records import FailureCode, Job, JobSpec, JobState
 from service.store import publication, transitions
 from service.store.database import Database
 from service.store.publication import Publication
-from service.store.tables import fair_share_slots, jobs, now, snapshots
+from service.store.tables import fair_share_slots, histories, jobs, now, snapshots
 from service.store.transitions import LEASED, NewEvent, job_of
 
 LEASE_S = 15.0
@@ -26,6 +27,10 @@ MAX_RECLAIMED = 100
 RECLAIM_WITHIN_S = 0.5
 """A search for expired leases stops after this time: if it had to wait for the database, so had the workers, which may
 still renew their leases."""
+
+
+Histories = Sequence[dict[str, Any]]
+"""The history of each network of a job, as JSON."""
 
 
 class Instructions(NamedTuple):
@@ -171,6 +176,15 @@ class Leases:
                 row = {"job_id": job.id, "serial": 1, "epoch": epoch, "weights": weights}
                 connection.execute(insert(snapshots), row)
 
+    def record_histories(self, job: Job, networks: Histories) -> None:
+        """Replaces the histories of the job's networks. Does nothing if this attempt has lost the job.
+
+        `networks` are `models.training.runs.History` as JSON; while there are none, the recorded ones stay.
+        """
+        with self._database.writing(durable=False) as connection:
+            if transitions.lock_leased(connection, job) is not None:
+                _put_histories(connection, job, networks)
+
     def publish(
         self,
         job: Job,
@@ -178,6 +192,7 @@ class Leases:
         card_digest: str,
         summary: dict[str, Any] | None = None,
         promotion: dict[str, Any] | None = None,
+        networks: Histories = (),
         **status: Unpack[StatusUpdate],
     ) -> Publication | None:
         """Ends a job as succeeded and publishes its weights as the next version of the model, both or neither.
@@ -187,6 +202,7 @@ class Leases:
             card_digest: of the version, as the next two; see `PublishedVersion`.
             summary: what lists show of the card.
             promotion: what became of `JobSpec.promote`.
+            networks: the histories of the networks, see `record_histories`.
             status: the last of the job.
 
         Returns:
@@ -208,12 +224,29 @@ class Leases:
                 promotion=promotion,
                 keep_versions=self._keep_versions,
             )
+            _put_histories(connection, job, networks)
             result = {**status, "version": published.version.version, "checkpoint": None, "promotion": promotion}
             seq = publication.last_seq(connection)
             transitions.end(connection, leased, JobState.SUCCEEDED, version_seq=seq, **result)
             return published
 
-    def fail(self, job: Job, *, code: FailureCode, detail: str, **status: Unpack[StatusUpdate]) -> bool:
+    def keep(self, job: Job, *, networks: Histories = (), **status: Unpack[StatusUpdate]) -> bool:
+        """Ends a job as succeeded that publishes nothing and keeps its checkpoint.
+
+        Returns:
+            Whether this attempt still held the job.
+        """
+        with self._database.writing() as connection:
+            leased = transitions.lock_leased(connection, job)
+            if leased is not None:
+                _put_histories(connection, job, networks)
+                kept: StatusUpdate = {**status, "checkpoint": job.checkpoint_id}
+                transitions.end(connection, leased, JobState.SUCCEEDED, **kept)
+            return leased is not None
+
+    def fail(
+        self, job: Job, *, code: FailureCode, detail: str, networks: Histories = (), **status: Unpack[StatusUpdate]
+    ) -> bool:
         """Ends a job as failed.
 
         Returns:
@@ -222,16 +255,20 @@ class Leases:
         with self._database.writing() as connection:
             leased = transitions.lock_leased(connection, job)
             if leased is not None:
+                _put_histories(connection, job, networks)
                 problem = {"code": code, "detail": detail}
                 transitions.end(connection, leased, JobState.FAILED, problem=problem, **status)
             return leased is not None
 
-    def release(self, job: Job, *, cancel: bool = False, **status: Unpack[StatusUpdate]) -> bool:
+    def release(
+        self, job: Job, *, cancel: bool = False, networks: Histories = (), **status: Unpack[StatusUpdate]
+    ) -> bool:
         """Gives up a job: it moves to its requested state, else back to the queue.
 
         Args:
             job: as claimed.
             cancel: cancel the job instead. One write does both, so that no other worker can claim it in between.
+            networks: see `record_histories`.
             status: with a checkpoint, the next attempt resumes there, and `crash_count` is reset.
 
         Returns:
@@ -240,6 +277,7 @@ class Leases:
         with self._database.writing() as connection:
             leased = transitions.lock_leased(connection, job)
             if leased is not None:
+                _put_histories(connection, job, networks)
                 reset = {"crash_count": 0} if "checkpoint" in status else {}
                 target = transitions.with_status(leased, state=JobState.CANCELLING) if cancel else leased
                 transitions.release(connection, target, **status, **reset)
@@ -277,6 +315,14 @@ class Leases:
                 else:
                     transitions.release(connection, reclaimed[-1])
         return reclaimed
+
+
+def _put_histories(connection: Connection, job: Job, networks: Histories) -> None:
+    if not networks:
+        return
+    newer = update(histories).where(histories.c.job_id == job.id).values(networks=list(networks))
+    if not connection.execute(newer).rowcount:
+        connection.execute(insert(histories), {"job_id": job.id, "networks": list(networks)})
 
 
 _NEXT_QUEUED = (

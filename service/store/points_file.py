@@ -26,15 +26,23 @@ class DamagedData(Exception):
 
 
 def write(
-    path: Path, xy_ND: PointArray, label_N: IntArray, classes: tuple[Label, ...], *, stored_as: npt.DTypeLike
+    path: Path,
+    xy_ND: PointArray,
+    label_N: IntArray,
+    classes: tuple[Label, ...],
+    *,
+    stored_as: npt.DTypeLike,
+    durable: bool = True,
 ) -> str:
     """Writes points (N, D), converted to the type `stored_as`. Returns the digest of what is stored.
+
+    Unless `durable` is set, a power failure may damage the file.
 
     Raises:
         OSError: the disk is full or cannot be written. No file is left.
     """
     shape, kind = xy_ND.shape, np.dtype(stored_as)
-    with atomic.new_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with atomic.new_file(path, durable=durable) as file, zipfile.ZipFile(file, "w") as archive:
 
         def parts() -> Iterator[Array]:
             with _member(archive, "xy_ND", shape, kind) as member:

@@ -35,6 +35,7 @@ class Store:
         keep_versions: int = 0,
         server: str | None = None,
         busy_s: float = BUSY_S,
+        durable: bool = True,
     ) -> None:
         """Opens a database and migrates its tables.
 
@@ -44,11 +45,12 @@ class Store:
             keep_versions: how many versions a model keeps that does not say so itself; 0 for all.
             server: the name of the API process that opens the store, if it is one.
             busy_s: longest wait for other writers.
+            durable: whether commits survive a power failure.
 
         Raises:
             StoreUnavailable: the database cannot be reached, read or written. Every method of every part may raise it.
         """
-        self._database = Database(url, busy_s=busy_s)
+        self._database = Database(url, busy_s=busy_s, durable=durable)
         try:
             migrate(self._database)
         except BaseException:
@@ -78,8 +80,13 @@ class Store:
     @classmethod
     def of(cls, settings: Settings, files: Files, *, server: str | None = None) -> Self:
         """Opens the database that the settings name, else the SQLite file of the data folder."""
-        url = database_url(settings, files)
-        return cls(url, lease_s=settings.lease_s, keep_versions=settings.keep_versions, server=server)
+        return cls(
+            database_url(settings, files),
+            lease_s=settings.lease_s,
+            keep_versions=settings.keep_versions,
+            server=server,
+            durable=files.durable,
+        )
 
     def close(self) -> None:
         """Closes every connection."""

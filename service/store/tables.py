@@ -40,6 +40,8 @@ jobs = Table(
     Column("metadata", JSON, nullable=False, server_default="{}"),
     Column("retry_of", String),
     Column("promote", JSON(none_as_null=True)),
+    Column("supersede", String),
+    Column("snapshots", JSON(none_as_null=True)),
     Column("state", String, nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
     Column("crash_count", Integer, nullable=False),
@@ -60,6 +62,8 @@ jobs = Table(
     Column("promotion", JSON(none_as_null=True)),
     Column("comparison", JSON(none_as_null=True)),
     Column("problem", JSON(none_as_null=True)),
+    Column("superseded_by", String),
+    Column("expires_at", Float, index=True),
     Column("events", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
@@ -109,6 +113,13 @@ snapshots = Table(
     Column("serial", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("weights", LargeBinary, nullable=False),
+)
+
+histories = Table(
+    "histories",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("networks", JSON, nullable=False),
 )
 
 idempotency_keys = Table(

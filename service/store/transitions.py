@@ -61,9 +61,9 @@ def lock_leased(connection: Connection, job: Job) -> Job | None:
     return None if row is None else job_of(row)
 
 
-def add(connection: Connection, spec: JobSpec) -> Job:
+def add(connection: Connection, spec: JobSpec, *, expires_at: float | None = None) -> Job:
     """Inserts a new queued job and returns it."""
-    job = Job(spec)
+    job = Job(spec, JobStatus(expires_at=expires_at))
     connection.execute(insert(jobs).values(**vars(spec), **vars(job.status), queued_at=now()))
     return change(connection, job, [status_event(job)])
 
@@ -96,7 +96,7 @@ def change(
 def status_event(job: Job) -> NewEvent:
     """Returns the event that reports the job's state."""
     status = job.status
-    result = {"version": status.version, "problem": status.problem}
+    result = {"version": status.version, "problem": status.problem, "superseded_by": status.superseded_by}
     known = {key: value for key, value in result.items() if value is not None}
     return NewEvent("status", {"status": status.state.value, "attempt": status.attempt, **known})
 

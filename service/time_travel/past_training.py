@@ -9,7 +9,7 @@ from models.limits import MAX_REPLAY_S
 from models.networks.layouts import layout
 from models.specs import Implementation, InvalidInput, NetworkSpec, TrainingSpec
 from models.training import cost_model
-from service.registry.registry import LoadedVersion
+from service.registry.networks import JobNetwork, LoadedNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +35,15 @@ class PastTraining:
     epoch_s: float
 
     @classmethod
-    def of(cls, version: LoadedVersion) -> "PastTraining":
-        """The training of a version.
+    def of(cls, network: LoadedNetwork) -> "PastTraining":
+        """The training of a network, up to where it is.
 
         Raises:
-            InvalidInput: the version was not trained here.
+            InvalidInput: the network is a version that was not trained here, or one of several in training.
         """
-        card, job_id = version.card, version.published.job_id
+        if isinstance(network, JobNetwork) and network.card.training and network.card.training.networks > 1:
+            raise InvalidInput("epoch", "must be left out: the job trains several networks and has not ended")
+        card, job_id = network.card, network.job_id
         spec, data, digest, epochs = card.training, card.data, card.data_digest, card.epochs
         if job_id is None or spec is None or data is None or digest is None or epochs is None:
             raise InvalidInput("epoch", "must be left out: the version was imported, and its training is unknown")
@@ -68,9 +70,7 @@ class PastTraining:
             InvalidInput: it ended before.
         """
         if epoch > self.epochs:
-            raise InvalidInput(
-                "epoch", f"must be at most {self.epochs:,}, the last epoch of the training of this version"
-            )
+            raise InvalidInput("epoch", f"must be at most {self.epochs:,}, the last epoch of this training")
 
     def require_affordable(self, epoch: int) -> None:
         """Checks by an estimate that the training can be repeated up to an epoch in `MAX_REPLAY_S`.

@@ -28,7 +28,7 @@ def at_epoch(version: LoadedVersion, epoch: int, files: Files) -> LoadedVersion:
     past.require_epoch(epoch)
     if epoch == past.epochs:
         return replace(version, epoch=epoch)
-    return replays.as_version(version, replayed(files, past, epoch), epoch)
+    return replays.as_network(version, replayed(files, past, epoch), epoch)
 
 
 def run(data_dir: Path, past: PastTraining, epoch: int) -> bytes:

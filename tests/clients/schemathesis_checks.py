@@ -8,14 +8,17 @@ from schemathesis.generation import GenerationMode
 BETWEEN_FIELDS = (
     "can be downloaded as",
     "cannot be combined with .*",
+    "cannot be shown in frames: .*",
     "each must be greater than 0",  # of a text that is a list of numbers
     "has no points.*",  # a file, which a schema cannot describe
     "is for generators only",
     "is required for .*",
     "is required in the query, .*",
+    "is required, unless .*",
     "must be .* for this request",
     "must be a term of the coordinates, .*",
     "must be at most [0-9,]+(, the last epoch| for this version).*",
+    "must be at most [0-9]+ for [0-9,]+ units",
     "must be auto or compiled: torch does not train by lbfgs here",
     "must be 2: only spirals and gaussians can have more classes",
     "must be between [0-9]+ and 100,000",  # at least one point for each class
@@ -30,10 +33,12 @@ BETWEEN_FIELDS = (
     "must be left out: .*",
     "must be less than the model's number of features.*",
     "must be less than [0-9]+, the number of networks of this version",
+    "must be less than the number of networks with a history, .*",
     "must be less than the number of points, .*",
     "must be numbers alone, or name=number .*",
     "must be lists of numbers, in the order of the training data.*",
     "must be one character, or one of comma, semicolon, tab, space and pipe",
+    "must be one of the hidden layers, .*",
     "must be one of the model's .*",
     "must be smaller: .*",
     "must be two different features",

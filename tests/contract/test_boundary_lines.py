@@ -23,7 +23,7 @@ def lines(client: httpx.Client, **query: Any) -> dict[str, Any]:
     for feature in body["features"]:
         assert feature["type"] == "Feature"
         assert feature["geometry"]["type"] == "LineString"
-        assert set(feature["properties"]) == {"classes", "level", "closed"}
+        assert set(feature["properties"]) == {"classes", "level", "closed", "color"}
         coordinates = feature["geometry"]["coordinates"]
         assert len(coordinates) >= 2
         assert feature["properties"]["closed"] == (coordinates[0] == coordinates[-1])
@@ -46,7 +46,12 @@ def test_the_boundary_of_a_logistic_model_is_the_straight_line_where_w_x_plus_b_
     body = lines(client, model="one-line")
     assert (body["model"], body["version"], body["axes"], body["at"]) == ("one-line", 1, [0, 1], [])
     (feature,) = body["features"]
-    assert feature["properties"] == {"classes": ["red", "blue"], "level": 0.5, "closed": False}
+    assert feature["properties"] == {
+        "classes": ["red", "blue"],
+        "level": 0.5,
+        "closed": False,
+        "color": "#8c6178",
+    }
     xy_V2 = vertices(feature)
     assert np.abs(xy_V2 @ w + b).max() / np.linalg.norm(w) < 1e-5
     window = client.get("/boundary-grid", params={"model": "one-line", "resolution": "2"}).json()

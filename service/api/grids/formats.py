@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from service.api.grids import schemas
 from service.http import documentation, request_body
 from service.http.content_negotiation import Format
-from service.inference.grids import ActivationMaps, BoundaryGrid, BoundaryLines, EmbeddingGrid
+from service.inference.grids import ActivationMaps, BoundaryGrid, BoundaryLines, EmbeddingGrid, ProbabilityMaps
 from service.inference.overlays import Overlay
 from service.render import csv_cells, geojson, npy, png, svg
 from service.render.png import Picture
 
-Kind = Literal["response", "unit", "layer", "embedding"]
+Kind = Literal["response", "probabilities", "unit", "layer", "embedding"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,6 +21,7 @@ class GridFormat(Format):
 
     Attributes:
         grid: encodes the values of a response, or of the activation of a hidden unit.
+        probabilities: encodes the probabilities of all classes.
         layer: encodes the activations of a hidden layer.
         embedding: encodes where a hidden layer maps the cells.
         lines: encodes the boundary lines in place of the response. A curve has none.
@@ -31,6 +32,7 @@ class GridFormat(Format):
     """
 
     grid: Callable[[BoundaryGrid], bytes] | None = None
+    probabilities: Callable[[ProbabilityMaps], bytes] | None = None
     layer: Callable[[ActivationMaps], bytes] | None = None
     embedding: Callable[[EmbeddingGrid], bytes] | None = None
     lines: Callable[[BoundaryLines], bytes] | None = None
@@ -43,6 +45,7 @@ class GridFormat(Format):
         """Whether the format can show a kind of grid."""
         encoders: dict[Kind, tuple[object, ...]] = {
             "response": (self.grid, self.picture, self.lines),
+            "probabilities": (self.probabilities,),
             "unit": (self.grid, self.picture),
             "layer": (self.layer, self.tiles),
             "embedding": (self.embedding,),
@@ -55,6 +58,7 @@ FORMATS = (
         "json",
         request_body.JSON,
         grid=schemas.encode_grid,  # no layer: it would be many megabytes of text
+        probabilities=schemas.encode_probabilities,
         embedding=schemas.encode_embedding,
         has_fields=True,
         content={},  # FastAPI adds the response model
@@ -63,6 +67,7 @@ FORMATS = (
         "npy",
         npy.MEDIA_TYPE,
         grid=npy.encode_grid,
+        probabilities=npy.encode_probabilities,
         layer=npy.encode_activations,
         embedding=npy.encode_embedding,
         content=documentation.BINARY,
@@ -91,7 +96,7 @@ FORMATS = (
 """Of the formats that can show a kind of grid, the first is the default."""
 
 OFFERED: dict[Kind, tuple[GridFormat, ...]] = {
-    kind: tuple(one for one in FORMATS if one.shows(kind)) for kind in ("response", "unit", "layer", "embedding")
+    kind: tuple(one for one in FORMATS if one.shows(kind)) for kind in get_args(Kind)
 }
 
 PICTURES = tuple(one for one in FORMATS if one.picture)

@@ -14,7 +14,8 @@ from models.limits import (
 from models.specs import AnyResponse, EmbeddingCoordinates, InvalidInput
 from service.api.epochs import Epoch
 from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
-from service.api.references import AliasName, reference
+from service.api.predictions.requests import Threshold
+from service.api.references import AliasName, JobName, Named, named
 from service.api.window_query import WindowQuery
 from service.http.content_negotiation import either
 from service.http.query_parameters import CommaList, list_of
@@ -22,7 +23,7 @@ from service.inference import features
 from service.inference.grids import OF_ONE_CLASS
 from service.inference.overlays import OverlayPart
 from service.inference.windows import Window
-from service.records import NAME_PATTERN, Reference
+from service.records import NAME_PATTERN
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name for one in FORMATS]})]
 """The name of a format. `content_negotiation.chosen` refuses every other string."""
@@ -40,22 +41,29 @@ Overlay = Annotated[CommaList, list_of({"type": "string", "enum": get_args(Overl
 
 
 class _Answering(BaseModel):
-    """The version that answers."""
+    """What answers."""
 
-    model: str = Field(pattern=NAME_PATTERN, description="The model that answers.", examples=["flower-sequential"])
+    model: str | None = Field(
+        None,
+        pattern=NAME_PATTERN,
+        description="The model that answers. Required without `job`.",
+        examples=["flower-sequential"],
+    )
     version: int | None = Field(
         None, ge=1, le=2**31 - 1, description="Its version; by default the one that the alias `latest` names."
     )
     alias: AliasName = None
+    job: JobName = None
     epoch: Epoch = None
 
 
 class GridQuery(WindowQuery, _Answering):
     """A grid, and the format to show it in."""
 
-    response: Literal[AnyResponse, "activation", "embedding", "outside_training_range"] | None = Field(
+    response: Literal[AnyResponse, "probabilities", "activation", "embedding", "outside_training_range"] | None = Field(
         None,
-        description="`probability`, `label`, `logit`, or `entropy` of the class probabilities, in bits; `spread`, the "
+        description="`probability` of a class, `probabilities` of all K classes, (K, H, W), `label`, `logit`, or "
+        "`entropy` of the class probabilities, in bits; `spread`, the "
         "standard deviation of the probability over the networks of an ensemble; `outside_training_range`, 1 for cells "
         "far from all training points, else 0; "
         "`activation` of the units of a hidden `layer`; or `embedding`, where a hidden `layer` maps each cell: two "
@@ -68,6 +76,11 @@ class GridQuery(WindowQuery, _Answering):
         max_length=64,
         description="The class whose probability, logit or spread to show, or to draw lines of; by default the second "
         "of two. Not for any other response, and not with `adaptive`.",
+    )
+    threshold: Threshold = Field(
+        None,
+        description="For labels of two classes, and their overlay: a cell gets the second label if its probability is "
+        "above the threshold. By default 0.5. Not with `adaptive`; lines take `levels`.",
     )
     layer: int | None = Field(
         None,
@@ -118,16 +131,22 @@ class GridQuery(WindowQuery, _Answering):
     )
 
     @property
-    def reference(self) -> Reference:
-        """Which version answers."""
-        return reference(self.version, self.alias)
+    def named(self) -> Named:
+        """What answers.
+
+        Raises:
+            InvalidInput: see `references.named`.
+        """
+        return named(self.model, self.version, self.alias, self.job)
 
     @property
     def kind(self) -> Kind:
         """The kind of grid."""
         if self.response == "activation":
             return "layer" if self.unit is None else "unit"
-        return "embedding" if self.response == "embedding" else "response"
+        if self.response == "probabilities" or self.response == "embedding":
+            return self.response
+        return "response"
 
     def check(self) -> None:
         """Checks the parameters against each other.
@@ -148,6 +167,11 @@ class GridQuery(WindowQuery, _Answering):
         if self.class_name is not None and (self.adaptive or self.response not in (None, *OF_ONE_CLASS)):
             raise InvalidInput("class", "needs response=probability, response=logit or response=spread")
 
+        if self.threshold is not None and (self.adaptive or self.response not in (None, "label")):
+            raise InvalidInput("threshold", "needs response=label without adaptive")
+        if self.threshold is not None and self.class_name is not None:
+            raise InvalidInput("class", "cannot be combined with threshold, which makes the response labels")
+
     def check_format(self, form: GridFormat) -> None:
         """Checks the parameters against the format.
 
@@ -156,6 +180,8 @@ class GridQuery(WindowQuery, _Answering):
         """
         if self.levels is not None and not form.lines:
             raise InvalidInput("levels", f"needs format={either(LINES)}")
+        if self.threshold is not None and form.lines:
+            raise InvalidInput("threshold", f"cannot be combined with format={form.name}: give it as levels")
         if self.response is not None and form.lines:
             raise InvalidInput(
                 "response", f"cannot be combined with format={form.name}, which returns lines and no values"

@@ -33,6 +33,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "values": [[0.02, 0.5, 0.98], [0.99, 0.5, 0.01]],
         },
     },
+    "BoundaryProbabilities": {
+        "summary": "The probability of every class",
+        "value": {
+            "object": "boundary.probabilities",
+            **_VERSION,
+            "response": "probabilities",
+            **_PLACE,
+            "shape": [2, 2, 3],
+            **_CELLS,
+            **_CLASSES,
+            "values": [[[0.98, 0.5, 0.02], [0.01, 0.5, 0.99]], [[0.02, 0.5, 0.98], [0.99, 0.5, 0.01]]],
+        },
+    },
     "BoundaryEmbedding": {
         "summary": "Where a hidden layer maps the cells",
         "value": {
@@ -47,6 +60,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "mean": None,
             "components": None,
             "explained": None,
+            **_CLASSES,
             "values": [[[-0.9, 0.4], [0.0, 0.5], [0.9, 0.6]], [[-0.8, -0.6], [0.1, -0.5], [0.95, -0.4]]],
         },
     },
@@ -62,7 +76,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "features": [
                 {
                     "type": "Feature",
-                    "properties": {"classes": ["red", "blue"], "level": 0.5, "closed": False},
+                    "properties": {"classes": ["red", "blue"], "level": 0.5, "closed": False, "color": "#8c6178"},
                     "geometry": {"type": "LineString", "coordinates": [[0.0, -1.0], [0.0, 1.0]]},
                 }
             ],
@@ -72,7 +86,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 """The components of the OpenAPI document that the responses refer to."""
 
-_SHOWN = {"json": ("BoundaryGrid", "BoundaryEmbedding"), "geojson": ("BoundaryLines",), "csv": ("BoundaryCells",)}
+_SHOWN = {
+    "json": ("BoundaryGrid", "BoundaryProbabilities", "BoundaryEmbedding"),
+    "geojson": ("BoundaryLines",),
+    "csv": ("BoundaryCells",),
+}
 """The examples of each format."""
 
 
@@ -83,14 +101,20 @@ def _content(one: GridFormat) -> dict[str, Any]:
 
 _CACHING = {
     "ETag": header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
-    "Cache-Control": header("A year for a request that names the version, else to be revalidated.", example="no-cache"),
+    "Cache-Control": header(
+        "A year for a request that names the version, `no-store` for a running job, else to be revalidated.",
+        example="no-cache",
+    ),
     "Vary": header("The request header that chooses the format.", example="Accept"),
 }
 
 _METADATA = {
     "Separatrix-Model": header("The model that answered.", example="flower-sequential"),
     "Separatrix-Version": header("The version that answered.", kind="integer", example=1),
-    "Separatrix-Epoch": header("The epoch of its training, if the request names one.", kind="integer", example=100),
+    "Separatrix-Job-ID": header("The job that answered, if it has no version.", example="9f0c5e1d2a7b4c6f8e3d1a0b"),
+    "Separatrix-Epoch": header(
+        "The epoch of its training, if the request names one or a job.", kind="integer", example=100
+    ),
     "Separatrix-Window": header("`x_min,x_max,y_min,y_max`; for a curve `x_min,x_max`.", example="-2.0,2.0,-1.0,1.0"),
     "Separatrix-Axes": header("The features along x and y, as the query takes them.", example="0,1"),
     "Separatrix-At": header(

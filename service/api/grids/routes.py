@@ -7,17 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
+from models.limits import MAX_GRID_CELLS, MAX_GRID_VALUES
 from service.api.deps import ServicesDep
 from service.api.grids import schemas
 from service.api.grids.formats import OFFERED, GridFormat
 from service.api.grids.query import GridQuery
 from service.api.grids.responses import RESPONSES
+from service.api.references import NamedVersion
 from service.http import content_negotiation, etags
 from service.inference import grids, overlays, windows
 from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
-from service.registry import refresh
-from service.registry.registry import LoadedVersion
+from service.registry.networks import JobNetwork, LoadedNetwork
 from service.render import headers
 from service.store.files import Files
 
@@ -28,7 +29,9 @@ router = APIRouter(tags=["boundary"])
     "/boundary-grid",
     operation_id="getBoundaryGrid",
     summary="A model's response on a grid, or its decision boundary as lines",
-    response_model=Annotated[schemas.BoundaryGrid | schemas.BoundaryEmbedding, Field(discriminator="object")],
+    response_model=Annotated[
+        schemas.BoundaryGrid | schemas.BoundaryProbabilities | schemas.BoundaryEmbedding, Field(discriminator="object")
+    ],
     responses=RESPONSES,
 )
 async def boundary_grid(
@@ -48,33 +51,40 @@ async def boundary_grid(
     query.check()
     form = content_negotiation.chosen(OFFERED[query.kind], accept, query.format)
     query.check_format(form)
-    registry, named = services.registry, query.reference
-    version = await refresh.resolve(registry, query.model, named)
-    asked = query.model_dump(exclude={"model", "version", "alias", "format"})
-    published = version.published
-    release = request.app.version  # another release may round differently
-    tag = etags.entity_tag(release, published.model, published.version, published.card_digest, asked, form.name)
+    named = query.named
+    network = await services.newest(named, request.receive)
 
     async def respond() -> Response:
-        shown = await services.at_epoch(version, query.epoch, request.receive)
-        make = _GridRequest(shown, query, form, services.files).respond
+        shown = await services.at_epoch(network, query.epoch, request.receive)
+        make = _GridRequest(shown, query, form, services.files_of(shown)).respond
         return await services.heavy(make, request.receive)
 
+    if isinstance(network, JobNetwork):
+        response = await respond()
+        response.headers["Cache-Control"] = etags.NO_STORE
+        return response
+    asked = query.model_dump(exclude={"model", "version", "alias", "format"})
+    published = network.published
+    release = request.app.version  # another release may round differently
+    tag = etags.entity_tag(release, published.model, published.version, published.card_digest, asked, form.name)
+    is_current = None  # only the database knows what a job has published
+    if isinstance(named, NamedVersion):
+        is_current = partial(services.registry.is_current, published, named.reference)
     return await services.response_cache.answer(
         request.scope,
         respond,
         tag=tag,
         cache_control=etags.REVALIDATE if query.version is None else etags.FOR_EVER,
         if_none_match=if_none_match,
-        is_current=partial(registry.is_current, published, named),
+        is_current=is_current,
     )
 
 
 @dataclass(frozen=True)
 class _GridRequest:
-    """A request whose version and format are known."""
+    """A request whose network and format are known."""
 
-    version: LoadedVersion
+    network: LoadedNetwork
     query: GridQuery
     form: GridFormat
     files: Files
@@ -82,10 +92,13 @@ class _GridRequest:
     def respond(self) -> Response:
         """The response, without caching headers. It takes long, so call it in a thread."""
         query, form = self.query, self.form
-        window = windows.place(self.version, query.window(form))
+        window = windows.place(self.network, query.window(form))
         if form.lines:
             lines = grids.boundary_lines(window, query.probabilities(), query.class_name)
             return self._encoded(window, form.lines(lines))
+        if form.probabilities and query.kind == "probabilities":
+            most = MAX_GRID_CELLS if form.has_fields else MAX_GRID_VALUES
+            return self._encoded(window, form.probabilities(grids.probability_maps(window, max_values=most)))
         if query.layer is not None and query.unit is None:
             return self._layer(window, query.layer)
         return self._grid(window)
@@ -116,7 +129,10 @@ class _GridRequest:
             return grids.outside_training_range(window, self.files)
         assert response != "activation"
         assert response != "embedding"
-        return grids.response_grid(window, response=response, class_name=class_name, with_logits=with_logits)
+        assert response != "probabilities"
+        return grids.response_grid(
+            window, response=response, class_name=class_name, threshold=query.threshold, with_logits=with_logits
+        )
 
     def _layer(self, window: PlacedWindow, layer: int) -> Response:
         if self.query.response == "embedding":

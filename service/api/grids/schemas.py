@@ -27,14 +27,17 @@ class Window(BaseModel):
 
 
 class _Placed(BaseModel):
-    """Which version answered, and where."""
+    """What answered, and where."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    model: str = Field(description="The name of the model.")
-    version: int = Field(description="The version that answered.")
+    model: str | None = Field(description="The name of the model; null for a job that publishes nothing.")
+    version: int | None = Field(description="The version that answered; null for a job without a version.")
+    job_id: str | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The job that answered, if it has no version."
+    )
     epoch: int | SkipJsonSchema[None] = Field(
-        None, exclude_if=left_out, description="The epoch of its training, if the request names one."
+        None, exclude_if=left_out, description="The epoch of its training, if the request names one or a job."
     )
     axes: list[int] = Field(description="The features along x and y, zero-based; for a curve, the one along x.")
     axis_names: list[str] | None = Field(description="The names of these features; null without names.")
@@ -60,6 +63,11 @@ class BoundaryGrid(_Cells):
         alias="class",
         description="The class whose probability, logit or spread the values are; null for everything else.",
     )
+    threshold: float | SkipJsonSchema[None] = Field(
+        None,
+        exclude_if=left_out,
+        description="The probability above which a cell has the second label, if the request names one.",
+    )
     layer: int | None = Field(description="The hidden layer of an activation, zero-based; null for everything else.")
     unit: int | None = Field(description="The hidden unit of an activation, zero-based; null for everything else.")
     shape: list[int] = Field(description="[H, W]; for a curve [W].")
@@ -71,6 +79,19 @@ class BoundaryGrid(_Cells):
     values: list[list[float]] | list[float] = Field(
         description="(H, W) probabilities, logits, entropies in bits, spreads, or activations; for labels, indices "
         "into `classes`; 1 outside the training range, and 0 within. For a curve (W,)."
+    )
+
+
+class BoundaryProbabilities(_Cells):
+    """The probability of every class on a regular grid or along a curve."""
+
+    object: Literal["boundary.probabilities"]
+    response: Literal["probabilities"]
+    shape: list[int] = Field(description="[K, H, W]; for a curve [K, W].")
+    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    colors: Colors
+    values: list[list[list[float]]] | list[list[float]] = Field(
+        description="(K, H, W) probabilities, which sum to 1 over the classes. For a curve (K, W)."
     )
 
 
@@ -93,6 +114,8 @@ class BoundaryEmbedding(_Cells):
     explained: list[float] | None = Field(
         description="(2,) the share of the variance over the cells that each component explains; null for `first`."
     )
+    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    colors: Colors
     values: list[list[list[float]]] | list[list[float]] = Field(
         description="(H, W, 2) the two coordinates of each cell. For a curve (W, 2)."
     )
@@ -115,6 +138,7 @@ class LineProperties(BaseModel):
     )
     level: float | None = Field(description="The probability along the line; null between two of more classes.")
     closed: bool = Field(description="Whether the line is a ring.")
+    color: str = Field(description="`#rrggbb`, mixed from the colors of the classes, as in SVG.")
 
 
 class BoundaryLine(BaseModel):
@@ -143,20 +167,35 @@ class BoundaryLines(_Placed):
 def encode_grid(boundary: grids.BoundaryGrid) -> bytes:
     """The body of a `BoundaryGrid`."""
     window, grid = boundary.window, boundary.grid
-    classes, k = window.version.card.classes, boundary.class_index
+    classes, k = window.network.card.classes, boundary.class_index
     return _dumped(
         {
             "object": "boundary.grid",
-            **window.version.answered_by,
+            **window.network.answered_by,
             "response": boundary.response,
             "class": None if k is None else classes[k],
+            **({} if boundary.threshold is None else {"threshold": boundary.threshold}),
             "layer": boundary.layer,
             "unit": boundary.unit,
             **_cells(window, grid, grid.values_HW.shape),
-            "classes": classes,
-            "colors": palette.class_codes(len(classes)),
+            **_classes(window),
             "evaluated": boundary.evaluated,
             "values": grid.values_HW,
+        }
+    )
+
+
+def encode_probabilities(maps: grids.ProbabilityMaps) -> bytes:
+    """The body of a `BoundaryProbabilities`."""
+    window = maps.window
+    return _dumped(
+        {
+            "object": "boundary.probabilities",
+            **window.network.answered_by,
+            "response": "probabilities",
+            **_cells(window, maps.axes, maps.values_KHW.shape),
+            **_classes(window),
+            "values": maps.values_KHW,
         }
     )
 
@@ -167,7 +206,7 @@ def encode_embedding(grid: grids.EmbeddingGrid) -> bytes:
     return _dumped(
         {
             "object": "boundary.embedding",
-            **window.version.answered_by,
+            **window.network.answered_by,
             "response": "embedding",
             "layer": grid.layer,
             "coordinates": embedding.coordinates,
@@ -175,9 +214,15 @@ def encode_embedding(grid: grids.EmbeddingGrid) -> bytes:
             "mean": embedding.mean_U,
             "components": embedding.components_2U,
             "explained": embedding.explained_2,
+            **_classes(window),
             "values": embedding.values_HW2,
         }
     )
+
+
+def _classes(window: PlacedWindow) -> dict[str, Any]:
+    classes = window.network.card.classes
+    return {"classes": classes, "colors": palette.class_codes(len(classes))}
 
 
 def _cells(window: PlacedWindow, axes: GridAxes, shape: tuple[int, ...]) -> dict[str, Any]:

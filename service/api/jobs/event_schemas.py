@@ -50,12 +50,23 @@ class DoneData(StatusData):
     )
 
 
+class LayerData(BaseModel):
+    """The activations of the units of a hidden layer on a grid with the window of the frame."""
+
+    layer: int = Field(description="The hidden layer, zero-based.")
+    shape: list[int] = Field(description="[U, H, W] for U units; row 0 lies at `y_min`.")
+    dtype: Literal["int8"]
+    scales: list[float] = Field(description="(U,) An activation is its byte times the scale of its unit.")
+    values_base64: str = Field(description="U x H x W bytes, unit by unit and row by row, in Base64.")
+
+
 class FrameData(BaseModel):
     """The response of a network in training on a grid of the plane."""
 
     epoch: int = Field(description="The epoch of the weights.")
     response: Literal["probability", "label"] = Field(
-        description="`probability` of the second of two classes; with more classes `label`, an index into `classes`."
+        description="`probability` of the second of two classes; with more classes, or with `threshold`, `label`, an "
+        "index into `classes`."
     )
     classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
     colors: Colors
@@ -64,6 +75,9 @@ class FrameData(BaseModel):
     dtype: Literal["uint8"]
     scale: float = Field(description="A value is its byte times this.")
     values_base64: str = Field(description="H x W bytes, row by row, in Base64.")
+    layers: list[LayerData] | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="With `layer`: the hidden layer, or all. Empty for an ensemble."
+    )
 
 
 class ClosingData(BaseModel):

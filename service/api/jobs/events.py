@@ -8,16 +8,16 @@ from typing import Annotated, NamedTuple, Self
 import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import FiniteFloat
 from starlette.types import Receive, Scope, Send
 
-from models.limits import MAX_MARGIN
 from models.specs import InvalidInput
 from service import records
-from service.api.deps import JobPath, Services, ServicesDep, known_job_id
+from service.api.deps import JobPath, Services, ServicesDep
 from service.api.jobs import event_schemas
 from service.api.jobs.event_schemas import EventPage
+from service.api.jobs.frame_query import FrameViewDep
 from service.api.jobs.views import Job
+from service.api.references import known_job_id
 from service.http import content_negotiation, request_body
 from service.http.content_negotiation import Format
 from service.http.problems import InvalidParameter, Place
@@ -25,7 +25,7 @@ from service.http.query_parameters import CommaList, list_of
 from service.live import envelopes
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRequest
-from service.live.frames import MAX_CELLS, MIN_CELLS, FrameView
+from service.live.frames import FrameView
 from service.live.subscription import Subscription, has_ended
 from service.render import sse
 
@@ -53,23 +53,6 @@ RETRY_MS = 1_000
 _NUMBERS = re.compile(r"[0-9]{1,9}(,[0-9]{1,9})*")
 
 
-BoundaryQuery = Annotated[
-    int | None,
-    Query(
-        ge=MIN_CELLS,
-        le=MAX_CELLS,
-        description="Streams only: also send `boundary` events while the network trains, with its output on a grid of "
-        "this many columns and rows. The points of the jobs must have two coordinates.",
-    ),
-]
-MarginQuery = Annotated[
-    FiniteFloat | None,
-    Query(
-        ge=0,
-        le=MAX_MARGIN,
-        description="For `boundary` events: the margin of their window, as in `GET /boundary-grid`.",
-    ),
-]
 LastEventHeader = Annotated[
     str | None,
     Header(
@@ -177,18 +160,16 @@ async def list_job_events(
     job_id: JobPath,
     services: ServicesDep,
     request: Request,
+    view: FrameViewDep,
     after: Annotated[
         int, Query(ge=0, le=MAX_NUMBER, description="The number of the last event that was received.")
     ] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_EVENTS, description="Pages only: how many events.")] = 100,
-    boundary: BoundaryQuery = None,
-    margin: MarginQuery = None,
     last_event_id: LastEventHeader = None,
     last_event_id_query: LastEventQuery = None,
 ) -> Response:
     """The events of a job, oldest first: a page, or with `Accept: text/event-stream` a stream until the job ends."""
     accept = request_body.header(request_body.headers_of(request.scope), b"accept")
-    view = _view(boundary, margin)
     if content_negotiation.chosen((PAGE, STREAM), accept) is STREAM:
         position = _Position.sent(last_event_id, last_event_id_query, str(after))
         return await _stream(services, [job_id], position, view)
@@ -198,8 +179,8 @@ async def list_job_events(
 
 
 def _page(services: Services, job_id: str, after: int, limit: int) -> Response:
-    job = services.store.jobs.get(job_id)
-    events, has_more = services.store.events.page(job.id, after=after, limit=limit)
+    job = services.spaces.job(job_id)
+    events, has_more = services.spaces.of(job_id).store.events.page(job.id, after=after, limit=limit)
     for event in events:
         services.registry.ensure_known(job.model, event.data.get("version"))
     page = {
@@ -216,6 +197,7 @@ def _page(services: Services, job_id: str, after: int, limit: int) -> Response:
 async def stream_events(
     services: ServicesDep,
     request: Request,
+    view: FrameViewDep,
     job: Annotated[JobIds, Query(description="The ids of 1 to 20 jobs.")],
     after: Annotated[
         str | None,
@@ -224,28 +206,13 @@ async def stream_events(
             "by commas, such as 12,7."
         ),
     ] = None,
-    boundary: BoundaryQuery = None,
-    margin: MarginQuery = None,
     last_event_id: LastEventHeader = None,
     last_event_id_query: LastEventQuery = None,
 ) -> Response:
     """The events of several jobs in one stream."""
     content_negotiation.chosen((STREAM,), request_body.header(request_body.headers_of(request.scope), b"accept"))
     position = _Position.sent(last_event_id, last_event_id_query, after)
-    return await _stream(services, _known(job), position, _view(boundary, margin))
-
-
-def _view(cells: int | None, margin: float | None) -> FrameView | None:
-    """The frames that a stream sends.
-
-    Raises:
-        InvalidInput: there is a margin without frames.
-    """
-    if cells is not None:
-        return FrameView(cells, margin)
-    if margin is not None:
-        raise InvalidInput("margin", "needs boundary")
-    return None
+    return await _stream(services, _known(job), position, view)
 
 
 def _known(job_ids: list[str]) -> list[str]:

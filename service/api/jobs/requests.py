@@ -22,6 +22,7 @@ from models.limits import (
     MAX_POINTS,
     MAX_RESTARTS,
     MAX_SEED,
+    MAX_SNAPSHOTS,
     MAX_TEMPERATURE,
     MAX_WEIGHT_DECAY,
     MAX_WIDTH,
@@ -280,6 +281,21 @@ class StartingVersion(Body):
     alias: AliasName = None
 
 
+def _kind_of_snapshots(value: Any) -> str:
+    return "[list]" if isinstance(value, list) else "[number]"
+
+
+Snapshots = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_SNAPSHOTS), WHOLE, Tag("[number]")]
+    | Annotated[
+        list[Annotated[int, Field(ge=0, le=MAX_EPOCHS), WHOLE]],
+        Field(min_length=1, max_length=MAX_SNAPSHOTS),
+        Tag("[list]"),
+    ],
+    Discriminator(_kind_of_snapshots),
+]
+
+
 class StartedTrainingSettings(TrainingSettings):
     """How to train, and where to begin."""
 
@@ -288,6 +304,11 @@ class StartedTrainingSettings(TrainingSettings):
         alias="from",
         description="Begin at the weights of a version, which must have the features, the classes and the network of "
         "the training. Settings that the request leaves open are those of the version. By default random weights.",
+    )
+    snapshots: Snapshots | None = Field(
+        None,
+        description="For `publish: false` only: keep the weights after some epochs, for `epoch`. A number asks for so "
+        "many epochs, spaced logarithmically from 0 to the last; a list names them. Not with several networks.",
     )
 
 
@@ -312,9 +333,10 @@ class Conditions(Body):
 class TrainRequest(Body):
     """A training: its data, network and settings, and the model to publish."""
 
-    model: str = Field(
+    model: str | None = Field(
+        None,
         pattern=NAME_PATTERN,
-        description="The result is published as the next version of this model.",
+        description="The result is published as the next version of this model. Required, unless `publish` is false.",
         examples=["my-flower"],
     )
     data: Data = Field(description="What to train on.", examples=[{"dataset": "flower"}])
@@ -345,3 +367,14 @@ class TrainRequest(Body):
         "another alias is named.",
     )
     metadata: Metadata = Field({})
+    publish: bool = Field(
+        True,
+        description="`false` trains without publishing a version. The job is not listed. It answers in place of a "
+        "model, and can be read until `expires_at`, which each read extends.",
+    )
+    supersede: str | None = Field(
+        None,
+        pattern=NAME_PATTERN,
+        description="A group of trainings of which only the newest counts: this one cancels those of the group that "
+        "are still queued, and never the running one. Choose a random name.",
+    )

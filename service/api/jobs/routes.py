@@ -1,6 +1,7 @@
 """Training jobs: submit, list, show, delete, cancel, pause, resume, retry, download the checkpoint."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -11,16 +12,17 @@ from models.selection.candidates import Given
 from models.specs import DatasetSpec, InvalidInput
 from service import records
 from service.api.deps import AfterJob, JobPath, Services, ServicesDep
-from service.api.downloads import CHECKPOINT, CheckpointFile, checkpoint_download
+from service.api.downloads import CHECKPOINT, CheckpointFile, attachment, checkpoint_download
 from service.api.jobs import responses
 from service.api.jobs.requests import GeneratedData, GivenData, StartingVersion, StoredData, TrainRequest
 from service.api.jobs.submission import SubmissionDep
 from service.api.jobs.views import Job, JobList
 from service.api.jobs.waiting import Wait, WaitDep
+from service.api.models.exports import OFFERED, FormatName, Offered, encoded
 from service.api.references import reference
 from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
-from service.http import etags, request_body
+from service.http import content_negotiation, etags, request_body
 from service.http.pagination import Limit
 from service.jobs import promotion, training_data
 from service.jobs.queue import NewJob, requested_job
@@ -47,11 +49,12 @@ async def train(request: Request, services: ServicesDep, submission: SubmissionD
 
 
 def _new_job(body: TrainRequest, services: Services) -> NewJob:
+    _require_consistent(body)
     datasets = services.datasets
     validation = body.validation.dataset if body.validation else None
     data = training_data.with_validation(_training_data(body.data, datasets), datasets, validation)
     network = body.network.model_dump(exclude_unset=True, exclude_none=True)
-    training = body.training.model_dump(exclude={"start"}, exclude_unset=True, exclude_none=True)
+    training = body.training.model_dump(exclude={"start", "snapshots"}, exclude_unset=True, exclude_none=True)
     given = Given(network, training)
     promote = None
     if body.promote_if is not None:
@@ -59,13 +62,34 @@ def _new_job(body: TrainRequest, services: Services) -> NewJob:
     elif body.promote_to is not None:
         raise InvalidInput("promote_to", "needs promote_if")
     start = starting_version(body.training.start, services) if body.training.start else None
-    return requested_job(
-        *(body.model, data, body.preset, given),
+    new = requested_job(
+        *(body.model if body.publish else None, data, body.preset, given),
         origin="http",
         metadata=body.metadata,
         start=start,
         promote=promote,
     )
+    snapshots = body.training.snapshots
+    if snapshots is not None:
+        snapshots = training_data.snapshot_epochs(new.spec, new.data, snapshots)
+    return replace(new, spec=replace(new.spec, supersede=body.supersede, snapshots=snapshots))
+
+
+def _require_consistent(body: TrainRequest) -> None:
+    """Checks the fields that depend on `publish`.
+
+    Raises:
+        InvalidInput: a field is missing, or does not apply.
+    """
+    if body.publish:
+        if body.model is None:
+            raise InvalidInput("model", "is required, unless publish is false")
+        if body.training.snapshots is not None:
+            raise InvalidInput("training.snapshots", "needs publish=false: a version can be shown at every epoch")
+        return
+    for field in ("model", "promote_if", "promote_to"):
+        if getattr(body, field) is not None:
+            raise InvalidInput(field, "must be left out: with publish=false there is no version")
 
 
 def starting_version(named: StartingVersion, services: Services) -> Start:
@@ -140,21 +164,25 @@ async def get_job(
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobPath, services: ServicesDep) -> Response:
     """Deletes a job that has ended, with its files. A version that it published stays, with its points."""
-    await to_thread.run_sync(services.job_queue.delete, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(_delete, services, job_id, limiter=services.write_threads)
     return Response(status_code=204)
+
+
+def _delete(services: Services, job_id: str) -> None:
+    services.spaces.of(job_id).queue.delete(job_id)
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=Job, responses=responses.STOP)
 async def cancel_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> Job:
     """Cancels a job. A running training stops within a tenth of a second, and its last checkpoint stays available."""
-    await to_thread.run_sync(services.store.jobs.cancel, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(services.spaces.of(job_id).store.jobs.cancel, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
 @router.post("/jobs/{job_id}/pause", response_model=Job, responses=responses.STOP)
 async def pause_job(job_id: JobPath, response: Response, services: ServicesDep, wait: WaitDep) -> Job:
     """Pauses a job until it is resumed. Other jobs run meanwhile."""
-    await to_thread.run_sync(services.store.jobs.pause, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(services.spaces.of(job_id).store.jobs.pause, job_id, limiter=services.write_threads)
     return await _stopped(job_id, response, services, wait)
 
 
@@ -169,26 +197,47 @@ async def _stopped(job_id: str, response: Response, services: Services, wait: Wa
 @router.post("/jobs/{job_id}/resume", response_model=Job, responses=responses.RESUMED)
 async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> Job:
     """Puts a paused job back in the queue. It continues from where it stopped."""
-    await to_thread.run_sync(services.job_queue.resume, job_id, limiter=services.write_threads)
+    await to_thread.run_sync(services.spaces.of(job_id).queue.resume, job_id, limiter=services.write_threads)
     return Job.of(await wait.for_job(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", **_SUBMISSION)
 async def retry_job(job_id: JobPath, services: ServicesDep, submission: SubmissionDep) -> Job | Response:
     """Submits a failed or cancelled job again, as a new job that starts from the beginning."""
-    return await submission.respond(lambda: services.job_queue.prepare_retry(job_id))
+    return await submission.respond(lambda: services.spaces.of(job_id).queue.prepare_retry(job_id))
 
 
 @router.get("/jobs/{job_id}/checkpoint", response_class=CheckpointFile, responses=CHECKPOINT)
-async def get_job_checkpoint(job_id: JobPath, services: ServicesDep) -> CheckpointFile:
-    """The latest checkpoint of a job that has not published a version: a `state_dict` as `.pth`."""
+async def get_job_checkpoint(
+    job_id: JobPath,
+    services: ServicesDep,
+    format_name: Annotated[
+        FormatName | None,
+        Query(alias="format", description="By default `pth`. Others once a training has ended that is not published."),
+    ] = None,
+) -> Response:
+    """The latest checkpoint of a job that has not published a version: by default a `state_dict` as `.pth`."""
+    form = content_negotiation.chosen(OFFERED, None, format_name)
     for _ in range(2):  # a running job may just have replaced the file
-        job = await to_thread.run_sync(services.store.jobs.get, job_id)
+        job = await to_thread.run_sync(services.spaces.job, job_id)
         if job.status.checkpoint is None:
             raise NoCheckpoint(_why_there_is_none(job))
+        if job.state == JobState.SUCCEEDED:
+            return await _kept(job, form, services)
+        if form is not OFFERED[0]:
+            raise InvalidInput("format", f"must be {OFFERED[0].name}: the training has not ended as succeeded")
         with suppress(VersionBroken):
-            return await checkpoint_download(services, job.status.checkpoint, filename=f"{job.model}-{job.id}.pth")
+            files, filename = services.spaces.of(job_id).files, f"{job.model or 'job'}-{job.id}.pth"
+            return await checkpoint_download(files, job.status.checkpoint, filename=filename)
     raise NoCheckpoint("The checkpoint file of the job cannot be read.")
+
+
+async def _kept(job: records.Job, form: Offered, services: Services) -> Response:
+    """What a job has kept that publishes nothing, as a file."""
+    network = await to_thread.run_sync(services.kept_networks.of, job)
+    content = await encoded(services, network, form.export)
+    headers = {"Content-Disposition": attachment(f"job-{job.id}{form.export.suffix}")}
+    return Response(content, media_type=form.media_type, headers=headers)
 
 
 def _why_there_is_none(job: records.Job) -> str:

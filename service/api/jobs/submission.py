@@ -14,7 +14,7 @@ from service.api.jobs.views import Job, Validation
 from service.api.jobs.waiting import Wait, WaitDep
 from service.http import request_body
 from service.http.front.prefix import prefixed
-from service.jobs.queue import NewJob
+from service.jobs.queue import JobQueue, NewJob
 from service.records import JobSpec
 
 
@@ -52,20 +52,23 @@ class Submission:
         if not is_new:
             self.response.headers["Idempotent-Replayed"] = "true"
         self.response.headers["Location"] = prefixed(f"/jobs/{job_id}")
-        job = await self.wait.for_job(job_id, known=records.Job(spec) if is_new else None)
+        job = await self.wait.for_job(job_id, known=records.Job(spec) if is_new and spec.publishes else None)
         self.response.status_code = 200 if job.state.ended else 202
         return Job.of(job)
 
     def _validate(self, make_job: Callable[[], NewJob]) -> Response:
         spec = make_job().spec
-        max_queued = self.services.settings.max_queued_jobs
-        self.services.store.jobs.find_added(spec, max_queued=max_queued, key=self.key)  # raises what `submit` would
+        self._queue_of(spec).find_submitted(spec, key=self.key)  # raises what `submit` would
         return Response(Validation.of(spec).model_dump_json(), media_type=request_body.JSON)
 
     def _submit(self, make_job: Callable[[], NewJob]) -> tuple[JobSpec, str]:
         """Returns the new job, and the id of the submitted one, which differs if the key was used before."""
         new = make_job()
-        return new.spec, self.services.job_queue.submit(new, key=self.key)
+        return new.spec, self._queue_of(new.spec).submit(new, key=self.key)
+
+    def _queue_of(self, spec: JobSpec) -> JobQueue:
+        spaces = self.services.spaces
+        return (spaces.published if spec.publishes else spaces.unpublished).queue
 
 
 async def _submission(

@@ -97,7 +97,8 @@ class JobLinks(BaseModel):
 class _Submission(BaseModel):
     """What a client asked for, with all defaults resolved."""
 
-    model: str = Field(description="The name of the model whose next version the job trains.")
+    model: str | None = Field(description="The name of the model whose next version the job trains; null for none.")
+    publish: bool = Field(description="Whether the result is published as a version.")
     data: DataInfo
     data_digest: DataDigest
     preset: Preset = Field(description="What decides the settings that the client left open.")
@@ -110,6 +111,10 @@ class _Submission(BaseModel):
     )
     promote_to: str | None = Field(description="The alias that `promote_if` is about; null without.")
     metadata: dict[str, str] = Field(description="The client's own key-value pairs.")
+    supersede: str | None = Field(description="The group of trainings of which only the newest counts; null without.")
+    snapshots: list[int] | None = Field(
+        description="The epochs whose weights a training that is not published keeps; null without."
+    )
 
 
 def _submitted(job: records.Job) -> dict[str, Any]:
@@ -117,7 +122,8 @@ def _submitted(job: records.Job) -> dict[str, Any]:
     spec = job.spec
     network, training = job.settings or (None, None)
     return {
-        "model": spec.model,
+        "model": spec.model or None,
+        "publish": spec.publishes,
         "data": data_info(spec.data),
         "data_digest": spec.data_digest,
         "preset": spec.preset,
@@ -128,6 +134,8 @@ def _submitted(job: records.Job) -> dict[str, Any]:
         "promote_if": spec.promote and spec.promote["conditions"],
         "promote_to": spec.promote and spec.promote["alias"],
         "metadata": spec.metadata,
+        "supersede": spec.supersede,
+        "snapshots": job.kept_epochs,
     }
 
 
@@ -177,6 +185,12 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
     )
     attempt: int = Field(description="How many times a training process has started the job.")
     retry_of: str | None = Field(description="The id of the job that this one retries.")
+    superseded_by: str | None = Field(
+        description="The id of the later job of its group that cancelled this one while it was queued."
+    )
+    expires_at: datetime | None = Field(
+        description="When a training that is not published is removed, unless it is read before; null for others."
+    )
     problem: JobProblem | None = Field(description="Why the job failed.")
     links: JobLinks
 
@@ -203,6 +217,8 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
                 "promotion": status.promotion,
                 "attempt": status.attempt,
                 "retry_of": spec.retry_of,
+                "superseded_by": status.superseded_by,
+                "expires_at": _time(status.expires_at) if status.expires_at else None,
                 "problem": status.problem,
                 "links": _links(job),
             }

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from service import records
-from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, matching
+from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep
+from service.api.references import matching
 from service.errors import AliasNotFound
 from service.http import request_body
 from service.http.front.prefix import Link

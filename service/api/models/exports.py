@@ -14,8 +14,8 @@ from service.api.downloads import attachment, disposition, read_checkpoint
 from service.api.models.network_document import EnsembleDocument, NetworkDocument
 from service.http import content_negotiation, documentation, etags, request_body
 from service.http.content_negotiation import Format
+from service.registry.networks import LoadedNetwork
 from service.registry.refresh import resolve
-from service.registry.registry import LoadedVersion
 
 router = APIRouter(tags=["models"])
 
@@ -24,13 +24,14 @@ FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [one.name 
 
 
 @dataclass(frozen=True, eq=False)
-class _Offered(Format):
+class Offered(Format):
     """A format of exports as `content_negotiation` chooses it."""
 
     export: ExportFormat
 
 
-_OFFERED = tuple(_Offered(one.name, one.media_type, one) for one in FORMATS)
+OFFERED = tuple(Offered(one.name, one.media_type, one) for one in FORMATS)
+"""The formats of networks as files. The first one, `pth`, is the default."""
 
 _CACHING = {
     "ETag": documentation.header("Identifies the file, for `If-None-Match`.", example='"3f6c1d"'),
@@ -74,7 +75,7 @@ async def get_version_checkpoint(
     ] = "",
 ) -> Response:
     """Downloads a version as a file, by default the `state_dict` for `torch.load(file, weights_only=True)`."""
-    form = content_negotiation.chosen(_OFFERED, accept, format_name)
+    form = content_negotiation.chosen(OFFERED, accept, format_name)
     found = await resolve(services.registry, name, version)
     published = found.published
     # another release may write other files
@@ -82,15 +83,22 @@ async def get_version_checkpoint(
     if etags.is_known(tag, if_none_match):
         content = b""  # `respond` sends none
     else:
-        content = await _encoded(services, found, form.export)
+        content = await encoded(services, found, form.export)
     filename = f"{name}-v{published.version}{form.export.suffix}"
     headers = {"Content-Disposition": attachment(filename), "Vary": "Accept"}
     return etags.respond(content, tag, if_none_match, media_type=form.media_type, headers=headers)
 
 
-async def _encoded(services: Services, version: LoadedVersion, form: ExportFormat) -> bytes:
+async def encoded(services: Services, network: LoadedNetwork, form: ExportFormat) -> bytes:
+    """The file of a network whose training has ended.
+
+    Raises:
+        InvalidInput: the format cannot hold it.
+        TaskFailed: torch could not write it.
+        VersionBroken: its checkpoint cannot be read.
+    """
     if form.torch_function:
-        return await services.torch_tasks.run(form.torch_function, version.exported)
+        return await services.torch_tasks.run(form.torch_function, network.exported)
     if form.encode:
-        return await to_thread.run_sync(partial(form.encode, version.exported), limiter=services.heavy_threads)
-    return await read_checkpoint(services, version.published.checkpoint_id)
+        return await to_thread.run_sync(partial(form.encode, network.exported), limiter=services.heavy_threads)
+    return await read_checkpoint(services.files_of(network), network.key)

@@ -1,16 +1,17 @@
-"""`GET /models/{name}/versions/{version}/layers`: the layers of a version and their weights.
+"""`GET /models/{name}/versions/{version}/layers`: the layers of a version and their weights, and those of a job.
 
 The networks of an ensemble have the same layers. A request is about one of them, so that no response has more than the
 weights of one network.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from models.datasets import FloatArray
 from models.exports.exported import digits
@@ -18,13 +19,16 @@ from models.limits import MAX_ENSEMBLE
 from models.networks import printing
 from models.networks.printing import Part
 from models.specs import Activation
-from service.api.deps import ModelPath, ServicesDep, VersionPath
+from service.api.deps import JobPath, ModelPath, Services, ServicesDep, VersionPath
+from service.api.epochs import Epoch
+from service.api.references import Named, NamedJob, NamedVersion
+from service.api.schemas import left_out
 from service.errors import LayerNotFound
 from service.http import content_negotiation, documentation, etags, request_body
 from service.http.content_negotiation import Format
 from service.http.problems import InvalidParameter
+from service.registry.networks import JobNetwork, LoadedNetwork
 from service.registry.refresh import resolve
-from service.registry.registry import LoadedVersion
 
 router = APIRouter(tags=["models"])
 
@@ -66,11 +70,17 @@ class Layer(BaseModel):
 
 
 class Layers(BaseModel):
-    """The layers of a version, or of one network of an ensemble."""
+    """The layers of a network, or of one network of an ensemble."""
 
     object: Literal["model.layers"] = "model.layers"
-    model: str = Field(description="The name of the model.")
-    version: int = Field(description="The number of the version.")
+    model: str | None = Field(description="The name of the model; null for a job that publishes nothing.")
+    version: int | None = Field(description="The number of the version; null for a job without a version.")
+    job_id: str | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The job of the network, if it has no version."
+    )
+    epoch: int | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The epoch of the weights, if the request names one or a job."
+    )
     n_networks: int = Field(description="Number of networks of the version; more than 1 for an ensemble.")
     member: int = Field(description="Which of them this is, counted from 0.")
     n_parameters: int = Field(description="Number of weights and biases of this network.")
@@ -83,6 +93,17 @@ _CACHING = {
     "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
     "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
 }
+_KNOWN: dict[str, Any] = {
+    "description": "The client has this response: its `If-None-Match` names the `ETag`.",
+    "headers": _CACHING,
+}
+EpochQuery = Annotated[Epoch, Query()]
+WithWeights = Annotated[bool, Query(description="Whether to return all weights: up to 4,000,000 numbers, about 48 MB.")]
+FormatQuery = Annotated[
+    FormatName | None, Query(alias="format", description="By default the format that `Accept` prefers, else JSON.")
+]
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 _PRINTED = {"schema": {"type": "string", "description": "The network as torch prints it."}}
 
 
@@ -91,10 +112,7 @@ _PRINTED = {"schema": {"type": "string", "description": "The network as torch pr
     response_model=Layers,
     responses={
         200: {"content": {TEXT.media_type: _PRINTED}, "headers": _CACHING},
-        304: {
-            "description": "The client has this response: its `If-None-Match` names the `ETag`.",
-            "headers": _CACHING,
-        },
+        304: _KNOWN,
     },
 )
 async def list_layers(
@@ -103,29 +121,62 @@ async def list_layers(
     services: ServicesDep,
     request: Request,
     member: Member = 0,
-    weights: Annotated[
-        bool, Query(description="Whether to return all weights: up to 4,000,000 numbers, about 48 MB.")
-    ] = True,
-    format_name: Annotated[
-        FormatName | None, Query(alias="format", description="By default the format that `Accept` prefers, else JSON.")
-    ] = None,
-    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
-    if_none_match: Annotated[
-        str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")
-    ] = "",
+    epoch: EpochQuery = None,
+    weights: WithWeights = True,
+    format_name: FormatQuery = None,
+    accept: Accept = None,
+    if_none_match: IfNoneMatch = "",
 ) -> Response:
     """Returns the layers of a version with their weights, or its network as torch prints it."""
-    form = content_negotiation.chosen(FORMATS, accept, format_name)
-    found = await resolve(services.registry, name, version)
+    asked = _Asked(member, epoch, weights, content_negotiation.chosen(FORMATS, accept, format_name))
+    return await _respond(NamedVersion(name, version), asked, services, request, if_none_match)
+
+
+@router.get(
+    "/jobs/{job_id}/layers",
+    response_model=Layers,
+    responses={200: {"content": {TEXT.media_type: _PRINTED}, "headers": _CACHING}, 304: _KNOWN},
+)
+async def list_job_layers(
+    job_id: JobPath,
+    services: ServicesDep,
+    request: Request,
+    member: Member = 0,
+    epoch: EpochQuery = None,
+    weights: WithWeights = True,
+    format_name: FormatQuery = None,
+    accept: Accept = None,
+    if_none_match: IfNoneMatch = "",
+) -> Response:
+    """Returns the layers of the network of a job: of its version, or of the newest weights of a running job."""
+    asked = _Asked(member, epoch, weights, content_negotiation.chosen(FORMATS, accept, format_name))
+    return await _respond(NamedJob(job_id), asked, services, request, if_none_match)
+
+
+class _Asked(NamedTuple):
+    """What a request wants of the layers."""
+
+    member: int
+    epoch: int | None
+    weights: bool
+    form: Format
+
+
+async def _respond(named: Named, asked: _Asked, services: Services, request: Request, if_none_match: str) -> Response:
+    member, epoch, weights, form = asked
+    found = await services.answering(named, epoch, request.receive)
     _check(member, found)
-    # another release may show other fields
-    tag = etags.entity_tag(
-        request.app.version, name, found.published.version, found.published.card_digest, member, weights, form.name
-    )
 
     def encode() -> bytes:
         return _network(found, member, with_values=weights) if form is JSON else f"{_text(found)}\n".encode()
 
+    if isinstance(found, JobNetwork):
+        body = await to_thread.run_sync(encode, limiter=services.heavy_threads)
+        return Response(body, media_type=form.media_type, headers={"Vary": "Accept", "Cache-Control": etags.NO_STORE})
+    # another release may show other fields
+    tag = etags.entity_tag(
+        request.app.version, found.answered_by, found.published.card_digest, member, weights, form.name
+    )
     known = etags.is_known(tag, if_none_match)
     body = b"" if known else await to_thread.run_sync(encode, limiter=services.heavy_threads)
     return etags.respond(body, tag, if_none_match, media_type=form.media_type, headers={"Vary": "Accept"})
@@ -146,7 +197,7 @@ async def get_layer(
     return Response(body, media_type=request_body.JSON)
 
 
-def _check(member: int, version: LoadedVersion) -> None:
+def _check(member: int, version: LoadedNetwork) -> None:
     """Checks that a version has so many networks.
 
     Raises:
@@ -157,9 +208,9 @@ def _check(member: int, version: LoadedVersion) -> None:
         raise InvalidParameter("member", f"must be less than {networks}, the number of networks of this version")
 
 
-def _network(version: LoadedVersion, member: int, *, with_values: bool) -> bytes:
+def _network(version: LoadedNetwork, member: int, *, with_values: bool) -> bytes:
     """The body of `Layers`."""
-    exported, published = version.exported, version.published
+    exported = version.exported
     state = exported.state_of_member(member)
     layers = [
         _layer(i, part, exported.prefixes[member], state, with_values=with_values)
@@ -167,8 +218,7 @@ def _network(version: LoadedVersion, member: int, *, with_values: bool) -> bytes
     ]
     network = {
         "object": "model.layers",
-        "model": published.model,
-        "version": published.version,
+        **version.answered_by,
         "n_networks": len(exported.members),
         "member": member,
         "n_parameters": exported.members[member].size,
@@ -178,7 +228,7 @@ def _network(version: LoadedVersion, member: int, *, with_values: bool) -> bytes
     return orjson.dumps(network, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _one(version: LoadedVersion, member: int, wanted: str) -> bytes:
+def _one(version: LoadedNetwork, member: int, wanted: str) -> bytes:
     """The body of `Layer`, for the layer of an index or name. Where a name is a number, it is also the index.
 
     Raises:
@@ -217,9 +267,9 @@ def _array(key: str, array: FloatArray, *, with_values: bool) -> dict[str, Any]:
     return {"key": key, "shape": array.shape, "min": array.min(), "max": array.max(), "values": values}
 
 
-def _text(version: LoadedVersion) -> str:
+def _text(version: LoadedNetwork) -> str:
     return printing.text(version.card.network.kind, _parts(version))
 
 
-def _parts(version: LoadedVersion) -> list[Part]:
+def _parts(version: LoadedNetwork) -> list[Part]:
     return printing.parts(version.exported.layout)

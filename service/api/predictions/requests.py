@@ -16,14 +16,14 @@ from service.api.epochs import Epoch
 from service.api.points import Points
 from service.api.predictions import json_points
 from service.api.predictions.csv_points import CsvPoints
-from service.api.references import AliasName, reference
+from service.api.references import AliasName, JobName, Named, named
 from service.api.table_query import TableQuery
 from service.errors import UnsupportedMediaType
 from service.http import query_parameters, request_body
 from service.http.problems import InvalidParameter
 from service.http.schema import WHOLE, Body
 from service.inference.predictions import PredictionRequest
-from service.records import NAME_PATTERN, Reference
+from service.records import NAME_PATTERN
 from service.render import arrow, npy
 from service.tables.sheet import understand
 
@@ -62,11 +62,17 @@ OUTPUTS = (
 class PredictOptions(Body):
     """Which version answers, and with what."""
 
-    model: str = Field(pattern=NAME_PATTERN, description="The model to ask.", examples=["flower-sequential"])
+    model: str | None = Field(
+        None,
+        pattern=NAME_PATTERN,
+        description="The model to ask. Required without `job`.",
+        examples=["flower-sequential"],
+    )
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
         None, description="By default the one that the alias `latest` names."
     )
     alias: AliasName = None
+    job: JobName = None
     epoch: Annotated[Epoch, WHOLE] = None
     threshold: Threshold = None
     outputs: Outputs | None = Field(None, description=OUTPUTS)
@@ -97,11 +103,14 @@ def _split(names: str) -> list[str]:
 class PredictQuery(TableQuery):
     """The options of a request whose body is not JSON, as query parameters."""
 
-    model: str | None = Field(None, pattern=NAME_PATTERN, description="Required if the body is not JSON.")
+    model: str | None = Field(
+        None, pattern=NAME_PATTERN, description="Required if the body is not JSON and there is no `job`."
+    )
     version: int | None = Field(
         None, ge=1, le=2**31 - 1, description="If the body is not JSON. By default the one that `latest` names."
     )
     alias: AliasName = None
+    job: JobName = None
     epoch: Epoch = None
     threshold: Threshold = None
     outputs: Annotated[Outputs, BeforeValidator(_split)] | None = Field(None, description=OUTPUTS)
@@ -113,15 +122,14 @@ class ParsedRequest:
     """A request, in whichever format it came.
 
     Attributes:
-        reference: which version answers.
-        epoch: of its training; None for the published weights.
+        named: what answers.
+        epoch: of its training; None for its newest weights.
         points: as they came; their columns are matched to the features of the model once it is known.
         prediction: what to compute.
         outputs: what to return for each point; None for the default of the response's format.
     """
 
-    model: str
-    reference: Reference
+    named: Named
     epoch: int | None
     points: SentPoints | CsvPoints
     prediction: PredictionRequest
@@ -147,7 +155,7 @@ def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     options, points = _options_and_points(request_body.without_mark(body))
     if points.count > max_points:
         raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
-    return _parsed(options, options.model, points)
+    return _parsed(options, points)
 
 
 def _options_and_points(body: bytes) -> tuple[PredictOptions, SentPoints]:
@@ -164,33 +172,33 @@ def _options_and_points(body: bytes) -> tuple[PredictOptions, SentPoints]:
 
 def _array_parser(decode: Callable[..., SentPoints]) -> Callable[[bytes, bytes, int], ParsedRequest]:
     def parse_array(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
-        model, options = _options(query)
+        options = _options(query)
         for name in options.model_fields_set & TableQuery.model_fields.keys():
             raise InvalidParameter(name, "says how to read a CSV body, but the body is an array")
-        return _parsed(options, model, decode(body, max_points=max_points))
+        return _parsed(options, decode(body, max_points=max_points))
 
     return parse_array
 
 
 def _parse_csv(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
-    model, options = _options(query)
+    options = _options(query)
     with csv_bodies.table_errors():
         sheet = understand(io.BytesIO(body), csv_bodies.BODY, options.options())
-    return _parsed(options, model, CsvPoints(sheet, max_points))
+    return _parsed(options, CsvPoints(sheet, max_points))
 
 
-def _options(query: bytes) -> tuple[str, PredictQuery]:
-    """The model that a query names, and its options."""
+def _options(query: bytes) -> PredictQuery:
+    """The options of a query, which names what answers."""
     try:
         options = PredictQuery.model_validate(query_parameters.parse(query, lists=("outputs",)))
     except ValidationError as error:
         raise request_body.request_error(error, place="query") from None
-    if options.model is None:
+    if options.model is None and options.job is None:
         raise InvalidParameter("model", "is required in the query, as ?model=NAME, when the body is not JSON")
-    return options.model, options
+    return options
 
 
-def _parsed(options: PredictOptions | PredictQuery, model: str, points: SentPoints | CsvPoints) -> ParsedRequest:
+def _parsed(options: PredictOptions | PredictQuery, points: SentPoints | CsvPoints) -> ParsedRequest:
     outputs = options.outputs or ()
     if len(set(outputs)) < len(outputs):
         raise InvalidInput("outputs", "must name each output only once")
@@ -204,8 +212,8 @@ def _parsed(options: PredictOptions | PredictQuery, model: str, points: SentPoin
         outside="outside_training_range" in outputs,
         margin=options.margin,
     )
-    named = reference(options.version, options.alias)
-    return ParsedRequest(model, named, options.epoch, points, prediction, tuple(outputs) or None)
+    asked = named(options.model, options.version, options.alias, options.job)
+    return ParsedRequest(asked, options.epoch, points, prediction, tuple(outputs) or None)
 
 
 _PARSERS: dict[str, Callable[[bytes, bytes, int], ParsedRequest]] = {

@@ -19,7 +19,7 @@ from service.http import request_body
 from service.http.content_negotiation import Format
 from service.http.middleware import RawResponse, ok
 from service.inference import predictions
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 from service.render import arrow, csv_predictions, headers, npy
 
 DEFAULT_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities")
@@ -55,9 +55,10 @@ class NearestChange(BaseModel):
 class Prediction(BaseModel):
     """The class of each point."""
 
-    model: str = Field(description="The model that answered.")
-    version: int = Field(description="The version that answered.")
-    epoch: int | None = Field(None, description="The epoch of its training, if the request names one.")
+    model: str | None = Field(description="The model that answered; null for a job that publishes nothing.")
+    version: int | None = Field(description="The version that answered; null for a job without a version.")
+    job_id: str | None = Field(None, description="The job that answered, if it has no version.")
+    epoch: int | None = Field(None, description="The epoch of its training, if the request names one or a job.")
     classes: list[int] | list[str] = Field(description="The K classes, as named in the training data.")
     labels: list[int] | list[str] | None = Field(None, description="The class of each of the N points.")
     probabilities: list[list[float]] | None = Field(
@@ -92,7 +93,7 @@ class Answer:
         prediction: of the points.
     """
 
-    version: LoadedVersion
+    version: LoadedNetwork
     xy_ND: PointArray
     outputs: tuple[Output, ...] | None
     prediction: predictions.Prediction
@@ -110,17 +111,17 @@ class _JsonText(NamedTuple):
     labels_K: npt.NDArray[np.bytes_]
 
 
-_json_texts: WeakKeyDictionary[LoadedVersion, _JsonText] = WeakKeyDictionary()
+_json_texts: WeakKeyDictionary[LoadedNetwork, _JsonText] = WeakKeyDictionary()
 
 
-def _json_text(version: LoadedVersion) -> _JsonText:
+def _json_text(version: LoadedNetwork) -> _JsonText:
     text = _json_texts.get(version)
     if text is None:
         text = _json_texts[version] = _new_json_text(version)
     return text
 
 
-def _new_json_text(version: LoadedVersion) -> _JsonText:
+def _new_json_text(version: LoadedNetwork) -> _JsonText:
     classes = version.card.classes
     beginning = orjson.dumps({**version.answered_by, "classes": classes})
     labels = [orjson.dumps(label) + b"," for label in classes]
@@ -138,14 +139,14 @@ def _json(answer: Answer) -> RawResponse:
     return ok(request_body.JSON.encode(), b"".join(pieces))
 
 
-def _json_output(version: LoadedVersion, output: Output, prediction: predictions.Prediction) -> bytes:
+def _json_output(version: LoadedNetwork, output: Output, prediction: predictions.Prediction) -> bytes:
     if output == "labels":
         return json_labels(version, prediction.best_N)
     column = _column(output, prediction)
     return _json_nearest(column) if isinstance(column, Nearest) else json_numbers(column)
 
 
-def json_labels(version: LoadedVersion, best_N: IntArray) -> bytes:
+def json_labels(version: LoadedNetwork, best_N: IntArray) -> bytes:
     """The labels of N points as a JSON list, from the index of the class of each."""
     labels_K = _json_text(version).labels_K
     if labels_K.itemsize > MAX_PADDED_BYTES:
@@ -214,7 +215,7 @@ def _column(output: Output, prediction: predictions.Prediction) -> csv_predictio
     return column
 
 
-def _headers(version: LoadedVersion) -> list[tuple[bytes, bytes]]:
+def _headers(version: LoadedNetwork) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.of_version(version).items()]
 
 

@@ -18,8 +18,7 @@ from service.http.middleware import RawResponse
 from service.http.problems import InvalidParameter
 from service.http.request_body import Headers
 from service.inference import predictions
-from service.registry import refresh
-from service.registry.registry import LoadedVersion
+from service.registry.networks import LoadedNetwork
 from service.render import arrow
 from service.store.files import Files
 
@@ -55,8 +54,7 @@ class PredictEndpoint:
         media_type = request_body.media_type(headers)
         try:
             request = await _parsed(services, media_type, body, scope["query_string"], receive)
-            version = await refresh.resolve(services.registry, request.model, request.reference)
-            version = await services.at_epoch(version, request.epoch, receive)
+            version = await services.answering(request.named, request.epoch, receive)
             response, count = await _predicted(services, form, version, request, receive)
         except InvalidInput as error:
             if media_type != request_body.JSON and error.field in _QUERY:
@@ -72,21 +70,21 @@ async def _parsed(services: Services, media_type: str, body: bytes, query: bytes
 
 
 async def _predicted(
-    services: Services, form: PredictionFormat, version: LoadedVersion, request: ParsedRequest, receive: Receive
+    services: Services, form: PredictionFormat, version: LoadedNetwork, request: ParsedRequest, receive: Receive
 ) -> tuple[RawResponse, int]:
     """The response, and the number of points."""
-    predict = partial(_predict, form, version, request, services.files)
+    predict = partial(_predict, form, version, request, services.files_of(version))
     return await services.heavy(predict, receive) if _is_large(version, request) else predict()
 
 
-def _is_large(version: LoadedVersion, request: ParsedRequest) -> bool:
+def _is_large(version: LoadedNetwork, request: ParsedRequest) -> bool:
     if isinstance(request.points, CsvPoints) or request.prediction.nearest or request.prediction.outside:
         return True
     return predictions.is_large(version, request.points.count)
 
 
 def _predict(
-    form: PredictionFormat, version: LoadedVersion, request: ParsedRequest, files: Files
+    form: PredictionFormat, version: LoadedNetwork, request: ParsedRequest, files: Files
 ) -> tuple[RawResponse, int]:
     card = version.card
     xy_ND = request.points.placed(version.plan.features, card.feature_names, card.categories)

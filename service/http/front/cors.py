@@ -28,6 +28,7 @@ EXPOSED = (
     "Separatrix-Differing",
     "Separatrix-Epoch",
     "Separatrix-Evaluated",
+    "Separatrix-Job-ID",
     "Separatrix-Misclassified",
     "Separatrix-Model",
     "Separatrix-Points",

@@ -7,11 +7,14 @@ from anyio import CapacityLimiter
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
 from service.jobs.queue import new_spec
+from service.jobs.spaces import JobSpace, JobSpaces
 from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
+from service.live.kept_networks import KeptNetworks
 from service.live.wakeup import Wakeup
 from service.registry.registry import Registry
 from service.render import sse
+from service.settings import Settings
 from tests.service.places import Place
 
 
@@ -29,9 +32,11 @@ def test_a_silent_stream_sends_pings_and_goes_on_with_the_next_event(tmp_path: P
 async def sent_before_and_after_a_silence(place: Place, job_id: str) -> tuple[list[bytes], list[bytes]]:
     """What a stream sends until it has pinged three times in a row, and what it sends when the job then fails."""
     registry = Registry(place.store, place.files)
-    frame_renderer = FrameRenderer(place.store, place.files, registry, threads=CapacityLimiter(1))
+    published = JobSpace(place.store, place.files, place.job_queue)
+    spaces = JobSpaces(Settings(data_dir=place.path), published, on_job_end=lambda: None)
+    frame_renderer = FrameRenderer(spaces, registry, KeptNetworks(spaces), threads=CapacityLimiter(1))
     broadcaster = EventBroadcaster(
-        place.store,
+        spaces,
         registry,
         frame_renderer,
         wakeup=Wakeup(),

@@ -68,7 +68,7 @@ def epoch_of(version: LoadedVersion) -> int:
 
 async def test_requests_for_the_same_epoch_share_one_training_and_later_ones_need_none() -> None:
     tasks, version = Tasks(), version_of()
-    known = Replays(tasks, Path())
+    known = Replays(tasks, lambda _: Path())
     waiting = [asyncio.create_task(known.at(version, epoch)) for epoch in (5, 5, 7, 5)]
     await settled()
     tasks.may_end.set()
@@ -83,13 +83,13 @@ async def test_requests_for_the_same_epoch_share_one_training_and_later_ones_nee
 
 async def test_the_published_weights_need_no_training() -> None:
     tasks, version = Tasks(), version_of()
-    last = await Replays(tasks, Path()).at(version, 1000)
+    last = await Replays(tasks, lambda _: Path()).at(version, 1000)
     assert (last.plan, last.epoch, tasks.started) == (version.plan, 1000, [])
 
 
 async def test_a_training_goes_on_while_anybody_waits_for_it() -> None:
     tasks, version = Tasks(), version_of()
-    known = Replays(tasks, Path())
+    known = Replays(tasks, lambda _: Path())
     first, second = (asyncio.create_task(known.at(version, 5)) for _ in range(2))
     await settled()
     first.cancel()
@@ -107,7 +107,7 @@ async def test_a_training_goes_on_while_anybody_waits_for_it() -> None:
 
 async def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
     tasks, version = Tasks(), version_of()
-    known = Replays(tasks, Path())
+    known = Replays(tasks, lambda _: Path())
     tasks.failure = TaskFailed("It takes longer than 60 s. Ask for less.")
     tasks.may_end.set()
     failed = await asyncio.gather(*(known.at(version, 5) for _ in range(3)), return_exceptions=True)
@@ -119,7 +119,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
 async def test_the_memory_for_past_epochs_is_bounded() -> None:
     tasks = Tasks()
     tasks.may_end.set()
-    known = Replays(tasks, Path())
+    known = Replays(tasks, lambda _: Path())
     version = version_of((1024, 1024), n=10)
     fitting = replays.KEPT_BYTES // version.size_bytes
     for epoch in range(fitting + 2):
@@ -133,7 +133,7 @@ async def test_the_memory_for_past_epochs_is_bounded() -> None:
 
 async def test_so_many_trainings_at_a_time_are_refused_until_some_have_ended() -> None:
     tasks, version = Tasks(), version_of()
-    known = Replays(tasks, Path())
+    known = Replays(tasks, lambda _: Path())
     waiting = [asyncio.create_task(known.at(version, epoch)) for epoch in range(replays.MAX_RUNNING)]
     await settled()
     with pytest.raises(NotReady):
@@ -157,7 +157,7 @@ async def test_an_epoch_that_takes_too_long_is_refused_with_the_last_one_that_do
 ) -> None:
     tasks = Tasks()
     tasks.may_end.set()
-    known = Replays(tasks, Path())
+    known = Replays(tasks, lambda _: Path())
     version = version_of(**settings)
     with pytest.raises(InvalidInput, match=r"epoch: must be at most .* or 1,000,000, its last one") as refused:
         await known.at(version, 999_999)
@@ -176,6 +176,6 @@ async def test_validation_points_count_too() -> None:
     bounds = []
     for version in (plain, held_out, own):
         with pytest.raises(InvalidInput) as refused:
-            await Replays(Tasks(), Path()).at(version, 999_999)
+            await Replays(Tasks(), lambda _: Path()).at(version, 999_999)
         bounds.append(int(re.findall("most ([0-9,]+) for", str(refused.value))[0].replace(",", "")))
     assert bounds[0] > bounds[1] > bounds[2]

@@ -1,0 +1,85 @@
+"""The query parameters of boundary frames, which both routes of events share."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import FiniteFloat, WithJsonSchema
+
+from models.limits import MAX_HIDDEN_LAYERS, MAX_MARGIN
+from models.specs import InvalidInput
+from service.api.predictions.requests import Threshold
+from service.http.patterns import LAYER_PATTERN
+from service.live.frames import ALL_LAYERS, LAYER_CELLS, MAX_CELLS, MAX_LAYER_CELLS, MIN_CELLS, FrameView
+
+LayerName = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MAX_HIDDEN_LAYERS - 1},
+                {"type": "string", "const": "all"},
+            ]
+        }
+    ),
+]
+
+
+def _view(
+    boundary: Annotated[
+        int | None,
+        Query(
+            ge=MIN_CELLS,
+            le=MAX_CELLS,
+            description="Streams only: also send `boundary` events while the network trains, with its output on a grid "
+            "of this many columns and rows. The points of the jobs must have two coordinates.",
+        ),
+    ] = None,
+    margin: Annotated[
+        FiniteFloat | None,
+        Query(
+            ge=0,
+            le=MAX_MARGIN,
+            description="For `boundary` events: the margin of their window, as in `GET /boundary-grid`.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        Threshold,
+        Query(
+            description="For `boundary` events of two classes: send labels, the second one above this probability.",
+        ),
+    ] = None,
+    layer: Annotated[
+        LayerName | None,
+        Query(
+            pattern=LAYER_PATTERN,
+            description="For `boundary` events: also send the activations of all units of a hidden layer, zero-based, "
+            "or of `all` hidden layers.",
+        ),
+    ] = None,
+    layer_cells: Annotated[
+        int | None,
+        Query(
+            ge=MIN_CELLS,
+            le=MAX_LAYER_CELLS,
+            description=f"With `layer`: the columns and rows of the activations. By default {LAYER_CELLS}.",
+        ),
+    ] = None,
+) -> FrameView | None:
+    """The frames that a stream sends.
+
+    Raises:
+        InvalidInput: a parameter needs another one.
+    """
+    if boundary is None:
+        given = {"margin": margin, "threshold": threshold, "layer": layer, "layer_cells": layer_cells}
+        for name, value in given.items():
+            if value is not None:
+                raise InvalidInput(name, "needs boundary")
+        return None
+    if layer is None and layer_cells is not None:
+        raise InvalidInput("layer_cells", "needs layer")
+    wanted = None if layer is None else ALL_LAYERS if layer == "all" else int(layer)
+    return FrameView(boundary, margin, threshold, wanted, layer_cells or LAYER_CELLS)
+
+
+FrameViewDep = Annotated[FrameView | None, Depends(_view)]

@@ -4,7 +4,9 @@ What a command does is in `service.commands`. Each module there is imported when
 matplotlib take seconds to import.
 """
 
+import atexit
 import functools
+import gc
 import inspect
 import re
 import signal
@@ -28,6 +30,8 @@ from service.errors import ServiceError
 from service.records import Reference
 from service.settings import Settings
 from service.tables.options import TableOptions
+
+atexit.register(gc.freeze)  # the process ends: looking for garbage in what is loaded takes half a second with torch
 
 app = typer.Typer(
     help="Train small neural networks on points, serve them over HTTP, and see where they draw the line.",
@@ -357,7 +361,10 @@ def import_model(
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name to publish under.")],
     file: Annotated[
-        Path, typer.Argument(help="PyTorch checkpoint, TorchScript or safetensors; - reads standard input.")
+        Path,
+        typer.Argument(
+            help="PyTorch checkpoint, TorchScript, torch.export, safetensors, or an export; - reads standard input."
+        ),
     ],
 ) -> None:
     """Publish a network from a file as the next version of a model. Nothing of the file is executed."""

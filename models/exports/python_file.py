@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from models.exports.exported import Exported, digits
+from models.exports.exported import FORMAT_VERSION, Exported, digits
 from models.networks.layouts import Layout
 from models.networks.plans import Dense, Plan
 
@@ -37,6 +37,7 @@ def _values(exported: Exported) -> dict[str, str]:
     return {
         "MODEL": repr(exported.model),
         "VERSION": repr(exported.version),
+        "NETWORK": _literal({"format_version": FORMAT_VERSION, **description["network"]}),
         "CLASSES": _literal(description["classes"]),
         "FEATURES": _literal(exported.feature_names),
         "FEATURES_HAVE_NAMES": repr(description["feature_names"] is not None),

@@ -20,6 +20,7 @@ import numpy as np
 # An example, which an export replaces by the numbers of its network.
 MODEL = "example"
 VERSION = 1
+NETWORK = {"format_version": 1}  # its architecture, for Separatrix, which imports this file without running it
 CLASSES = ["below", "above"]
 FEATURES = ["x1", "x2"]
 FEATURES_HAVE_NAMES = False

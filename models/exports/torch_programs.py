@@ -24,12 +24,13 @@ def encode_module(exported: Exported) -> bytes:
 
     A network that is an `nn.Sequential` and takes the coordinates as they are is pickled as such. Others become an
     `fx.GraphModule`, which contains its code, because plain torch does not have the classes of `models.networks`. It
-    takes points in data units.
+    takes points in data units. Its attribute `separatrix` is the description of the network.
     """
     network = _network(exported)
     if exported.plan.transform != IDENTITY or not isinstance(network, nn.Sequential):
         whole = _Whole(_Inputs(exported.plan.transform), network)
         network = fx.GraphModule(whole, fx.Tracer().trace(whole), class_name="Network")
+    setattr(network, DESCRIPTION_KEY, orjson.dumps(exported.description()).decode())
     content = io.BytesIO()
     torch.save(network, content)
     return content.getvalue()

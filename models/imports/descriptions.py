@@ -2,7 +2,8 @@
 
 import json
 import math
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ KEY = "separatrix"
 
 _DECIDED = ("kind", "activation", "batch_norm", "entry", "inputs", "offset", "divisor")
 """Options that must not be given, since the file answers them."""
+
+Value = TypeVar("Value")
 
 _DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What a damaged description can raise."""
@@ -49,6 +52,15 @@ def parsed(text: str | bytes) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidInput(FILE, "has a description that is not valid JSON: export the model again") from None
+    return checked(found)
+
+
+def checked(found: Any) -> dict[str, Any]:
+    """A document, if it is one of ours.
+
+    Raises:
+        InvalidInput: it is not.
+    """
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InvalidInput(FILE, f"must be JSON weights as this service exports them, with the format '{FORMAT}'")
     if found.get("format_version") != 1:
@@ -135,7 +147,7 @@ def _numbers(values: Any, features: int) -> tuple[float, ...]:
     return numbers
 
 
-def weights_among(found: dict[str, Any], constants: dict[str, Array]) -> dict[str, Array]:
+def weights_among(found: dict[str, Any], constants: Mapping[str, Value]) -> dict[str, Value]:
     """The weights of the described networks among other constants.
 
     Raises:

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from models.imports.formats.pickles import Placeholder
 from models.imports.notes import FILE, Notes, listed, quoted
-from models.imports.pickles import Placeholder
 from models.limits import MAX_CHECKPOINT_DEPTH, MAX_CHECKPOINT_ENTRIES
 from models.specs import InvalidInput
 

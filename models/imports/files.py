@@ -12,7 +12,7 @@ from models.imports.notes import FILE
 from models.limits import MAX_ARCHIVE_MEMBERS, MAX_CHECKPOINT_BYTES
 from models.specs import InvalidInput
 
-FileFormat = Literal["torch", "torchscript", "safetensors", "json", "onnx"]
+FileFormat = Literal["torch", "torchscript", "torch-export", "safetensors", "json", "onnx", "py"]
 """The formats that are read."""
 
 DAMAGED_ARCHIVE = (
@@ -21,6 +21,9 @@ DAMAGED_ARCHIVE = (
     *(NotImplementedError, RuntimeError),  # an unknown compression, or a password
 )
 """What reading a damaged zip archive raises."""
+
+PYTHON_START = b'"""A trained network that needs NumPy alone.'
+"""How a Python file begins that was exported here."""
 
 _SAVE = "Save the weights with torch.save(net.state_dict(), path) and send that file."
 
@@ -63,12 +66,14 @@ def file_format(path: Path) -> FileFormat:
         return "json"
     if start[:1] == b"\x08":  # the first field of a model of ONNX, its ir_version
         return "onnx"
+    if start.startswith(PYTHON_START):
+        return "py"
     if start[:1] == b"\x80":  # a pickle: what torch.save wrote before release 1.6
         return "torch"
     raise InvalidInput(
         FILE,
-        "must be a PyTorch checkpoint (.pth, .pt, .ckpt), TorchScript, safetensors, or JSON or ONNX that was exported "
-        f"here. {_SAVE}",
+        "must be a PyTorch checkpoint (.pth, .pt, .ckpt), TorchScript, a program of torch.export, safetensors, or "
+        f"JSON, ONNX or Python that was exported here. {_SAVE}",
     )
 
 
@@ -82,7 +87,7 @@ def _zip_format(path: Path) -> FileFormat:
     if any(name.endswith(".npy") for name in members):
         raise InvalidInput(FILE, f"is an archive of NumPy arrays (.npz), which is not read. {_SAVE}")
     if any(name.endswith("serialized_exported_program.json") or "/models/" in name for name in members):
-        raise InvalidInput(FILE, f"is a program of torch.export, which is not read. {_SAVE}")
+        return "torch-export"
     if "config.json" in members or "model.weights.h5" in members:
         raise InvalidInput(FILE, f"is an archive of Keras, which is not read. {_SAVE}")
     raise InvalidInput(FILE, f"is a zip archive that torch did not write: it has no data.pkl. {_SAVE}")

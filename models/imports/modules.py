@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from models.imports.chains import EPS, Affine, Chain, Function, Step, batch_norm
+from models.imports.formats.pickles import Placeholder
 from models.imports.notes import FILE, Notes, quoted
 from models.imports.options import ImportOptions
-from models.imports.pickles import Placeholder
 from models.imports.tensors import Weights
 from models.limits import MAX_CHECKPOINT_DEPTH
 from models.networks import activations
@@ -69,6 +69,20 @@ def module_of(value: Placeholder, path: str = "", depth: int = 0) -> Module:
     settings = {key: one for key, one in own.items() if not key.startswith("_") and _is_plain(one)}
     hooks = any(bool(own.get(name)) for name in ("_forward_hooks", "_forward_pre_hooks"))
     return Module(path, value.class_name, settings, {**parameters, **buffers}, children, hooks)
+
+
+def state_of(value: Placeholder) -> dict[str, Any]:
+    """The tensors of a module and of those in it, by their keys in its state dict.
+
+    Raises:
+        InvalidInput: as `module_of`.
+    """
+
+    def tensors(module: Module) -> dict[str, Any]:
+        own = {f"{module.path}.{name}" if module.path else name: one for name, one in module.tensors.items()}
+        return own | {key: one for child in module.children.values() for key, one in tensors(child).items()}
+
+    return tensors(module_of(value))
 
 
 def chain_of(module: Module, options: ImportOptions, notes: Notes) -> Chain:

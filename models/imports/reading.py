@@ -16,12 +16,13 @@ from safetensors import safe_open
 from models import categories
 from models.checkpoints.cards import Card
 from models.datasets import FloatArray, Label, check_classes, check_feature_names
-from models.imports import chains, descriptions, entries, modules, onnx_files, pickles, state_dicts, torchscript
+from models.imports import chains, descriptions, entries, modules, state_dicts
 from models.imports.descriptions import Described
 from models.imports.files import FileFormat, file_format
+from models.imports.formats import onnx_files, pickles, programs, python_files, torchscript
+from models.imports.formats.pickles import Placeholder
 from models.imports.notes import FILE, Notes
 from models.imports.options import ImportOptions
-from models.imports.pickles import Placeholder
 from models.imports.tensors import checked
 from models.limits import MAX_CHECKPOINT_ENTRIES, MAX_COORDINATE, MAX_WEIGHTS
 from models.specs import InvalidInput
@@ -107,6 +108,9 @@ def read(path: Path, options: ImportOptions) -> Imported:
 def _read_torch(path: Path, options: ImportOptions, notes: Notes) -> Described:
     found = entries.find(pickles.load(path), options.entry, notes)
     if isinstance(found.value, Placeholder):
+        description = found.value.attributes.get(descriptions.KEY)
+        if isinstance(description, str):
+            return _of_description(description, modules.state_of(found.value), options, notes)
         chain = modules.chain_of(modules.module_of(found.value), options, notes)
         return _understood(chain, options, notes, "The file has a whole network; its classes were read, not run.")
     return _of_state(found.value, options, notes, is_ordered=True)
@@ -129,10 +133,32 @@ def _read_safetensors(path: Path, options: ImportOptions, notes: Notes) -> Descr
             raise
         raise InvalidInput(FILE, "is damaged or cut off, or is not safetensors: save or download it again") from None
     if descriptions.KEY in metadata:
-        state = {key: checked(key, tensor).to(torch.float32).numpy() for key, tensor in tensors.items()}
-        notes.understood.append(_OURS)
-        return descriptions.described(descriptions.parsed(metadata[descriptions.KEY]), state, options)
+        return _of_description(metadata[descriptions.KEY], tensors, options, notes, is_all=True)
     return _of_state(tensors, options, notes, is_ordered=False)
+
+
+def _read_program(path: Path, options: ImportOptions, notes: Notes) -> Described:
+    description, tensors = programs.load(path)
+    if description is not None:
+        state = {key.removeprefix("network."): tensor for key, tensor in tensors.items()}
+        return _of_description(description, state, options, notes)
+    notes.understood.append("The file is a program of torch.export; its weights were read, not its program run.")
+    return _of_state(tensors, options, notes, is_ordered=True)
+
+
+def _of_description(
+    text: str, tensors: Mapping[str, Any], options: ImportOptions, notes: Notes, *, is_all: bool = False
+) -> Described:
+    """The network of a description and its tensors, among which may be others unless they are all.
+
+    Raises:
+        InvalidInput: the description is damaged, or a tensor is missing or wrong.
+    """
+    found = descriptions.parsed(text)
+    state = dict(tensors) if is_all else descriptions.weights_among(found, tensors)
+    arrays = {key: checked(key, tensor).detach().to(torch.float32).numpy() for key, tensor in state.items()}
+    notes.understood.append(_OURS)
+    return descriptions.described(found, arrays, options)
 
 
 def _of_state(state: Mapping[str, Any], options: ImportOptions, notes: Notes, *, is_ordered: bool) -> Described:
@@ -165,6 +191,11 @@ def _read_json(path: Path, options: ImportOptions, notes: Notes) -> Described:
     return descriptions.described(descriptions.parsed(path.read_bytes()), None, options)
 
 
+def _read_python(path: Path, options: ImportOptions, notes: Notes) -> Described:
+    notes.understood.append(_OURS)
+    return descriptions.described(descriptions.checked(python_files.load(path)), None, options)
+
+
 def _read_onnx(path: Path, options: ImportOptions, notes: Notes) -> Described:
     text, constants = onnx_files.load(path)
     found = descriptions.parsed(text)
@@ -178,6 +209,8 @@ _READERS: dict[FileFormat, Callable[[Path, ImportOptions, Notes], Described]] = 
     "safetensors": _read_safetensors,
     "json": _read_json,
     "onnx": _read_onnx,
+    "torch-export": _read_program,
+    "py": _read_python,
 }
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from models.imports import ordering, raw_parameters
 from models.imports.chains import EPS, Affine, Chain, Function, Step, batch_norm
+from models.imports.formats.pickles import Placeholder
 from models.imports.notes import FILE, Notes, listed, quoted
 from models.imports.options import ImportOptions
 from models.imports.ordering import Gap
-from models.imports.pickles import Placeholder
 from models.imports.tensors import Weights, checked, is_number, shape_of
 from models.limits import MAX_ENSEMBLE
 from models.networks.layouts import layout, member_states

@@ -1,5 +1,6 @@
 """`separatrix serve`: runs the application in uvicorn, in one process or several."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -90,7 +91,9 @@ def application(settings: Settings) -> ASGIApp:
     parent = multiprocessing.parent_process()
     if parent is not None:  # one of several serving processes: none may outlive the parent
         threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
-    return create_app(settings, stopping=stopping)
+    made = create_app(settings, stopping=stopping)
+    gc.freeze()  # what is loaded stays: looking for garbage in it would delay requests, and the end of the process
+    return made
 
 
 def _end_in_time(stopping: Event, within_s: float) -> None:

@@ -89,7 +89,7 @@ def test_a_killed_api_process_loses_no_job_and_its_workers_release_theirs_at_onc
     workers = one.training_processes()
     before = one.job(path)["progress"]["epoch"]
     one.kill()
-    wait_until(lambda: not any(worker.is_running() for worker in workers))
+    wait_until(lambda: all(has_ended(worker) for worker in workers))
     assert state_of(one, path) == JobState.QUEUED, "nobody is left who could have waited for the end of its lease"
     one.start()
     job = resumed(one, path, attempt=2)

@@ -63,7 +63,7 @@ async def import_version(
     services: ServicesDep,
     response: Response,
 ) -> Version:
-    """Publishes a network from a file: a PyTorch checkpoint, TorchScript or safetensors.
+    """Publishes a network from a file: a PyTorch checkpoint, TorchScript, torch.export, safetensors or an export.
 
     Nothing of the file is executed. `card.imported` says how it was read. The model is created if it does not exist.
     """

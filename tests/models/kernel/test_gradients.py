@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -26,37 +26,54 @@ def one_step(plan: Plan, points: LabelledPoints) -> np.ndarray:
     return run.weights
 
 
-def loss_of(logit_NO: torch.Tensor, points: LabelledPoints) -> torch.Tensor:
-    label_N = torch.from_numpy(points.label_N)
+def loss_of(logit_NO: torch.Tensor, label_N: torch.Tensor) -> torch.Tensor:
     if logit_NO.shape[1] == 1:
         return nn.functional.binary_cross_entropy_with_logits(logit_NO[:, 0], label_N.to(logit_NO.dtype))
     return nn.functional.cross_entropy(logit_NO, label_N)
 
 
+def sizes_of_terms(network: nn.Module, points: LabelledPoints) -> dict[str, float]:
+    """For each parameter, the largest mean of the points' absolute derivatives.
+
+    A derivative is the mean of the points' derivatives, and its rounding errors are relative to their sizes: where they
+    cancel, as those of biases do, torch's own float32 gradient differs by more than 1e-5 of the result.
+    """
+    x_ND, label_N = torch.from_numpy(points.xy_ND).double(), torch.from_numpy(points.label_N)
+
+    def loss(parameters: dict[str, torch.Tensor], x_D: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return loss_of(torch.func.functional_call(network, parameters, (x_D[None],)), label[None])
+
+    parameters = {key: value.detach() for key, value in network.named_parameters()}
+    of_each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(parameters, x_ND, label_N)
+    return {key: float(value.abs().mean(0).max()) for key, value in of_each.items()}
+
+
 def assert_same_gradient(network: nn.Module, points: LabelledPoints) -> None:
-    """Compares with autograd in float64, relative to the largest derivative: float32 sums differ by as much."""
+    """Compares with autograd in float64, relative to the largest terms of the derivatives' sums."""
     layout = layout_of(network)
     assert layout is not None
     before = plan_of_network(network)
     after = one_step(before, points)
     exact = network.double()
-    loss_of(exact(torch.from_numpy(points.xy_ND).double()), points).backward()
+    loss_of(exact(torch.from_numpy(points.xy_ND).double()), torch.from_numpy(points.label_N)).backward()
+    sizes = sizes_of_terms(exact, points)
     gradients = {key: value.grad.numpy() for key, value in exact.named_parameters()}  # type: ignore[union-attr]
     for key, moved in state_of(layout, replace(before, parameters=after)).items():
         start = state_of(layout, before)[key]
         got = start.astype(float) - moved
-        scale = max(np.abs(gradients[key]).max(), np.abs(start).max() * 1e-2, 1e-3)
+        scale = max(sizes[key], np.abs(start).max() * 1e-2, 1e-3)
         np.testing.assert_allclose(got, gradients[key], atol=1e-5 * scale, err_msg=key)
 
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
+@example(kind="sequential", hidden=[2, 8, 8], activation="identity", features=2, classes=2, seed=3, count=3)
 @given(**NETWORKS, count=st.integers(1, 80))
 def test_the_gradient_of_any_dense_network_is_that_of_autograd(count: int, **of: Any) -> None:
     network, _ = random_network(**of)
     points = random_points(count, of["features"], of["classes"], of["seed"])
     with torch.no_grad():
-        assume(loss_of(network(torch.from_numpy(points.xy_ND)), points) < 30)
+        assume(loss_of(network(torch.from_numpy(points.xy_ND)), torch.from_numpy(points.label_N)) < 30)
     assert_same_gradient(network, points)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from torch import Tensor
 
-from models.imports import pickles
 from models.imports.files import DAMAGED_ARCHIVE
+from models.imports.formats import pickles
+from models.imports.formats.pickles import Placeholder
 from models.imports.modules import Module
 from models.imports.notes import FILE
-from models.imports.pickles import Placeholder
 from models.limits import MAX_CHECKPOINT_DEPTH, MAX_PICKLE_BYTES
 from models.specs import InvalidInput
 

@@ -28,6 +28,9 @@ LEGACY_PICKLES = 5
 _DICTIONARIES = ("collections.defaultdict",)
 """Classes of dictionaries that are read as plain ones."""
 
+_GRAPH_MODULE = "torch.fx.graph_module.reduce_graph_module"
+"""The function that makes an `fx.GraphModule` of its attributes and its code, which is ignored here."""
+
 
 class Placeholder:
     """A value of a class that is not known here, or not trusted.
@@ -55,6 +58,13 @@ class Placeholder:
         """The state, if it is a dictionary whose keys are names."""
         state = self.state if isinstance(self.state, dict) else {}
         return {key: value for key, value in state.items() if isinstance(key, str)}
+
+
+class GraphModulePlaceholder(Placeholder):
+    """A module of `torch.fx`, whose attributes are an argument of the function that makes it."""
+
+    def __init__(self, attributes: Any = None, *_: Any) -> None:
+        self.state = attributes
 
 
 def load(content: Path | IO[bytes]) -> Any:
@@ -93,7 +103,8 @@ def _stand_in(name: str) -> Any:
     """What takes the place of a class or function of this name."""
     if name in _DICTIONARIES:
         return _dictionary
-    return type("Placeholder", (Placeholder,), {"class_name": name, "dump_patches": False})
+    kind = GraphModulePlaceholder if name == _GRAPH_MODULE else Placeholder
+    return type("Placeholder", (kind,), {"class_name": name, "dump_patches": False})
 
 
 def _dictionary(*_: Any) -> "OrderedDict[Any, Any]":

@@ -35,5 +35,6 @@ def snapshot_epochs(asked: int | Sequence[int], training: TrainingSpec, *, weigh
 
 def _spaced(count: int, last: int) -> list[int]:
     """At most `count` epochs from 0 to the last one. Early ones come one by one, later ones in equal ratios."""
-    candidates = np.unique(np.rint(np.geomspace(1, last, max(1, count - 1))).astype(np.int64))
+    first = 1 if count > 2 else last
+    candidates = np.unique(np.rint(np.geomspace(first, last, max(1, count - 1))).astype(np.int64))
     return [0, *candidates.tolist()] if count > 1 else [last]

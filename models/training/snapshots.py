@@ -20,9 +20,9 @@ def snapshot_epochs(asked: int | Sequence[int], training: TrainingSpec, *, weigh
             end, or these are too many weights.
     """
     if training.networks > 1:
-        raise InvalidInput(FIELD, "must be left out with restarts or an ensemble: only a single network keeps them")
+        raise InvalidInput(FIELD, "must be left out: only a single network keeps them, without restarts or an ensemble")
     if training.temperature != 1:
-        raise InvalidInput(FIELD, "must be left out with a temperature, which only the trained network has")
+        raise InvalidInput(FIELD, "must be left out: there is a temperature, which only the trained network has")
     epochs = _spaced(asked, training.epochs) if isinstance(asked, int) else sorted(set(asked))
     if epochs[-1] > training.epochs:
         raise InvalidInput(FIELD, f"must be at most {training.epochs:,}, the last epoch of the training")
@@ -35,5 +35,6 @@ def snapshot_epochs(asked: int | Sequence[int], training: TrainingSpec, *, weigh
 
 def _spaced(count: int, last: int) -> list[int]:
     """At most `count` epochs from 0 to the last one. Early ones come one by one, later ones in equal ratios."""
-    candidates = np.unique(np.rint(np.geomspace(1, last, max(1, count - 1))).astype(np.int64))
+    first = 1 if count > 2 else last
+    candidates = np.unique(np.rint(np.geomspace(first, last, max(1, count - 1))).astype(np.int64))
     return [0, *candidates.tolist()] if count > 1 else [last]

@@ -33,6 +33,8 @@ from service.api.models.network_document import EnsembleDocument, NetworkDocumen
 from service.api.models.schemas import Model, ModelList, Version, VersionList, VersionSummary
 from service.api.predictions.responses import Prediction
 from service.api.system import Live, Ready
+from service.api.trainings.history import History
+from service.api.trainings.points import TrainingPointsPage
 from service.http.problems import Problem
 
 _METRICS = {
@@ -150,6 +152,37 @@ _EVENT = {
     "created_at": "2026-03-01T12:00:00.030000Z",
     "job_id": _JOB_ID,
     "data": {"epoch": 5_000, "epochs": 10_000, "metrics": _METRICS},
+}
+
+_COLORS = ["#c8372d", "#2f6fb3"]
+_HISTORY = {
+    "object": "training.history",
+    "model": "my-flower",
+    "version": 2,
+    "job_id": _JOB_ID,
+    "n_networks": 1,
+    "member": 0,
+    "epoch": [1, 2, 3],
+    "training_loss": [0.71, 0.64, 0.55],
+    "training_accuracy": [0.5, 0.62, 0.81],
+    "validation_loss": None,
+    "validation_accuracy": None,
+}
+_TRAINING_POINTS = {
+    "object": "training.points",
+    "model": "my-flower",
+    "version": 2,
+    "feature_names": None,
+    "classes": ["red", "blue"],
+    "colors": _COLORS,
+    "n_points": 400,
+    "offset": 0,
+    "has_more": True,
+    "points": [[0.5, -0.25], [2.0, 1.0]],
+    "labels": ["red", "blue"],
+    "split": ["training", "validation"],
+    "predicted_labels": ["red", "red"],
+    "probabilities": [[0.98, 0.02], [0.61, 0.39]],
 }
 
 _MODEL = {
@@ -271,6 +304,8 @@ _PROTOCOL: dict[type[BaseModel], Any] = {
 
 EXAMPLES: dict[type[BaseModel], Any] = {
     **_PROTOCOL,
+    History: _HISTORY,
+    TrainingPointsPage: _TRAINING_POINTS,
     Predictions: {"predictions": ["blue", "red"]},
     Prediction: {
         "model": "flower-sequential",

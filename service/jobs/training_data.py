@@ -123,7 +123,7 @@ def snapshot_epochs(spec: JobSpec, data: Data, asked: int | Sequence[int]) -> li
     """
     settings = Job(spec).settings
     if settings is None:
-        raise InvalidInput("training.snapshots", "must be left out with preset=auto, which chooses the epochs later")
+        raise InvalidInput("training.snapshots", "must be left out: preset=auto chooses the epochs later")
     network, training = settings
     points = points_of(data)
     weights = layout(network, points.features, len(points.classes)).weights

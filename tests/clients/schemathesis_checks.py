@@ -21,6 +21,7 @@ BETWEEN_FIELDS = (
     "must be at most [0-9]+ for [0-9,]+ units",
     "must be auto or compiled: torch does not train by lbfgs here",
     "must be 2: only spirals and gaussians can have more classes",
+    "must be [0-9]+ or fewer: the network is large",
     "must be between [0-9]+ and 100,000",  # at least one point for each class
     "must be empty: send output and threshold as query parameters",
     "must be names, or the numbers of all columns from 0",

@@ -37,6 +37,9 @@ def test_validate_only_shows_the_resolved_job_and_creates_none(service: httpx.Cl
         "promote_if",
         "promote_to",
         "metadata",
+        "publish",
+        "supersede",
+        "snapshots",
     }
     assert set(shown) == fields
 

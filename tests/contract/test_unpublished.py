@@ -17,6 +17,7 @@ from tests.serving import ended, train, wait_until
 
 LBFGS = {"optimizer": "lbfgs", "epochs": 40}
 GIVEN = {"points": [[0, 0], [0, 1], [1, 0], [1, 1], [0.1, 0], [0.9, 1]], "labels": ["a", "b", "b", "a", "a", "a"]}
+STORED = b"x,y,label\n0,0,a\n0,1,b\n1,0,b\n1,1,a\n0.2,0.1,a\n0.8,0.2,b\n"
 POINTS = [[0.5, 0.25], [-1.0, 2.0]]
 
 
@@ -222,3 +223,26 @@ def test_only_the_newest_training_of_a_group_waits_and_the_running_one_goes_on(
     client.post(f"/jobs/{running['id']}/cancel", headers={"Prefer": "wait=20"})
     assert ended(client, f"/jobs/{later[2]['id']}")["status"] == "succeeded"
     assert ended(client, f"/jobs/{other['id']}")["status"] == "succeeded"
+
+
+def test_stored_points_and_validation_points_of_their_own_are_used(client: httpx.Client) -> None:
+    for name in ("kept-apart", "kept-apart-too"):
+        stored = client.post(f"/datasets/{name}", content=STORED, headers={"Content-Type": "text/csv"})
+        assert stored.status_code == 201, stored.text
+    job = trained(client, data={"dataset": "kept-apart"}, validation={"dataset": "kept-apart-too"})
+    assert job["metrics"]["validation_loss"] == pytest.approx(job["metrics"]["training_loss"])
+    for name in ("kept-apart", "kept-apart-too"):
+        assert client.delete(f"/datasets/{name}").status_code == 204
+    points = client.get(f"/jobs/{job['id']}/points").json()
+    assert (len(points["points"]), points["split"].count("validation")) == (12, 6)
+
+
+@pytest.mark.slow
+def test_the_preset_auto_chooses_its_settings(client: httpx.Client) -> None:
+    points = [[i % 7, i % 5] for i in range(40)]
+    labels = [int(x > y) for x, y in points]
+    job = trained(client, data={"points": points, "labels": labels}, training={}, preset="auto")
+    assert (job["status"], job["preset"]) == ("succeeded", "auto")
+    assert job["training"]["epochs"]
+    layers = client.get(f"/jobs/{job['id']}/layers").json()
+    assert layers["job_id"] == job["id"]

@@ -1,6 +1,7 @@
 """The query parameters of boundary frames, which both routes of events share."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 from pydantic import FiniteFloat, WithJsonSchema
@@ -8,7 +9,6 @@ from pydantic import FiniteFloat, WithJsonSchema
 from models.limits import MAX_HIDDEN_LAYERS, MAX_MARGIN
 from models.specs import InvalidInput
 from service.api.predictions.requests import Threshold
-from service.http.patterns import LAYER_PATTERN
 from service.live.frames import ALL_LAYERS, LAYER_CELLS, MAX_CELLS, MAX_LAYER_CELLS, MIN_CELLS, FrameView
 
 LayerName = Annotated[
@@ -51,7 +51,6 @@ def _view(
     layer: Annotated[
         LayerName | None,
         Query(
-            pattern=LAYER_PATTERN,
             description="For `boundary` events: also send the activations of all units of a hidden layer, zero-based, "
             "or of `all` hidden layers.",
         ),
@@ -78,8 +77,20 @@ def _view(
         return None
     if layer is None and layer_cells is not None:
         raise InvalidInput("layer_cells", "needs layer")
-    wanted = None if layer is None else ALL_LAYERS if layer == "all" else int(layer)
-    return FrameView(boundary, margin, threshold, wanted, layer_cells or LAYER_CELLS)
+    return FrameView(boundary, margin, threshold, _layer(layer), layer_cells or LAYER_CELLS)
+
+
+def _layer(name: str | None) -> int | Literal["all"] | None:
+    """The layer that a request names.
+
+    Raises:
+        InvalidInput: it is neither a number nor all.
+    """
+    if name is None or name == ALL_LAYERS:
+        return name
+    if re.fullmatch("[0-9]{1,2}", name) is None:
+        raise InvalidInput("layer", "must be the number of a hidden layer, or all")
+    return int(name)
 
 
 FrameViewDep = Annotated[FrameView | None, Depends(_view)]

@@ -91,3 +91,102 @@ export function pathOf(target) {
 export function queryOf(target) {
   return "job" in target ? { job: target.job } : { model: target.model, version: target.version };
 }
+
+/** @returns {Promise<any[]>} the generators and the stored data sets */
+export async function datasets() {
+  return (await requestJson("datasets", { query: { limit: 100 } })).data;
+}
+
+/** Labelled points of a data set.
+ * @param {string} name @param {Record<string, any>} query
+ * @returns {Promise<any>} */
+export function datasetPoints(name, query) {
+  return requestJson(`datasets/${encodeURIComponent(name)}/points`, { query });
+}
+
+/** Stores a file as a data set, and says how it was understood.
+ * @param {string} name @param {Blob} file @param {Record<string, any>} [query] */
+export function storeFile(name, file, query = {}) {
+  const type = /\.(csv|tsv|txt)$/i.test(/** @type {File} */ (file).name ?? "") ? "text/csv" : "application/octet-stream";
+  return requestJson(`datasets/${encodeURIComponent(name)}`, {
+    method: "POST", body: file, query: { categorical: "one-hot", ...query }, headers: { "Content-Type": type },
+  });
+}
+
+/** Stores points as a data set.
+ * @param {string} name @param {{points: number[][], labels: (string | number)[], feature_names?: string[]}} points */
+export function storePoints(name, points) {
+  return requestJson(`datasets/${encodeURIComponent(name)}`, { json: points });
+}
+
+/** Starts a training, and waits for its end up to `wait` seconds.
+ * @param {any} body @param {number} wait @param {AbortSignal} [signal]
+ * @returns {Promise<any>} the job */
+export function train(body, wait, signal) {
+  return requestJson("train", { json: body, headers: { Prefer: `wait=${wait}` }, signal });
+}
+
+/** @param {string} id @returns {Promise<any>} */
+export function job(id) {
+  return requestJson(`jobs/${id}`);
+}
+
+/** @param {string} id */
+export function cancel(id) {
+  return requestJson(`jobs/${id}/cancel`, { method: "POST" });
+}
+
+/** The values of a grid, with what its headers say.
+ * @param {Target} target @param {Record<string, any>} query @param {AbortSignal} [signal]
+ * @returns {Promise<{shape: number[], values: any, window: import("./logic/plane.js").Window, colors: string[]}>} */
+export async function grid(target, query, signal) {
+  const response = await request("boundary-grid", { query: { ...queryOf(target), ...query, format: "npy" }, headers: { Accept: "*/*" }, signal });
+  const { shape, values } = readNpy(await response.arrayBuffer());
+  const [x_min, x_max, y_min, y_max] = (response.headers.get("Separatrix-Window") ?? "").split(",").map(Number);
+  const colors = (response.headers.get("Separatrix-Colors") ?? "").split(",").filter(Boolean);
+  return { shape, values, window: { x_min, x_max, y_min, y_max }, colors };
+}
+
+/** The boundary as lines.
+ * @param {Target} target @param {Record<string, any>} query @param {AbortSignal} [signal]
+ * @returns {Promise<number[][][]>} */
+export async function lines(target, query, signal) {
+  const collection = await requestJson("boundary-grid", { query: { ...queryOf(target), ...query, format: "geojson" }, headers: { Accept: "*/*" }, signal });
+  return collection.features.map((/** @type {any} */ feature) => feature.geometry.coordinates);
+}
+
+/** @param {Target} target @param {Record<string, any>} [query] */
+export function layers(target, query) {
+  return requestJson(`${pathOf(target)}/layers`, { query });
+}
+
+/** What a network says about points.
+ * @param {Target} target @param {number[][]} points @param {string[]} outputs @param {Record<string, any>} [fields] */
+export function predict(target, points, outputs, fields = {}) {
+  return requestJson("predict", { json: { ...queryOf(target), points, outputs, ...fields } });
+}
+
+/** @param {Target} target @returns {Promise<any>} */
+export function history(target) {
+  return requestJson(`${pathOf(target)}/history`);
+}
+
+/** @param {Target} target @returns {Promise<any>} */
+export function trainingPoints(target) {
+  return requestJson(`${pathOf(target)}/points`);
+}
+
+/** Follows a job until it ends. The browser connects again by itself if the connection is lost.
+ * @param {string} id @param {Record<string, any>} query
+ * @param {Record<string, (data: any) => void>} handlers by type of event
+ * @returns {() => void} stops following */
+export function follow(id, query, handlers) {
+  const source = new EventSource(urlOf(`jobs/${id}/events`, query));
+  for (const [type, handler] of Object.entries(handlers)) {
+    source.addEventListener(type, (event) => handler(JSON.parse(/** @type {MessageEvent} */ (event).data).data));
+  }
+  source.addEventListener("done", () => source.close());
+  source.addEventListener("open", () => reportConnection(true));
+  source.addEventListener("error", () => reportConnection(false));
+  return () => source.close();
+}

@@ -1,30 +1,178 @@
 /** Starts the page: builds its parts and connects them. */
 
+import * as api from "./api.js";
+import { canTrain, readDatasets, readPoints } from "./data.js";
 import { byId } from "./dom.js";
 import { currentLanguage, preferredLanguage, setLanguage, t, translate } from "./i18n.js";
 import { FIRST_SETUP, FIRST_VIEW } from "./logic/setup.js";
-import { start } from "./state.js";
+import { showPicture } from "./pictures.js";
+import { pause, play, reset, step } from "./playback.js";
+import { mountNotice, noteConnection, showProblem } from "./problems.js";
+import { fromAddress, share } from "./share.js";
+import { current, start, subscribe, update } from "./state.js";
+import { forgetColors, isDark, setTheme } from "./theme.js";
+import { train } from "./training.js";
+import { mountCode } from "./view/code_tab.js";
+import { mountData } from "./view/data_view.js";
+import { mountDrawer } from "./view/drawer_view.js";
+import { mountLayers } from "./view/layers_tab.js";
+import { mountNetwork } from "./view/network_view.js";
+import { mountNumbers } from "./view/numbers_tab.js";
+import { mountOutput } from "./view/output_view.js";
+
+/** Milliseconds without a further change before a changed setup is trained. */
+const REST_MS = 60;
+
+/** The model that the service trains at its first start with the settings of the first setup: shown at once. */
+const FIRST_MODEL = "flower-sequential";
 
 /** Shows the page in a language.
  * @param {import("./i18n.js").Language} language */
 function showIn(language) {
   setLanguage(language);
+  localStorage.setItem("language", language);
   document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
   byId("language").textContent = t("language.other");
   byId("language").lang = language === "zh" ? "en" : "zh-Hans";
   translate(document);
+  dispatchEvent(new Event("languagechange-page"));
 }
 
-byId("language").addEventListener("click", () => showIn(currentLanguage() === "en" ? "zh" : "en"));
-showIn(preferredLanguage(navigator.languages));
+/** @param {string} theme */
+function showTheme(theme) {
+  setTheme(theme);
+  dispatchEvent(new Event("themechange-page"));
+}
+
+/** Trains whatever setup the page has, soon after it changed. */
+function trainChanges() {
+  let trained = trainedKey();
+  /** @type {number | undefined} */
+  let waiting;
+  subscribe(() => {
+    const key = trainedKey();
+    if (current().isDragging || key === trained) return;
+    trained = key;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => canTrain() && train(current().isPlaying), REST_MS);
+  });
+}
+
+/** @type {WeakMap<object, number>} */
+const numbers = new WeakMap();
+let counted = 0;
+
+/** What the training depends on. Drawn points count as the objects that they are. */
+function trainedKey() {
+  const { setup, points } = current();
+  if (setup.data.type !== "drawn") return JSON.stringify(setup);
+  const parts = [points.points, points.labels, points.classes].map((part) => {
+    if (!numbers.has(part)) numbers.set(part, counted++);
+    return numbers.get(part);
+  });
+  return JSON.stringify([setup, parts]);
+}
+
+function connectControls() {
+  byId("play").addEventListener("click", () => (current().isPlaying ? pause() : play()));
+  byId("step").addEventListener("click", () => step(1));
+  byId("reset").addEventListener("click", reset);
+  byId("share").addEventListener("click", share);
+  byId("language").addEventListener("click", () => showIn(currentLanguage() === "en" ? "zh" : "en"));
+  byId("theme").addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    localStorage.setItem("theme", theme);
+    showTheme(theme);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (forgetColors(), dispatchEvent(new Event("themechange-page"))));
+  addEventListener("keydown", onKey);
+  subscribe((state, changed) => {
+    if (!["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key)))) return;
+    const { run, shownEpoch, isPlaying } = state;
+    byId("play").classList.toggle("playing", isPlaying);
+    byId("play").dataset.i18nLabel = isPlaying ? "transport.pause" : "transport.play";
+    byId("play").setAttribute("aria-label", t(isPlaying ? "transport.pause" : "transport.play"));
+    byId("step").disabled = byId("reset").disabled = !run.snapshots.length;
+    const epoch = (shownEpoch ?? run.epoch).toLocaleString("en");
+    const seconds = run.seconds === null ? "" : t("transport.seconds", { ms: Math.round(1000 * run.seconds).toLocaleString("en") });
+    byId("epoch").textContent = run.status === "training" ? t("transport.training", { epoch }) : `${t("transport.epoch", { epoch })} ${seconds}`;
+    if (changed.has("run")) document.body.dataset.status = run.status;
+  });
+  subscribe((state, changed) => {
+    if (changed.has("view") && state.view.axes !== shownAxes) {
+      shownAxes = state.view.axes;
+      showPicture();
+    }
+  });
+}
+
+let shownAxes = FIRST_VIEW.axes;
+
+/** Keys that work wherever nothing else uses them.
+ * @param {KeyboardEvent} event */
+function onKey(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const isTyping = target.matches("input:not([type=range]), select, textarea");
+  const isControl = target.matches("button, a, summary, input, select, textarea");
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  const { points, view, isPlaying } = current();
+  const digit = Number(event.key) - 1;
+  if (event.key === " " && !isControl) isPlaying ? pause() : play();
+  else if (event.key === "ArrowRight" && !isOtherSlider(target)) step(1);
+  else if (event.key === "ArrowLeft" && !isOtherSlider(target)) step(-1);
+  else if (event.key === "Home" && !isControl) reset();
+  else if (event.key >= "1" && digit < points.classes.length) update({ view: { ...view, brush: digit } });
+  else if (event.key === "e") update({ view: { ...view, brush: "erase" } });
+  else return;
+  event.preventDefault();
+}
+
+/** @param {HTMLElement} element */
+function isOtherSlider(element) {
+  return element.matches("input[type=range]:not(.epochs)");
+}
+
+/** Shows the trained model that the service has anyway, if the address names no other setup.
+ * @param {boolean} isFirst */
+async function showFirst(isFirst) {
+  if (!isFirst) return train();
+  try {
+    const version = (await api.requestJson(`models/${FIRST_MODEL}`)).served_version;
+    const { card } = await api.requestJson(`models/${FIRST_MODEL}/versions/${version}`);
+    if (current().run.target) return;
+    const target = { model: FIRST_MODEL, version };
+    update({ run: { ...current().run, status: "done", target, epoch: card.epochs_run, epochs: card.epochs_run, metrics: card.metrics, network: card.network, training: card.training } });
+    await showPicture();
+  } catch (error) {
+    if (!(error instanceof api.Problem)) throw error;
+  }
+  await train();
+}
+
+const { setup, view } = fromAddress();
 start({
-  setup: FIRST_SETUP,
-  view: FIRST_VIEW,
-  points: { points: [], labels: [], classes: [], names: null, validation: null, predicted: null },
-  run: { status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null,
-         network: null, training: null, warnings: [] },
-  shownEpoch: null,
-  isPlaying: false,
-  problem: null,
-  offlineSince: null,
+  setup, view,
+  points: { points: [], labels: [], classes: [], names: null, validation: null, predicted: null, probabilities: null },
+  run: { status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null, network: null, training: null, warnings: [] },
+  picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], isDragging: false, lag: 0, problem: null, offlineSince: null,
 });
+shownAxes = view.axes;
+mountNotice();
+api.onConnection(noteConnection);
+mountData(byId("data"));
+mountNetwork(byId("network"));
+mountOutput(byId("output"));
+mountDrawer(byId("drawer"), [
+  { id: "code", mount: mountCode },
+  { id: "numbers", mount: mountNumbers },
+  { id: "layers", mount: mountLayers },
+]);
+connectControls();
+showTheme(localStorage.getItem("theme") ?? "auto");
+showIn(/** @type {any} */ (localStorage.getItem("language")) ?? preferredLanguage(navigator.languages));
+update({ view });
+trainChanges();
+const isFirst = JSON.stringify(setup) === JSON.stringify(FIRST_SETUP);
+readPoints().catch(showProblem);
+showFirst(isFirst).catch(showProblem);
+readDatasets().catch(showProblem);

@@ -7,14 +7,21 @@
  * @typedef {{job: string} | {model: string, version: number}} Target
  * Points in the order of the data, with one label index each.
  * @typedef {{points: number[][], labels: number[], classes: (string | number)[], names: string[] | null,
- *            validation: boolean[] | null, predicted: number[] | null}} Points
+ *            validation: boolean[] | null, predicted: number[] | null, probabilities: number[][] | null}} Points
+ * What a network looks like at an epoch: values over the plane, the boundary, maps of the units of each hidden layer
+ * (units, height, width), where each hidden layer maps a lattice (height, width, 2), and the weights.
+ * @typedef {{kind: string, plane: Grid, lines: number[][][], units: Grid[], lattices: Grid[],
+ *            network: ReturnType<typeof import("./logic/network.js").denseLayers> | null, epoch: number}} Picture
+ * @typedef {{shape: number[], values: any, window: import("./logic/plane.js").Window, colors: string[]}} Grid
  * A training and what is known of it.
  * @typedef {{status: "none" | "training" | "done" | "failed", target: Target | null, epoch: number, epochs: number,
  *            snapshots: number[], seconds: number | null, metrics: Record<string, number | null> | null,
  *            history: History | null, network: any, training: any, warnings: string[]}} Run
  * @typedef {{epoch: number[], training_loss: (number | null)[], training_accuracy: (number | null)[],
  *            validation_loss: (number | null)[], validation_accuracy: (number | null)[]}} History
- * @typedef {{setup: Setup, view: View, points: Points, run: Run, shownEpoch: number | null, isPlaying: boolean,
+ * `lag` is how many milliseconds the plane is behind a moving point. Where `shownEpoch` is null, the newest epoch is shown; where `window` is null, the service chooses it.
+ * @typedef {{setup: Setup, view: View, points: Points, run: Run, picture: Picture | null, shownEpoch: number | null, isPlaying: boolean,
+ *            window: import("./logic/plane.js").Window | null, datasets: any[], isDragging: boolean, lag: number,
  *            problem: {field: string | null, text: string} | null, offlineSince: Date | null}} State
  */
 

@@ -13,6 +13,17 @@
  *            unit: {layer: number, unit: number} | null, brush: number | "erase", drawer: string | null}} View
  */
 
+export const KINDS = ["logistic", "two_layer", "sequential", "module", "residual"];
+export const ACTIVATIONS = ["tanh", "relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "sigmoid", "identity"];
+export const OPTIMIZERS = ["sgd", "adam", "lbfgs"];
+export const INPUTS = ["x", "y", "x^2", "y^2", "x*y", "sin x", "sin y"];
+export const MAX_LAYERS = 6;
+export const MAX_UNITS = 16;
+export const MAX_CLASSES = 8;
+
+/** How many moments of a training are kept for the epoch slider and for playing it. */
+export const SNAPSHOTS = 60;
+
 /** The tutorial's third network, on its flower.
  * @type {Setup} */
 export const FIRST_SETUP = {
@@ -25,3 +36,63 @@ export const FIRST_SETUP = {
 
 /** @type {View} */
 export const FIRST_VIEW = { response: "probability", threshold: 0.5, axes: [0, 1], unit: null, brush: 0, drawer: null };
+
+/** The settings with which the tutorial trains each kind of network.
+ * @param {string} kind
+ * @param {string} optimizer
+ * @returns {Pick<Training, "learning_rate" | "epochs">} */
+export function usualSettings(kind, optimizer) {
+  if (optimizer === "lbfgs") return { learning_rate: 1, epochs: 500 };
+  if (optimizer === "adam") return { learning_rate: 0.01, epochs: kind === "logistic" ? 100 : 10000 };
+  return kind === "logistic" ? { learning_rate: 0.1, epochs: 100 } : { learning_rate: 1, epochs: 10000 };
+}
+
+/** The network with another kind, and with as many hidden layers as that kind allows.
+ * @param {Network} network
+ * @param {string} kind
+ * @returns {Network} */
+export function withKind(network, kind) {
+  const hidden = network.hidden.length ? network.hidden : [4];
+  if (kind === "logistic") return { ...network, kind, hidden: [] };
+  return { ...network, kind, hidden: kind === "two_layer" ? hidden.slice(0, 1) : hidden };
+}
+
+/** The body of `POST /train` for an unpublished training of a setup.
+ * @param {Setup} setup
+ * @param {import("../state.js").Points} points sent along if they are drawn
+ * @returns {any} */
+export function trainingRequest(setup, points) {
+  const body = {
+    data: dataOf(setup.data, points),
+    publish: false,
+    preset: setup.preset,
+    /** @type {any} */
+    training: { seed: setup.training.seed },
+  };
+  if (setup.validation > 0) body.training.validation_fraction = setup.validation;
+  if (setup.preset === "auto") return body;
+  return { ...body, network: networkOf(setup.network), training: { ...body.training, ...trainingOf(setup.training) } };
+}
+
+/** @param {Data} data @param {import("../state.js").Points} points */
+function dataOf(data, points) {
+  if (data.type === "generated") {
+    const { dataset, n, noise, seed, n_classes } = data;
+    return { dataset, n, noise, seed, n_classes };
+  }
+  if (data.type === "stored") return { dataset: data.dataset };
+  const labels = points.labels.map((label) => points.classes[label]);
+  return { points: points.points, labels, ...(points.names ? { feature_names: points.names } : {}) };
+}
+
+/** @param {Network} network */
+function networkOf({ kind, hidden, activation, inputs, scale }) {
+  return { kind, hidden, activation, scale, ...(inputs.length ? { inputs } : {}) };
+}
+
+/** @param {Training} training */
+function trainingOf({ optimizer, learning_rate, batch_size, weight_decay, epochs, restarts }) {
+  const settings = { optimizer, weight_decay, epochs, restarts };
+  if (optimizer === "lbfgs") return settings;
+  return { ...settings, learning_rate, ...(batch_size ? { batch_size } : {}) };
+}

@@ -1,0 +1,127 @@
+/** The points: from generators, stored data sets and files, or drawn. */
+
+import * as api from "./api.js";
+import { MAX_CLASSES } from "./logic/setup.js";
+import { showProblem } from "./problems.js";
+import { current, update } from "./state.js";
+import { pointsOf } from "./training.js";
+
+/** Points that are drawn at most: all of larger data sets take part in the training. */
+const SHOWN_POINTS = 3000;
+const EXAMPLE_POINTS = 120;
+
+/** Counts reads of points, so that an older answer never replaces a newer one. */
+let reads = 0;
+
+/** Reads which data sets there are, with an example of each generator. */
+export async function readDatasets() {
+  const all = await api.datasets();
+  const detailed = await Promise.all(all.map(async (dataset) => {
+    if (dataset.type !== "generated") return api.requestJson(`datasets/${encodeURIComponent(dataset.name)}`);
+    return { ...dataset, example: pointsOf(await api.datasetPoints(dataset.name, { n: EXAMPLE_POINTS })) };
+  }));
+  update({ datasets: detailed });
+}
+
+/** Reads the points of the present data, unless they are drawn. */
+export async function readPoints() {
+  const { data } = current().setup;
+  const mine = ++reads;
+  if (data.type === "drawn") return;
+  const { n, noise, seed, n_classes } = /** @type {any} */ (data);
+  const query = data.type === "generated" ? { n, noise, seed, n_classes } : { limit: SHOWN_POINTS };
+  const answer = await api.datasetPoints(data.dataset, query);
+  if (mine === reads) update({ points: pointsOf(answer) });
+}
+
+/** Replaces settings of a generator, and reads its points.
+ * @param {any} changes */
+export function setData(changes) {
+  const { setup, view } = current();
+  const data = { ...setup.data, ...changes };
+  const axes = changes.type === "stored" ? [0, 1] : view.axes;
+  const brush = view.brush === "erase" ? "erase" : 0;
+  update({ setup: { ...setup, data }, view: { ...view, axes, brush }, window: null });
+  readPoints().catch(showProblem);
+}
+
+/** @param {any} dataset a generator */
+export function chooseGenerator(dataset) {
+  const { setup, points } = current();
+  const wanted = setup.data.type === "generated" ? setup.data.n_classes : points.classes.length;
+  const n_classes = Math.min(Math.max(2, wanted), dataset.max_classes);
+  const { n, noise, seed } = dataset.defaults;
+  update({ setup: { ...setup, network: { ...setup.network, scale: "none" } } });
+  setData({ type: "generated", dataset: dataset.name, n, noise, seed, n_classes });
+}
+
+/** @param {string} name of a stored data set */
+export function chooseStored(name) {
+  const { digest } = current().datasets.find((dataset) => dataset.name === name);
+  const { setup } = current();
+  update({ setup: { ...setup, network: { ...setup.network, inputs: [], scale: "standard" } } });
+  setData({ type: "stored", dataset: name, digest });
+}
+
+/** Stores a file under its own name, and shows it.
+ * @param {File} file */
+export async function readFile(file) {
+  try {
+    const stored = await api.storeFile(nameOf(file.name), file, { replace: true });
+    update({ datasets: [...current().datasets.filter(({ name }) => name !== stored.name), stored], problem: null });
+    chooseStored(stored.name);
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+/** A name that data sets may have. @param {string} fileName */
+function nameOf(fileName) {
+  const stem = fileName.toLowerCase().replace(/\.[^.]*$/, "").replace(/[^a-z0-9._-]+/g, "-").replace(/^[^a-z0-9]+/, "");
+  return stem.slice(0, 60) || "file";
+}
+
+/** Shows as many classes: of a generator that can have them, else as brushes for drawn points.
+ * @param {number} count */
+export function chooseClasses(count) {
+  if (count < 2 || count > MAX_CLASSES) return;
+  const { setup, points, datasets, view } = current();
+  const { data } = setup;
+  const generator = data.type === "generated" ? datasets.find(({ name }) => name === data.dataset) : null;
+  if (generator && count <= generator.max_classes) return setData({ n_classes: count });
+  const classes = Array.from({ length: count }, (_, i) => points.classes[i] ?? nextLabel(points.classes, i));
+  const kept = points.labels.map((label, i) => (label < count ? i : -1)).filter((i) => i >= 0);
+  setPoints({ ...points, classes, points: kept.map((i) => points.points[i]), labels: kept.map((i) => points.labels[i]) });
+  const brush = typeof view.brush === "number" ? Math.min(view.brush, count - 1) : view.brush;
+  update({ view: { ...current().view, brush } });
+}
+
+/** @param {(string | number)[]} classes @param {number} place */
+function nextLabel(classes, place) {
+  return typeof classes[0] === "number" || !classes.length ? place : `class ${place + 1}`;
+}
+
+/** Begins with an empty plane. */
+export function clearPoints() {
+  const { points, view, picture } = current();
+  const classes = points.classes.length ? points.classes : [0, 1];
+  update({ window: picture?.plane.window ?? { x_min: -5, x_max: 5, y_min: -5, y_max: 5 }, picture: null });
+  setPoints({ ...points, classes, points: [], labels: [], names: null });
+  update({ view: { ...view, axes: [0, 1], brush: 0 } });
+}
+
+/** Makes points those that are drawn. The window stays where it is, so that nothing jumps while points move.
+ * @param {import("./state.js").Points} points */
+export function setPoints(points) {
+  const { setup, picture, window } = current();
+  reads++;
+  const drawn = { ...points, validation: null, predicted: null, probabilities: null };
+  const data = setup.data.type === "drawn" ? setup.data : { type: /** @type {const} */ ("drawn") };
+  update({ points: drawn, setup: { ...setup, data }, window: window ?? picture?.plane.window ?? null });
+}
+
+/** Whether points can be trained on: at least one of two classes. */
+export function canTrain() {
+  const { setup, points } = current();
+  return setup.data.type !== "drawn" || new Set(points.labels).size >= 2;
+}

@@ -1,0 +1,82 @@
+/** The pictures of the network that is shown: the plane, the boundary, the hidden units and the weights. */
+
+import * as api from "./api.js";
+import { showProblem } from "./problems.js";
+import { denseLayers } from "./logic/network.js";
+import { current, update } from "./state.js";
+
+/** Cells along each side: of the plane, of the map of a unit, and of the warped lattice. */
+const PLANE = 128;
+const UNIT = 40;
+const LATTICE = 41;
+
+/** Pictures of epochs that were shown, so that the slider and repeated playing ask for each only once.
+ * @type {Map<string, import("./state.js").Picture>} */
+const kept = new Map();
+const KEPT = 150;
+
+/** Counts requests for pictures: a picture never replaces a newer one. */
+let asked = 0;
+let shown = 0;
+
+/** Shows the present target at the present epoch, in the present view. */
+export async function showPicture() {
+  const { run, shownEpoch, view, window } = current();
+  if (!run.target) return;
+  const mine = ++asked;
+  const place = { axes: placeOf(view.axes), ...(window ?? {}) };
+  const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
+  const key = JSON.stringify([run.target, epoch, place, view.response, run.network]);
+  try {
+    const picture = kept.get(key) ?? (await readPicture(run.target, { ...place, ...epoch }, view.response));
+    keep(key, picture);
+    if (mine < shown) return;
+    shown = mine;
+    update({ picture: { ...picture, epoch: shownEpoch ?? run.epochs } });
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+/** A frame of a running training in place of a picture.
+ * @param {any} data of an event `boundary` */
+export function showFrame(data) {
+  shown = ++asked;
+  const bytes = Uint8Array.from(atob(data.values_base64), (character) => character.charCodeAt(0));
+  const values = data.response === "label" ? bytes : Float32Array.from(bytes, (byte) => byte * data.scale);
+  const { picture } = current();
+  const plane = { shape: data.shape, values, window: data.window, colors: data.colors };
+  update({ picture: { kind: data.response, plane, lines: [], units: picture?.units ?? [], network: picture?.network ?? null, lattices: [], epoch: data.epoch } });
+}
+
+/** @param {number[]} axes @returns {string | undefined} */
+function placeOf(axes) {
+  return axes[0] === 0 && axes[1] === 1 ? undefined : axes.join(",");
+}
+
+/** @param {string} key @param {import("./state.js").Picture} picture */
+function keep(key, picture) {
+  kept.delete(key);
+  kept.set(key, picture);
+  if (kept.size > KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
+}
+
+/** @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response
+ * @returns {Promise<import("./state.js").Picture>} */
+async function readPicture(target, query, response) {
+  const { run } = current();
+  /** @type {number[]} */
+  const hidden = [...(run.network?.hidden ?? []).keys()];
+  const asEntropy = response === "entropy" ? response : undefined;
+  const [plane, lines, layers, units, lattices] = await Promise.all([
+    api.grid(target, { ...query, resolution: PLANE, response: asEntropy }),
+    api.lines(target, { ...query, resolution: PLANE }),
+    api.layers(target, { epoch: query.epoch }),
+    Promise.all(hidden.map((layer) => api.grid(target, { ...query, resolution: UNIT, response: "activation", layer }))),
+    response === "warped"
+      ? Promise.all(hidden.map((layer) => api.grid(target, { ...query, resolution: LATTICE, response: "embedding", layer })))
+      : [],
+  ]);
+  const kind = asEntropy ?? (plane.values instanceof Uint8Array ? "label" : "probability");
+  return { kind, plane, lines, units, lattices, network: denseLayers(layers), epoch: query.epoch ?? run.epochs };
+}

@@ -1,0 +1,140 @@
+/** Trainings of the present setup: the newest counts, and its result becomes what the page shows. */
+
+import * as api from "./api.js";
+import { showProblem } from "./problems.js";
+import { SNAPSHOTS, trainingRequest } from "./logic/setup.js";
+import { showFrame, showPicture } from "./pictures.js";
+import { current, update } from "./state.js";
+
+/** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
+const PATIENCE_S = 0.3;
+
+/** Queued trainings of this page replace each other. */
+const GROUP = `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+
+/** Counts trainings. Answers to all but the newest are dropped. */
+let newest = 0;
+
+/** The job that runs, to be cancelled when the next one starts.
+ * @type {string | null} */
+let running = null;
+
+/** @type {() => void} */
+let stopFollowing = () => {};
+
+/** Trains the present setup, and shows the result.
+ * @param {boolean} [playAfter] shows the training from its start */
+export async function train(playAfter = false) {
+  const mine = ++newest;
+  stopRunning();
+  const { setup, points, run } = current();
+  update({ run: { ...run, status: "training" }, problem: null, isPlaying: false });
+  try {
+    const body = trainingRequest(setup, points);
+    body.training.snapshots = SNAPSHOTS;
+    const job = await api.train({ ...body, supersede: GROUP }, PATIENCE_S);
+    if (mine !== newest) return;
+    if (job.finished_at) await finish(job, mine, playAfter);
+    else followJob(job, mine);
+  } catch (error) {
+    if (mine === newest) fail(error);
+  }
+}
+
+/** Cancels the training that runs. */
+export function stopRunning() {
+  stopFollowing();
+  if (running) api.cancel(running).catch(() => {});
+  running = null;
+}
+
+/** Shows frames and figures of a longer training while it goes on.
+ * @param {any} job @param {number} mine */
+function followJob(job, mine) {
+  running = job.id;
+  update({ run: { ...runOf(job), status: "training" }, shownEpoch: null });
+  stopFollowing = api.follow(job.id, { boundary: 96 }, {
+    metrics: (data) => mine === newest && update({ run: { ...current().run, epoch: data.epoch, epochs: data.epochs, metrics: data.metrics } }),
+    boundary: (data) => mine === newest && showFrame(data),
+    done: async () => {
+      running = null;
+      if (mine !== newest) return;
+      try {
+        await finish(await api.job(job.id), mine, false);
+      } catch (error) {
+        fail(error);
+      }
+    },
+  });
+}
+
+/** @param {any} job @param {number} mine @param {boolean} playAfter */
+async function finish(job, mine, playAfter) {
+  if (job.status === "failed") return fail(new api.Problem(422, job.problem));
+  if (job.status === "cancelled") return;
+  update({ run: runOf(job), shownEpoch: playAfter ? 0 : null, isPlaying: playAfter });
+  await showPicture();
+  if (mine === newest) await readDetails(mine);
+}
+
+/** @param {unknown} error */
+function fail(error) {
+  update({ run: { ...current().run, status: "failed" }, isPlaying: false });
+  showProblem(error);
+}
+
+/** What the page keeps of a job.
+ * @param {any} job
+ * @returns {import("./state.js").Run} */
+function runOf(job) {
+  return {
+    status: "done",
+    target: { job: job.id },
+    epoch: job.progress.epoch,
+    epochs: job.progress.epoch,
+    snapshots: job.snapshots ?? [],
+    seconds: job.training_seconds,
+    metrics: job.metrics,
+    history: null,
+    network: job.network,
+    training: job.training,
+    warnings: job.warnings ?? [],
+  };
+}
+
+/** Shows a training that ended while points move: without its history, which nobody can read so fast.
+ * @param {any} job */
+export function adopt(job) {
+  newest++;
+  update({ run: { ...runOf(job), snapshots: [] }, shownEpoch: null });
+}
+
+/** Reads the history, and what the network says about its points.
+ * @param {number} mine */
+async function readDetails(mine) {
+  const { target } = current().run;
+  if (!target) return;
+  const [history, points] = await Promise.all([api.history(target), api.trainingPoints(target)]);
+  if (mine !== newest) return;
+  const { points: shown } = current();
+  const answers = pointsOf(points);
+  const isSame = answers.points.length === shown.points.length;
+  // Points that are drawn stay the same objects: new ones would be trained again.
+  const { validation, predicted, probabilities } = answers;
+  update({ run: { ...current().run, history }, points: isSame ? { ...shown, validation, predicted, probabilities } : answers });
+}
+
+/** @param {any} answer @returns {import("./state.js").Points} */
+export function pointsOf(answer) {
+  const index = new Map(answer.classes.map((/** @type {any} */ label, /** @type {number} */ i) => [label, i]));
+  const indices = (/** @type {any[] | undefined} */ labels) => labels?.map((label) => index.get(label) ?? 0) ?? null;
+  return {
+    points: answer.points,
+    labels: indices(answer.labels) ?? [],
+    classes: answer.classes,
+    names: answer.feature_names ?? null,
+    validation: answer.split?.map((/** @type {string} */ split) => split === "validation") ?? null,
+    predicted: indices(answer.predicted),
+    probabilities: answer.probabilities ?? null,
+  };
+}

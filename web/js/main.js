@@ -153,7 +153,7 @@ const { setup, view } = fromAddress();
 start({
   setup, view,
   points: { points: [], labels: [], classes: [], names: null, validation: null, predicted: null, probabilities: null },
-  run: { status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null, network: null, training: null, warnings: [] },
+  run: { status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null, network: null, training: null, warnings: [], order: [0, 1] },
   picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], isDragging: false, lag: 0, problem: null, offlineSince: null,
 });
 shownAxes = view.axes;

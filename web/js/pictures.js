@@ -26,7 +26,7 @@ export async function showPicture() {
   const mine = ++asked;
   const place = { axes: placeOf(view.axes), ...(window ?? {}) };
   const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
-  const key = JSON.stringify([run.target, epoch, place, view.response, run.network]);
+  const key = JSON.stringify([run.target, epoch, place, view.response, run.order]);
   try {
     const picture = kept.get(key) ?? (await readPicture(run.target, { ...place, ...epoch }, view.response));
     keep(key, picture);
@@ -43,10 +43,15 @@ export async function showPicture() {
 export function showFrame(data) {
   shown = ++asked;
   const bytes = Uint8Array.from(atob(data.values_base64), (character) => character.charCodeAt(0));
-  const values = data.response === "label" ? bytes : Float32Array.from(bytes, (byte) => byte * data.scale);
-  const { picture } = current();
+  const { picture, run } = current();
+  const values = data.response === "label" ? bytes.map((label) => run.order[label]) : Float32Array.from(bytes, (byte) => (run.order[0] > run.order[1] ? 255 - byte : byte) * data.scale);
   const plane = { shape: data.shape, values, window: data.window, colors: data.colors };
-  update({ picture: { kind: data.response, plane, lines: [], units: picture?.units ?? [], network: picture?.network ?? null, lattices: [], epoch: data.epoch } });
+  update({ picture: { kind: data.response, pair: pairOf(run.order), plane, lines: [], units: picture?.units ?? [], network: picture?.network ?? null, lattices: [], epoch: data.epoch } });
+}
+
+/** The two classes of a probability, in the order of the page. @param {number[]} order */
+function pairOf(order) {
+  return order.slice(0, 2).sort((one, other) => one - other);
 }
 
 /** @param {number[]} axes @returns {string | undefined} */
@@ -78,5 +83,8 @@ async function readPicture(target, query, response) {
       : [],
   ]);
   const kind = asEntropy ?? (plane.values instanceof Uint8Array ? "label" : "probability");
-  return { kind, plane, lines, units, lattices, network: denseLayers(layers), epoch: query.epoch ?? run.epochs };
+  const isFlipped = kind === "probability" && run.order[0] > run.order[1];
+  if (isFlipped) plane.values = plane.values.map((/** @type {number} */ p) => 1 - p);
+  if (kind === "label") plane.values = plane.values.map((/** @type {number} */ label) => run.order[label]);
+  return { kind, pair: pairOf(run.order), plane, lines, units, lattices, network: denseLayers(layers), epoch: query.epoch ?? run.epochs };
 }

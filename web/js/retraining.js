@@ -1,7 +1,7 @@
 /** Trainings while points move: back to back, each on the points of its start. The plane shows the newest that is done. */
 
 import * as api from "./api.js";
-import { trainingRequest } from "./logic/setup.js";
+import { classOrder, trainingRequest } from "./logic/setup.js";
 import { showPicture } from "./pictures.js";
 import { showProblem } from "./problems.js";
 import { current, update } from "./state.js";
@@ -28,9 +28,10 @@ async function loop() {
     const started = performance.now();
     const { setup, points } = current();
     try {
+      const order = classOrder(setup.data, points);
       const job = await api.train(trainingRequest(setup, points), PATIENCE_S);
       if (job.status !== "succeeded" || !current().isDragging) continue;
-      adopt(job);
+      adopt(job, order);
       // The next training starts while the picture of this one is on its way.
       await picture;
       picture = showPicture().then(() => update({ lag: performance.now() - started }));

@@ -10,13 +10,15 @@
  *            validation: boolean[] | null, predicted: number[] | null, probabilities: number[][] | null}} Points
  * What a network looks like at an epoch: values over the plane, the boundary, maps of the units of each hidden layer
  * (units, height, width), where each hidden layer maps a lattice (height, width, 2), and the weights.
- * @typedef {{kind: string, plane: Grid, lines: number[][][], units: Grid[], lattices: Grid[],
+ * Of two classes, a probability is that of the second of `pair`; a label is an index into the classes of the page.
+ * @typedef {{kind: string, pair: number[], plane: Grid, lines: number[][][], units: Grid[], lattices: Grid[],
  *            network: ReturnType<typeof import("./logic/network.js").denseLayers> | null, epoch: number}} Picture
  * @typedef {{shape: number[], values: any, window: import("./logic/plane.js").Window, colors: string[]}} Grid
- * A training and what is known of it.
+ * A training and what is known of it. `order` has the page's index of each class of the network.
  * @typedef {{status: "none" | "training" | "done" | "failed", target: Target | null, epoch: number, epochs: number,
  *            snapshots: number[], seconds: number | null, metrics: Record<string, number | null> | null,
- *            history: History | null, network: any, training: any, warnings: string[]}} Run
+ *            history: History | null, network: any, training: any, warnings: string[],
+ *            order: number[]}} Run
  * @typedef {{epoch: number[], training_loss: (number | null)[], training_accuracy: (number | null)[],
  *            validation_loss: (number | null)[], validation_accuracy: (number | null)[]}} History
  * `lag` is how many milliseconds the plane is behind a moving point. Where `shownEpoch` is null, the newest epoch is shown; where `window` is null, the service chooses it.

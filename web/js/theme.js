@@ -21,11 +21,11 @@ export function forgetColors() {
   colors = null;
 }
 
-/** The colors of the classes: those that the service names, where it has named them.
+/** The colors of the classes, in the order of the page. Those beyond the usual ones are named by the service.
  * @returns {string[]} */
 export function classColors() {
   const named = current().picture?.plane.colors ?? [];
-  return [...named, ...CLASS_COLORS.slice(named.length)];
+  return [...CLASS_COLORS, ...named.slice(CLASS_COLORS.length)];
 }
 
 /** Follows a choice of `auto`, `light` or `dark`. @param {string} theme */

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { showProblem } from "./problems.js";
-import { SNAPSHOTS, trainingRequest } from "./logic/setup.js";
+import { classOrder, SNAPSHOTS, trainingRequest } from "./logic/setup.js";
 import { showFrame, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
@@ -30,12 +30,13 @@ export async function train(playAfter = false) {
   const { setup, points, run } = current();
   update({ run: { ...run, status: "training" }, problem: null, isPlaying: false });
   try {
+    const order = classOrder(setup.data, points);
     const body = trainingRequest(setup, points);
     body.training.snapshots = SNAPSHOTS;
     const job = await api.train({ ...body, supersede: GROUP }, PATIENCE_S);
     if (mine !== newest) return;
-    if (job.finished_at) await finish(job, mine, playAfter);
-    else followJob(job, mine);
+    if (job.finished_at) await finish(job, order, mine, playAfter);
+    else followJob(job, order, mine);
   } catch (error) {
     if (mine === newest) fail(error);
   }
@@ -49,10 +50,10 @@ export function stopRunning() {
 }
 
 /** Shows frames and figures of a longer training while it goes on.
- * @param {any} job @param {number} mine */
-function followJob(job, mine) {
+ * @param {any} job @param {number[]} order @param {number} mine */
+function followJob(job, order, mine) {
   running = job.id;
-  update({ run: { ...runOf(job), status: "training" }, shownEpoch: null });
+  update({ run: { ...runOf(job, order), status: "training" }, shownEpoch: null });
   stopFollowing = api.follow(job.id, { boundary: 96 }, {
     metrics: (data) => mine === newest && update({ run: { ...current().run, epoch: data.epoch, epochs: data.epochs, metrics: data.metrics } }),
     boundary: (data) => mine === newest && showFrame(data),
@@ -60,7 +61,7 @@ function followJob(job, mine) {
       running = null;
       if (mine !== newest) return;
       try {
-        await finish(await api.job(job.id), mine, false);
+        await finish(await api.job(job.id), order, mine, false);
       } catch (error) {
         fail(error);
       }
@@ -68,11 +69,11 @@ function followJob(job, mine) {
   });
 }
 
-/** @param {any} job @param {number} mine @param {boolean} playAfter */
-async function finish(job, mine, playAfter) {
+/** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */
+async function finish(job, order, mine, playAfter) {
   if (job.status === "failed") return fail(new api.Problem(422, job.problem));
   if (job.status === "cancelled") return;
-  update({ run: runOf(job), shownEpoch: playAfter ? 0 : null, isPlaying: playAfter });
+  update({ run: runOf(job, order), shownEpoch: playAfter ? 0 : null, isPlaying: playAfter });
   await showPicture();
   if (mine === newest) await readDetails(mine);
 }
@@ -84,9 +85,9 @@ function fail(error) {
 }
 
 /** What the page keeps of a job.
- * @param {any} job
+ * @param {any} job @param {number[]} order
  * @returns {import("./state.js").Run} */
-function runOf(job) {
+function runOf(job, order) {
   return {
     status: "done",
     target: { job: job.id },
@@ -99,14 +100,15 @@ function runOf(job) {
     network: job.network,
     training: job.training,
     warnings: job.warnings ?? [],
+    order,
   };
 }
 
 /** Shows a training that ended while points move: without its history, which nobody can read so fast.
- * @param {any} job */
-export function adopt(job) {
+ * @param {any} job @param {number[]} order */
+export function adopt(job, order) {
   newest++;
-  update({ run: { ...runOf(job), snapshots: [] }, shownEpoch: null });
+  update({ run: { ...runOf(job, order), snapshots: [] }, shownEpoch: null });
 }
 
 /** Reads the history, and what the network says about its points.
@@ -117,24 +119,27 @@ async function readDetails(mine) {
   const [history, points] = await Promise.all([api.history(target), api.trainingPoints(target)]);
   if (mine !== newest) return;
   const { points: shown } = current();
-  const answers = pointsOf(points);
+  const answers = pointsOf(points, shown.classes);
   const isSame = answers.points.length === shown.points.length;
   // Points that are drawn stay the same objects: new ones would be trained again.
   const { validation, predicted, probabilities } = answers;
   update({ run: { ...current().run, history }, points: isSame ? { ...shown, validation, predicted, probabilities } : answers });
 }
 
-/** @param {any} answer @returns {import("./state.js").Points} */
-export function pointsOf(answer) {
-  const index = new Map(answer.classes.map((/** @type {any} */ label, /** @type {number} */ i) => [label, i]));
+/** Points of an answer, in the page's order of the classes.
+ * @param {any} answer @param {(string | number)[]} [classes] those of the page; without them, those of the answer
+ * @returns {import("./state.js").Points} */
+export function pointsOf(answer, classes = answer.classes) {
+  const index = new Map(classes.map((label, i) => [label, i]));
   const indices = (/** @type {any[] | undefined} */ labels) => labels?.map((label) => index.get(label) ?? 0) ?? null;
+  const columns = classes.map((label) => answer.classes.indexOf(label));
   return {
     points: answer.points,
     labels: indices(answer.labels) ?? [],
-    classes: answer.classes,
+    classes,
     names: answer.feature_names ?? null,
     validation: answer.split?.map((/** @type {string} */ split) => split === "validation") ?? null,
     predicted: indices(answer.predicted),
-    probabilities: answer.probabilities ?? null,
+    probabilities: answer.probabilities?.map((/** @type {number[]} */ row) => columns.map((column) => row[column] ?? 0)) ?? null,
   };
 }

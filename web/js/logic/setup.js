@@ -74,6 +74,17 @@ export function trainingRequest(setup, points) {
   return { ...body, network: networkOf(setup.network), training: { ...body.training, ...trainingOf(setup.training) } };
 }
 
+/** The page's index of each class of the network. The service knows only classes that have points, and sorts them.
+ * @param {Data} data @param {import("../state.js").Points} points
+ * @returns {number[]} */
+export function classOrder(data, points) {
+  const order = [...points.classes.keys()];
+  if (data.type !== "drawn") return order;
+  const used = new Set(points.labels);
+  const compare = (/** @type {any} */ one, /** @type {any} */ other) => (one < other ? -1 : Number(one > other));
+  return order.filter((k) => used.has(k)).sort((i, j) => compare(points.classes[i], points.classes[j]));
+}
+
 /** @param {Data} data @param {import("../state.js").Points} points */
 function dataOf(data, points) {
   if (data.type === "generated") {

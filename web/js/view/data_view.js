@@ -5,6 +5,7 @@ import { t, translate } from "../i18n.js";
 import { chooseClasses, chooseGenerator, chooseStored, clearPoints, readFile, setData } from "../data.js";
 import { rgbOf, mixed } from "../logic/colors.js";
 import { windowOf, plane } from "../logic/plane.js";
+import { MAX_CLASSES } from "../logic/setup.js";
 import { current, subscribe, update } from "../state.js";
 import { classColors, themeColors } from "../theme.js";
 import { labelled, number, slider } from "./controls.js";
@@ -17,6 +18,8 @@ export function mountData(root) {
   const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet,.arrow", hidden: true, onchange: () => file.files[0] && readFile(file.files[0]) });
   const stored = h("select", { onchange: () => stored.value && chooseStored(stored.value) });
   const palette = h("div", { class: "palette", role: "group", dataset: { i18nLabel: "data.brush" } });
+  const fewer = h("button", { type: "button", dataset: { i18nLabel: "data.fewer_classes" }, onclick: () => chooseClasses(current().points.classes.length - 1) }, "−");
+  const more = h("button", { type: "button", dataset: { i18nLabel: "data.more_classes" }, onclick: () => chooseClasses(current().points.classes.length + 1) }, "+");
   const noise = slider({ min: 0, max: 1, step: 0.01 }, (value) => setData({ noise: value }), (value) => value.toFixed(2));
   const size = slider({ min: 20, max: 2000, step: 10 }, (value) => setData({ n: value }), String);
   const seed = number({ min: 0, step: 1 }, (value) => setData({ seed: value }));
@@ -33,7 +36,7 @@ export function mountData(root) {
     h("h2", { id: "data-heading", dataset: { i18n: "data.heading" } }),
     tiles, file,
     labelled("data.stored", stored, { wide: true, field: "data.dataset" }),
-    h("h3", { dataset: { i18n: "data.classes" } }), palette,
+    h("div", { class: "row-heading" }, h("h3", { dataset: { i18n: "data.classes" } }), fewer, more), palette,
     generated, axes,
     labelled("data.validation", share.element, { field: "training.validation_fraction" }),
     understood,
@@ -79,11 +82,10 @@ export function mountData(root) {
         onclick: () => update({ view: { ...current().view, brush: i } }),
       }, dot(colors[i]), String(label));
     });
-    const small = (/** @type {string} */ text, /** @type {string} */ key, /** @type {() => void} */ onclick) => h("button", { type: "button", dataset: { i18nLabel: key }, onclick }, text);
     palette.replaceChildren(...swatches,
-      h("button", { type: "button", class: "swatch", "aria-pressed": String(view.brush === "erase"), dataset: { i18n: "data.erase" }, onclick: () => update({ view: { ...current().view, brush: "erase" } }) }),
-      small("−", "data.fewer_classes", () => chooseClasses(points.classes.length - 1)),
-      small("+", "data.more_classes", () => chooseClasses(points.classes.length + 1)));
+      h("button", { type: "button", class: "swatch", "aria-pressed": String(view.brush === "erase"), dataset: { i18n: "data.erase" }, onclick: () => update({ view: { ...current().view, brush: "erase" } }) }));
+    fewer.disabled = points.classes.length <= 2;
+    more.disabled = points.classes.length >= MAX_CLASSES;
     translate(palette);
   }
 

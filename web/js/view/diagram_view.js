@@ -9,9 +9,10 @@ import { themeColors } from "../theme.js";
 import { paintUnit, schedule } from "./plane_view.js";
 
 const WIDTH = 560;
-const HEIGHT = 400;
-const MAP = 40;
-const TOP = 44;
+const HEIGHT = 440;
+/** Sides of the map of a unit: as large as there is space for. */
+const [MAP, LARGE_MAP] = [40, 64];
+const TOP = 30;
 
 /** @returns {HTMLElement} */
 export function diagram() {
@@ -56,9 +57,9 @@ export function diagram() {
         h("span", {}, String(count)),
         h("button", { type: "button", "aria-label": t("network.more_units", { layer: layer + 1 }), disabled: isAuto || count >= MAX_UNITS, onclick: () => resize(hidden.with(layer, count + 1)) }, "+"));
       units.append(width);
-      move(width, column.x, TOP - 14);
+      move(width, column.x, column.y[0] - column.size / 2 - 16);
       const buttons = column.y.map((_, unit) => {
-        const canvas = h("canvas", { width: MAP, height: MAP });
+        const canvas = h("canvas", { width: MAP, height: MAP, class: "map" });
         const button = h("button", {
           type: "button", class: "unit", "aria-label": t("network.unit", { layer: layer + 1, unit }),
           onpointerenter: () => enlarge(layer, unit), onpointerleave: () => enlarge(null, 0),
@@ -154,9 +155,11 @@ function columns(counts) {
   return counts.map((count, i) => {
     const isMap = i > 0 && i < counts.length - 1;
     const shown = Math.min(count, MAX_UNITS);
-    const step = Math.min(MAP + 10, (HEIGHT - TOP - 16) / shown);
-    const size = isMap ? Math.min(MAP, step - 2) : 24;
-    const first = TOP + (HEIGHT - TOP - 16 - step * shown) / 2 + step / 2;
+    const space = HEIGHT - TOP - 36;
+    const map = counts.length > 5 ? MAP : LARGE_MAP;
+    const step = Math.min(map + 16, space / shown);
+    const size = isMap ? Math.min(map, step - 2) : 24;
+    const first = TOP + 32 + (space - step * shown) / 2 + step / 2;
     return { x: edge + (i * (WIDTH - 2 * edge)) / (counts.length - 1), y: Array.from({ length: shown }, (_, unit) => first + unit * step), size };
   });
 }

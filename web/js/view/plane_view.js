@@ -110,14 +110,14 @@ function drawCells(context, picture, theme) {
 }
 
 /** @param {HTMLCanvasElement} target @param {import("../state.js").Picture} picture @param {any} theme */
-function paintPlane(target, { kind, plane: { shape, values } }, theme) {
+function paintPlane(target, { kind, pair, plane: { shape, values } }, theme) {
   const colors = classColors().map(rgbOf);
   const background = rgbOf(theme.canvas);
   const { threshold, response } = current().view;
   if (kind === "label") paint(target, shape, values, regionColors(background, colors), (value) => value);
   else if (kind === "entropy") paint(target, shape, values, sequentialScale(background, rgbOf(theme.entropy), 0.8), entropyStep());
-  else if (response === "label") paint(target, shape, values, regionColors(background, colors), (value) => Number(value > threshold));
-  else paint(target, shape, values, divergingScale(background, colors[0], colors[1]), stepAround(threshold));
+  else if (response === "label") paint(target, shape, values, regionColors(background, colors), (value) => pair[Number(value > threshold)]);
+  else paint(target, shape, values, divergingScale(background, colors[pair[0]], colors[pair[1]]), stepAround(threshold));
 }
 
 /** Steps of a probability, so that the threshold has the color of the background. @param {number} threshold */
@@ -260,9 +260,9 @@ function drawWarped(context, picture, theme) {
 
 /** The class of the plane's cell at a share of its height and width.
  * @param {import("../state.js").Picture} picture @param {number} row @param {number} column */
-function labelNear({ kind, plane: { shape, values } }, row, column) {
+function labelNear({ kind, pair, plane: { shape, values } }, row, column) {
   const value = values[Math.round(row * (shape[0] - 1)) * shape[1] + Math.round(column * (shape[1] - 1))];
-  return kind === "label" ? value : Number(value > current().view.threshold);
+  return kind === "label" ? value : pair[Number(value > current().view.threshold)];
 }
 
 /** @param {Float32Array} values pairs */

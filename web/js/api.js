@@ -179,14 +179,18 @@ export function trainingPoints(target) {
 /** Follows a job until it ends. The browser connects again by itself if the connection is lost.
  * @param {string} id @param {Record<string, any>} query
  * @param {Record<string, (data: any) => void>} handlers by type of event
+ * @param {() => void} onrefused if the service answers with an error
  * @returns {() => void} stops following */
-export function follow(id, query, handlers) {
+export function follow(id, query, handlers, onrefused) {
   const source = new EventSource(urlOf(`jobs/${id}/events`, query));
   for (const [type, handler] of Object.entries(handlers)) {
     source.addEventListener(type, (event) => handler(JSON.parse(/** @type {MessageEvent} */ (event).data).data));
   }
   source.addEventListener("done", () => source.close());
   source.addEventListener("open", () => reportConnection(true));
-  source.addEventListener("error", () => reportConnection(false));
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) onrefused();
+    else reportConnection(false);
+  });
   return () => source.close();
 }

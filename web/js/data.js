@@ -39,9 +39,8 @@ export async function readPoints() {
 export function setData(changes) {
   const { setup, view } = current();
   const data = { ...setup.data, ...changes };
-  const axes = changes.type === "stored" ? [0, 1] : view.axes;
   const brush = view.brush === "erase" ? "erase" : 0;
-  update({ setup: { ...setup, data }, view: { ...view, axes, brush }, window: null });
+  update({ setup: { ...setup, data }, view: { ...view, brush }, window: null });
   readPoints().catch(showProblem);
 }
 
@@ -51,26 +50,30 @@ export function chooseGenerator(dataset) {
   const wanted = setup.data.type === "generated" ? setup.data.n_classes : points.classes.length;
   const n_classes = Math.min(Math.max(2, wanted), dataset.max_classes);
   const { n, noise, seed } = dataset.defaults;
-  update({ setup: { ...setup, network: { ...setup.network, scale: "none" } } });
+  update({ setup: { ...setup, network: { ...setup.network, scale: "none" } }, view: { ...current().view, axes: [0, 1] } });
   setData({ type: "generated", dataset: dataset.name, n, noise, seed, n_classes });
 }
 
 /** @param {string} name of a stored data set */
 export function chooseStored(name) {
-  const { digest } = current().datasets.find((dataset) => dataset.name === name);
-  const { setup } = current();
-  update({ setup: { ...setup, network: { ...setup.network, inputs: [], scale: "standard" } } });
+  const { setup, view, datasets } = current();
+  const { digest, features, categories } = datasets.find((dataset) => dataset.name === name);
+  const isText = (/** @type {string} */ feature) => Object.keys(categories ?? {}).some((column) => feature.startsWith(`${column}=`));
+  const measured = [...features.keys()].filter((i) => !isText(features[i].name));
+  const axes = measured.length >= 2 ? measured.slice(0, 2) : [0, 1];
+  update({ setup: { ...setup, network: { ...setup.network, inputs: [], scale: "standard" } }, view: { ...view, axes } });
   setData({ type: "stored", dataset: name, digest });
 }
 
-/** Stores a file under its own name, and shows it.
- * @param {File} file */
-export async function readFile(file) {
+/** Stores a file under its own name, and shows it. If it is refused, the page asks how to read it.
+ * @param {File} file @param {Record<string, any>} [reading] what the service cannot infer */
+export async function readFile(file, reading = {}) {
   try {
-    const stored = await api.storeFile(nameOf(file.name), file, { replace: true });
-    update({ datasets: [...current().datasets.filter(({ name }) => name !== stored.name), stored], problem: null });
+    const stored = await api.storeFile(nameOf(file.name), file, { replace: true, ...reading });
+    update({ datasets: [...current().datasets.filter(({ name }) => name !== stored.name), stored], file: null, problem: null });
     chooseStored(stored.name);
   } catch (error) {
+    update({ file });
     showProblem(error);
   }
 }

@@ -1,10 +1,10 @@
 /** Starts the page: builds its parts and connects them. */
 
 import * as api from "./api.js";
-import { canTrain, readDatasets, readPoints } from "./data.js";
+import { canTrain, readDatasets, readFile, readPoints } from "./data.js";
 import { byId } from "./dom.js";
 import { currentLanguage, preferredLanguage, setLanguage, t, translate } from "./i18n.js";
-import { FIRST_SETUP, FIRST_VIEW } from "./logic/setup.js";
+import { FIRST_SETUP } from "./logic/setup.js";
 import { showPicture } from "./pictures.js";
 import { pause, play, reset, step } from "./playback.js";
 import { mountNotice, noteConnection, showProblem } from "./problems.js";
@@ -73,6 +73,16 @@ function trainedKey() {
   return JSON.stringify([setup, parts]);
 }
 
+/** Files may be dropped anywhere on the page. */
+function acceptFiles() {
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    const file = event.dataTransfer?.files[0];
+    if (file) readFile(file);
+  });
+}
+
 function connectControls() {
   byId("play").addEventListener("click", () => (current().isPlaying ? pause() : play()));
   byId("step").addEventListener("click", () => step(1));
@@ -86,27 +96,24 @@ function connectControls() {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (forgetColors(), dispatchEvent(new Event("themechange-page"))));
   addEventListener("keydown", onKey);
-  subscribe((state, changed) => {
-    if (!["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key)))) return;
-    const { run, shownEpoch, isPlaying } = state;
-    byId("play").classList.toggle("playing", isPlaying);
-    byId("play").dataset.i18nLabel = isPlaying ? "transport.pause" : "transport.play";
-    byId("play").setAttribute("aria-label", t(isPlaying ? "transport.pause" : "transport.play"));
-    byId("step").disabled = byId("reset").disabled = !run.snapshots.length;
-    const epoch = (shownEpoch ?? run.epoch).toLocaleString("en");
-    const seconds = run.seconds === null ? "" : t("transport.seconds", { ms: Math.round(1000 * run.seconds).toLocaleString("en") });
-    byId("epoch").textContent = run.status === "training" ? t("transport.training", { epoch }) : `${t("transport.epoch", { epoch })} ${seconds}`;
-    if (changed.has("run")) document.body.dataset.status = run.status;
-  });
-  subscribe((state, changed) => {
-    if (changed.has("view") && state.view.axes !== shownAxes) {
-      shownAxes = state.view.axes;
-      showPicture();
-    }
-  });
+  subscribe((_, changed) => ["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key))) && showTransport());
+  addEventListener("languagechange-page", showTransport);
 }
 
-let shownAxes = FIRST_VIEW.axes;
+/** Shows the state of the training in the bar. */
+function showTransport() {
+  const { run, shownEpoch, isPlaying } = current();
+  byId("play").classList.toggle("playing", isPlaying);
+  const key = isPlaying ? "transport.pause" : "transport.play";
+  byId("play").dataset.i18nLabel = key;
+  byId("play").setAttribute("aria-label", t(key));
+  byId("play").title = t(key);
+  byId("step").disabled = byId("reset").disabled = !run.snapshots.length;
+  const epoch = (shownEpoch ?? run.epoch).toLocaleString("en");
+  const seconds = run.seconds === null ? "" : t("transport.seconds", { ms: Math.round(1000 * run.seconds).toLocaleString("en") });
+  byId("epoch").textContent = run.status === "training" ? t("transport.training", { epoch }) : `${t("transport.epoch", { epoch })} ${seconds}`;
+  document.body.dataset.status = run.status;
+}
 
 /** Keys that work wherever nothing else uses them.
  * @param {KeyboardEvent} event */
@@ -154,9 +161,8 @@ start({
   setup, view,
   points: { points: [], labels: [], classes: [], names: null, validation: null, predicted: null, probabilities: null },
   run: { status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null, network: null, training: null, warnings: [], order: [0, 1] },
-  picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], isDragging: false, lag: 0, problem: null, offlineSince: null,
+  picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], file: null, isDragging: false, lag: 0, problem: null, offlineSince: null,
 });
-shownAxes = view.axes;
 mountNotice();
 api.onConnection(noteConnection);
 mountData(byId("data"));
@@ -168,6 +174,7 @@ mountDrawer(byId("drawer"), [
   { id: "layers", mount: mountLayers },
 ]);
 connectControls();
+acceptFiles();
 showTheme(localStorage.getItem("theme") ?? "auto");
 showIn(/** @type {any} */ (localStorage.getItem("language")) ?? preferredLanguage(navigator.languages));
 update({ view });

@@ -38,7 +38,7 @@ function render() {
   const text = offlineSince
     ? t("notice.offline", { since: offlineSince.toLocaleTimeString(currentLanguage()) })
     : problem
-      ? (beside || !problem.field ? "" : `${problem.field}: `) + problem.text
+      ? problem.text
       : run.warnings.join(" ");
   const bar = byId("notice");
   bar.hidden = !text;

@@ -10,7 +10,7 @@ let colors = null;
 export function themeColors() {
   if (!colors) {
     const style = getComputedStyle(document.documentElement);
-    const names = ["canvas", "text", "faint", "line", "rim", "positive", "negative", "entropy", "lattice", "accent"];
+    const names = ["canvas", "text", "faint", "line", "rim", "cross", "positive", "negative", "entropy", "lattice", "accent"];
     colors = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   }
   return colors;

@@ -9,6 +9,9 @@ import { current, update } from "./state.js";
 /** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
 const PATIENCE_S = 0.3;
 
+/** Milliseconds between questions about a training whose events are refused, such as beyond the greatest number of streams. */
+const POLL_MS = 1000;
+
 /** Queued trainings of this page replace each other. */
 const GROUP = `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 
@@ -54,19 +57,25 @@ export function stopRunning() {
 function followJob(job, order, mine) {
   running = job.id;
   update({ run: { ...runOf(job, order), status: "training" }, shownEpoch: null });
-  stopFollowing = api.follow(job.id, { boundary: 96 }, {
-    metrics: (data) => mine === newest && update({ run: { ...current().run, epoch: data.epoch, epochs: data.epochs, metrics: data.metrics } }),
-    boundary: (data) => mine === newest && showFrame(data),
-    done: async () => {
-      running = null;
-      if (mine !== newest) return;
-      try {
-        await finish(await api.job(job.id), order, mine, false);
-      } catch (error) {
-        fail(error);
-      }
-    },
-  });
+  const isNewest = () => mine === newest;
+  const end = async () => {
+    if (running === job.id) running = null;
+    if (!isNewest()) return;
+    try {
+      const ended = await api.job(job.id);
+      if (ended.finished_at) await finish(ended, order, mine, false);
+      else setTimeout(end, POLL_MS);
+    } catch (error) {
+      fail(error);
+    }
+  };
+  // Only points in the plane have frames.
+  const frames = current().points.points[0]?.length === 2 ? { boundary: 96 } : {};
+  stopFollowing = api.follow(job.id, frames, {
+    metrics: ({ epoch, epochs, metrics }) => isNewest() && update({ run: { ...current().run, epoch, epochs, metrics } }),
+    boundary: (data) => isNewest() && showFrame(data),
+    done: end,
+  }, end);
 }
 
 /** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */

@@ -6,6 +6,7 @@ import { chooseClasses, chooseGenerator, chooseStored, clearPoints, readFile, se
 import { rgbOf, mixed } from "../logic/colors.js";
 import { windowOf, plane } from "../logic/plane.js";
 import { MAX_CLASSES } from "../logic/setup.js";
+import { showPicture } from "../pictures.js";
 import { current, subscribe, update } from "../state.js";
 import { classColors, themeColors } from "../theme.js";
 import { labelled, number, slider } from "./controls.js";
@@ -16,6 +17,7 @@ const TILE = 44;
 export function mountData(root) {
   const tiles = h("div", { class: "tiles", role: "group", dataset: { i18nLabel: "data.generators" } });
   const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet,.arrow", hidden: true, onchange: () => file.files[0] && readFile(file.files[0]) });
+  const reading = readingForm();
   const stored = h("select", { onchange: () => stored.value && chooseStored(stored.value) });
   const palette = h("div", { class: "palette", role: "group", dataset: { i18nLabel: "data.brush" } });
   const fewer = h("button", { type: "button", dataset: { i18nLabel: "data.fewer_classes" }, onclick: () => chooseClasses(current().points.classes.length - 1) }, "−");
@@ -34,7 +36,7 @@ export function mountData(root) {
 
   root.append(
     h("h2", { id: "data-heading", dataset: { i18n: "data.heading" } }),
-    tiles, file,
+    tiles, file, reading,
     labelled("data.stored", stored, { wide: true, field: "data.dataset" }),
     h("div", { class: "row-heading" }, h("h3", { dataset: { i18n: "data.classes" } }), fewer, more), palette,
     generated, axes,
@@ -103,6 +105,7 @@ export function mountData(root) {
           if (Number(select.value) === chosen[other]) chosen[other] = chosen[place];
           chosen[place] = Number(select.value);
           update({ view: { ...current().view, axes: chosen }, window: null });
+          showPicture();
         },
       }, ...names.map((name, i) => h("option", { value: i }, name)));
       select.value = String(view.axes[place]);
@@ -123,10 +126,29 @@ export function mountData(root) {
 
   subscribe((_, changed) => {
     if (changed.has("datasets")) drawTiles();
+    if (changed.has("file")) reading.hidden = !current().file;
     if (["datasets", "setup", "points", "view"].some((key) => changed.has(/** @type {any} */ (key)))) render();
   });
   addEventListener("languagechange-page", render);
   addEventListener("themechange-page", () => (drawTiles(), render()));
+}
+
+/** What to tell the service of a file that it refused. @returns {HTMLElement} */
+function readingForm() {
+  const label = h("input", { type: "text" });
+  const drop = h("input", { type: "text" });
+  const rows = h("input", { type: "checkbox" });
+  const read = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const { file } = current();
+    if (file) readFile(file, { label: label.value || null, drop: drop.value || null, missing: rows.checked ? "drop" : null });
+  };
+  return h("form", { class: "reading", hidden: true, onsubmit: read },
+    h("h3", { dataset: { i18n: "data.reading" } }),
+    labelled("data.label_column", label, { wide: true, field: "label" }),
+    labelled("data.drop_columns", drop, { wide: true, field: "drop" }),
+    h("label", { class: "check", dataset: { field: "missing" } }, rows, h("span", { dataset: { i18n: "data.drop_rows" } })),
+    h("button", { dataset: { i18n: "data.read_again" } }));
 }
 
 /** @param {string} name @param {() => void} onclick @param {(context: CanvasRenderingContext2D) => void} paint

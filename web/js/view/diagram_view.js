@@ -31,7 +31,7 @@ export function diagram() {
     const isAuto = setup.preset === "auto";
     const inputs = inputNames(picture?.network?.dense[0]?.weight[0].length ?? 2, (isAuto ? run.network : setup.network)?.inputs, points.names);
     const layout = columns([inputs.length, ...hidden, picture?.network?.dense.at(-1)?.bias.length ?? 1]);
-    const shape = JSON.stringify([inputs, hidden, isAuto, document.documentElement.lang]);
+    const shape = JSON.stringify([inputs, hidden, isAuto, points.classes, layout.length, layout.at(-1)?.y.length, document.documentElement.lang]);
     if (shape !== laidOut) {
       laidOut = shape;
       maps = layOut(layout, inputs, hidden, isAuto);
@@ -78,7 +78,8 @@ export function diagram() {
       return buttons.map((button) => button.querySelector("canvas"));
     });
     const last = /** @type {Column} */ (layout.at(-1));
-    const outputs = last.y.map((_, k) => h("span", { class: "result" }, t("network.output", { k })));
+    const { classes } = current().points;
+    const outputs = last.y.map((_, k) => h("span", { class: "result" }, last.y.length === 1 ? `p(${classes[1] ?? 1})` : String(classes[k] ?? k)));
     units.append(...outputs);
     place(outputs, last);
     translate(units);

@@ -8,7 +8,7 @@ import { diagram } from "./diagram_view.js";
 
 const RATES = [0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 const DECAYS = [0, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 1];
-const BATCHES = ["all", 1, 8, 16, 32, 64, 128];
+const BATCHES = ["", 1, 8, 16, 32, 64, 128];
 
 /** @param {Partial<import("../logic/setup.js").Network>} changes */
 function setNetwork(changes) {
@@ -39,7 +39,8 @@ export function mountNetwork(root) {
   const scale = choice(["none", "standard"], (value) => setNetwork({ scale: /** @type {any} */ (value) }), "scale");
   const optimizer = choice(OPTIMIZERS, (value) => setTraining({ optimizer: value, batch_size: null, ...usualSettings(current().setup.network.kind, value) }), "optimizer");
   const rate = choice(RATES, (value) => setTraining({ learning_rate: Number(value) }));
-  const batch = choice(BATCHES, (value) => setTraining({ batch_size: value === "all" ? null : Number(value) }));
+  const batch = choice(BATCHES, (value) => setTraining({ batch_size: value === "" ? null : Number(value) }));
+  batch.options[0].dataset.i18n = "training.whole_batch";
   const decay = choice(DECAYS, (value) => setTraining({ weight_decay: Number(value) }));
   const epochs = number({ min: 1, max: 1000000, step: 1 }, (value) => setTraining({ epochs: value }));
   const seed = number({ min: 0, step: 1 }, (value) => setTraining({ seed: value }));
@@ -84,7 +85,7 @@ export function mountNetwork(root) {
     scale.value = network.scale;
     optimizer.value = training.optimizer;
     setOption(rate, training.optimizer === "lbfgs" ? "" : training.learning_rate);
-    setOption(batch, training.batch_size ?? "all");
+    setOption(batch, training.batch_size ?? "");
     setOption(decay, training.weight_decay);
     epochs.value = String(training.epochs);
     seed.value = String(training.seed);

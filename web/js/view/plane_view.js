@@ -91,6 +91,7 @@ function draw() {
   drawTicks(context, window, place, theme);
   if (picture && !shownUnit(picture)) drawLines(context, picture.lines, place, theme);
   drawPoints(context, points.points.map((point) => [place.toX(point[view.axes[0]]), place.toY(point[view.axes[1]])]), theme);
+  drawAxisNames(context, theme);
   if (nearest) drawMark(context, place.toX(nearest.x), place.toY(nearest.y), theme);
 }
 
@@ -103,7 +104,7 @@ function shownUnit(picture) {
 /** @param {CanvasRenderingContext2D} context @param {import("../state.js").Picture} picture @param {any} theme */
 function drawCells(context, picture, theme) {
   const unit = shownUnit(picture);
-  if (unit) paintUnit(cells, picture.units[unit.layer], unit.unit, theme);
+  if (unit) paintUnit(cells, picture.units[unit.layer], unit.unit, theme, 0.5);
   else paintPlane(cells, picture, theme);
   context.imageSmoothingEnabled = unit !== null || picture.kind !== "label";
   context.drawImage(cells, 0, 0, SIZE, SIZE);
@@ -131,13 +132,14 @@ function entropyStep() {
 }
 
 /** Paints the map of a unit: the more negative, the more of the first color; 0 is the background.
- * @param {HTMLCanvasElement} target @param {import("../state.js").Grid} units @param {number} unit @param {any} theme */
-export function paintUnit(target, { shape, values }, unit, theme) {
+ * @param {HTMLCanvasElement} target @param {import("../state.js").Grid} units @param {number} unit @param {any} theme
+ * @param {number} [strength] share of the colors at the ends */
+export function paintUnit(target, { shape, values }, unit, theme, strength = 0.85) {
   const [, height, width] = shape;
   const own = values.subarray(unit * height * width, (unit + 1) * height * width);
   let most = 1e-6;
   for (const value of own) most = Math.max(most, Math.abs(value));
-  const colors = divergingScale(rgbOf(theme.canvas), rgbOf(theme.negative), rgbOf(theme.positive), 0.85);
+  const colors = divergingScale(rgbOf(theme.canvas), rgbOf(theme.negative), rgbOf(theme.positive), strength);
   paint(target, [height, width], own, colors, (value) => Math.round(127.5 + (127.5 * value) / most));
 }
 
@@ -157,12 +159,24 @@ function drawTicks(context, window, place, theme) {
   context.font = "10px system-ui, sans-serif";
   context.textAlign = "center";
   for (const x of roundTicks(window.x_min, window.x_max, 6)) {
-    if (place.toX(x) > 16 && place.toX(x) < SIZE - 16) context.fillText(String(x), place.toX(x), SIZE - 4);
+    if (place.toX(x) > 16 && place.toX(x) < SIZE - 40) context.fillText(String(x), place.toX(x), SIZE - 4);
   }
   context.textAlign = "left";
   for (const y of roundTicks(window.y_min, window.y_max, 6)) {
-    if (place.toY(y) > 12 && place.toY(y) < SIZE - 16) context.fillText(String(y), 3, place.toY(y) + 3);
+    if (place.toY(y) > 24 && place.toY(y) < SIZE - 16) context.fillText(String(y), 3, place.toY(y) + 3);
   }
+}
+
+/** Names the axes at their ends. @param {CanvasRenderingContext2D} context @param {any} theme */
+function drawAxisNames(context, theme) {
+  const { points: { names }, view: { axes } } = current();
+  const [across, up] = axes.map((axis, i) => names?.[axis] ?? (axes.every((a) => a < 2) ? "xy"[i] : `x${axis + 1}`));
+  context.fillStyle = theme.text;
+  context.font = "11px system-ui, sans-serif";
+  context.textAlign = "right";
+  context.fillText(across, SIZE - 5, SIZE - 16);
+  context.textAlign = "left";
+  context.fillText(up, 5, 13);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number[][][]} lines @param {any} place @param {any} theme */
@@ -199,14 +213,11 @@ function drawPoints(context, pixels, theme) {
 function drawCross(context, x, y, theme) {
   context.beginPath();
   for (const [dx, dy] of [[1, 1], [1, -1]]) {
-    context.moveTo(x - 4 * dx, y - 4 * dy);
-    context.lineTo(x + 4 * dx, y + 4 * dy);
+    context.moveTo(x - 3.2 * dx, y - 3.2 * dy);
+    context.lineTo(x + 3.2 * dx, y + 3.2 * dy);
   }
-  context.lineWidth = 3.5;
-  context.strokeStyle = theme.canvas;
-  context.stroke();
-  context.lineWidth = 1.5;
-  context.strokeStyle = theme.text;
+  context.lineWidth = 1.4;
+  context.strokeStyle = theme.cross;
   context.stroke();
 }
 

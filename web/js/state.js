@@ -20,7 +20,7 @@
  *            history: History | null, network: any, training: any, warnings: string[],
  *            order: number[]}} Run
  * @typedef {{epoch: number[], training_loss: (number | null)[], training_accuracy: (number | null)[],
- *            validation_loss: (number | null)[], validation_accuracy: (number | null)[]}} History
+ *            validation_loss: (number | null)[] | null, validation_accuracy: (number | null)[] | null}} History
  * `file` was refused. `lag` is how many milliseconds the plane is behind a moving point. Where `shownEpoch` is null, the newest epoch is shown; where `window` is null, the service chooses it.
  * @typedef {{setup: Setup, view: View, points: Points, run: Run, picture: Picture | null, shownEpoch: number | null, isPlaying: boolean,
  *            window: import("./logic/plane.js").Window | null, datasets: any[], file: File | null, isDragging: boolean, lag: number,

@@ -61,7 +61,7 @@ function figures(run, shownEpoch) {
 function valuesAt({ history, metrics, epochs }, shownEpoch) {
   if (shownEpoch === null || shownEpoch === epochs || !history) return metrics ?? {};
   const i = nearestKept(history.epoch, placeOf(shownEpoch, epochs), epochs);
-  return Object.fromEntries(Object.entries(history).map(([name, column]) => [name, column[i]]));
+  return Object.fromEntries(Object.entries(history).map(([name, column]) => [name, column?.[i] ?? null]));
 }
 
 /** @param {HTMLCanvasElement} canvas @param {import("../state.js").Run} run @param {number} epoch */
@@ -90,10 +90,10 @@ function drawChart(canvas, { history, epochs }, epoch) {
   context.textAlign = "center";
   for (const tick of epochs ? epochTicks(epochs) : []) context.fillText(tick.toLocaleString("en"), toX(tick), HEIGHT - 5);
   if (!history) return;
-  const line = (/** @type {(number | null)[]} */ column, /** @type {number} */ scale, /** @type {string} */ color, /** @type {number[]} */ dash) => {
+  const line = (/** @type {(number | null)[] | null} */ column, /** @type {number} */ scale, /** @type {string} */ color, /** @type {number[]} */ dash) => {
     context.beginPath();
     let isDown = false;
-    column.forEach((value, i) => {
+    column?.forEach((value, i) => {
       if (value === null) return;
       context[isDown ? "lineTo" : "moveTo"](toX(history.epoch[i]), toY(value / scale));
       isDown = true;

@@ -177,9 +177,9 @@ function move(element, x, y) {
   element.style.top = `${(100 * y) / HEIGHT}%`;
 }
 
-/** @param {HTMLCanvasElement} canvas @param {number} size */
+/** Sizes a map, as a share of the width of the drawing. @param {HTMLCanvasElement} canvas @param {number} size */
 function setSize(canvas, size) {
-  canvas.style.width = canvas.style.height = `${size}px`;
+  canvas.style.width = canvas.style.height = `${(100 * size) / WIDTH}cqw`;
 }
 
 /** @param {number} count @param {string[] | null | undefined} terms @param {string[] | null} names

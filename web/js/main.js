@@ -96,6 +96,7 @@ function connectControls() {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (forgetColors(), dispatchEvent(new Event("themechange-page"))));
   addEventListener("keydown", onKey);
+  addEventListener("hashchange", () => location.reload());
   subscribe((_, changed) => ["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key))) && showTransport());
   addEventListener("languagechange-page", showTransport);
 }
@@ -144,11 +145,11 @@ function isOtherSlider(element) {
 async function showFirst(isFirst) {
   if (!isFirst) return train();
   try {
-    const version = (await api.requestJson(`models/${FIRST_MODEL}`)).served_version;
-    const { card } = await api.requestJson(`models/${FIRST_MODEL}/versions/${version}`);
-    if (current().run.target) return;
-    const target = { model: FIRST_MODEL, version };
-    update({ run: { ...current().run, status: "done", target, epoch: card.epochs_run, epochs: card.epochs_run, metrics: card.metrics, network: card.network, training: card.training } });
+    const { served_version: version, latest } = await api.requestJson(`models/${FIRST_MODEL}`);
+    if (current().run.target || !version) return;
+    const { network, training } = FIRST_SETUP;
+    const { epochs } = training;
+    update({ run: { ...current().run, status: "done", target: { model: FIRST_MODEL, version }, epoch: epochs, epochs, metrics: latest?.metrics ?? null, network, training } });
     await showPicture();
   } catch (error) {
     if (!(error instanceof api.Problem)) throw error;

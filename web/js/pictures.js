@@ -6,7 +6,7 @@ import { denseLayers } from "./logic/network.js";
 import { current, update } from "./state.js";
 
 /** Cells along each side: of the plane, of the map of a unit, and of the warped lattice. */
-const PLANE = 128;
+const PLANE = 100;
 const UNIT = 40;
 const LATTICE = 41;
 

@@ -3,7 +3,7 @@
 /** @typedef {[number, number, number]} Rgb */
 
 /** The colors of the first eight classes. The service has the same; its answers name the colors of further ones. */
-export const CLASS_COLORS = ["#c8372d", "#2f6fb3", "#258651", "#7462b1", "#9d6300", "#008495", "#a25281", "#657c1e"];
+export const CLASS_COLORS = ["#c8372d", "#2f6fb3", "#427206", "#88377a", "#747576", "#005552", "#5a3b00", "#5a3ec6"];
 
 /** Share of a class's color in its region, where the class is certain. */
 const REGION = 0.45;

@@ -171,9 +171,11 @@ export function history(target) {
   return requestJson(`${pathOf(target)}/history`);
 }
 
-/** @param {Target} target @returns {Promise<any>} */
-export function trainingPoints(target) {
-  return requestJson(`${pathOf(target)}/points`);
+/** Training points with what the network says about them.
+ * @param {Target} target @param {number} limit
+ * @returns {Promise<any>} */
+export function trainingPoints(target, limit) {
+  return requestJson(`${pathOf(target)}/points`, { query: { limit } });
 }
 
 /** Follows a job until it ends. The browser connects again by itself if the connection is lost.

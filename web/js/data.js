@@ -1,13 +1,11 @@
 /** The points: from generators, stored data sets and files, or drawn. */
 
 import * as api from "./api.js";
-import { MAX_CLASSES } from "./logic/setup.js";
+import { MAX_CLASSES, SHOWN_POINTS } from "./logic/setup.js";
 import { showProblem } from "./problems.js";
 import { current, update } from "./state.js";
 import { pointsOf } from "./training.js";
 
-/** Points that are drawn at most: all of larger data sets take part in the training. */
-const SHOWN_POINTS = 3000;
 const EXAMPLE_POINTS = 120;
 
 /** Counts reads of points, so that an older answer never replaces a newer one. */
@@ -119,8 +117,8 @@ export function setPoints(points) {
   const { setup, picture, window } = current();
   reads++;
   const drawn = { ...points, validation: null, predicted: null, probabilities: null };
-  const data = setup.data.type === "drawn" ? setup.data : { type: /** @type {const} */ ("drawn") };
-  update({ points: drawn, setup: { ...setup, data }, window: window ?? picture?.plane.window ?? null });
+  if (setup.data.type === "drawn") return update({ points: drawn });
+  update({ points: drawn, setup: { ...setup, data: { type: "drawn" } }, window: window ?? picture?.plane.window ?? null });
 }
 
 /** Whether points can be trained on: at least one of two classes. */

@@ -19,8 +19,9 @@ const KEPT = 150;
 let asked = 0;
 let shown = 0;
 
-/** Shows the present target at the present epoch, in the present view. */
-export async function showPicture() {
+/** Shows the present target at the present epoch, in the present view.
+ * @param {boolean} [isQuick] leaves the maps and weights of the units as they are */
+export async function showPicture(isQuick = false) {
   const { run, shownEpoch, view, window } = current();
   if (!run.target) return;
   const mine = ++asked;
@@ -28,8 +29,8 @@ export async function showPicture() {
   const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
   const key = JSON.stringify([run.target, epoch, place, view.response, run.order]);
   try {
-    const picture = kept.get(key) ?? (await readPicture(run.target, { ...place, ...epoch }, view.response));
-    keep(key, picture);
+    const picture = kept.get(key) ?? (await readPicture(run.target, { ...place, ...epoch }, view.response, isQuick));
+    if (!isQuick) keep(key, picture);
     if (mine < shown) return;
     shown = mine;
     update({ picture: { ...picture, epoch: shownEpoch ?? run.epochs } });
@@ -67,24 +68,35 @@ function keep(key, picture) {
 }
 
 /** @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response
+ * @param {boolean} isQuick
  * @returns {Promise<import("./state.js").Picture>} */
-async function readPicture(target, query, response) {
-  const { run } = current();
+async function readPicture(target, query, response, isQuick) {
+  const { run, picture } = current();
+  const [plane, lines, inside] = await Promise.all([readPlane(target, query, response), api.lines(target, { ...query, resolution: PLANE }), isQuick && picture ? picture : readInside(target, query, response)]);
+  const kind = response === "entropy" ? response : plane.values instanceof Uint8Array ? "label" : "probability";
+  const isFlipped = kind === "probability" && run.order[0] > run.order[1];
+  if (isFlipped) plane.values = plane.values.map((/** @type {number} */ p) => 1 - p);
+  if (kind === "label") plane.values = plane.values.map((/** @type {number} */ label) => run.order[label]);
+  const { units, lattices, network } = inside;
+  return { kind, pair: pairOf(run.order), plane, lines, units, lattices, network, epoch: query.epoch ?? run.epochs };
+}
+
+/** @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response */
+function readPlane(target, query, response) {
+  return api.grid(target, { ...query, resolution: PLANE, response: response === "entropy" ? response : undefined });
+}
+
+/** What is inside the network: the maps of its units, and its weights.
+ * @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response */
+async function readInside(target, query, response) {
   /** @type {number[]} */
-  const hidden = [...(run.network?.hidden ?? []).keys()];
-  const asEntropy = response === "entropy" ? response : undefined;
-  const [plane, lines, layers, units, lattices] = await Promise.all([
-    api.grid(target, { ...query, resolution: PLANE, response: asEntropy }),
-    api.lines(target, { ...query, resolution: PLANE }),
+  const hidden = [...(current().run.network?.hidden ?? []).keys()];
+  const [layers, units, lattices] = await Promise.all([
     api.layers(target, { epoch: query.epoch }),
     Promise.all(hidden.map((layer) => api.grid(target, { ...query, resolution: UNIT, response: "activation", layer }))),
     response === "warped"
       ? Promise.all(hidden.map((layer) => api.grid(target, { ...query, resolution: LATTICE, response: "embedding", layer })))
       : [],
   ]);
-  const kind = asEntropy ?? (plane.values instanceof Uint8Array ? "label" : "probability");
-  const isFlipped = kind === "probability" && run.order[0] > run.order[1];
-  if (isFlipped) plane.values = plane.values.map((/** @type {number} */ p) => 1 - p);
-  if (kind === "label") plane.values = plane.values.map((/** @type {number} */ label) => run.order[label]);
-  return { kind, pair: pairOf(run.order), plane, lines, units, lattices, network: denseLayers(layers), epoch: query.epoch ?? run.epochs };
+  return { network: denseLayers(layers), units, lattices };
 }

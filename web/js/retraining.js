@@ -34,7 +34,7 @@ async function loop() {
       adopt(job, order);
       // The next training starts while the picture of this one is on its way.
       await picture;
-      picture = showPicture().then(() => update({ lag: performance.now() - started }));
+      picture = showPicture(true).then(() => update({ lag: performance.now() - started }));
     } catch (error) {
       showProblem(error);
       break;

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { showProblem } from "./problems.js";
-import { classOrder, SNAPSHOTS, trainingRequest } from "./logic/setup.js";
+import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest } from "./logic/setup.js";
 import { showFrame, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
@@ -125,7 +125,7 @@ export function adopt(job, order) {
 async function readDetails(mine) {
   const { target } = current().run;
   if (!target) return;
-  const [history, points] = await Promise.all([api.history(target), api.trainingPoints(target)]);
+  const [history, points] = await Promise.all([api.history(target), api.trainingPoints(target, SHOWN_POINTS)]);
   if (mine !== newest) return;
   const { points: shown } = current();
   const answers = pointsOf(points, shown.classes);
@@ -148,7 +148,7 @@ export function pointsOf(answer, classes = answer.classes) {
     classes,
     names: answer.feature_names ?? null,
     validation: answer.split?.map((/** @type {string} */ split) => split === "validation") ?? null,
-    predicted: indices(answer.predicted),
+    predicted: indices(answer.predicted_labels),
     probabilities: answer.probabilities?.map((/** @type {number[]} */ row) => columns.map((column) => row[column] ?? 0)) ?? null,
   };
 }

@@ -46,6 +46,9 @@ export function mountData(root) {
 
   /** @type {HTMLElement[]} */
   let generatorTiles = [];
+  /** The labels whose counts are shown.
+   * @type {number[]} */
+  let shownLabels = [];
 
   async function drawTiles() {
     const generators = current().datasets.filter((dataset) => dataset.type === "generated");
@@ -76,6 +79,7 @@ export function mountData(root) {
 
   function renderPalette() {
     const { points, view } = current();
+    shownLabels = points.labels;
     const colors = classColors();
     const swatches = points.classes.map((label, i) => {
       const count = points.labels.filter((own) => own === i).length;
@@ -124,10 +128,11 @@ export function mountData(root) {
     ] : []));
   }
 
-  subscribe((_, changed) => {
+  subscribe(({ points }, changed) => {
     if (changed.has("datasets")) drawTiles();
     if (changed.has("file")) reading.hidden = !current().file;
-    if (["datasets", "setup", "points", "view"].some((key) => changed.has(/** @type {any} */ (key)))) render();
+    // While a point moves, nothing of this panel changes.
+    if (["datasets", "setup", "view"].some((key) => changed.has(/** @type {any} */ (key))) || (changed.has("points") && points.labels !== shownLabels)) render();
   });
   addEventListener("languagechange-page", render);
   addEventListener("themechange-page", () => (drawTiles(), render()));

@@ -22,6 +22,8 @@ export function diagram() {
   const element = h("div", { class: "diagram" }, links, units, name);
   /** The shape that is laid out, as text. */
   let laidOut = "";
+  /** The network whose weights are drawn. @type {unknown} */
+  let shownNetwork = null;
   /** @type {(HTMLCanvasElement | null)[][]} */
   let maps = [];
 
@@ -36,6 +38,7 @@ export function diagram() {
       laidOut = shape;
       maps = layOut(layout, inputs, hidden, isAuto);
     }
+    shownNetwork = picture?.network ?? null;
     drawLinks(layout);
     paintMaps();
   }
@@ -140,7 +143,9 @@ export function diagram() {
     }));
   }
 
-  subscribe((_, changed) => (changed.has("picture") || changed.has("setup")) && render());
+  subscribe(({ picture }, changed) => {
+    if (changed.has("setup") || (changed.has("picture") && picture?.network !== shownNetwork)) render();
+  });
   addEventListener("languagechange-page", render);
   addEventListener("themechange-page", render);
   return element;

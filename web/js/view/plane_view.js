@@ -196,29 +196,49 @@ function drawPoints(context, pixels, theme) {
   const colors = classColors();
   const given = points.probabilities?.[0]?.length === 2 ? points.probabilities.map(([, p]) => Number(p > view.threshold)) : points.predicted;
   pixels.forEach(([x, y], i) => {
-    const color = colors[points.labels[i]];
-    const isRing = points.validation?.[i];
-    context.beginPath();
-    context.arc(x, y, RADIUS, 0, 2 * Math.PI);
-    context.fillStyle = isRing ? theme.canvas : color;
-    context.fill();
-    context.lineWidth = isRing ? 2 : 1;
-    context.strokeStyle = isRing ? color : theme.rim;
-    context.stroke();
-    if (given && given[i] !== points.labels[i]) drawCross(context, x, y, theme);
+    const isWrong = Boolean(given && given[i] !== points.labels[i]);
+    const mark = markOf(colors[points.labels[i]], Boolean(points.validation?.[i]), isWrong, theme);
+    context.drawImage(mark, x - MARK / 2, y - MARK / 2, MARK, MARK);
   });
 }
 
-/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {any} theme */
-function drawCross(context, x, y, theme) {
+/** Side of the picture of a point, in pixels. */
+const MARK = 12;
+
+/** Pictures of points, which are drawn much faster than their outlines.
+ * @type {Map<string, HTMLCanvasElement>} */
+const marks = new Map();
+
+/** @param {string} color @param {boolean} isRing @param {boolean} isWrong @param {any} theme */
+function markOf(color, isRing, isWrong, theme) {
+  const ratio = devicePixelRatio || 1;
+  const key = [color, isRing, isWrong, theme.canvas, ratio].join();
+  const known = marks.get(key);
+  if (known) return known;
+  const mark = document.createElement("canvas");
+  mark.width = mark.height = MARK * ratio;
+  const context = /** @type {CanvasRenderingContext2D} */ (mark.getContext("2d"));
+  context.scale(ratio, ratio);
+  context.translate(MARK / 2, MARK / 2);
   context.beginPath();
-  for (const [dx, dy] of [[1, 1], [1, -1]]) {
-    context.moveTo(x - 3.2 * dx, y - 3.2 * dy);
-    context.lineTo(x + 3.2 * dx, y + 3.2 * dy);
-  }
-  context.lineWidth = 1.4;
-  context.strokeStyle = theme.cross;
+  context.arc(0, 0, RADIUS, 0, 2 * Math.PI);
+  context.fillStyle = isRing ? theme.canvas : color;
+  context.fill();
+  context.lineWidth = isRing ? 2 : 1;
+  context.strokeStyle = isRing ? color : theme.rim;
   context.stroke();
+  if (isWrong) {
+    context.beginPath();
+    for (const slope of [1, -1]) {
+      context.moveTo(-3.2, -3.2 * slope);
+      context.lineTo(3.2, 3.2 * slope);
+    }
+    context.lineWidth = 1.4;
+    context.strokeStyle = theme.cross;
+    context.stroke();
+  }
+  marks.set(key, mark);
+  return mark;
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {any} theme */

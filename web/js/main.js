@@ -128,7 +128,7 @@ function onKey(event) {
   if (event.key === " " && !isControl) isPlaying ? pause() : play();
   else if (event.key === "ArrowRight" && !isOtherSlider(target)) step(1);
   else if (event.key === "ArrowLeft" && !isOtherSlider(target)) step(-1);
-  else if (event.key === "Home" && !isControl) reset();
+  else if (event.key === "Home" && !isOtherSlider(target)) reset();
   else if (event.key >= "1" && digit < points.classes.length) update({ view: { ...view, brush: digit } });
   else if (event.key === "e") update({ view: { ...view, brush: "erase" } });
   else return;

@@ -102,7 +102,7 @@ export function mountNetwork(root) {
     });
   }
 
-  subscribe((_, changed) => (changed.has("setup") || changed.has("datasets") || (changed.has("run") && !current().isDragging)) && render());
+  subscribe((_, changed) => (changed.has("setup") || (changed.has("run") && !current().isDragging)) && render());
 }
 
 /** Chooses a value, which need not be among the usual ones. @param {HTMLSelectElement} select @param {any} value */

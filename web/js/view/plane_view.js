@@ -23,7 +23,7 @@ let nearest = null;
 export function planeView() {
   canvas = h("canvas", { class: "plane", tabIndex: 0, role: "img" });
   subscribe((state, changed) => {
-    if (["picture", "points", "view", "window"].some((key) => changed.has(/** @type {any} */ (key)))) schedule();
+    if (["picture", "points", "view", "window", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key)))) schedule();
   });
   addEventListener("resize", schedule);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
@@ -192,14 +192,32 @@ function drawLines(context, lines, place, theme) {
 /** Draws points: training points are discs, validation points rings; those on the wrong side have a cross.
  * @param {CanvasRenderingContext2D} context @param {number[][]} pixels @param {any} theme */
 function drawPoints(context, pixels, theme) {
-  const { points, view } = current();
+  const { points } = current();
   const colors = classColors();
-  const given = points.probabilities?.[0]?.length === 2 ? points.probabilities.map(([, p]) => Number(p > view.threshold)) : points.predicted;
+  const given = givenLabels(current());
   pixels.forEach(([x, y], i) => {
     const isWrong = Boolean(given && given[i] !== points.labels[i]);
     const mark = markOf(colors[points.labels[i]], Boolean(points.validation?.[i]), isWrong, theme);
     context.drawImage(mark, x - MARK / 2, y - MARK / 2, MARK, MARK);
   });
+}
+
+/** The label that each point gets, or null where that is unknown. What the network says about its points is known for its last
+ * epoch; for earlier ones, and while points move, the cells of the plane tell it.
+ * @param {import("../state.js").State} state
+ * @returns {number[] | null} */
+function givenLabels({ points, picture, run, shownEpoch, view }) {
+  const isLast = shownEpoch === null || shownEpoch === run.epochs;
+  if (isLast && points.probabilities?.[0]?.length === 2) return points.probabilities.map(([, p]) => Number(p > view.threshold));
+  if (isLast && points.predicted) return points.predicted;
+  if (!picture || picture.kind === "entropy" || points.points[0]?.length !== 2) return null;
+  const { x_min, x_max, y_min, y_max } = picture.plane.window;
+  return points.points.map(([x, y]) => labelNear(picture, share(y, y_min, y_max), share(x, x_min, x_max)));
+}
+
+/** Where a value lies in a range, 0 to 1. @param {number} value @param {number} low @param {number} high */
+function share(value, low, high) {
+  return Math.min(Math.max((value - low) / (high - low), 0), 1);
 }
 
 /** Side of the picture of a point, in pixels. */
@@ -280,8 +298,8 @@ function drawWarped(context, picture, theme) {
     }
   }
   const onLattice = points.points.map((point) => {
-    const row = Math.min(Math.max(((point[view.axes[1]] - window.y_min) / (window.y_max - window.y_min)) * (height - 1), 0), height - 1.001);
-    const column = Math.min(Math.max(((point[view.axes[0]] - window.x_min) / (window.x_max - window.x_min)) * (width - 1), 0), width - 1.001);
+    const row = Math.min(share(point[view.axes[1]], window.y_min, window.y_max) * (height - 1), height - 1.001);
+    const column = Math.min(share(point[view.axes[0]], window.x_min, window.x_max) * (width - 1), width - 1.001);
     const [r, c] = [Math.floor(row), Math.floor(column)];
     const mix = (/** @type {number} */ a, /** @type {number} */ b, /** @type {number} */ s) => a + (b - a) * s;
     return [0, 1].map((k) => mix(mix(pixel(r, c)[k], pixel(r, c + 1)[k], column - c), mix(pixel(r + 1, c)[k], pixel(r + 1, c + 1)[k], column - c), row - r));

@@ -118,7 +118,14 @@ export function setPoints(points) {
   reads++;
   const drawn = { ...points, validation: null, predicted: null, probabilities: null };
   if (setup.data.type === "drawn") return update({ points: drawn });
+  // The service sorts the classes of stored points: with names in another order, a shared link would swap the colors.
+  if (!isSorted(points.classes)) drawn.classes = [...points.classes.keys()];
   update({ points: drawn, setup: { ...setup, data: { type: "drawn" } }, window: window ?? picture?.plane.window ?? null });
+}
+
+/** @param {(string | number)[]} classes */
+function isSorted(classes) {
+  return classes.every((label, i) => i === 0 || classes[i - 1] < label);
 }
 
 /** Whether points can be trained on: at least one of two classes. */

@@ -13,6 +13,7 @@ import { current, start, subscribe, update } from "./state.js";
 import { forgetColors, isDark, setTheme } from "./theme.js";
 import { train } from "./training.js";
 import { mountCode } from "./view/code_tab.js";
+import { mountCompare } from "./view/compare_tab.js";
 import { mountData } from "./view/data_view.js";
 import { mountDrawer } from "./view/drawer_view.js";
 import { mountLayers } from "./view/layers_tab.js";
@@ -173,6 +174,7 @@ mountDrawer(byId("drawer"), [
   { id: "code", mount: mountCode },
   { id: "numbers", mount: mountNumbers },
   { id: "layers", mount: mountLayers },
+  { id: "compare", mount: mountCompare },
 ]);
 connectControls();
 acceptFiles();

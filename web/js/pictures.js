@@ -72,18 +72,25 @@ function keep(key, picture) {
  * @returns {Promise<import("./state.js").Picture>} */
 async function readPicture(target, query, response, isQuick) {
   const { run, picture } = current();
-  const [plane, lines, inside] = await Promise.all([readPlane(target, query, response), api.lines(target, { ...query, resolution: PLANE }), isQuick && picture ? picture : readInside(target, query, response)]);
-  const kind = response === "entropy" ? response : plane.values instanceof Uint8Array ? "label" : "probability";
-  const isFlipped = kind === "probability" && run.order[0] > run.order[1];
-  if (isFlipped) plane.values = plane.values.map((/** @type {number} */ p) => 1 - p);
-  if (kind === "label") plane.values = plane.values.map((/** @type {number} */ label) => run.order[label]);
-  const { units, lattices, network } = inside;
-  return { kind, pair: pairOf(run.order), plane, lines, units, lattices, network, epoch: query.epoch ?? run.epochs };
+  const inside = isQuick && picture ? picture : readInside(target, query, response);
+  const [outside, { units, lattices, network }] = await Promise.all([pictureOf(target, query, run.order, response), inside]);
+  return { ...outside, units, lattices, network, epoch: query.epoch ?? run.epochs };
 }
 
-/** @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response */
-function readPlane(target, query, response) {
-  return api.grid(target, { ...query, resolution: PLANE, response: response === "entropy" ? response : undefined });
+/** The plane and the boundary of a network, without its inside.
+ * @param {import("./state.js").Target} target @param {Record<string, any>} query @param {number[]} order of its classes
+ * @param {string} [response]
+ * @returns {Promise<import("./state.js").Picture>} */
+export async function pictureOf(target, query, order, response) {
+  const [plane, lines] = await Promise.all([
+    api.grid(target, { ...query, resolution: PLANE, response: response === "entropy" ? response : undefined }),
+    api.lines(target, { ...query, resolution: PLANE }),
+  ]);
+  const kind = response === "entropy" ? response : plane.values instanceof Uint8Array ? "label" : "probability";
+  const isFlipped = kind === "probability" && order[0] > order[1];
+  if (isFlipped) plane.values = plane.values.map((/** @type {number} */ p) => 1 - p);
+  if (kind === "label") plane.values = plane.values.map((/** @type {number} */ label) => order[label]);
+  return { kind, pair: pairOf(order), plane, lines, units: [], lattices: [], network: null, epoch: 0 };
 }
 
 /** What is inside the network: the maps of its units, and its weights.

@@ -19,8 +19,9 @@ export async function share() {
     if (current().setup.data.type === "drawn") await storeDrawn();
     const { setup, view } = current();
     history.replaceState(null, "", `#${fragmentOf(setup, view)}`);
-    await navigator.clipboard?.writeText(location.href).catch(() => {});
-    byId("share").textContent = t("share.copied");
+    // Pages over plain HTTP have no clipboard.
+    const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+    byId("share").textContent = t(isCopied ? "share.copied" : "share.in_address");
     setTimeout(() => (byId("share").textContent = t("share.button")), 2000);
   } catch (error) {
     showProblem(error);

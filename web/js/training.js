@@ -48,8 +48,18 @@ export async function train(playAfter = false) {
 /** Cancels the training that runs. */
 export function stopRunning() {
   stopFollowing();
-  if (running) api.cancel(running).catch(() => {});
+  if (running) cancelUnlessEnded(running);
   running = null;
+}
+
+/** Cancels a job, which may have ended since the last event of it.
+ * @param {string} id */
+async function cancelUnlessEnded(id) {
+  try {
+    if (!(await api.job(id)).finished_at) await api.cancel(id);
+  } catch {
+    // It ends by itself.
+  }
 }
 
 /** Shows frames and figures of a longer training while it goes on.

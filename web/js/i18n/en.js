@@ -136,4 +136,9 @@ export default {
   "numbers.roc": "ROC curve. At the threshold: {fpr} false positives, {tpr} true positives",
   "layers.none": "No weights yet.",
   "layers.count": "{count} parameters",
+  "drawer.compare": "Compare",
+  "compare.text": "The tutorial's four networks on these points, each with its settings there.",
+  "compare.figures": "{accuracy} % right, {ms} ms",
+  "share.in_address": "The link is in the address",
+  "code.selected": "Selected",
 };

@@ -136,4 +136,9 @@ export default {
   "numbers.roc": "ROC 曲线。在当前阈值：假阳性 {fpr}，真阳性 {tpr}",
   "layers.none": "还没有权重。",
   "layers.count": "{count} 个参数",
+  "drawer.compare": "比较",
+  "compare.text": "教程中的四个网络，用各自的设置训练同一批点。",
+  "compare.figures": "正确率 {accuracy}%，用时 {ms} 毫秒",
+  "share.in_address": "链接在地址栏中",
+  "code.selected": "已选中",
 };

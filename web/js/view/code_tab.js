@@ -18,8 +18,10 @@ export function mountCode(panel) {
   });
   const text = h("code");
   const copy = h("button", { type: "button", onclick: async () => {
-    await navigator.clipboard.writeText(text.textContent ?? "");
-    copy.textContent = t("code.copied");
+    getSelection()?.selectAllChildren(text);
+    // Without a clipboard, as over plain HTTP, the program is selected at least.
+    await navigator.clipboard?.writeText(text.textContent ?? "");
+    copy.textContent = t(navigator.clipboard ? "code.copied" : "code.selected");
   } });
   const files = h("div", { class: "files" });
   panel.append(h("div", { class: "row" }, choose.element, copy, h("span", { class: "space" }), files), h("pre", { tabIndex: 0 }, text));

@@ -79,7 +79,7 @@ function hovering(canvas, readout) {
       const { x, y } = wanted;
       wanted = null;
       const { run, points, shownEpoch, isPlaying } = current();
-      if (!run.target || isPlaying || (points.points[0]?.length ?? 2) !== 2) break;
+      if (!run.target || run.status !== "done" || isPlaying || (points.points[0]?.length ?? 2) !== 2) break;
       const epoch = shownEpoch === null ? {} : { epoch: shownEpoch };
       try {
         const answer = await api.predict(run.target, [[x, y]], ["labels", "probabilities", "nearest"], epoch);

@@ -110,8 +110,9 @@ function drawCells(context, picture, theme) {
   context.drawImage(cells, 0, 0, SIZE, SIZE);
 }
 
-/** @param {HTMLCanvasElement} target @param {import("../state.js").Picture} picture @param {any} theme */
-function paintPlane(target, { kind, pair, plane: { shape, values } }, theme) {
+/** Paints the regions of a network, one pixel for each cell.
+ * @param {HTMLCanvasElement} target @param {import("../state.js").Picture} picture @param {any} theme */
+export function paintPlane(target, { kind, pair, plane: { shape, values } }, theme) {
   const colors = classColors().map(rgbOf);
   const background = rgbOf(theme.canvas);
   const { threshold, response } = current().view;

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CLASS_COLORS, divergingScale, paintValues, regionColors, rgbOf } from "../../web/js/logic/colors.js";
 import { published, pythonText } from "../../web/js/logic/code.js";
-import { epochTicks, nearestKept, placeOf } from "../../web/js/logic/epochs.js";
+import { epochTicks, nearestKept, placeOf, spacedEpochs } from "../../web/js/logic/epochs.js";
 import { denseLayers, pythonName, withHidden } from "../../web/js/logic/network.js";
 import { readNpy } from "../../web/js/logic/npy.js";
 import { nearestPoint, plane, roundTicks, windowOf } from "../../web/js/logic/plane.js";
-import { classOrder, FIRST_SETUP, trainingRequest, withKind } from "../../web/js/logic/setup.js";
+import { classOrder, FIRST_SETUP, SNAPSHOTS, trainingRequest, withKind, withSnapshots } from "../../web/js/logic/setup.js";
 import en from "../../web/js/i18n/en.js";
 import zh from "../../web/js/i18n/zh.js";
 
@@ -35,6 +35,13 @@ test("auto leaves the settings to the service", () => {
 test("L-BFGS has no learning rate and no batches", () => {
   const training = { ...FIRST_SETUP.training, optimizer: "lbfgs", batch_size: 8 };
   assert.deepEqual(Object.keys(trainingRequest({ ...FIRST_SETUP, training }, POINTS).training).sort(), ["epochs", "optimizer", "restarts", "seed", "weight_decay"]);
+});
+
+test("snapshots are asked for only where the service keeps them", () => {
+  assert.equal(withSnapshots(trainingRequest(FIRST_SETUP, POINTS)).training.snapshots, SNAPSHOTS);
+  for (const setup of [{ ...FIRST_SETUP, preset: "auto" }, { ...FIRST_SETUP, training: { ...FIRST_SETUP.training, restarts: 2 } }]) {
+    assert.ok(!("snapshots" in withSnapshots(trainingRequest(setup, POINTS)).training));
+  }
 });
 
 test("a network knows only the drawn classes that have points, and sorts them", () => {
@@ -88,6 +95,13 @@ test("epochs lie on a logarithmic axis from 0 to the last one", () => {
   for (const [i, epoch] of kept.entries()) assert.equal(nearestKept(kept, placeOf(epoch, 1000), 1000), i);
   assert.deepEqual(epochTicks(10000), [0, 1, 10, 100, 1000, 10000]);
   assert.deepEqual(epochTicks(1), [0, 1]);
+});
+
+test("spaced epochs begin at 0, end at the last one and do not repeat", () => {
+  assert.deepEqual(spacedEpochs(60, 4), [0, 1, 2, 3, 4]);
+  const epochs = spacedEpochs(60, 10000);
+  assert.deepEqual([epochs[0], epochs.at(-1)], [0, 10000]);
+  assert.ok(epochs.length <= 60 && epochs.every((epoch, i) => i === 0 || epoch > epochs[i - 1]));
 });
 
 test("pixels and data units convert into each other", () => {

@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { showProblem } from "./problems.js";
-import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest } from "./logic/setup.js";
+import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest, withSnapshots } from "./logic/setup.js";
+import { spacedEpochs } from "./logic/epochs.js";
 import { showFrame, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
@@ -34,8 +35,7 @@ export async function train(playAfter = false) {
   update({ run: { ...run, status: "training" }, problem: null, isPlaying: false });
   try {
     const order = classOrder(setup.data, points);
-    const body = trainingRequest(setup, points);
-    body.training.snapshots = SNAPSHOTS;
+    const body = withSnapshots(trainingRequest(setup, points));
     const job = await api.train({ ...body, supersede: GROUP }, PATIENCE_S);
     if (mine !== newest) return;
     if (job.finished_at) await finish(job, order, mine, playAfter);
@@ -112,7 +112,8 @@ function runOf(job, order) {
     target: { job: job.id },
     epoch: job.progress.epoch,
     epochs: job.progress.epoch,
-    snapshots: job.snapshots ?? [],
+    // Of other trainings, the service repeats the training up to an epoch.
+    snapshots: job.snapshots ?? spacedEpochs(SNAPSHOTS, job.progress.epoch),
     seconds: job.training_seconds,
     metrics: job.metrics,
     history: null,

@@ -28,3 +28,11 @@ export function epochTicks(last) {
   for (let epoch = 1; placeOf(epoch, last) < 0.88; epoch *= 10) ticks.push(epoch);
   return [...ticks, last];
 }
+
+/** About `count` epochs from 0 to the last one, evenly on the axis.
+ * @param {number} count @param {number} last
+ * @returns {number[]} */
+export function spacedEpochs(count, last) {
+  const epochs = Array.from({ length: count }, (_, i) => Math.round(Math.expm1((i / (count - 1)) * Math.log1p(last))));
+  return [...new Set(epochs)];
+}

@@ -88,6 +88,14 @@ export function classOrder(data, points) {
   return order.filter((k) => used.has(k)).sort((i, j) => compare(points.classes[i], points.classes[j]));
 }
 
+/** Asks the service to keep weights of `SNAPSHOTS` epochs, where it does that: of one network with known settings.
+ * @param {any} request of `trainingRequest`
+ * @returns {any} */
+export function withSnapshots(request) {
+  if (request.preset === "auto" || request.training.restarts > 1) return request;
+  return { ...request, training: { ...request.training, snapshots: SNAPSHOTS } };
+}
+
 /** @param {Data} data @param {import("../state.js").Points} points */
 function dataOf(data, points) {
   if (data.type === "generated") {

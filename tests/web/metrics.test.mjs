@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accuracy, confusion, labelsAt, recalls, rocCurve } from "../../web/js/logic/metrics.js";
+import { accuracy, confusion, labelsAt, likeliest, recalls, rocCurve } from "../../web/js/logic/metrics.js";
 
 /** Share of pairs of a point of class 1 and one of class 0 that the scores put in order; ties count half. */
 function areaByPairs(labels, scores) {
@@ -47,4 +47,10 @@ test("a confusion matrix has a row for each class and a column for each label", 
 
 test("a probability at the threshold is the first class, as in the service", () => {
   assert.deepEqual(labelsAt([[0.5, 0.5], [0.4, 0.6], [0.2, 0.3, 0.5]], 0.5), [0, 1, 2]);
+});
+
+test("the likeliest of all classes is as certain as it exceeds chance", () => {
+  const { labels, certainty } = likeliest(Float32Array.from([0.25, 1, 0.1, 0.25, 0, 0.7, 0.25, 0, 0.1, 0.25, 0, 0.1]), 4);
+  assert.deepEqual([...labels], [0, 0, 1]);
+  assert.deepEqual([...certainty].map((value) => Number(value.toFixed(6))), [0, 1, 0.6]);
 });

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { showProblem } from "./problems.js";
+import { likeliest } from "./logic/metrics.js";
 import { denseLayers } from "./logic/network.js";
 import { current, update } from "./state.js";
 
@@ -35,6 +36,7 @@ export async function showPicture(isQuick = false) {
     shown = mine;
     update({ picture: { ...picture, epoch: shownEpoch ?? run.epochs } });
   } catch (error) {
+    update({ isPlaying: false });
     showProblem(error);
   }
 }
@@ -73,7 +75,7 @@ function keep(key, picture) {
 async function readPicture(target, query, response, isQuick) {
   const { run, picture } = current();
   const inside = isQuick && picture ? picture : readInside(target, query, response);
-  const [outside, { units, lattices, network }] = await Promise.all([pictureOf(target, query, run.order, response), inside]);
+  const [outside, { units, lattices, network }] = await Promise.all([pictureOf(target, query, run.order, isQuick ? undefined : response), inside]);
   return { ...outside, units, lattices, network, epoch: query.epoch ?? run.epochs };
 }
 
@@ -82,15 +84,26 @@ async function readPicture(target, query, response, isQuick) {
  * @param {string} [response]
  * @returns {Promise<import("./state.js").Picture>} */
 export async function pictureOf(target, query, order, response) {
-  const [plane, lines] = await Promise.all([
-    api.grid(target, { ...query, resolution: PLANE, response: response === "entropy" ? response : undefined }),
+  const shown = order.length > 2 && response === "probability" ? "probabilities" : response === "entropy" ? response : undefined;
+  const [grid, lines] = await Promise.all([
+    api.grid(target, { ...query, resolution: PLANE, response: shown }),
     api.lines(target, { ...query, resolution: PLANE }),
   ]);
+  const plane = shown === "probabilities" ? withLabels(grid) : grid;
   const kind = response === "entropy" ? response : plane.values instanceof Uint8Array ? "label" : "probability";
   const isFlipped = kind === "probability" && order[0] > order[1];
   if (isFlipped) plane.values = plane.values.map((/** @type {number} */ p) => 1 - p);
   if (kind === "label") plane.values = plane.values.map((/** @type {number} */ label) => order[label]);
   return { kind, pair: pairOf(order), plane, lines, units: [], lattices: [], network: null, epoch: 0 };
+}
+
+/** Labels and certainties in place of the probabilities of all classes.
+ * @param {import("./state.js").Grid} grid (classes, height, width)
+ * @returns {import("./state.js").Grid} */
+function withLabels(grid) {
+  const [classes, ...shape] = grid.shape;
+  const { labels, certainty } = likeliest(grid.values, classes);
+  return { ...grid, shape, values: labels, certainty };
 }
 
 /** What is inside the network: the maps of its units, and its weights.

@@ -13,7 +13,7 @@
  * Of two classes, a probability is that of the second of `pair`; a label is an index into the classes of the page.
  * @typedef {{kind: string, pair: number[], plane: Grid, lines: number[][][], units: Grid[], lattices: Grid[],
  *            network: ReturnType<typeof import("./logic/network.js").denseLayers> | null, epoch: number}} Picture
- * @typedef {{shape: number[], values: any, window: import("./logic/plane.js").Window, colors: string[]}} Grid
+ * @typedef {{shape: number[], values: any, certainty?: Float32Array, window: import("./logic/plane.js").Window, colors: string[]}} Grid
  * A training and what is known of it. `order` has the page's index of each class of the network.
  * @typedef {{status: "none" | "training" | "done" | "failed", target: Target | null, epoch: number, epochs: number,
  *            snapshots: number[], seconds: number | null, metrics: Record<string, number | null> | null,

@@ -38,8 +38,10 @@ export async function train(playAfter = false) {
     const body = withSnapshots(trainingRequest(setup, points));
     const job = await api.train({ ...body, supersede: GROUP }, PATIENCE_S);
     if (mine !== newest) return;
-    if (job.finished_at) await finish(job, order, mine, playAfter);
-    else followJob(job, order, mine);
+    const best = bestSeed(job);
+    if (best !== null) await showBest(body, best, order, mine, playAfter);
+    else if (job.finished_at) await finish(job, order, mine, playAfter);
+    else followJob(job, body, order, mine);
   } catch (error) {
     if (mine === newest) fail(error);
   }
@@ -50,6 +52,25 @@ export function stopRunning() {
   stopFollowing();
   if (running) cancelUnlessEnded(running);
   running = null;
+}
+
+/** The seed of the best of several networks: null for a job of one network, or one that has not succeeded.
+ * @param {any} job
+ * @returns {number | null} */
+function bestSeed(job) {
+  if (job.status !== "succeeded" || !(job.restart_results?.length > 1)) return null;
+  const lossOf = (/** @type {any} */ { metrics }) => metrics?.validation_loss ?? metrics?.training_loss ?? Infinity;
+  return job.restart_results.reduce((/** @type {any} */ best, /** @type {any} */ other) => (lossOf(other) < lossOf(best) ? other : best)).seed;
+}
+
+/** Trains the best of several networks once more by itself, which gives the same weights, so that its epochs can be shown.
+ * @param {any} body the request of all @param {number} seed @param {number[]} order @param {number} mine @param {boolean} playAfter */
+async function showBest(body, seed, order, mine, playAfter) {
+  const request = withSnapshots({ ...body, training: { ...body.training, seed, restarts: 1 } });
+  const job = await api.train(request, PATIENCE_S);
+  if (mine !== newest) return;
+  if (job.finished_at) await finish(job, order, mine, playAfter);
+  else followJob(job, request, order, mine);
 }
 
 /** Cancels a job, which may have ended since the last event of it.
@@ -63,8 +84,8 @@ async function cancelUnlessEnded(id) {
 }
 
 /** Shows frames and figures of a longer training while it goes on.
- * @param {any} job @param {number[]} order @param {number} mine */
-function followJob(job, order, mine) {
+ * @param {any} job @param {any} body its request @param {number[]} order @param {number} mine */
+function followJob(job, body, order, mine) {
   running = job.id;
   update({ run: { ...runOf(job, order), status: "training" }, shownEpoch: null });
   const isNewest = () => mine === newest;
@@ -73,7 +94,9 @@ function followJob(job, order, mine) {
     if (!isNewest()) return;
     try {
       const ended = await api.job(job.id);
-      if (ended.finished_at) await finish(ended, order, mine, false);
+      const best = bestSeed(ended);
+      if (best !== null) await showBest(body, best, order, mine, false);
+      else if (ended.finished_at) await finish(ended, order, mine, false);
       else setTimeout(end, POLL_MS);
     } catch (error) {
       fail(error);
@@ -112,7 +135,7 @@ function runOf(job, order) {
     target: { job: job.id },
     epoch: job.progress.epoch,
     epochs: job.progress.epoch,
-    // Of other trainings, the service repeats the training up to an epoch.
+    // The service repeats trainings whose settings it chose up to an epoch.
     snapshots: job.snapshots ?? spacedEpochs(SNAPSHOTS, job.progress.epoch),
     seconds: job.training_seconds,
     metrics: job.metrics,

@@ -41,6 +41,17 @@ export function regionColors(background, colors) {
   return bytes(colors.map((color) => mixed(background, color, REGION)));
 }
 
+/** Steps of the certainty of a class. */
+export const CERTAINTIES = 32;
+
+/** The colors of each class's region by certainty, as bytes RGBA: `CERTAINTIES` for each class.
+ * @param {Rgb} background @param {Rgb[]} colors
+ * @returns {Uint8ClampedArray} */
+export function certaintyColors(background, colors) {
+  const steps = [...Array(CERTAINTIES).keys()];
+  return bytes(colors.flatMap((color) => steps.map((step) => mixed(background, color, (REGION * step) / (CERTAINTIES - 1)))));
+}
+
 /** @param {(value: number) => Rgb} colorOf */
 function scale(colorOf) {
   return bytes(Array.from({ length: 256 }, (_, i) => colorOf(i / 255)));
@@ -55,13 +66,13 @@ function bytes(colors) {
  * @param {ArrayLike<number>} values (height x width)
  * @param {number} width @param {number} height
  * @param {Uint8ClampedArray} scaleBytes a color for each step
- * @param {(value: number) => number} stepOf the step of a value
+ * @param {(value: number, cell: number) => number} stepOf the step of a value
  * @param {Uint8ClampedArray} pixels written, RGBA, row 0 at the top */
 export function paintValues(values, width, height, scaleBytes, stepOf, pixels) {
   for (let row = 0; row < height; row++) {
     let pixel = (height - 1 - row) * width * 4;
     for (let i = row * width; i < (row + 1) * width; i++) {
-      const step = 4 * stepOf(values[i]);
+      const step = 4 * stepOf(values[i], i);
       pixels[pixel++] = scaleBytes[step];
       pixels[pixel++] = scaleBytes[step + 1];
       pixels[pixel++] = scaleBytes[step + 2];

@@ -58,3 +58,19 @@ export function rocCurve(labels, scores) {
   });
   return curve;
 }
+
+/** The likeliest class of each cell, and how much likelier than chance it is.
+ * @param {Float32Array} probabilities (classes, cells) @param {number} classes
+ * @returns {{labels: Uint8Array, certainty: Float32Array}} the certainty from 0, all equally probable, to 1 */
+export function likeliest(probabilities, classes) {
+  const cells = probabilities.length / classes;
+  const labels = new Uint8Array(cells);
+  const certainty = new Float32Array(cells);
+  for (let cell = 0; cell < cells; cell++) {
+    let best = 0;
+    for (let k = 1; k < classes; k++) if (probabilities[k * cells + cell] > probabilities[best * cells + cell]) best = k;
+    labels[cell] = best;
+    certainty[cell] = (probabilities[best * cells + cell] - 1 / classes) / (1 - 1 / classes);
+  }
+  return { labels, certainty };
+}

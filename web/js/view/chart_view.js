@@ -48,11 +48,10 @@ function figures(run, shownEpoch) {
   const loss = (/** @type {any} */ value) => (value == null ? "–" : value < 0.001 ? value.toExponential(1) : value.toFixed(3));
   const share = (/** @type {any} */ value) => (value == null ? "–" : `${(100 * value).toFixed(1)} %`);
   const pair = (/** @type {string} */ kind, /** @type {string} */ one, /** @type {string} */ other) =>
-    h("span", { class: kind }, h("i", {}), `${t(`chart.${kind}`)} `, h("b", {}, one), at.validation_loss == null ? null : ` / ${other}`);
+    h("span", { class: kind, title: at.validation_loss == null ? "" : t("chart.pair") }, h("i", {}), `${t(`chart.${kind}`)} `, h("b", {}, one), at.validation_loss == null ? null : ` / ${other}`);
   return [
     pair("loss", loss(at.training_loss), loss(at.validation_loss)),
     pair("accuracy", share(at.training_accuracy), share(at.validation_accuracy)),
-    ...(at.validation_loss == null ? [] : [h("span", { class: "muted" }, t("chart.pair"))]),
   ];
 }
 

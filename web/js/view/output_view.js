@@ -61,15 +61,24 @@ function hovering(canvas, readout) {
   /** @type {{x: number, y: number} | null} */
   let wanted = null;
   let isAsking = false;
+  /** @type {PointerEvent | null} */
+  let last = null;
   const clear = () => {
-    wanted = null;
+    wanted = last = null;
     readout.textContent = "";
     markNearest(null);
   };
   canvas.addEventListener("pointerleave", clear);
   canvas.addEventListener("pointermove", (event) => {
     if (event.buttons || event.pointerType === "touch" || current().view.response === "warped") return clear();
+    last = event;
     wanted = positionOf(event);
+    if (!isAsking) ask();
+  });
+  subscribe(({ run, isDragging }, changed) => {
+    // The pointer rests, but the network is another one.
+    if (!last || isDragging || !changed.has("run") || run.status !== "done") return;
+    wanted = positionOf(last);
     if (!isAsking) ask();
   });
 
@@ -97,7 +106,7 @@ function hovering(canvas, readout) {
 
 /** @param {any} answer @param {number} x @param {number} y */
 function describe(answer, x, y) {
-  const shares = answer.classes.map((/** @type {any} */ label, /** @type {number} */ k) => `${label} ${(100 * answer.probabilities[0][k]).toFixed(1)} %`).join(", ");
+  const shares = answer.classes.map((/** @type {any} */ label, /** @type {number} */ k) => `${label}: ${(100 * answer.probabilities[0][k]).toFixed(1)} %`).join(", ");
   const { distance, at_least } = answer.nearest[0];
   const flip = distance == null ? t("hover.never") : t("hover.nearest", { distance: distance.toFixed(3), proven: at_least == null ? "–" : at_least.toFixed(3) });
   return `(${x.toFixed(2)}, ${y.toFixed(2)})  ${shares}. ${flip}`;

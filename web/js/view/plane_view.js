@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
-import { divergingScale, mixed, paintValues, regionColors, rgbOf, sequentialScale } from "../logic/colors.js";
+import { CERTAINTIES, certaintyColors, divergingScale, mixed, paintValues, regionColors, rgbOf, sequentialScale } from "../logic/colors.js";
 import { nearestPoint, plane, roundTicks } from "../logic/plane.js";
 import { classColors, themeColors } from "../theme.js";
 import { current, subscribe } from "../state.js";
@@ -106,17 +106,18 @@ function drawCells(context, picture, theme) {
   const unit = shownUnit(picture);
   if (unit) paintUnit(cells, picture.units[unit.layer], unit.unit, theme, 0.5);
   else paintPlane(cells, picture, theme);
-  context.imageSmoothingEnabled = unit !== null || picture.kind !== "label";
+  context.imageSmoothingEnabled = unit !== null || picture.kind !== "label" || Boolean(picture.plane.certainty);
   context.drawImage(cells, 0, 0, SIZE, SIZE);
 }
 
 /** Paints the regions of a network, one pixel for each cell.
  * @param {HTMLCanvasElement} target @param {import("../state.js").Picture} picture @param {any} theme */
-export function paintPlane(target, { kind, pair, plane: { shape, values } }, theme) {
+export function paintPlane(target, { kind, pair, plane: { shape, values, certainty } }, theme) {
   const colors = classColors().map(rgbOf);
   const background = rgbOf(theme.canvas);
   const { threshold, response } = current().view;
-  if (kind === "label") paint(target, shape, values, regionColors(background, colors), (value) => value);
+  if (certainty) paint(target, shape, values, certaintyColors(background, colors), (label, cell) => label * CERTAINTIES + Math.round(certainty[cell] * (CERTAINTIES - 1)));
+  else if (kind === "label") paint(target, shape, values, regionColors(background, colors), (value) => value);
   else if (kind === "entropy") paint(target, shape, values, sequentialScale(background, rgbOf(theme.entropy), 0.8), entropyStep());
   else if (response === "label") paint(target, shape, values, regionColors(background, colors), (value) => pair[Number(value > threshold)]);
   else paint(target, shape, values, divergingScale(background, colors[pair[0]], colors[pair[1]]), stepAround(threshold));
@@ -145,7 +146,7 @@ export function paintUnit(target, { shape, values }, unit, theme, strength = 0.8
 }
 
 /** @param {HTMLCanvasElement} target @param {number[]} shape @param {any} values @param {Uint8ClampedArray} scale
- * @param {(value: number) => number} stepOf */
+ * @param {(value: number, cell: number) => number} stepOf */
 function paint(target, [height, width], values, scale, stepOf) {
   if (target.width !== width || target.height !== height) [target.width, target.height] = [width, height];
   const context = /** @type {CanvasRenderingContext2D} */ (target.getContext("2d"));

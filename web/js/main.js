@@ -24,6 +24,9 @@ import { mountOutput } from "./view/output_view.js";
 /** Milliseconds without a further change before a changed setup is trained. */
 const REST_MS = 60;
 
+/** Milliseconds between questions whether the service answers again. */
+const OFFLINE_MS = 2000;
+
 /** The model that the service trains at its first start with the settings of the first setup: shown at once. */
 const FIRST_MODEL = "flower-sequential";
 
@@ -72,6 +75,18 @@ function trainedKey() {
     return numbers.get(part);
   });
   return JSON.stringify([setup, parts]);
+}
+
+/** While the service does not answer, asks now and then; once it does, trains what has changed meanwhile. */
+function askWhileOffline() {
+  /** @type {number | undefined} */
+  let asking;
+  subscribe(({ offlineSince }, changed) => {
+    if (!changed.has("offlineSince")) return;
+    clearInterval(asking);
+    if (offlineSince) asking = setInterval(() => api.requestJson("health/live").catch(() => {}), OFFLINE_MS);
+    else if (current().run.status === "failed" && canTrain()) train();
+  });
 }
 
 /** Files may be dropped anywhere on the page. */
@@ -182,6 +197,7 @@ showTheme(localStorage.getItem("theme") ?? "auto");
 showIn(/** @type {any} */ (localStorage.getItem("language")) ?? preferredLanguage(navigator.languages));
 update({ view });
 trainChanges();
+askWhileOffline();
 const isFirst = JSON.stringify(setup) === JSON.stringify(FIRST_SETUP);
 readPoints().catch(showProblem);
 showFirst(isFirst).catch(showProblem);

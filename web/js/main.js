@@ -21,7 +21,7 @@ import { mountNetwork } from "./view/network_view.js";
 import { mountNumbers } from "./view/numbers_tab.js";
 import { mountOutput } from "./view/output_view.js";
 
-/** Milliseconds without a further change before a changed setup is trained. */
+/** A single change is trained at once; of changes that follow each other faster than this many milliseconds, the last one. */
 const REST_MS = 60;
 
 /** Milliseconds between questions whether the service answers again. */
@@ -53,12 +53,15 @@ function trainChanges() {
   let trained = trainedKey();
   /** @type {number | undefined} */
   let waiting;
+  let changedAt = 0;
   subscribe(() => {
     const key = trainedKey();
     if (current().isDragging || key === trained) return;
     trained = key;
     clearTimeout(waiting);
-    waiting = setTimeout(() => canTrain() && train(current().isPlaying), REST_MS);
+    const isSingle = performance.now() - changedAt > REST_MS;
+    changedAt = performance.now();
+    waiting = setTimeout(() => canTrain() && train(current().isPlaying), isSingle ? 0 : REST_MS);
   });
 }
 

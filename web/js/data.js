@@ -1,10 +1,11 @@
 /** The points: from generators, stored data sets and files, or drawn. */
 
 import * as api from "./api.js";
+import { t } from "./i18n.js";
+import { pointsOf } from "./logic/points.js";
 import { MAX_CLASSES, SHOWN_POINTS } from "./logic/setup.js";
 import { showProblem } from "./problems.js";
 import { current, update } from "./state.js";
-import { pointsOf } from "./training.js";
 
 const EXAMPLE_POINTS = 120;
 
@@ -19,10 +20,28 @@ export async function readDatasets() {
     return { ...dataset, example: pointsOf(await api.datasetPoints(dataset.name, { n: EXAMPLE_POINTS })) };
   }));
   update({ datasets: detailed });
+  const { data } = current().setup;
+  const own = data.type === "stored" ? detailed.find(({ name }) => name === data.dataset) : null;
+  if (own && data.type === "stored" && own.digest !== data.digest) update({ problem: { field: null, text: t("data.changed", { name: own.name }) } });
 }
 
-/** Reads the points of the present data, unless they are drawn. */
-export async function readPoints() {
+/** @type {Promise<void>} */
+let reading = Promise.resolve();
+
+/** Resolves when the points of a stored data set are known, and with them its classes; else at once.
+ * @returns {Promise<void>} */
+export function pointsReady() {
+  return current().setup.data.type === "stored" ? reading : Promise.resolve();
+}
+
+/** Reads the points of the present data, unless they are drawn.
+ * @returns {Promise<void>} */
+export function readPoints() {
+  reading = read();
+  return reading;
+}
+
+async function read() {
   const { data } = current().setup;
   const mine = ++reads;
   if (data.type === "drawn") return;

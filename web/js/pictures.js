@@ -74,8 +74,9 @@ function keep(key, picture) {
  * @returns {Promise<import("./state.js").Picture>} */
 async function readPicture(target, query, response, isQuick) {
   const { run, picture } = current();
-  const inside = isQuick && picture ? picture : readInside(target, query, response);
-  const [outside, { units, lattices, network }] = await Promise.all([pictureOf(target, query, run.order, isQuick ? undefined : response), inside]);
+  // The browser sends requests in this order: the plane is what is waited for.
+  const plane = pictureOf(target, query, run.order, isQuick ? undefined : response);
+  const [outside, { units, lattices, network }] = await Promise.all([plane, isQuick && picture ? picture : readInside(target, query, response)]);
   return { ...outside, units, lattices, network, epoch: query.epoch ?? run.epochs };
 }
 

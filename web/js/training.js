@@ -4,11 +4,13 @@ import * as api from "./api.js";
 import { showProblem } from "./problems.js";
 import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest, withSnapshots } from "./logic/setup.js";
 import { spacedEpochs } from "./logic/epochs.js";
+import { pointsReady } from "./data.js";
+import { pointsOf } from "./logic/points.js";
 import { showFrame, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
-/** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
-const PATIENCE_S = 0.3;
+/** Whole seconds to wait for the end of a training before it is followed live: short ones need one request. */
+const PATIENCE_S = 1;
 
 /** Milliseconds between questions about a training whose events are refused, such as beyond the greatest number of streams. */
 const POLL_MS = 1000;
@@ -31,13 +33,15 @@ let stopFollowing = () => {};
 export async function train(playAfter = false) {
   const mine = ++newest;
   stopRunning();
-  const { setup, points, run } = current();
-  update({ run: { ...run, status: "training" }, problem: null, isPlaying: false });
+  update({ run: { ...current().run, status: "training" }, problem: null, isPlaying: false });
   try {
+    await pointsReady();
+    if (mine !== newest) return;
+    const { setup, points } = current();
     const order = classOrder(setup.data, points);
     const body = withSnapshots(trainingRequest(setup, points));
     const job = await api.train({ ...body, supersede: GROUP }, PATIENCE_S);
-    if (mine !== newest) return;
+    if (mine !== newest) return void (job.finished_at || cancelUnlessEnded(job.id));
     const best = bestSeed(job);
     if (best !== null) await showBest(body, best, order, mine, playAfter);
     else if (job.finished_at) await finish(job, order, mine, playAfter);
@@ -167,22 +171,4 @@ async function readDetails(mine) {
   // Points that are drawn stay the same objects: new ones would be trained again.
   const { validation, predicted, probabilities } = answers;
   update({ run: { ...current().run, history }, points: isSame ? { ...shown, validation, predicted, probabilities } : answers });
-}
-
-/** Points of an answer, in the page's order of the classes.
- * @param {any} answer @param {(string | number)[]} [classes] those of the page; without them, those of the answer
- * @returns {import("./state.js").Points} */
-export function pointsOf(answer, classes = answer.classes) {
-  const index = new Map(classes.map((label, i) => [label, i]));
-  const indices = (/** @type {any[] | undefined} */ labels) => labels?.map((label) => index.get(label) ?? 0) ?? null;
-  const columns = classes.map((label) => answer.classes.indexOf(label));
-  return {
-    points: answer.points,
-    labels: indices(answer.labels) ?? [],
-    classes,
-    names: answer.feature_names ?? null,
-    validation: answer.split?.map((/** @type {string} */ split) => split === "validation") ?? null,
-    predicted: indices(answer.predicted_labels),
-    probabilities: answer.probabilities?.map((/** @type {number[]} */ row) => columns.map((column) => row[column] ?? 0)) ?? null,
-  };
 }

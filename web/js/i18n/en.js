@@ -141,4 +141,5 @@ export default {
   "compare.figures": "{accuracy} % right, {ms} ms",
   "share.in_address": "The link is in the address",
   "code.selected": "Selected",
+  "data.changed": "The data set {name} has other points than when the link was made.",
 };

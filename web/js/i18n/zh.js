@@ -141,4 +141,5 @@ export default {
   "compare.figures": "正确率 {accuracy}%，用时 {ms} 毫秒",
   "share.in_address": "链接在地址栏中",
   "code.selected": "已选中",
+  "data.changed": "数据集 {name} 的内容与生成链接时不同。",
 };

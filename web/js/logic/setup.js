@@ -81,8 +81,9 @@ export function trainingRequest(setup, points) {
  * @param {Data} data @param {import("../state.js").Points} points
  * @returns {number[]} */
 export function classOrder(data, points) {
+  if (data.type === "generated") return [...Array(data.n_classes).keys()];
   const order = [...points.classes.keys()];
-  if (data.type !== "drawn") return order;
+  if (data.type === "stored") return order;
   const used = new Set(points.labels);
   const compare = (/** @type {any} */ one, /** @type {any} */ other) => (one < other ? -1 : Number(one > other));
   return order.filter((k) => used.has(k)).sort((i, j) => compare(points.classes[i], points.classes[j]));

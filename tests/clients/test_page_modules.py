@@ -19,7 +19,7 @@ def test_the_pure_parts_of_the_page_pass_their_tests() -> None:
 
 
 def test_the_page_draws_classes_in_the_colors_of_the_service() -> None:
-    listed = re.search(r"CLASS_COLORS = \[(.*?)\]", (ROOT / "web/js/logic/colors.js").read_text(), re.S)
+    listed = re.search(r"CLASS_COLORS = \[(.*?)\]", (ROOT / "web/js/logic/colors.js").read_text(), re.DOTALL)
     assert listed is not None
     assert re.findall(r"#[0-9a-f]{6}", listed[1]) == palette.class_codes(8)
 

@@ -159,20 +159,23 @@ function isOtherSlider(element) {
   return element.matches("input[type=range]:not(.epochs)");
 }
 
-/** Shows the trained model that the service has anyway, if the address names no other setup.
- * @param {boolean} isFirst */
-async function showFirst(isFirst) {
-  if (!isFirst) return train();
-  try {
-    const { served_version: version, latest } = await api.requestJson(`models/${FIRST_MODEL}`);
-    if (current().run.target || !version) return;
-    const { network, training } = FIRST_SETUP;
-    const { epochs } = training;
-    update({ run: { ...current().run, status: "done", target: { model: FIRST_MODEL, version }, epoch: epochs, epochs, metrics: latest?.metrics ?? null, network, training } });
-    await showPicture();
-  } catch (error) {
-    if (!(error instanceof api.Problem)) throw error;
-  }
+/** Shows the trained model that the service has anyway, which is that of the first setup. */
+async function showKept() {
+  const { served_version: version, latest } = await api.requestJson(`models/${FIRST_MODEL}`);
+  if (current().run.target || !version) return;
+  const { network, training } = FIRST_SETUP;
+  const { epochs } = training;
+  update({ run: { ...current().run, status: "done", target: { model: FIRST_MODEL, version }, epoch: epochs, epochs, metrics: latest?.metrics ?? null, network, training } });
+  await showPicture();
+}
+
+/** Shows something at once, and then trains. What the first picture does not need is asked for after it. */
+async function begin() {
+  readPoints().catch(showProblem);
+  const isFirst = JSON.stringify(current().setup) === JSON.stringify(FIRST_SETUP);
+  // An operator may have deleted the model; then the training is shown.
+  if (isFirst) await showKept().catch(() => {});
+  readDatasets().catch(showProblem);
   await train();
 }
 
@@ -201,7 +204,4 @@ showIn(/** @type {any} */ (localStorage.getItem("language")) ?? preferredLanguag
 update({ view });
 trainChanges();
 askWhileOffline();
-const isFirst = JSON.stringify(setup) === JSON.stringify(FIRST_SETUP);
-readPoints().catch(showProblem);
-showFirst(isFirst).catch(showProblem);
-readDatasets().catch(showProblem);
+begin().catch(showProblem);

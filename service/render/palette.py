@@ -17,8 +17,20 @@ Palette = npt.NDArray[np.uint8]
 TUTORIAL = ((0xC8, 0x37, 0x2D), (0x2F, 0x6F, 0xB3))
 """Red and blue, in which the tutorial draws its two classes."""
 
+FURTHER = (
+    (0x42, 0x72, 0x06),
+    (0x88, 0x37, 0x7A),
+    (0x74, 0x75, 0x76),
+    (0x00, 0x55, 0x52),
+    (0x5A, 0x3B, 0x00),
+    (0x5A, 0x3E, 0xC6),
+)
+"""Of the classes after the first two: green, magenta, gray, teal, brown and violet. Any two of the eight also look
+different to those who see no red, no green or no blue. A search found them among the colors that stand out from all
+regions."""
+
 FIRST_HUE = np.radians(155)
-"""Of the third class, in Oklab: a green. With it, the first eight classes are the most different."""
+"""Of the ninth class, in Oklab: a green."""
 
 GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 """Between the hues of successive further classes, in radians: it keeps any number of hues apart."""
@@ -59,12 +71,13 @@ _LAB_OF_CONE = np.array(
 
 
 def class_palette(count: int) -> Palette:
-    """A color for each class: the tutorial's two, then distinct hues."""
-    further_C = np.arange(max(0, count - len(TUTORIAL)))
+    """A color for each class: the tutorial's two, six that the color-blind tell apart too, then distinct hues."""
+    fixed = (*TUTORIAL, *FURTHER)
+    further_C = np.arange(max(0, count - len(fixed)))
     hue_C = FIRST_HUE + GOLDEN_ANGLE * further_C
     lightness_C = np.array(LIGHTNESS)[further_C // HUES_AT_ONCE % len(LIGHTNESS)]
     further_C3 = _rgb(np.column_stack([lightness_C, CHROMA * np.cos(hue_C), CHROMA * np.sin(hue_C)]))
-    return np.concatenate([np.array(TUTORIAL[:count], np.uint8), further_C3])
+    return np.concatenate([np.array(fixed[:count], np.uint8), further_C3])
 
 
 def class_codes(count: int) -> list[str]:

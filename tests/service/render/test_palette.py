@@ -24,6 +24,24 @@ def test_no_two_classes_look_alike(count: int, least: float) -> None:
     assert min(pairs) > least, "the eye notices differences of 0.01"
 
 
+DEFICIENCIES = {
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+"""What remains of linear RGB: Machado, Oliveira and Fernandes 2009, severity 1."""
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_the_color_blind_tell_the_first_eight_classes_apart(deficiency: str) -> None:
+    value = palette.class_palette(8) / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(DEFICIENCIES[deficiency]).T, 0, 1)
+    colors = 255 * np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    pairs = [distance(colors[i], colors[j]) for i in range(8) for j in range(i)]
+    assert min(pairs) > 0.065
+
+
 def luminance(colors_C3: np.ndarray) -> np.ndarray:
     """Relative luminance as WCAG 2.2 defines it, (C,)."""
     value = colors_C3 / 255

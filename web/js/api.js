@@ -1,0 +1,198 @@
+/** All requests to the service. Nothing else on the page fetches. Paths are relative to the page, so that it works below
+ * any prefix. */
+
+import { readNpy } from "./logic/npy.js";
+
+/** @typedef {import("./state.js").Target} Target */
+
+/** A refusal of the service, in its own words. */
+export class Problem extends Error {
+  /** @param {number} status @param {any} body */
+  constructor(status, body) {
+    super(body?.detail ?? body?.error ?? `HTTP ${status}`);
+    this.status = status;
+    /** @type {string} */
+    this.code = body?.code ?? "http";
+    /** @type {{in: string, field: string, detail: string}[]} */
+    this.errors = body?.errors ?? [];
+  }
+
+  /** The first field that the service names, such as `training.learning_rate`.
+   * @returns {string | null} */
+  get field() {
+    return this.errors[0]?.field ?? null;
+  }
+}
+
+/** The service did not answer at all. */
+export class Offline extends Error {}
+
+/** @type {(isOnline: boolean) => void} */
+let reportConnection = () => {};
+
+/** Calls the listener after each request: whether the service answered.
+ * @param {(isOnline: boolean) => void} listener */
+export function onConnection(listener) {
+  reportConnection = listener;
+}
+
+/** The URL of a path of the API, with a query.
+ * @param {string} path without a leading slash
+ * @param {Record<string, any>} [query] fields without a value are left out
+ * @returns {string} */
+export function urlOf(path, query = {}) {
+  const url = new URL(path, document.baseURI);
+  url.hash = "";
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null) url.searchParams.set(name, String(value));
+  }
+  return url.href;
+}
+
+/** Sends a request and returns the response if it is a success.
+ * @param {string} path
+ * @param {{query?: Record<string, any>, method?: string, json?: any, body?: BodyInit, headers?: Record<string, string>,
+ *          signal?: AbortSignal}} [options]
+ * @returns {Promise<Response>} */
+export async function request(path, options = {}) {
+  const { query, method, json, signal } = options;
+  /** @type {Record<string, string>} */
+  const headers = { Accept: "application/json", ...options.headers };
+  const body = json === undefined ? options.body : JSON.stringify(json);
+  if (json !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(urlOf(path, query), { method: method ?? (body === undefined ? "GET" : "POST"), headers, body, signal });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    reportConnection(false);
+    throw new Offline(String(error));
+  }
+  reportConnection(true);
+  if (response.ok) return response;
+  throw new Problem(response.status, await response.json().catch(() => null));
+}
+
+/** @param {string} path @param {Parameters<typeof request>[1]} [options] @returns {Promise<any>} */
+export async function requestJson(path, options) {
+  const response = await request(path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+/** The path of a job or of a version.
+ * @param {Target} target */
+export function pathOf(target) {
+  return "job" in target ? `jobs/${target.job}` : `models/${target.model}/versions/${target.version}`;
+}
+
+/** The query that names a job or a version.
+ * @param {Target} target
+ * @returns {Record<string, any>} */
+export function queryOf(target) {
+  return "job" in target ? { job: target.job } : { model: target.model, version: target.version };
+}
+
+/** @returns {Promise<any[]>} the generators and the stored data sets */
+export async function datasets() {
+  return (await requestJson("datasets", { query: { limit: 100 } })).data;
+}
+
+/** Labelled points of a data set.
+ * @param {string} name @param {Record<string, any>} query
+ * @returns {Promise<any>} */
+export function datasetPoints(name, query) {
+  return requestJson(`datasets/${encodeURIComponent(name)}/points`, { query });
+}
+
+/** Stores a file as a data set, and says how it was understood.
+ * @param {string} name @param {Blob} file @param {Record<string, any>} [query] */
+export function storeFile(name, file, query = {}) {
+  const type = /\.(csv|tsv|txt)$/i.test(/** @type {File} */ (file).name ?? "") ? "text/csv" : "application/octet-stream";
+  return requestJson(`datasets/${encodeURIComponent(name)}`, {
+    method: "POST", body: file, query: { categorical: "one-hot", ...query }, headers: { "Content-Type": type },
+  });
+}
+
+/** Stores points as a data set.
+ * @param {string} name @param {{points: number[][], labels: (string | number)[], feature_names?: string[]}} points */
+export function storePoints(name, points) {
+  return requestJson(`datasets/${encodeURIComponent(name)}`, { json: points });
+}
+
+/** Starts a training, and waits for its end up to `wait` seconds.
+ * @param {any} body @param {number} wait @param {AbortSignal} [signal]
+ * @returns {Promise<any>} the job */
+export function train(body, wait, signal) {
+  return requestJson("train", { json: body, headers: { Prefer: `wait=${wait}` }, signal });
+}
+
+/** @param {string} id @returns {Promise<any>} */
+export function job(id) {
+  return requestJson(`jobs/${id}`);
+}
+
+/** @param {string} id */
+export function cancel(id) {
+  return requestJson(`jobs/${id}/cancel`, { method: "POST" });
+}
+
+/** The values of a grid, with what its headers say.
+ * @param {Target} target @param {Record<string, any>} query @param {AbortSignal} [signal]
+ * @returns {Promise<{shape: number[], values: any, window: import("./logic/plane.js").Window, colors: string[]}>} */
+export async function grid(target, query, signal) {
+  const response = await request("boundary-grid", { query: { ...queryOf(target), ...query, format: "npy" }, headers: { Accept: "*/*" }, signal });
+  const { shape, values } = readNpy(await response.arrayBuffer());
+  const [x_min, x_max, y_min, y_max] = (response.headers.get("Separatrix-Window") ?? "").split(",").map(Number);
+  const colors = (response.headers.get("Separatrix-Colors") ?? "").split(",").filter(Boolean);
+  return { shape, values, window: { x_min, x_max, y_min, y_max }, colors };
+}
+
+/** The boundary as lines.
+ * @param {Target} target @param {Record<string, any>} query @param {AbortSignal} [signal]
+ * @returns {Promise<number[][][]>} */
+export async function lines(target, query, signal) {
+  const collection = await requestJson("boundary-grid", { query: { ...queryOf(target), ...query, format: "geojson" }, headers: { Accept: "*/*" }, signal });
+  return collection.features.map((/** @type {any} */ feature) => feature.geometry.coordinates);
+}
+
+/** @param {Target} target @param {Record<string, any>} [query] */
+export function layers(target, query) {
+  return requestJson(`${pathOf(target)}/layers`, { query });
+}
+
+/** What a network says about points.
+ * @param {Target} target @param {number[][]} points @param {string[]} outputs @param {Record<string, any>} [fields] */
+export function predict(target, points, outputs, fields = {}) {
+  return requestJson("predict", { json: { ...queryOf(target), points, outputs, ...fields } });
+}
+
+/** @param {Target} target @returns {Promise<any>} */
+export function history(target) {
+  return requestJson(`${pathOf(target)}/history`);
+}
+
+/** Training points with what the network says about them.
+ * @param {Target} target @param {number} limit
+ * @returns {Promise<any>} */
+export function trainingPoints(target, limit) {
+  return requestJson(`${pathOf(target)}/points`, { query: { limit } });
+}
+
+/** Follows a job until it ends. The browser connects again by itself if the connection is lost.
+ * @param {string} id @param {Record<string, any>} query
+ * @param {Record<string, (data: any) => void>} handlers by type of event
+ * @param {() => void} onrefused if the service answers with an error
+ * @returns {() => void} stops following */
+export function follow(id, query, handlers, onrefused) {
+  const source = new EventSource(urlOf(`jobs/${id}/events`, query));
+  for (const [type, handler] of Object.entries(handlers)) {
+    source.addEventListener(type, (event) => handler(JSON.parse(/** @type {MessageEvent} */ (event).data).data));
+  }
+  source.addEventListener("done", () => source.close());
+  source.addEventListener("open", () => reportConnection(true));
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) onrefused();
+    else reportConnection(false);
+  });
+  return () => source.close();
+}

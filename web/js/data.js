@@ -1,0 +1,154 @@
+/** The points: from generators, stored data sets and files, or drawn. */
+
+import * as api from "./api.js";
+import { t } from "./i18n.js";
+import { pointsOf } from "./logic/points.js";
+import { MAX_CLASSES, SHOWN_POINTS } from "./logic/setup.js";
+import { showProblem } from "./problems.js";
+import { current, update } from "./state.js";
+
+const EXAMPLE_POINTS = 120;
+
+/** Counts reads of points, so that an older answer never replaces a newer one. */
+let reads = 0;
+
+/** Reads which data sets there are, with an example of each generator. */
+export async function readDatasets() {
+  const all = await api.datasets();
+  const detailed = await Promise.all(all.map(async (dataset) => {
+    if (dataset.type !== "generated") return api.requestJson(`datasets/${encodeURIComponent(dataset.name)}`);
+    return { ...dataset, example: pointsOf(await api.datasetPoints(dataset.name, { n: EXAMPLE_POINTS })) };
+  }));
+  update({ datasets: detailed });
+  const { data } = current().setup;
+  const own = data.type === "stored" ? detailed.find(({ name }) => name === data.dataset) : null;
+  if (own && data.type === "stored" && own.digest !== data.digest) update({ problem: { field: null, text: t("data.changed", { name: own.name }) } });
+}
+
+/** @type {Promise<void>} */
+let reading = Promise.resolve();
+
+/** Resolves when the points of a stored data set are known, and with them its classes; else at once.
+ * @returns {Promise<void>} */
+export function pointsReady() {
+  return current().setup.data.type === "stored" ? reading : Promise.resolve();
+}
+
+/** Reads the points of the present data, unless they are drawn.
+ * @returns {Promise<void>} */
+export function readPoints() {
+  reading = read();
+  return reading;
+}
+
+async function read() {
+  const { data } = current().setup;
+  const mine = ++reads;
+  if (data.type === "drawn") return;
+  const { n, noise, seed, n_classes } = /** @type {any} */ (data);
+  const query = data.type === "generated" ? { n, noise, seed, n_classes } : { limit: SHOWN_POINTS };
+  const answer = await api.datasetPoints(data.dataset, query);
+  if (mine === reads) update({ points: pointsOf(answer) });
+}
+
+/** Replaces settings of a generator, and reads its points.
+ * @param {any} changes */
+export function setData(changes) {
+  const { setup, view } = current();
+  const data = { ...setup.data, ...changes };
+  const brush = view.brush === "erase" ? "erase" : 0;
+  update({ setup: { ...setup, data }, view: { ...view, brush }, window: null });
+  readPoints().catch(showProblem);
+}
+
+/** @param {any} dataset a generator */
+export function chooseGenerator(dataset) {
+  const { setup, points } = current();
+  const wanted = setup.data.type === "generated" ? setup.data.n_classes : points.classes.length;
+  const n_classes = Math.min(Math.max(2, wanted), dataset.max_classes);
+  const { n, noise, seed } = dataset.defaults;
+  update({ setup: { ...setup, network: { ...setup.network, scale: "none" } }, view: { ...current().view, axes: [0, 1] } });
+  setData({ type: "generated", dataset: dataset.name, n, noise, seed, n_classes });
+}
+
+/** @param {string} name of a stored data set */
+export function chooseStored(name) {
+  const { setup, view, datasets } = current();
+  const { digest, features, categories } = datasets.find((dataset) => dataset.name === name);
+  const isText = (/** @type {string} */ feature) => Object.keys(categories ?? {}).some((column) => feature.startsWith(`${column}=`));
+  const measured = [...features.keys()].filter((i) => !isText(features[i].name));
+  const axes = measured.length >= 2 ? measured.slice(0, 2) : [0, 1];
+  update({ setup: { ...setup, network: { ...setup.network, inputs: [], scale: "standard" } }, view: { ...view, axes } });
+  setData({ type: "stored", dataset: name, digest });
+}
+
+/** Stores a file under its own name, and shows it. If it is refused, the page asks how to read it.
+ * @param {File} file @param {Record<string, any>} [reading] what the service cannot infer */
+export async function readFile(file, reading = {}) {
+  try {
+    const stored = await api.storeFile(nameOf(file.name), file, { replace: true, ...reading });
+    update({ datasets: [...current().datasets.filter(({ name }) => name !== stored.name), stored], file: null, problem: null });
+    chooseStored(stored.name);
+  } catch (error) {
+    update({ file });
+    showProblem(error);
+  }
+}
+
+/** A name that data sets may have. @param {string} fileName */
+function nameOf(fileName) {
+  const stem = fileName.toLowerCase().replace(/\.[^.]*$/, "").replace(/[^a-z0-9._-]+/g, "-").replace(/^[^a-z0-9]+/, "");
+  return stem.slice(0, 60) || "file";
+}
+
+/** Shows as many classes: of a generator that can have them, else as brushes for drawn points.
+ * @param {number} count */
+export function chooseClasses(count) {
+  if (count < 2 || count > MAX_CLASSES) return;
+  const { setup, points, datasets, view } = current();
+  const { data } = setup;
+  const generator = data.type === "generated" ? datasets.find(({ name }) => name === data.dataset) : null;
+  if (generator && count <= generator.max_classes) return setData({ n_classes: count });
+  const classes = Array.from({ length: count }, (_, i) => points.classes[i] ?? nextLabel(points.classes, i));
+  const kept = points.labels.map((label, i) => (label < count ? i : -1)).filter((i) => i >= 0);
+  setPoints({ ...points, classes, points: kept.map((i) => points.points[i]), labels: kept.map((i) => points.labels[i]) });
+  const brush = typeof view.brush === "number" ? Math.min(view.brush, count - 1) : view.brush;
+  update({ view: { ...current().view, brush } });
+}
+
+/** @param {(string | number)[]} classes @param {number} place */
+function nextLabel(classes, place) {
+  return typeof classes[0] === "number" || !classes.length ? place : `class ${place + 1}`;
+}
+
+/** Begins with an empty plane. */
+export function clearPoints() {
+  const { points, view, picture } = current();
+  const classes = points.classes.length ? points.classes : [0, 1];
+  update({ window: picture?.plane.window ?? { x_min: -5, x_max: 5, y_min: -5, y_max: 5 }, picture: null });
+  setPoints({ ...points, classes, points: [], labels: [], names: null });
+  update({ view: { ...view, axes: [0, 1], brush: 0 } });
+}
+
+/** Makes points those that are drawn. The window stays where it is, so that nothing jumps while points move.
+ * @param {import("./state.js").Points} points */
+export function setPoints(points) {
+  const { setup, picture, window } = current();
+  reads++;
+  const drawn = { ...points, validation: null, predicted: null, probabilities: null };
+  if (setup.data.type === "drawn") return update({ points: drawn });
+  // The service sorts the classes of stored points: with names in another order, a shared link would swap the colors.
+  if (!isSorted(points.classes)) drawn.classes = [...points.classes.keys()];
+  update({ points: drawn, setup: { ...setup, data: { type: "drawn" } }, window: window ?? picture?.plane.window ?? null });
+}
+
+/** @param {(string | number)[]} classes */
+function isSorted(classes) {
+  return classes.every((label, i) => i === 0 || classes[i - 1] < label);
+}
+
+/** Whether points can be trained on: at least one of two classes. */
+export function canTrain() {
+  const { setup, points } = current();
+  return setup.data.type !== "drawn" || new Set(points.labels).size >= 2;
+}

@@ -1,0 +1,71 @@
+/** A setup as the fragment of a link, and back. Only what differs from the first setup is written. */
+
+import { FIRST_SETUP, FIRST_VIEW } from "./setup.js";
+
+/** Longest fragment: some programs cut links at about 2,000 characters. */
+export const MAX_LENGTH = 1900;
+
+/** @typedef {import("./setup.js").Setup} Setup @typedef {import("./setup.js").View} View */
+
+/** The fragment, without `#`. Drawn points have no place in it: store them as a data set before.
+ * @param {Setup} setup
+ * @param {View} view
+ * @returns {string} */
+export function fragmentOf(setup, view) {
+  const pairs = [...differences("", setup, FIRST_SETUP), ...differences("view.", shown(view), shown(FIRST_VIEW))];
+  return new URLSearchParams(pairs).toString();
+}
+
+/** The setup and the view of a fragment. Fields that are missing, unknown or of another type stay as at the first visit.
+ * @param {string} fragment without `#`
+ * @returns {{setup: Setup, view: View}} */
+export function readFragment(fragment) {
+  const fields = new URLSearchParams(fragment);
+  const setup = merged("", FIRST_SETUP, fields);
+  const dataset = fields.get("data.digest") && fields.get("data.dataset");
+  if (dataset) setup.data = { type: "stored", dataset, digest: fields.get("data.digest") ?? "" };
+  return { setup, view: merged("view.", FIRST_VIEW, fields) };
+}
+
+/** @param {View} view @returns {Partial<View>} */
+function shown({ response, threshold, axes, drawer }) {
+  return { response, threshold, axes, drawer };
+}
+
+/** @param {string} prefix @param {any} value @param {any} usual @returns {string[][]} */
+function differences(prefix, value, usual) {
+  return Object.entries(value).flatMap(([name, field]) => {
+    const usually = usual?.[name];
+    if (field && typeof field === "object" && !Array.isArray(field)) return differences(`${prefix}${name}.`, field, usually);
+    const text = textOf(field);
+    return text === textOf(usually) ? [] : [[prefix + name, text]];
+  });
+}
+
+/** @param {any} value @returns {string} */
+function textOf(value) {
+  return value === null || value === undefined ? "" : Array.isArray(value) ? value.join(",") : String(value);
+}
+
+/** @param {string} prefix @param {any} usual @param {URLSearchParams} fields @returns {any} */
+function merged(prefix, usual, fields) {
+  return Object.fromEntries(
+    Object.entries(usual).map(([name, value]) => {
+      if (value && typeof value === "object" && !Array.isArray(value)) return [name, merged(`${prefix}${name}.`, value, fields)];
+      const text = fields.get(prefix + name);
+      return [name, text === null ? value : valueOf(text, value, name)];
+    }),
+  );
+}
+
+/** @param {string} text @param {any} usual @param {string} name */
+function valueOf(text, usual, name) {
+  const number = Number(text);
+  if (Array.isArray(usual)) {
+    const items = text === "" ? [] : text.split(",");
+    return name === "inputs" ? items : items.map(Number).filter(Number.isInteger);
+  }
+  if (typeof usual === "number") return text !== "" && Number.isFinite(number) ? number : usual;
+  if (name === "batch_size") return text !== "" && Number.isInteger(number) ? number : null;
+  return text === "" && usual === null ? null : text;
+}

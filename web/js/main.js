@@ -1,0 +1,207 @@
+/** Starts the page: builds its parts and connects them. */
+
+import * as api from "./api.js";
+import { canTrain, readDatasets, readFile, readPoints } from "./data.js";
+import { byId } from "./dom.js";
+import { currentLanguage, preferredLanguage, setLanguage, t, translate } from "./i18n.js";
+import { FIRST_SETUP } from "./logic/setup.js";
+import { showPicture } from "./pictures.js";
+import { pause, play, reset, step } from "./playback.js";
+import { mountNotice, noteConnection, showProblem } from "./problems.js";
+import { fromAddress, share } from "./share.js";
+import { current, start, subscribe, update } from "./state.js";
+import { forgetColors, isDark, setTheme } from "./theme.js";
+import { train } from "./training.js";
+import { mountCode } from "./view/code_tab.js";
+import { mountCompare } from "./view/compare_tab.js";
+import { mountData } from "./view/data_view.js";
+import { mountDrawer } from "./view/drawer_view.js";
+import { mountLayers } from "./view/layers_tab.js";
+import { mountNetwork } from "./view/network_view.js";
+import { mountNumbers } from "./view/numbers_tab.js";
+import { mountOutput } from "./view/output_view.js";
+
+/** A single change is trained at once; of changes that follow each other faster than this many milliseconds, the last one. */
+const REST_MS = 60;
+
+/** Milliseconds between questions whether the service answers again. */
+const OFFLINE_MS = 2000;
+
+/** The model that the service trains at its first start with the settings of the first setup: shown at once. */
+const FIRST_MODEL = "flower-sequential";
+
+/** Shows the page in a language.
+ * @param {import("./i18n.js").Language} language */
+function showIn(language) {
+  setLanguage(language);
+  localStorage.setItem("language", language);
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
+  byId("language").textContent = t("language.other");
+  byId("language").lang = language === "zh" ? "en" : "zh-Hans";
+  translate(document);
+  dispatchEvent(new Event("languagechange-page"));
+}
+
+/** @param {string} theme */
+function showTheme(theme) {
+  setTheme(theme);
+  dispatchEvent(new Event("themechange-page"));
+}
+
+/** Trains whatever setup the page has, soon after it changed. */
+function trainChanges() {
+  let trained = trainedKey();
+  /** @type {number | undefined} */
+  let waiting;
+  let changedAt = 0;
+  subscribe(() => {
+    const key = trainedKey();
+    if (current().isDragging || key === trained) return;
+    trained = key;
+    clearTimeout(waiting);
+    const isSingle = performance.now() - changedAt > REST_MS;
+    changedAt = performance.now();
+    waiting = setTimeout(() => canTrain() && train(current().isPlaying), isSingle ? 0 : REST_MS);
+  });
+}
+
+/** @type {WeakMap<object, number>} */
+const numbers = new WeakMap();
+let counted = 0;
+
+/** What the training depends on. Drawn points count as the objects that they are. */
+function trainedKey() {
+  const { setup, points } = current();
+  if (setup.data.type !== "drawn") return JSON.stringify(setup);
+  const parts = [points.points, points.labels, points.classes].map((part) => {
+    if (!numbers.has(part)) numbers.set(part, counted++);
+    return numbers.get(part);
+  });
+  return JSON.stringify([setup, parts]);
+}
+
+/** While the service does not answer, asks now and then; once it does, trains what has changed meanwhile. */
+function askWhileOffline() {
+  /** @type {number | undefined} */
+  let asking;
+  subscribe(({ offlineSince }, changed) => {
+    if (!changed.has("offlineSince")) return;
+    clearInterval(asking);
+    if (offlineSince) asking = setInterval(() => api.requestJson("health/live").catch(() => {}), OFFLINE_MS);
+    else if (current().run.status === "failed" && canTrain()) train();
+  });
+}
+
+/** Files may be dropped anywhere on the page. */
+function acceptFiles() {
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    const file = event.dataTransfer?.files[0];
+    if (file) readFile(file);
+  });
+}
+
+function connectControls() {
+  byId("play").addEventListener("click", () => (current().isPlaying ? pause() : play()));
+  byId("step").addEventListener("click", () => step(1));
+  byId("reset").addEventListener("click", reset);
+  byId("share").addEventListener("click", share);
+  byId("language").addEventListener("click", () => showIn(currentLanguage() === "en" ? "zh" : "en"));
+  byId("theme").addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    localStorage.setItem("theme", theme);
+    showTheme(theme);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (forgetColors(), dispatchEvent(new Event("themechange-page"))));
+  addEventListener("keydown", onKey);
+  addEventListener("hashchange", () => location.reload());
+  subscribe((_, changed) => ["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key))) && showTransport());
+  addEventListener("languagechange-page", showTransport);
+}
+
+/** Shows the state of the training in the bar. */
+function showTransport() {
+  const { run, shownEpoch, isPlaying } = current();
+  byId("play").classList.toggle("playing", isPlaying);
+  const key = isPlaying ? "transport.pause" : "transport.play";
+  byId("play").dataset.i18nLabel = key;
+  byId("play").setAttribute("aria-label", t(key));
+  byId("play").title = t(key);
+  byId("step").disabled = byId("reset").disabled = !run.snapshots.length;
+  const epoch = (shownEpoch ?? run.epoch).toLocaleString("en");
+  const seconds = run.seconds === null ? "" : t("transport.seconds", { ms: Math.round(1000 * run.seconds).toLocaleString("en") });
+  byId("epoch").textContent = run.status === "training" ? t("transport.training", { epoch }) : `${t("transport.epoch", { epoch })} ${seconds}`;
+  document.body.dataset.status = run.status;
+}
+
+/** Keys that work wherever nothing else uses them.
+ * @param {KeyboardEvent} event */
+function onKey(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const isTyping = target.matches("input:not([type=range]), select, textarea");
+  const isControl = target.matches("button, a, summary, input, select, textarea");
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  const { points, view, isPlaying } = current();
+  const digit = Number(event.key) - 1;
+  if (event.key === " " && !isControl) isPlaying ? pause() : play();
+  else if (event.key === "ArrowRight" && !isOtherSlider(target)) step(1);
+  else if (event.key === "ArrowLeft" && !isOtherSlider(target)) step(-1);
+  else if (event.key === "Home" && !isOtherSlider(target)) reset();
+  else if (event.key >= "1" && digit < points.classes.length) update({ view: { ...view, brush: digit } });
+  else if (event.key === "e") update({ view: { ...view, brush: "erase" } });
+  else return;
+  event.preventDefault();
+}
+
+/** @param {HTMLElement} element */
+function isOtherSlider(element) {
+  return element.matches("input[type=range]:not(.epochs)");
+}
+
+/** Shows the trained model that the service has anyway, which is that of the first setup. */
+async function showKept() {
+  const { served_version: version, latest } = await api.requestJson(`models/${FIRST_MODEL}`);
+  if (current().run.target || !version) return;
+  const { network, training } = FIRST_SETUP;
+  const { epochs } = training;
+  update({ run: { ...current().run, status: "done", target: { model: FIRST_MODEL, version }, epoch: epochs, epochs, metrics: latest?.metrics ?? null, network, training } });
+  await showPicture();
+}
+
+/** Shows something at once, and then trains. What the first picture does not need is asked for after it. */
+async function begin() {
+  readPoints().catch(showProblem);
+  const isFirst = JSON.stringify(current().setup) === JSON.stringify(FIRST_SETUP);
+  // An operator may have deleted the model; then the training is shown.
+  if (isFirst) await showKept().catch(() => {});
+  readDatasets().catch(showProblem);
+  await train();
+}
+
+const { setup, view } = fromAddress();
+start({
+  setup, view,
+  points: { points: [], labels: [], classes: [], names: null, validation: null, predicted: null, probabilities: null },
+  run: { status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null, network: null, training: null, warnings: [], order: [0, 1] },
+  picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], file: null, isDragging: false, lag: 0, problem: null, offlineSince: null,
+});
+mountNotice();
+api.onConnection(noteConnection);
+mountData(byId("data"));
+mountNetwork(byId("network"));
+mountOutput(byId("output"));
+mountDrawer(byId("drawer"), [
+  { id: "code", mount: mountCode },
+  { id: "numbers", mount: mountNumbers },
+  { id: "layers", mount: mountLayers },
+  { id: "compare", mount: mountCompare },
+]);
+connectControls();
+acceptFiles();
+showTheme(localStorage.getItem("theme") ?? "auto");
+showIn(/** @type {any} */ (localStorage.getItem("language")) ?? preferredLanguage(navigator.languages));
+update({ view });
+trainChanges();
+askWhileOffline();
+begin().catch(showProblem);

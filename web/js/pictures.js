@@ -1,0 +1,123 @@
+/** The pictures of the network that is shown: the plane, the boundary, the hidden units and the weights. */
+
+import * as api from "./api.js";
+import { showProblem } from "./problems.js";
+import { likeliest } from "./logic/metrics.js";
+import { denseLayers } from "./logic/network.js";
+import { current, update } from "./state.js";
+
+/** Cells along each side: of the plane, of the map of a unit, and of the warped lattice. */
+const PLANE = 100;
+const UNIT = 40;
+const LATTICE = 41;
+
+/** Pictures of epochs that were shown, so that the slider and repeated playing ask for each only once.
+ * @type {Map<string, import("./state.js").Picture>} */
+const kept = new Map();
+const KEPT = 150;
+
+/** Counts requests for pictures: a picture never replaces a newer one. */
+let asked = 0;
+let shown = 0;
+
+/** Shows the present target at the present epoch, in the present view.
+ * @param {boolean} [isQuick] leaves the maps and weights of the units as they are */
+export async function showPicture(isQuick = false) {
+  const { run, shownEpoch, view, window } = current();
+  if (!run.target) return;
+  const mine = ++asked;
+  const place = { axes: placeOf(view.axes), ...(window ?? {}) };
+  const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
+  const key = JSON.stringify([run.target, epoch, place, view.response, run.order]);
+  try {
+    const picture = kept.get(key) ?? (await readPicture(run.target, { ...place, ...epoch }, view.response, isQuick));
+    if (!isQuick) keep(key, picture);
+    if (mine < shown) return;
+    shown = mine;
+    update({ picture: { ...picture, epoch: shownEpoch ?? run.epochs } });
+  } catch (error) {
+    update({ isPlaying: false });
+    showProblem(error);
+  }
+}
+
+/** A frame of a running training in place of a picture.
+ * @param {any} data of an event `boundary` */
+export function showFrame(data) {
+  shown = ++asked;
+  const bytes = Uint8Array.from(atob(data.values_base64), (character) => character.charCodeAt(0));
+  const { picture, run } = current();
+  const values = data.response === "label" ? bytes.map((label) => run.order[label]) : Float32Array.from(bytes, (byte) => (run.order[0] > run.order[1] ? 255 - byte : byte) * data.scale);
+  const plane = { shape: data.shape, values, window: data.window, colors: data.colors };
+  update({ picture: { kind: data.response, pair: pairOf(run.order), plane, lines: [], units: picture?.units ?? [], network: picture?.network ?? null, lattices: [], epoch: data.epoch } });
+}
+
+/** The two classes of a probability, in the order of the page. @param {number[]} order */
+function pairOf(order) {
+  return order.slice(0, 2).sort((one, other) => one - other);
+}
+
+/** @param {number[]} axes @returns {string | undefined} */
+function placeOf(axes) {
+  return axes[0] === 0 && axes[1] === 1 ? undefined : axes.join(",");
+}
+
+/** @param {string} key @param {import("./state.js").Picture} picture */
+function keep(key, picture) {
+  kept.delete(key);
+  kept.set(key, picture);
+  if (kept.size > KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
+}
+
+/** @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response
+ * @param {boolean} isQuick
+ * @returns {Promise<import("./state.js").Picture>} */
+async function readPicture(target, query, response, isQuick) {
+  const { run, picture } = current();
+  // The browser sends requests in this order: the plane is what is waited for.
+  const plane = pictureOf(target, query, run.order, isQuick ? undefined : response);
+  const [outside, { units, lattices, network }] = await Promise.all([plane, isQuick && picture ? picture : readInside(target, query, response)]);
+  return { ...outside, units, lattices, network, epoch: query.epoch ?? run.epochs };
+}
+
+/** The plane and the boundary of a network, without its inside.
+ * @param {import("./state.js").Target} target @param {Record<string, any>} query @param {number[]} order of its classes
+ * @param {string} [response]
+ * @returns {Promise<import("./state.js").Picture>} */
+export async function pictureOf(target, query, order, response) {
+  const shown = order.length > 2 && response === "probability" ? "probabilities" : response === "entropy" ? response : undefined;
+  const [grid, lines] = await Promise.all([
+    api.grid(target, { ...query, resolution: PLANE, response: shown }),
+    api.lines(target, { ...query, resolution: PLANE }),
+  ]);
+  const plane = shown === "probabilities" ? withLabels(grid) : grid;
+  const kind = response === "entropy" ? response : plane.values instanceof Uint8Array ? "label" : "probability";
+  const isFlipped = kind === "probability" && order[0] > order[1];
+  if (isFlipped) plane.values = plane.values.map((/** @type {number} */ p) => 1 - p);
+  if (kind === "label") plane.values = plane.values.map((/** @type {number} */ label) => order[label]);
+  return { kind, pair: pairOf(order), plane, lines, units: [], lattices: [], network: null, epoch: 0 };
+}
+
+/** Labels and certainties in place of the probabilities of all classes.
+ * @param {import("./state.js").Grid} grid (classes, height, width)
+ * @returns {import("./state.js").Grid} */
+function withLabels(grid) {
+  const [classes, ...shape] = grid.shape;
+  const { labels, certainty } = likeliest(grid.values, classes);
+  return { ...grid, shape, values: labels, certainty };
+}
+
+/** What is inside the network: the maps of its units, and its weights.
+ * @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response */
+async function readInside(target, query, response) {
+  /** @type {number[]} */
+  const hidden = [...(current().run.network?.hidden ?? []).keys()];
+  const [layers, units, lattices] = await Promise.all([
+    api.layers(target, { epoch: query.epoch }),
+    Promise.all(hidden.map((layer) => api.grid(target, { ...query, resolution: UNIT, response: "activation", layer }))),
+    response === "warped"
+      ? Promise.all(hidden.map((layer) => api.grid(target, { ...query, resolution: LATTICE, response: "embedding", layer })))
+      : [],
+  ]);
+  return { network: denseLayers(layers), units, lattices };
+}

@@ -1,0 +1,70 @@
+/** Playing a training from the epochs that the service kept of it. */
+
+import { nearestKept } from "./logic/epochs.js";
+import { showPicture } from "./pictures.js";
+import { current, update } from "./state.js";
+import { train } from "./training.js";
+
+/** Milliseconds for which each epoch is shown. */
+const FRAME_MS = 60;
+
+/** Plays on from the epoch that is shown, or from the start if that is the last one. Trains first if nothing is kept. */
+export function play() {
+  const { run } = current();
+  if (run.status === "training") return;
+  if (!run.snapshots.length) return void train(true).then(playOn);
+  const isAtEnd = place() === run.snapshots.length - 1;
+  update({ isPlaying: true, shownEpoch: isAtEnd ? run.snapshots[0] : current().shownEpoch });
+  playOn();
+}
+
+export function pause() {
+  update({ isPlaying: false });
+}
+
+/** Shows the kept epoch that many places later, or earlier.
+ * @param {number} places */
+export function step(places) {
+  const { run } = current();
+  if (!run.snapshots.length) return;
+  pause();
+  const next = Math.min(Math.max(place() + places, 0), run.snapshots.length - 1);
+  showEpoch(run.snapshots[next]);
+}
+
+/** Shows the weights before the first epoch. */
+export function reset() {
+  step(-Infinity);
+}
+
+/** Shows a kept epoch.
+ * @param {number} epoch */
+export function showEpoch(epoch) {
+  update({ shownEpoch: epoch });
+  return showPicture();
+}
+
+/** The place of the shown epoch among the kept ones. */
+function place() {
+  const { run, shownEpoch } = current();
+  return shownEpoch === null ? run.snapshots.length - 1 : nearestKept(run.snapshots, Math.log1p(shownEpoch) / Math.log1p(run.epochs), run.epochs);
+}
+
+let isLooping = false;
+
+async function playOn() {
+  if (isLooping) return;
+  isLooping = true;
+  while (current().isPlaying) {
+    const { run } = current();
+    const due = performance.now() + FRAME_MS;
+    await showPicture();
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
+    if (!current().isPlaying || current().run !== run) continue;
+    const next = place() + 1;
+    if (next >= run.snapshots.length) update({ isPlaying: false, shownEpoch: null });
+    else update({ shownEpoch: run.snapshots[next] });
+  }
+  isLooping = false;
+  await showPicture();
+}

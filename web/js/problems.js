@@ -1,0 +1,47 @@
+/** Refusals and lost connections, in the words of the service. */
+
+import { Offline, Problem } from "./api.js";
+import { byId } from "./dom.js";
+import { currentLanguage, t } from "./i18n.js";
+import { current, subscribe, update } from "./state.js";
+
+/** Shows an error beside the control that caused it, or in the bar.
+ * @param {unknown} error */
+export function showProblem(error) {
+  if (error instanceof Offline) return;
+  if (error instanceof Problem) return update({ problem: { field: error.field, text: error.message } });
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  console.error(error);
+  update({ problem: { field: null, text: String(error) } });
+}
+
+/** Connects the bar with the state. */
+export function mountNotice() {
+  subscribe((state, changed) => {
+    if (changed.has("offlineSince") || changed.has("problem") || changed.has("run")) render();
+  });
+}
+
+/** Keeps since when the service has not answered.
+ * @param {boolean} isOnline */
+export function noteConnection(isOnline) {
+  const { offlineSince } = current();
+  if (isOnline && offlineSince) update({ offlineSince: null });
+  if (!isOnline && !offlineSince) update({ offlineSince: new Date() });
+}
+
+function render() {
+  const { offlineSince, problem, run } = current();
+  const beside = problem?.field ? document.querySelector(`[data-field="${CSS.escape(problem.field)}"]`) : null;
+  for (const marked of document.querySelectorAll(".refused")) marked.classList.remove("refused");
+  beside?.classList.add("refused");
+  const text = offlineSince
+    ? t("notice.offline", { since: offlineSince.toLocaleTimeString(currentLanguage()) })
+    : problem
+      ? problem.text
+      : run.warnings.join(" ");
+  const bar = byId("notice");
+  bar.hidden = !text;
+  bar.textContent = text;
+  bar.classList.toggle("bad", Boolean(offlineSince || problem));
+}

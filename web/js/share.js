@@ -1,0 +1,46 @@
+/** The setup in the address: read at the start, and written when a link is made. */
+
+import * as api from "./api.js";
+import { byId } from "./dom.js";
+import { t } from "./i18n.js";
+import { fragmentOf, readFragment } from "./logic/link.js";
+import { showProblem } from "./problems.js";
+import { current, update } from "./state.js";
+
+/** The setup and the view that the address names. */
+export function fromAddress() {
+  return readFragment(location.hash.slice(1));
+}
+
+/** Writes the setup into the address and copies the link. Drawn points are stored as a data set first, so that a short link
+ * names them. */
+export async function share() {
+  try {
+    if (current().setup.data.type === "drawn") await storeDrawn();
+    const { setup, view } = current();
+    history.replaceState(null, "", `#${fragmentOf(setup, view)}`);
+    // Pages over plain HTTP have no clipboard.
+    const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+    byId("share").textContent = t(isCopied ? "share.copied" : "share.in_address");
+    setTimeout(() => (byId("share").textContent = t("share.button")), 2000);
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+async function storeDrawn() {
+  const { points, setup, datasets } = current();
+  const labels = points.labels.map((label) => points.classes[label]);
+  const body = { points: points.points, labels, ...(points.names ? { feature_names: points.names } : {}) };
+  const name = `drawn-${shortDigest(JSON.stringify(body))}`;
+  const stored = await api.storePoints(name, body);
+  update({ datasets: [...datasets.filter((dataset) => dataset.name !== name), stored], setup: { ...setup, data: { type: "stored", dataset: name, digest: stored.digest } } });
+}
+
+/** Twelve hexadecimal digits that differ for other text: the same points have the same name.
+ * @param {string} text */
+function shortDigest(text) {
+  // Pages over plain HTTP have no `crypto.subtle`: FNV-1a twice, for a name and not for security.
+  const hash = (/** @type {number} */ start) => [...text].reduce((sum, character) => Math.imul(sum ^ character.charCodeAt(0), 16777619) >>> 0, start);
+  return (hash(2166136261).toString(16) + hash(84696351).toString(16)).slice(0, 12);
+}

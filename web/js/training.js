@@ -1,0 +1,174 @@
+/** Trainings of the present setup: the newest counts, and its result becomes what the page shows. */
+
+import * as api from "./api.js";
+import { showProblem } from "./problems.js";
+import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest, withSnapshots } from "./logic/setup.js";
+import { spacedEpochs } from "./logic/epochs.js";
+import { pointsReady } from "./data.js";
+import { pointsOf } from "./logic/points.js";
+import { showFrame, showPicture } from "./pictures.js";
+import { current, update } from "./state.js";
+
+/** Whole seconds to wait for the end of a training before it is followed live: short ones need one request. */
+const PATIENCE_S = 1;
+
+/** Milliseconds between questions about a training whose events are refused, such as beyond the greatest number of streams. */
+const POLL_MS = 1000;
+
+/** Queued trainings of this page replace each other. */
+const GROUP = `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+
+/** Counts trainings. Answers to all but the newest are dropped. */
+let newest = 0;
+
+/** The job that runs, to be cancelled when the next one starts.
+ * @type {string | null} */
+let running = null;
+
+/** @type {() => void} */
+let stopFollowing = () => {};
+
+/** Trains the present setup, and shows the result.
+ * @param {boolean} [playAfter] shows the training from its start */
+export async function train(playAfter = false) {
+  const mine = ++newest;
+  stopRunning();
+  update({ run: { ...current().run, status: "training" }, problem: null, isPlaying: false });
+  try {
+    await pointsReady();
+    if (mine !== newest) return;
+    const { setup, points } = current();
+    const order = classOrder(setup.data, points);
+    const body = withSnapshots(trainingRequest(setup, points));
+    const job = await api.train({ ...body, supersede: GROUP }, PATIENCE_S);
+    if (mine !== newest) return void (job.finished_at || cancelUnlessEnded(job.id));
+    const best = bestSeed(job);
+    if (best !== null) await showBest(body, best, order, mine, playAfter);
+    else if (job.finished_at) await finish(job, order, mine, playAfter);
+    else followJob(job, body, order, mine);
+  } catch (error) {
+    if (mine === newest) fail(error);
+  }
+}
+
+/** Cancels the training that runs. */
+export function stopRunning() {
+  stopFollowing();
+  if (running) cancelUnlessEnded(running);
+  running = null;
+}
+
+/** The seed of the best of several networks: null for a job of one network, or one that has not succeeded.
+ * @param {any} job
+ * @returns {number | null} */
+function bestSeed(job) {
+  if (job.status !== "succeeded" || !(job.restart_results?.length > 1)) return null;
+  const lossOf = (/** @type {any} */ { metrics }) => metrics?.validation_loss ?? metrics?.training_loss ?? Infinity;
+  return job.restart_results.reduce((/** @type {any} */ best, /** @type {any} */ other) => (lossOf(other) < lossOf(best) ? other : best)).seed;
+}
+
+/** Trains the best of several networks once more by itself, which gives the same weights, so that its epochs can be shown.
+ * @param {any} body the request of all @param {number} seed @param {number[]} order @param {number} mine @param {boolean} playAfter */
+async function showBest(body, seed, order, mine, playAfter) {
+  const request = withSnapshots({ ...body, training: { ...body.training, seed, restarts: 1 } });
+  const job = await api.train(request, PATIENCE_S);
+  if (mine !== newest) return;
+  if (job.finished_at) await finish(job, order, mine, playAfter);
+  else followJob(job, request, order, mine);
+}
+
+/** Cancels a job, which may have ended since the last event of it.
+ * @param {string} id */
+async function cancelUnlessEnded(id) {
+  try {
+    if (!(await api.job(id)).finished_at) await api.cancel(id);
+  } catch {
+    // It ends by itself.
+  }
+}
+
+/** Shows frames and figures of a longer training while it goes on.
+ * @param {any} job @param {any} body its request @param {number[]} order @param {number} mine */
+function followJob(job, body, order, mine) {
+  running = job.id;
+  update({ run: { ...runOf(job, order), status: "training" }, shownEpoch: null });
+  const isNewest = () => mine === newest;
+  const end = async () => {
+    if (running === job.id) running = null;
+    if (!isNewest()) return;
+    try {
+      const ended = await api.job(job.id);
+      const best = bestSeed(ended);
+      if (best !== null) await showBest(body, best, order, mine, false);
+      else if (ended.finished_at) await finish(ended, order, mine, false);
+      else setTimeout(end, POLL_MS);
+    } catch (error) {
+      fail(error);
+    }
+  };
+  // Only points in the plane have frames.
+  const frames = current().points.points[0]?.length === 2 ? { boundary: 96 } : {};
+  stopFollowing = api.follow(job.id, frames, {
+    metrics: ({ epoch, epochs, metrics }) => isNewest() && update({ run: { ...current().run, epoch, epochs, metrics } }),
+    boundary: (data) => isNewest() && showFrame(data),
+    done: end,
+  }, end);
+}
+
+/** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */
+async function finish(job, order, mine, playAfter) {
+  if (job.status === "failed") return fail(new api.Problem(422, job.problem));
+  if (job.status === "cancelled") return;
+  update({ run: runOf(job, order), shownEpoch: playAfter ? 0 : null, isPlaying: playAfter });
+  await showPicture();
+  if (mine === newest) await readDetails(mine);
+}
+
+/** @param {unknown} error */
+function fail(error) {
+  update({ run: { ...current().run, status: "failed" }, isPlaying: false });
+  showProblem(error);
+}
+
+/** What the page keeps of a job.
+ * @param {any} job @param {number[]} order
+ * @returns {import("./state.js").Run} */
+function runOf(job, order) {
+  return {
+    status: "done",
+    target: { job: job.id },
+    epoch: job.progress.epoch,
+    epochs: job.progress.epoch,
+    // The service repeats trainings whose settings it chose up to an epoch.
+    snapshots: job.snapshots ?? spacedEpochs(SNAPSHOTS, job.progress.epoch),
+    seconds: job.training_seconds,
+    metrics: job.metrics,
+    history: null,
+    network: job.network,
+    training: job.training,
+    warnings: job.warnings ?? [],
+    order,
+  };
+}
+
+/** Shows a training that ended while points move: without its history, which nobody can read so fast.
+ * @param {any} job @param {number[]} order */
+export function adopt(job, order) {
+  newest++;
+  update({ run: { ...runOf(job, order), snapshots: [] }, shownEpoch: null });
+}
+
+/** Reads the history, and what the network says about its points.
+ * @param {number} mine */
+async function readDetails(mine) {
+  const { target } = current().run;
+  if (!target) return;
+  const [history, points] = await Promise.all([api.history(target), api.trainingPoints(target, SHOWN_POINTS)]);
+  if (mine !== newest) return;
+  const { points: shown } = current();
+  const answers = pointsOf(points, shown.classes);
+  const isSame = answers.points.length === shown.points.length;
+  // Points that are drawn stay the same objects: new ones would be trained again.
+  const { validation, predicted, probabilities } = answers;
+  update({ run: { ...current().run, history }, points: isSame ? { ...shown, validation, predicted, probabilities } : answers });
+}

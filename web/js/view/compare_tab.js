@@ -1,0 +1,59 @@
+/** The tutorial's four networks side by side: what each makes of the same points. */
+
+import { COMPARED, trainKind } from "../comparison.js";
+import { h } from "../dom.js";
+import { t } from "../i18n.js";
+import { plane } from "../logic/plane.js";
+import { current } from "../state.js";
+import { classColors, themeColors } from "../theme.js";
+import { paintPlane } from "./plane_view.js";
+
+const SIZE = 150;
+
+/** @param {HTMLElement} panel */
+export function mountCompare(panel) {
+  const cards = COMPARED.map((kind) => {
+    const canvas = h("canvas", { width: 2 * SIZE, height: 2 * SIZE, class: "small", role: "img" });
+    const figures = h("p", { class: "muted" });
+    return { kind, canvas, figures, element: h("figure", {}, canvas, h("figcaption", {}, h("b", { dataset: { i18n: `kind.${kind}` } }), figures)) };
+  });
+  panel.append(h("p", { dataset: { i18n: "compare.text" } }), h("div", { class: "row" }, ...cards.map(({ element }) => element)));
+  /** What was compared, as text: it is trained again when that changes. */
+  let compared = "";
+  let round = 0;
+
+  return () => {
+    const { setup, points, run } = current();
+    const key = JSON.stringify([setup, points.points.length, run.target]);
+    if (key === compared || run.status === "training" || !points.points.length) return;
+    compared = key;
+    const mine = ++round;
+    for (const { kind, canvas, figures } of cards) {
+      trainKind(kind).then(({ job, picture }) => {
+        if (mine !== round) return;
+        draw(canvas, picture);
+        const accuracy = (100 * job.metrics.training_accuracy).toFixed(1);
+        figures.textContent = t("compare.figures", { accuracy, ms: Math.round(1000 * job.training_seconds) });
+        canvas.setAttribute("aria-label", `${t(`kind.${kind}`)}: ${figures.textContent}`);
+      }).catch((error) => mine === round && (figures.textContent = error.message));
+    }
+  };
+}
+
+/** @param {HTMLCanvasElement} canvas @param {import("../state.js").Picture} picture */
+function draw(canvas, picture) {
+  const cells = document.createElement("canvas");
+  paintPlane(cells, picture, themeColors());
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.setTransform(2, 0, 0, 2, 0, 0);
+  context.drawImage(cells, 0, 0, SIZE, SIZE);
+  const { points, view } = current();
+  const { toX, toY } = plane(picture.plane.window, SIZE);
+  const colors = classColors();
+  points.points.forEach((point, i) => {
+    context.beginPath();
+    context.arc(toX(point[view.axes[0]]), toY(point[view.axes[1]]), 1.4, 0, 2 * Math.PI);
+    context.fillStyle = colors[points.labels[i]];
+    context.fill();
+  });
+}

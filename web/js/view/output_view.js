@@ -1,0 +1,113 @@
+/** The panel of the output: the view, the plane, what is below the pointer, the threshold, and the chart. */
+
+import * as api from "../api.js";
+import { h } from "../dom.js";
+import { t } from "../i18n.js";
+import { editing } from "../editing.js";
+import { showPicture } from "../pictures.js";
+import { current, subscribe, update } from "../state.js";
+import { chartView } from "./chart_view.js";
+import { labelled, segments, slider } from "./controls.js";
+import { markNearest, planeView, positionOf, schedule, summary } from "./plane_view.js";
+
+/** Milliseconds between questions about the point below the pointer. */
+const HOVER_MS = 60;
+
+/** @param {HTMLElement} root */
+export function mountOutput(root) {
+  const view = segments(["probability", "label", "entropy", "warped"], "view", (response) => {
+    update({ view: { ...current().view, response: /** @type {any} */ (response) } });
+    showPicture();
+  });
+  const canvas = planeView();
+  const threshold = slider({ min: 0.01, max: 0.99, step: 0.01 }, (value) => update({ view: { ...current().view, threshold: value } }), (value) => value.toFixed(2));
+  const thresholdRow = labelled("view.threshold", threshold.element, { field: "threshold" });
+  const readout = h("output", { class: "readout" });
+  const told = h("p", { class: "told", role: "status" });
+  const age = h("output", { class: "age" });
+  root.append(
+    h("div", { class: "heading" }, h("h2", { id: "output-heading", dataset: { i18n: "output.heading" } }), view.element),
+    h("div", { class: "stage" }, canvas, age, readout),
+    thresholdRow, chartView(), told);
+  editing(canvas);
+  hovering(canvas, readout);
+
+  /** @type {number | undefined} */
+  let telling;
+  subscribe((state, changed) => {
+    if (changed.has("view") || changed.has("points")) {
+      view.set(state.view.response);
+      threshold.set(state.view.threshold);
+      const isTwo = state.points.classes.length === 2;
+      threshold.input.disabled = !isTwo || state.view.response === "entropy";
+    }
+    if (changed.has("lag")) age.textContent = state.lag > 250 ? t("output.age", { ms: Math.round(state.lag) }) : "";
+    if (changed.has("picture") || changed.has("points") || changed.has("run")) {
+      clearTimeout(telling);
+      telling = setTimeout(() => {
+        const text = summary(current());
+        canvas.setAttribute("aria-label", text);
+        if (!current().isPlaying) told.textContent = text;
+      }, 400);
+    }
+  });
+  addEventListener("languagechange-page", () => (told.textContent = summary(current())));
+  addEventListener("themechange-page", schedule);
+}
+
+/** Asks for probabilities and the nearest boundary below the pointer.
+ * @param {HTMLElement} canvas @param {HTMLElement} readout */
+function hovering(canvas, readout) {
+  /** @type {{x: number, y: number} | null} */
+  let wanted = null;
+  let isAsking = false;
+  /** @type {PointerEvent | null} */
+  let last = null;
+  const clear = () => {
+    wanted = last = null;
+    readout.textContent = "";
+    markNearest(null);
+  };
+  canvas.addEventListener("pointerleave", clear);
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.buttons || event.pointerType === "touch" || current().view.response === "warped") return clear();
+    last = event;
+    wanted = positionOf(event);
+    if (!isAsking) ask();
+  });
+  subscribe(({ run, isDragging }, changed) => {
+    // The pointer rests, but the network is another one.
+    if (!last || isDragging || !changed.has("run") || run.status !== "done") return;
+    wanted = positionOf(last);
+    if (!isAsking) ask();
+  });
+
+  async function ask() {
+    isAsking = true;
+    while (wanted) {
+      const { x, y } = wanted;
+      wanted = null;
+      const { run, points, shownEpoch, isPlaying } = current();
+      if (!run.target || run.status !== "done" || isPlaying || (points.points[0]?.length ?? 2) !== 2) break;
+      const epoch = shownEpoch === null ? {} : { epoch: shownEpoch };
+      try {
+        const answer = await api.predict(run.target, [[x, y]], ["labels", "probabilities", "nearest"], epoch);
+        const found = answer.nearest[0];
+        readout.textContent = describe(answer, x, y);
+        markNearest(found.point ? { x: found.point[0], y: found.point[1] } : null);
+      } catch {
+        readout.textContent = "";
+      }
+      await new Promise((resolve) => setTimeout(resolve, HOVER_MS));
+    }
+    isAsking = false;
+  }
+}
+
+/** @param {any} answer @param {number} x @param {number} y */
+function describe(answer, x, y) {
+  const shares = answer.classes.map((/** @type {any} */ label, /** @type {number} */ k) => `${label}: ${(100 * answer.probabilities[0][k]).toFixed(1)} %`).join(", ");
+  const { distance, at_least } = answer.nearest[0];
+  const flip = distance == null ? t("hover.never") : t("hover.nearest", { distance: distance.toFixed(3), proven: at_least == null ? "–" : at_least.toFixed(3) });
+  return `(${x.toFixed(2)}, ${y.toFixed(2)})  ${shares}. ${flip}`;
+}

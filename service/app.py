@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
-from service.api import docs_page, invocations, openapi, system
+from service.api import docs_page, invocations, openapi, playground, system
 from service.api.datasets import routes as dataset_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
@@ -113,9 +113,9 @@ def create_app(settings: Settings, *, stopping: Event | None = None, metrics_fol
     known = [Depends(query_parameters.require_known)]
     for module in (prediction_routes, invocations, grid_routes, job_routes, job_events, dataset_routes, system):
         app.include_router(module.router, dependencies=known)
-    for module in (model_routes, aliases, comparison, corrections, deletion, exports, imports, layers, docs_page):
+    for module in (model_routes, aliases, comparison, corrections, deletion, exports, imports, layers):
         app.include_router(module.router, dependencies=known)
-    for module in (history, training_points):
+    for module in (history, training_points, docs_page, playground):
         app.include_router(module.router, dependencies=known)
     app.include_router(protocol_routes.router)  # ignores parameters that it does not know, as the protocol wants
     openapi.install(app)

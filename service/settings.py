@@ -15,7 +15,7 @@ from models.limits import MAX_CHECKPOINT_BYTES, MAX_KEPT_VERSIONS, MAX_POINTS
 
 OWN_PATHS = (
     *("boundary-grid", "comparison", "datasets", "docs", "events", "health", "invocations", "jobs", "metrics"),
-    *("models", "openapi.json", "ping", "predict", "train", "v2"),
+    *("models", "openapi.json", "page", "ping", "predict", "train", "v2"),
 )
 """The first parts of the service's own paths. A prefix that begins like them would be ambiguous."""
 

@@ -111,6 +111,9 @@ _TRAINING = {
 }
 _RESTARTS = [{"seed": 0, "stop_reason": "completed", "epochs_run": 10_000, "metrics": _METRICS}]
 _SUBMITTED = {
+    "publish": True,
+    "supersede": None,
+    "snapshots": None,
     "model": "my-flower",
     "data": _DATA,
     "data_digest": _DIGEST,
@@ -143,6 +146,8 @@ _JOB = _SUBMITTED | {
     "attempt": 1,
     "retry_of": None,
     "problem": None,
+    "expires_at": None,
+    "superseded_by": None,
     "links": {"self": f"/jobs/{_JOB_ID}", "events": f"/jobs/{_JOB_ID}/events", "version": _PATH},
 }
 _EVENT = {

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_types_of_the_page_are_right() -> None:
-    run(tool("node_modules", ".bin", "tsc"), "-p", "web/jsconfig.json", cwd=ROOT)
+    run(tool("node_modules", ".bin", "tsc"), "-p", "service/web/jsconfig.json", cwd=ROOT)
 
 
 def test_the_pure_parts_of_the_page_pass_their_tests() -> None:
@@ -19,12 +19,12 @@ def test_the_pure_parts_of_the_page_pass_their_tests() -> None:
 
 
 def test_the_page_draws_classes_in_the_colors_of_the_service() -> None:
-    listed = re.search(r"CLASS_COLORS = \[(.*?)\]", (ROOT / "web/js/logic/colors.js").read_text(), re.DOTALL)
+    listed = re.search(r"CLASS_COLORS = \[(.*?)\]", (ROOT / "service/web/js/logic/colors.js").read_text(), re.DOTALL)
     assert listed is not None
     assert re.findall(r"#[0-9a-f]{6}", listed[1]) == palette.class_codes(8)
 
 
 def test_the_page_loads_all_its_modules_at_once() -> None:
-    preloaded = re.findall(r'rel="modulepreload" href="(.*?)"', (ROOT / "web/index.html").read_text())
-    modules = {str(file.relative_to(ROOT / "web")) for file in (ROOT / "web").rglob("*.js")}
+    preloaded = re.findall(r'rel="modulepreload" href="(.*?)"', (ROOT / "service/web/index.html").read_text())
+    modules = {str(file.relative_to(ROOT / "service/web")) for file in (ROOT / "service/web").rglob("*.js")}
     assert set(preloaded) == modules - {"js/main.js"}, "otherwise each level of imports costs a round trip"

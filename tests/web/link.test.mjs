@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fragmentOf, MAX_LENGTH, readFragment } from "../../web/js/logic/link.js";
-import { FIRST_SETUP, FIRST_VIEW } from "../../web/js/logic/setup.js";
+import { fragmentOf, MAX_LENGTH, readFragment } from "../../service/web/js/logic/link.js";
+import { FIRST_SETUP, FIRST_VIEW } from "../../service/web/js/logic/setup.js";
 
 test("the first setup needs no fragment", () => {
   assert.equal(fragmentOf(FIRST_SETUP, FIRST_VIEW), "");

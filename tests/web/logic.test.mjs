@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CLASS_COLORS, divergingScale, paintValues, regionColors, rgbOf } from "../../web/js/logic/colors.js";
-import { published, pythonText } from "../../web/js/logic/code.js";
-import { epochTicks, nearestKept, placeOf, spacedEpochs } from "../../web/js/logic/epochs.js";
-import { denseLayers, pythonName, withHidden } from "../../web/js/logic/network.js";
-import { readNpy } from "../../web/js/logic/npy.js";
-import { nearestPoint, plane, roundTicks, windowOf } from "../../web/js/logic/plane.js";
-import { classOrder, FIRST_SETUP, SNAPSHOTS, trainingRequest, withKind, withSnapshots } from "../../web/js/logic/setup.js";
-import en from "../../web/js/i18n/en.js";
-import zh from "../../web/js/i18n/zh.js";
+import { CLASS_COLORS, divergingScale, paintValues, regionColors, rgbOf } from "../../service/web/js/logic/colors.js";
+import { published, pythonText } from "../../service/web/js/logic/code.js";
+import { epochTicks, nearestKept, placeOf, spacedEpochs } from "../../service/web/js/logic/epochs.js";
+import { denseLayers, pythonName, withHidden } from "../../service/web/js/logic/network.js";
+import { readNpy } from "../../service/web/js/logic/npy.js";
+import { nearestPoint, plane, roundTicks, windowOf } from "../../service/web/js/logic/plane.js";
+import { classOrder, FIRST_SETUP, SNAPSHOTS, trainingRequest, withKind, withSnapshots } from "../../service/web/js/logic/setup.js";
+import en from "../../service/web/js/i18n/en.js";
+import zh from "../../service/web/js/i18n/zh.js";
 
 const POINTS = { points: [[0, 1], [2, 3]], labels: [0, 1], classes: ["red", "blue"], names: null };
 

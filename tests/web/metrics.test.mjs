@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accuracy, confusion, labelsAt, likeliest, recalls, rocCurve } from "../../web/js/logic/metrics.js";
+import { accuracy, confusion, labelsAt, likeliest, recalls, rocCurve } from "../../service/web/js/logic/metrics.js";
 
 /** Share of pairs of a point of class 1 and one of class 0 that the scores put in order; ties count half. */
 function areaByPairs(labels, scores) {

@@ -80,7 +80,8 @@ def is_preferred(accept_encoding: bytes) -> bool:
 
 
 def _varying(fields: Fields) -> Fields:
-    vary = b", ".join([value for name, value in fields if name == b"vary"] + [b"Accept-Encoding"])
+    given = [value for name, value in fields if name == b"vary" and value != b"Accept-Encoding"]
+    vary = b", ".join([*given, b"Accept-Encoding"])
     return [*(field for field in fields if field[0] != b"vary"), (b"vary", vary)]
 
 

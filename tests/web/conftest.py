@@ -1,0 +1,46 @@
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.requirements import lacks
+from tests.serving import running, wait_until
+from tests.web.visits import LIMIT_MS, Visit
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+"""Names of browsers as Linux distributions and macOS install them."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium of the machine; Playwright's own need not be installed."""
+    found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    if found is None:
+        lacks("Chromium is not installed (Debian: apt-get install chromium)")
+    expect.set_options(timeout=LIMIT_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A service with the tutorial's models, as after its first start."""
+    with running(tmp_path_factory.mktemp("web"), seed_models=True) as client:
+        wait_until(lambda: client.get("/health/ready").status_code == 200)
+        yield client
+
+
+@pytest.fixture
+def visit(browser: Browser, service: httpx.Client) -> Iterator[Visit]:
+    """A first visit to the page. Whatever the browser complains about fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US", reduced_motion="reduce")
+    context.set_default_timeout(LIMIT_MS)
+    page = context.new_page()
+    visit = Visit(page, str(service.base_url))
+    yield visit
+    context.close()
+    assert visit.complaints == []

@@ -1,0 +1,36 @@
+"""axe-core finds nothing serious on the page."""
+
+from typing import Any
+
+import pytest
+
+from tests.clients.tools import tool
+from tests.web.visits import Visit
+
+pytestmark = pytest.mark.processes
+
+
+def serious(visit: Visit) -> list[str]:
+    """What axe-core finds that is serious or critical."""
+    visit.page.evaluate(tool("node_modules", "axe-core", "axe.min.js").read_text())
+    found: dict[str, Any] = visit.page.evaluate("axe.run()")
+    return [
+        f"{one['id']}: {node['target']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_is_accessible(visit: Visit, theme: str, width: int) -> None:
+    page = visit.page
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 800})
+    visit.open()
+    assert serious(visit) == []
+    page.click("#language")
+    for part in ("numbers", "layers"):
+        page.click(f"#drawer-{part}")
+        assert serious(visit) == []

@@ -1,0 +1,249 @@
+"""The playground in a browser: every control, against a real service."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import expect
+
+from tests.web.visits import Visit
+
+pytestmark = pytest.mark.processes
+
+PENGUINS = Path(__file__).parent.parent.parent / "docs" / "penguins.csv"
+
+
+def plane(visit: Visit) -> Any:
+    return visit.page.locator("canvas.plane")
+
+
+def at(visit: Visit, x: float, y: float) -> tuple[float, float]:
+    """A place on the plane in pixels of the page, from shares of its width and height."""
+    box = plane(visit).bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def click(visit: Visit, x: float, y: float) -> None:
+    visit.page.mouse.click(*at(visit, x, y))
+
+
+def test_a_trained_flower_is_there_before_any_click(visit: Visit) -> None:
+    page = visit.open()
+    expect(plane(visit)).to_have_attribute("aria-label", re.compile(r"Accuracy 9[0-9.]+ %"))
+    assert visit.accuracy() > 90
+    assert page.locator(".unit, .unit-map").count() >= 4
+    painted = plane(visit).evaluate("c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size")
+    assert painted > 20
+
+
+def test_a_training_is_played_paused_stepped_and_reset(visit: Visit) -> None:
+    page = visit.open()
+    page.click("#play")
+    expect(page.locator("#play")).to_have_attribute("aria-label", re.compile("Pause"))
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_have_attribute("aria-label", re.compile("Play"))
+    page.click("#reset")
+    expect(page.locator("#epoch")).to_contain_text("Epoch 0")
+    page.click("#step")
+    expect(page.locator("#epoch")).to_contain_text("Epoch 1")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#epoch")).to_contain_text("Epoch 2")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Home")
+    expect(page.locator("#epoch")).to_contain_text("Epoch 0")
+    page.locator("input.epochs").press("End")
+    expect(page.locator("#epoch")).to_contain_text("Epoch 10,000")
+
+
+def test_each_setting_of_the_data_is_trained_at_once(visit: Visit) -> None:
+    page = visit.open()
+    assert visit.trains(lambda: page.click("[data-name=moons]"))["data"]["dataset"] == "moons"
+    body = visit.trains(lambda: visit.field("data.noise").fill("0.4"))
+    assert body["data"]["noise"] == 0.4
+    assert visit.trains(lambda: visit.field("data.n").fill("200"))["data"]["n"] == 200
+    body = visit.trains(lambda: (visit.field("data.seed").fill("7"), page.keyboard.press("Enter")))
+    assert body["data"]["seed"] == 7
+    body = visit.trains(lambda: visit.field("training.validation_fraction").fill("30"))
+    assert body["training"]["validation_fraction"] == 0.3
+    visit.trains(lambda: page.click("[data-name=gaussians]"))
+    body = visit.trains(lambda: page.click("[data-i18n-label='data.more_classes']"))
+    assert body["data"]["n_classes"] == 3
+    assert page.locator(".palette .swatch").count() == 4
+
+
+def test_each_setting_of_the_network_is_trained_at_once(visit: Visit) -> None:
+    page = visit.open()
+    for name, value in (
+        ("network.activation", "relu"),
+        ("network.scale", "standard"),
+        ("training.optimizer", "lbfgs"),
+        ("training.weight_decay", "0.001"),
+    ):
+        part, _, key = name.partition(".")
+        body = visit.trains(lambda name=name, value=value: visit.field(name).select_option(value))  # type: ignore[misc]
+        assert str(body[part][key]) == value
+    for name, number in (("training.epochs", 50), ("training.seed", 3), ("training.restarts", 2)):
+        body = visit.trains(
+            lambda name=name, number=number: (visit.field(name).fill(str(number)), page.keyboard.press("Enter"))  # type: ignore[misc]
+        )
+        assert body["training"][name.partition(".")[2]] == number
+    body = visit.trains(lambda: page.click("[data-i18n-label='network.more_layers']"))
+    assert len(body["network"]["hidden"]) == 2
+    body = visit.trains(lambda: page.get_by_label("One unit more in layer 1").click())
+    assert body["network"]["hidden"][0] == 5
+    body = visit.trains(lambda: page.locator(".terms button", has_text="x²").click())
+    assert body["network"]["inputs"] == ["x", "y", "x^2"]
+    body = visit.trains(lambda: visit.field("network.kind").select_option("residual"))
+    assert body["network"]["kind"] == "residual"
+    body = visit.trains(lambda: page.get_by_role("button", name="auto").click())
+    assert body["preset"] == "auto"
+
+
+def test_points_are_drawn_dragged_and_erased(visit: Visit) -> None:
+    page = visit.open()
+    page.click("[data-name=draw]")
+    for x, y in ((0.2, 0.2), (0.25, 0.3)):
+        click(visit, x, y)
+    page.keyboard.press("2")
+    click(visit, 0.7, 0.7)
+    body = visit.trains(lambda: click(visit, 0.8, 0.75))
+    assert body["data"]["labels"].count(body["data"]["labels"][0]) == 2
+    before = body["data"]["points"][-1]
+
+    def drag() -> None:
+        page.mouse.move(*at(visit, 0.8, 0.75))
+        page.mouse.down()
+        page.mouse.move(*at(visit, 0.5, 0.5), steps=4)
+        page.mouse.up()
+
+    moved = visit.trains(drag)["data"]["points"]
+    visit.wait_until_trained()
+    assert len(moved) == 4
+    assert moved[-1] != before
+    page.keyboard.press("e")
+    with page.expect_response(lambda answer: answer.url.endswith("/train")) as found:
+        click(visit, 0.2, 0.2)
+    assert len(found.value.request.post_data_json["data"]["points"]) == 3
+    visit.wait_until_trained()
+
+
+def test_a_csv_file_is_stored_summarized_and_trained_on_with_axes_by_name(visit: Visit) -> None:
+    page = visit.open()
+    page.set_input_files("input[type=file]", PENGUINS)
+    expect(page.locator("#notice")).to_contain_text("has no value in column 'bill_length_mm'")
+    visit.expect_refusal("/datasets/penguins")
+    page.get_by_label("Leave out rows without a value").check()
+    page.get_by_label("Label column").fill("species")
+    page.get_by_label("Leave out columns").fill("island,sex,year")
+    body = visit.trains(lambda: page.get_by_role("button", name="Read again").click())
+    assert body["data"] == {"dataset": "penguins"}
+    expect(page.locator(".understood")).to_contain_text("342 points, 4 features, 3 classes")
+    axes = page.locator(".axes select")
+    assert axes.count() == 2
+    with page.expect_response(lambda answer: "axes=" in answer.url):
+        axes.nth(0).select_option(index=2)
+
+
+def test_a_file_that_cannot_be_read_is_answered_with_the_services_own_words(visit: Visit) -> None:
+    page = visit.open()
+    page.set_input_files("input[type=file]", {"name": "x.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"})
+    expect(page.locator("#notice")).to_contain_text("must contain 2 to 100 different labels")
+    visit.expect_refusal("/datasets/x")
+
+
+def test_a_refused_setting_is_explained_beside_it(visit: Visit) -> None:
+    page = visit.open()
+    visit.field("training.epochs").fill("0")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("at least 1")
+    expect(page.locator('[data-field="training.epochs"]')).to_have_class(re.compile("refused"))
+    visit.expect_refusal("/train")
+
+
+def test_the_views_the_threshold_and_a_hovered_point(visit: Visit) -> None:
+    page = visit.open()
+    for name, asked in (("entropy", "response=entropy"), ("warped", "response=embedding")):
+        with page.expect_response(lambda answer, asked=asked: asked in answer.url):  # type: ignore[misc]
+            page.get_by_role("button", name=name, exact=True).click()
+    page.get_by_role("button", name="probability", exact=True).click()
+    page.mouse.move(*at(visit, 0.5, 0.2))
+    expect(page.locator(".readout")).to_contain_text("Nearest boundary")
+    page.click("#drawer-numbers")
+    expect(page.locator("#drawer")).to_contain_text("Area under the ROC curve")
+    before = page.locator("#drawer").inner_text()
+    visit.field("threshold").fill("0.9")
+    expect(page.locator("#drawer")).not_to_have_text(before)
+
+
+def test_the_drawer_has_programs_and_weights_under_the_tutorials_names(visit: Visit) -> None:
+    page = visit.open()
+    page.click("#drawer-code")
+    expect(page.locator("#drawer pre")).to_contain_text("curl")
+    page.get_by_role("button", name="Python", exact=True).click()
+    expect(page.locator("#drawer pre")).to_contain_text("import")
+    page.click("#drawer-layers")
+    expect(page.locator("#drawer")).to_contain_text("net[0].weight")
+
+
+def test_a_link_reproduces_the_training_to_the_bit(visit: Visit, tmp_path: Path) -> None:
+    page = visit.open()
+    visit.trains(lambda: page.click("[data-name=spirals]"))
+    visit.trains(lambda: page.get_by_label("One unit more in layer 1").click())
+    page.click("#share")
+    link = page.evaluate("location.hash")
+    assert 10 < len(link) < 2_000
+    weights = []
+    for number in range(2):
+        if number:
+            page.goto("about:blank")
+            visit.open(link)
+        if not page.get_by_text("Checkpoint (.pth)").is_visible():
+            page.click("#drawer-code")
+        with page.expect_download() as download:
+            page.get_by_text("Checkpoint (.pth)").click()
+        download.value.save_as(tmp_path / f"{number}.pth")
+        weights.append(torch.load(tmp_path / f"{number}.pth", weights_only=True))
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_a_lost_service_is_shown_and_the_page_resumes_by_itself(visit: Visit) -> None:
+    page = visit.open()
+    page.context.set_offline(True)
+    visit.field("training.seed").fill("5")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("has not answered since")
+    with page.expect_response(lambda answer: answer.url.endswith("/train")) as found:
+        page.context.set_offline(False)
+    assert found.value.request.post_data_json["training"]["seed"] == 5
+    visit.wait_until_trained()
+    expect(page.locator("#notice")).to_be_hidden()
+    visit.complaints.clear()
+
+
+def test_the_page_speaks_chinese_and_remembers_it(visit: Visit) -> None:
+    page = visit.open()
+    page.click("#language")
+    expect(page.locator("#data-heading")).to_have_text("数据")
+    assert page.locator("html").get_attribute("lang") == "zh-Hans"
+    page.reload()
+    expect(page.locator("#data-heading")).to_have_text("数据")
+    assert not re.search(r"\b[a-z]+\.[a-z_]+\b", page.locator("#network").inner_text())
+
+
+def test_the_whole_page_is_on_one_screen(visit: Visit) -> None:
+    page = visit.open()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 800
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_first_visit_paints_within_half_a_second_and_fetches_little(visit: Visit) -> None:
+    page = visit.open()
+    files = page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('/page/'))")
+    assert len(files) > 30
+    assert sum(one["transferSize"] for one in files) < 100_000
+    hosts = set(page.evaluate("performance.getEntriesByType('resource').map(e => new URL(e.name).origin)"))
+    assert hosts == {visit.address}

@@ -1,0 +1,72 @@
+"""A visit to the page in a browser."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Page, Response, expect
+
+LIMIT_MS = 20_000
+"""How long a test waits for the page."""
+
+
+class Visit:
+    """An open page, and what the browser complains about.
+
+    Attributes:
+        page: of Playwright.
+        complaints: errors and warnings of the console, exceptions, and responses that are errors.
+    """
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+        self.complaints: list[str] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("response", self._on_response)
+
+    def open(self, fragment: str = "") -> Page:
+        """Opens the page and waits until its network is trained."""
+        self.page.goto(f"{self.address}/{fragment}")
+        self.wait_until_trained()
+        expect(self.page.locator("canvas.plane")).to_have_attribute("aria-label", re.compile("."))
+        return self.page
+
+    def expect_refusal(self, path: str) -> None:
+        """Checks that a request to this path was refused, which is no complaint then."""
+        refused = [one for one in self.complaints if path in one or "Failed to load resource" in one]
+        assert any(path in one for one in refused)
+        self.complaints = [one for one in self.complaints if one not in refused]
+
+    def wait_until_trained(self) -> None:
+        """Waits until a training with its snapshots has ended and nothing is on its way."""
+        expect(self.page.locator("body")).to_have_attribute("data-status", "done")
+        expect(self.page.locator("#step")).to_be_enabled()
+
+    def trains(self, change: Callable[[], Any]) -> Any:
+        """Makes a change that trains, waits for the end of the training, and returns the body of its request."""
+        with self.page.expect_response(is_training) as found:
+            change()
+        self.wait_until_trained()
+        return found.value.request.post_data_json
+
+    def field(self, name: str) -> Any:
+        """The control of a setting, such as `training.epochs`."""
+        return self.page.locator(f'[data-field="{name}"]').locator("input, select").first
+
+    def accuracy(self) -> float:
+        """The accuracy below the plane, in percent."""
+        return float(self.page.locator(".key b, .key strong").nth(1).inner_text().partition("%")[0].split("/")[0])
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _on_response(self, answer: Response) -> None:
+        if answer.status >= 400:
+            self.complaints.append(f"{answer.status} {answer.url}")
+
+
+def is_training(answer: Response) -> bool:
+    return answer.url.endswith("/train") and answer.request.method == "POST"

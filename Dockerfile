@@ -49,8 +49,8 @@ COPY --from=builder /opt/venv /opt/venv
 
 # NUMBA_CACHE_DIR: the machine code of the training kernel is copied there from the image. On a processor of another
 # kind than the one that built the image, the first start compiles it, which takes about a minute, and keeps it there.
-# SEPARATRIX_INSECURE: inside a container the service must listen on all addresses; the published port decides who can
-# reach it. HOME: the only place for caches when the root file system is read-only.
+# SEPARATRIX_HOST: inside a container the service must listen on all addresses; the published port decides who can reach
+# it. SEPARATRIX_FIRST_KEY: so it needs a key, which the first start makes and logs. HOME: the only place for caches when the root file system is read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
@@ -58,7 +58,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     SEPARATRIX_DATA_DIR=/data \
     SEPARATRIX_HOST=0.0.0.0 \
     SEPARATRIX_PORT=8000 \
-    SEPARATRIX_INSECURE=true
+    SEPARATRIX_FIRST_KEY=true
 
 USER separatrix
 WORKDIR /data

@@ -11,9 +11,10 @@ from typing import Any
 
 from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp
 
-from service.api import docs_page, invocations, openapi, playground, system
+from service.api import docs_page, invocations, openapi, playground, roles, system
 from service.api.datasets import routes as dataset_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
@@ -34,6 +35,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
 from service.http.front import cors, prefix
+from service.http.front.guard import Guard
 from service.http.metrics import Metrics, SharedMetrics
 from service.http.middleware import Middleware
 from service.http.response_cache import ResponseCache
@@ -134,8 +136,15 @@ def create_app(settings: Settings, *, stopping: Event | None = None, metrics_fol
             **dict.fromkeys(infer_routes, infer),
         },
         metrics=metrics,
+        guard=Guard(settings, roles.by_route(), _routes(app)),
     )
     return _behind_front(middleware, settings)
+
+
+def _routes(app: FastAPI) -> set[tuple[str, str]]:
+    """The method and the path of each route. Requests with HEAD become GET before they reach the routes."""
+    routes = {(method, one.path or "") for one in iter_route_contexts(app.routes) for method in one.methods or ()}
+    return {(method, path) for method, path in routes if method != "HEAD"}
 
 
 def _behind_front(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -43,6 +43,12 @@ app = typer.Typer(
 datasets_app = typer.Typer(help="Store data sets under names, to train on them.", no_args_is_help=True)
 app.add_typer(datasets_app, name="datasets")
 
+keys_app = typer.Typer(help="API keys: who may use the service, and for what.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+KEYS = Options(Settings, names=("data_dir", "keys_file"))
+"""The settings that say where the keys are."""
+
 STORAGE = Options(Settings, names=("data_dir", "database_url"))
 """The settings that say which models a command works on."""
 
@@ -475,6 +481,34 @@ def remove(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="N
     from service.commands import datasets as command
 
     command.remove(Settings(**settings), name=name)
+
+
+@_command(keys_app, name="add", settings=KEYS)
+def add_key(
+    settings: dict[str, Any],
+    name: Annotated[str, typer.Argument(help="A name for the key; it appears in the audit log.")],
+    role: Annotated[str, typer.Option(help="What the key allows: read, predict, train or admin.")],
+) -> None:
+    """Add an API key and print it, once. From then on every request needs a key."""
+    from service.commands import keys as command
+
+    command.add(Settings(**settings), name=name, role=role)
+
+
+@_command(keys_app, name="list", settings=KEYS)
+def list_keys(settings: dict[str, Any]) -> None:
+    """List the API keys by name, with their roles."""
+    from service.commands import keys as command
+
+    command.list_all(Settings(**settings))
+
+
+@_command(keys_app, name="revoke", settings=KEYS)
+def revoke_key(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="The name of the key.")]) -> None:
+    """Revoke an API key. Running services refuse it within a second."""
+    from service.commands import keys as command
+
+    command.revoke(Settings(**settings), name=name)
 
 
 def _check_table(table: dict[str, Any], csv: Path | None) -> None:

@@ -277,3 +277,35 @@ class NotAcceptable(ServiceError):
     code = "not-acceptable"
     title = "No acceptable format"
     advice = "Name one of the media types of the detail in the Accept header."
+
+
+class Unauthorized(ServiceError):
+    """The request needs a key, and has none or one that is not valid."""
+
+    code = "unauthorized"
+    title = "A key is needed"
+    advice = "Send `Authorization: Bearer KEY`. The operator adds keys with `separatrix keys add NAME --role ROLE`."
+
+
+class Forbidden(ServiceError):
+    """The role of the key does not allow the request."""
+
+    code = "forbidden"
+    title = "The role of the key does not allow this"
+    advice = "Use a key with the role that the detail names."
+
+
+class HostNotAllowed(ServiceError):
+    """The `Host` of the request is not a name of the service. A page may have made its own name lead to the service."""
+
+    code = "host-not-allowed"
+    title = "The service does not answer under this host name"
+    advice = "Use localhost or an address, or add the name to the setting `allowed_hosts`."
+
+
+class OriginNotAllowed(ServiceError):
+    """A page of another origin wants to change something."""
+
+    code = "origin-not-allowed"
+    title = "Pages of this origin may not change anything"
+    advice = "Add the origin of the page to the setting `cors_origins`."

@@ -6,9 +6,9 @@ The options of `separatrix serve` and the table in docs/settings.md are made fro
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.limits import MAX_CHECKPOINT_BYTES, MAX_KEPT_VERSIONS, MAX_POINTS
@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     """Read once at start: each from its flag, else from its variable `SEPARATRIX_<NAME>`, else its default.
 
     Raises:
-        pydantic.ValidationError: a value is out of its bounds, or `host` needs `insecure`.
+        pydantic.ValidationError: a value is out of its bounds.
     """
 
     model_config = SettingsConfigDict(env_prefix="SEPARATRIX_", frozen=True, extra="forbid")
@@ -45,8 +45,24 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
     insecure: bool = Field(
         False,
-        description="Allow an address that other machines can reach, although anybody there may then train and "
-        "predict: there is no access control yet.",
+        description="Allow an address that other machines can reach although there is no key: anybody there may then "
+        "do everything.",
+    )
+    keys_file: Path | None = Field(
+        None,
+        description="File of the API keys. By default `keys.json` in the data folder. If it exists, every request "
+        "needs a key. It is read again when it changes.",
+    )
+    first_key: bool = Field(
+        False,
+        description="If there is no file of keys at the start, make a key with the role admin and print it once. The "
+        "container does.",
+    )
+    allowed_hosts: CommaList = Field(
+        [],
+        description="Host names under which the service answers, separated by commas, such as models.example.org. "
+        "localhost and loopback addresses always are. By default no others are if the service listens on loopback, and "
+        "all if it does not.",
     )
     data_dir: Path = Field(
         Path("separatrix-data"),
@@ -240,7 +256,7 @@ class Settings(BaseSettings):
     trusted_proxies: CommaList = Field(
         [],
         description="Addresses and networks of proxies, separated by commas, such as 10.0.0.0/8, whose headers "
-        "X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Prefix are used. By default none are.",
+        "X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-Prefix are used. By default none are.",
     )
 
     @field_validator("database_url")
@@ -284,17 +300,29 @@ class Settings(BaseSettings):
                 raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, not {proxy}") from None
         return proxies
 
-    @model_validator(mode="after")
-    def _require_loopback_unless_insecure(self) -> Self:
-        if not self.insecure and not _is_loopback(self.host):
-            raise ValueError(
-                f"other machines can reach host {self.host}, and there is no access control yet; "
-                "add --insecure (SEPARATRIX_INSECURE=true) if you trust that network"
-            )
-        return self
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _require_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host):
+                raise ValueError(
+                    f"must be names such as models.example.org, in lower case and without a port, not {host}"
+                )
+        return hosts
+
+    @property
+    def keys_path(self) -> Path:
+        """The file of the API keys."""
+        return self.keys_file or self.data_dir / "keys.json"
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return is_loopback(self.host)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine for sure, by its name or its address without brackets."""
     if host == "localhost":
         return True
     try:

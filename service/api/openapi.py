@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
+from service.access.keys import Role
+from service.api import roles
 from service.api.examples import EXAMPLES
 from service.api.grids import responses
 from service.api.grids.schemas import BoundaryLines
@@ -59,6 +61,13 @@ _REQUEST_ID = documentation.header(
 )
 
 
+SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key that the operator has added. A service without keys ignores it.",
+}
+
+
 def operation_id(route: APIRoute) -> str:
     """The id of an operation: the name of its function, such as `getModel`."""
     return to_camel(route.name)
@@ -77,6 +86,11 @@ def install(app: FastAPI) -> None:
             license_info=LICENSE,
             tags=TAGS,
         )
+        document["components"]["securitySchemes"] = {"key": SECURITY_SCHEME}
+        document["security"] = [{"key": []}, {}]  # a service without keys needs none
+        for (method, path), role in roles.by_route().items():
+            if role is Role.PUBLIC and path in document["paths"]:
+                document["paths"][path][method.lower()]["security"] = []
         document["components"]["headers"] = {"X-Request-ID": _REQUEST_ID}
         document["components"]["examples"] = responses.EXAMPLES
         schemas = document["components"]["schemas"]

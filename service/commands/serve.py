@@ -21,6 +21,8 @@ from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
+from models.specs import InvalidInput
+from service.access.keys import KeyFile
 from service.app import create_app
 from service.http import connections
 from service.processes.fork_server import helper_processes
@@ -42,10 +44,12 @@ def run(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM.
 
     Raises:
+        InvalidInput: other machines can reach the address and there is no key, or the file of keys is damaged.
         OSError: the address is not available, or the data folder cannot be created.
         StoreUnavailable: the database cannot be opened.
     """
     _log(settings)
+    _require_key(settings)
     Store.of(settings, Files(settings.data_dir)).close()  # an error here is one line, within uvicorn a long traceback
     _require_free(settings.host, settings.port)
     if settings.workers == 1:
@@ -56,6 +60,25 @@ def run(settings: Settings) -> None:
         config = uvicorn_config(settings, Path(folder))
         Multiprocess(config, [config.bind_socket()]).run()
     helper_processes.release()
+
+
+def _require_key(settings: Settings) -> None:
+    """Checks that strangers cannot use the service, after making its first key if the settings say so.
+
+    Raises:
+        InvalidInput: other machines can reach the address and there is no key, or the file of keys is damaged.
+        OSError: the file of keys cannot be read or written.
+    """
+    file = KeyFile(settings.keys_path)
+    has_file = file.read() is not None
+    if settings.first_key and not has_file:
+        print(f"The first key, with the role admin. It is not shown again: {file.add('first', 'admin')}", flush=True)
+    elif not has_file and not settings.is_on_loopback and not settings.insecure:
+        raise InvalidInput(
+            "host",
+            "other machines can reach it, and there is no key: add one with `separatrix keys add NAME --role admin`, "
+            "or, if you trust that network, add --insecure (SEPARATRIX_INSECURE=true)",
+        )
 
 
 def uvicorn_config(settings: Settings, metrics_folder: Path | None = None) -> uvicorn.Config:

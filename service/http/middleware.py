@@ -1,7 +1,8 @@
 """The ASGI application that the server runs: one middleware around FastAPI.
 
-It gives each request an id, and times, counts and sends its response. FastAPI costs several times what the server costs
-before a route begins, so a request goes first to the fast path of its route, then to its endpoint, then to the app.
+It gives each request an id, lets the guard check it, and times, counts and sends its response. FastAPI costs several
+times what the server costs before a route begins, so a request goes first to the fast path of its route, then to its
+endpoint, then to the app.
 """
 
 import logging
@@ -17,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.http import problems, request_body
 from service.http.front import compression
+from service.http.front.guard import SAFE_METHODS, Guard
 from service.http.metrics import Metrics, Route
 from service.http.request_body import Headers
 
@@ -65,8 +67,10 @@ class Middleware:
         fast_paths: Mapping[Route, FastPath],
         endpoints: Mapping[Route, Endpoint],
         metrics: Metrics,
+        guard: Guard,
     ) -> None:
         self._app = app
+        self._guard = guard
         self._fast_paths = fast_paths
         self._endpoints = endpoints
         self._patterns = [
@@ -101,6 +105,7 @@ class Middleware:
                     break
         response = None
         try:
+            self._guard.admit(scope, headers)
             fast_path = self._fast_paths.get(route)
             if fast_path is not None and fast_path.accepts(scope, headers):
                 message = await receive()
@@ -115,6 +120,9 @@ class Middleware:
                 response = await endpoint(scope, headers, receive) if endpoint else None
         except Exception as error:
             response = _problem(error, scope["path"], request_id)
+            if route not in self._endpoints:  # refused by the guard; metrics have the paths of routes only
+                route = self._metrics.route(scope)
+        is_write = scope["method"] not in SAFE_METHODS and route not in self._endpoints
         if response is None:
             status = await self._forward(scope, receive, send, headers, request_id)
             route = self._metrics.route(scope)
@@ -126,6 +134,8 @@ class Middleware:
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body})
         self._metrics.observe(route, status, perf_counter() - started)
+        if is_write:
+            self._guard.audit(scope, status, request_id)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, headers: Headers, request_id: bytes) -> int:
         """Lets the app answer; returns the status of its response."""

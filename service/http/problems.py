@@ -74,6 +74,10 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.TooManyConnections, 503, 1),
         (errors.UnsupportedMediaType, 415, None),
         (errors.NotAcceptable, 406, None),
+        (errors.Unauthorized, 401, None),
+        (errors.Forbidden, 403, None),
+        (errors.HostNotAllowed, 421, None),
+        (errors.OriginNotAllowed, 403, None),
     )
 }
 """The problem type of each expected failure."""
@@ -187,6 +191,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "headers": {
             "Retry-After": documentation.header("With 429: after how many seconds to try again.", kind="integer"),
             "Allow": documentation.header("With 405: the methods of the path."),
+            "WWW-Authenticate": documentation.header("With 401: how to send a key, `Bearer`."),
         },
     },
     "5XX": {
@@ -241,7 +246,9 @@ def response(error: Exception, path: str, *, place: Place = "body") -> Response:
 def _protocol_response(found: Response) -> Response:
     """A problem as the Open Inference Protocol sends it. Its clients show the text only if the type is exactly JSON."""
     status = PROTOCOL_STATUSES.get(found.status_code, found.status_code)
-    headers = {name: found.headers[name] for name in ("Allow", "Retry-After") if name in found.headers}
+    headers = {
+        name: found.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in found.headers
+    }
     content = orjson.dumps({"error": orjson.loads(found.body)["error"]})
     return Response(content, status, headers=headers, media_type="application/json")
 
@@ -279,7 +286,9 @@ def _response(
 
 def _service_error(error: ServiceError) -> Response:
     problem = PROBLEM_TYPES[type(error)]
-    headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s else None
+    headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s else {}
+    if isinstance(error, errors.Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
     state = error.state if isinstance(error, errors.WrongState) else None
     return _response(problem, str(error), headers=headers, current_status=state)
 

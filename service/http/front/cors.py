@@ -35,6 +35,7 @@ EXPOSED = (
     "Separatrix-Range",
     "Separatrix-Version",
     "Separatrix-Window",
+    "WWW-Authenticate",
     "X-Request-ID",
 )
 """The headers of responses that a page may read, beyond those that every page may read."""
@@ -44,8 +45,8 @@ def allow(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     """The app for pages of these origins too; `*` is every origin.
 
     Any method and any header is allowed, because the service itself refuses those it does not know, with a problem that
-    the page can read. Cookies are not: the service has none. A public page may reach a service in a private network,
-    because whoever lists its origin wants that.
+    the page can read. Cookies are not: the service has none, and keys are in a header. A public page may reach a
+    service in a private network, because whoever lists its origin wants that.
     """
     return CORSMiddleware(
         app,

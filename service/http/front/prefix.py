@@ -35,7 +35,8 @@ def behind_proxies(app: ASGIApp, *, root_path: str | None, trusted_proxies: Sequ
     Args:
         app: the app. Its scopes have a `path` without the prefix and an empty `root_path`.
         root_path: the prefix of requests that have no trusted `X-Forwarded-Prefix`.
-        trusted_proxies: addresses and networks whose `X-Forwarded-` headers are used: `Prefix`, `For` and `Proto`.
+        trusted_proxies: addresses and networks whose `X-Forwarded-` headers are used: `Prefix`, `Host`, `For`
+            and `Proto`.
     """
 
     async def without_prefix(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,6 +52,8 @@ def behind_proxies(app: ASGIApp, *, root_path: str | None, trusted_proxies: Sequ
             client = scope["client"]  # before it is that of the header `X-Forwarded-For`
             is_trusted = client is not None and client[0] in forwarded.trusted_hosts
             _prefix.set((_forwarded_prefix(scope) if is_trusted else "") or root_path or "")
+            if is_trusted:
+                scope = _with_forwarded_host(scope)
         await forwarded(scope, receive, send)  # type: ignore[arg-type]
 
     return with_prefix
@@ -61,3 +64,12 @@ def _forwarded_prefix(scope: Scope) -> str:
     values = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-prefix").decode("latin-1")
     parts = [part.strip() for part in values.split(",")]
     return "".join(part.rstrip("/") for part in parts) if all(map(FORWARDED_PREFIX.fullmatch, parts)) else ""
+
+
+def _with_forwarded_host(scope: Scope) -> Scope:
+    """The scope with the host that the client asked for: the first one if there are several proxies."""
+    hosts = [value for name, value in scope["headers"] if name == b"x-forwarded-host"]
+    if not hosts:
+        return scope
+    others = [header for header in scope["headers"] if header[0] != b"host"]
+    return {**scope, "headers": [(b"host", hosts[0].partition(b",")[0].strip()), *others]}

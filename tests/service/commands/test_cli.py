@@ -185,7 +185,7 @@ def test_derived_inputs_may_name_the_columns_of_a_csv_file(tmp_path: Path) -> No
         ("train --epochs 0", 2, "training.epochs: must be between"),
         ("train --model Flower", 2, "model: must be 1 to 63"),
         ("train --csv a.csv --dataset moons", 2, "csv: give either"),
-        ("serve --host 0.0.0.0", 2, "add --insecure"),
+        ("serve --host 0.0.0.0", 2, "host: other machines can reach it"),
         ("serve --port 99999", 2, "port: "),
         ("serve --host 192.0.2.1", 2, "add --insecure"),
         ("models --data-dir no-such-folder", 1, "no-such-folder: the data folder does not exist"),

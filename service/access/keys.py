@@ -1,0 +1,177 @@
+"""API keys by name, in a file that has only their digests.
+
+A key has 256 random bits, so nobody can guess it from its digest, however fast the digest is. A slow digest, as
+passwords need, would only delay each request.
+"""
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+
+from models.checkpoints import atomic
+from models.specs import InvalidInput
+
+PREFIX = "sepx_"
+"""The first characters of each key, by which people and programs that look for secrets recognise it."""
+
+KEY_BYTES = 32
+"""Random bytes of a key."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
+"""The names of keys. They appear in the audit log."""
+
+MAX_KEYS = 1_000
+"""Most keys of a file. The file is read as a whole whenever it changes."""
+
+MAX_FILE_BYTES = 1_000_000
+"""Largest file that is read; `MAX_KEYS` keys have a quarter of it."""
+
+
+class Role(IntEnum):
+    """What a key allows. Each role includes the ones before it; `PUBLIC` needs no key."""
+
+    PUBLIC = 0
+    READ = 1
+    PREDICT = 2
+    TRAIN = 3
+    ADMIN = 4
+
+
+ROLES = {role.name.lower(): role for role in Role if role is not Role.PUBLIC}
+"""The roles that a key can have, by name."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as the file has it.
+
+    Attributes:
+        name: for people; appears in the audit log.
+        role: the name of its role.
+        digest: SHA-256 of the key in hexadecimal digits.
+        created_at: when it was added, in UTC (ISO 8601).
+    """
+
+    name: str
+    role: str
+    digest: str
+    created_at: str
+
+
+class KeyFile:
+    """The file of keys. It is written as a whole, and only its owner may read it."""
+
+    def __init__(self, path: Path) -> None:
+        """The file need not exist."""
+        self.path = path
+
+    def read(self) -> list[Key] | None:
+        """The keys in the order in which they were added; None if there is no file.
+
+        Raises:
+            InvalidInput: it has a form that this version does not write.
+            OSError: it cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        try:
+            if len(content) > MAX_FILE_BYTES:
+                raise ValueError("too long")
+            keys = [Key(**one) for one in json.loads(content)["keys"]]
+            if not all(_is_valid(key) for key in keys) or len({key.name for key in keys}) < len(keys):
+                raise ValueError("a value is not allowed")
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise InvalidInput(
+                "keys_file", "is damaged: restore it, or delete it and add keys by `separatrix keys add`"
+            ) from None
+        return keys
+
+    def add(self, name: str, role: str) -> str:
+        """Adds a key, and returns it. Nobody can find it out again.
+
+        Raises:
+            InvalidInput: the name is taken or not allowed, there is no such role, there are too many keys, or the
+                file is damaged.
+            OSError: it cannot be read or written.
+        """
+        if not NAME.fullmatch(name):
+            raise InvalidInput("name", "must be 1 to 63 letters, digits and . _ @ -, beginning with a letter or digit")
+        if role not in ROLES:
+            raise InvalidInput("role", f"must be one of {', '.join(ROLES)}")
+        with self._locked():
+            keys = self.read() or []
+            if any(key.name == name for key in keys):
+                raise InvalidInput("name", "has a key already; revoke it first, or choose another name")
+            if len(keys) >= MAX_KEYS:
+                raise InvalidInput("name", f"cannot be added: there are {MAX_KEYS:,} keys already; revoke some first")
+            secret = PREFIX + secrets.token_urlsafe(KEY_BYTES)
+            self._write(
+                [*keys, Key(name, role, digest_of(secret.encode()), datetime.now(UTC).isoformat("T", "seconds"))]
+            )
+        return secret
+
+    def revoke(self, name: str) -> list[Key]:
+        """Removes a key, and returns the others.
+
+        Raises:
+            InvalidInput: there is no key of this name, or the file is damaged.
+            OSError: it cannot be read or written.
+        """
+        if not self.path.exists():
+            raise InvalidInput("name", "is not the name of a key; `separatrix keys list` lists them")
+        with self._locked():
+            keys = self.read() or []
+            left = [key for key in keys if key.name != name]
+            if len(left) == len(keys):
+                raise InvalidInput("name", "is not the name of a key; `separatrix keys list` lists them")
+            self._write(left)
+        return left
+
+    def _write(self, keys: list[Key]) -> None:
+        with atomic.new_file(self.path) as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(json.dumps({"keys": [asdict(key) for key in keys]}, indent=1).encode() + b"\n")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keeps other processes from changing the file between reading and writing. Creates its folder if missing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f"{self.path.name}.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def digest_of(secret: bytes) -> str:
+    """What the file has in place of a key."""
+    return hashlib.sha256(secret).hexdigest()
+
+
+def matching(secret: bytes, keys: Mapping[str, Key]) -> Key | None:
+    """The key that this is, of keys by digest.
+
+    Neither step takes a time that says anything about a key: the digest of a guess is as good as random, so how far the
+    search in the mapping comes tells nothing, and the comparison takes the same time for all digests.
+    """
+    digest = digest_of(secret)
+    found = keys.get(digest)
+    return found if found is not None and hmac.compare_digest(found.digest, digest) else None
+
+
+def _is_valid(key: Key) -> bool:
+    texts = (key.name, key.role, key.digest, key.created_at)
+    return all(isinstance(one, str) for one in texts) and bool(
+        NAME.fullmatch(key.name) and key.role in ROLES and re.fullmatch("[0-9a-f]{64}", key.digest)
+    )

@@ -1,0 +1,46 @@
+"""`separatrix keys`: the API keys of a service."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from service.access.keys import KeyFile
+from service.settings import Settings
+
+
+def add(settings: Settings, *, name: str, role: str) -> None:
+    """Adds a key and prints it alone on standard output, so that a script can take it.
+
+    Raises:
+        InvalidInput: the name is taken or not allowed, there is no such role, or the file is damaged.
+        OSError: the file cannot be read or written.
+    """
+    print(KeyFile(settings.keys_path).add(name, role))
+    print("This is the only time that the key is shown.", file=sys.stderr)
+
+
+def list_all(settings: Settings) -> None:
+    """Prints the keys in the order in which they were added, without the keys themselves.
+
+    Raises:
+        InvalidInput: the file is damaged.
+        OSError: the file cannot be read.
+    """
+    table = Table("name", "role", "added", box=None)
+    for key in KeyFile(settings.keys_path).read() or []:
+        table.add_row(key.name, key.role, key.created_at)
+    Console().print(table)
+
+
+def revoke(settings: Settings, *, name: str) -> None:
+    """Removes a key.
+
+    Raises:
+        InvalidInput: there is no key of this name, or the file is damaged.
+        OSError: the file cannot be read or written.
+    """
+    left = KeyFile(settings.keys_path).revoke(name)
+    print(f"Revoked {name}. Running services refuse it within a second.")
+    if not left:
+        print(f"No key is left, so they refuse everything. To need no keys: stop them and delete {settings.keys_path}.")

@@ -85,7 +85,7 @@ class KeyFile:
         try:
             with self.path.open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             if len(content) > MAX_FILE_BYTES:

@@ -34,7 +34,7 @@ def abandoned(client: httpx.Client) -> int:
 
 def grid(low: int) -> bytes:
     """A request for one of the largest grids."""
-    return b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % GRID.format(rows=1_000, low=low).encode()
+    return b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % GRID.format(rows=1_000, low=low).encode()
 
 
 def send_and_leave(client: httpx.Client, requests: list[bytes]) -> None:
@@ -72,11 +72,12 @@ def test_abandoned_grids_are_given_up_and_free_their_threads(service: httpx.Clie
 def test_an_abandoned_prediction_is_given_up(service: httpx.Client, points: int) -> None:
     before = abandoned(service)
     body = b'{"model": "wide", "points": [[0,0]%s]}' % (b",[0.5,-0.25]" * (points - 1))
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
-        body
+    head = (
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
     )
     occupying = [
-        b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % GRID.format(rows=1_000, low=-20 - i).encode() for i in range(4)
+        b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % GRID.format(rows=1_000, low=-20 - i).encode() for i in range(4)
     ]
     send_and_leave(service, [*occupying, head + body])
     wait_until(lambda: abandoned(service) == before + 5)
@@ -87,7 +88,8 @@ def test_an_abandoned_prediction_is_given_up(service: httpx.Client, points: int)
 def test_a_client_that_stays_gets_its_response_although_others_leave(service: httpx.Client) -> None:
     known = service.get(GRID.format(rows=50, low=-3)).content
     crowd = [
-        b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % GRID.format(rows=1_000, low=-40 - i).encode() for i in range(CROWD)
+        b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % GRID.format(rows=1_000, low=-40 - i).encode()
+        for i in range(CROWD)
     ]
     send_and_leave(service, crowd)
     answer = service.get(GRID.format(rows=50, low=-3), headers={"Accept": "*/*;q=0.5"})  # not the cached response

@@ -96,7 +96,7 @@ def test_every_response_may_be_read_by_the_pages_of_the_listed_origins_only(shar
             assert varies_by(answer).count("Origin") == 1, "a cache must not give one page the response to another"
             assert ("Accept" in varies_by(answer)) == request.url.path.endswith(("-grid", "/events"))
             assert "x-request-id" in answer.headers
-    assert statuses == {200, 204, 304, 400, 404, 405, 422}
+    assert statuses == {200, 204, 304, 400, 403, 404, 405, 422}, "403: the other page may not write"
 
 
 def varies_by(answer: httpx.Response) -> list[str]:

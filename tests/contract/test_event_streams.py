@@ -58,7 +58,7 @@ def open_stream(client: httpx.Client, path: str, *, buffer_bytes: int = 65_536) 
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
     connection.settimeout(DEADLINE_S)
     connection.connect((client.base_url.host, client.base_url.port))
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
     return connection
 
 

@@ -91,7 +91,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/train", "/predict"])
 def test_a_body_that_stops_arriving_is_refused(impatient: httpx.Client, path: str) -> None:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
     address = (impatient.base_url.host, impatient.base_url.port or 80)
     with socket.create_connection(address, timeout=DEADLINE_S) as connection:
         for part in (head, '{"model": ', '"m"'):

@@ -195,7 +195,7 @@ def test_a_client_that_disconnects_during_its_request_does_not_affect_others(cli
     for _ in range(3):
         with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
             connection.sendall(
-                b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b'Content-Length: 1000\r\n\r\n{"model": "plane"'
             )
     assert predict(client).status_code == 200

@@ -83,7 +83,7 @@ def test_the_log_has_the_address_of_the_client_instead_of_the_proxys(proxy: http
 def test_an_idle_connection_is_kept_as_long_as_the_setting_says(behind: Service) -> None:
     host, _, port = behind.address.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as connection:
-        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert (answer.status, answer.read()) == (200, b'{"status":"live"}')

@@ -14,7 +14,7 @@ import pytest
 from tests.serving import DEADLINE_S, running, train
 
 TIMEOUT_S = 0.4
-LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,7 @@ def test_blank_lines_after_a_response_do_not_keep_a_connection_open(service: htt
 
 def test_a_body_that_trickles_without_a_pause_is_refused(service: httpx.Client) -> None:
     with connect(service) as client:
-        client.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n{"
-        )
+        client.sendall(b"POST /predict HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n{")
         trickle(client, b" ")
         found = problem(client)
     assert (found["status"], found["code"]) == (408, "body-too-slow")
@@ -97,7 +95,7 @@ def test_a_body_that_trickles_without_a_pause_is_refused(service: httpx.Client) 
 
 def test_the_rest_of_a_refused_body_does_not_keep_a_connection_open(service: httpx.Client) -> None:
     with connect(service) as client:
-        client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n\r\n{")
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\n\r\n{")
         assert client.recv(65_536).startswith(b"HTTP/1.1 413")
         trickle(client, b" ")
         assert answer(client) == b""
@@ -105,7 +103,7 @@ def test_the_rest_of_a_refused_body_does_not_keep_a_connection_open(service: htt
 
 def test_a_head_without_an_end_is_refused_after_a_refused_body_too(service: httpx.Client) -> None:
     with connect(service) as client:
-        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n")
         assert client.recv(65_536).startswith(b"HTTP/1.1 404")
         client.sendall(b"abcGET /" + b"a" * 600_000)
         assert problem(client)["code"] == "head-too-large"
@@ -121,7 +119,9 @@ def test_a_client_that_does_not_read_its_response_is_disconnected(service: httpx
         ended = select.poll()
         ended.register(client, 0)  # only its end
         # More than the buffers of the kernel hold.
-        client.sendall(b"GET /boundary-grid?model=plane&resolution=500&format=json HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
+        client.sendall(
+            b"GET /boundary-grid?model=plane&resolution=500&format=json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10
+        )
         assert ended.poll(DEADLINE_S * 1_000)
 
 
@@ -129,7 +129,7 @@ def test_a_client_that_reads_slowly_gets_the_whole_response(service: httpx.Clien
     path = "/boundary-grid?model=plane&resolution=500&format=json"
     expected = service.get(path, headers={"Accept-Encoding": "identity"}).content
     with connect(service) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         received = b""
         while part := client.recv(len(expected) // 20):
             received += part

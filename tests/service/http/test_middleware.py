@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope
 
 from service.http import problems, request_body
+from service.http.front.guard import Guard
 from service.http.metrics import Metrics
 from service.http.middleware import Middleware, RawResponse, ok
 from service.http.request_body import Headers
@@ -49,8 +50,8 @@ def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = N
     async def route() -> str:
         return "app"
 
-    metrics = Metrics()
-    middleware = Middleware(app, fast_paths={ECHO: OnlyShort()}, endpoints=ENDPOINTS, metrics=metrics)
+    metrics, guard = Metrics(), Guard(Settings(), {}, ())
+    middleware = Middleware(app, fast_paths={ECHO: OnlyShort()}, endpoints=ENDPOINTS, metrics=metrics, guard=guard)
     left = list(chunks or [b""])
     sent: list[Message] = []
 

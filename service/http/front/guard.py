@@ -15,7 +15,7 @@ from starlette.routing import compile_path
 from starlette.types import Scope
 
 from models.specs import InvalidInput
-from service.access.keys import ROLES, Key, KeyFile, Role, matching
+from service.access.keys import MAX_KEYS, ROLES, Key, KeyFile, Role, matching
 from service.errors import Forbidden, HostNotAllowed, OriginNotAllowed, Unauthorized
 from service.http.metrics import Route
 from service.http.request_body import Headers
@@ -74,6 +74,7 @@ class Guard:
         self._file = KeyFile(settings.keys_path)
         self._stamp = self._current_stamp()
         self._keys: dict[str, Key] | None = self._read()
+        self._verified: dict[bytes, Key] = {}  # by header: most requests have one that was seen before
         self._read_at = time.monotonic()
 
     def admit(self, scope: Scope, headers: Headers) -> None:
@@ -113,15 +114,23 @@ class Guard:
         needed = self._needed(scope)
         if needed is Role.PUBLIC:
             return
-        scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
-        key = matching(secret.strip(), keys) if scheme.lower() == b"bearer" else None
-        if key is None:
-            raise Unauthorized("The key is not valid, or was revoked." if scheme else None)
+        header = headers.get(b"authorization", b"")
+        key = self._verified.get(header) or self._verify(header, keys)
         scope["caller"] = key.name
         if needed is None:
             raise HTTPException(404)
         if ROLES[key.role] < needed:
             raise Forbidden(f"The key needs the role {needed.name.lower()}, and has the role {key.role}.")
+
+    def _verify(self, header: bytes, keys: Mapping[str, Key]) -> Key:
+        """The key of an `Authorization` header, which is kept if it is valid."""
+        scheme, _, secret = header.partition(b" ")
+        key = matching(secret.strip(), keys) if scheme.lower() == b"bearer" else None
+        if key is None:
+            raise Unauthorized("The key is not valid, or was revoked." if scheme else None)
+        if len(self._verified) < MAX_KEYS:
+            self._verified[header] = key
+        return key
 
     def _needed(self, scope: Scope) -> Role | None:
         """The role that a request needs; None if there is no such path."""
@@ -170,6 +179,7 @@ class Guard:
         except (InvalidInput, OSError) as error:
             logger.error("the keys stay as they were, because their file cannot be read: %s", error)
             return
+        self._verified.clear()
         self._keys = {} if keys is None and self._keys is not None else keys
 
     def _read(self) -> dict[str, Key] | None:

@@ -3,10 +3,12 @@
 from service.access.keys import Role
 
 NEEDED: dict[Role, tuple[str, ...]] = {
-    # What says nothing about models and data: probes, and the description of the API, for clients without a key yet.
+    # What says nothing about models and data, for clients without a key yet: probes, the description of the API, the
+    # files of the page.
     Role.PUBLIC: (
         *("GET /health/live", "GET /health/ready", "GET /ping", "GET /v2/health/live", "GET /v2/health/ready"),
         *("GET /openapi.json", "GET /docs", "GET /docs/{folder}/{name}"),
+        *("GET /", "GET /page/{digest}/{path:path}"),
     ),
     # Everything that changes nothing. Whoever may download a network can draw its boundary and compare it anyway.
     Role.READ: (
@@ -20,6 +22,8 @@ NEEDED: dict[Role, tuple[str, ...]] = {
         *("GET /v2/models/{model}/stats", "GET /v2/models/{model}/versions/{version}/stats"),
         *("GET /v2/models/{model}/ready", "GET /v2/models/{model}/versions/{version}/ready"),
         *("GET /v2/models/{model}/config", "GET /v2/models/{model}/versions/{version}/config"),
+        *("GET /jobs/{job_id}/layers", "GET /jobs/{job_id}/history", "GET /jobs/{job_id}/points"),
+        *("GET /models/{name}/versions/{version}/history", "GET /models/{name}/versions/{version}/points"),
         "POST /v2/repository/index",
     ),
     # Points in, classes out.

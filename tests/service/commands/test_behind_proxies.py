@@ -21,6 +21,7 @@ pytestmark = pytest.mark.processes
 LOCATIONS = """
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Proto https;
+    proxy_set_header X-Forwarded-Host $http_host;
     location /removed/ { proxy_pass http://service/; proxy_set_header X-Forwarded-Prefix /removed; }
     location /sep/ { proxy_pass http://service; }
 """
@@ -71,6 +72,16 @@ def test_the_documentation_works_through_a_proxy(proxy: httpx.Client, prefix: st
     document = proxy.get(page.url.join("openapi.json")).json()
     assert document["servers"][0]["url"] == prefix
     assert proxy.get(f"{document['servers'][0]['url']}/health/live").json() == {"status": "live"}
+
+
+@pytest.mark.parametrize("prefix", ["/removed", "/sep"])
+def test_a_page_behind_the_proxy_may_write_and_any_other_may_not(proxy: httpx.Client, prefix: str) -> None:
+    point = {"model": "m", "points": [[0.5, -0.25]]}
+    own = {"Origin": f"https://{proxy.base_url.netloc.decode()}"}
+    assert proxy.post(f"{prefix}/predict", json=point, headers=own).status_code == 200
+    answer = proxy.post(f"{prefix}/predict", json=point, headers={"Origin": "https://evil.example"})
+    assert_problem(answer, 403, "origin-not-allowed")
+    assert_problem(proxy.get(f"{prefix}/models", headers={"Host": "evil.example"}), 421, "host-not-allowed")
 
 
 def test_the_log_has_the_address_of_the_client_instead_of_the_proxys(proxy: httpx.Client, behind: Service) -> None:

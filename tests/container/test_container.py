@@ -1,9 +1,11 @@
 """The image and the compose file: they are built, started and stopped, and their service answers. Needs Docker."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
@@ -46,12 +48,21 @@ class Container:
     def address(self) -> str:
         return docker("port", self.name, "8000/tcp")
 
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The headers of a request with a key of its own, which the service knows by now."""
+        key = self.run("separatrix", "keys", "add", f"test-{uuid4().hex[:8]}", "--role", "admin")
+        headers = {"Authorization": f"Bearer {key}"}
+        url = f"http://{self.address()}/models"
+        wait_until(lambda: httpx.get(url, headers=headers, trust_env=False).status_code == 200)
+        return headers
+
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://{self.address()}{path}", trust_env=False)
+        return httpx.get(f"http://{self.address()}{path}", headers=self.headers, trust_env=False)
 
     def predict(self, model: str) -> httpx.Response:
         body = {"model": model, "points": [[0.5, -0.25], [2.0, 1.0]]}
-        return httpx.post(f"http://{self.address()}/predict", json=body, trust_env=False)
+        return httpx.post(f"http://{self.address()}/predict", json=body, headers=self.headers, trust_env=False)
 
     def wait_until_healthy(self, deadline_s: float) -> None:
         try:
@@ -191,6 +202,10 @@ def test_the_image_trains_predicts_and_draws_on_a_read_only_file_system_without_
         container = Container(name)
         container.wait_until_healthy(FIRST_START_S)
 
+        (first_key,) = re.findall(r"sepx_[\w-]+", container.log())
+        url, headers = f"http://{container.address()}/models", {"Authorization": f"Bearer {first_key}"}
+        assert httpx.get(url, headers=headers, trust_env=False).status_code == 200
+        assert httpx.get(url, trust_env=False).status_code == 401
         assert container.predict("flower-module").status_code == 200
         container.run("separatrix", "boundary", "flower-module", "/tmp/flower.png")
         container.run("test", "-s", "/tmp/flower.png")

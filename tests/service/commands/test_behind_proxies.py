@@ -22,7 +22,11 @@ LOCATIONS = """
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Proto https;
     proxy_set_header X-Forwarded-Host $http_host;
-    location /removed/ { proxy_pass http://service/; proxy_set_header X-Forwarded-Prefix /removed; }
+    location /removed/ {
+      proxy_pass http://service/;
+      proxy_set_header X-Forwarded-Prefix /removed;  # replaces the headers above
+      proxy_set_header X-Forwarded-Host $http_host;
+    }
     location /sep/ { proxy_pass http://service; }
 """
 """The first location removes its path and says so, the second leaves it, which `root_path` tells the service."""

@@ -240,7 +240,7 @@ def test_the_whole_page_is_on_one_screen(visit: Visit) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_first_visit_paints_within_half_a_second_and_fetches_little(visit: Visit) -> None:
+def test_a_first_visit_fetches_less_than_100_kb_of_files_and_all_from_this_service(visit: Visit) -> None:
     page = visit.open()
     files = page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('/page/'))")
     assert len(files) > 30

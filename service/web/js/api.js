@@ -36,6 +36,32 @@ export function onConnection(listener) {
   reportConnection = listener;
 }
 
+/** @type {() => string | null} */
+let askForKey = () => null;
+
+/** Calls the listener when the service wants a key. It returns the key that the person gives, if any.
+ * @param {() => string | null} listener */
+export function onKeyNeeded(listener) {
+  askForKey = listener;
+}
+
+/** The key that was given, kept until the tab is closed. */
+const KEY = "separatrix-key";
+
+/** Whether the person gave no key when asked: the page asks once more only after it is loaded again. */
+let isRefused = false;
+
+/** Whether there is another key than the one that the service refused. Of several refused requests, one asks.
+ * @param {string | null} refused */
+function hasAnotherKey(refused) {
+  if (sessionStorage.getItem(KEY) === refused && !isRefused) {
+    const given = askForKey()?.trim();
+    isRefused = !given || !/^[!-~]+$/.test(given);
+    if (given && !isRefused) sessionStorage.setItem(KEY, given);
+  }
+  return sessionStorage.getItem(KEY) !== refused;
+}
+
 /** The URL of a path of the API, with a query.
  * @param {string} path without a leading slash
  * @param {Record<string, any>} [query] fields without a value are left out
@@ -60,6 +86,8 @@ export async function request(path, options = {}) {
   const headers = { Accept: "application/json", ...options.headers };
   const body = json === undefined ? options.body : JSON.stringify(json);
   if (json !== undefined) headers["Content-Type"] = "application/json";
+  const key = sessionStorage.getItem(KEY);
+  if (key) headers.Authorization = `Bearer ${key}`;
   let response;
   try {
     response = await fetch(urlOf(path, query), { method: method ?? (body === undefined ? "GET" : "POST"), headers, body, signal });
@@ -70,6 +98,7 @@ export async function request(path, options = {}) {
   }
   reportConnection(true);
   if (response.ok) return response;
+  if (response.status === 401 && hasAnotherKey(key)) return request(path, options);
   throw new Problem(response.status, await response.json().catch(() => null));
 }
 

@@ -188,6 +188,7 @@ start({
 });
 mountNotice();
 api.onConnection(noteConnection);
+api.onKeyNeeded(() => prompt(t("key.ask")));
 mountData(byId("data"));
 mountNetwork(byId("network"));
 mountOutput(byId("output"));

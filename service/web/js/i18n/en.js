@@ -14,6 +14,7 @@ export default {
   "share.copied": "Link copied",
   "theme.toggle": "Light or dark",
   "language.other": "中文",
+  "key.ask": "This service needs a key. The page keeps it until this tab is closed.",
   "notice.offline": "The service has not answered since {since}. What is shown stays; changes are trained once it answers again.",
   "data.heading": "Data",
   "data.generators": "Data sets",

@@ -1,0 +1,52 @@
+"""The page of a service that needs keys."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Dialog
+
+from service.access.keys import KeyFile
+from tests.serving import running, wait_until
+from tests.web.visits import Visit
+
+pytestmark = pytest.mark.processes
+
+
+def test_the_page_asks_for_a_key_once_and_trains_with_it(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as client:
+        key = KeyFile(tmp_path / "keys.json").add("teacher", "train")
+        wait_until(lambda: client.get("/models").status_code == 401)
+        page = browser.new_page()
+        questions = []
+
+        def give(dialog: Dialog) -> None:
+            questions.append(dialog.message)
+            dialog.accept(key)
+
+        page.on("dialog", give)
+        visit = Visit(page, str(client.base_url))
+        visit.open()
+        assert visit.accuracy() > 90
+        visit.trains(lambda: page.click("[data-name=moons]"))
+        page.close()
+    assert questions == ["This service needs a key. The page keeps it until this tab is closed."]
+
+
+def test_whoever_gives_no_key_is_asked_once_and_told_so(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as client:
+        KeyFile(tmp_path / "keys.json").add("teacher", "train")
+        wait_until(lambda: client.get("/models").status_code == 401)
+        page = browser.new_page()
+        questions = []
+
+        def give_none(dialog: Dialog) -> None:
+            questions.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", give_none)
+        page.goto(str(client.base_url))
+        notice = page.locator("#notice.bad")
+        notice.wait_for()
+        assert "key" in notice.inner_text()
+        page.close()
+    assert len(questions) == 1

@@ -101,6 +101,16 @@ def test_each_setting_of_the_network_is_trained_at_once(visit: Visit) -> None:
     assert body["preset"] == "auto"
 
 
+def test_what_a_person_types_stays_while_a_training_ends(visit: Visit) -> None:
+    page = visit.open()
+    with page.expect_response(lambda answer: "/points" in answer.url):  # what the page asks for after a training
+        page.click("[data-name=moons]")
+        visit.field("training.epochs").fill("123")
+    visit.wait_until_trained()
+    assert visit.field("training.epochs").input_value() == "123"
+    assert visit.trains(lambda: page.keyboard.press("Enter"))["training"]["epochs"] == 123
+
+
 def test_points_are_drawn_dragged_and_erased(visit: Visit) -> None:
     page = visit.open()
     page.click("[data-name=draw]")

@@ -31,6 +31,12 @@ export function number(bounds, onchange) {
   return input;
 }
 
+/** Shows a number, unless a person is typing another one.
+ * @param {HTMLInputElement} input @param {number} value */
+export function setNumber(input, value) {
+  if (input !== document.activeElement) input.value = String(value);
+}
+
 /** A number on a slider, shown beside it.
  * @param {{min: number, max: number, step: number}} bounds @param {(value: number) => void} oninput
  * @param {(value: number) => string} textOf

@@ -9,7 +9,7 @@ import { MAX_CLASSES } from "../logic/setup.js";
 import { showPicture } from "../pictures.js";
 import { current, subscribe, update } from "../state.js";
 import { classColors, themeColors } from "../theme.js";
-import { labelled, number, slider } from "./controls.js";
+import { labelled, number, setNumber, slider } from "./controls.js";
 
 const TILE = 44;
 
@@ -66,7 +66,7 @@ export function mountData(root) {
     if (data.type === "generated") {
       noise.set(data.noise);
       size.set(data.n);
-      seed.value = String(data.seed);
+      setNumber(seed, data.seed);
     }
     share.set(Math.round(100 * validation));
     const names = datasets.filter((dataset) => dataset.type === "stored").map((dataset) => dataset.name);

@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { ACTIVATIONS, INPUTS, KINDS, OPTIMIZERS, usualSettings, withKind } from "../logic/setup.js";
 import { current, subscribe, update } from "../state.js";
-import { choice, labelled, number, segments } from "./controls.js";
+import { choice, labelled, number, segments, setNumber } from "./controls.js";
 import { diagram } from "./diagram_view.js";
 
 const RATES = [0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
@@ -87,9 +87,9 @@ export function mountNetwork(root) {
     setOption(rate, training.optimizer === "lbfgs" ? "" : training.learning_rate);
     setOption(batch, training.batch_size ?? "");
     setOption(decay, training.weight_decay);
-    epochs.value = String(training.epochs);
-    seed.value = String(training.seed);
-    restarts.value = String(training.restarts);
+    setNumber(epochs, training.epochs);
+    setNumber(seed, training.seed);
+    setNumber(restarts, training.restarts);
     const isLbfgs = training.optimizer === "lbfgs";
     for (const control of [kind, activation, scale, optimizer, decay, epochs, restarts]) control.disabled = isAuto;
     activation.disabled ||= network.kind === "logistic";

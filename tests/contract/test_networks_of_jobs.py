@@ -12,7 +12,7 @@ from models.specs import NetworkSpec
 from tests.contract.job_requests import UNKNOWN_ID, act, cancelled, endless, submit
 from tests.contract.manual_worker import LOGISTIC, ManualWorker
 from tests.contract.problems import assert_problem
-from tests.serving import train
+from tests.serving import train, wait_until
 
 POINTS = [[0.5, -0.25], [1.0, 2.0], [-1.5, 0.75]]
 SMALL = {"resolution": "9x7"}
@@ -166,7 +166,7 @@ def test_epochs_of_a_running_job_are_those_of_a_training_that_ended_there(client
         assert past["epoch"] == 20
         answer = client.post("/predict", json={"points": POINTS, "job": job["id"], "epoch": 1_000_000})
         assert_problem(answer, 422, "invalid-input", field="epoch")
-        assert predicted(client, job=job["id"])["epoch"] > first["epoch"]
+        wait_until(lambda: predicted(client, job=job["id"])["epoch"] > first["epoch"])
         act(client, job, "cancel")
     train(client, "of-running", network={"hidden": [5]}, training=training | {"epochs": 20})
     assert past["probabilities"] == predicted(client, model="of-running")["probabilities"]

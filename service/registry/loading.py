@@ -66,6 +66,11 @@ class LoadedVersion:
         return self.published.checkpoint_id
 
     @property
+    def validator(self) -> str:
+        """What entity tags of its answers are made of."""
+        return self.published.card_digest
+
+    @property
     def job_id(self) -> str | None:
         """The job that trained it, which names the files of its points; None if it was imported."""
         return self.published.job_id

@@ -40,6 +40,11 @@ class JobNetwork:
         return self.checkpoint_id or f"job:{self.job_id}"
 
     @property
+    def validator(self) -> str | None:
+        """What entity tags of its answers are made of; None while it trains, when its answers are soon outdated."""
+        return self.checkpoint_id
+
+    @property
     def answered_by(self) -> dict[str, Any]:
         """The job, and the epoch of its weights, as the bodies of responses name them. It is no version."""
         return {"model": self.model, "version": None, "job_id": self.job_id, "epoch": self.epoch}

@@ -75,6 +75,36 @@ def test_an_unpublished_training_is_a_job_that_no_list_shows(client: httpx.Clien
     assert_problem(client.get("/boundary-grid", params={"job": job["id"]}), 404, "job-not-found")
 
 
+def assert_is_revalidated(client: httpx.Client, found: httpx.Response) -> None:
+    """A client that has the response gets 304, until the training is deleted."""
+    assert found.headers["cache-control"] == "no-cache"
+    again = client.get(found.request.url, headers={"If-None-Match": found.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["points", "layers"])
+def test_its_points_and_layers_are_revalidated(client: httpx.Client, path: str) -> None:
+    job = trained(client)
+    found = client.get(f"/jobs/{job['id']}/{path}")
+    assert_is_revalidated(client, found)
+    other = client.get(f"/jobs/{trained(client)['id']}/{path}")
+    assert other.headers["etag"] != found.headers["etag"]
+    then = client.get(f"/jobs/{job['id']}/{path}", params={"epoch": 3})
+    assert then.headers["etag"] != found.headers["etag"]
+    client.delete(f"/jobs/{job['id']}")
+    gone = client.get(found.request.url, headers={"If-None-Match": found.headers["etag"]})
+    assert_problem(gone, 404, "job-not-found")
+
+
+def test_epochs_of_several_restarts_are_those_of_the_best(client: httpx.Client) -> None:
+    training = {"epochs": 30, "restarts": 3}
+    job = trained(client, training=training)
+    published = train(client, "best-of-three", training=training)
+    of_job = predicted(client, job=job["id"], epoch=10)
+    of_version = predicted(client, model="best-of-three", version=published["version"], epoch=10)
+    assert of_job["logits"] == of_version["logits"] != predicted(client, job=job["id"])["logits"]
+
+
 @pytest.mark.parametrize("form", ["json", "npy", "png", "csv", "geojson", "svg"])
 def test_its_boundary_is_that_of_the_version(client: httpx.Client, form: str) -> None:
     data = {"dataset": "gaussians", "n_classes": 3, "n": 90, "seed": 4}
@@ -84,7 +114,7 @@ def test_its_boundary_is_that_of_the_version(client: httpx.Client, form: str) ->
     found = client.get("/boundary-grid", params=query | {"job": job["id"]})
     expected = client.get("/boundary-grid", params=query | {"model": "bounded", "version": version})
     assert found.status_code == expected.status_code == 200, found.text
-    assert found.headers["cache-control"] == "no-store"
+    assert_is_revalidated(client, found)
     if form == "json":
         assert found.json()["values"] == expected.json()["values"]
     elif form in ("npy", "png"):

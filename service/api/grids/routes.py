@@ -18,7 +18,8 @@ from service.http import content_negotiation, etags
 from service.inference import grids, overlays, windows
 from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
-from service.registry.networks import JobNetwork, LoadedNetwork
+from service.registry.loading import LoadedVersion
+from service.registry.networks import LoadedNetwork
 from service.render import headers
 from service.store.files import Files
 
@@ -59,17 +60,16 @@ async def boundary_grid(
         make = _GridRequest(shown, query, form, services.files_of(shown)).respond
         return await services.heavy(make, request.receive)
 
-    if isinstance(network, JobNetwork):
+    if network.validator is None:
         response = await respond()
         response.headers["Cache-Control"] = etags.NO_STORE
         return response
     asked = query.model_dump(exclude={"model", "version", "alias", "format"})
-    published = network.published
     release = request.app.version  # another release may round differently
-    tag = etags.entity_tag(release, published.model, published.version, published.card_digest, asked, form.name)
-    is_current = None  # only the database knows what a job has published
-    if isinstance(named, NamedVersion):
-        is_current = partial(services.registry.is_current, published, named.reference)
+    tag = etags.entity_tag(release, network.answered_by, network.validator, asked, form.name)
+    is_current = None  # only the database knows what has become of a job
+    if isinstance(network, LoadedVersion) and isinstance(named, NamedVersion):
+        is_current = partial(services.registry.is_current, network.published, named.reference)
     return await services.response_cache.answer(
         request.scope,
         respond,

@@ -26,7 +26,7 @@ class Wait:
     request: Request
     response: Response
     services: Services
-    wait_s: int | None
+    wait_s: float | None
 
     async def for_job(
         self, job_id: str, *, until: Callable[[Job], bool] = lambda job: job.state.ended, known: Job | None = None
@@ -40,7 +40,7 @@ class Wait:
         """
         services = self.services
         if self.wait_s is not None and services.waiting_requests.available_tokens >= 1:
-            self.response.headers["Preference-Applied"] = f"wait={self.wait_s}"
+            self.response.headers["Preference-Applied"] = f"wait={self.wait_s:g}"
             async with services.waiting_requests:
                 job = await self._wait(job_id, until, time.monotonic() + self.wait_s)
         elif known is not None:
@@ -64,13 +64,16 @@ class Wait:
         return job
 
 
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4000})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4000}(?:\.[0-9]{0,4000})?)\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
-def _wait_s(prefer: str | None) -> int | None:
-    """The seconds of `Prefer: wait=S`, at most `MAX_WAIT_S`. Other preferences are ignored."""
+def _wait_s(prefer: str | None) -> float | None:
+    """The seconds of `Prefer: wait=S`, at most `MAX_WAIT_S`. Other preferences are ignored.
+
+    RFC 7240 knows whole seconds only. A fraction is taken as well, since many trainings end within one.
+    """
     found = _WAIT.search(prefer or "")
-    return min(int(found[1]), MAX_WAIT_S) if found else None
+    return min(float(found[1]), MAX_WAIT_S) if found else None
 
 
 async def _wait(

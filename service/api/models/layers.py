@@ -27,7 +27,7 @@ from service.errors import LayerNotFound
 from service.http import content_negotiation, documentation, etags, request_body
 from service.http.content_negotiation import Format
 from service.http.problems import InvalidParameter
-from service.registry.networks import JobNetwork, LoadedNetwork
+from service.registry.networks import LoadedNetwork
 from service.registry.refresh import resolve
 
 router = APIRouter(tags=["models"])
@@ -170,13 +170,11 @@ async def _respond(named: Named, asked: _Asked, services: Services, request: Req
     def encode() -> bytes:
         return _network(found, member, with_values=weights) if form is JSON else f"{_text(found)}\n".encode()
 
-    if isinstance(found, JobNetwork):
+    if found.validator is None:
         body = await to_thread.run_sync(encode, limiter=services.heavy_threads)
         return Response(body, media_type=form.media_type, headers={"Vary": "Accept", "Cache-Control": etags.NO_STORE})
     # another release may show other fields
-    tag = etags.entity_tag(
-        request.app.version, found.answered_by, found.published.card_digest, member, weights, form.name
-    )
+    tag = etags.entity_tag(request.app.version, found.answered_by, found.validator, member, weights, form.name)
     known = etags.is_known(tag, if_none_match)
     body = b"" if known else await to_thread.run_sync(encode, limiter=services.heavy_threads)
     return etags.respond(body, tag, if_none_match, media_type=form.media_type, headers={"Vary": "Accept"})

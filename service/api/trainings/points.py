@@ -20,7 +20,6 @@ from service.api.references import Named, NamedJob, NamedVersion
 from service.http import content_negotiation, documentation, etags, request_body
 from service.http.content_negotiation import Format
 from service.inference.training_points import TrainingPoints, training_points
-from service.registry.networks import JobNetwork
 from service.render import csv_predictions, headers, npy, palette
 
 router = APIRouter(tags=["training"])
@@ -145,7 +144,7 @@ async def _respond(
         found = training_points(network, services.files_of(network), offset=query.offset, limit=query.limit)
         body = _ENCODERS[form.name](found, query.array or "points")
         about = {"Vary": "Accept"} | ({} if form is JSON else headers.of_version(network))
-        if isinstance(network, JobNetwork):
+        if network.validator is None:
             return Response(body, media_type=form.media_type, headers=about | {"Cache-Control": etags.NO_STORE})
         tag = etags.entity_tag(hashlib.sha256(body).hexdigest(), form.name, network.answered_by)
         return etags.respond(body, tag, if_none_match, media_type=form.media_type, headers=about)

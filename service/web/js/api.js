@@ -11,6 +11,8 @@ export class Problem extends Error {
   constructor(status, body) {
     super(body?.detail ?? body?.error ?? `HTTP ${status}`);
     this.status = status;
+    /** What was refused, and why. @type {string} */
+    this.sentence = body?.error ?? this.message;
     /** @type {string} */
     this.code = body?.code ?? "http";
     /** @type {{in: string, field: string, detail: string}[]} */

@@ -6,10 +6,12 @@ import { byId } from "./dom.js";
 import { currentLanguage, preferredLanguage, setLanguage, t, translate } from "./i18n.js";
 import { FIRST_SETUP } from "./logic/setup.js";
 import { showPicture } from "./pictures.js";
+import { followAddress } from "./place.js";
 import { pause, play, reset, step } from "./playback.js";
 import { mountNotice, noteConnection, showProblem } from "./problems.js";
 import { fromAddress, share } from "./share.js";
 import { current, start, subscribe, update } from "./state.js";
+import { mountTabs } from "./tabs.js";
 import { forgetColors, isDark, setTheme } from "./theme.js";
 import { train } from "./training.js";
 import { mountCode } from "./view/code_tab.js";
@@ -54,11 +56,13 @@ function trainChanges() {
   /** @type {number | undefined} */
   let waiting;
   let changedAt = 0;
-  subscribe(() => {
+  subscribe((_, changed) => {
     const key = trainedKey();
     if (current().isDragging || key === trained) return;
     trained = key;
     clearTimeout(waiting);
+    // A stored version comes with its setup.
+    if (changed.has("setup") && changed.has("run")) return;
     const isSingle = performance.now() - changedAt > REST_MS;
     changedAt = performance.now();
     waiting = setTimeout(() => canTrain() && train(current().isPlaying), isSingle ? 0 : REST_MS);
@@ -115,7 +119,6 @@ function connectControls() {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (forgetColors(), dispatchEvent(new Event("themechange-page"))));
   addEventListener("keydown", onKey);
-  addEventListener("hashchange", () => location.reload());
   subscribe((_, changed) => ["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key))) && showTransport());
   addEventListener("languagechange-page", showTransport);
 }
@@ -130,7 +133,8 @@ function showTransport() {
   byId("play").title = t(key);
   byId("step").disabled = byId("reset").disabled = !run.snapshots.length;
   const epoch = (shownEpoch ?? run.epoch).toLocaleString("en");
-  const seconds = run.seconds === null ? "" : t("transport.seconds", { ms: Math.round(1000 * run.seconds).toLocaleString("en") });
+  const version = run.target && "model" in run.target ? `· ${run.target.model}:${run.target.version}` : "";
+  const seconds = run.seconds === null ? version : t("transport.seconds", { ms: Math.round(1000 * run.seconds).toLocaleString("en") });
   byId("epoch").textContent = run.status === "training" ? t("transport.training", { epoch }) : `${t("transport.epoch", { epoch })} ${seconds}`;
   document.body.dataset.status = run.status;
 }
@@ -141,6 +145,7 @@ function onKey(event) {
   const target = /** @type {HTMLElement} */ (event.target);
   const isTyping = target.matches("input:not([type=range]), select, textarea");
   const isControl = target.matches("button, a, summary, input, select, textarea");
+  if (byId("playground").hidden) return;
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
   const { points, view, isPlaying } = current();
   const digit = Number(event.key) - 1;
@@ -171,12 +176,20 @@ async function showKept() {
 
 /** Shows something at once, and then trains. What the first picture does not need is asked for after it. */
 async function begin() {
+  // A stored version was opened from the other tab.
+  if (current().run.target) return readDatasets();
   readPoints().catch(showProblem);
   const isFirst = JSON.stringify(current().setup) === JSON.stringify(FIRST_SETUP);
   // An operator may have deleted the model; then the training is shown.
   if (isFirst) await showKept().catch(() => {});
   readDatasets().catch(showProblem);
   await train();
+}
+
+/** Reads the modules of the other tab, and builds it. */
+async function openModels() {
+  const { mountModels } = await import("./models/tab.js");
+  mountModels(byId("models"));
 }
 
 const { setup, view } = fromAddress();
@@ -205,4 +218,5 @@ showIn(/** @type {any} */ (localStorage.getItem("language")) ?? preferredLanguag
 update({ view });
 trainChanges();
 askWhileOffline();
-begin().catch(showProblem);
+followAddress();
+mountTabs({ playground: begin, models: openModels });

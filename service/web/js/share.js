@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { byId } from "./dom.js";
 import { t } from "./i18n.js";
 import { fragmentOf, readFragment } from "./logic/link.js";
+import { here } from "./place.js";
 import { showProblem } from "./problems.js";
 import { current, update } from "./state.js";
 
@@ -12,13 +13,11 @@ export function fromAddress() {
   return readFragment(location.hash.slice(1));
 }
 
-/** Writes the setup into the address and copies the link. Drawn points are stored as a data set first, so that a short link
- * names them. */
+/** Copies a link to what is shown. */
 export async function share() {
   try {
-    if (current().setup.data.type === "drawn") await storeDrawn();
-    const { setup, view } = current();
-    history.replaceState(null, "", `#${fragmentOf(setup, view)}`);
+    // The address names the place on any other tab anyway.
+    if (here().tab === "playground") await writeSetup();
     // Pages over plain HTTP have no clipboard.
     const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
     byId("share").textContent = t(isCopied ? "share.copied" : "share.in_address");
@@ -26,6 +25,13 @@ export async function share() {
   } catch (error) {
     showProblem(error);
   }
+}
+
+/** Writes the setup into the address. Drawn points are stored as a data set first, so that a short link names them. */
+async function writeSetup() {
+  if (current().setup.data.type === "drawn") await storeDrawn();
+  const { setup, view } = current();
+  history.replaceState(null, "", `#${fragmentOf(setup, view)}`);
 }
 
 async function storeDrawn() {

@@ -58,6 +58,12 @@ export function stopRunning() {
   running = null;
 }
 
+/** Gives up the training that runs: nothing of it is shown any more. */
+export function abandon() {
+  newest++;
+  stopRunning();
+}
+
 /** The seed of the best of several networks: null for a job of one network, or one that has not succeeded.
  * @param {any} job
  * @returns {number | null} */

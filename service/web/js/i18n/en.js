@@ -2,6 +2,7 @@
 export default {
   "tabs.label": "Pages",
   "tabs.playground": "Playground",
+  "tabs.models": "Models",
   "transport.label": "Training",
   "transport.play": "Play the training from its start (space)",
   "transport.pause": "Pause (space)",

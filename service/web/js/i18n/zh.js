@@ -2,6 +2,7 @@
 export default {
   "tabs.label": "页面",
   "tabs.playground": "实验台",
+  "tabs.models": "模型",
   "transport.label": "训练",
   "transport.play": "从头播放训练过程（空格键）",
   "transport.pause": "暂停（空格键）",

@@ -1,0 +1,69 @@
+/** Cards of versions: as facts to read, and as a setup of the playground. */
+
+import { FIRST_SETUP } from "../logic/setup.js";
+
+/** What a person wants to know of a version, as keys and values. What is unknown is left out.
+ * @param {any} card
+ * @returns {[string, string][]} */
+export function facts({ network, n_networks, n_features, classes, data, training, epochs_run, stop_reason, started_from, search, imported }) {
+  const known = {
+    network: [network.kind, network.hidden.join(" × "), network.hidden.length ? network.activation : ""].filter(Boolean).join(", "),
+    networks: n_networks > 1 ? String(n_networks) : "",
+    inputs: network.inputs?.join(", ") ?? "",
+    scale: network.scale === "none" ? "" : (network.scale ?? ""),
+    data: data ? dataText(data) : "",
+    features: String(n_features),
+    classes: classes.join(", "),
+    training: training ? trainingText(training) : "",
+    epochs: epochs_run === null ? "" : `${epochs_run} (${stop_reason})`,
+    started_from: started_from?.model ? `${started_from.model}:${started_from.version}` : "",
+    search: search?.reason ?? "",
+    imported: imported ? imported.understood.join(" ") : "",
+  };
+  return /** @type {any} */ (Object.entries(known).filter(([, value]) => value));
+}
+
+/** @param {any} data */
+function dataText({ type, dataset, n, noise, seed, n_points }) {
+  if (type === "generated") return `${dataset}, n = ${n}, noise = ${noise}, seed = ${seed}`;
+  return [dataset, `n = ${n_points}`].filter(Boolean).join(", ");
+}
+
+/** @param {any} training */
+function trainingText({ optimizer, learning_rate, batch_size, weight_decay, seed, restarts }) {
+  return [
+    optimizer,
+    optimizer === "lbfgs" || learning_rate == null ? "" : `learning_rate = ${learning_rate}`,
+    batch_size ? `batch_size = ${batch_size}` : "",
+    weight_decay ? `weight_decay = ${weight_decay}` : "",
+    `seed = ${seed}`,
+    restarts > 1 ? `restarts = ${restarts}` : "",
+  ].filter(Boolean).join(", ");
+}
+
+/** The setup of the playground that is nearest to how a version was trained. Whatever the card does not say is as at the
+ * first visit.
+ * @param {any} card
+ * @returns {import("../logic/setup.js").Setup} */
+export function setupOfCard({ network, data, data_digest, training }) {
+  const usual = FIRST_SETUP;
+  return {
+    data: dataOfCard(data, data_digest),
+    validation: training?.validation_fraction ?? usual.validation,
+    preset: "tutorial",
+    network: {
+      kind: network.kind, hidden: network.hidden, activation: network.activation ?? usual.network.activation,
+      inputs: network.inputs ?? [], scale: network.scale ?? usual.network.scale,
+    },
+    training: /** @type {any} */ (Object.fromEntries(Object.entries(usual.training).map(([name, value]) => [name, name === "batch_size" ? (training?.batch_size ?? null) : (training?.[name] ?? value)]))),
+  };
+}
+
+/** @param {any} data @param {string} digest @returns {import("../logic/setup.js").Data} */
+function dataOfCard(data, digest) {
+  if (data?.type === "generated") {
+    const { dataset, n, noise, seed, n_classes } = data;
+    return { type: "generated", dataset, n, noise, seed, n_classes };
+  }
+  return data?.type === "stored" ? { type: "stored", dataset: data.dataset, digest } : { type: "drawn" };
+}

@@ -1,0 +1,79 @@
+/** The requests of this tab, through `api.js`. */
+
+import { request, requestJson } from "../api.js";
+
+/** A stored version. @typedef {{model: string, version: number}} Version */
+
+/** Models, jobs and versions on a page of a list. */
+export const PAGE = 20;
+
+/** Cells along each side of a thumbnail, for screens with two pixels for each of the page. */
+const THUMBNAIL = 128;
+
+/** The first files of a version that a person may want, with those that other programs read. */
+export const FORMATS = ["pth", "safetensors", "onnx", "torch-export", "module", "json", "py"];
+
+/** @param {string} model */
+const modelPath = (model) => `models/${encodeURIComponent(model)}`;
+
+/** @param {Version} version */
+const versionPath = ({ model, version }) => `${modelPath(model)}/versions/${version}`;
+
+/** A page of the models, by name. @param {string | null} after `last_id` of the page before */
+export const models = (after) => requestJson("models", { query: { limit: PAGE, after } });
+
+/** @param {string} name */
+export const model = (name) => requestJson(modelPath(name));
+
+/** A page of the versions, newest first. @param {string} name @param {string | null} after */
+export const versions = (name, after) => requestJson(`${modelPath(name)}/versions`, { query: { limit: PAGE, after } });
+
+/** @param {Version} version */
+export const version = (version) => requestJson(versionPath(version));
+
+/** @param {Version} version */
+export const deleteVersion = (version) => requestJson(versionPath(version), { method: "DELETE" });
+
+/** @param {string} name */
+export const deleteModel = (name) => requestJson(modelPath(name), { method: "DELETE" });
+
+/** Sets how many versions a model keeps. @param {string} name @param {number | null} keep_versions null as the service does */
+export const keepVersions = (name, keep_versions) => requestJson(modelPath(name), { method: "PUT", json: { keep_versions } });
+
+/** Makes an alias name a version. @param {Version} version @param {string} alias */
+export const moveAlias = ({ model, version }, alias) =>
+  requestJson(`${modelPath(model)}/aliases/${encodeURIComponent(alias)}`, { method: "PUT", json: { version } });
+
+/** @param {string} model @param {string} alias */
+export const deleteAlias = (model, alias) => requestJson(`${modelPath(model)}/aliases/${encodeURIComponent(alias)}`, { method: "DELETE" });
+
+/** The boundary of a version as a small picture. @param {Version} version */
+export const thumbnail = ({ model, version }) =>
+  picture("boundary-grid", { model, version, resolution: THUMBNAIL, transparent: true, overlay: "line", format: "png" });
+
+/** A picture. @param {string} path @param {Record<string, any>} query @returns {Promise<Blob>} */
+export const picture = async (path, query) => (await request(path, { query, headers: { Accept: "*/*" } })).blob();
+
+/** A version as a file, with its name. @param {Version} version @param {string} format of `FORMATS`
+ * @returns {Promise<{blob: Blob, name: string}>} */
+export async function file(version, format) {
+  const response = await request(`${versionPath(version)}/checkpoint`, { query: { format }, headers: { Accept: "*/*" } });
+  const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+  return { blob: await response.blob(), name: named?.[1] ?? `${version.model}-${version.version}.${format}` };
+}
+
+/** A page of the jobs, newest first. @param {string | null} after @param {string | null} status only jobs with it */
+export const jobs = (after, status) => requestJson("jobs", { query: { limit: PAGE, after, status } });
+
+/** @param {string} id */
+export const deleteJob = (id) => requestJson(`jobs/${id}`, { method: "DELETE" });
+
+/** Cancels, pauses, resumes or retries a job. @param {string} id @param {string} action @returns {Promise<any>} the job */
+export const changeJob = (id, action) => requestJson(`jobs/${id}/${action}`, { method: "POST" });
+
+/** Compares two versions. @param {[string, string]} pair each as `MODEL:VERSION` or `MODEL:ALIAS`
+ * @param {Record<string, any>} [query] where, or on which points */
+export const comparison = ([a, b], query) => requestJson("comparison", { query: { a, b, ...query } });
+
+/** The picture of a comparison. @param {[string, string]} pair @param {Record<string, any>} query */
+export const comparisonPicture = ([a, b], query) => picture("comparison", { a, b, ...query, format: "png" });

@@ -1,6 +1,109 @@
-/** Jobs. */
+/** The jobs, newest first, with their progress while they run. */
 
-/** @param {HTMLElement} root @param {() => unknown} onpublished @returns {() => void} */
+import { h } from "../dom.js";
+import { t } from "../i18n.js";
+import { here } from "../place.js";
+import { jobRow } from "./job_row.js";
+import { isActive, STATUSES, withFirstPage } from "./jobs.js";
+import { keepUpToDate } from "./live.js";
+import * as requests from "./requests.js";
+import { refusals } from "./said.js";
+import { trainingForm } from "./training_form.js";
+
+/** @param {HTMLElement} root @param {() => unknown} onpublished called when a job has published a version
+ * @returns {() => void} draws everything again and reads the jobs again */
 export function mountJobs(root, onpublished) {
-  return () => {};
+  /** Newest first. @type {any[]} */
+  let jobs = [];
+  /** @type {string | null} */
+  let next = null;
+  /** @type {string | null} */
+  let status = null;
+  let reads = 0;
+  /** @type {Map<string, ReturnType<typeof jobRow>>} */
+  let rows = new Map();
+  const { element: said, attempt } = refusals();
+  const list = h("ol", { class: "job-list" });
+  const more = h("button", { type: "button", hidden: true, onclick: () => attempt(readOlder) });
+  const none = h("p", { class: "empty", hidden: true });
+  const filter = h("select", { onchange: () => {
+    status = filter.value || null;
+    [jobs, next] = [[], null];
+    read();
+  } });
+  const head = h("div", { class: "heading" });
+  const form = h("div");
+  root.append(head, form, said, list, none, more);
+
+  const follow = keepUpToDate({ jobs: () => jobs, change, read, isShown: () => here().tab === "models" && !document.hidden });
+
+  /** Reads the first page again, which has all new jobs. */
+  async function read() {
+    const mine = ++reads;
+    await attempt(async () => {
+      const page = await requests.jobs(null, status);
+      if (mine !== reads) return;
+      if (!jobs.length) next = page.has_more ? page.last_id : null;
+      replace(withFirstPage(jobs, page));
+    });
+  }
+
+  async function readOlder() {
+    const mine = ++reads;
+    const page = await requests.jobs(next, status);
+    if (mine !== reads) return;
+    next = page.has_more ? page.last_id : null;
+    replace([...jobs, ...page.data]);
+  }
+
+  /** Shows other jobs than before. @param {any[]} now */
+  function replace(now) {
+    const published = now.some((job) => job.version !== null && jobs.some(({ id, version }) => id === job.id && version === null));
+    jobs = now;
+    render();
+    if (published) onpublished();
+    follow();
+  }
+
+  /** Shows a job that has changed, or a new one. @param {any} job */
+  function change(job) {
+    const isKnown = jobs.some(({ id }) => id === job.id);
+    replace(isKnown ? jobs.map((other) => (other.id === job.id ? job : other)) : [job, ...jobs]);
+  }
+
+  function render() {
+    const wanted = jobs.map((job) => {
+      const row = rows.get(job.id) ?? jobRow(job, change, (id) => replace(jobs.filter((other) => other.id !== id)));
+      rows.set(job.id, row);
+      row.set(job);
+      return row.element;
+    });
+    // Rows that are in their place stay there, and keep the focus.
+    wanted.forEach((element, i) => list.children[i] === element || list.insertBefore(element, list.children[i] ?? null));
+    while (list.children.length > wanted.length) list.lastElementChild?.remove();
+    none.hidden = jobs.length > 0;
+    more.hidden = next === null;
+  }
+
+  /** Writes all texts, in the language of the page. */
+  function write() {
+    rows = new Map();
+    list.replaceChildren();
+    filter.replaceChildren(h("option", { value: "" }, t("models.status.all")), ...STATUSES.map((one) => h("option", { value: one, selected: one === status }, t(`models.status.${one}`))));
+    filter.setAttribute("aria-label", t("models.status"));
+    head.replaceChildren(h("h2", {}, t("models.jobs")), filter);
+    form.replaceChildren(trainingForm(change));
+    more.textContent = t("models.more");
+    none.textContent = t("models.no_jobs");
+    none.hidden = true;
+  }
+
+  addEventListener("visibilitychange", follow, true);
+  const refresh = () => {
+    write();
+    if (jobs.some(isActive)) render();
+    read();
+  };
+  refresh();
+  return refresh;
 }

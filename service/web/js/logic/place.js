@@ -26,7 +26,8 @@ export function withPlace(fragment, { tab, model, compare }) {
   if (tab !== START.tab) fields.set("tab", tab);
   if (model) fields.set("model", model);
   if (compare) fields.set("compare", compare.join(","));
-  return fields.toString();
+  // A fragment may contain both, and a person can read them.
+  return fields.toString().replaceAll("%3A", ":").replaceAll("%2C", ",");
 }
 
 /** What a fragment says about the setup.

@@ -1,6 +1,102 @@
-/** Two versions side by side. */
+/** Two versions side by side: their boundaries, where they disagree, the points that flip, and their figures. */
 
-/** @param {HTMLElement} root @param {[string, string]} pair @returns {() => Promise<void>} */
+import { h, svg } from "../dom.js";
+import { t } from "../i18n.js";
+import { go } from "../place.js";
+import { marks, references, sameWindow, sideBySide } from "./comparison.js";
+import { nameOf } from "./choice.js";
+import { nats, percent, whole } from "./figures.js";
+import { mountFlips } from "./flips_view.js";
+import { show } from "./pictures.js";
+import * as requests from "./requests.js";
+import { refusals } from "./said.js";
+
+/** Cells along each side of the pictures. */
+const RESOLUTION = 400;
+
+/** @param {HTMLElement} root @param {[string, string]} pair
+ * @returns {() => Promise<void>} reads the comparison again */
 export function mountComparison(root, pair) {
-  return async () => {};
+  const { element: said, attempt } = refusals();
+  const result = h("div");
+  const back = h("a", { href: "#tab=models", onclick: (/** @type {Event} */ event) => (event.preventDefault(), go({ compare: null, model: null })) }, t("models.heading"));
+  root.append(h("div", { class: "heading" }, h("h2", {}, back, " / ", t("models.compare"))), pairForm(pair), said, result);
+  let isRead = false;
+
+  return async () => {
+    if (isRead) return;
+    await attempt(async () => {
+      const compared = await requests.comparison(pair, { resolution: RESOLUTION });
+      const cards = compared.window.at.length ? await Promise.all([compared.a, compared.b].map(requests.version)) : [];
+      isRead = true;
+      result.replaceChildren(...parts(pair, compared, cards.map(({ card }) => card.feature_names)));
+    });
+  };
+}
+
+/** The two versions, which can be typed, chosen and swapped. @param {[string, string]} pair */
+function pairForm(pair) {
+  const known = h("datalist", { id: "references" });
+  const inputs = pair.map((value, i) => h("input", { type: "text", required: true, value, list: "references", "aria-label": t("models.compared", { letter: "AB"[i] }), autocomplete: "off", spellcheck: false }));
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    go({ compare: /** @type {[string, string]} */ (inputs.map((input) => input.value.trim())) });
+  };
+  // What can be typed can be chosen too, once it is known.
+  requests.models(null).then(({ data }) => known.append(...references(data).map((value) => h("option", { value }))), () => {});
+  return h("form", { class: "pair-form", onsubmit: submit }, h("b", {}, "A"), inputs[0],
+    h("button", { type: "button", "aria-label": t("models.swap"), title: t("models.swap"), onclick: () => go({ compare: [pair[1], pair[0]] }) }, "⇄"),
+    h("b", {}, "B"), inputs[1], h("button", {}, t("models.compare")), known);
+}
+
+/** @param {[string, string]} pair @param {any} compared @param {(string[] | null)[]} names of the features of both
+ * @returns {HTMLElement[]} */
+function parts(pair, compared, [ofA = null, ofB = null]) {
+  const { a, b, window } = compared;
+  const pictures = [
+    figure(`A ${nameOf(a)}`, "", pictureOf(a, sameWindow(window, ofA, ofA))),
+    figure(`B ${nameOf(b)}`, "", pictureOf(b, sameWindow(window, ofA, ofB))),
+    figure(t("models.difference"), t("models.differing", { share: percent(compared.disagreement) }), requests.comparisonPicture(pair, { ...window.window, resolution: RESOLUTION, axes: window.axes.join(), at: window.at.join() || undefined })),
+  ];
+  const mark = (/** @type {number[][]} */ points) => {
+    const places = marks(points, window);
+    for (const { overlay } of pictures) overlay.replaceChildren(...places.map(([x, y]) => svg("circle", { cx: `${100 * x}%`, cy: `${100 * y}%`, r: 3 })));
+  };
+  const flips = h("section");
+  mountFlips(flips, pair, mark);
+  return [
+    h("div", { class: "compared" }, ...pictures.map(({ element }) => element)),
+    h("div", { class: "compared two" }, h("section", {}, h("h3", {}, t("models.figures")), figuresTable(sideBySide(a.metrics, b.metrics)), h("h3", {}, t("models.where")), differencesList(compared)), flips),
+  ];
+}
+
+/** A version in the window. @param {any} version @param {Record<string, any>} query */
+function pictureOf({ model, version }, query) {
+  return requests.picture("boundary-grid", { model, version, ...query, overlay: "line", transparent: true, format: "png" });
+}
+
+/** @param {string} title @param {string} text @param {Promise<Blob>} reading */
+function figure(title, text, reading) {
+  const image = h("img", { alt: [title, text].filter(Boolean).join(": ") });
+  const overlay = svg("svg", { "aria-hidden": "true" });
+  show(image, reading);
+  return { overlay, element: h("figure", {}, h("span", { class: "picture" }, image, overlay), h("figcaption", {}, h("b", {}, title), text ? h("span", {}, ` ${text}`) : null)) };
+}
+
+/** @param {[string, number | null, number | null][]} rows @returns {HTMLElement} */
+export function figuresTable(rows) {
+  if (!rows.length) return h("p", { class: "muted" }, t("models.no_figures"));
+  const textOf = (/** @type {string} */ key, /** @type {number | null} */ value) => (key.includes("loss") ? nats(value) : percent(value));
+  const change = (/** @type {string} */ key, /** @type {number | null} */ a, /** @type {number | null} */ b) => (a === null || b === null ? "–" : `${b > a ? "+" : b < a ? "−" : ""}${key.includes("loss") ? nats(Math.abs(b - a)) : t("models.percentage_points", { count: (100 * Math.abs(b - a)).toFixed(1) })}`);
+  return h("table", {}, h("thead", {}, h("tr", {}, h("td"), ...["A", "B", "B − A"].map((text) => h("th", { scope: "col" }, text)))),
+    h("tbody", {}, ...rows.map(([key, a, b]) => h("tr", {}, h("th", { scope: "row" }, t(`models.figure.${key}`)), h("td", {}, textOf(key, a)), h("td", {}, textOf(key, b)), h("td", {}, change(key, a, b))))));
+}
+
+/** The pairs of classes that the versions give the same cells. @param {any} compared */
+function differencesList({ differences, compared }) {
+  if (!differences.length) return h("p", { class: "muted" }, t("models.same_labels"));
+  return h("ul", { class: "differences" }, ...differences.map((/** @type {any} */ { a, b, count, color }) => {
+    const swatch = svg("svg", { viewBox: "0 0 12 12", class: "dot", "aria-hidden": "true" }, svg("rect", { width: 12, height: 12, fill: color }));
+    return h("li", {}, swatch, ` A ${a}, B ${b}: ${percent(count / compared)} (${t("models.cells", { count: whole(count) })})`);
+  }));
 }

@@ -38,3 +38,11 @@ export function withFirstPage(shown, page) {
   const read = new Set(page.data.map(({ id }) => id));
   return [...page.data, ...shown.filter(({ id, created_at }) => !read.has(id) && created_at <= last.created_at)];
 }
+
+/** Whether a job has published a version since a list of jobs was read. Older jobs, of further pages, do not count.
+ * @param {any[]} before newest first @param {any[]} now */
+export function hasPublished(before, now) {
+  const oldest = before.at(-1)?.created_at ?? "~";
+  const published = new Set(before.filter(({ version }) => version !== null).map(({ id }) => id));
+  return now.some(({ id, version, created_at }) => version !== null && created_at >= oldest && !published.has(id));
+}

@@ -4,8 +4,9 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { here } from "../place.js";
 import { jobRow } from "./job_row.js";
-import { isActive, STATUSES, withFirstPage } from "./jobs.js";
+import { hasPublished, isActive, STATUSES, withFirstPage } from "./jobs.js";
 import { keepUpToDate } from "./live.js";
+import { place } from "./paging.js";
 import * as requests from "./requests.js";
 import { refusals } from "./said.js";
 import { trainingForm } from "./training_form.js";
@@ -58,7 +59,7 @@ export function mountJobs(root, onpublished) {
 
   /** Shows other jobs than before. @param {any[]} now */
   function replace(now) {
-    const published = now.some((job) => job.version !== null && jobs.some(({ id, version }) => id === job.id && version === null));
+    const published = hasPublished(jobs, now);
     jobs = now;
     render();
     if (published) onpublished();
@@ -78,9 +79,7 @@ export function mountJobs(root, onpublished) {
       row.set(job);
       return row.element;
     });
-    // Rows that are in their place stay there, and keep the focus.
-    wanted.forEach((element, i) => list.children[i] === element || list.insertBefore(element, list.children[i] ?? null));
-    while (list.children.length > wanted.length) list.lastElementChild?.remove();
+    place(list, wanted);
     none.hidden = jobs.length > 0;
     more.hidden = next === null;
   }

@@ -15,7 +15,7 @@ export function mountList(root) {
   const list = pagedList({
     read: requests.models,
     columns: ["models.model", "models.accuracy", "models.versions", "models.aliases", "models.actions"],
-    row,
+    row: (model) => [row(model)],
     empty: () => h("p", { class: "empty" }, t("models.none")),
   });
   root.append(h("div", { class: "heading" }, h("h2", {}, t("models.heading"))), list.element);

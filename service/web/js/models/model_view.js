@@ -40,7 +40,7 @@ export function mountModel(root, name) {
     await attempt(async () => {
       const model = await requests.model(name);
       count.textContent = t("models.count", { count: whole(model.version_count) });
-      settings.replaceChildren(keeping(model, attempt));
+      if (!settings.contains(document.activeElement)) settings.replaceChildren(keeping(model, attempt));
     });
     await list.refresh();
   }

@@ -1,12 +1,20 @@
-/** A table of a list of the service, page by page. */
+/** Lists of the service as tables, page by page. */
 
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { refusals } from "./said.js";
 
-/** @param {{read: (after: string | null) => Promise<any>, columns: string[], row: (item: any) => HTMLElement | HTMLElement[], empty: () => HTMLElement}} list
+/** Makes elements the children of another one. Those that are in their place stay untouched, and keep the focus.
+ * @param {HTMLElement} parent @param {Element[]} wanted */
+export function place(parent, wanted) {
+  const kept = new Set(wanted);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  wanted.forEach((element, i) => parent.children[i] === element || parent.insertBefore(element, parent.children[i] ?? null));
+}
+
+/** @param {{read: (after: string | null) => Promise<any>, columns: string[], row: (item: any) => HTMLElement[], empty: () => HTMLElement}} list
  * `columns` are keys of texts; `row` builds the rows of an item
- * @returns {{element: HTMLElement, refresh: () => Promise<void>, render: () => void}} `refresh` reads as many items again as are shown */
+ * @returns {{element: HTMLElement, refresh: () => Promise<void>}} `refresh` reads as many items again as are shown */
 export function pagedList({ read, columns, row, empty }) {
   /** @type {any[]} */
   let items = [];
@@ -14,6 +22,8 @@ export function pagedList({ read, columns, row, empty }) {
   let next = null;
   let isRead = false;
   let reads = 0;
+  /** The rows of each item, as long as it does not change. @type {Map<string, HTMLElement[]>} */
+  let rows = new Map();
   const { element: said, attempt } = refusals();
   const body = h("tbody");
   const table = h("table", { class: "list", hidden: true }, h("thead", {}, h("tr", {}, ...columns.map((key) => h("th", { scope: "col" }, t(key))))), body);
@@ -30,7 +40,8 @@ export function pagedList({ read, columns, row, empty }) {
 
   function render() {
     element.removeAttribute("aria-busy");
-    body.replaceChildren(...items.flatMap(row));
+    rows = new Map(items.map((item) => JSON.stringify(item)).map((key) => [key, rows.get(key) ?? row(JSON.parse(key))]));
+    place(body, [...rows.values()].flat());
     table.hidden = !items.length;
     nothing.hidden = items.length > 0 || !isRead;
     if (!nothing.hidden) nothing.replaceChildren(empty());
@@ -54,5 +65,5 @@ export function pagedList({ read, columns, row, empty }) {
     });
   }
 
-  return { element, refresh, render };
+  return { element, refresh };
 }

@@ -35,6 +35,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
 from service.http.front import cors, prefix
+from service.http.front.callers import Callers
 from service.http.front.guard import Guard
 from service.http.metrics import Metrics, SharedMetrics
 from service.http.middleware import Middleware
@@ -81,14 +82,14 @@ WAITING_REQUESTS = 100
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows their decision boundaries."
 
 
-def create_app(settings: Settings, *, stopping: Event | None = None, metrics_folder: Path | None = None) -> ASGIApp:
+def create_app(settings: Settings, *, stopping: Event | None = None, shared_folder: Path | None = None) -> ASGIApp:
     """Returns the ASGI application. Its lifespan opens the data folder and starts the job engine.
 
     Args:
         settings: of the service.
         stopping: set by the server as soon as it should stop, which is before the lifespan ends. Requests that wait for
             a job then return, and event streams end.
-        metrics_folder: where processes that answer the same requests share their metrics; see `SharedMetrics`.
+        shared_folder: where the processes of a service share their metrics and the rates of clients.
     """
     metrics = Metrics()
     response_cache = ResponseCache(settings.response_cache_bytes)
@@ -96,7 +97,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None, metrics_fol
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(settings, metrics, response_cache, stopping, metrics_folder) as services:
+        async with _running(settings, metrics, response_cache, stopping, shared_folder) as services:
             app.state.services = services
             yield
 
@@ -136,7 +137,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None, metrics_fol
             **dict.fromkeys(infer_routes, infer),
         },
         metrics=metrics,
-        guard=Guard(settings, roles.by_route(), _routes(app)),
+        guard=Guard(settings, Callers(settings, shared_folder), roles.by_route(), _routes(app)),
     )
     return _behind_front(middleware, settings)
 
@@ -156,7 +157,7 @@ def _behind_front(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, metrics: Metrics, response_cache: ResponseCache, stopping: Event, metrics_folder: Path | None
+    settings: Settings, metrics: Metrics, response_cache: ResponseCache, stopping: Event, shared_folder: Path | None
 ) -> AsyncIterator[Services]:
     """Opens the data folder, starts the engine and the background tasks, and ends them all."""
     server = secrets.token_hex(8)
@@ -211,7 +212,7 @@ async def _running(
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,
         metrics=metrics,
-        shared_metrics=SharedMetrics(metrics_folder, figures),
+        shared_metrics=SharedMetrics(shared_folder, figures),
         inference_statistics=Statistics(),
         response_cache=response_cache,
         heavy_threads=heavy_threads,

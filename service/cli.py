@@ -488,11 +488,19 @@ def add_key(
     settings: dict[str, Any],
     name: Annotated[str, typer.Argument(help="A name for the key; it appears in the audit log.")],
     role: Annotated[str, typer.Option(help="What the key allows: read, predict, train or admin.")],
+    rate: Annotated[float | None, typer.Option(help="Most requests a second, in place of the setting.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Most requests in progress at a time, in place of the setting.")
+    ] = None,
+    queued: Annotated[
+        int | None, typer.Option(help="Most jobs that wait for a training process, in place of the setting.")
+    ] = None,
 ) -> None:
     """Add an API key and print it, once. From then on every request needs a key."""
+    from service.access.keys import Limits
     from service.commands import keys as command
 
-    command.add(Settings(**settings), name=name, role=role)
+    command.add(Settings(**settings), name=name, role=role, limits=Limits(rate, concurrency, queued))
 
 
 @_command(keys_app, name="list", settings=KEYS)

@@ -175,6 +175,27 @@ class QueueFull(ServiceError):
     advice = "Try again when some of the queued jobs are done."
 
 
+class TooManyRequests(ServiceError):
+    """The client sends more requests a second than it may."""
+
+    code = "too-many-requests"
+    title = "Too many requests"
+    advice = "Send fewer requests a second, or several points in each."
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        """`message` says how many requests are allowed, `retry_after_s` when the next one is."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyAtOnce(ServiceError):
+    """The client has more requests in progress than it may."""
+
+    code = "too-many-at-once"
+    title = "Too many requests at a time"
+    advice = "Wait for the responses to other requests first."
+
+
 class TooManyStreams(ServiceError):
     """The limit of open event streams is reached."""
 

@@ -92,6 +92,7 @@ class JobSpec:
             without conditions.
         supersede: a group of jobs: this one cancels those of the group that are still queued. None without a group.
         snapshots: the epochs after which an unpublished training keeps its weights, ascending; None for none.
+        owner: the name of the key that submitted it; None without keys.
     """
 
     id: str
@@ -109,6 +110,7 @@ class JobSpec:
     promote: dict[str, Any] | None = None
     supersede: str | None = None
     snapshots: list[int] | None = None
+    owner: str | None = None
     created_at: float
 
     @property

@@ -169,6 +169,23 @@ class Settings(BaseSettings):
         description="Most connections at a time, for each process that answers requests; beyond it they are answered "
         "with 503 and closed.",
     )
+    max_requests_per_s: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Most requests a second of each key, or without keys of each address, after a pause up to 5 "
+        "seconds' worth at once; beyond it they are answered with 429. 0 sets no limit, because a small prediction "
+        "takes some 50 us and somebody's own service should give all that it can. A key can have its own number.",
+    )
+    max_requests_at_once: int = Field(
+        250,
+        ge=0,
+        le=100_000,
+        description="Most requests of each key, or without keys of each address, that are in progress at a time, for "
+        "each process that answers requests; beyond it they are answered with 429. Event streams count, so that nobody "
+        "takes them all. Small predictions do not: they are answered at once. 0 sets no limit. A key can have its own "
+        "number. Behind a proxy all addresses are one, unless `trusted_proxies` names it.",
+    )
     max_points_per_request: int = Field(
         MAX_POINTS,
         ge=1,
@@ -205,6 +222,13 @@ class Settings(BaseSettings):
         ge=1,
         le=100_000,
         description="Most jobs that wait for a training process; beyond it /train answers 429.",
+    )
+    max_queued_jobs_per_key: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Most jobs of one key that wait for a training process, so that nobody fills the queue; beyond it "
+        "/train answers 429. A key can have its own number.",
     )
     session_ttl_s: float = Field(
         900.0,

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from models.checkpoints import atomic
 from models.specs import InvalidInput
@@ -35,6 +36,18 @@ MAX_KEYS = 1_000
 
 MAX_FILE_BYTES = 1_000_000
 """Largest file that is read; `MAX_KEYS` keys have a quarter of it."""
+
+
+MAX_LIMIT = 1_000_000
+"""Largest limit that a key can have: more would mean none."""
+
+
+class Limits(NamedTuple):
+    """What a key may do less or more than the settings say; None for what they say. See `Key`."""
+
+    rate: float | None = None
+    concurrency: int | None = None
+    queued: int | None = None
 
 
 class Role(IntEnum):
@@ -60,12 +73,18 @@ class Key:
         role: the name of its role.
         digest: SHA-256 of the key in hexadecimal digits.
         created_at: when it was added, in UTC (ISO 8601).
+        rate: most requests a second; 0 without a limit. None for the setting, as the next two.
+        concurrency: most requests in progress at a time; 0 without a limit.
+        queued: most jobs that wait for a training process.
     """
 
     name: str
     role: str
     digest: str
     created_at: str
+    rate: float | None = None
+    concurrency: int | None = None
+    queued: int | None = None
 
 
 class KeyFile:
@@ -99,18 +118,22 @@ class KeyFile:
             ) from None
         return keys
 
-    def add(self, name: str, role: str) -> str:
+    def add(self, name: str, role: str, limits: Limits = Limits()) -> str:  # noqa: B008
         """Adds a key, and returns it. Nobody can find it out again.
 
         Raises:
-            InvalidInput: the name is taken or not allowed, there is no such role, there are too many keys, or the
-                file is damaged.
+            InvalidInput: the name is taken or not allowed, there is no such role, a limit is out of bounds, there are
+                too many keys, or the file is damaged.
             OSError: it cannot be read or written.
         """
         if not NAME.fullmatch(name):
             raise InvalidInput("name", "must be 1 to 63 letters, digits and . _ @ -, beginning with a letter or digit")
         if role not in ROLES:
             raise InvalidInput("role", f"must be one of {', '.join(ROLES)}")
+        for field, limit in limits._asdict().items():
+            least = 1 if field == "queued" else 0
+            if limit is not None and not least <= limit <= MAX_LIMIT:
+                raise InvalidInput(field, f"must be between {least} and {MAX_LIMIT:,}")
         with self._locked():
             keys = self.read() or []
             if any(key.name == name for key in keys):
@@ -118,9 +141,8 @@ class KeyFile:
             if len(keys) >= MAX_KEYS:
                 raise InvalidInput("name", f"cannot be added: there are {MAX_KEYS:,} keys already; revoke some first")
             secret = PREFIX + secrets.token_urlsafe(KEY_BYTES)
-            self._write(
-                [*keys, Key(name, role, digest_of(secret.encode()), datetime.now(UTC).isoformat("T", "seconds"))]
-            )
+            created_at = datetime.now(UTC).isoformat("T", "seconds")
+            self._write([*keys, Key(name, role, digest_of(secret.encode()), created_at, *limits)])
         return secret
 
     def revoke(self, name: str) -> list[Key]:
@@ -143,7 +165,8 @@ class KeyFile:
     def _write(self, keys: list[Key]) -> None:
         with atomic.new_file(self.path) as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write(json.dumps({"keys": [asdict(key) for key in keys]}, indent=1).encode() + b"\n")
+            shown = [{field: value for field, value in asdict(key).items() if value is not None} for key in keys]
+            file.write(json.dumps({"keys": shown}, indent=1).encode() + b"\n")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -172,6 +195,12 @@ def matching(secret: bytes, keys: Mapping[str, Key]) -> Key | None:
 
 def _is_valid(key: Key) -> bool:
     texts = (key.name, key.role, key.digest, key.created_at)
-    return all(isinstance(one, str) for one in texts) and bool(
-        NAME.fullmatch(key.name) and key.role in ROLES and re.fullmatch("[0-9a-f]{64}", key.digest)
-    )
+    if not all(isinstance(one, str) for one in texts):
+        return False
+    if not (_is_limit(key.rate, int | float) and _is_limit(key.concurrency, int) and _is_limit(key.queued, int)):
+        return False
+    return bool(NAME.fullmatch(key.name) and key.role in ROLES and re.fullmatch("[0-9a-f]{64}", key.digest))
+
+
+def _is_limit(value: Any, kind: Any) -> bool:
+    return value is None or (isinstance(value, kind) and not isinstance(value, bool) and 0 <= value <= MAX_LIMIT)

@@ -5,18 +5,19 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from service.access.keys import KeyFile
+from service.access.keys import KeyFile, Limits
 from service.settings import Settings
 
 
-def add(settings: Settings, *, name: str, role: str) -> None:
+def add(settings: Settings, *, name: str, role: str, limits: Limits) -> None:
     """Adds a key and prints it alone on standard output, so that a script can take it.
 
     Raises:
-        InvalidInput: the name is taken or not allowed, there is no such role, or the file is damaged.
+        InvalidInput: the name is taken or not allowed, there is no such role, a limit is out of bounds, or the file is
+            damaged.
         OSError: the file cannot be read or written.
     """
-    print(KeyFile(settings.keys_path).add(name, role))
+    print(KeyFile(settings.keys_path).add(name, role, limits))
     print("This is the only time that the key is shown.", file=sys.stderr)
 
 
@@ -27,10 +28,19 @@ def list_all(settings: Settings) -> None:
         InvalidInput: the file is damaged.
         OSError: the file cannot be read.
     """
-    table = Table("name", "role", "added", box=None)
+    table = Table("name", "role", "added", "requests a second", "at once", "queued jobs", box=None)
+    defaults = settings.max_requests_per_s, settings.max_requests_at_once, settings.max_queued_jobs_per_key
     for key in KeyFile(settings.keys_path).read() or []:
-        table.add_row(key.name, key.role, key.created_at)
+        limits = [_shown(*both) for both in zip((key.rate, key.concurrency, key.queued), defaults, strict=True)]
+        table.add_row(key.name, key.role, key.created_at, *limits)
     Console().print(table)
+
+
+def _shown(limit: float | None, default: float) -> str:
+    """A limit of a key, or in brackets what the settings say instead."""
+    if limit is None:
+        return f"({_shown(default, default)})"
+    return f"{limit:g}" if limit else "no limit"
 
 
 def revoke(settings: Settings, *, name: str) -> None:

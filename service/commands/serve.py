@@ -56,7 +56,7 @@ def run(settings: Settings) -> None:
         uvicorn.Server(uvicorn_config(settings)).run()
         return
     helper_processes.acquire()
-    with tempfile.TemporaryDirectory(prefix="separatrix-metrics-") as folder:
+    with tempfile.TemporaryDirectory(prefix="separatrix-") as folder:
         config = uvicorn_config(settings, Path(folder))
         Multiprocess(config, [config.bind_socket()]).run()
     helper_processes.release()
@@ -81,10 +81,10 @@ def _require_key(settings: Settings) -> None:
         )
 
 
-def uvicorn_config(settings: Settings, metrics_folder: Path | None = None) -> uvicorn.Config:
-    """How uvicorn runs the application. Several processes share their metrics by files in a folder."""
+def uvicorn_config(settings: Settings, shared_folder: Path | None = None) -> uvicorn.Config:
+    """How uvicorn runs the application. Several processes share metrics and rates by files in a folder."""
     return uvicorn.Config(
-        partial(application, settings, metrics_folder),
+        partial(application, settings, shared_folder),
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -101,7 +101,7 @@ def uvicorn_config(settings: Settings, metrics_folder: Path | None = None) -> uv
     )
 
 
-def application(settings: Settings, metrics_folder: Path | None = None) -> ASGIApp:
+def application(settings: Settings, shared_folder: Path | None = None) -> ASGIApp:
     """The application of one serving process. uvicorn calls this in that process, after it has installed its handlers.
 
     Besides making the application, it sets up the process: logging, threads, signals, and an end when the parent ends.
@@ -117,7 +117,7 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> ASGIA
     parent = multiprocessing.parent_process()
     if parent is not None:  # one of several serving processes: none may outlive the parent
         threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
-    made = create_app(settings, stopping=stopping, metrics_folder=metrics_folder)
+    made = create_app(settings, stopping=stopping, shared_folder=shared_folder)
     gc.freeze()  # what is loaded stays: looking for garbage in it would delay requests, and the end of the process
     return made
 

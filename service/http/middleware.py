@@ -103,36 +103,41 @@ class Middleware:
                 if method == route[0] and (found := pattern(route[1])):
                     route, scope["path_params"] = (method, path), found.groupdict()
                     break
-        response = None
+        response = caller = None
         try:
-            self._guard.admit(scope, headers)
-            fast_path = self._fast_paths.get(route)
-            if fast_path is not None and fast_path.accepts(scope, headers):
-                message = await receive()
-                if not message.get("more_body", True):
-                    response = fast_path.respond(scope, headers, message["body"])
+            try:
+                self._guard.admit(scope, headers)
+                fast_path = self._fast_paths.get(route)
+                if fast_path is not None and fast_path.accepts(scope, headers):
+                    message = await receive()
+                    if not message.get("more_body", True):
+                        response = fast_path.respond(scope, headers, message["body"])
+                    if response is None:
+                        receive = _replay(message, receive)
                 if response is None:
-                    receive = _replay(message, receive)
+                    caller = self._guard.begin(scope)
+                    if b"_=" in scope["query_string"] and scope["method"] == "GET":
+                        scope = {**scope, "query_string": CACHE_BUSTER.sub(b"", scope["query_string"]).strip(b"&")}
+                    endpoint = self._endpoints.get(route)
+                    response = await endpoint(scope, headers, receive) if endpoint else None
+            except Exception as error:
+                response = _problem(error, scope["path"], request_id)
+                if route not in self._endpoints:  # refused by the guard; metrics have the paths of routes only
+                    route = self._metrics.route(scope)
+            is_write = scope["method"] not in SAFE_METHODS and route not in self._endpoints
             if response is None:
-                if b"_=" in scope["query_string"] and scope["method"] == "GET":
-                    scope = {**scope, "query_string": CACHE_BUSTER.sub(b"", scope["query_string"]).strip(b"&")}
-                endpoint = self._endpoints.get(route)
-                response = await endpoint(scope, headers, receive) if endpoint else None
-        except Exception as error:
-            response = _problem(error, scope["path"], request_id)
-            if route not in self._endpoints:  # refused by the guard; metrics have the paths of routes only
+                status = await self._forward(scope, receive, send, headers, request_id)
                 route = self._metrics.route(scope)
-        is_write = scope["method"] not in SAFE_METHODS and route not in self._endpoints
-        if response is None:
-            status = await self._forward(scope, receive, send, headers, request_id)
-            route = self._metrics.route(scope)
-        else:
-            status, fields, body = response
-            if (len(body) >= compression.MIN_BYTES or not body) and compression.concerns(status, fields):
-                fields, body = await compression.negotiated(status, fields, body, headers)
-            fields = [*fields, (b"x-request-id", request_id)]
-            await send({"type": "http.response.start", "status": status, "headers": fields})
-            await send({"type": "http.response.body", "body": body})
+            else:
+                status, fields, body = response
+                if (len(body) >= compression.MIN_BYTES or not body) and compression.concerns(status, fields):
+                    fields, body = await compression.negotiated(status, fields, body, headers)
+                fields = [*fields, (b"x-request-id", request_id)]
+                await send({"type": "http.response.start", "status": status, "headers": fields})
+                await send({"type": "http.response.body", "body": body})
+        finally:
+            if caller is not None:
+                self._guard.end(caller)
         self._metrics.observe(route, status, perf_counter() - started)
         if is_write:
             self._guard.audit(scope, status, request_id)

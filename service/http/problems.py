@@ -61,6 +61,8 @@ PROBLEM_TYPES: dict[type[ServiceError], ProblemType] = {
         (errors.WrongState, 409, None),
         (errors.KeyReused, 422, None),
         (errors.QueueFull, 429, 1),
+        (errors.TooManyRequests, 429, 1),
+        (errors.TooManyAtOnce, 429, 1),
         (errors.TooManyStreams, 503, 5),
         (errors.NotReady, 503, 1),
         (errors.Unsupported, 501, None),
@@ -286,7 +288,8 @@ def _response(
 
 def _service_error(error: ServiceError) -> Response:
     problem = PROBLEM_TYPES[type(error)]
-    headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s else {}
+    retry_after_s = error.retry_after_s if isinstance(error, errors.TooManyRequests) else problem.retry_after_s
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     state = error.state if isinstance(error, errors.WrongState) else None

@@ -113,10 +113,11 @@ class JobQueue:
         self._reconciled_at_time = 0.0  # by the wall clock
         self._grace_until = 0.0
 
-    def submit(self, new: NewJob, *, key: str | None = None) -> str:
+    def submit(self, new: NewJob, *, max_own: int | None = None, key: str | None = None) -> str:
         """Submits a job and returns its id. Once this returns, the job is not lost.
 
-        If an equal job was submitted under the same idempotency `key`, returns that job's id.
+        `max_own` bounds how many jobs of its owner may be queued at a time. If an equal job was submitted under the
+        same idempotency `key`, returns that job's id.
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
@@ -126,12 +127,14 @@ class JobQueue:
         """
         spec = new.spec
         # before any points are stored
-        earlier = self.find_submitted(spec, key=key)
+        earlier = self.find_submitted(spec, max_own=max_own, key=key)
         if earlier is not None:
             return earlier
         try:
             save(self._files, new)
-            job_id = self._store.jobs.add(spec, max_queued=self._max_queued_jobs, key=key, ttl_s=self._ttl_s)
+            job_id = self._store.jobs.add(
+                spec, max_queued=self._max_queued_jobs, max_own=max_own, key=key, ttl_s=self._ttl_s
+            )
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
             raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
@@ -143,26 +146,26 @@ class JobQueue:
         self._engine.wake()
         return job_id
 
-    def find_submitted(self, spec: JobSpec, *, key: str | None = None) -> str | None:
+    def find_submitted(self, spec: JobSpec, *, max_own: int | None = None, key: str | None = None) -> str | None:
         """Returns the id of the existing job that `submit` would return; None if it would submit another one.
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.find_added`.
         """
-        return self._store.jobs.find_added(spec, max_queued=self._max_queued_jobs, key=key)
+        return self._store.jobs.find_added(spec, max_queued=self._max_queued_jobs, max_own=max_own, key=key)
 
     def submit_seed_models(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
         """Submits trainings by model name, under the conditions of `Jobs.add_seed_jobs`."""
         self._store.jobs.add_seed_jobs([new_spec(model, *recipe, origin="seed") for model, recipe in trainings.items()])
         self._engine.wake()
 
-    def resume(self, job_id: str) -> None:
+    def resume(self, job_id: str, *, max_own: int | None = None) -> None:
         """Puts a paused job back in the queue.
 
         Raises:
             JobNotFound, QueueFull, WrongState: as `Jobs.resume`.
         """
-        self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs)
+        self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs, max_own=max_own)
         self._engine.wake()
 
     def prepare_retry(self, job_id: str) -> NewJob:

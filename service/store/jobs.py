@@ -82,20 +82,28 @@ class Jobs:
         self._reported_state = case((served, jobs.c.state), else_=JobState.RUNNING.value)
         self._reported = select(jobs, self._reported_state.label("reported_state"))
 
-    def add(self, spec: JobSpec, *, max_queued: int, key: str | None = None, ttl_s: float | None = None) -> str:
+    def add(
+        self,
+        spec: JobSpec,
+        *,
+        max_queued: int,
+        max_own: int | None = None,
+        key: str | None = None,
+        ttl_s: float | None = None,
+    ) -> str:
         """Adds a job to the queue and returns its id. If an equal job was added under `key`, returns that job's id.
 
         Queued jobs of the same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after so
         many seconds, see `expired`.
 
         Raises:
-            QueueFull: `max_queued` jobs are queued already.
+            QueueFull: `max_queued` jobs are queued already, or `max_own` of the job's owner.
             KeyReused: a different job was added under the key.
             JobNotFound: the job to retry does not exist.
             WrongState: the job to retry has succeeded, or has not ended.
         """
         with self._database.writing(serial=True) as connection:
-            earlier = _find_added(connection, spec, max_queued, key)
+            earlier = _find_added(connection, spec, _Room(max_queued, max_own), key)
             if earlier is not None:
                 return earlier
             _cancel_superseded(connection, spec)
@@ -108,14 +116,16 @@ class Jobs:
                 connection.execute(insert(idempotency_keys), row)
             return spec.id
 
-    def find_added(self, spec: JobSpec, *, max_queued: int, key: str | None = None) -> str | None:
+    def find_added(
+        self, spec: JobSpec, *, max_queued: int, max_own: int | None = None, key: str | None = None
+    ) -> str | None:
         """Returns the id of the existing job that `add` would return; None if `add` would add a job.
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `add`.
         """
         with self._database.reading() as connection:
-            return _find_added(connection, spec, max_queued, key)
+            return _find_added(connection, spec, _Room(max_queued, max_own), key)
 
     def add_seed_jobs(self, specs: Sequence[JobSpec]) -> list[JobSpec]:
         """Adds the jobs of the seed models: all to an empty database, else those that only failed so far.
@@ -259,19 +269,19 @@ class Jobs:
                 case _:
                     raise WrongState(job.state, "Only a queued or running job can be paused.")
 
-    def resume(self, job_id: str, *, max_queued: int) -> None:
+    def resume(self, job_id: str, *, max_queued: int, max_own: int | None = None) -> None:
         """Puts a paused job back in the queue. Does nothing if the job is queued or running.
 
         Raises:
             JobNotFound: the job does not exist.
-            QueueFull: `max_queued` jobs are queued already.
+            QueueFull: `max_queued` jobs are queued already, or `max_own` of the job's owner.
             WrongState: the job has ended or is being cancelled.
         """
         with self._database.writing(serial=True) as connection:
             job = transitions.lock(connection, job_id)
             match job.state:
                 case JobState.PAUSED:
-                    _require_room(connection, max_queued)
+                    _require_room(connection, _Room(max_queued, max_own), job.spec.owner)
                     transitions.set_state(connection, job, JobState.QUEUED)
                 case JobState.PAUSING:
                     transitions.set_state(connection, job, JobState.RUNNING)
@@ -322,12 +332,19 @@ class Jobs:
             return job
 
 
-def _find_added(connection: Connection, spec: JobSpec, max_queued: int, key: str | None) -> str | None:
+class _Room(NamedTuple):
+    """Most jobs that are queued: of all owners together, and of one; None for any number."""
+
+    total: int
+    own: int | None
+
+
+def _find_added(connection: Connection, spec: JobSpec, room: _Room, key: str | None) -> str | None:
     """Returns the id of the job that was added under the key; None if this one may be added. Raises as `Jobs.add`."""
     earlier = _find_by_key(connection, key, spec) if key else None
     if earlier is None:
         _require_retryable(connection, spec)
-        _require_room(connection, max_queued, superseding=spec.supersede)
+        _require_room(connection, room, spec.owner, superseding=spec.supersede)
     return earlier
 
 
@@ -351,12 +368,16 @@ def _cancel_superseded(connection: Connection, spec: JobSpec) -> None:
         transitions.end(connection, job_of(row), JobState.CANCELLED, superseded_by=spec.id)
 
 
-def _require_room(connection: Connection, max_queued: int, *, superseding: str | None = None) -> None:
+def _require_room(connection: Connection, room: _Room, owner: str | None, *, superseding: str | None = None) -> None:
     """Raises `QueueFull` if there is no room beside the queued jobs of other groups."""
     others = jobs.c.supersede.is_distinct_from(superseding) if superseding else true()
-    queued = connection.scalar(select(func.count()).where(jobs.c.state == JobState.QUEUED.value, others))
-    if (queued or 0) >= max_queued:
-        raise QueueFull("Try again when some of the queued jobs are done.")
+    own = func.count().filter(jobs.c.owner == owner)
+    query = select(func.count(), own).where(jobs.c.state == JobState.QUEUED.value, others)
+    queued, queued_own = connection.execute(query).one()
+    if queued >= room.total:
+        raise QueueFull(f"It has {room.total:,} jobs, the most that it takes. Try again when some of them are done.")
+    if owner is not None and room.own is not None and queued_own >= room.own:
+        raise QueueFull(f"This key has {room.own:,} jobs in it, the most that it may. Try again when some are done.")
 
 
 def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:

@@ -41,6 +41,7 @@ jobs = Table(
     Column("retry_of", String),
     Column("promote", JSON(none_as_null=True)),
     Column("supersede", String),
+    Column("owner", String),
     Column("snapshots", JSON(none_as_null=True)),
     Column("state", String, nullable=False, index=True),
     Column("attempt", Integer, nullable=False),

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -23,6 +24,7 @@ from service.api.references import reference
 from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import content_negotiation, etags, request_body
+from service.http.front.callers import Caller
 from service.http.pagination import Limit
 from service.jobs import promotion, training_data
 from service.jobs.queue import NewJob, requested_job
@@ -195,9 +197,11 @@ async def _stopped(job_id: str, response: Response, services: Services, wait: Wa
 
 
 @router.post("/jobs/{job_id}/resume", response_model=Job, responses=responses.RESUMED)
-async def resume_job(job_id: JobPath, services: ServicesDep, wait: WaitDep) -> Job:
+async def resume_job(request: Request, job_id: JobPath, services: ServicesDep, wait: WaitDep) -> Job:
     """Puts a paused job back in the queue. It continues from where it stopped."""
-    await to_thread.run_sync(services.spaces.of(job_id).queue.resume, job_id, limiter=services.write_threads)
+    caller: Caller | None = request.scope.get("caller")
+    resume = partial(services.spaces.of(job_id).queue.resume, job_id, max_own=caller.queued if caller else None)
+    await to_thread.run_sync(resume, limiter=services.write_threads)
     return Job.of(await wait.for_job(job_id))
 
 

@@ -1,11 +1,11 @@
 """How new jobs are submitted: `?validate_only`, `Idempotency-Key`, and the response."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query, Request, Response
 
 from service import records
 from service.api.deps import Services, ServicesDep
@@ -13,8 +13,10 @@ from service.api.jobs.idempotency import KeyHeader, bare_key
 from service.api.jobs.views import Job, Validation
 from service.api.jobs.waiting import Wait, WaitDep
 from service.http import request_body
+from service.http.front.callers import Caller
 from service.http.front.prefix import prefixed
 from service.jobs.queue import JobQueue, NewJob
+from service.jobs.spaces import MAX_QUEUED
 from service.records import JobSpec
 
 
@@ -28,6 +30,7 @@ class Submission:
         wait: how long the response waits for the job.
         validate_only: only show the job, and do not submit it.
         key: the idempotency key, if the client sent one.
+        caller: who sent the request, if it has limits.
     """
 
     response: Response
@@ -35,6 +38,7 @@ class Submission:
     wait: Wait
     validate_only: bool
     key: str | None
+    caller: Caller | None
 
     async def respond(self, make_job: Callable[[], NewJob]) -> Job | Response:
         """Submits a job and shows it, with status 200 if it has ended, and 202 otherwise.
@@ -57,14 +61,25 @@ class Submission:
         return Job.of(job)
 
     def _validate(self, make_job: Callable[[], NewJob]) -> Response:
-        spec = make_job().spec
-        self._queue_of(spec).find_submitted(spec, key=self.key)  # raises what `submit` would
+        spec = self._owned(make_job()).spec
+        self._queue_of(spec).find_submitted(
+            spec, max_own=self._max_own(spec), key=self.key
+        )  # raises what `submit` would
         return Response(Validation.of(spec).model_dump_json(), media_type=request_body.JSON)
 
     def _submit(self, make_job: Callable[[], NewJob]) -> tuple[JobSpec, str]:
         """Returns the new job, and the id of the submitted one, which differs if the key was used before."""
-        new = make_job()
-        return new.spec, self._queue_of(new.spec).submit(new, key=self.key)
+        new = self._owned(make_job())
+        return new.spec, self._queue_of(new.spec).submit(new, max_own=self._max_own(new.spec), key=self.key)
+
+    def _owned(self, new: NewJob) -> NewJob:
+        return replace(new, spec=replace(new.spec, owner=self.caller.key if self.caller else None))
+
+    def _max_own(self, spec: JobSpec) -> int | None:
+        """Most jobs of the caller in the queue of a job."""
+        if self.caller is None:
+            return None
+        return self.caller.queued if spec.publishes else min(self.caller.queued, MAX_QUEUED // 2)
 
     def _queue_of(self, spec: JobSpec) -> JobQueue:
         spaces = self.services.spaces
@@ -72,6 +87,7 @@ class Submission:
 
 
 async def _submission(
+    request: Request,
     response: Response,
     services: ServicesDep,
     wait: WaitDep,
@@ -81,7 +97,7 @@ async def _submission(
     idempotency_key: KeyHeader = None,
 ) -> Submission:
     key = bare_key(idempotency_key) if idempotency_key is not None else None
-    return Submission(response, services, wait, validate_only, key)
+    return Submission(response, services, wait, validate_only, key, request.scope.get("caller"))
 
 
 SubmissionDep = Annotated[Submission, Depends(_submission)]

@@ -17,6 +17,7 @@ from starlette.types import Scope
 from models.specs import InvalidInput
 from service.access.keys import MAX_KEYS, ROLES, Key, KeyFile, Role, matching
 from service.errors import Forbidden, HostNotAllowed, OriginNotAllowed, Unauthorized
+from service.http.front.callers import Caller, Callers
 from service.http.metrics import Route
 from service.http.request_body import Headers
 from service.settings import Settings, is_loopback
@@ -47,11 +48,14 @@ DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 class Guard:
     """Checks each request before anything else does."""
 
-    def __init__(self, settings: Settings, roles: Mapping[Route, Role], routes: Collection[Route]) -> None:
+    def __init__(
+        self, settings: Settings, callers: Callers, roles: Mapping[Route, Role], routes: Collection[Route]
+    ) -> None:
         """Reads the file of keys.
 
         Args:
             settings: of the service.
+            callers: limits what each client sends.
             roles: the role that each route needs.
             routes: all routes of the service.
 
@@ -62,7 +66,7 @@ class Guard:
         """
         if differing := {*routes} ^ {*roles}:
             raise LookupError(f"service.api.roles does not match the routes: {differing}")
-        self._roles = roles
+        self._callers = callers
         self._exact = {route: role for route, role in roles.items() if "{" not in route[1]}
         # Starlette's own patterns: a path must not be one thing here and another one there.
         self._patterns = [(method, compile_path(path)[0], role) for (method, path), role in roles.items()]
@@ -74,17 +78,18 @@ class Guard:
         self._file = KeyFile(settings.keys_path)
         self._stamp = self._current_stamp()
         self._keys: dict[str, Key] | None = self._read()
-        self._verified: dict[bytes, Key] = {}  # by header: most requests have one that was seen before
+        self._verified: dict[bytes, tuple[Key, Caller]] = {}  # by header: most requests have one that was seen before
         self._read_at = time.monotonic()
 
     def admit(self, scope: Scope, headers: Headers) -> None:
-        """Lets a request pass. If keys are needed and this path needs one, `scope["caller"]` is the name of its key.
+        """Lets a request pass, and counts it. If keys and limits concern its path, `scope["caller"]` is its `Caller`.
 
         Raises:
             HostNotAllowed: the `Host` is not a name of the service.
             OriginNotAllowed: the request would change something, and comes from a page of another origin.
             Unauthorized: it needs a key, and has no valid one.
             Forbidden: its key has a lesser role than it needs.
+            TooManyRequests: its client sends more a second than it may.
             HTTPException: it has a valid key, and there is no such path.
         """
         host = headers.get(b"host")
@@ -96,8 +101,27 @@ class Guard:
         now = time.monotonic()
         if now - self._read_at > READ_AGAIN_S:
             self._read_again(now)
-        if self._keys is not None and method != "OPTIONS":
+        if method == "OPTIONS":
+            return
+        if self._keys is not None:
             self._check_key(scope, headers, self._keys)
+        elif self._callers.limits_addresses and (caller := self._caller(scope)):
+            self._callers.count(caller)
+
+    def begin(self, scope: Scope) -> Caller | None:
+        """Counts a request that was admitted as in progress, until `end`. None for what has no limits, such as probes.
+
+        Raises:
+            TooManyAtOnce: its client has as many in progress as it may.
+        """
+        caller = self._caller(scope)
+        if caller is not None:
+            self._callers.begin(caller)
+        return caller
+
+    def end(self, caller: Caller) -> None:
+        """A request of this client is no longer in progress."""
+        self._callers.end(caller)
 
     def audit(self, scope: Scope, status: int, request_id: bytes) -> None:
         """Logs a request if it changes something, or would have if it had not been refused."""
@@ -105,7 +129,8 @@ class Guard:
         if needed is None or needed >= Role.TRAIN:
             path = quote(scope["path"])[:MAX_LOGGED_PATH]
             client = scope["client"][0] if scope.get("client") else "-"
-            who = scope.get("caller", "-")
+            caller: Caller | None = scope.get("caller")
+            who = (caller and caller.key) or "-"
             audit_log.info(
                 "audit: %s from %s: %s %s: %d, id %s", who, client, scope["method"], path, status, request_id.decode()
             )
@@ -115,22 +140,33 @@ class Guard:
         if needed is Role.PUBLIC:
             return
         header = headers.get(b"authorization", b"")
-        key = self._verified.get(header) or self._verify(header, keys)
-        scope["caller"] = key.name
+        key, caller = self._verified.get(header) or self._verify(header, keys)
+        scope["caller"] = caller
+        if caller.rate:
+            self._callers.count(caller)
         if needed is None:
             raise HTTPException(404)
         if ROLES[key.role] < needed:
             raise Forbidden(f"The key needs the role {needed.name.lower()}, and has the role {key.role}.")
 
-    def _verify(self, header: bytes, keys: Mapping[str, Key]) -> Key:
+    def _caller(self, scope: Scope) -> Caller | None:
+        """Who sends a request: a key, or where there are no keys an address. None if its path needs no key anyway."""
+        caller: Caller | None = scope.get("caller")
+        if caller is None and self._keys is None and self._needed(scope) is not Role.PUBLIC:
+            client = scope.get("client")
+            caller = scope["caller"] = self._callers.of_address(client[0] if client else "")
+        return caller
+
+    def _verify(self, header: bytes, keys: Mapping[str, Key]) -> tuple[Key, Caller]:
         """The key of an `Authorization` header, which is kept if it is valid."""
         scheme, _, secret = header.partition(b" ")
         key = matching(secret.strip(), keys) if scheme.lower() == b"bearer" else None
         if key is None:
             raise Unauthorized("The key is not valid, or was revoked." if scheme else None)
+        found = key, self._callers.of_key(key)
         if len(self._verified) < MAX_KEYS:
-            self._verified[header] = key
-        return key
+            self._verified[header] = found
+        return found
 
     def _needed(self, scope: Scope) -> Role | None:
         """The role that a request needs; None if there is no such path."""

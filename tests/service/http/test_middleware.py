@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope
 
 from service.http import problems, request_body
+from service.http.front.callers import Callers
 from service.http.front.guard import Guard
 from service.http.metrics import Metrics
 from service.http.middleware import Middleware, RawResponse, ok
@@ -50,7 +51,7 @@ def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = N
     async def route() -> str:
         return "app"
 
-    metrics, guard = Metrics(), Guard(Settings(), {}, ())
+    metrics, guard = Metrics(), Guard(Settings(), Callers(Settings()), {}, ())
     middleware = Middleware(app, fast_paths={ECHO: OnlyShort()}, endpoints=ENDPOINTS, metrics=metrics, guard=guard)
     left = list(chunks or [b""])
     sent: list[Message] = []

@@ -1,0 +1,113 @@
+"""Who sends requests, and how many: a key, or without keys an address."""
+
+import ipaddress
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+
+from service.access.keys import Key
+from service.access.rates import Rates
+from service.errors import TooManyAtOnce, TooManyRequests
+from service.settings import Settings
+
+CACHED_ADDRESSES = 1_000
+"""How many addresses are kept with their limits."""
+
+IPV6_NETWORK = 64
+"""Bits of an IPv6 address that count: whoever has one address usually has all with the same first 64 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request.
+
+    Attributes:
+        key: the name of the key; None without keys.
+        id: what it has in common with all requests of the same client.
+        rate: most requests a second; 0 without a limit.
+        concurrency: most requests at a time, in each process; 0 without a limit.
+        queued: most jobs of the key that wait for a training process.
+    """
+
+    key: str | None
+    id: str
+    rate: float
+    concurrency: int
+    queued: int
+
+
+class Callers:
+    """Limits what each client sends. The limits of a key count before the settings."""
+
+    def __init__(self, settings: Settings, shared_folder: Path | None = None) -> None:
+        """`shared_folder` is that of all processes; None if there is only this one."""
+        self._settings = settings
+        self._rates = Rates(shared_folder / "rates" if shared_folder else None)
+        self._at_once: Counter[str] = Counter()
+        self.of_address = lru_cache(CACHED_ADDRESSES)(self._of_address)
+
+    @property
+    def limits_addresses(self) -> bool:
+        """Whether addresses have a limit of rate."""
+        return self._settings.max_requests_per_s > 0
+
+    def of_key(self, key: Key) -> Caller:
+        """The caller with a key."""
+        rate, concurrency, queued = self._defaults
+        return Caller(
+            key.name,
+            f"key {key.digest}",
+            rate if key.rate is None else key.rate,
+            concurrency if key.concurrency is None else key.concurrency,
+            queued if key.queued is None else key.queued,
+        )
+
+    def _of_address(self, address: str) -> Caller:
+        """The caller with an address, where there are no keys."""
+        try:
+            found = ipaddress.ip_address(address)
+            if found.version == 6:
+                address = str(ipaddress.ip_network((found, IPV6_NETWORK), strict=False))
+        except ValueError:
+            pass  # a Unix socket, or a name that a proxy has sent
+        return Caller(None, f"address {address}", *self._defaults)
+
+    @property
+    def _defaults(self) -> tuple[float, int, int]:
+        settings = self._settings
+        return settings.max_requests_per_s, settings.max_requests_at_once, settings.max_queued_jobs_per_key
+
+    def count(self, caller: Caller) -> None:
+        """Counts a request.
+
+        Raises:
+            TooManyRequests: the caller sends more a second than it may.
+        """
+        if caller.rate and (wait_s := self._rates.take(caller.id, caller.rate)):
+            whose = "An address" if caller.key is None else "This key"
+            raise TooManyRequests(
+                f"{whose} may send {caller.rate:g} requests a second. Send fewer, or several points in each.",
+                retry_after_s=ceil(wait_s),
+            )
+
+    def begin(self, caller: Caller) -> None:
+        """Counts a request that is in progress from now on, until `end`.
+
+        Raises:
+            TooManyAtOnce: the caller has as many in progress as it may.
+        """
+        if caller.concurrency and self._at_once[caller.id] >= caller.concurrency:
+            whose = "An address" if caller.key is None else "This key"
+            raise TooManyAtOnce(
+                f"{whose} may have {caller.concurrency:,} requests in progress at a time, event streams included. Wait "
+                "for the responses to other requests first."
+            )
+        self._at_once[caller.id] += 1
+
+    def end(self, caller: Caller) -> None:
+        """A request is no longer in progress."""
+        self._at_once[caller.id] -= 1
+        if not self._at_once[caller.id]:
+            del self._at_once[caller.id]

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
 from service.records import Job, JobSpec, JobState, JobStatus
+from service.store import schema
 from service.store.database import Database, sqlite_url
 from service.store.files import Files
 from service.store.jobs import CURSOR_TTL_S, KEY_TTL_S
@@ -729,3 +732,9 @@ def test_readers_do_not_wait_for_a_writer(url: str, store: Store) -> None:
         assert store.jobs.get("job").status.epoch == 0
     assert store.jobs.get("job").status.epoch == 5
     database.close()
+
+
+def test_the_latest_revision_of_the_program_is_that_of_its_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]

@@ -11,18 +11,16 @@ WORKDIR /src
 # PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
 # pip takes the latter, because version 2.13.0+cpu sorts above 2.13.0. Where the usual index has a CPU build, the extra
 # index need not answer. The step installs torch alone: its dependencies come from the usual index in the next step, and
-# a change of code does not download it again.
-ENV TORCH=torch==2.13.0
+# a change of code does not download it again. All packages are those of the lock files, by their SHA-256.
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
-RUN pip install --no-deps --retries 2 ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$TORCH" \
+ENV LOCKED="--no-deps --require-hashes --only-binary :all:"
+COPY requirements/torch.txt requirements/
+RUN pip install $LOCKED --retries 2 ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -r requirements/torch.txt \
     && { ! pip show torch | grep nvidia || { echo "This is the CUDA build of torch, because TORCH_INDEX_URL does not" \
          "answer or has no CPU build: set --build-arg TORCH_INDEX_URL to an index that has one." >&2; exit 1; }; }
 
-# $TORCH again: if pyproject.toml requires another version, the build fails here instead of downloading another build.
-COPY pyproject.toml ./
-RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
-        >requirements.txt \
-    && pip install -r requirements.txt "$TORCH"
+COPY requirements/base.txt requirements/
+RUN pip install $LOCKED -r requirements/base.txt
 
 # What nothing uses here, 430 MB: tests, the C++ headers and programs of torch, and the symbols of the largest libraries.
 RUN cd /opt/venv/lib/python3.11/site-packages \
@@ -32,10 +30,11 @@ RUN cd /opt/venv/lib/python3.11/site-packages \
     && strip --strip-unneeded torch/lib/libtorch_cpu.so torch/lib/libtorch_python.so llvmlite/binding/libllvmlite.so \
     && cd / && python -c 'import torch, numba, scipy.optimize, matplotlib.pyplot'
 
-COPY README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY service service
-RUN pip install --no-deps .
+# `pip check` fails if pyproject.toml requires what the lock files do not have.
+RUN pip install --no-deps --no-build-isolation . && pip check
 # Runs outside /src, so that it compiles the installed kernel and stores the machine code beside it.
 RUN cd / && python -m models.compile_kernel
 

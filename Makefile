@@ -8,16 +8,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup serve test test-fast check bench test-container test-faults size clean
+.PHONY: help setup serve test test-fast check bench test-container test-faults lock audit sbom licences size clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
-$(VENV)/installed: pyproject.toml
+# Only wheels whose SHA-256 is in the lock files of requirements/ are installed, and nothing that these do not name.
+LOCKED := $(PIP) install --no-deps --require-hashes --only-binary :all:
+
+$(VENV)/installed: pyproject.toml requirements/torch.txt requirements/base.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Python 3.11 or newer is needed; to name yours: make PYTHON=python3.12"; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --no-deps --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) torch==2.13.0
-	$(PIP) install -e .
+	$(LOCKED) --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) -r requirements/torch.txt
+	$(LOCKED) -r requirements/base.txt
+	@! $(PIP) show torch | grep -q nvidia || $(LOCKED) -r requirements/cuda.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	touch $@
 
 # Apart from the packages, so that it can be done beside the installation of others.
@@ -25,18 +30,18 @@ $(VENV)/compiled: $(VENV)/installed
 	$(BIN)/python -m models.compile_kernel
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install -e '.[dev]'
+$(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
+	$(LOCKED) -r requirements/dev.txt
 	touch $@
 
 # The tools of tests/clients, apart from our own packages, whose versions they do not share.
 CLIENTS := $(VENV)/clients
-$(CLIENTS)/installed: $(VENV)/installed tests/clients/requirements.txt tests/clients/package.json
+$(CLIENTS)/installed: $(VENV)/installed tests/clients/requirements.txt tests/clients/package-lock.json
 	test -d $(CLIENTS) || $(PYTHON) -m venv $(CLIENTS)
-	$(CLIENTS)/bin/python -m pip --disable-pip-version-check install -r tests/clients/requirements.txt
-	cp tests/clients/package.json $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check install --no-deps --require-hashes -r tests/clients/requirements.txt
+	cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)
 	@if command -v npm >/dev/null; \
-	then npm install --prefix $(CLIENTS) --no-package-lock --no-audit --no-fund && touch $@; \
+	then npm ci --prefix $(CLIENTS) --no-audit --no-fund && touch $@; \
 	else echo "npm is not installed (Debian: apt-get install npm): the test of the TypeScript client is skipped."; fi
 
 $(VENV)/installed-bench: $(VENV)/installed-dev
@@ -59,6 +64,7 @@ check: $(VENV)/installed-dev  ## lint, check types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python requirements/audit.py
 
 bench: $(VENV)/installed-bench $(VENV)/compiled  ## print side-by-side speed tables
 	$(BIN)/python -m benchmarks
@@ -68,6 +74,26 @@ test-container: $(VENV)/installed-dev  ## build the image and test it; needs Doc
 
 test-faults: $(VENV)/installed-dev  ## run the fault tests with two hundred random kills; takes minutes
 	FAULTS=1 $(BIN)/pytest -n 0 tests/faults
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url $(UPGRADE)
+WITHOUT_TORCH := --no-emit-package torch --excludes requirements/cuda-packages.txt
+lock: $(VENV)/installed-dev  ## write the lock files anew; with UPGRADE=--upgrade, to the newest versions
+	$(COMPILE) pyproject.toml $(WITHOUT_TORCH) -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra dev -c requirements/base.txt $(WITHOUT_TORCH) -o requirements/dev.txt
+	$(COMPILE) requirements/torch.txt -c requirements/base.txt --no-emit-package torch -o requirements/cuda.txt
+	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
+	cd tests/clients && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+audit: $(VENV)/installed-dev  ## look for known vulnerabilities in what is installed
+	$(BIN)/python requirements/audit.py
+
+sbom: $(VENV)/installed-dev  ## write sbom.json (CycloneDX): what the image installs from Python packages
+	cat requirements/torch.txt requirements/base.txt | $(BIN)/python -m cyclonedx_py requirements - --pyproject pyproject.toml \
+	  --output-reproducible --output-file sbom.json
+
+licences: $(VENV)/installed-dev  ## write docs/licences.md anew
+	$(BIN)/python requirements/licences.py >docs/licences.md
 
 size:  ## count lines of code by package
 	@for package in models service tests; do \

@@ -9,15 +9,15 @@ RUN apt-get update && apt-get install -y --no-install-recommends binutils
 WORKDIR /src
 
 # PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
-# pip takes the latter, because version 2.13.0+cpu sorts above 2.13.0. Where the usual index has a CPU build, the extra
-# index need not answer. The step installs torch alone: its dependencies come from the usual index in the next step, and
-# a change of code does not download it again. All packages are those of the lock files, by their SHA-256.
+# Where the usual index has the CPU build, the extra index need not answer. The step installs torch alone: its
+# dependencies come in the next step, and a change of code does not download it again. All packages are those of the lock
+# files, by their SHA-256.
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV LOCKED="--no-deps --require-hashes --only-binary :all:"
 COPY requirements/torch.txt requirements/
 RUN pip install $LOCKED --retries 2 ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -r requirements/torch.txt \
-    && { ! pip show torch | grep nvidia || { echo "This is the CUDA build of torch, because TORCH_INDEX_URL does not" \
-         "answer or has no CPU build: set --build-arg TORCH_INDEX_URL to an index that has one." >&2; exit 1; }; }
+    || { echo "The CPU build of torch is not to be had, because TORCH_INDEX_URL does not answer or does not have it:" \
+         "set --build-arg TORCH_INDEX_URL to an index that does." >&2; exit 1; }
 
 COPY requirements/base.txt requirements/
 RUN pip install $LOCKED -r requirements/base.txt

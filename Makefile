@@ -1,8 +1,8 @@
 # Every target runs in .venv and creates it on first use.
 PYTHON ?= python3.11
 # PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
-# pip takes the latter, because version 2.13.0+cpu sorts above 2.13.0. Set the URL of another index for another build, or
-# an empty one for PyPI alone. If the index does not answer, the build comes from PyPI.
+# Set the URL of a mirror of it, or an empty one for PyPI alone. If it does not answer, the build comes from PyPI, as
+# on macOS, where there is only one.
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,9 +19,9 @@ LOCKED := $(PIP) install --no-deps --require-hashes --only-binary :all:
 $(VENV)/installed: pyproject.toml requirements/torch.txt requirements/base.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Python 3.11 or newer is needed; to name yours: make PYTHON=python3.12"; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(LOCKED) --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) -r requirements/torch.txt
+	$(LOCKED) --retries 2 $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) -r requirements/torch.txt \
+	|| { echo "There is no CPU build for this machine: torch comes from PyPI."; $(LOCKED) -r requirements/pypi-torch.txt; }
 	$(LOCKED) -r requirements/base.txt
-	@! $(PIP) show torch | grep -q nvidia || $(LOCKED) -r requirements/cuda.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -81,7 +81,8 @@ WITHOUT_TORCH := --no-emit-package torch --excludes requirements/cuda-packages.t
 lock: $(VENV)/installed-dev  ## write the lock files anew; with UPGRADE=--upgrade, to the newest versions
 	$(COMPILE) pyproject.toml $(WITHOUT_TORCH) -o requirements/base.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/base.txt $(WITHOUT_TORCH) -o requirements/dev.txt
-	$(COMPILE) requirements/torch.txt -c requirements/base.txt --no-emit-package torch -o requirements/cuda.txt
+	$(BIN)/python -c 'import importlib.metadata as m; print("torch==" + m.version("torch").partition("+")[0])' \
+	| $(COMPILE) - -c requirements/base.txt -o requirements/pypi-torch.txt
 	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
 	cd tests/clients && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LOCKS = ("torch.txt", "dev.txt")
-"""The first comes from its own file, and the second has all others."""
+LOCKS = ("pypi-torch.txt", "dev.txt")
+"""All packages. Advisories know torch by its version on PyPI."""
 
 
 def main() -> int:

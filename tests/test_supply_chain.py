@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 LOCKS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FILES = [
-    *(LOCKS / name for name in ("torch.txt", "base.txt", "dev.txt", "cuda.txt")),
+    *(LOCKS / name for name in ("torch.txt", "base.txt", "dev.txt", "pypi-torch.txt")),
     ROOT / "tests" / "clients" / "requirements.txt",
 ]
 
@@ -41,6 +41,9 @@ def test_the_lock_files_have_every_package_that_the_project_requires(required: l
 
 def test_the_tests_run_with_the_versions_of_the_image() -> None:
     assert locked("base.txt").items() <= locked("dev.txt").items()
+    from_pypi = locked("pypi-torch.txt")
+    assert locked("torch.txt") == {"torch": f"{from_pypi.pop('torch')}+cpu"}
+    assert all(locked("base.txt").get(name, version) == version for name, version in from_pypi.items())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

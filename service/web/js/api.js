@@ -186,6 +186,20 @@ export async function lines(target, query, signal) {
   return collection.features.map((/** @type {any} */ feature) => feature.geometry.coordinates);
 }
 
+/** The weights of a network as a file: its `state_dict`.
+ * @param {Target} target */
+export async function stateDict(target) {
+  const response = await request(`${pathOf(target)}/checkpoint`, { query: { format: "pth" }, headers: { Accept: "*/*" } });
+  return response.blob();
+}
+
+/** Publishes the network of a file as the next version of a model.
+ * @param {string} model @param {Blob} file @param {Record<string, any>} query what the file does not tell
+ * @returns {Promise<any>} the version */
+export function publishFile(model, file, query) {
+  return requestJson(`models/${model}/versions`, { body: file, query, headers: { "Content-Type": "application/octet-stream" } });
+}
+
 /** @param {Target} target @param {Record<string, any>} [query] */
 export function layers(target, query) {
   return requestJson(`${pathOf(target)}/layers`, { query });

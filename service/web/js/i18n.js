@@ -11,6 +11,12 @@ const DICTIONARIES = { en, zh };
 /** @type {Language} */
 let language = "en";
 
+/** Adds the texts of a part that is loaded on demand.
+ * @param {Record<Language, Record<string, string>>} texts */
+export function addTexts(texts) {
+  for (const name of /** @type {Language[]} */ (Object.keys(texts))) Object.assign(DICTIONARIES[name], texts[name]);
+}
+
 /** @returns {Language} */
 export function currentLanguage() {
   return language;

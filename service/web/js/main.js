@@ -17,7 +17,7 @@ import { train } from "./training.js";
 import { mountCode } from "./view/code_tab.js";
 import { mountCompare } from "./view/compare_tab.js";
 import { mountData } from "./view/data_view.js";
-import { mountDrawer } from "./view/drawer_view.js";
+import { mountDrawer, onDemand } from "./view/drawer_view.js";
 import { mountLayers } from "./view/layers_tab.js";
 import { mountNetwork } from "./view/network_view.js";
 import { mountNumbers } from "./view/numbers_tab.js";
@@ -210,6 +210,7 @@ mountDrawer(byId("drawer"), [
   { id: "numbers", mount: mountNumbers },
   { id: "layers", mount: mountLayers },
   { id: "compare", mount: mountCompare },
+  { id: "lessons", mount: onDemand(async () => (await import("./lessons/lessons_tab.js")).loadLessons()) },
 ]);
 connectControls();
 acceptFiles();

@@ -28,8 +28,8 @@ export function readFragment(fragment) {
 }
 
 /** @param {View} view @returns {Partial<View>} */
-function shown({ response, threshold, axes, drawer }) {
-  return { response, threshold, axes, drawer };
+function shown({ response, threshold, axes, drawer, lesson }) {
+  return { response, threshold, axes, drawer, lesson: drawer === "lessons" ? lesson : FIRST_VIEW.lesson };
 }
 
 /** @param {string} prefix @param {any} value @param {any} usual @returns {string[][]} */

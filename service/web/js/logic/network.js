@@ -1,8 +1,11 @@
 /** The layers of a network as the diagram shows them, with the names that the tutorial gives them. */
 
 /** A layer of units: `weight[unit][input]`, whatever order the network stores.
- * @typedef {{weight: number[][], bias: number[], rowName: (unit: number) => string,
+ * @typedef {{weight: number[][], bias: number[], stored: Parameter[], rowName: (unit: number) => string,
  *            linkName: (unit: number, input: number) => string, biasName: (unit: number) => string}} Dense */
+
+/** An array as the network stores it.
+ * @typedef {{name: string, shape: number[], values: any}} Parameter */
 
 /** The layers of units, hidden ones first, and of a residual network the layer beside them.
  * @param {any} layers the answer of `/layers`
@@ -25,6 +28,7 @@ function denseLayer(layer) {
   return {
     weight,
     bias: layer.bias.values,
+    stored: [{ name, shape: layer.weight.shape, values: layer.weight.values }, { name: biasName, shape: layer.bias.shape, values: layer.bias.values }],
     rowName: (unit) => (isByHand ? `${name}[:, ${unit}]` : `${name}[${unit}]`),
     linkName: (unit, input) => (isByHand ? `${name}[${input}, ${unit}]` : `${name}[${unit}, ${input}]`),
     biasName: (unit) => `${biasName}[${unit}]`,

@@ -10,7 +10,7 @@
  * @typedef {{data: Data, validation: number, preset: "auto" | "tutorial", network: Network, training: Training}} Setup
  * What is shown of it.
  * @typedef {{response: "probability" | "label" | "entropy" | "warped", threshold: number, axes: number[],
- *            unit: {layer: number, unit: number} | null, brush: number | "erase", drawer: string | null}} View
+ *            unit: {layer: number, unit: number} | null, brush: number | "erase", drawer: string | null, lesson: number}} View
  */
 
 export const KINDS = ["logistic", "two_layer", "sequential", "module", "residual"];
@@ -38,7 +38,7 @@ export const FIRST_SETUP = {
 };
 
 /** @type {View} */
-export const FIRST_VIEW = { response: "probability", threshold: 0.5, axes: [0, 1], unit: null, brush: 0, drawer: null };
+export const FIRST_VIEW = { response: "probability", threshold: 0.5, axes: [0, 1], unit: null, brush: 0, drawer: null, lesson: 1 };
 
 /** The settings with which the tutorial trains each kind of network.
  * @param {string} kind

@@ -2,10 +2,34 @@
 
 import { h } from "../dom.js";
 import { current, subscribe, update } from "../state.js";
-import { translate } from "../i18n.js";
+import { t, translate } from "../i18n.js";
 
 /** A tab. `mount` fills its panel and returns what draws it again.
  * @typedef {{id: string, mount: (panel: HTMLElement) => () => void}} Tab */
+
+/** A tab whose modules are fetched when it is first opened, so that a first visit does not wait for them.
+ * @param {() => Promise<Tab["mount"]>} load
+ * @returns {Tab["mount"]} */
+export function onDemand(load) {
+  return (panel) => {
+    /** @type {(() => void) | null} */
+    let render = null;
+    let isLoading = false;
+    return () => {
+      if (render || isLoading) return render?.();
+      isLoading = true;
+      panel.textContent = t("drawer.loading");
+      load().then((mount) => {
+        panel.replaceChildren();
+        render = mount(panel);
+        render();
+      }).catch((error) => {
+        console.error(error);
+        panel.textContent = t("drawer.unavailable");
+      }).finally(() => (isLoading = false));
+    };
+  };
+}
 
 /** @param {HTMLElement} root @param {Tab[]} tabs */
 export function mountDrawer(root, tabs) {

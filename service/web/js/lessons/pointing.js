@@ -1,0 +1,37 @@
+/** Shows which control of the page a lesson speaks of. */
+
+/** @type {HTMLElement | null} */
+let pointed = null;
+let isPinned = false;
+
+/** Marks an element, in place of the one marked before.
+ * @param {string} selector */
+export function point(selector) {
+  clear();
+  pointed = document.querySelector(selector);
+  pointed?.classList.add("pointed");
+}
+
+/** Ends what `point` began, unless a click made it stay. */
+export function unpoint() {
+  if (!isPinned) clear();
+}
+
+/** Marks an element until another one is marked, brings it into view, and gives it the keyboard if it is a control.
+ * @param {string} selector */
+export function goTo(selector) {
+  point(selector);
+  if (!pointed) return;
+  isPinned = true;
+  pointed.scrollIntoView({ block: "nearest" });
+  const controls = "input:not(:disabled), select:not(:disabled), button:not(:disabled)";
+  const control = pointed.matches(`${controls}, canvas`) ? pointed : pointed.matches("label") ? pointed.querySelector(controls) : null;
+  /** @type {HTMLElement | null} */ (control)?.focus({ preventScroll: true });
+}
+
+/** Marks nothing. */
+export function clear() {
+  pointed?.classList.remove("pointed");
+  pointed = null;
+  isPinned = false;
+}

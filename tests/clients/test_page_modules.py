@@ -24,8 +24,9 @@ def test_the_page_draws_classes_in_the_colors_of_the_service() -> None:
     assert re.findall(r"#[0-9a-f]{6}", listed[1]) == palette.class_codes(8)
 
 
-def test_the_page_loads_all_modules_at_once_but_those_of_the_other_tab() -> None:
+def test_the_page_loads_at_once_all_modules_that_a_first_visit_needs() -> None:
     preloaded = re.findall(r'rel="modulepreload" href="(.*?)"', (ROOT / "service/web/index.html").read_text())
     modules = {str(file.relative_to(ROOT / "service/web")) for file in (ROOT / "service/web").rglob("*.js")}
-    at_once = {module for module in modules if not module.startswith("js/models/")}
-    assert set(preloaded) == at_once - {"js/main.js"}, "otherwise each level of imports costs a round trip"
+    # The tab of models and the lessons are fetched when a person opens them: few visits need them.
+    on_demand = {module for module in modules if module.startswith(("js/lessons/", "js/models/"))}
+    assert set(preloaded) == modules - {"js/main.js"} - on_demand, "otherwise each level of imports costs a round trip"

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.clients.tools import tool
 from tests.web.visits import Visit
@@ -31,6 +32,7 @@ def test_the_page_is_accessible(visit: Visit, theme: str, width: int) -> None:
     visit.open()
     assert serious(visit) == []
     page.click("#language")
-    for part in ("numbers", "layers"):
+    for part in ("numbers", "layers", "lessons"):
         page.click(f"#drawer-{part}")
+        expect(page.locator(f"#drawer-panel-{part} > *").first).to_be_visible()
         assert serious(visit) == []

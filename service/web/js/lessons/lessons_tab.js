@@ -72,7 +72,8 @@ function build(panel, number, lesson) {
     const isThere = isSetUp(current().setup, lesson);
     const { run } = current();
     const accuracy = run.metrics?.training_accuracy;
-    if (isThere && run.status === "done" && accuracy != null) reached.set(lesson.id, accuracy);
+    const isItsOwn = isThere && run.status === "done" && run.network?.kind === lesson.kind;
+    if (isItsOwn && accuracy != null) reached.set(lesson.id, accuracy);
     start.classList.toggle("primary", !isThere);
     figures.textContent = figuresText(lesson, isThere);
     results.replaceChildren(...LESSONS.filter(({ id }) => reached.has(id)).map(({ id }) => h("li", { "aria-current": id === lesson.id ? "true" : null }, `${t(`lessons.${id}.title`)} `, h("b", {}, percent(reached.get(id) ?? 0)))));

@@ -27,6 +27,8 @@ export function goTo(selector) {
   const controls = "input:not(:disabled), select:not(:disabled), button:not(:disabled)";
   const control = pointed.matches(`${controls}, canvas`) ? pointed : pointed.matches("label") ? pointed.querySelector(controls) : null;
   /** @type {HTMLElement | null} */ (control)?.focus({ preventScroll: true });
+  // What is typed next replaces the value.
+  if (control instanceof HTMLInputElement) control.select();
 }
 
 /** Marks nothing. */

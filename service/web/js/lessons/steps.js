@@ -47,7 +47,8 @@ export const LESSONS = [
         self.layer3 = nn.Linear(hidden, outputs)
 
     def forward(self, X):
-        return self.layer3(self.layer2(self.layer1(X)))
+        h = self.layer2(self.layer1(X))
+        return self.layer3(h)
 
 net = Net(2, 4, 1)`,
   },

@@ -44,9 +44,10 @@ function pairForm(pair) {
   };
   // What can be typed can be chosen too, once it is known.
   requests.models(null).then(({ data }) => known.append(...references(data).map((value) => h("option", { value }))), () => {});
-  return h("form", { class: "pair-form", onsubmit: submit }, h("b", {}, "A"), inputs[0],
+  const [first, second] = inputs.map((input, i) => h("label", {}, h("b", {}, "AB"[i]), input));
+  return h("form", { class: "pair-form", onsubmit: submit }, first,
     h("button", { type: "button", "aria-label": t("models.swap"), title: t("models.swap"), onclick: () => go({ compare: [pair[1], pair[0]] }) }, "⇄"),
-    h("b", {}, "B"), inputs[1], h("button", {}, t("models.compare")), known);
+    second, h("button", {}, t("models.compare")), known);
 }
 
 /** @param {[string, string]} pair @param {any} compared @param {(string[] | null)[]} names of the features of both

@@ -59,7 +59,7 @@ export const picture = async (path, query) => (await request(path, { query, head
 export async function file(version, format) {
   const response = await request(`${versionPath(version)}/checkpoint`, { query: { format }, headers: { Accept: "*/*" } });
   const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
-  return { blob: await response.blob(), name: named?.[1] ?? `${version.model}-${version.version}.${format}` };
+  return { blob: await response.blob(), name: named?.[1] ?? `${version.model}-v${version.version}.${format}` };
 }
 
 /** A page of the jobs, newest first. @param {string | null} after @param {string | null} status only jobs with it */

@@ -35,9 +35,12 @@ export function marks(points, { axes: [across, up], window: { x_min, x_max, y_mi
   return points.map((point) => /** @type {[number, number]} */ ([(point[across] - x_min) / (x_max - x_min), (y_max - point[up]) / (y_max - y_min)])).filter((place) => place.every((share) => share >= 0 && share <= 1));
 }
 
-/** Texts for the choice of a version: each model, its versions with an alias, and its newest one.
+/** Texts for the choice of a version: each model by itself, with its versions that matter, and with its aliases.
  * @param {{name: string, newest_version: number, aliases: Record<string, number>}[]} models
  * @returns {string[]} */
 export function references(models) {
-  return models.flatMap(({ name, newest_version, aliases }) => [name, ...new Set([newest_version, ...Object.values(aliases)])].map((version) => (version === name ? name : `${name}:${version}`)));
+  return models.flatMap(({ name, newest_version, aliases }) => {
+    const versions = new Set([newest_version, ...Object.values(aliases)]);
+    return [name, ...[...versions, ...Object.keys(aliases)].map((version) => `${name}:${version}`)];
+  });
 }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -36,3 +37,25 @@ def test_the_page_is_accessible(visit: Visit, theme: str, width: int) -> None:
         page.click(f"#drawer-{part}")
         expect(page.locator(f"#drawer-panel-{part} > *").first).to_be_visible()
         assert serious(visit) == []
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_tab_of_models_is_accessible(visit: Visit, service: httpx.Client, theme: str, width: int) -> None:
+    page = visit.page
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{service.base_url}/#tab=models")
+    page.get_by_role("button", name="Compare").first.click()
+    expect(page.locator(".job").first).to_be_visible()
+    assert serious(visit) == []
+    page.click("#language")
+    page.get_by_role("link", name="flower-module").click()
+    page.get_by_role("button", name="第 1 版").first.click()
+    expect(page.locator(".details:visible")).to_be_visible()
+    assert serious(visit) == []
+    page.get_by_role("button", name="删除模型").click()
+    assert serious(visit) == []
+    page.keyboard.press("Escape")
+    page.evaluate("location.hash = '#tab=models&compare=flower-module,flower-logistic'")
+    expect(page.locator(".flips")).to_be_visible()
+    assert serious(visit) == []

@@ -32,7 +32,7 @@ def open_models(visit: Visit, place: str = "") -> Page:
 
 def row(page: Page, name: str) -> Locator:
     """The row of a model or of a version."""
-    name_of = page.locator("a.model, [aria-expanded]").filter(has_text=re.compile(f"^{name}"))
+    name_of = page.locator(".model a, [aria-expanded]").filter(has_text=re.compile(f"^{name}"))
     return page.locator(".list tbody tr", has=name_of)
 
 

@@ -30,7 +30,8 @@ function row({ name, latest, served_version: served, newest_version: newest, ver
     go({ model: name, compare: null });
   };
   return h("tr", {},
-    h("th", { scope: "row" }, h("a", { href: addressOf(name), class: "model", "aria-label": name, onclick: open }, thumbnailOf(version), h("span", {}, name, h("small", {}, served ? moment(latest.created_at) : t("models.damaged"))))),
+    h("th", { scope: "row" }, h("span", { class: "model" }, thumbnailOf(version),
+      h("span", {}, h("a", { href: addressOf(name), onclick: open }, name), h("small", {}, served ? moment(latest.created_at) : t("models.damaged"))))),
     fitCell(latest?.metrics),
     h("td", { dataset: { label: t("models.versions") } }, whole(count)),
     h("td", { class: "text", dataset: { label: t("models.aliases") } }, ...Object.entries(aliases).map(([alias, number]) => h("span", { class: "alias" }, `${alias} → ${number}`))),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readPlace, setupOf, START, withPlace } from "../../service/web/js/logic/place.js";
 import { FIRST_SETUP, trainingRequest } from "../../service/web/js/logic/setup.js";
-import { facts, setupOfCard } from "../../service/web/js/models/cards.js";
+import { facts, measuredAxes, setupOfCard } from "../../service/web/js/models/cards.js";
 import { marks, references, sameWindow, sideBySide } from "../../service/web/js/models/comparison.js";
 import { actionsOf, afterEvent, hasPublished, isActive, STATUSES, withFirstPage } from "../../service/web/js/models/jobs.js";
 import en from "../../service/web/js/models/i18n/en.js";
@@ -63,6 +63,13 @@ test("facts of a card name all that decided it", () => {
     network: "module, 8 × 4, relu", networks: "3", inputs: "x, x^2", scale: "standard", data: "moons, n = 300, noise = 0.1, seed = 9", features: "2",
     classes: "red, blue", training: "adam, learning_rate = 0.05, batch_size = 16, weight_decay = 0.001, seed = 3, restarts = 2", epochs: "70 (completed)", started_from: "m:4",
   });
+});
+
+test("the axes of a plane are measured features where there are two", () => {
+  const card = { n_features: 4, feature_names: ["isle=a", "isle=b", "length", "depth"], data: { categories: { isle: ["a", "b"] } } };
+  assert.deepEqual(measuredAxes(card), [2, 3]);
+  assert.deepEqual(measuredAxes({ ...card, data: { categories: { isle: [], length: [], depth: [] } }, feature_names: ["isle=a", "isle=b", "length=1", "depth=2"] }), [0, 1]);
+  assert.deepEqual(measuredAxes({ ...card, data: null, feature_names: null }), [0, 1]);
 });
 
 test("every status of a job has its actions and its name", () => {

@@ -67,3 +67,13 @@ function dataOfCard(data, digest) {
   }
   return data?.type === "stored" ? { type: "stored", dataset: data.dataset, digest } : { type: "drawn" };
 }
+
+/** The first two features that were measured, for the axes of a plane: those that stand for texts have two values only.
+ * @param {any} card
+ * @returns {[number, number]} */
+export function measuredAxes({ n_features, feature_names, data }) {
+  const texts = Object.keys(data?.categories ?? {});
+  const isText = (/** @type {number} */ i) => texts.some((column) => feature_names[i].startsWith(`${column}=`));
+  const [across, up] = [...Array(n_features).keys()].filter((i) => !isText(i));
+  return up === undefined ? [0, 1] : [across, up];
+}

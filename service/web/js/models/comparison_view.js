@@ -4,6 +4,7 @@ import { h, svg } from "../dom.js";
 import { t } from "../i18n.js";
 import { go } from "../place.js";
 import { marks, references, sameWindow, sideBySide } from "./comparison.js";
+import { measuredAxes } from "./cards.js";
 import { nameOf } from "./choice.js";
 import { nats, percent, whole } from "./figures.js";
 import { mountFlips } from "./flips_view.js";
@@ -23,15 +24,35 @@ export function mountComparison(root, pair) {
   root.append(h("div", { class: "heading" }, h("h2", {}, back, " / ", t("models.compare"))), pairForm(pair), said, result);
   let isRead = false;
 
+  /** @param {any[]} cards of both versions @param {[number, number]} [axes] as the service chooses them, if they are left out */
+  async function read(cards, axes) {
+    const compared = await requests.comparison(pair, { resolution: RESOLUTION, axes: axes?.join() });
+    const choice = axes ? [axesChoice(cards[0], axes, (chosen) => attempt(() => read(cards, chosen)))] : [];
+    result.replaceChildren(...choice, ...parts(pair, compared, cards.map(({ feature_names }) => feature_names)));
+  }
+
   return async () => {
     if (isRead) return;
     await attempt(async () => {
-      const compared = await requests.comparison(pair, { resolution: RESOLUTION });
-      const cards = compared.window.at.length ? await Promise.all([compared.a, compared.b].map(requests.version)) : [];
+      const { a, b, window } = await requests.comparison(pair, { resolution: 2 });
+      // In a plane there is nothing to choose.
+      const cards = window.at.length ? (await Promise.all([a, b].map(requests.version))).map(({ card }) => card) : [];
+      await read(cards, cards.length ? measuredAxes(cards[0]) : undefined);
       isRead = true;
-      result.replaceChildren(...parts(pair, compared, cards.map(({ card }) => card.feature_names)));
     });
   };
+}
+
+/** The features along the axes of the pictures.
+ * @param {any} card of `a` @param {[number, number]} axes @param {(axes: [number, number]) => void} onchoose */
+function axesChoice({ feature_names, n_features }, axes, onchoose) {
+  const names = feature_names ?? Array.from({ length: n_features }, (_, i) => `x${i + 1}`);
+  const selects = axes.map((axis, i) => h("select", { onchange: () => {
+    const chosen = Number(selects[i].value);
+    // The other axis takes the place of the one that was chosen twice.
+    onchoose(/** @type {[number, number]} */ (axes.map((other, j) => (j === i ? chosen : other === chosen ? axis : other))));
+  } }, ...names.map((/** @type {string} */ name, /** @type {number} */ k) => h("option", { value: k, selected: k === axis }, name))));
+  return h("div", { class: "row axes" }, ...selects.map((select, i) => h("label", { class: "pair" }, h("span", { class: "muted" }, t(["data.axis_x", "data.axis_y"][i])), select)));
 }
 
 /** The two versions, which can be typed, chosen and swapped. @param {[string, string]} pair */
@@ -73,7 +94,8 @@ function parts(pair, compared, [ofA = null, ofB = null]) {
 
 /** A version in the window. @param {any} version @param {Record<string, any>} query */
 function pictureOf({ model, version }, query) {
-  return requests.picture("boundary-grid", { model, version, ...query, overlay: "line", transparent: true, format: "png" });
+  const overlay = query.y_min === null ? undefined : "line";
+  return requests.picture("boundary-grid", { model, version, ...query, overlay, transparent: true, format: "png" });
 }
 
 /** @param {string} title @param {string} text @param {Promise<Blob>} reading */

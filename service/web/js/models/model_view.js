@@ -37,12 +37,12 @@ export function mountModel(root, name) {
     said, list.element);
 
   async function refresh() {
-    await attempt(async () => {
+    const isThere = await attempt(async () => {
       const model = await requests.model(name);
       count.textContent = t("models.count", { count: whole(model.version_count) });
       if (!settings.contains(document.activeElement)) settings.replaceChildren(keeping(model, attempt));
     });
-    await list.refresh();
+    if (isThere) await list.refresh();
   }
   return refresh;
 }

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { t } from "../i18n.js";
-import { setupOfCard } from "./cards.js";
+import { measuredAxes, setupOfCard } from "./cards.js";
 import { spacedEpochs } from "../logic/epochs.js";
 import { pointsOf } from "../logic/points.js";
 import { SHOWN_POINTS, SNAPSHOTS } from "../logic/setup.js";
@@ -22,7 +22,7 @@ export async function openVersion(target) {
   update({
     setup,
     points: read.points,
-    view: { ...view, axes: [0, 1], unit: null, brush: 0 },
+    view: { ...view, axes: measuredAxes(card), unit: null, brush: 0 },
     run: { ...runOf(target, card, history), warnings: [...card.warnings, ...read.notes] },
     window: null, shownEpoch: null, isPlaying: false, problem: null, file: null,
   });

@@ -1,6 +1,6 @@
 /** The requests of this tab, through `api.js`. */
 
-import { request, requestJson } from "../api.js";
+import { Problem, request, requestJson } from "../api.js";
 
 /** A stored version. @typedef {{model: string, version: number}} Version */
 
@@ -47,9 +47,17 @@ export const moveAlias = ({ model, version }, alias) =>
 /** @param {string} model @param {string} alias */
 export const deleteAlias = (model, alias) => requestJson(`${modelPath(model)}/aliases/${encodeURIComponent(alias)}`, { method: "DELETE" });
 
-/** The boundary of a version as a small picture. @param {Version} version */
-export const thumbnail = ({ model, version }) =>
-  picture("boundary-grid", { model, version, resolution: THUMBNAIL, transparent: true, overlay: "line", format: "png" });
+/** The boundary of a version as a small picture. @param {Version} version @returns {Promise<Blob>} */
+export async function thumbnail({ model, version }) {
+  const query = { model, version, resolution: THUMBNAIL, transparent: true, format: "png" };
+  try {
+    return await picture("boundary-grid", { ...query, overlay: "line" });
+  } catch (error) {
+    // A network of one feature has points on its axis that divide it, and no lines.
+    if (error instanceof Problem && error.field === "overlay") return picture("boundary-grid", query);
+    throw error;
+  }
+}
 
 /** A picture. @param {string} path @param {Record<string, any>} query @returns {Promise<Blob>} */
 export const picture = async (path, query) => (await request(path, { query, headers: { Accept: "*/*" } })).blob();

@@ -110,6 +110,13 @@ def test_a_head_without_an_end_is_refused_after_a_refused_body_too(service: http
         assert problem(client)["code"] == "head-too-large"
 
 
+@pytest.mark.parametrize("n_bytes", [66_000, 200_000])
+def test_a_large_head_that_arrives_at_once_is_refused(service: httpx.Client, n_bytes: int) -> None:
+    with connect(service) as client:
+        client.sendall(b"GET /models HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * n_bytes + b"\r\n\r\n")
+        assert problem(client)["code"] == "head-too-large"
+
+
 def test_a_body_that_follows_its_headers_is_no_head(service: httpx.Client) -> None:
     points = [[0.123456, -0.25]] * 20_000
     assert len(service.post("/predict", json={"model": "plane", "points": points}).json()["labels"]) == 20_000

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -50,6 +51,7 @@ from service.live.frame_renderer import FrameRenderer
 from service.live.job_networks import JobNetworks
 from service.live.kept_networks import KeptNetworks
 from service.live.wakeup import Wakeup
+from service.processes.fork_server import helper_processes
 from service.processes.torch_tasks import TorchTasks
 from service.registry.membership import Membership
 from service.registry.registry import Registry
@@ -233,7 +235,8 @@ async def _running(
 @asynccontextmanager
 async def _background_tasks(services: Services, membership: Membership) -> AsyncIterator[None]:
     """Runs the tasks that keep a service up to date."""
-    if services.settings.seed_models:
+    settings = services.settings
+    if settings.seed_models:
         services.seed_models.submit()
     services.seed_models.update()
     async with create_task_group() as tasks:
@@ -242,10 +245,11 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
         tasks.start_soon(_repeat, "checking checkpoints", services.registry.loader.check)
         tasks.start_soon(_repeat, "looking for jobs without a worker", services.job_queue.reconcile)
         tasks.start_soon(_repeat, "looking for trainings that have expired", services.spaces.sweep)
+        tasks.start_soon(_repeat, "letting processes rest", partial(helper_processes.rest, settings.training_idle_s))
         tasks.start_soon(_follow_seed_models, services.seed_models)
         tasks.start_soon(services.frame_renderer.run)
         tasks.start_soon(services.broadcaster.run)
-        if services.settings.workers > 1:
+        if settings.workers > 1:
             tasks.start_soon(_share_metrics, services)
         yield
         tasks.cancel_scope.cancel()

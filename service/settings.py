@@ -103,6 +103,14 @@ class Settings(BaseSettings):
         description="Most memory that a training may use (on Linux). The largest training that is accepted uses a "
         "few GB.",
     )
+    training_idle_s: float = Field(
+        300.0,
+        ge=0.1,
+        le=30 * 24 * 3600.0,
+        description="How long a training process stays without work, in seconds. Then it ends, and gives back some 200 "
+        "MiB. The next training starts it again in less than a second, which somebody who pauses for a few minutes "
+        "need not wait for.",
+    )
     lease_s: float = Field(
         15.0,
         ge=1,

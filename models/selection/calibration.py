@@ -8,7 +8,6 @@ in Platt's method (1999), what one more point of each class would make of them.
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from models.datasets import DoubleArray, FloatArray, IntArray
 from models.inference import numpy_forward
@@ -29,6 +28,7 @@ def losses(logit_NO: FloatArray | DoubleArray, label_N: IntArray) -> DoubleArray
 
 def temperature(logit_NO: FloatArray, label_N: IntArray) -> float:
     """The temperature with the least mean loss, to three digits, for logits (N, O) of points outside the training."""
+    from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         return float(losses(logit_NO.astype(np.float64) / np.exp(log_temperature), label_N).mean())

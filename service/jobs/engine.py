@@ -28,7 +28,12 @@ class JobEngine(Protocol):
 
 
 def make_engine(
-    settings: Settings, store: Store, *, durable: bool = True, on_job_end: Callable[[], object]
+    settings: Settings,
+    store: Store,
+    *,
+    durable: bool = True,
+    is_resting: bool = False,
+    on_job_end: Callable[[], object],
 ) -> JobEngine:
     """Starts the engine that the settings choose. Today that is always `LocalEngine`.
 
@@ -36,6 +41,7 @@ def make_engine(
         settings: of the service.
         store: of the jobs.
         durable: whether what the workers write must survive a power failure.
+        is_resting: whether the workers start only when they are first woken.
         on_job_end: called from any thread when a job may have ended: a hint to read its row.
     """
-    return LocalEngine(settings, store, durable=durable, on_job_end=on_job_end)
+    return LocalEngine(settings, store, durable=durable, is_resting=is_resting, on_job_end=on_job_end)

@@ -1,4 +1,4 @@
-"""The default engine: training processes on this machine, started once and kept warm."""
+"""The default engine: training processes on this machine, kept warm while there is work."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
@@ -33,17 +33,27 @@ MIN_LIFETIME_S = 0.2
 """A process that dies sooner probably dies of its start; the next one starts after the same pause."""
 
 
+CLAIMED, ENDED, IDLE = b"+", b".", b"-"
+"""What a training process tells the engine: it has claimed a job, a job may have ended, and it found no more jobs."""
+
+
 class LocalEngine:
-    """Keeps a fixed number of training processes running.
+    """Keeps a fixed number of training processes running while there is work.
 
     Each process looks at the queue when it is woken, and works until no job is queued. A pair of sockets connects it
-    with this process: a byte to the worker means that a job may be queued, a byte from it that a job may have ended,
-    and end of file that the other side is gone. A thread of this process replaces a process that dies, and puts its job
-    back in the queue.
+    with this process: a byte to the worker means that a job may be queued, a byte from it is one of the above, and
+    end of file means that the other side is gone. A thread of this process replaces a process that dies, and puts its
+    job back in the queue. It ends processes that have been idle for long; the next wakeup starts them again.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, *, durable: bool = True, on_job_end: Callable[[], object]
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        durable: bool = True,
+        is_resting: bool = False,
+        on_job_end: Callable[[], object],
     ) -> None:
         """Returns at once. The processes start within a few seconds; jobs wait for them.
 
@@ -51,6 +61,7 @@ class LocalEngine:
             settings: of the service.
             store: of the jobs.
             durable: whether what the processes write must survive a power failure.
+            is_resting: whether the processes start only when they are first woken.
             on_job_end: called from a thread of the engine when a job may have ended: a hint to read its row.
         """
         self._settings = settings
@@ -60,18 +71,25 @@ class LocalEngine:
         self._name = secrets.token_hex(8)
         self._started = 0
         self._workers: list[_Worker] = []
-        self._lock = threading.Lock()  # guards the list
+        self._lock = threading.Lock()  # guards the list and the counts
         self._closing, self._close = CONTEXT.Pipe(duplex=False)
-        self._missing = settings.training_processes
+        self._woken, self._wake = CONTEXT.Pipe(duplex=False)  # has a byte when resting processes should start
+        self._missing, self._resting = settings.training_processes, 0
+        if is_resting:
+            self._missing, self._resting = 0, settings.training_processes
         helper_processes.acquire()
         self._thread = threading.Thread(target=self._supervise, name="local-engine", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Makes the workers look at the queue."""
+        """Makes the workers look at the queue, and starts those that rest."""
         with self._lock:
             for worker in self._workers:
                 worker.wake()
+            if self._resting:
+                self._missing += self._resting
+                self._resting = 0
+                self._wake.send_bytes(b"!")
 
     def kill_worker(self, worker: str) -> None:
         """Kills the process of that name, if it is one of this engine's. Another one replaces it."""
@@ -88,16 +106,20 @@ class LocalEngine:
         if self._thread.is_alive():
             helper_processes.abort_start()
             self._thread.join()
-        for worker in self._workers:
+        self._end(self._workers)
+        helper_processes.release()
+
+    def _end(self, workers: Sequence["_Worker"]) -> None:
+        """Ends processes. Jobs that they run go back to the queue."""
+        for worker in workers:
             worker.pipe.close()
         until = time.monotonic() + STOP_S
-        for worker in self._workers:
+        for worker in workers:
             worker.process.join(max(0.0, until - time.monotonic()))
             worker.process.kill()
             worker.process.join()
             with suppress(StoreUnavailable):  # then its lease expires
                 self._store.leases.reclaim_from(worker.name, crashed=False)
-        helper_processes.release()
 
     def _supervise(self) -> None:
         """Runs until the engine closes, whatever error occurs: without this thread no job would be trained any more."""
@@ -109,18 +131,48 @@ class LocalEngine:
                 self._closing.poll(RETRY_S)
 
     def _keep_running(self) -> None:
-        """Starts processes, passes on their messages, and replaces those that die."""
+        """Starts processes, passes on their messages, replaces those that die, and ends those that are long idle."""
         while True:
             while self._missing:
                 if not self._start_worker() and self._closing.poll(RETRY_S):
                     return
             pipes = {worker.pipe: worker for worker in self._workers}
-            for ready in wait([self._closing, *pipes]):
+            for ready in wait([self._closing, self._woken, *pipes], self._next_rest_s()):
                 if ready is self._closing:
                     return
-                if not pipes[ready].read():
-                    self._remove(pipes[ready])
-                self._on_job_end()
+                if ready in pipes:
+                    self._read(pipes[ready])
+                else:
+                    self._woken.recv_bytes()
+            self._let_rest()
+
+    def _read(self, worker: "_Worker") -> None:
+        try:
+            with self._lock:
+                has_ended_job = worker.read()
+        except EOFError:
+            self._remove(worker)
+            has_ended_job = True
+        if has_ended_job:
+            self._on_job_end()
+
+    def _next_rest_s(self) -> float | None:
+        """In how many seconds the next worker has been idle for long; None if all have work."""
+        with self._lock:
+            idle = [worker.idle_since for worker in self._workers if worker.idle_since is not None]
+        return max(0.0, min(idle) + self._settings.training_idle_s - time.monotonic()) if idle else None
+
+    def _let_rest(self) -> None:
+        """Ends the processes that have been idle for long. They have no job, since they look for one only when woken.
+
+        A wakeup comes either before, and then they are not idle, or after, and then it starts them again.
+        """
+        idle_before = time.monotonic() - self._settings.training_idle_s
+        with self._lock:
+            ended = [one for one in self._workers if one.idle_since is not None and one.idle_since <= idle_before]
+            self._workers = [one for one in self._workers if one not in ended]
+            self._resting += len(ended)
+        self._end(ended)
 
     def _start_worker(self) -> bool:
         """Starts a process. Returns False if the machine has no room for it, or the fork server died."""
@@ -135,16 +187,16 @@ class LocalEngine:
             return False
         with self._lock:
             self._workers.append(worker)
-        self._missing -= 1
+            self._missing -= 1
         return True
 
     def _remove(self, worker: "_Worker") -> None:
         with self._lock:
             self._workers.remove(worker)
+            self._missing += 1
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
-        self._missing += 1
         logger.error("training process %s died; starting another one", worker.process.pid)
         try:
             self._store.leases.reclaim_from(worker.name)
@@ -155,12 +207,17 @@ class LocalEngine:
 
 
 class _Worker:
-    """The engine's side of one training process."""
+    """The engine's side of one training process.
+
+    Attributes:
+        idle_since: when it found no job in the queue; None if it works, or was woken since.
+    """
 
     def __init__(self, name: str, settings: Settings, *, durable: bool, is_first: bool) -> None:
         """Starts the process, which looks at the queue at once."""
         self.name = name
         self.began = time.monotonic()
+        self.idle_since: float | None = None
         self.pipe, remote = CONTEXT.Pipe()
         os.set_blocking(self.pipe.fileno(), False)
         self.process = CONTEXT.Process(
@@ -178,17 +235,26 @@ class _Worker:
             remote.close()  # the process has its own copy; when it dies, ours reads end of file
 
     def wake(self) -> None:
+        self.idle_since = None
         with suppress(OSError):  # the pipe is full of wakeups, or the process is dead
             os.write(self.pipe.fileno(), b"!")
 
     def read(self) -> bool:
-        """Reads what the process has sent. Returns False if it has died."""
+        """Reads what the process has sent. Returns whether a job may have ended.
+
+        Raises:
+            EOFError: the process has died.
+        """
         try:
-            return os.read(self.pipe.fileno(), 4096) != b""
+            sent = os.read(self.pipe.fileno(), 4096)
         except BlockingIOError:
-            return True
-        except OSError:
             return False
+        except OSError:
+            sent = b""
+        if not sent:
+            raise EOFError
+        self.idle_since = time.monotonic() if sent.endswith(IDLE) else None
+        return ENDED in sent
 
 
 def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings, durable: bool, is_first: bool) -> None:
@@ -205,7 +271,15 @@ def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings,
     if is_first:  # fills the cache for the serving process, which would otherwise compile on its first large request
         threading.Thread(target=warm_up_inference, daemon=True).start()
     limit_memory(settings.max_training_memory_bytes)
-    claim_jobs(name, settings, control, durable=durable, on_job_end=lambda: _notify(pipe))
+    claim_jobs(
+        name,
+        settings,
+        control,
+        durable=durable,
+        on_claim=lambda: _tell(pipe, CLAIMED),
+        on_job_end=lambda: _tell(pipe, ENDED),
+        on_idle=lambda: _tell(pipe, IDLE),
+    )
 
 
 def _listen(pipe: "Connection[bytes, bytes]", wake: Callable[[], object], stop: Callable[[], object]) -> None:
@@ -222,7 +296,6 @@ def _hang_up(pipe: "Connection[bytes, bytes]") -> None:
         duplicate.shutdown(socket.SHUT_RD)
 
 
-def _notify(pipe: "Connection[bytes, bytes]") -> None:
-    """Tells the engine that a job may have ended."""
-    with suppress(OSError):
-        os.write(pipe.fileno(), b".")
+def _tell(pipe: "Connection[bytes, bytes]", what: bytes) -> None:
+    with suppress(OSError):  # the engine is gone
+        os.write(pipe.fileno(), what)

@@ -47,7 +47,14 @@ class LoopControl:
 
 
 def claim_jobs(
-    worker: str, settings: Settings, control: LoopControl, *, durable: bool = True, on_job_end: Callable[[], object]
+    worker: str,
+    settings: Settings,
+    control: LoopControl,
+    *,
+    durable: bool = True,
+    on_claim: Callable[[], object],
+    on_job_end: Callable[[], object],
+    on_idle: Callable[[], object],
 ) -> None:
     """Works on queued jobs until the control stops it.
 
@@ -58,7 +65,9 @@ def claim_jobs(
         settings: of the service.
         control: wakes and stops the loop.
         durable: whether what it writes must survive a power failure.
+        on_claim: called when it has claimed a job.
         on_job_end: called when a job has ended.
+        on_idle: called when no job is queued and it waits for a wakeup.
     """
     files = Files(settings.data_dir, durable=durable)
     store = _open_store(settings, files, control)
@@ -66,6 +75,7 @@ def claim_jobs(
         control.clear()
         try:
             while not control.stopping and (job := store.leases.claim(worker)) is not None:
+                on_claim()
                 work(
                     job,
                     store=store,
@@ -79,6 +89,7 @@ def claim_jobs(
         except Exception:
             logger.exception("a job was interrupted by an unexpected error; it will be retried")
             return
+        on_idle()
         control.wait()
 
 

@@ -44,7 +44,11 @@ from service.store.store import Store
 logger = logging.getLogger(__name__)
 
 RECONCILE_S = 0.25
-"""How often to look for expired leases and queued jobs: two small indexed queries."""
+"""How often to look for expired leases and queued jobs while jobs are queued: two small indexed queries."""
+
+RECONCILE_IDLE_S = 2.0
+"""How often otherwise. A job of another process, whose training processes are all busy, waits so long for one of these,
+and the job of a lost worker so much longer than its lease."""
 
 UNPUBLISHED_PREFIX = "u"
 """How the ids of jobs begin that publish nothing. Those of all others are hexadecimal numbers."""
@@ -215,12 +219,13 @@ class JobQueue:
         try:
             if now >= self._grace_until:
                 self._reclaim_expired()
-            if self._store.jobs.any_queued():
+            any_queued = self._store.jobs.any_queued()
+            if any_queued:
                 self._engine.wake()
         except StoreUnavailable:
             self._grace_until = time.monotonic() + GRACE_S
             raise
-        return RECONCILE_S
+        return RECONCILE_S if any_queued else RECONCILE_IDLE_S
 
     def _reclaim_expired(self) -> None:
         for job in self._store.leases.reclaim_expired():

@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from service.errors import JobNotFound, WrongState
@@ -35,7 +34,7 @@ FOLDER = "unpublished"
 MAX_QUEUED = 100
 """Most unpublished trainings that wait: a client that wants only the newest one uses `supersede`."""
 
-SWEEP_S = 0.5
+SWEEP_S = 1.0
 """How often to look for trainings that have expired, or that exceed the bounds of number and size."""
 
 EXTEND_SHARE = 0.1
@@ -43,9 +42,6 @@ EXTEND_SHARE = 0.1
 
 MAX_NICENESS = 5
 """Highest niceness of their training process: somebody waits for it, so that it does not give way to everything."""
-
-IDLE_S = 300.0
-"""How long the training process of unpublished trainings stays without work. It starts again within 20 ms."""
 
 OLD_S = 24 * 3600.0
 """How long the files of an earlier start of the machine stay."""
@@ -84,7 +80,7 @@ class JobSpaces:
         self._on_job_end = on_job_end
         self._lock = threading.Lock()
         self._unpublished: JobSpace | None = None
-        self._engine: _EngineOnDemand | None = None
+        self._engine: JobEngine | None = None
 
     def of(self, job_id: str) -> JobSpace:
         """The space of a job.
@@ -113,8 +109,7 @@ class JobSpaces:
         files = Files(self._folder, durable=False, sources=self.published.files)
         store = Store.of(self._settings, files)
         files.remove_unused(store.jobs.files_in_use)
-        start = partial(make_engine, self._settings, store, durable=False, on_job_end=self._on_job_end)
-        self._engine = _EngineOnDemand(start)
+        self._engine = make_engine(self._settings, store, durable=False, is_resting=True, on_job_end=self._on_job_end)
         max_queued = min(self._settings.max_queued_jobs, MAX_QUEUED)
         ttl_s = self._settings.session_ttl_s
         queue = JobQueue(store, files, self._engine, max_queued_jobs=max_queued, ttl_s=ttl_s)
@@ -156,7 +151,7 @@ class JobSpaces:
         return [(self.of(own[0]), own) for own in ids.values()]
 
     def sweep(self) -> float:
-        """Removes unpublished trainings that have expired, or are too many or too large, and lets idle processes go.
+        """Removes unpublished trainings that have expired, or are too many or too large.
 
         Returns:
             After how many seconds to call it again.
@@ -164,8 +159,8 @@ class JobSpaces:
         Raises:
             StoreUnavailable: the database of these trainings is unavailable.
         """
-        space, engine = self._unpublished, self._engine
-        if space is None or engine is None:
+        space = self._unpublished
+        if space is None:
             return SWEEP_S
         space.queue.reconcile()
         for job in space.store.jobs.expired():
@@ -175,7 +170,6 @@ class JobSpaces:
                 else:
                     space.store.jobs.cancel(job.id)
         self._remove_surplus(space)
-        engine.rest()
         return SWEEP_S
 
     def _remove_surplus(self, space: JobSpace) -> None:
@@ -196,47 +190,6 @@ class JobSpaces:
             self._engine.close()
         if self._unpublished is not None:
             self._unpublished.store.close()
-
-
-class _EngineOnDemand:
-    """An engine that starts when it is first woken, and can rest."""
-
-    def __init__(self, start: Callable[[], JobEngine]) -> None:
-        self._start = start
-        self._lock = threading.Lock()
-        self._engine: JobEngine | None = None
-        self._is_closed = False
-        self._woken_at = 0.0
-
-    def wake(self) -> None:
-        """See `JobEngine.wake`."""
-        with self._lock:
-            self._woken_at = time.monotonic()
-            if self._engine is None and not self._is_closed:
-                self._engine = self._start()
-            if self._engine is not None:
-                self._engine.wake()
-
-    def kill_worker(self, worker: str) -> None:
-        """See `JobEngine.kill_worker`."""
-        with self._lock:
-            if self._engine is not None:
-                self._engine.kill_worker(worker)
-
-    def rest(self) -> None:
-        """Ends the processes if nobody has woken them for `IDLE_S`. A job that they run goes back to the queue."""
-        with self._lock:
-            if self._engine is not None and time.monotonic() - self._woken_at > IDLE_S:
-                self._engine.close()
-                self._engine = None
-
-    def close(self) -> None:
-        """See `JobEngine.close`."""
-        with self._lock:
-            self._is_closed = True
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
 
 
 def _machine_start() -> str:

@@ -25,7 +25,7 @@ POLL_SHARE = 0.2
 """The share of a core that reading may take. With very many followed jobs the store is read less often."""
 
 STOP_POLL_S = 0.05
-"""How often to check whether the service is stopping."""
+"""How often to check whether the service is stopping while there are subscribers."""
 
 KEEP_ALIVE_S = 15.0
 """Longest silence of a stream. Proxies close a connection that is silent for longer, often after a minute."""
@@ -168,6 +168,9 @@ class EventBroadcaster:
 
     async def _wake_all_when_stopping(self) -> None:
         """Wakes all subscribers if the service is stopping, then waits until it is time to check again."""
+        if not self._subscriptions:
+            await self._wakeup.next.wait()
+            return
         if self._stopping.is_set():
             for subscription in self._subscriptions:
                 subscription.changed.set()

@@ -12,11 +12,11 @@ LEASE_S = 5.0
 POLL_S = 0.05
 """How often to look for changes, by one small indexed query. Others wait for it before they report one."""
 
-POLL_ALONE_S = 0.25
-"""How often to look for changes when there are no other processes."""
+POLL_ALONE_S = 1.0
+"""How often to look for changes when there are no other processes. Commands in the same data folder wait for it."""
 
-ANNOUNCE_S = 1.0
-"""How often to announce this process when nothing is new."""
+ANNOUNCE_S = 2.0
+"""How often to announce this process when nothing is new: it may be late by more than half of its lease."""
 
 
 class Membership:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -138,6 +138,28 @@ def test_a_service_ends_although_its_fork_server_has_not_started_yet(tmp_path: P
         assert one.wait() == 0
         assert has_ended(fork_server)
         assert "ERROR" not in one.log
+
+
+def test_the_fork_server_of_an_idle_service_has_imported_torch_only_and_ends_with_the_service(tmp_path: Path) -> None:
+    with service(tmp_path, "--training-idle-s", "0.1") as one:
+        train(one.client, "m", training={"epochs": 1})
+        wait_until(lambda: any(map(is_in_standby, one.fork_servers())))
+        (fork_server,) = one.fork_servers()
+        assert one.training_processes() == []
+        assert train(one.client, "m", training={"epochs": 1})["status"] == "succeeded"
+        assert one.fork_servers() == [fork_server]
+        wait_until(lambda: one.fork_servers() != [fork_server] and any(map(is_in_standby, one.fork_servers())))
+        (fork_server,) = one.fork_servers()
+        one.kill()
+        wait_until(lambda: has_ended(fork_server))
+
+
+def is_in_standby(process: psutil.Process) -> bool:
+    """Whether a process has imported torch, 100 MiB, and then given back the pages of the files that it has read."""
+    with suppress(psutil.NoSuchProcess):
+        memory = process.memory_info()
+        return bool(memory.rss - memory.shared > 100 * 2**20 > 4 * memory.shared)
+    return False
 
 
 def test_serve_reports_a_port_that_is_taken_and_ends(tmp_path: Path) -> None:

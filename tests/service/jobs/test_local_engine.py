@@ -98,6 +98,19 @@ def test_a_killed_fork_server_is_replaced(place: Place) -> None:
         wait_for(place, job_id, lambda job: job.state == JobState.CANCELLED)
 
 
+def test_idle_processes_end_and_the_next_job_starts_them_again(place: Place) -> None:
+    others = training_processes()
+    with engine_of(place, training_idle_s=0.1):
+        for _ in range(3):
+            job = wait_for(place, place.submit(epochs=1), lambda job: job.state.ended)
+            assert (job.state, job.status.attempt) == (JobState.SUCCEEDED, 1)
+            wait_until(lambda: training_processes() == others)
+        job_id = place.submit(**ENDLESS)
+        assert wait_for(place, job_id, lambda job: job.status.epoch > 0).status.attempt == 1, "it is not idle"
+        place.store.jobs.cancel(job_id)
+        wait_until(lambda: training_processes() == others)
+
+
 def test_a_job_that_crashes_every_process_fails(place: Place) -> None:
     others = training_processes()
     with engine_of(place):

@@ -45,7 +45,7 @@ def expect_pictures(pictures: Locator, count: int) -> None:
     expect(pictures).to_have_count(count)
     for i in range(count):
         pictures.nth(i).scroll_into_view_if_needed()
-        expect(pictures.nth(i)).to_have_js_property("complete", True)  # noqa: FBT003 -- Playwright's order
+        expect(pictures.nth(i)).to_have_js_property("complete", True)
         expect(pictures.nth(i)).to_have_attribute("src", re.compile("^blob:"))
         assert pictures.nth(i).evaluate("async image => { await image.decode(); return image.naturalWidth }") > 100
 

@@ -22,13 +22,6 @@ export function currentLanguage() {
   return language;
 }
 
-/** Adds the texts of a part of the page that is read later than the rest.
- * @param {Record<Language, Record<string, string>>} texts */
-export function addTexts(texts) {
-  Object.assign(DICTIONARIES.en, texts.en);
-  Object.assign(DICTIONARIES.zh, texts.zh);
-}
-
 /** The language that a browser prefers, of those that the page has.
  * @param {readonly string[]} preferred such as `navigator.languages`
  * @returns {Language} */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CLASS_COLORS, divergingScale, paintValues, regionColors, rgbOf } from "../../service/web/js/logic/colors.js";
 import { published, pythonText } from "../../service/web/js/logic/code.js";
+import { ARROWS, centre, LEAP, moved, STEP } from "../../service/web/js/logic/cursor.js";
 import { epochTicks, nearestKept, placeOf, spacedEpochs } from "../../service/web/js/logic/epochs.js";
 import { denseLayers, pythonName, withHidden } from "../../service/web/js/logic/network.js";
 import { readNpy } from "../../service/web/js/logic/npy.js";
@@ -163,4 +164,12 @@ test("both languages have the same texts with the same places for values", () =>
   assert.deepEqual(Object.keys(en).sort(), Object.keys(zh).sort());
   const places = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
   for (const key of Object.keys(en)) assert.deepEqual(places(zh[key]), places(en[key]), key);
+});
+
+test("the cursor moves by shares of the window and stays inside it", () => {
+  const window = { x_min: -2, x_max: 8, y_min: 0, y_max: 100 };
+  assert.deepEqual(centre(window), { x: 3, y: 50 });
+  assert.deepEqual(moved({ x: 0, y: 50 }, ARROWS.ArrowRight, LEAP, window), { x: 1, y: 50 });
+  assert.deepEqual(moved({ x: 0, y: 50 }, ARROWS.ArrowDown, STEP, window), { x: 0, y: 49 });
+  assert.deepEqual(moved({ x: 7.9, y: 99.5 }, [1, 1], LEAP, window), { x: 8, y: 100 });
 });

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.web.visits import Visit
 
@@ -137,6 +137,72 @@ def test_points_are_drawn_dragged_and_erased(visit: Visit) -> None:
         click(visit, 0.2, 0.2)
     assert len(found.value.request.post_data_json["data"]["points"]) == 3
     visit.wait_until_trained()
+
+
+def test_points_are_added_moved_and_erased_by_keyboard(visit: Visit) -> None:
+    page = visit.open()
+    keys = page.keyboard
+    page.click("[data-name=draw]")
+    page.get_by_role("button", name="warped").focus()
+    keys.press("Tab")
+    said = page.locator("#plane-said")
+    expect(said).to_contain_text("space adds a point of class 0")
+    keys.press("Space")
+    expect(said).to_contain_text("Added 0 (")
+    keys.press("2")
+    expect(said).to_contain_text("space adds a point of class 1")
+    keys.press("Shift+ArrowLeft")
+    keys.press("Shift+ArrowUp")
+    added = visit.trains(lambda: keys.press("Enter"))["data"]
+    (x0, y0), (x1, y1) = added["points"]
+    assert added["labels"] == [0, 1]
+    assert x1 < x0
+    assert y1 > y0
+
+    keys.press("n")
+    expect(said).to_contain_text("On 0 (")
+    keys.press("Space")
+    expect(said).to_contain_text("Picked up 0 (")
+    keys.press("ArrowRight")
+    keys.press("Escape")
+    expect(said).to_contain_text(f"Put down 0 ({x0:.2f}, {y0:.2f})")
+    keys.press("Space")
+    keys.press("ArrowRight")
+    with page.expect_response(lambda answer: answer.url.endswith("/train")) as found:
+        keys.press("Space")
+    expect(said).to_contain_text("Put down 0 (")
+    moved = found.value.request.post_data_json["data"]["points"]
+    assert moved == [[pytest.approx(x0 + (x0 - x1) / 10), y0], [x1, y1]]
+    visit.wait_until_trained()
+
+    keys.press("Delete")
+    expect(said).to_contain_text("Points: 1.")
+    expect(plane(visit)).to_have_attribute("aria-label", re.compile("No network yet"))
+    keys.press("Escape")
+    expect(said).to_be_empty()
+    keys.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("the point below the cursor")
+    keys.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_late_answer_about_a_training_does_not_bring_erased_points_back(visit: Visit) -> None:
+    page = visit.open()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/jobs/*/points*", hold)
+    with page.expect_request("**/jobs/*/points*"):
+        visit.trains(lambda: page.click("[data-name=moons]"))
+    page.click("[data-name=draw]")
+    expect(plane(visit)).to_have_attribute("aria-label", re.compile("No network yet"))
+    with page.expect_response(held[-1].request.url):
+        for route in held:
+            route.continue_()
+    expect(page.locator(".swatch").first).to_have_attribute("title", re.compile("0: 0 points"))
+    expect(plane(visit)).to_have_attribute("aria-label", re.compile("No network yet"))
 
 
 def test_a_csv_file_is_stored_summarized_and_trained_on_with_axes_by_name(visit: Visit) -> None:

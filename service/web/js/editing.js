@@ -1,4 +1,4 @@
-/** Points that are added, moved and erased on the plane; and the trainings while that goes on. */
+/** Points that are added, moved and erased on the plane, by pointer here; and the trainings while that goes on. */
 
 import { canTrain, setPoints } from "./data.js";
 import { current, update } from "./state.js";
@@ -14,8 +14,8 @@ export function editing(canvas) {
 
   canvas.addEventListener("pointerdown", (event) => {
     const position = positionOf(event);
-    const { view, points } = current();
-    if (!position || event.button !== 0 || view.response === "warped" || (points.points[0]?.length ?? 2) !== 2) return;
+    const { view } = current();
+    if (!position || event.button !== 0 || !canEdit()) return;
     event.preventDefault();
     canvas.focus();
     canvas.setPointerCapture(event.pointerId);
@@ -51,20 +51,26 @@ export function editing(canvas) {
   canvas.addEventListener("lostpointercapture", end);
 }
 
-/** @param {{x: number, y: number}} position @param {number} label */
-function add({ x, y }, label) {
+/** Whether the plane shows points as they are: in two dimensions, and not warped. */
+export function canEdit() {
+  const { view, points } = current();
+  return view.response !== "warped" && (points.points[0]?.length ?? 2) === 2;
+}
+
+/** @param {{x: number, y: number}} position @param {number} label an index into the classes */
+export function add({ x, y }, label) {
   const { points } = current();
   change({ ...points, points: [...points.points, [x, y]], labels: [...points.labels, label] });
 }
 
 /** @param {number} index @param {{x: number, y: number}} position */
-function move(index, { x, y }) {
+export function move(index, { x, y }) {
   const { points } = current();
   change({ ...points, points: points.points.with(index, [x, y]) });
 }
 
 /** @param {number} index */
-function erase(index) {
+export function erase(index) {
   const { points } = current();
   change({ ...points, points: points.points.toSpliced(index, 1), labels: points.labels.toSpliced(index, 1) });
 }
@@ -72,5 +78,6 @@ function erase(index) {
 /** @param {import("./state.js").Points} points */
 function change(points) {
   setPoints(points);
-  if (canTrain()) retrain();
+  // What does not move is trained as any other change.
+  if (current().isDragging && canTrain()) retrain();
 }

@@ -13,11 +13,12 @@ import { fromAddress, share } from "./share.js";
 import { current, start, subscribe, update } from "./state.js";
 import { mountTabs } from "./tabs.js";
 import { forgetColors, isDark, setTheme } from "./theme.js";
-import { train } from "./training.js";
+import { forget, NO_RUN, train } from "./training.js";
 import { mountCode } from "./view/code_tab.js";
 import { mountCompare } from "./view/compare_tab.js";
 import { mountData } from "./view/data_view.js";
 import { mountDrawer, onDemand } from "./view/drawer_view.js";
+import { mountHelp, showHelp } from "./view/help_view.js";
 import { mountLayers } from "./view/layers_tab.js";
 import { mountNetwork } from "./view/network_view.js";
 import { mountNumbers } from "./view/numbers_tab.js";
@@ -65,7 +66,7 @@ function trainChanges() {
     if (changed.has("setup") && changed.has("run")) return;
     const isSingle = performance.now() - changedAt > REST_MS;
     changedAt = performance.now();
-    waiting = setTimeout(() => canTrain() && train(current().isPlaying), isSingle ? 0 : REST_MS);
+    waiting = setTimeout(() => (canTrain() ? train(current().isPlaying) : forget()), isSingle ? 0 : REST_MS);
   });
 }
 
@@ -146,7 +147,7 @@ function onKey(event) {
   const isTyping = target.matches("input:not([type=range]), select, textarea");
   const isControl = target.matches("button, a, summary, input, select, textarea");
   if (byId("playground").hidden) return;
-  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isTyping || target.closest("dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
   const { points, view, isPlaying } = current();
   const digit = Number(event.key) - 1;
   if (event.key === " " && !isControl) isPlaying ? pause() : play();
@@ -155,6 +156,7 @@ function onKey(event) {
   else if (event.key === "Home" && !isOtherSlider(target)) reset();
   else if (event.key >= "1" && digit < points.classes.length) update({ view: { ...view, brush: digit } });
   else if (event.key === "e") update({ view: { ...view, brush: "erase" } });
+  else if (event.key === "?") showHelp();
   else return;
   event.preventDefault();
 }
@@ -196,8 +198,8 @@ const { setup, view } = fromAddress();
 start({
   setup, view,
   points: { points: [], labels: [], classes: [], names: null, validation: null, predicted: null, probabilities: null },
-  run: { status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null, network: null, training: null, warnings: [], order: [0, 1] },
-  picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], file: null, isDragging: false, lag: 0, problem: null, offlineSince: null,
+  run: NO_RUN,
+  picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], file: null, isDragging: false, lag: 0, cursor: null, problem: null, offlineSince: null,
 });
 mountNotice();
 api.onConnection(noteConnection);
@@ -212,6 +214,7 @@ mountDrawer(byId("drawer"), [
   { id: "compare", mount: mountCompare },
   { id: "lessons", mount: onDemand(async () => (await import("./lessons/lessons_tab.js")).loadLessons()) },
 ]);
+mountHelp(byId("help"));
 connectControls();
 acceptFiles();
 showTheme(localStorage.getItem("theme") ?? "auto");

@@ -21,9 +21,10 @@
  *            order: number[]}} Run
  * @typedef {{epoch: number[], training_loss: (number | null)[], training_accuracy: (number | null)[],
  *            validation_loss: (number | null)[] | null, validation_accuracy: (number | null)[] | null}} History
- * `file` was refused. `lag` is how many milliseconds the plane is behind a moving point. Where `shownEpoch` is null, the newest epoch is shown; where `window` is null, the service chooses it.
+ * `cursor` is that of the keyboard, in data units. `file` was refused. `lag` is how many milliseconds the plane is behind a moving point. Where `shownEpoch` is null, the newest epoch is shown; where `window` is null, the service chooses it.
  * @typedef {{setup: Setup, view: View, points: Points, run: Run, picture: Picture | null, shownEpoch: number | null, isPlaying: boolean,
  *            window: import("./logic/plane.js").Window | null, datasets: any[], file: File | null, isDragging: boolean, lag: number,
+ *            cursor: import("./logic/cursor.js").Position | null,
  *            problem: {field: string | null, text: string} | null, offlineSince: Date | null}} State
  */
 

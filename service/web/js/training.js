@@ -18,6 +18,13 @@ const POLL_MS = 1000;
 /** Queued trainings of this page replace each other. */
 const GROUP = `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 
+/** What the page has before the first training.
+ * @type {import("./state.js").Run} */
+export const NO_RUN = {
+  status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null,
+  network: null, training: null, warnings: [], order: [0, 1],
+};
+
 /** Counts trainings. Answers to all but the newest are dropped. */
 let newest = 0;
 
@@ -51,8 +58,15 @@ export async function train(playAfter = false) {
   }
 }
 
+/** Forgets the training and its network, because there are too few points for another one. */
+export function forget() {
+  newest++;
+  stopRunning();
+  update({ run: NO_RUN, picture: null, shownEpoch: null, isPlaying: false });
+}
+
 /** Cancels the training that runs. */
-export function stopRunning() {
+function stopRunning() {
   stopFollowing();
   if (running) cancelUnlessEnded(running);
   running = null;

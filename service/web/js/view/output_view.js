@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
+import { cursorKeys } from "../cursor.js";
 import { editing } from "../editing.js";
 import { showPicture } from "../pictures.js";
 import { current, subscribe, update } from "../state.js";
@@ -25,11 +26,14 @@ export function mountOutput(root) {
   const readout = h("output", { class: "readout" });
   const told = h("p", { class: "told", role: "status" });
   const age = h("output", { class: "age" });
+  const said = h("p", { class: "said", id: "plane-said", role: "status" });
+  canvas.setAttribute("aria-describedby", said.id);
   root.append(
     h("div", { class: "heading" }, h("h2", { id: "output-heading", dataset: { i18n: "output.heading" } }), view.element),
-    h("div", { class: "stage" }, canvas, age, readout),
+    h("div", { class: "stage" }, canvas, age, said, readout),
     thresholdRow, chartView(), told);
   editing(canvas);
+  cursorKeys(canvas, (text) => (said.textContent = text));
   hovering(canvas, readout);
 
   /** @type {number | undefined} */
@@ -55,7 +59,7 @@ export function mountOutput(root) {
   addEventListener("themechange-page", schedule);
 }
 
-/** Asks for probabilities and the nearest boundary below the pointer.
+/** Asks for probabilities and the nearest boundary below the cursor of the keyboard, or else below the pointer.
  * @param {HTMLElement} canvas @param {HTMLElement} readout */
 function hovering(canvas, readout) {
   /** @type {{x: number, y: number} | null} */
@@ -68,18 +72,23 @@ function hovering(canvas, readout) {
     readout.textContent = "";
     markNearest(null);
   };
+  const askAt = (/** @type {{x: number, y: number} | null} */ position) => {
+    wanted = position;
+    if (!isAsking) ask();
+  };
   canvas.addEventListener("pointerleave", clear);
   canvas.addEventListener("pointermove", (event) => {
     if (event.buttons || event.pointerType === "touch" || current().view.response === "warped") return clear();
     last = event;
-    wanted = positionOf(event);
-    if (!isAsking) ask();
+    askAt(positionOf(event));
   });
-  subscribe(({ run, isDragging }, changed) => {
-    // The pointer rests, but the network is another one.
-    if (!last || isDragging || !changed.has("run") || run.status !== "done") return;
-    wanted = positionOf(last);
-    if (!isAsking) ask();
+  subscribe(({ run, cursor, isDragging }, changed) => {
+    if (changed.has("cursor") && !cursor) return clear();
+    // The pointer may rest, but the network is another one.
+    const isAnother = changed.has("run") && run.status === "done";
+    if (isDragging || !(isAnother || changed.has("cursor"))) return;
+    const position = cursor ?? (last && positionOf(last));
+    if (position) askAt(position);
   });
 
   async function ask() {

@@ -21,9 +21,9 @@ let nearest = null;
 /** Builds the canvas.
  * @returns {HTMLElement} */
 export function planeView() {
-  canvas = h("canvas", { class: "plane", tabIndex: 0, role: "img" });
+  canvas = h("canvas", { class: "plane", tabIndex: 0, role: "application" });
   subscribe((state, changed) => {
-    if (["picture", "points", "view", "window", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key)))) schedule();
+    if (["picture", "points", "view", "window", "shownEpoch", "cursor"].some((key) => changed.has(/** @type {any} */ (key)))) schedule();
   });
   addEventListener("resize", schedule);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
@@ -75,7 +75,7 @@ export function pointAt({ x, y }) {
 }
 
 function draw() {
-  const { picture, points, view } = current();
+  const { picture, points, view, cursor } = current();
   const ratio = devicePixelRatio || 1;
   if (canvas.width !== SIZE * ratio) canvas.width = canvas.height = SIZE * ratio;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
@@ -93,6 +93,7 @@ function draw() {
   drawPoints(context, points.points.map((point) => [place.toX(point[view.axes[0]]), place.toY(point[view.axes[1]])]), theme);
   drawAxisNames(context, theme);
   if (nearest) drawMark(context, place.toX(nearest.x), place.toY(nearest.y), theme);
+  if (cursor) drawCursor(context, place.toX(cursor.x), place.toY(cursor.y), theme);
 }
 
 /** The unit that is enlarged, if the picture has it. @param {import("../state.js").Picture} picture */
@@ -271,6 +272,28 @@ function drawMark(context, x, y, theme) {
   context.lineTo(x + 9, y);
   context.strokeStyle = theme.text;
   context.lineWidth = 1.5;
+  context.stroke();
+}
+
+/** Draws the cursor of the keyboard: four strokes around the point that it would add, and a square while it holds one.
+ * @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {any} theme */
+function drawCursor(context, x, y, theme) {
+  const { view, isDragging } = current();
+  context.beginPath();
+  for (const [across, up] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+    context.moveTo(x + 7 * across, y + 7 * up);
+    context.lineTo(x + 16 * across, y + 16 * up);
+  }
+  if (isDragging) context.rect(x - 7, y - 7, 14, 14);
+  for (const [width, color] of /** @type {[number, string][]} */ ([[5, theme.canvas], [2, theme.text]])) {
+    context.lineWidth = width;
+    context.strokeStyle = color;
+    context.stroke();
+  }
+  if (isDragging || view.brush === "erase") return;
+  context.beginPath();
+  context.arc(x, y, RADIUS, 0, 2 * Math.PI);
+  context.strokeStyle = classColors()[view.brush];
   context.stroke();
 }
 

@@ -4,6 +4,7 @@ import { CLASS_COLORS, divergingScale, paintValues, regionColors, rgbOf } from "
 import { published, pythonText } from "../../service/web/js/logic/code.js";
 import { ARROWS, centre, LEAP, moved, STEP } from "../../service/web/js/logic/cursor.js";
 import { epochTicks, nearestKept, placeOf, spacedEpochs } from "../../service/web/js/logic/epochs.js";
+import { eventsOf } from "../../service/web/js/logic/event_stream.js";
 import { denseLayers, pythonName, withHidden } from "../../service/web/js/logic/network.js";
 import { readNpy } from "../../service/web/js/logic/npy.js";
 import { nearestPoint, plane, roundTicks, windowOf } from "../../service/web/js/logic/plane.js";
@@ -172,4 +173,30 @@ test("the cursor moves by shares of the window and stays inside it", () => {
   assert.deepEqual(moved({ x: 0, y: 50 }, ARROWS.ArrowRight, LEAP, window), { x: 1, y: 50 });
   assert.deepEqual(moved({ x: 0, y: 50 }, ARROWS.ArrowDown, STEP, window), { x: 0, y: 49 });
   assert.deepEqual(moved({ x: 7.9, y: 99.5 }, [1, 1], LEAP, window), { x: 8, y: 100 });
+});
+
+async function* chunksOf(text, length) {
+  for (let i = 0; i < text.length; i += length) yield text.slice(i, i + length);
+}
+
+async function eventsIn(text, length = text.length) {
+  const events = [];
+  for await (const event of eventsOf(chunksOf(text, length))) events.push(event);
+  return events;
+}
+
+test("a stream is cut into events wherever its chunks end", async () => {
+  const text = "retry: 1000\n\n: ping\nevent: metrics\ndata: {\"a\":1}\nid: 4\n\nevent:boundary\ndata:  x:y\ndata\ndata: z\n\ndata: plain\nid\n\nevent: cut\ndata: off\n";
+  const expected = [
+    { type: "metrics", data: '{"a":1}', id: "4" },
+    { type: "boundary", data: " x:y\n\nz", id: "4" },
+    { type: "message", data: "plain", id: "" },
+  ];
+  for (const ends of ["\n", "\r\n", "\r"]) {
+    for (const length of [1, 2, 7, 1000]) assert.deepEqual(await eventsIn(text.replaceAll("\n", ends) + (ends === "\r" ? " " : ""), length), expected, JSON.stringify([ends, length]));
+  }
+});
+
+test("an event without data is none, and an id with a null character does not count", async () => {
+  assert.deepEqual(await eventsIn("event: a\nid: 3\n\ndata: b\nid: 4\0\n\n"), [{ type: "message", data: "b", id: "3" }]);
 });

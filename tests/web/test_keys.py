@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Dialog
 
 from service.access.keys import KeyFile
 from tests.serving import running, wait_until
-from tests.web.visits import Visit
+from tests.web.visits import LONG_TRAINING, Visit
 
 pytestmark = pytest.mark.processes
 
@@ -28,6 +28,9 @@ def test_the_page_asks_for_a_key_once_and_trains_with_it(browser: Browser, tmp_p
         visit.open()
         assert visit.accuracy() > 90
         visit.trains(lambda: page.click("[data-name=moons]"))
+        page.goto("about:blank")
+        page.goto(f"{client.base_url}/{LONG_TRAINING}")
+        visit.expect_live()
         page.close()
     assert questions == ["This service needs a key. The page keeps it until this tab is closed."]
 

@@ -6,8 +6,13 @@ from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Response, expect
 
+from tests.serving import wait_until
+
 LIMIT_MS = 20_000
 """How long a test waits for the page."""
+
+LONG_TRAINING = "#data.n=2000&network.hidden=16&training.epochs=1000000"
+"""The fragment of a training that takes half a minute. A changed setting cancels it."""
 
 
 class Visit:
@@ -59,6 +64,18 @@ class Visit:
         """The accuracy below the plane, in percent."""
         return float(self.page.locator(".key b, .key strong").nth(1).inner_text().partition("%")[0].split("/")[0])
 
+    def epoch(self) -> int:
+        """The epoch that is shown in the bar."""
+        return epoch_in(self.page.locator("#epoch").inner_text())
+
+    def expect_live(self) -> None:
+        """Waits until the page shows two further epochs of a training: the first may come with the job itself."""
+        expect(self.page.locator("body")).to_have_attribute("data-status", "training")
+        for _ in range(2):
+            before = self.epoch()
+            wait_until(lambda before=before: self.epoch() > before)  # type: ignore[misc]
+        expect(self.page.locator("body")).to_have_attribute("data-status", "training")
+
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
@@ -66,6 +83,11 @@ class Visit:
     def _on_response(self, answer: Response) -> None:
         if answer.status >= 400:
             self.complaints.append(f"{answer.status} {answer.url}")
+
+
+def epoch_in(text: str) -> int:
+    found = re.search(r"poch ([0-9,]+)", text)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def is_training(answer: Response) -> bool:

@@ -1,6 +1,7 @@
 /** All requests to the service. Nothing else on the page fetches. Paths are relative to the page, so that it works below
  * any prefix. */
 
+import { eventsOf } from "./logic/event_stream.js";
 import { readNpy } from "./logic/npy.js";
 
 /** @typedef {import("./state.js").Target} Target */
@@ -223,23 +224,57 @@ export function trainingPoints(target, limit) {
   return requestJson(`${pathOf(target)}/points`, { query: { limit } });
 }
 
-/** Follows a job until it ends. The browser connects again by itself if the connection is lost.
+/** Milliseconds before a lost event stream is asked for again. */
+const RETRY_MS = 1000;
+
+/** Milliseconds of silence after which an event stream counts as lost: the service sends something every 15 seconds. */
+const SILENCE_MS = 40_000;
+
+/** Follows a job until it has ended. A lost stream is asked for again, from the last event that arrived; one that the service has no
+ * place for too.
  * @param {string} id @param {Record<string, any>} query
  * @param {Record<string, (data: any) => void>} handlers by type of event
- * @param {() => void} onrefused if the service answers with an error
- * @returns {() => void} stops following */
-export function follow(id, query, handlers, onrefused) {
-  const source = new EventSource(urlOf(`jobs/${id}/events`, query));
-  for (const [type, handler] of Object.entries(handlers)) {
-    source.addEventListener(type, (event) => handler(JSON.parse(/** @type {MessageEvent} */ (event).data).data));
+ * @param {AbortSignal} signal stops following
+ * @returns {Promise<void>} refused with the problem of the service, if there is one */
+export async function follow(id, query, handlers, signal) {
+  let last = "";
+  while (!signal.aborted) {
+    /** @type {Record<string, string>} */
+    const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
+    try {
+      const response = await request(`jobs/${id}/events`, { query, headers, signal });
+      if (!response.body || response.status === 204) return;
+      for await (const event of eventsOf(textOf(response.body))) {
+        last = event.id;
+        handlers[event.type]?.(JSON.parse(event.data).data);
+        if (event.type === "done") return;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Offline) reportConnection(false);
+      else if (!(error instanceof Problem && error.status === 503)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
-  source.addEventListener("done", () => source.close());
-  source.addEventListener("open", () => reportConnection(true));
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) onrefused();
-    else reportConnection(false);
-  });
-  return () => source.close();
+}
+
+/** The text of a response as it arrives, until the service ends it or falls silent.
+ * @param {ReadableStream<Uint8Array>} body
+ * @returns {AsyncGenerator<string>} fails with `Offline` if the connection is lost */
+async function* textOf(body) {
+  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+  try {
+    while (true) {
+      const silence = setTimeout(() => reader.cancel(), SILENCE_MS);
+      const { done, value } = await reader.read().finally(() => clearTimeout(silence));
+      if (done) return;
+      yield /** @type {string} */ (value);
+    }
+  } catch (error) {
+    throw new Offline(String(error));
+  } finally {
+    reader.cancel().catch(() => {});
+  }
 }
 
 /** Follows several jobs until the last one ends.

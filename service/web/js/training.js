@@ -12,9 +12,6 @@ import { current, update } from "./state.js";
 /** Whole seconds to wait for the end of a training before it is followed live: short ones need one request. */
 const PATIENCE_S = 1;
 
-/** Milliseconds between questions about a training whose events are refused, such as beyond the greatest number of streams. */
-const POLL_MS = 1000;
-
 /** Queued trainings of this page replace each other. */
 const GROUP = `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 
@@ -52,7 +49,7 @@ export async function train(playAfter = false) {
     const best = bestSeed(job);
     if (best !== null) await showBest(body, best, order, mine, playAfter);
     else if (job.finished_at) await finish(job, order, mine, playAfter);
-    else followJob(job, body, order, mine);
+    else await followJob(job, body, order, mine);
   } catch (error) {
     if (mine === newest) fail(error);
   }
@@ -94,7 +91,7 @@ async function showBest(body, seed, order, mine, playAfter) {
   const job = await api.train(request, PATIENCE_S);
   if (mine !== newest) return;
   if (job.finished_at) await finish(job, order, mine, playAfter);
-  else followJob(job, request, order, mine);
+  else await followJob(job, request, order, mine);
 }
 
 /** Cancels a job, which may have ended since the last event of it.
@@ -107,32 +104,25 @@ async function cancelUnlessEnded(id) {
   }
 }
 
-/** Shows frames and figures of a longer training while it goes on.
+/** Shows frames and figures of a longer training while it goes on, and then its result.
  * @param {any} job @param {any} body its request @param {number[]} order @param {number} mine */
-function followJob(job, body, order, mine) {
+async function followJob(job, body, order, mine) {
   running = job.id;
   update({ run: { ...runOf(job, order), status: "training" }, shownEpoch: null });
-  const isNewest = () => mine === newest;
-  const end = async () => {
-    if (running === job.id) running = null;
-    if (!isNewest()) return;
-    try {
-      const ended = await api.job(job.id);
-      const best = bestSeed(ended);
-      if (best !== null) await showBest(body, best, order, mine, false);
-      else if (ended.finished_at) await finish(ended, order, mine, false);
-      else setTimeout(end, POLL_MS);
-    } catch (error) {
-      fail(error);
-    }
-  };
+  const following = new AbortController();
+  stopFollowing = () => following.abort();
   // Only points in the plane have frames.
   const frames = current().points.points[0]?.length === 2 ? { boundary: 96 } : {};
-  stopFollowing = api.follow(job.id, frames, {
-    metrics: ({ epoch, epochs, metrics }) => isNewest() && update({ run: { ...current().run, epoch, epochs, metrics } }),
-    boundary: (data) => isNewest() && showFrame(data),
-    done: end,
-  }, end);
+  await api.follow(job.id, frames, {
+    metrics: ({ epoch, epochs, metrics }) => update({ run: { ...current().run, epoch, epochs, metrics } }),
+    boundary: showFrame,
+  }, following.signal);
+  if (mine !== newest) return;
+  running = null;
+  const ended = await api.job(job.id);
+  const best = bestSeed(ended);
+  if (best !== null) await showBest(body, best, order, mine, false);
+  else await finish(ended, order, mine, false);
 }
 
 /** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */
@@ -175,6 +165,7 @@ function runOf(job, order) {
  * @param {any} job @param {number[]} order */
 export function adopt(job, order) {
   newest++;
+  stopRunning();
   update({ run: { ...runOf(job, order), snapshots: [] }, shownEpoch: null });
 }
 

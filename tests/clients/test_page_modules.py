@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 from service.render import palette
 from tests.clients.tools import run, tool
+from tests.service.render.test_palette import DEFICIENCIES, as_seen, distance
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +25,18 @@ def test_the_page_draws_classes_in_the_colors_of_the_service() -> None:
     listed = re.search(r"CLASS_COLORS = \[(.*?)\]", (ROOT / "service/web/js/logic/colors.js").read_text(), re.DOTALL)
     assert listed is not None
     assert re.findall(r"#[0-9a-f]{6}", listed[1]) == palette.class_codes(8)
+
+
+def test_signs_of_weights_have_colors_of_their_own() -> None:
+    style = (ROOT / "service/web/style.css").read_text()
+    positives, negatives = (re.findall(rf"--{sign}: #([0-9a-f]{{6}})", style) for sign in ("positive", "negative"))
+    assert len(positives) == len(negatives) == 3  # light; dark by choice of the system; dark by choice on the page
+    for pair in zip(positives, negatives, strict=True):
+        colors = np.array([[*bytes.fromhex(code)] for code in pair])
+        every = np.concatenate([colors, palette.class_palette(5)])
+        seen = [every, *(as_seen(every, deficiency) for deficiency in DEFICIENCIES)]
+        assert min(distance(one[0], one[1]) for one in seen) > 0.12, "the two signs"
+        assert min(distance(sign, other) for one in seen for sign in one[:2] for other in one[2:]) > 0.09, "and classes"
 
 
 def test_the_page_loads_at_once_all_modules_that_a_first_visit_needs() -> None:

@@ -12,7 +12,7 @@ import { mountNotice, noteConnection, showProblem } from "./problems.js";
 import { fromAddress, share } from "./share.js";
 import { current, start, subscribe, update } from "./state.js";
 import { mountTabs } from "./tabs.js";
-import { forgetColors, isDark, setTheme } from "./theme.js";
+import { isDark, setTheme } from "./theme.js";
 import { forget, NO_RUN, train } from "./training.js";
 import { mountCode } from "./view/code_tab.js";
 import { mountCompare } from "./view/compare_tab.js";
@@ -48,7 +48,16 @@ function showIn(language) {
 /** @param {string} theme */
 function showTheme(theme) {
   setTheme(theme);
+  showThemeButton();
   dispatchEvent(new Event("themechange-page"));
+}
+
+/** The button shows the theme that it leads to. */
+function showThemeButton() {
+  const text = t(isDark() ? "theme.light" : "theme.dark");
+  byId("theme").classList.toggle("dark", isDark());
+  byId("theme").setAttribute("aria-label", text);
+  byId("theme").title = text;
 }
 
 /** Trains whatever setup the page has, soon after it changed. */
@@ -118,10 +127,10 @@ function connectControls() {
     localStorage.setItem("theme", theme);
     showTheme(theme);
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (forgetColors(), dispatchEvent(new Event("themechange-page"))));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => showTheme(document.documentElement.dataset.theme ?? "auto"));
   addEventListener("keydown", onKey);
   subscribe((_, changed) => ["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key))) && showTransport());
-  addEventListener("languagechange-page", showTransport);
+  addEventListener("languagechange-page", () => (showTransport(), showThemeButton()));
 }
 
 /** Shows the state of the training in the bar. */

@@ -10,14 +10,14 @@ let colors = null;
 export function themeColors() {
   if (!colors) {
     const style = getComputedStyle(document.documentElement);
-    const names = ["canvas", "text", "faint", "line", "rim", "cross", "positive", "negative", "entropy", "lattice", "accent"];
+    const names = ["canvas", "text", "muted", "faint", "line", "rim", "cross", "positive", "negative", "entropy", "lattice", "accent"];
     colors = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   }
   return colors;
 }
 
 /** Reads the colors again at their next use. */
-export function forgetColors() {
+function forgetColors() {
   colors = null;
 }
 

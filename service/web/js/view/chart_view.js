@@ -8,7 +8,7 @@ import { current, subscribe } from "../state.js";
 import { themeColors } from "../theme.js";
 
 const [WIDTH, HEIGHT] = [420, 104];
-const [LEFT, RIGHT, TOP, BOTTOM] = [34, 34, 8, 18];
+const [LEFT, RIGHT, TOP, BOTTOM] = [34, 40, 8, 18];
 const STEPS = 1000;
 
 /** @returns {HTMLElement} */
@@ -73,8 +73,8 @@ function drawChart(canvas, { history, epochs }, epoch) {
   const theme = themeColors();
   const toX = (/** @type {number} */ at) => LEFT + placeOf(at, epochs) * (WIDTH - LEFT - RIGHT);
   const toY = (/** @type {number} */ share) => HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
-  context.font = "10px system-ui, sans-serif";
-  context.fillStyle = theme.faint;
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = theme.muted;
   context.strokeStyle = theme.lattice;
   context.lineWidth = 1;
   context.strokeRect(LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);

@@ -10,16 +10,21 @@ import { paintUnit, schedule } from "./plane_view.js";
 
 const WIDTH = 560;
 const HEIGHT = 440;
-/** Sides of the map of a unit: as large as there is space for. */
-const [MAP, LARGE_MAP] = [40, 64];
-const TOP = 30;
+/** Side of the map of a unit, by the number of hidden layers: as large as there is space for. */
+const MAPS = [84, 84, 76, 60, 52];
+const [LEAST_MAP, GAP] = [40, 14];
+/** Space above the units for the controls of their number, and below them for the number of those that are not shown. */
+const [TOP, BOTTOM] = [32, 16];
+/** Of the lines of negative weights. */
+const DASHES = "7 4";
 
-/** @returns {HTMLElement} */
-export function diagram() {
+/** @param {HTMLElement} depth is filled with the control of the number of layers
+ * @returns {HTMLElement} */
+export function diagram(depth) {
   const links = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "links", "aria-hidden": "true" });
   const units = h("div", { class: "units" });
   const name = h("output", { class: "hovered" });
-  const element = h("div", { class: "diagram" }, links, units, name);
+  const element = h("div", {}, h("div", { class: "diagram" }, links, units), legend(), name);
   /** The shape that is laid out, as text. */
   let laidOut = "";
   /** The network whose weights are drawn. @type {unknown} */
@@ -46,11 +51,10 @@ export function diagram() {
   /** @param {Column[]} layout @param {string[]} inputs @param {number[]} hidden @param {boolean} isAuto */
   function layOut(layout, inputs, hidden, isAuto) {
     units.replaceChildren();
-    const heads = h("div", { class: "depth" },
+    depth.replaceChildren(
       h("button", { type: "button", dataset: { i18nLabel: "network.fewer_layers" }, disabled: isAuto || !hidden.length, onclick: () => resize(hidden.slice(0, -1)) }, "−"),
       h("span", {}, t(hidden.length === 1 ? "network.layer" : "network.layers", { count: hidden.length })),
       h("button", { type: "button", dataset: { i18nLabel: "network.more_layers" }, disabled: isAuto || hidden.length >= MAX_LAYERS, onclick: () => resize([...hidden, hidden.at(-1) ?? 4]) }, "+"));
-    units.append(heads);
     layout[0].y.forEach((y, i) => units.append(h("span", { class: "input", title: inputs[i] }, inputs[i])));
     place([...units.querySelectorAll(".input")], layout[0]);
     const all = hidden.map((count, layer) => {
@@ -60,9 +64,9 @@ export function diagram() {
         h("span", {}, String(count)),
         h("button", { type: "button", "aria-label": t("network.more_units", { layer: layer + 1 }), disabled: isAuto || count >= MAX_UNITS, onclick: () => resize(hidden.with(layer, count + 1)) }, "+"));
       units.append(width);
-      move(width, column.x, column.y[0] - column.size / 2 - 16);
+      move(width, column.x, column.y[0] - column.size / 2 - 4);
       const buttons = column.y.map((_, unit) => {
-        const canvas = h("canvas", { width: MAP, height: MAP, class: "map" });
+        const canvas = h("canvas", { class: "map" });
         const button = h("button", {
           type: "button", class: "unit", "aria-label": t("network.unit", { layer: layer + 1, unit }),
           onpointerenter: () => enlarge(layer, unit), onpointerleave: () => enlarge(null, 0),
@@ -86,6 +90,7 @@ export function diagram() {
     units.append(...outputs);
     place(outputs, last);
     translate(units);
+    translate(depth);
     return all;
   }
 
@@ -111,7 +116,7 @@ export function diagram() {
     if (!network) return links.replaceChildren();
     const theme = themeColors();
     const paths = network.dense.flatMap((layer, depth) => between(layout[depth], layout[depth + 1], layer, theme, 0));
-    const beside = network.shortcut ? between(layout[0], /** @type {Column} */ (layout.at(-1)), network.shortcut, theme, HEIGHT - TOP) : [];
+    const beside = network.shortcut ? between(layout[0], /** @type {Column} */ (layout.at(-1)), network.shortcut, theme, HEIGHT / 2) : [];
     links.replaceChildren(...beside, ...paths);
   }
 
@@ -125,7 +130,7 @@ export function diagram() {
       const middle = (x1 + x2) / 2;
       const d = `M${x1} ${origin}C${middle} ${origin + bow} ${middle} ${y + bow} ${x2} ${y}`;
       const width = 0.4 + 5 * (Math.abs(weight) / most);
-      const path = svg("path", { d, fill: "none", stroke: weight < 0 ? theme.negative : theme.positive, "stroke-width": width.toFixed(2), "stroke-opacity": 0.75 });
+      const path = svg("path", { d, fill: "none", stroke: weight < 0 ? theme.negative : theme.positive, "stroke-width": width.toFixed(2), "stroke-opacity": 0.85, ...(weight < 0 ? { "stroke-dasharray": DASHES } : {}) });
       const target = svg("path", { d, fill: "none", stroke: "transparent", "stroke-width": Math.max(8, width) });
       const text = `${layer.linkName(unit, input)} = ${short(weight)}`;
       target.addEventListener("pointerenter", () => (name.textContent = text));
@@ -158,16 +163,22 @@ export function diagram() {
  * @returns {Column[]} */
 function columns(counts) {
   const edge = 36;
+  const space = HEIGHT - TOP - BOTTOM;
+  const map = MAPS[counts.length - 2] ?? LEAST_MAP;
   return counts.map((count, i) => {
     const isMap = i > 0 && i < counts.length - 1;
     const shown = Math.min(count, MAX_UNITS);
-    const space = HEIGHT - TOP - 36;
-    const map = counts.length > 5 ? MAP : LARGE_MAP;
-    const step = Math.min(map + 16, space / shown);
+    const step = Math.min(map + GAP, space / shown);
     const size = isMap ? Math.min(map, step - 2) : 24;
-    const first = TOP + 32 + (space - step * shown) / 2 + step / 2;
+    const first = TOP + (space - step * shown) / 2 + step / 2;
     return { x: edge + (i * (WIDTH - 2 * edge)) / (counts.length - 1), y: Array.from({ length: shown }, (_, unit) => first + unit * step), size };
   });
+}
+
+/** What the lines and the colors of the drawing mean. @returns {HTMLElement} */
+function legend() {
+  const line = (/** @type {string} */ sign) => h("span", {}, svg("svg", { viewBox: "0 0 28 8", class: `sign ${sign}`, "aria-hidden": "true" }, svg("path", { d: "M0 4H28" })), h("span", { dataset: { i18n: `legend.${sign}` } }));
+  return h("p", { class: "legend" }, line("positive"), line("negative"), h("span", {}, h("i", { class: "scale" }), h("span", { dataset: { i18n: "legend.maps" } })));
 }
 
 /** @param {Element[]} elements @param {Column} column */

@@ -59,11 +59,12 @@ export function mountNetwork(root) {
     labelled("training.seed", seed, { field: "training.seed" }),
     labelled("training.restarts", restarts, { field: "training.restarts" }));
 
+  const depth = h("div", { class: "depth" });
   root.append(
     h("div", { class: "heading" }, h("h2", { id: "network-heading", dataset: { i18n: "network.heading" } }), preset.element),
     byHand,
-    h("div", { class: "inputs", dataset: { field: "network.inputs" } }, h("span", { dataset: { i18n: "inputs.heading" } }), inputs),
-    diagram());
+    h("div", { class: "inputs", dataset: { field: "network.inputs" } }, h("span", { dataset: { i18n: "inputs.heading" } }), inputs, depth),
+    diagram(depth));
 
   /** @param {string} term */
   function toggle(term) {

@@ -1,7 +1,7 @@
 /** The panel of the output: the view, the plane, what is below the pointer, the threshold, and the chart. */
 
 import * as api from "../api.js";
-import { h } from "../dom.js";
+import { h, svg } from "../dom.js";
 import { t } from "../i18n.js";
 import { cursorKeys } from "../cursor.js";
 import { editing } from "../editing.js";
@@ -30,7 +30,7 @@ export function mountOutput(root) {
   canvas.setAttribute("aria-describedby", said.id);
   root.append(
     h("div", { class: "heading" }, h("h2", { id: "output-heading", dataset: { i18n: "output.heading" } }), view.element),
-    h("div", { class: "stage" }, canvas, age, said, readout),
+    h("div", { class: "stage" }, canvas, age, said, legend(), readout),
     thresholdRow, chartView(), told);
   editing(canvas);
   cursorKeys(canvas, (text) => (said.textContent = text));
@@ -57,6 +57,16 @@ export function mountOutput(root) {
   });
   addEventListener("languagechange-page", () => (told.textContent = summary(current())));
   addEventListener("themechange-page", schedule);
+}
+
+/** What the marks of points mean. @returns {HTMLElement} */
+function legend() {
+  const mark = (/** @type {string} */ name, /** @type {any} */ shape) =>
+    h("span", {}, svg("svg", { viewBox: "-6 -6 12 12", class: "mark", "aria-hidden": "true" }, shape), h("span", { dataset: { i18n: `legend.${name}` } }));
+  return h("p", { class: "legend" },
+    mark("training", svg("circle", { r: 4.5, class: "full" })),
+    mark("validation", svg("circle", { r: 4 })),
+    mark("wrong", svg("path", { d: "M-4-4 4 4M-4 4 4-4" })));
 }
 
 /** Asks for probabilities and the nearest boundary below the cursor of the keyboard, or else below the pointer.

@@ -158,28 +158,42 @@ function paint(target, [height, width], values, scale, stepOf) {
 
 /** @param {CanvasRenderingContext2D} context @param {any} window @param {any} place @param {any} theme */
 function drawTicks(context, window, place, theme) {
-  context.fillStyle = theme.faint;
-  context.font = "10px system-ui, sans-serif";
+  context.font = "11px system-ui, sans-serif";
   context.textAlign = "center";
   for (const x of roundTicks(window.x_min, window.x_max, 6)) {
-    if (place.toX(x) > 16 && place.toX(x) < SIZE - 40) context.fillText(String(x), place.toX(x), SIZE - 4);
+    if (place.toX(x) > 16 && place.toX(x) < SIZE - 40) drawText(context, signed(x), place.toX(x), SIZE - 5, theme);
   }
   context.textAlign = "left";
   for (const y of roundTicks(window.y_min, window.y_max, 6)) {
-    if (place.toY(y) > 24 && place.toY(y) < SIZE - 16) context.fillText(String(y), 3, place.toY(y) + 3);
+    if (place.toY(y) > 24 && place.toY(y) < SIZE - 16) drawText(context, signed(y), 4, place.toY(y) + 4, theme);
   }
+}
+
+/** @param {number} value */
+function signed(value) {
+  return String(value).replace("-", "−");
+}
+
+/** Writes text that can be read on any region. @param {CanvasRenderingContext2D} context @param {string} text
+ * @param {number} x @param {number} y @param {any} theme */
+function drawText(context, text, x, y, theme) {
+  context.lineJoin = "round";
+  context.lineWidth = 3;
+  context.strokeStyle = theme.canvas;
+  context.strokeText(text, x, y);
+  context.fillStyle = theme.text;
+  context.fillText(text, x, y);
 }
 
 /** Names the axes at their ends. @param {CanvasRenderingContext2D} context @param {any} theme */
 function drawAxisNames(context, theme) {
   const { points: { names }, view: { axes } } = current();
   const [across, up] = axes.map((axis, i) => names?.[axis] ?? (axes.every((a) => a < 2) ? "xy"[i] : `x${axis + 1}`));
-  context.fillStyle = theme.text;
-  context.font = "11px system-ui, sans-serif";
+  context.font = "600 11px system-ui, sans-serif";
   context.textAlign = "right";
-  context.fillText(across, SIZE - 5, SIZE - 16);
+  drawText(context, across, SIZE - 5, SIZE - 5, theme);
   context.textAlign = "left";
-  context.fillText(up, 5, 13);
+  drawText(context, up, 4, 13, theme);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number[][][]} lines @param {any} place @param {any} theme */

@@ -41,6 +41,12 @@ export async function showPicture(isQuick = false) {
   }
 }
 
+/** Shows no picture, nor one that is on its way. */
+export function forgetPicture() {
+  shown = ++asked;
+  update({ picture: null });
+}
+
 /** A frame of a running training in place of a picture.
  * @param {any} data of an event `boundary` */
 export function showFrame(data) {

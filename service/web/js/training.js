@@ -6,7 +6,7 @@ import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest, withSnapshots } f
 import { spacedEpochs } from "./logic/epochs.js";
 import { pointsReady } from "./data.js";
 import { pointsOf } from "./logic/points.js";
-import { showFrame, showPicture } from "./pictures.js";
+import { forgetPicture, showFrame, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
 /** Whole seconds to wait for the end of a training before it is followed live: short ones need one request. */
@@ -59,7 +59,8 @@ export async function train(playAfter = false) {
 export function forget() {
   newest++;
   stopRunning();
-  update({ run: NO_RUN, picture: null, shownEpoch: null, isPlaying: false });
+  update({ run: NO_RUN, shownEpoch: null, isPlaying: false });
+  forgetPicture();
 }
 
 /** Cancels the training that runs. */

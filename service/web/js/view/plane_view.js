@@ -371,7 +371,7 @@ export function summary({ picture, points, run }) {
   const wrong = points.predicted?.filter((label, i) => label !== points.labels[i]).length;
   const accuracy = run.metrics?.training_accuracy;
   return [
-    t("summary.lines", { lines: picture.lines.length }),
+    picture.lines.length === 1 ? t("summary.line") : t("summary.lines", { lines: picture.lines.length }),
     accuracy == null ? "" : t("summary.accuracy", { accuracy: (100 * accuracy).toFixed(1) }),
     wrong === undefined ? "" : t("summary.wrong", { wrong, all: points.points.length }),
   ].join(" ");

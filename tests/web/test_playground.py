@@ -8,7 +8,7 @@ import pytest
 import torch
 from playwright.sync_api import Route, expect
 
-from tests.web.visits import Visit
+from tests.web.visits import Visit, is_training
 
 pytestmark = pytest.mark.processes
 
@@ -167,12 +167,13 @@ def test_points_are_added_moved_and_erased_by_keyboard(visit: Visit) -> None:
     keys.press("Escape")
     expect(said).to_contain_text(f"Put down 0 ({x0:.2f}, {y0:.2f})")
     keys.press("Space")
-    keys.press("ArrowRight")
-    with page.expect_response(lambda answer: answer.url.endswith("/train")) as found:
+    moved = [[pytest.approx(x0 + (x0 - x1) / 10), y0], [x1, y1]]
+    with page.expect_response(
+        lambda answer: is_training(answer) and answer.request.post_data_json["data"]["points"] == moved
+    ):
+        keys.press("ArrowRight")
         keys.press("Space")
     expect(said).to_contain_text("Put down 0 (")
-    moved = found.value.request.post_data_json["data"]["points"]
-    assert moved == [[pytest.approx(x0 + (x0 - x1) / 10), y0], [x1, y1]]
     visit.wait_until_trained()
 
     keys.press("Delete")

@@ -126,6 +126,12 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     assert [str(path) for path in (*named, *linked) if not path.exists()] == []
 
 
+def test_pictures_are_small() -> None:
+    sizes = {picture.name: picture.stat().st_size for picture in (ROOT / "docs").glob("*.png")}
+    assert len(sizes) >= 7
+    assert [name for name, size in sizes.items() if size >= 150_000] == []
+
+
 def test_the_architecture_page_names_every_package() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     packages = {

@@ -1,27 +1,18 @@
-import shutil
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.requirements import lacks
 from tests.serving import running, wait_until
-from tests.web.visits import LIMIT_MS, Visit
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-"""Names of browsers as Linux distributions and macOS install them."""
+from tests.web.visits import LIMIT_MS, Visit, chromium
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium of the machine; Playwright's own need not be installed."""
-    found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
-    if found is None:
-        lacks("Chromium is not installed (Debian: apt-get install chromium)")
     expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = chromium(playwright)
         yield browser
         browser.close()
 

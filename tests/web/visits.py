@@ -1,18 +1,31 @@
 """A visit to the page in a browser."""
 
 import re
+import shutil
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Page, Response, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Response, expect
 
+from tests.requirements import lacks
 from tests.serving import wait_until
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+"""Names of browsers as Linux distributions and macOS install them."""
 
 LIMIT_MS = 20_000
 """How long a test waits for the page."""
 
 LONG_TRAINING = "#data.n=2000&network.hidden=16&training.epochs=1000000"
 """The fragment of a training that takes half a minute. A changed setting cancels it."""
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """A headless Chromium of the machine; Playwright's own need not be installed."""
+    found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    if found is None:
+        lacks("Chromium is not installed (Debian: apt-get install chromium)")
+    return playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
 
 
 class Visit:

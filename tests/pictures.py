@@ -1,0 +1,56 @@
+"""Draws the pictures of the README that change with the page and the colors: `python -m tests.pictures`.
+
+`docs/playground.png` is the page after its first training; `docs/penguins.png` is what the README's own commands draw.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tests.readme import separatrix_commands
+from tests.serving import running, wait_until
+from tests.web.visits import Visit, chromium
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+COLORS = 256
+"""Of the palette of the page's picture, which makes it less than half as large."""
+
+
+def draw_playground(target: Path, folder: Path) -> None:
+    """Writes a picture of the page as a first visitor sees it."""
+    with running(folder, seed_models=True) as client, sync_playwright() as playwright:
+        wait_until(lambda: client.get("/health/ready").status_code == 200)
+        browser = chromium(playwright)
+        page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-US", reduced_motion="reduce")
+        visit = Visit(page, str(client.base_url))
+        with page.expect_response(lambda answer: "/jobs/" in answer.url and "/points" in answer.url):
+            visit.open()  # the last answer that changes the picture: which points are on the wrong side
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=target)
+        browser.close()
+    Image.open(target).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+def draw_penguins(target: Path, folder: Path) -> None:
+    """Runs the README's commands that train on the penguins and draw them."""
+    for command in separatrix_commands():
+        if command[:2] == ["boundary", "penguins"] or command[:2] == ["train", "--csv"]:
+            arguments = [str(target) if argument == target.name else argument for argument in command]
+            environment = os.environ | {"SEPARATRIX_DATA_DIR": str(folder)}
+            subprocess.run([sys.executable, "-m", "service", *arguments], cwd=DOCS.parent, env=environment, check=True)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        draw_playground(DOCS / "playground.png", Path(folder) / "page")
+        draw_penguins(DOCS / "penguins.png", Path(folder) / "penguins")
+
+
+if __name__ == "__main__":
+    main()

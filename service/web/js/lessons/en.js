@@ -51,7 +51,7 @@ export default {
   "lessons.by_hand.text.2": "The four arrays of the table are the whole network. Biases start at 0. Weights start as small random numbers: if they were equal, all four neurons would learn the same.",
   "lessons.by_hand.text.3": "Each hidden neuron still has one straight edge. The output adds four of them, each with a weight of its own, and the boundary bends.",
   "lessons.by_hand.look.1": "Point at one of the four maps: the plane shows what this neuron computes.",
-  "lessons.by_hand.look.2": "From nearly equal maps to four different ones.",
+  "lessons.by_hand.look.2": "At first `p` is close to 0.5 everywhere. Then the edges become sharp and move into place.",
   "lessons.by_hand.look.3": "Choose “none”, and compare with lesson 2.",
   "lessons.by_hand.question": "Why is the hidden layer useless without tanh?",
   "lessons.by_hand.answer": "Because `(X·w1 + b1)·w2 + b2` multiplies out to one weight for each input and one bias. Layers without an activation function between them are a single layer, and its boundary is a straight line.",
@@ -61,7 +61,7 @@ export default {
   "lessons.sequential.text.2": "A layer has an index, and its parameters have names: `net[0].weight`, `net[0].bias`. The tanh is `net[1]`. It has no parameters, so the output layer is `net[2]`.",
   "lessons.sequential.text.3": "Setup and training are those of lesson 3. Only the weights start at other random numbers. Compare what both reach.",
   "lessons.sequential.look.1": "Point at a link: its name and its value appear below.",
-  "lessons.sequential.look.2": "Another seed, other first weights: the same shape in other places of the table.",
+  "lessons.sequential.look.2": "Another seed gives other first weights. Do the weights at the end change? Does the boundary?",
   "lessons.sequential.question": "`net[0].weight` has the shape (4, 2). `w1` of lesson 3 had (2, 4). Why?",
   "lessons.sequential.answer": "`nn.Linear` computes `X·Wᵀ + b`, so its weight is transposed: row k has the weights of neuron k. In `w1` they were column k.",
 

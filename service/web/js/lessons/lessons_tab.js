@@ -24,6 +24,9 @@ export async function loadLessons() {
   return mountLessons;
 }
 
+/** Lines of a program that leave space below it for what to look at; else that stands below the text. */
+const SHORT = 5;
+
 /** The accuracy that each lesson's own setup reached, by its id.
  * @type {Map<string, number>} */
 const reached = new Map();
@@ -64,9 +67,10 @@ function build(panel, number, lesson) {
   const { element: demonstration, refresh: refreshDemonstration } = demonstrationOf(lesson);
   panel.replaceChildren(
     header(number, lesson),
-    h("div", { class: "lesson" },
+    h("div", { class: lesson.program.split("\n").length > SHORT ? "lesson tall" : "lesson" },
       h("div", { class: "told-by" }, ...paragraphs, h("div", { class: "start" }, start, figures), results),
-      h("div", { class: "shown-by" }, demonstration, h("h3", {}, t("lessons.look")), h("ul", { class: "sights" }, ...sights), question)));
+      h("div", { class: "shown-by" }, demonstration),
+      h("div", { class: "asked-by" }, h("h3", {}, t("lessons.look")), h("ul", { class: "sights" }, ...sights), question)));
   panel.parentElement?.scrollTo(0, 0);
   return () => {
     const isThere = isSetUp(current().setup, lesson);

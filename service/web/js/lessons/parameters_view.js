@@ -11,12 +11,14 @@ const ROLES = ["hidden_weight", "hidden_bias", "output_weight", "output_bias"];
 export function parametersTable(network) {
   const parameters = network?.dense.flatMap((layer) => layer.stored) ?? [];
   const roles = ROLES.slice(-parameters.length);
+  // `net[0].weight` says what it is, `w1` does not.
+  const isByHand = parameters.some(({ name }) => !name.includes("."));
   const rows = parameters.map(({ name, shape, values }, i) => h("tr", {},
     h("th", { scope: "row" }, h("code", {}, name)),
     h("td", {}, `(${shape.join(", ")})`),
-    h("td", { class: "role" }, t(`lessons.role.${roles[i]}`)),
+    isByHand ? h("td", { class: "role" }, t(`lessons.role.${roles[i]}`)) : null,
     h("td", { class: "numbers" }, valuesText(values))));
-  const heads = ["name", "shape", "role", "values"].map((name) => h("th", { scope: "col" }, t(`lessons.parameter.${name}`)));
+  const heads = ["name", "shape", ...(isByHand ? ["role"] : []), "values"].map((name) => h("th", { scope: "col" }, t(`lessons.parameter.${name}`)));
   return h("table", { class: "parameters" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows));
 }
 

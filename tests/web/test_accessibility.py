@@ -12,10 +12,10 @@ from tests.web.visits import Visit
 pytestmark = pytest.mark.processes
 
 
-def serious(visit: Visit) -> list[str]:
-    """What axe-core finds that is serious or critical."""
+def serious(visit: Visit, part: str = "html") -> list[str]:
+    """What axe-core finds in a part of the page that is serious or critical."""
     visit.page.evaluate(tool("node_modules", "axe-core", "axe.min.js").read_text())
-    found: dict[str, Any] = visit.page.evaluate("axe.run()")
+    found: dict[str, Any] = visit.page.evaluate("part => axe.run(part)", part)
     return [
         f"{one['id']}: {node['target']}"
         for one in found["violations"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from tests.web.test_accessibility import serious
 from tests.web.visits import Visit, is_training
 
 pytestmark = pytest.mark.processes
@@ -57,6 +58,7 @@ def test_all_lessons_are_walked_through_and_show_what_the_service_reached(
         expect(answer).to_be_hidden()
         page.click(".question summary")
         expect(answer).to_be_visible()
+        assert serious(visit, "#drawer") == []
         if number < len(KINDS):
             next_lesson(visit)
             expect(page.locator(".lesson-bar h2")).to_be_focused()

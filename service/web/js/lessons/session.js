@@ -53,5 +53,7 @@ export function setUp(lesson) {
 
 /** @param {string} fragment */
 function write(fragment) {
+  // Browsers limit how often a page may write its address.
+  if (location.hash === (fragment && `#${fragment}`)) return;
   history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname + location.search);
 }

@@ -38,6 +38,7 @@ from service.http import problems, query_parameters
 from service.http.front import cors, prefix
 from service.http.front.callers import Callers
 from service.http.front.guard import Guard
+from service.http.front.held_bodies import HeldBodies
 from service.http.metrics import Metrics, SharedMetrics
 from service.http.middleware import Middleware
 from service.http.response_cache import ResponseCache
@@ -56,6 +57,7 @@ from service.processes.torch_tasks import TorchTasks
 from service.registry.membership import Membership
 from service.registry.registry import Registry
 from service.settings import Settings
+from service.store.disk import DiskUse
 from service.store.files import Files
 from service.store.store import Store
 from service.time_travel.replays import Replays
@@ -177,6 +179,7 @@ async def _running(
     spaces = JobSpaces(settings, JobSpace(store, files, job_queue), on_job_end=wakeup.notify)
     kept_networks = KeptNetworks(spaces)
     seed_models = SeedModels(store, registry, job_queue)
+    bodies = HeldBodies(settings)
     heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
     torch_tasks = TorchTasks(niceness=settings.training_niceness)
     frame_renderer = FrameRenderer(spaces, registry, kept_networks, threads=heavy_threads)
@@ -192,6 +195,7 @@ async def _running(
         gauges = {
             "separatrix_response_cache_bytes": response_cache.total_bytes,
             "separatrix_loaded_versions_bytes": registry.loader.loaded_bytes,
+            "separatrix_request_bodies_bytes": bodies.held_bytes,
             "separatrix_open_streams": broadcaster.open_streams,
         }
         return metrics.snapshot(counters, gauges)
@@ -213,6 +217,8 @@ async def _running(
         wakeup=wakeup,
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,
+        bodies=bodies,
+        disk=DiskUse(settings.data_dir, max_bytes=settings.max_data_bytes),
         metrics=metrics,
         shared_metrics=SharedMetrics(shared_folder, figures),
         inference_statistics=Statistics(),
@@ -246,6 +252,7 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
         tasks.start_soon(_repeat, "looking for jobs without a worker", services.job_queue.reconcile)
         tasks.start_soon(_repeat, "looking for trainings that have expired", services.spaces.sweep)
         tasks.start_soon(_repeat, "letting processes rest", partial(helper_processes.rest, settings.training_idle_s))
+        tasks.start_soon(_repeat, "measuring the data folder", services.disk.measure)
         tasks.start_soon(_follow_seed_models, services.seed_models)
         tasks.start_soon(services.frame_renderer.run)
         tasks.start_soon(services.broadcaster.run)

@@ -109,6 +109,14 @@ class DatasetsFull(ServiceError):
     advice = "Delete data sets that are no longer needed, or raise the setting `max_datasets_bytes`."
 
 
+class DataFolderFull(ServiceError):
+    """The data folder takes as much of the disk as the setting `max_data_bytes` allows."""
+
+    code = "data-folder-full"
+    title = "The data folder is full"
+    advice = "Delete versions, jobs or data sets that are no longer needed, or raise the setting `max_data_bytes`."
+
+
 class DatasetBroken(ServiceError):
     """The file of the data set is missing or damaged."""
 
@@ -194,6 +202,14 @@ class TooManyAtOnce(ServiceError):
     code = "too-many-at-once"
     title = "Too many requests at a time"
     advice = "Wait for the responses to other requests first."
+
+
+class TooManyBodies(ServiceError):
+    """The bodies of all requests in progress have as many bytes as they may together."""
+
+    code = "too-many-bodies"
+    title = "Too many large requests at a time"
+    advice = "Send it again later, or in several requests."
 
 
 class TooManyStreams(ServiceError):

@@ -129,6 +129,21 @@ class Settings(BaseSettings):
         le=2**30,
         description="Largest request body. 100,000 points of two coordinates are 2 to 4 MB of JSON.",
     )
+    max_bodies_bytes: int = Field(
+        512 * 2**20,
+        ge=2**20,
+        le=2**40,
+        description="Most bytes of request bodies that are held in memory at a time, for each process that answers "
+        "requests; beyond it large requests are answered with 503. The first 64 KB of each do not count, so that small "
+        "ones are always answered. It is room for 32 of the largest bodies.",
+    )
+    max_unread_bytes: int = Field(
+        512 * 2**20,
+        ge=2**20,
+        le=2**40,
+        description="Most bytes of responses that wait for their clients to read them, for each process that answers "
+        "requests; beyond it the slowest connections are closed. The largest response has some 50 MB.",
+    )
     max_dataset_bytes: int = Field(
         4 * 2**30,
         ge=1_024,
@@ -141,6 +156,14 @@ class Settings(BaseSettings):
         ge=0,
         le=2**50,
         description="Most bytes of the files of all stored data sets together; beyond it no more are stored.",
+    )
+    max_data_bytes: int = Field(
+        64 * 2**30,
+        ge=2**20,
+        le=2**50,
+        description="Most bytes of the disk that the data folder takes; beyond it trainings, imports and uploads are "
+        "answered with 507. It is measured every 15 seconds. The default is twice `max_datasets_bytes`. Jobs that were "
+        "accepted before still write their results.",
     )
     max_checkpoint_bytes: int = Field(
         256 * 2**20,

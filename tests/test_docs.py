@@ -10,8 +10,15 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+import service.app
+from models import limits
+from service import records
+from service.access import keys
+from service.api.jobs import events, requests
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.cli import app
+from service.http import connections, request_body
+from service.jobs import spaces
 from service.settings import Settings
 from tests import readme
 from tests.error_messages import document
@@ -25,6 +32,20 @@ def test_the_table_of_settings_is_what_the_program_says() -> None:
     rows = [f"| `{name}` | `{field.default}` | {field.description} |" for name, field in Settings.model_fields.items()]
     documented = (ROOT / "docs" / "settings.md").read_text().splitlines()
     assert [line for line in documented if line.startswith("| `")] == rows
+
+
+def test_the_table_of_limits_has_the_values_of_the_program() -> None:
+    modules = (limits, request_body, connections, keys, spaces, requests, events, records, service.app)
+    constants = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
+    constants |= {"MAX_MARKS": "; ".join(f"{most:,}" for _, most in request_body.MAX_MARKS.values())}
+    constants |= {"NAME_PATTERN": 63, "max_requests_per_s": "no limit"}
+    rows = re.findall(r"^\| .* \| (.*) \| `(\w+)` \|", (ROOT / "docs" / "limits.md").read_text(), re.MULTILINE)
+    values = {name: field.default for name, field in Settings.model_fields.items()} | constants
+    assert len(rows) > 50
+    for shown, name in rows:
+        value = values[name]
+        forms = {value} if isinstance(value, str) else {str(value), f"{value:,}", f"{value:,.0f}"}
+        assert shown in forms, name
 
 
 def test_every_setting_is_an_option_of_serve_with_its_default_and_its_variable() -> None:

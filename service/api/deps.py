@@ -18,6 +18,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, VersionNotFound
 from service.http.front import abandonment
 from service.http.front.abandonment import Answer
+from service.http.front.held_bodies import HeldBodies
 from service.http.metrics import Metrics, SharedMetrics
 from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache
@@ -35,6 +36,7 @@ from service.registry import refresh
 from service.registry.networks import JobNetwork, LoadedNetwork
 from service.registry.registry import Registry
 from service.settings import Settings
+from service.store.disk import DiskUse
 from service.store.files import Files
 from service.store.store import Store
 from service.time_travel.replays import Replays
@@ -56,6 +58,8 @@ class Services:
         frame_renderer: renders the decision boundaries of running jobs.
         shared_metrics: those of all processes of the service.
         inference_statistics: what the Open Inference Protocol counts for each version.
+        bodies: counts the request bodies in memory.
+        disk: how much of the disk the data folder takes.
         response_cache: boundary grids that were requested before.
         heavy_threads: limits the threads for large responses, so that small work always finds a free thread.
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
@@ -82,6 +86,9 @@ class Services:
     wakeup: Wakeup
     broadcaster: EventBroadcaster
     frame_renderer: FrameRenderer
+
+    bodies: HeldBodies
+    disk: DiskUse
 
     metrics: Metrics
     shared_metrics: SharedMetrics

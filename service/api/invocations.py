@@ -99,7 +99,7 @@ async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, 
     The answers are those of `POST /predict`.
     """
     headers = request_body.headers_of(request.scope)
-    body = await request_body.content(headers, request.receive, services.settings)
+    body = await request_body.content(headers, request.receive, services.bodies)
     model = query.model or services.settings.invocations_model
     if model is None:
         raise InvalidParameter(

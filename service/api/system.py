@@ -98,6 +98,8 @@ def _service_metrics(services: Services, counts: JobCounts | None) -> Iterator[M
     yield GaugeMetricFamily("separatrix_versions", "Versions that are published.", value=versions)
     broken = loader.broken_count
     yield GaugeMetricFamily("separatrix_broken_versions", "Versions that are known to be damaged.", value=broken)
+    used = "What the data folder takes of the disk."
+    yield GaugeMetricFamily("separatrix_data_bytes", used, value=services.disk.used_bytes)
     if counts is None:
         return
     jobs = GaugeMetricFamily("separatrix_jobs", "Jobs that have not ended, by status.", labels=["status"])

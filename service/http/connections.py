@@ -8,6 +8,7 @@ The parser is httptools: h11, the other one of uvicorn, lets Content-Length besi
 
 import asyncio
 import fcntl
+import math
 import socket
 import struct
 import sys
@@ -58,12 +59,14 @@ class Limits:
     Attributes:
         head_timeout_s, body_timeout_s, write_timeout_s: in seconds.
         max_connections: at a time, for each process.
+        max_unread_bytes: of all responses of a process.
     """
 
     head_timeout_s: float
     body_timeout_s: float
     write_timeout_s: float
     max_connections: int
+    max_unread_bytes: int
 
     @property
     def look_s(self) -> float:
@@ -74,7 +77,11 @@ class Limits:
 def protocol(settings: Settings) -> Any:
     """The class of connections, as uvicorn's setting `http` takes it."""
     limits = Limits(
-        settings.head_timeout_s, settings.body_timeout_s, settings.write_timeout_s, settings.max_connections
+        settings.head_timeout_s,
+        settings.body_timeout_s,
+        settings.write_timeout_s,
+        settings.max_connections,
+        settings.max_unread_bytes,
     )
     return partial(Connection, supervisor=Supervisor(limits))
 
@@ -95,10 +102,24 @@ class Supervisor:
 
     def _look(self, one: "Connection") -> None:
         self._is_looking = False
-        for connection in list(one.connections):
-            assert isinstance(connection, Connection)
+        connections = [found for found in one.connections if isinstance(found, Connection)]
+        for connection in connections:
             connection.enforce_deadlines()
             self.supervise(connection)
+        self._free_memory(connections)
+
+    def _free_memory(self, connections: list["Connection"]) -> None:
+        """Resets connections, those first that have read nothing for longest, until the unread bytes are few enough."""
+        unread = [(connection, connection.unread_bytes) for connection in connections]
+        total = sum(size for _, size in unread)
+        if total <= self.limits.max_unread_bytes:
+            return
+        for connection, size in sorted(unread, key=lambda one: one[0].unread_since):
+            if size:
+                connection.reset()
+                total -= size
+            if total <= self.limits.max_unread_bytes:
+                return
 
 
 class Connection(HttpToolsProtocol):
@@ -166,7 +187,7 @@ class Connection(HttpToolsProtocol):
         """Ends the connection if its client has exceeded one."""
         now = self.loop.time()
         if self._reads_too_slowly(now):
-            self._reset()
+            self.reset()
             return
         awaited = self._awaits()
         if (awaited, self.cycle) != self._awaited or awaited in (Awaited.SERVICE, Awaited.REQUEST):
@@ -204,6 +225,16 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    @property
+    def unread_bytes(self) -> int:
+        """How much of a response waits in this process for the client to read."""
+        return 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
+
+    @property
+    def unread_since(self) -> float:
+        """When the client last read anything while something waited for it."""
+        return math.inf if self._unsent_since is None else self._unsent_since
+
     def _reads_too_slowly(self, now: float) -> bool:
         """Whether the client has long read nothing of what waits to be sent to it."""
         unsent_bytes = self.transport.get_write_buffer_size()
@@ -220,7 +251,7 @@ class Connection(HttpToolsProtocol):
         found: socket.socket = self.transport.get_extra_info("socket")
         return found
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         """Drops the connection with everything that waits to be sent. Closing it would wait for the client."""
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()

@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope
 from models.limits import MAX_FEATURES, MAX_POINTS
 from models.specs import InvalidInput
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from service.http.front.held_bodies import HeldBodies
 from service.http.problems import Place
 from service.http.schema import Body
-from service.settings import Settings
 
 MAX_MARKS = {
     b"[": ("lists", 2 * MAX_POINTS + 1_000),
@@ -64,23 +64,28 @@ def header(headers: Headers, name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1")
 
 
+def declared_bytes(headers: Headers) -> int:
+    """The length of the body that the client declares; 0 if it does not say."""
+    return int(headers.get(b"content-length", 0))  # the server has checked that it is a number
+
+
 def media_type(headers: Headers) -> str:
     """The media type of the body in lower case, without parameters."""
     return header(headers, b"content-type").partition(";")[0].strip().lower()
 
 
-async def read(headers: Headers, receive: Receive, schema: type[AnyBody], settings: Settings) -> AnyBody:
+async def read(headers: Headers, receive: Receive, schema: type[AnyBody], bodies: HeldBodies) -> AnyBody:
     """The JSON body of a request as `schema`.
 
     Raises:
         UnsupportedMediaType: the `Content-Type` is not JSON.
         RequestValidationError: the body is not JSON or does not fit the schema.
         InvalidInput: the body holds more values than any request may.
-        BodyTooLarge, BodyTooSlow, ClientDisconnect: see `content`.
+        BodyTooLarge, BodyTooSlow, TooManyBodies, ClientDisconnect: see `content`.
     """
     if media_type(headers) != JSON:
         raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-    return validated(await content(headers, receive, settings), schema)
+    return validated(await content(headers, receive, bodies), schema)
 
 
 def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
@@ -137,24 +142,33 @@ def request_error(error: ValidationError, *, place: Place = "body") -> RequestVa
     return RequestValidationError([{**one, "loc": (place, *one["loc"])} for one in found])
 
 
-async def content(headers: Headers, receive: Receive, settings: Settings) -> bytes:
+async def content(headers: Headers, receive: Receive, bodies: HeldBodies) -> bytes:
     """The bytes of the body, decompressed if it is gzip or deflate.
 
-    Receives and decompresses at most `max_body_bytes` and one chunk.
+    Receives and decompresses at most `max_body_bytes` and one chunk. The body counts until the request ends.
 
     Raises:
         BodyTooLarge: the body is longer.
         BodyTooSlow: the next part of the body did not arrive within `body_timeout_s`.
+        TooManyBodies: those of all requests together have as many bytes as they may.
         UnsupportedMediaType: the body has another `Content-Encoding`.
         InvalidInput: the body is not the stream that its `Content-Encoding` declares.
         ClientDisconnect: the client went away before the end of the body.
     """
-    decompressor = decompressor_of(headers)
-    chunks = received(headers, receive, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
-    body = b"".join([chunk async for chunk in chunks])
+    decompressor, most = decompressor_of(headers), bodies.max_body_bytes
+    held, length = bodies.hold(), 0
+    chunks: list[bytes] = []
+    async for chunk in received(headers, receive, max_bytes=most, timeout_s=bodies.body_timeout_s):
+        length += len(chunk)
+        held.resize(length)
+        chunks.append(chunk)
+    body = b"".join(chunks)
     if decompressor is None:
         return body
-    return await to_thread.run_sync(_decompressed, decompressor, body, settings.max_body_bytes)
+    held.resize(most)  # what it may become
+    found = await to_thread.run_sync(_decompressed, decompressor, body, most)
+    held.resize(len(found))
+    return found
 
 
 def decompressor_of(headers: Headers) -> "Decompressor | None":
@@ -179,7 +193,7 @@ async def received(headers: Headers, receive: Receive, *, max_bytes: int, timeou
         BodyTooSlow: the next part of the body did not arrive within `timeout_s`.
         ClientDisconnect: the client went away before the end of the body.
     """
-    if int(headers.get(b"content-length", 0)) > max_bytes:  # the server has checked that it is a number
+    if declared_bytes(headers) > max_bytes:
         raise too_large(max_bytes)
     length = 0
     message = await receive()  # the whole body in most cases, already received by the server

@@ -88,7 +88,10 @@ class EventBroadcaster:
             TooManyStreams: `max_streams` are open.
         """
         if self._open_streams >= self._max_streams:
-            raise TooManyStreams("Try again when other streams have ended, or follow several jobs in one stream.")
+            raise TooManyStreams(
+                f"There are {self._max_streams:,}, the most that a process sends. Try again when others have ended, or "
+                "follow several jobs in one stream."
+            )
         self._open_streams += 1
         try:
             yield

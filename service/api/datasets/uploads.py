@@ -65,11 +65,13 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
         InvalidInput: the body cannot be read as a data set.
         DatasetReserved, DatasetExists, DatasetsFull: see `StoredDatasets.add`.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
+        DataFolderFull: the data folder takes as much of the disk as it may.
         FolderUnavailable: the data folder cannot be written.
     """
     require_free(name)
     headers, settings = request_body.headers_of(request.scope), services.settings
     kind = _kind(request_body.media_type(headers))
+    services.disk.require_room(request_body.declared_bytes(headers))
     max_bytes = settings.max_body_bytes if kind is formats.JSON else settings.max_dataset_bytes
     folder = services.files.points_folder
     try:

@@ -56,7 +56,7 @@ class InferEndpoint:
             ServiceError, InvalidInput, ClientDisconnect: `problems` has a response for each.
         """
         services: Services = self._state.services
-        body = await request_body.content(headers, receive, services.settings)
+        body = await request_body.content(headers, receive, services.bodies)
         arrived_ns = perf_counter_ns()
         parameters = scope["path_params"]
         named = reference(parameters.get("version"))

@@ -221,7 +221,7 @@ async def _version(services: Services, model: str, version: str | None = None) -
 async def _body(request: Request, services: Services) -> dict[str, Any]:
     """The JSON object of a body, which may be empty."""
     headers = request_body.headers_of(request.scope)
-    text = await request_body.content(headers, request.receive, services.settings)
+    text = await request_body.content(headers, request.receive, services.bodies)
     request_body.check_size(text)
     try:
         found = orjson.loads(text or b"{}")

@@ -46,7 +46,7 @@ _SUBMISSION: dict[str, Any] = {
 async def train(request: Request, services: ServicesDep, submission: SubmissionDep) -> Job | Response:
     """Submits a training job. Once the response has been sent, the job survives any crash."""
     headers = request_body.headers_of(request.scope)
-    body = await request_body.read(headers, request.receive, TrainRequest, services.settings)
+    body = await request_body.read(headers, request.receive, TrainRequest, services.bodies)
     return await submission.respond(lambda: _new_job(body, services))
 
 

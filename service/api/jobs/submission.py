@@ -48,6 +48,7 @@ class Submission:
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState, DatasetNotFound, VersionNotFound, FolderUnavailable: see
                 `JobQueue.submit`.
+            DataFolderFull: the data folder takes as much of the disk as it may.
         """
         if self.validate_only:
             return await to_thread.run_sync(self._validate, make_job)
@@ -69,6 +70,7 @@ class Submission:
 
     def _submit(self, make_job: Callable[[], NewJob]) -> tuple[JobSpec, str]:
         """Returns the new job, and the id of the submitted one, which differs if the key was used before."""
+        self.services.disk.require_room()
         new = self._owned(make_job())
         return new.spec, self._queue_of(new.spec).submit(new, max_own=self._max_own(new.spec), key=self.key)
 

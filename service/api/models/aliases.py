@@ -87,7 +87,7 @@ async def put_alias(name: ModelPath, alias: NewAliasPath, request: Request, serv
     `latest` can be moved too, for example to go back to an older version. The next publication moves it again.
     """
     headers = request_body.headers_of(request.scope)
-    target = await request_body.read(headers, request.receive, AliasTarget, services.settings)
+    target = await request_body.read(headers, request.receive, AliasTarget, services.bodies)
 
     def move() -> records.Alias:
         seq = services.store.versions.move_alias(name, alias, target.version)

@@ -69,7 +69,7 @@ async def create_corrections(
     The result is the next version of the model. The job compares it with the corrected version.
     """
     headers = request_body.headers_of(request.scope)
-    body = await request_body.read(headers, request.receive, CorrectionsRequest, services.settings)
+    body = await request_body.read(headers, request.receive, CorrectionsRequest, services.bodies)
     return await submission.respond(lambda: _new_job(name, body, services))
 
 

@@ -87,11 +87,13 @@ async def _written(request: Request, options: ImportOptions, services: Services)
         InvalidInput: the body cannot be read as a network, or an option is missing or wrong.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
         TaskFailed: reading the file takes too long or too much memory.
+        DataFolderFull: the data folder takes as much of the disk as it may.
         FolderUnavailable: the data folder cannot be written.
     """
     headers, settings, files = request_body.headers_of(request.scope), services.settings, services.files
     if request_body.media_type(headers) not in MEDIA_TYPES:
         raise UnsupportedMediaType(f"Send the file with Content-Type: {MEDIA_TYPES[0]}.")
+    services.disk.require_room(request_body.declared_bytes(headers))
     try:
         files.checkpoints_folder.mkdir(exist_ok=True)
         # with the prefix of unfinished checkpoints: what a killed process leaves is removed like those

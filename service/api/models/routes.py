@@ -49,7 +49,7 @@ async def get_model(name: ModelPath, services: ServicesDep) -> Model:
 async def put_model(name: ModelPath, request: Request, services: ServicesDep) -> Model:
     """Sets how many versions a model keeps, from its next publication on."""
     headers = request_body.headers_of(request.scope)
-    body = await request_body.read(headers, request.receive, ModelSettings, services.settings)
+    body = await request_body.read(headers, request.receive, ModelSettings, services.bodies)
 
     def keep() -> None:
         seq = services.store.versions.keep(name, body.keep_versions)

@@ -50,7 +50,7 @@ class PredictEndpoint:
         """
         services: Services = self._state.services
         form = content_negotiation.chosen(FORMATS, request_body.header(headers, b"accept"))
-        body = await request_body.content(headers, receive, services.settings)
+        body = await request_body.content(headers, receive, services.bodies)
         media_type = request_body.media_type(headers)
         try:
             request = await _parsed(services, media_type, body, scope["query_string"], receive)

@@ -145,6 +145,21 @@ def test_a_client_that_reads_slowly_gets_the_whole_response(service: httpx.Clien
     assert received.endswith(expected)
 
 
+def test_responses_that_wait_to_be_read_have_a_bound_together(tmp_path: Path) -> None:
+    patient = dict.fromkeys(("head_timeout_s", "body_timeout_s", "write_timeout_s"), 3_600)
+    with running(tmp_path, **patient, max_unread_bytes=2**20) as service:
+        train(service, "plane")
+        with connect(service) as client:
+            ended = select.poll()
+            ended.register(client, 0)  # only its end
+            # More than the buffers of the kernel hold.
+            client.sendall(
+                b"GET /boundary-grid?model=plane&resolution=500&format=json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10
+            )
+            assert ended.poll(DEADLINE_S * 1_000)
+        assert service.get("/health/live").status_code == 200
+
+
 @pytest.mark.parametrize("head", [b"GET /" + b"a" * 70_000, b"GET / HTTP/1.1\r\na: " + b"b" * 70_000])
 def test_a_head_without_an_end_is_refused(service: httpx.Client, head: bytes) -> None:
     with connect(service) as client:

@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope
 from service.http import problems, request_body
 from service.http.front.callers import Callers
 from service.http.front.guard import Guard
+from service.http.front.held_bodies import HeldBodies
 from service.http.metrics import Metrics
 from service.http.middleware import Middleware, RawResponse, ok
 from service.http.request_body import Headers
@@ -31,7 +32,7 @@ class OnlyShort:
 
 
 async def echo(_: Scope, headers: Headers, receive: Receive) -> RawResponse:
-    body = await request_body.content(headers, receive, Settings())
+    body = await request_body.content(headers, receive, HeldBodies(Settings()))
     return ok(b"text/plain", b"endpoint " + body)
 
 

@@ -34,6 +34,9 @@ FOLDER = "unpublished"
 MAX_QUEUED = 100
 """Most unpublished trainings that wait: a client that wants only the newest one uses `supersede`."""
 
+SWEEP_IDLE_S = 2.0
+"""How often to look whether there are unpublished trainings at all."""
+
 SWEEP_S = 1.0
 """How often to look for trainings that have expired, or that exceed the bounds of number and size."""
 
@@ -161,7 +164,7 @@ class JobSpaces:
         """
         space = self._unpublished
         if space is None:
-            return SWEEP_S
+            return SWEEP_IDLE_S
         space.queue.reconcile()
         for job in space.store.jobs.expired():
             with suppress(JobNotFound, WrongState):  # it has ended meanwhile, or another process was faster

@@ -38,8 +38,11 @@ CHECK_S = 0.01
 CHECK_SHARE = 0.2
 """The share of a core that checks of many versions may take."""
 
+CHECK_IDLE_S = 5.0
+"""How often to look for unread versions if all are read."""
+
 CHECK_PAUSE_S = 1.0
-"""How often to look for versions that nobody has read."""
+"""How often to look for versions that nobody has read, if there are any."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +233,9 @@ class VersionLoader:
         if self._unsaved:
             saved, self._unsaved = self._unsaved, {}
             self._versions.add_summaries(saved)
-        return min((time.monotonic() - started) / CHECK_SHARE, CHECK_PAUSE_S) if self._unchecked else CHECK_PAUSE_S
+        if not self._unchecked:
+            return CHECK_PAUSE_S if self._broken else CHECK_IDLE_S
+        return min((time.monotonic() - started) / CHECK_SHARE, CHECK_PAUSE_S)
 
     def _next_unchecked(self) -> PublishedVersion | None:
         with suppress(RuntimeError):  # another thread has just changed the dict

@@ -1,9 +1,10 @@
 """The page of a service that needs keys."""
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Dialog
+from playwright.sync_api import Browser, Dialog, expect
 
 from service.access.keys import KeyFile
 from tests.serving import running, wait_until
@@ -12,7 +13,7 @@ from tests.web.visits import LONG_TRAINING, Visit
 pytestmark = pytest.mark.processes
 
 
-def test_the_page_asks_for_a_key_once_and_trains_with_it(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Browser, tmp_path: Path) -> None:
     with running(tmp_path) as client:
         key = KeyFile(tmp_path / "keys.json").add("teacher", "train")
         wait_until(lambda: client.get("/models").status_code == 401)
@@ -28,6 +29,15 @@ def test_the_page_asks_for_a_key_once_and_trains_with_it(browser: Browser, tmp_p
         visit.open()
         assert visit.accuracy() > 90
         visit.trains(lambda: page.click("[data-name=moons]"))
+        page.get_by_role("tab", name="Models").click()
+        expect(page.locator("#models")).to_contain_text("No models yet")
+        page.get_by_placeholder("model name").fill("mine")
+        page.keyboard.press("Enter")
+        expect(page.locator(".job .status")).to_have_text("succeeded")
+        expect(page.locator(".list img")).to_have_attribute("src", re.compile("^blob:"))
+        page.locator(".job").get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("dialog")).to_contain_text("admin")
         page.goto("about:blank")
         page.goto(f"{client.base_url}/{LONG_TRAINING}")
         visit.expect_live()

@@ -50,7 +50,7 @@ def test_the_tab_of_models_is_accessible(visit: Visit, service: httpx.Client, th
     assert serious(visit) == []
     page.click("#language")
     page.get_by_role("link", name="flower-module").click()
-    page.get_by_role("button", name="第 1 版").first.click()
+    page.locator(".list").get_by_role("button", name="第 1 版").click()
     expect(page.locator(".details:visible")).to_be_visible()
     assert serious(visit) == []
     page.get_by_role("button", name="删除模型").click()

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { here } from "../place.js";
 import { jobRow } from "./job_row.js";
-import { hasPublished, isActive, STATUSES, withFirstPage } from "./jobs.js";
+import { hasPublished, STATUSES, withFirstPage } from "./jobs.js";
 import { keepUpToDate } from "./live.js";
 import { place } from "./paging.js";
 import * as requests from "./requests.js";
@@ -12,7 +12,7 @@ import { refusals } from "./said.js";
 import { trainingForm } from "./training_form.js";
 
 /** @param {HTMLElement} root @param {() => unknown} onpublished called when a job has published a version
- * @returns {() => void} draws everything again and reads the jobs again */
+ * @returns {{read: () => Promise<void>, write: () => void}} `read` reads the first page again, `write` follows the language of the page */
 export function mountJobs(root, onpublished) {
   /** Newest first. @type {any[]} */
   let jobs = [];
@@ -21,6 +21,7 @@ export function mountJobs(root, onpublished) {
   /** @type {string | null} */
   let status = null;
   let reads = 0;
+  let isRead = false;
   /** @type {Map<string, ReturnType<typeof jobRow>>} */
   let rows = new Map();
   const { element: said, attempt } = refusals();
@@ -44,8 +45,9 @@ export function mountJobs(root, onpublished) {
     await attempt(async () => {
       const page = await requests.jobs(null, status);
       if (mine !== reads) return;
-      if (!jobs.length) next = page.has_more ? page.last_id : null;
-      replace(withFirstPage(jobs, page));
+      const isOverlapping = page.data.some((/** @type {any} */ { id }) => jobs.some((job) => job.id === id));
+      if (!isOverlapping) next = page.has_more ? page.last_id : null;
+      replace(isOverlapping ? withFirstPage(jobs, page) : page.data);
     });
   }
 
@@ -59,6 +61,7 @@ export function mountJobs(root, onpublished) {
 
   /** Shows other jobs than before. @param {any[]} now */
   function replace(now) {
+    isRead = true;
     const published = hasPublished(jobs, now);
     jobs = now;
     render();
@@ -73,36 +76,26 @@ export function mountJobs(root, onpublished) {
   }
 
   function render() {
-    const wanted = jobs.map((job) => {
-      const row = rows.get(job.id) ?? jobRow(job, change, (id) => replace(jobs.filter((other) => other.id !== id)));
-      rows.set(job.id, row);
-      row.set(job);
-      return row.element;
-    });
-    place(list, wanted);
+    rows = new Map(jobs.map((job) => [job.id, rows.get(job.id) ?? jobRow(job, change, (id) => replace(jobs.filter((other) => other.id !== id)))]));
+    for (const job of jobs) rows.get(job.id)?.set(job);
+    place(list, [...rows.values()].map(({ element }) => element));
     none.hidden = jobs.length > 0;
     more.hidden = next === null;
   }
 
-  /** Writes all texts, in the language of the page. */
+  /** Writes everything, in the language of the page. */
   function write() {
     rows = new Map();
-    list.replaceChildren();
     filter.replaceChildren(h("option", { value: "" }, t("models.status.all")), ...STATUSES.map((one) => h("option", { value: one, selected: one === status }, t(`models.status.${one}`))));
     filter.setAttribute("aria-label", t("models.status"));
     head.replaceChildren(h("h2", {}, t("models.jobs")), filter);
     form.replaceChildren(trainingForm(change));
     more.textContent = t("models.more");
     none.textContent = t("models.no_jobs");
-    none.hidden = true;
+    if (isRead) render();
   }
 
-  addEventListener("visibilitychange", follow, true);
-  const refresh = () => {
-    write();
-    if (jobs.some(isActive)) render();
-    read();
-  };
-  refresh();
-  return refresh;
+  document.addEventListener("visibilitychange", () => (document.hidden ? follow() : read()));
+  write();
+  return { read, write };
 }

@@ -30,6 +30,7 @@ export function mountModels(root) {
     if (key !== shown) build(place);
     shown = key;
     refresh();
+    read();
   }
 
   /** @param {import("../logic/place.js").Place} place */
@@ -41,17 +42,17 @@ export function mountModels(root) {
     translate(main);
   }
 
-  const refreshJobs = mountJobs(jobs, () => refresh());
+  const { read, write } = mountJobs(jobs, () => refresh());
   root.append(main, jobs);
   onArrival(show);
   addEventListener("languagechange-page", () => {
     choice = choiceBar();
     shown = "";
+    write();
     show();
-    refreshJobs();
   });
   subscribe(({ offlineSince }, changed) => {
-    if (changed.has("offlineSince") && !offlineSince) (show(), refreshJobs());
+    if (changed.has("offlineSince") && !offlineSince) show();
   });
   show();
 }

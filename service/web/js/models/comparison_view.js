@@ -88,6 +88,7 @@ function parts(pair, compared, [ofA = null, ofB = null]) {
   mountFlips(flips, pair, mark);
   return [
     h("div", { class: "compared" }, ...pictures.map(({ element }) => element)),
+    h("p", { class: "muted" }, t("models.legend")),
     h("div", { class: "compared two" }, h("section", {}, h("h3", {}, t("models.figures")), figuresTable(sideBySide(a.metrics, b.metrics)), h("h3", {}, t("models.where")), differencesList(compared)), flips),
   ];
 }

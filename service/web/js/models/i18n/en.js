@@ -112,4 +112,5 @@ export default {
   "models.point": "Point",
   "models.class": "Class",
   "models.percentage_points": "{count} pp",
+  "models.legend": "Circles are points that flip. In the difference, pale cells agree; the boundary of A is gray, that of B dark.",
 };

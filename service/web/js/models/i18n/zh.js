@@ -112,4 +112,5 @@ export default {
   "models.point": "点",
   "models.class": "类别",
   "models.percentage_points": "{count} 个百分点",
+  "models.legend": "圆圈是标签改变的点。在差异图中，浅色格子表示一致；A 的边界为灰色，B 的边界为深色。",
 };

@@ -181,7 +181,9 @@ async def _running(
     seed_models = SeedModels(store, registry, job_queue)
     bodies = HeldBodies(settings)
     heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
-    torch_tasks = TorchTasks(niceness=settings.training_niceness)
+    torch_tasks = TorchTasks(
+        niceness=settings.training_niceness, log_level=settings.log_level, log_format=settings.log_format
+    )
     frame_renderer = FrameRenderer(spaces, registry, kept_networks, threads=heavy_threads)
     broadcaster = EventBroadcaster(
         spaces, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.limits import MAX_CHECKPOINT_BYTES, MAX_KEPT_VERSIONS, MAX_POINTS
+from service.logs import LogFormat
 
 OWN_PATHS = (
     *("boundary-grid", "comparison", "datasets", "docs", "events", "health", "invocations", "jobs", "metrics"),
@@ -122,6 +123,9 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages to log; debug logs every request."
+    )
+    log_format: LogFormat = Field(
+        "text", description="Form of the log: text for people, or json, an object in each line, for programs."
     )
     max_body_bytes: int = Field(
         16 * 2**20,

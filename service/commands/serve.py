@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
 from models.specs import InvalidInput
+from service import logs
 from service.access.keys import KeyFile
 from service.app import create_app
 from service.http import connections
@@ -48,7 +49,7 @@ def run(settings: Settings) -> None:
         OSError: the address is not available, or the data folder cannot be created.
         StoreUnavailable: the database cannot be opened.
     """
-    _log(settings)
+    logs.set_up("serving", settings.log_level, settings.log_format)
     _require_key(settings)
     Store.of(settings, Files(settings.data_dir)).close()  # an error here is one line, within uvicorn a long traceback
     _require_free(settings.host, settings.port)
@@ -89,6 +90,7 @@ def uvicorn_config(settings: Settings, shared_folder: Path | None = None) -> uvi
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        log_config=None,  # its messages go the way of all others
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         http=connections.protocol(settings),
@@ -106,7 +108,7 @@ def application(settings: Settings, shared_folder: Path | None = None) -> ASGIAp
 
     Besides making the application, it sets up the process: logging, threads, signals, and an end when the parent ends.
     """
-    _log(settings)
+    logs.set_up("serving", settings.log_level, settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     threadpool_limits(1)  # small matrix products are slower on several threads, and other requests need the cores
     stopping = Event()
@@ -128,11 +130,6 @@ def _end_in_time(stopping: Event, within_s: float) -> None:
     time.sleep(within_s)
     logging.getLogger(__name__).error("the shutdown took longer than %g s; exiting without waiting any more", within_s)
     os._exit(1)
-
-
-def _log(settings: Settings) -> None:
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "uvicorn[standard]" not in record.getMessage())
 
 
 def _on_signal_also(number: int, act: Callable[[], object]) -> None:

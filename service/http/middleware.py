@@ -16,6 +16,7 @@ from typing import Protocol
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
+from service import logs
 from service.http import problems, request_body
 from service.http.front import compression
 from service.http.front.guard import SAFE_METHODS, Guard
@@ -97,6 +98,7 @@ class Middleware:
         request_id = headers.get(b"x-request-id")
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
             request_id = b"%s-%x" % (self._id_prefix, next(self._id_numbers))
+        logs.request_id.set(request_id)
         route = scope["method"], scope["path"]
         if route not in self._endpoints:
             for method, pattern, path in self._patterns:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
+from service import logs
 from service.errors import StoreUnavailable
 from service.processes import fork_server
 from service.processes.fork_server import CONTEXT, helper_processes, limit_memory
@@ -262,7 +263,7 @@ def _run_worker(pipe: "Connection[bytes, bytes]", name: str, settings: Settings,
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the API process decides
     signal.signal(signal.SIGTERM, lambda *_: _hang_up(pipe))  # may reach the whole group too, as from systemd
     os.nice(settings.training_niceness)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     [training] %(message)s")
+    logs.set_up("training", settings.log_level, settings.log_format)
     from models.inference.compiled import warm_up_inference
     from service.jobs.loop import LoopControl, claim_jobs
 

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from service import logs
 from service.errors import StoreUnavailable
 from service.jobs.worker import work
 from service.settings import Settings
@@ -76,6 +77,7 @@ def claim_jobs(
         try:
             while not control.stopping and (job := store.leases.claim(worker)) is not None:
                 on_claim()
+                logs.job_id.set(job.id)
                 work(
                     job,
                     store=store,
@@ -89,6 +91,7 @@ def claim_jobs(
         except Exception:
             logger.exception("a job was interrupted by an unexpected error; it will be retried")
             return
+        logs.job_id.set(None)
         on_idle()
         control.wait()
 

@@ -14,7 +14,9 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 
 from models.specs import InvalidInput
+from service import logs
 from service.errors import NotReady, TaskFailed
+from service.logs import LogFormat
 from service.processes import fork_server
 from service.processes.fork_server import CONTEXT, helper_processes, limit_memory
 
@@ -34,10 +36,12 @@ START_ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
-class _Bounds:
+class _Conditions:
     niceness: int
     longest_s: float
     memory_bytes: int
+    log_level: str
+    log_format: LogFormat
 
 
 class TorchTasks:
@@ -48,9 +52,17 @@ class TorchTasks:
     a client, and whatever that file could do to it stays there.
     """
 
-    def __init__(self, *, niceness: int, longest_s: float = LONGEST_S, memory_bytes: int = MEMORY_BYTES) -> None:
-        """`niceness` is that of the processes, see nice(1)."""
-        self._bounds = _Bounds(niceness, longest_s, memory_bytes)
+    def __init__(
+        self,
+        *,
+        niceness: int,
+        longest_s: float = LONGEST_S,
+        memory_bytes: int = MEMORY_BYTES,
+        log_level: str = "info",
+        log_format: LogFormat = "text",
+    ) -> None:
+        """`niceness` is that of the processes, see nice(1); for the log see `service.logs.set_up`."""
+        self._conditions = _Conditions(niceness, longest_s, memory_bytes, log_level, log_format)
         self._limiter = CapacityLimiter(TASKS)
         helper_processes.acquire()
 
@@ -68,7 +80,7 @@ class TorchTasks:
         task = _Task()
         try:
             return await to_thread.run_sync(
-                task.run, function, args, self._bounds, limiter=self._limiter, abandon_on_cancel=True
+                task.run, function, args, self._conditions, limiter=self._limiter, abandon_on_cancel=True
             )
         finally:
             task.kill()
@@ -81,12 +93,12 @@ class _Task:
         self._process: BaseProcess | None = None
         self._is_killed = False
 
-    def run(self, function: str, args: tuple[Any, ...], bounds: _Bounds) -> bytes:
+    def run(self, function: str, args: tuple[Any, ...], conditions: _Conditions) -> bytes:
         """See `TorchTasks.run`."""
-        process, pipe = self._started(function, args, bounds)
+        process, pipe = self._started(function, args, conditions)
         try:
             with pipe:
-                return _result(pipe, bounds.longest_s)
+                return _result(pipe, conditions.longest_s)
         finally:
             process.kill()
             process.join()
@@ -98,13 +110,13 @@ class _Task:
             self._process.kill()
 
     def _started(
-        self, function: str, args: tuple[Any, ...], bounds: _Bounds
+        self, function: str, args: tuple[Any, ...], conditions: _Conditions
     ) -> tuple[BaseProcess, "Connection[bytes, bytes]"]:
         """Starts the process. Returns it and the pipe from which its answer comes."""
         for attempts_left in reversed(range(START_ATTEMPTS)):
             receiver, sender = CONTEXT.Pipe(duplex=False)
             process = CONTEXT.Process(
-                target=_work, args=(sender, function, args, bounds), name="separatrix-task", daemon=True
+                target=_work, args=(sender, function, args, conditions), name="separatrix-task", daemon=True
             )
             try:
                 fork_server.start(process)
@@ -141,11 +153,12 @@ def _result(pipe: "Connection[bytes, bytes]", longest_s: float) -> bytes:
     raise RuntimeError("a task failed; its process has logged why")
 
 
-def _work(pipe: "Connection[bytes, bytes]", function: str, args: tuple[Any, ...], bounds: _Bounds) -> None:
+def _work(pipe: "Connection[bytes, bytes]", function: str, args: tuple[Any, ...], conditions: _Conditions) -> None:
     """The main function of the process of a task."""
+    logs.set_up("task", conditions.log_level, conditions.log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the API process decides
-    os.nice(bounds.niceness)
-    limit_memory(bounds.memory_bytes)
+    os.nice(conditions.niceness)
+    limit_memory(conditions.memory_bytes)
     with pipe:
         pipe.send_bytes(_answer(_found(function), args))
 

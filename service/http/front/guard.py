@@ -20,12 +20,10 @@ from service.errors import Forbidden, HostNotAllowed, OriginNotAllowed, Unauthor
 from service.http.front.callers import Caller, Callers
 from service.http.metrics import Route
 from service.http.request_body import Headers
+from service.logs import AUDIT
 from service.settings import Settings, is_loopback
 
 logger = logging.getLogger(__name__)
-
-audit_log = logging.getLogger("separatrix.audit")
-"""Has a line for each request that changes something, or was refused it."""
 
 SAFE_METHODS = frozenset({"GET", "OPTIONS"})
 """The methods that change nothing. A HEAD request arrives here as GET."""
@@ -131,9 +129,10 @@ class Guard:
             client = scope["client"][0] if scope.get("client") else "-"
             caller: Caller | None = scope.get("caller")
             who = (caller and caller.key) or "-"
-            audit_log.info(
-                "audit: %s from %s: %s %s: %d, id %s", who, client, scope["method"], path, status, request_id.decode()
-            )
+            method, id_ = scope["method"], request_id.decode()
+            fields = {"key": who, "client": client, "method": method, "path": path, "status": status}
+            message = "audit: %s from %s: %s %s: %d, id %s"
+            AUDIT.info(message, who, client, method, path, status, id_, extra={"fields": fields})
 
     def _check_key(self, scope: Scope, headers: Headers, keys: Mapping[str, Key]) -> None:
         needed = self._needed(scope)

@@ -1,5 +1,6 @@
 """The command `separatrix serve` as an operator starts it: a process of its own, on an empty data folder."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -141,8 +142,9 @@ def test_a_service_ends_although_its_fork_server_has_not_started_yet(tmp_path: P
 
 
 def test_the_fork_server_of_an_idle_service_has_imported_torch_only_and_ends_with_the_service(tmp_path: Path) -> None:
-    with service(tmp_path, "--training-idle-s", "0.1") as one:
+    with service(tmp_path, "--training-idle-s", "0.1", "--log-format", "json", "--log-level", "debug") as one:
         train(one.client, "m", training={"epochs": 1})
+        assert_log_is_json(one)
         wait_until(lambda: any(map(is_in_standby, one.fork_servers())))
         (fork_server,) = one.fork_servers()
         assert one.training_processes() == []
@@ -152,6 +154,21 @@ def test_the_fork_server_of_an_idle_service_has_imported_torch_only_and_ends_wit
         (fork_server,) = one.fork_servers()
         one.kill()
         wait_until(lambda: has_ended(fork_server))
+
+
+def assert_log_is_json(one: Service) -> None:
+    """Sends a request with a key and a point, of which the log has only the id."""
+    headers = {"X-Request-ID": "asked-1", "Authorization": "Bearer secret"}
+    body = {"model": "m", "data": {"points": [[12.125, 0], [0, 1]], "labels": [0, 1]}, "training": {"epochs": 1}}
+    answer = one.client.post("/train?validate_only=true", json=body, headers=headers)
+    assert (answer.status_code, answer.headers["x-request-id"]) == (200, "asked-1")
+    wait_until(lambda: '"status":200,"request_id":"asked-1"' in one.log)
+    lines = [json.loads(line) for line in one.log.splitlines()]
+    assert {"uvicorn.error", "uvicorn.access", "separatrix.audit"} <= {line["logger"] for line in lines}
+    mine = [line for line in lines if line.get("request_id") == "asked-1"]
+    assert {line["logger"] for line in mine} == {"uvicorn.access", "separatrix.audit"}
+    assert "secret" not in one.log
+    assert "12.125" not in one.log
 
 
 def is_in_standby(process: psutil.Process) -> bool:

@@ -1,0 +1,76 @@
+"""The log: one line for each message, as text or as JSON, from all processes and from uvicorn in the same form.
+
+Messages have no points, no bodies and no keys. What identifies a request or a job is in context variables, so that
+every message about it has it, also those of threads that work for it.
+"""
+
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+
+LogFormat = Literal["text", "json"]
+"""`text` is for people, `json` for programs: an object in each line."""
+
+AUDIT = logging.getLogger("separatrix.audit")
+"""Has a line for each request that changes something, or was refused it. No level hides them."""
+
+request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
+"""The id of the request that this task or thread works for."""
+
+job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
+"""The job that this process trains."""
+
+
+def set_up(process: str, level: str, form: LogFormat) -> None:
+    """Sends the log of this process to its standard error. May be called again.
+
+    Args:
+        process: what it does: `serving`, `training` or `task`.
+        level: the least severe messages that are logged, such as `info`.
+        form: see `LogFormat`.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    prefix = "" if process == "serving" else f"[{process}] "
+    handler.setFormatter(
+        JsonFormatter(process) if form == "json" else logging.Formatter(f"%(levelname)s:     {prefix}%(message)s")
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    AUDIT.setLevel(logging.INFO)
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    if not uvicorn_log.filters:
+        uvicorn_log.addFilter(lambda record: "uvicorn[standard]" not in record.getMessage())
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a message as a JSON object.
+
+    It has `time` (RFC 3339, UTC), `level`, `logger`, `process`, `pid` and `message`; where they apply `request_id`,
+    `job_id`, and `error`, a traceback; and the fields that the message was logged with, as `extra={"fields": {...}}`.
+    """
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": self._process,
+            "pid": record.process,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if (request := request_id.get()) is not None:
+            line["request_id"] = request.decode()
+        if (job := job_id.get()) is not None:
+            line["job_id"] = job
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()

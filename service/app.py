@@ -229,6 +229,7 @@ async def _running(
         write_threads=CapacityLimiter(WRITERS),
         upload_threads=CapacityLimiter(UPLOADS),
         waiting_requests=CapacityLimiter(WAITING_REQUESTS),
+        probe_threads=CapacityLimiter(1),
     )
     async with _background_tasks(services, membership):
         yield services

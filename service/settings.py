@@ -169,6 +169,13 @@ class Settings(BaseSettings):
         "answered with 507. It is measured every 15 seconds. The default is twice `max_datasets_bytes`. Jobs that were "
         "accepted before still write their results.",
     )
+    min_free_bytes: int = Field(
+        256 * 2**20,
+        ge=0,
+        le=2**50,
+        description="If fewer bytes are free on the disk of the data folder, `/health/ready` says so: time enough "
+        "to act before trainings fail. The largest checkpoint has some 50 MB.",
+    )
     max_checkpoint_bytes: int = Field(
         256 * 2**20,
         ge=1_024,

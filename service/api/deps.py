@@ -65,6 +65,7 @@ class Services:
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
         upload_threads: limits the data sets that are read at a time.
         waiting_requests: limits the requests that wait for a job at a time.
+        probe_threads: limits the probes that wait for the database at a time.
     """
 
     settings: Settings
@@ -99,6 +100,7 @@ class Services:
     write_threads: CapacityLimiter
     upload_threads: CapacityLimiter
     waiting_requests: CapacityLimiter
+    probe_threads: CapacityLimiter
 
     async def heavy(self, work: Callable[[], Answer], receive: Receive) -> Answer:
         """Computes a large response in one of the `heavy_threads`, unless the client goes away; see `abandonment`.

@@ -448,7 +448,14 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "labels": ["red", "blue"],
     },
     Live: {"status": "live"},
-    Ready: {"status": "ready", "models": 5, "broken_versions": 0},
+    Ready: {
+        "status": "ready",
+        "models": 5,
+        "broken_versions": 0,
+        "missing": [
+            {"part": "trainings", "reason": "No training process can be started. The log of the service says why."}
+        ],
+    },
     Problem: {
         "type": "urn:separatrix:problem:invalid-input",
         "code": "invalid-input",

@@ -1,9 +1,10 @@
 """`/health` and `/metrics`: for the operators of the service."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
-from anyio import to_thread
+from anyio import move_on_after, to_thread
 from fastapi import APIRouter, Response
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel, Field
@@ -16,11 +17,23 @@ from service.store.jobs import JobCounts
 
 router = APIRouter(tags=["operation"])
 
+PROBE_S = 0.5
+"""How long a probe waits for the database. Kubernetes by default waits a second for the whole response."""
+
 
 class Live(BaseModel):
     """The process answers requests."""
 
     status: Literal["live"] = "live"
+
+
+class MissingPart(BaseModel):
+    """A part of the service that does not work at present."""
+
+    part: Literal["database", "disk", "trainings"] = Field(
+        description="`database` and `disk`: what writes is refused. `trainings`: they wait."
+    )
+    reason: str = Field(description="What is wrong, for the operator.")
 
 
 class Ready(BaseModel):
@@ -32,6 +45,9 @@ class Ready(BaseModel):
         description="Number of versions that are known to be damaged and cannot be served. If there are very many "
         "versions, some are read only after the start."
     )
+    missing: list[MissingPart] = Field(
+        description="What does not work at present; empty if everything does. Predictions and grids need none of it."
+    )
 
 
 @router.get("/health/live", response_model=Live)
@@ -42,10 +58,37 @@ async def get_live() -> Live:
 
 @router.get("/health/ready", response_model=Ready)
 async def get_ready(services: ServicesDep) -> Ready:
-    """Whether to send requests here: 503 while the service stops, and until its seed models are trained."""
+    """Whether to send requests here: 503 while the service stops, and until its seed models are trained.
+
+    A database or a disk that fails is no reason for 503: predictions go on without. `missing` says so.
+    """
     require_ready(services)
     registry = services.registry
-    return Ready(models=len(registry.models()), broken_versions=registry.loader.broken_count)
+    missing = await _missing(services)
+    return Ready(models=len(registry.models()), broken_versions=registry.loader.broken_count, missing=missing)
+
+
+async def _missing(services: Services) -> list[MissingPart]:
+    missing = []
+    if not await _database_answers(services):
+        missing.append(MissingPart(part="database", reason=f"The database does not answer within {PROBE_S:g} s."))
+    free_bytes = services.files.free_bytes
+    if free_bytes < services.settings.min_free_bytes:
+        reason = f"{free_bytes / 2**20:,.0f} MiB can be written to the data folder. Free some space, or allow writing."
+        missing.append(MissingPart(part="disk", reason=reason))
+    if not services.spaces.can_start_workers:
+        reason = "No training process can be started. The log of the service says why."
+        missing.append(MissingPart(part="trainings", reason=reason))
+    return missing
+
+
+async def _database_answers(services: Services) -> bool:
+    """Whether a small query ends in time. One that hangs occupies the only thread, so that probes do not pile up."""
+    with move_on_after(PROBE_S), suppress(StoreUnavailable):
+        query = services.store.jobs.any_queued
+        await to_thread.run_sync(query, limiter=services.probe_threads, abandon_on_cancel=True)
+        return True
+    return False
 
 
 def require_ready(services: Services) -> None:
@@ -100,6 +143,10 @@ def _service_metrics(services: Services, counts: JobCounts | None) -> Iterator[M
     yield GaugeMetricFamily("separatrix_broken_versions", "Versions that are known to be damaged.", value=broken)
     used = "What the data folder takes of the disk."
     yield GaugeMetricFamily("separatrix_data_bytes", used, value=services.disk.used_bytes)
+    free = services.files.free_bytes
+    yield GaugeMetricFamily("separatrix_disk_free_bytes", "Free on the disk of the data folder.", value=free)
+    can_train = services.spaces.can_start_workers
+    yield GaugeMetricFamily("separatrix_training_available", "1 if training processes start, else 0.", value=can_train)
     if counts is None:
         return
     jobs = GaugeMetricFamily("separatrix_jobs", "Jobs that have not ended, by status.", labels=["status"])

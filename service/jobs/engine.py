@@ -20,6 +20,10 @@ class JobEngine(Protocol):
     def wake(self) -> None:
         """Makes the workers look at the queue soon. Any thread may call it; a needless call costs little."""
 
+    @property
+    def can_start(self) -> bool:
+        """Whether the last start of a worker succeeded, as far as is known."""
+
     def kill_worker(self, worker: str) -> None:
         """Kills the worker of that name, if this engine started it."""
 

@@ -71,6 +71,7 @@ class LocalEngine:
         self._on_job_end = on_job_end
         self._name = secrets.token_hex(8)
         self._started = 0
+        self._can_start = True
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()  # guards the list and the counts
         self._closing, self._close = CONTEXT.Pipe(duplex=False)
@@ -91,6 +92,11 @@ class LocalEngine:
                 self._missing += self._resting
                 self._resting = 0
                 self._wake.send_bytes(b"!")
+
+    @property
+    def can_start(self) -> bool:
+        """Whether the last start of a process succeeded, as far as is known."""
+        return self._can_start
 
     def kill_worker(self, worker: str) -> None:
         """Kills the process of that name, if it is one of this engine's. Another one replaces it."""
@@ -183,12 +189,14 @@ class LocalEngine:
                 f"{self._name}:{self._started}", self._settings, durable=self._durable, is_first=self._started == 1
             )
         except (OSError, EOFError) as error:
+            self._can_start = False
             if not self._closing.poll(0):
                 logger.error("no training process could be started (%s); trying again", error)
             return False
         with self._lock:
             self._workers.append(worker)
             self._missing -= 1
+        self._can_start = True
         return True
 
     def _remove(self, worker: "_Worker") -> None:

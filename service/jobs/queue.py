@@ -117,6 +117,11 @@ class JobQueue:
         self._reconciled_at_time = 0.0  # by the wall clock
         self._grace_until = 0.0
 
+    @property
+    def can_start_workers(self) -> bool:
+        """See `JobEngine.can_start`."""
+        return self._engine.can_start
+
     def submit(self, new: NewJob, *, max_own: int | None = None, key: str | None = None) -> str:
         """Submits a job and returns its id. Once this returns, the job is not lost.
 

@@ -118,6 +118,12 @@ class JobSpaces:
         queue = JobQueue(store, files, self._engine, max_queued_jobs=max_queued, ttl_s=ttl_s)
         return JobSpace(store, files, queue)
 
+    @property
+    def can_start_workers(self) -> bool:
+        """Whether training processes can be started, of all that are needed so far."""
+        spaces = (self.published, self._unpublished)
+        return all(space.queue.can_start_workers for space in spaces if space is not None)
+
     def job(self, job_id: str) -> Job:
         """A job. Reading an unpublished training extends its life.
 

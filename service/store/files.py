@@ -4,6 +4,7 @@ No string from a client becomes part of a path.
 """
 
 import errno
+import os
 import re
 import shutil
 import time
@@ -64,6 +65,14 @@ class Files:
     def data_dir(self) -> Path:
         """The data folder."""
         return self._data_dir
+
+    @property
+    def free_bytes(self) -> int:
+        """How many more bytes can be written: 0 if the folder is gone or cannot be written."""
+        try:
+            return shutil.disk_usage(self._data_dir).free if os.access(self._data_dir, os.W_OK) else 0
+        except OSError:
+            return 0
 
     def size_bytes(self, job: Job) -> int:
         """Returns the bytes of the files of a job: its checkpoints and its points."""

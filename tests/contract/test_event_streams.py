@@ -211,6 +211,8 @@ def test_a_stream_survives_an_outage_of_the_database(tmp_path: Path, mortal_post
         with stream(client, events_path(job), boundary=8) as events:
             assert [next(events).kind for _ in range(3)] == ["job", "status", "status"]
             mortal_postgresql.kill()
+            ready = client.get("/health/ready")
+            assert (ready.status_code, [one["part"] for one in ready.json()["missing"]]) == (200, ["database"])
             refused = client.get(events_path(job), headers=ACCEPT)
             assert_problem(refused, 503, "store-unavailable")
             mortal_postgresql.start()

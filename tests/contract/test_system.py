@@ -1,4 +1,6 @@
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,6 +11,7 @@ from service.errors import ServiceError
 from service.http.patterns import PATTERN_RULES
 from service.http.problems import PROBLEM_TYPES
 from tests.contract.problems import assert_problem
+from tests.serving import running
 
 
 def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:
@@ -18,6 +21,16 @@ def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:
     assert ready.json()["status"] == "ready"
     assert ready.json()["models"] >= 3
     assert ready.json()["broken_versions"] == 0
+    assert ready.json()["missing"] == []
+
+
+def test_readiness_says_that_the_disk_is_nearly_full(tmp_path: Path) -> None:
+    with running(tmp_path, training_processes=0, min_free_bytes=2**50) as client:
+        answer = client.get("/health/ready")
+        (missing,) = answer.json()["missing"]
+        assert (answer.status_code, missing["part"]) == (200, "disk")
+        free = shutil.disk_usage(tmp_path).free / 2**20
+        assert float(missing["reason"].split()[0].replace(",", "")) == pytest.approx(free, rel=0.1)
 
 
 def all_errors(kind: type[ServiceError] = ServiceError) -> list[type[ServiceError]]:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -188,6 +190,27 @@ def test_an_engine_without_processes_runs_no_jobs(place: Place) -> None:
         place.job_queue.reconcile()
         assert training_processes() == others
         assert place.store.jobs.get(job_id).state == JobState.QUEUED
+
+
+def test_an_engine_that_cannot_start_processes_says_so(tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from multiprocessing import spawn
+from service.jobs.local import LocalEngine
+from service.settings import Settings
+from tests.service.places import Place
+from tests.serving import wait_until
+
+spawn.set_executable("/no/such/program")
+place = Place.of_folder(Path({str(tmp_path)!r}))
+engine = LocalEngine(Settings(data_dir=place.path), place.store, on_job_end=lambda: None)
+assert engine.can_start
+wait_until(lambda: not engine.can_start)
+engine.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no training process could be started" in done.stderr
 
 
 def test_an_engine_can_be_closed_while_a_process_dies(place: Place) -> None:

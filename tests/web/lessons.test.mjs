@@ -4,7 +4,7 @@ import base from "../../service/web/js/i18n/en.js";
 import { compared } from "../../service/web/js/lessons/comparison.js";
 import en from "../../service/web/js/lessons/en.js";
 import { curve, outputAt, RANGE, zeroOf } from "../../service/web/js/lessons/neuron.js";
-import { isSetUp, lessonAt, LESSONS, pieces, setupOf } from "../../service/web/js/lessons/steps.js";
+import { isSetUp, lessonAt, LESSONS, pieces, setupOf, withLesson } from "../../service/web/js/lessons/steps.js";
 import zh from "../../service/web/js/lessons/zh.js";
 import { fragmentOf, readFragment } from "../../service/web/js/logic/link.js";
 import { denseLayers } from "../../service/web/js/logic/network.js";
@@ -45,6 +45,14 @@ test("a link names the lesson that is open, and no other", () => {
   assert.equal(readFragment(fragment).view.lesson, 3);
   assert.equal(readFragment("view.lesson=three").view.lesson, 1);
   assert.equal(fragmentOf(FIRST_SETUP, { ...FIRST_VIEW, drawer: "code", lesson: 3 }), "view.drawer=code");
+});
+
+test("an address keeps all else that it names while lessons open and close", () => {
+  assert.equal(withLesson("", 2), "view.drawer=lessons&view.lesson=2");
+  assert.equal(withLesson("data.noise=0.3&view.drawer=code&x=a:b", 1), "data.noise=0.3&view.drawer=lessons&x=a%3Ab&view.lesson=1");
+  assert.equal(withLesson("view.drawer=lessons&view.lesson=3&x=a:b", 3), "view.drawer=lessons&view.lesson=3&x=a:b");
+  assert.equal(withLesson("data.noise=0.3&view.drawer=lessons&view.lesson=3", null), "data.noise=0.3");
+  assert.equal(withLesson("data.noise=0.3", null), "data.noise=0.3");
 });
 
 test("each lesson has all its texts, in both languages, with the same code and the same places for values", () => {

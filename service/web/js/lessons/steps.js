@@ -97,6 +97,17 @@ function isSame(one, other) {
   return names.length === Object.keys(other).length && names.every((name) => isSame(one[name], other[name]));
 }
 
+/** A fragment that names a lesson, or none. All else in it stays.
+ * @param {string} fragment without `#` @param {number | null} lesson
+ * @returns {string} */
+export function withLesson(fragment, lesson) {
+  const fields = new URLSearchParams(fragment);
+  const wanted = { "view.drawer": lesson && "lessons", "view.lesson": lesson && String(lesson) };
+  const different = Object.entries(wanted).filter(([name, value]) => fields.get(name) !== value);
+  for (const [name, value] of different) value ? fields.set(name, value) : fields.delete(name);
+  return different.length ? fields.toString() : fragment;
+}
+
 /** A text in pieces, of which every second one is code: what stands between backticks.
  * @param {string} text
  * @returns {string[]} */

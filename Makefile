@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup serve test test-fast check bench test-container test-faults lock audit sbom licences size clean
+.PHONY: help setup serve test test-fast check bench test-container test-faults fuzz soak lock audit sbom licences size clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -74,6 +74,12 @@ test-container: $(VENV)/installed-dev  ## build the image and test it; needs Doc
 
 test-faults: $(VENV)/installed-dev  ## run the fault tests with two hundred random kills; takes minutes
 	FAULTS=1 $(BIN)/pytest -n 0 tests/faults
+
+fuzz: $(VENV)/installed-dev  ## damage requests and files in thousands of ways; takes minutes
+	FUZZ=3000 $(BIN)/pytest tests/fuzz
+
+soak: $(VENV)/installed-dev $(VENV)/compiled  ## a mixed load for ten minutes: no growth, no leak, no server error
+	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
   --no-header --no-annotate --no-emit-index-url $(UPGRADE)

@@ -1,6 +1,9 @@
 """Data sets as arrays of NumPy: an `.npy` file with a column of labels, or an `.npz` file with X and y."""
 
+import errno
+import lzma
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -26,6 +29,15 @@ LABELS_NAMES = ("y", "labels", "label", "target")
 
 _LARGE_BYTES = 2**20
 _MAX_MEMBER_BYTES = 8 * MAX_STORED_VALUES + 2_000
+
+_NO_ARCHIVE = "must be an .npz file as written by numpy.savez"
+
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error),
+    *(ValueError, KeyError, IndexError, OverflowError),
+    RuntimeError,  # an unknown compression, or a password
+)
+"""What reading a damaged archive raises, besides OSError."""
 
 
 def read_npy(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
@@ -107,8 +119,8 @@ def is_large(file: IO[bytes]) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             return sum(member.file_size for member in archive.infolist()) > _LARGE_BYTES
-    except zipfile.BadZipFile:
-        return False
+    except (*_DAMAGE, OSError):
+        return False  # whoever reads it says what is wrong
     finally:
         file.seek(0)
 
@@ -149,8 +161,14 @@ def _names(archive: zipfile.ZipFile, members: list[str], folder: Path) -> list[s
 def _damage_named(name: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it is encrypted
-        raise InvalidInput(name, "must be an .npz file as written by numpy.savez") from error
+    except InvalidInput:
+        raise
+    except _DAMAGE as error:
+        raise InvalidInput(name, _NO_ARCHIVE) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a damaged archive has members before its start
+            raise
+        raise InvalidInput(name, _NO_ARCHIVE) from error
 
 
 def _mapped(file: IO[bytes], name: str) -> Array:

@@ -13,6 +13,9 @@ from service.datasets.reading import Task, too_large
 from service.errors import UnsupportedMediaType
 from service.records import StoredDataset
 
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE})
+"""How a process ends whose library does not notice that a file is damaged."""
+
 
 async def run(task: Task, file: IO[bytes]) -> StoredDataset:
     """Does and raises what `service.datasets.reading.run` does. If the caller is cancelled, the process ends."""
@@ -20,6 +23,8 @@ async def run(task: Task, file: IO[bytes]) -> StoredDataset:
     done = await anyio.run_process(command, stdin=file, stderr=None, check=False)
     if done.returncode == -signal.SIGKILL:  # by the kernel, whose memory is exhausted
         raise too_large(task.title)
+    if -done.returncode in CRASHES:
+        raise InvalidInput(task.title, "is damaged: the library that reads it has crashed. Write the file again")
     if done.returncode:
         raise RuntimeError(f"the process that reads a data set ended with status {done.returncode}")
     match json.loads(done.stdout):

@@ -53,6 +53,8 @@ def decode_points(content: bytes, *, max_points: int) -> SentPoints:
         first = next(iter(reader), None)
         if first is None:
             raise EOFError
+        if first.type != "schema":  # pyarrow reads any message as a schema, and crashes
+            raise ValueError
         schema = pa.ipc.read_schema(first)
         names = _checked_columns(pa, schema)
         batches = list(_batches(pa, reader, schema, max_points))

@@ -1,6 +1,7 @@
 """The forms in which people send points and labels without names: accepted if there is one reading, else refused."""
 
 import io
+from base64 import b64decode
 from typing import Any
 
 import httpx
@@ -242,3 +243,16 @@ def test_training_data_that_can_be_read_in_several_ways_are_refused(
     service: httpx.Client, points: Any, given_labels: Any, more: dict[str, Any], field: str, said: str
 ) -> None:
     assert said in detail(trained(service, points, given_labels, **more), field)
+
+
+NO_SCHEMA = b64decode(
+    "/////6gAAAAQAAAAAAAKAAwABgAFAAgACgAAAACFBAAMAAAACMgIAAAABAAIAAAABAAAAAEAAAAEAAAA0P///wAAAQwUAAAAIAAA"
+    "AAQAAAABAAAAKAAAAAYAAABwb2ludHMAAAQABAAEAAAAEAAUAAgABgAHAAwAAAAQABAAAAAAAAEDEAAAABwAAAAEAAAAAAAAAAQA"
+    "AABpdGVtAAAGAAgABgAGAAAAAAACAAAAAAA="
+)
+"""A stream whose first message has an unknown type. pyarrow ends the process when it is read as a schema."""
+
+
+def test_an_arrow_stream_that_does_not_begin_with_a_schema_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/predict?model=plane", content=NO_SCHEMA, headers={"content-type": ARROW})
+    assert "must be an Arrow IPC stream" in detail(answer, "body")

@@ -9,8 +9,8 @@ import { pointsOf } from "./logic/points.js";
 import { forgetPicture, showFrame, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
-/** Whole seconds to wait for the end of a training before it is followed live: short ones need one request. */
-const PATIENCE_S = 1;
+/** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
+const PATIENCE_S = 0.3;
 
 /** Queued trainings of this page replace each other. */
 const GROUP = `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
@@ -129,7 +129,8 @@ async function followJob(job, body, order, mine) {
 /** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */
 async function finish(job, order, mine, playAfter) {
   if (job.status === "failed") return fail(new api.Problem(422, job.problem));
-  if (job.status === "cancelled") return;
+  // A request of before that reached the service after this one has superseded it.
+  if (job.status === "cancelled") return mine === newest ? train(playAfter) : undefined;
   update({ run: runOf(job, order), shownEpoch: playAfter ? 0 : null, isPlaying: playAfter });
   await showPicture();
   if (mine === newest) await readDetails(mine);

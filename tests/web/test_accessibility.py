@@ -24,19 +24,23 @@ def serious(visit: Visit, part: str = "html") -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_page_is_accessible(visit: Visit, theme: str, width: int) -> None:
+def test_the_page_is_accessible(visit: Visit, theme: str) -> None:
     page = visit.page
     page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-    page.set_viewport_size({"width": width, "height": 800})
     visit.open()
     assert serious(visit) == []
     page.click("#language")
-    for part in ("numbers", "layers", "lessons"):
+    assert serious(visit) == []
+    for part in ("code", "numbers", "layers", "compare", "lessons"):
         page.click(f"#drawer-{part}")
         expect(page.locator(f"#drawer-panel-{part} > *").first).to_be_visible()
-        assert serious(visit) == []
+        assert serious(visit, "#drawer") == []
+    page.click("#help-button")
+    assert serious(visit, "#help") == []
+    page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert serious(visit) == []
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])

@@ -29,6 +29,10 @@ def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Brows
         visit.open()
         assert visit.accuracy() > 90
         visit.trains(lambda: page.click("[data-name=moons]"))
+        page.click("#drawer-code")
+        with page.expect_download() as download:
+            page.get_by_text("ONNX", exact=True).click()
+        assert download.value.path().stat().st_size > 100
         page.get_by_role("tab", name="Models").click()
         expect(page.locator("#models")).to_contain_text("No models yet")
         page.get_by_placeholder("model name").fill("mine")

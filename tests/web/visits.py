@@ -105,3 +105,18 @@ def epoch_in(text: str) -> int:
 
 def is_training(answer: Response) -> bool:
     return answer.url.endswith("/train") and answer.request.method == "POST"
+
+
+def bytes_received(page: Page) -> list[int]:
+    """The bytes on the wire of each answer that the page receives from now on, with its headers. The list grows."""
+    sizes: list[int] = []
+    session = page.context.new_cdp_session(page)
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    session.send("Network.enable")
+    return sizes
+
+
+def first_paint_ms(page: Page) -> float:
+    """When the browser first painted text or pictures of the page, in milliseconds after the start of the visit."""
+    time_ms: float = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    return time_ms

@@ -1,10 +1,11 @@
 /** Programs that train what is shown, and the files to take away. */
 
-import { pathOf, queryOf, urlOf } from "../api.js";
+import { pathOf, queryOf, request, urlOf } from "../api.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { published, PROGRAMS } from "../logic/code.js";
 import { trainingRequest } from "../logic/setup.js";
+import { showProblem } from "../problems.js";
 import { current } from "../state.js";
 import { segments } from "./controls.js";
 
@@ -37,17 +38,36 @@ export function mountCode(panel) {
   return render;
 }
 
-/** Links to the network and to its picture as files.
+/** Links to the network and to its picture as files. A click asks for them as the page asks for everything else, with its key and with
+ * the service's words for what it refuses.
  * @param {import("../state.js").Target} target */
 function downloads(target) {
   const { view, window } = current();
   const axes = view.axes.join(",");
   const picture = { ...queryOf(target), axes, ...(window ?? {}), resolution: 800 };
-  const links = {
-    pth: urlOf(`${pathOf(target)}/checkpoint`, { format: "pth" }),
-    onnx: urlOf(`${pathOf(target)}/checkpoint`, { format: "onnx" }),
-    png: urlOf("boundary-grid", { ...picture, format: "png", overlay: "points,line" }),
-    svg: urlOf("boundary-grid", { ...picture, format: "svg" }),
+  const checkpoint = `${pathOf(target)}/checkpoint`;
+  /** @type {Record<string, [string, Record<string, any>]>} */
+  const files = {
+    pth: [checkpoint, { format: "pth" }],
+    onnx: [checkpoint, { format: "onnx" }],
+    png: ["boundary-grid", { ...picture, format: "png", overlay: "points,line" }],
+    svg: ["boundary-grid", { ...picture, format: "svg" }],
   };
-  return Object.entries(links).map(([format, href]) => h("a", { href, download: `separatrix.${format}`, class: "button" }, t(`file.${format}`)));
+  return Object.entries(files).map(([format, [path, query]]) => {
+    const name = `separatrix.${format}`;
+    const onclick = (/** @type {Event} */ event) => {
+      event.preventDefault();
+      save(path, query, name).catch(showProblem);
+    };
+    return h("a", { href: urlOf(path, query), download: name, class: "button", onclick }, t(`file.${format}`));
+  });
+}
+
+/** Saves an answer of the service as a file.
+ * @param {string} path @param {Record<string, any>} query @param {string} name */
+async function save(path, query, name) {
+  const response = await request(path, { query, headers: { Accept: "*/*" } });
+  const href = URL.createObjectURL(await response.blob());
+  h("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }

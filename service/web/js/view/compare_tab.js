@@ -13,7 +13,7 @@ const SIZE = 150;
 /** @param {HTMLElement} panel */
 export function mountCompare(panel) {
   const cards = COMPARED.map((kind) => {
-    const canvas = h("canvas", { width: 2 * SIZE, height: 2 * SIZE, class: "small", role: "img" });
+    const canvas = h("canvas", { width: 2 * SIZE, height: 2 * SIZE, class: "small", role: "img", dataset: { i18nLabel: `kind.${kind}` } });
     const figures = h("p", { class: "muted" });
     return { kind, canvas, figures, element: h("figure", {}, canvas, h("figcaption", {}, h("b", { dataset: { i18n: `kind.${kind}` } }), figures)) };
   });

@@ -1,0 +1,61 @@
+"""How soon a first visitor sees the playground: `python -m benchmarks.page [ADDRESS]`. Needs Chromium."""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.serving import running, wait_until
+from tests.web.visits import bytes_received, chromium, first_paint_ms
+
+VISITS = 15
+
+PAINTED = "canvas => canvas.getContext('2d').getImageData(0, 0, 1, 1).data[3] ? performance.now() : 0"
+"""Milliseconds after the start of the visit, once the plane is painted; 0 before."""
+
+
+def main() -> None:
+    """Prints the figures of the service at the address, else of one of its own."""
+    if len(sys.argv) > 1:
+        report(sys.argv[1])
+        return
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), seed_models=True) as client:
+        wait_until(lambda: client.get("/health/ready").status_code == 200)
+        report(str(client.base_url))
+
+
+def report(address: str) -> None:
+    """Measures and prints. Each visit has an empty cache."""
+    with sync_playwright() as playwright:
+        browser = chromium(playwright)
+        visits = [first_visit(browser, address) for _ in range(VISITS)]
+        browser.close()
+    for what, unit, column in zip(
+        ("first contentful paint", "boundary painted", "received until then"),
+        ("ms", "ms", "kB"),
+        zip(*visits, strict=True),
+        strict=True,
+    ):
+        print(f"{what:24} {statistics.median(column):6.0f} {unit} (from {min(column):.0f} to {max(column):.0f})")
+
+
+def first_visit(browser: Browser, address: str) -> tuple[float, float, float]:
+    """Milliseconds to the first paint and to the painted boundary, and the kilobytes until then."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    received = bytes_received(page)
+    page.goto(address, wait_until="commit")
+    plane = page.locator("canvas.plane")
+    expect(plane).to_be_visible()
+    painted_ms = 0.0
+    while not painted_ms:
+        painted_ms = plane.evaluate(PAINTED)
+    figures = (first_paint_ms(page), painted_ms, sum(received) / 1000)
+    context.close()
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -230,24 +230,35 @@ const RETRY_MS = 1000;
 /** Milliseconds of silence after which an event stream counts as lost: the service sends something every 15 seconds. */
 const SILENCE_MS = 40_000;
 
-/** Follows a job until it has ended. A lost stream is asked for again, from the last event that arrived; one that the service has no
- * place for too.
+/** Follows a job until it has ended.
  * @param {string} id @param {Record<string, any>} query
  * @param {Record<string, (data: any) => void>} handlers by type of event
  * @param {AbortSignal} signal stops following
- * @returns {Promise<void>} refused with the problem of the service, if there is one */
-export async function follow(id, query, handlers, signal) {
+ * @returns {Promise<void>} */
+export function follow(id, query, handlers, signal) {
+  return followEvents(`jobs/${id}/events`, query, ({ type, data }) => {
+    handlers[type]?.(data);
+    return type === "done";
+  }, signal);
+}
+
+/** Reads a stream of events until no more can follow. A lost one is asked for again, from the last event that arrived; one that the
+ * service has no place for too.
+ * @param {string} path @param {Record<string, any>} query
+ * @param {(event: any) => boolean} handle gets each event as the service sends it, and tells whether it is the last one
+ * @param {AbortSignal} signal stops reading
+ * @returns {Promise<void>} fails with the `Problem` of the service, if it refuses the stream */
+export async function followEvents(path, query, handle, signal) {
   let last = "";
   while (!signal.aborted) {
     /** @type {Record<string, string>} */
     const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
     try {
-      const response = await request(`jobs/${id}/events`, { query, headers, signal });
+      const response = await request(path, { query, headers, signal });
       if (!response.body || response.status === 204) return;
       for await (const event of eventsOf(textOf(response.body))) {
         last = event.id;
-        handlers[event.type]?.(JSON.parse(event.data).data);
-        if (event.type === "done") return;
+        if (handle(JSON.parse(event.data))) return;
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -44,6 +44,15 @@ def run_wrk(address: str, load: Load, folder: Path, seconds: int) -> str:
     Raises:
         RuntimeError: a connection failed, or a response was neither 2xx nor 3xx.
     """
+    process = wrk_process(address, load, folder, seconds)
+    report, _ = process.communicate()
+    if process.returncode or "Non-2xx" in report or "Socket errors" in report:
+        raise RuntimeError(f"{load.title}: {report}")
+    return report
+
+
+def wrk_process(address: str, load: Load, folder: Path, seconds: int) -> "subprocess.Popen[str]":
+    """Starts wrk for some seconds. Its standard output is its report."""
     folder.mkdir(exist_ok=True)
     script = [f"wrk.headers[{name!r}] = {value!r}" for name, value in load.headers]
     if load.content is not None:
@@ -51,10 +60,7 @@ def run_wrk(address: str, load: Load, folder: Path, seconds: int) -> str:
         script += ['wrk.method = "POST"', f"wrk.body = io.open({str(folder / 'body')!r}, 'rb'):read('*a')"]
     (folder / "load.lua").write_text("\n".join(script))
     command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}", "--latency", "-s", str(folder / "load.lua")]
-    report = subprocess.run([*command, address + load.path], capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in report or "Socket errors" in report:
-        raise RuntimeError(f"{load.title}: {report}")
-    return report
+    return subprocess.Popen([*command, address + load.path], stdout=subprocess.PIPE, text=True)
 
 
 def per_second(address: str, load: Load, folder: Path) -> float:

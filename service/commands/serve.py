@@ -37,6 +37,12 @@ SLOW_START_S = 60
 END_S = 4.0
 """How long training processes and the database may delay a shutdown after the last request, in seconds."""
 
+COLLECTED_OBJECTS, COLLECTED_SHARES = 50_000, (20, 100)
+"""New objects between two searches for cyclic garbage, in place of 700, and how seldom older ones are searched.
+
+A large JSON body becomes 100,000 lists. With Python's values, searching them takes longer than parsing them.
+"""
+
 SWITCH_INTERVAL_S = 0.0005
 """A tenth of Python's default. A small request waits up to this long whenever a large one holds the interpreter."""
 
@@ -120,6 +126,7 @@ def application(settings: Settings, shared_folder: Path | None = None) -> ASGIAp
     if parent is not None:  # one of several serving processes: none may outlive the parent
         threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
     made = create_app(settings, stopping=stopping, shared_folder=shared_folder)
+    gc.set_threshold(COLLECTED_OBJECTS, *COLLECTED_SHARES)
     gc.freeze()  # what is loaded stays: looking for garbage in it would delay requests, and the end of the process
     return made
 

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from models import limits
+from service.http import request_body
 from service.store import disk
 from tests.contract.problems import assert_problem
 from tests.serving import DEADLINE_S, running, wait_until
@@ -173,6 +175,21 @@ def test_the_bodies_in_memory_have_a_bound_together_and_small_ones_are_always_an
         assert small.post("/predict", json=POINTS | {"points": [[0, 0]] * 50}).status_code == 404, "it is answered"
     wait_until(lambda: held_bytes() == 0)
     assert small.post("/train", content=large, headers=JSON).status_code in (422, 429)
+
+
+@pytest.mark.parametrize("path", ["/train?validate_only=true", "/predict"])
+def test_while_large_bodies_are_parsed_small_requests_are_answered(client: httpx.Client, path: str) -> None:
+    body = training(data={"points": [{"x": 0, "y": 0}] * 20_000, "labels": [0, 1] * 10_000})
+    if path == "/predict":
+        body = {"model": "plane", "points": [{"x1": 0, "x2": 0}] * 20_000}
+    with ThreadPoolExecutor() as threads:
+        with request_body.PARSING:  # as if another body took long
+            large = [threads.submit(client.post, path, json=body) for _ in range(6)]
+            wait(large, timeout=0.1)
+            assert not any(one.done() for one in large)
+            assert client.get("/health/live").status_code == 200
+            assert client.post("/predict", json=POINTS).status_code == 200
+        assert {one.result().status_code for one in large} == {200}
 
 
 def test_a_full_data_folder_takes_no_trainings_imports_and_uploads_and_answers_the_rest(tmp_path: Path) -> None:

@@ -24,9 +24,6 @@ from service.store.files import Files
 
 router = APIRouter(tags=["predictions"])
 
-LARGE_BYTES = 500_000
-"""Length from which a body is parsed in a thread: a millisecond or two, about 12,000 points of JSON."""
-
 _SLOW = (arrow.MEDIA_TYPE, csv_bodies.MEDIA_TYPE)
 """Bodies that are parsed in a thread whatever their length. The first Arrow body loads pyarrow."""
 
@@ -66,7 +63,9 @@ class PredictEndpoint:
 
 async def _parsed(services: Services, media_type: str, body: bytes, query: bytes, receive: Receive) -> ParsedRequest:
     parse = partial(requests.parse, media_type, body, query, max_points=services.settings.max_points_per_request)
-    return await services.heavy(parse, receive) if len(body) > LARGE_BYTES or media_type in _SLOW else parse()
+    return (
+        await services.heavy(parse, receive) if len(body) > request_body.LARGE_BYTES or media_type in _SLOW else parse()
+    )
 
 
 async def _predicted(

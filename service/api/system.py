@@ -76,6 +76,9 @@ async def _missing(services: Services) -> list[MissingPart]:
     if free_bytes < services.settings.min_free_bytes:
         reason = f"{free_bytes / 2**20:,.0f} MiB can be written to the data folder. Free some space, or allow writing."
         missing.append(MissingPart(part="disk", reason=reason))
+    elif services.disk.used_bytes >= services.settings.max_data_bytes:
+        reason = "The data folder has reached max_data_bytes. Delete versions or data sets, or allow more."
+        missing.append(MissingPart(part="disk", reason=reason))
     if not services.spaces.can_start_workers:
         reason = "No training process can be started. The log of the service says why."
         missing.append(MissingPart(part="trainings", reason=reason))

@@ -11,7 +11,7 @@ from service.errors import ServiceError
 from service.http.patterns import PATTERN_RULES
 from service.http.problems import PROBLEM_TYPES
 from tests.contract.problems import assert_problem
-from tests.serving import running
+from tests.serving import running, wait_until
 
 
 def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:
@@ -31,6 +31,16 @@ def test_readiness_says_that_the_disk_is_nearly_full(tmp_path: Path) -> None:
         assert (answer.status_code, missing["part"]) == (200, "disk")
         free = shutil.disk_usage(tmp_path).free / 2**20
         assert float(missing["reason"].split()[0].replace(",", "")) == pytest.approx(free, rel=0.1)
+
+
+def test_readiness_says_that_the_data_folder_has_reached_its_bound(tmp_path: Path) -> None:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "large").write_bytes(bytes(2**21))
+    with running(tmp_path, training_processes=0, max_data_bytes=2**20) as client:
+        wait_until(lambda: client.get("/health/ready").json()["missing"])
+        (missing,) = client.get("/health/ready").json()["missing"]
+        assert missing["part"] == "disk"
+        assert missing["reason"].startswith("The data folder has reached max_data_bytes.")
 
 
 def all_errors(kind: type[ServiceError] = ServiceError) -> list[type[ServiceError]]:

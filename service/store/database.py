@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from math import inf
 from sqlite3 import SQLITE_BUSY
 from sqlite3 import Connection as SQLiteConnection
 from sqlite3 import OperationalError as SQLiteError
@@ -28,6 +29,10 @@ CONNECT_S = 2
 
 IDLE_TRANSACTION_S = 10
 """PostgreSQL ends a transaction that stands idle for this long, so that a frozen process does not keep its locks."""
+
+SILENCE_S = 10.0
+"""How long a PostgreSQL server may send nothing while it owes an answer, beyond the wait for other writers. Then the
+connection is given up: behind a lost machine or a firewall it would never answer."""
 
 CONNECTIONS = 5
 """Connections of each kind that a process keeps open; it opens twice as many at most."""
@@ -59,7 +64,9 @@ class Database:
         full, fast = ("FULL", "NORMAL") if durable else ("OFF", "OFF")
         self._writes = self._engine(synchronous=full, busy_s=busy_s)
         # separate connections: readers must not wait while writers wait for each other
-        self._reads = self._engine(synchronous=full, busy_s=busy_s).execution_options(isolation_level="AUTOCOMMIT")
+        # and on PostgreSQL they wait for no lock, so that a silent server shows sooner
+        reads = self._engine(synchronous=full, busy_s=0 if self.is_postgresql else busy_s)
+        self._reads = reads.execution_options(isolation_level="AUTOCOMMIT")
         self._fast_writes = self._writes if self.is_postgresql else self._engine(synchronous=fast, busy_s=busy_s)
 
     @property
@@ -73,7 +80,7 @@ class Database:
             engine.dispose()
 
     @contextmanager
-    def writing(self, *, serial: bool = False, durable: bool = True) -> Iterator[Connection]:
+    def writing(self, *, serial: bool = False, durable: bool = True, patient: bool = False) -> Iterator[Connection]:
         """Opens a write transaction, which commits at the end of the block.
 
         Args:
@@ -81,6 +88,7 @@ class Database:
                 all write transactions do.
             durable: return only when the commit is on the disk. Otherwise a power failure may undo the last moment;
                 that is for data that is soon written again.
+            patient: let each statement take as long as it needs, which is for migrations.
         """
         engine = self._writes if durable else self._fast_writes
         with _unavailable(), self._one_sqlite_writer(), engine.begin() as connection:
@@ -88,7 +96,8 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SERIAL_LOCK})
             if self.is_postgresql and not durable:
                 connection.execute(text("SET LOCAL synchronous_commit = off"))
-            yield connection
+            with _without_deadline(connection) if self.is_postgresql and patient else nullcontext():
+                yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -142,14 +151,35 @@ def sqlite_url(path: Any) -> str:
 
 def _postgresql(url: URL, busy_s: float) -> Engine:
     limits = f"-c lock_timeout={1000 * busy_s:.0f} -c idle_in_transaction_session_timeout={IDLE_TRANSACTION_S}s"
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={"connect_timeout": CONNECT_S, "options": limits},
         pool_size=CONNECTIONS,
         max_overflow=CONNECTIONS,
-        pool_timeout=busy_s,
+        pool_timeout=busy_s + SILENCE_S,
         pool_pre_ping=True,  # the server may have restarted since
     )
+    event.listen(engine, "do_connect", partial(_connect, silence_s=busy_s + SILENCE_S))
+    return engine
+
+
+def _connect(_: object, __: object, arguments: tuple[Any, ...], options: dict[str, Any], *, silence_s: float) -> Any:
+    """A connection to PostgreSQL that is given up when the server is silent for too long."""
+    from service.store.postgresql.bounded import BoundedConnection
+
+    connection = BoundedConnection.connect(*arguments, **options)
+    connection.silence_s = silence_s
+    return connection
+
+
+@contextmanager
+def _without_deadline(connection: Connection) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection
+    usual, driver.silence_s = driver.silence_s, inf
+    try:
+        yield
+    finally:
+        driver.silence_s = usual
 
 
 def _sqlite(url: URL, synchronous: str, busy_s: float) -> Engine:

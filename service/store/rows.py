@@ -46,7 +46,7 @@ def load(database: Database, rows: Iterable[tuple[str, Row]], *, written_by: str
     Raises:
         StoreUnavailable: the database cannot be written or has tables, or the rows are those of a later release.
     """
-    with database.writing(serial=True) as connection:
+    with database.writing(serial=True, patient=True) as connection:
         if revision(connection) is not None:
             raise StoreUnavailable("The database is in use. Restore into a new one.")
         upgrade(connection, written_by)

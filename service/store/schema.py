@@ -23,7 +23,7 @@ def migrate(database: Database) -> None:
     with database.reading() as connection:
         if revision(connection) == HEAD:
             return
-    with database.writing(serial=True) as connection:
+    with database.writing(serial=True, patient=True) as connection:
         upgrade(connection)
 
 

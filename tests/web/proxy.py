@@ -18,6 +18,8 @@ class Proxy:
         self._target = urlsplit(service)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
+        self._streams: set[socket.socket] = set()
+        self._silent: set[socket.socket] = set()
         self._is_cut = False
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -32,6 +34,10 @@ class Proxy:
         """Lets new connections through again."""
         self._is_cut = False
 
+    def silence(self) -> None:
+        """Passes nothing more of the event streams that are open, without ending them."""
+        self._silent |= self._streams
+
     def run(self) -> None:
         """Accepts clients until the proxy is closed."""
         with suppress(OSError):
@@ -43,23 +49,25 @@ class Proxy:
                 service = socket.create_connection((self._target.hostname, self._target.port))
                 self._open += [client, service]
                 for one, other in ((client, service), (service, client)):
-                    threading.Thread(target=_copy, args=(one, other), daemon=True).start()
+                    threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+
+    def _copy(self, one: socket.socket, other: socket.socket) -> None:
+        """Passes what arrives at one end to the other, until either is closed."""
+        with one:
+            with suppress(OSError):
+                while sent := one.recv(65_536):
+                    if b"/events?" in sent:
+                        self._streams.add(other)
+                    if one not in self._silent:
+                        other.sendall(sent)
+            with suppress(OSError):
+                other.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Ends all connections and the proxy."""
         self.cut()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-
-
-def _copy(one: socket.socket, other: socket.socket) -> None:
-    """Passes what arrives at one end to the other, until either is closed."""
-    with one:
-        with suppress(OSError):
-            while sent := one.recv(65_536):
-                other.sendall(sent)
-        with suppress(OSError):
-            other.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

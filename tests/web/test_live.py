@@ -5,13 +5,14 @@ import re
 import pytest
 from playwright.sync_api import Request, expect
 
+from tests.serving import wait_until
 from tests.web.proxy import proxy_of
 from tests.web.visits import LONG_TRAINING, Visit, is_training
 
 pytestmark = pytest.mark.processes
 
 
-def test_a_live_training_goes_on_by_itself_after_a_lost_connection(visit: Visit) -> None:
+def test_a_live_training_goes_on_by_itself_after_a_lost_and_after_a_silent_connection(visit: Visit) -> None:
     page = visit.page
     streams: list[Request] = []
     page.on("request", lambda asked: streams.append(asked) if "/events" in asked.url else None)
@@ -24,6 +25,13 @@ def test_a_live_training_goes_on_by_itself_after_a_lost_connection(visit: Visit)
         expect(page.locator("#notice")).to_be_hidden()
         visit.expect_live()
         visit.complaints = [one for one in visit.complaints if "net::ERR" not in one]
+
+        page.clock.install()
+        visit.expect_live()
+        proxy.silence()
+        before = len(streams)
+        wait_until(lambda: (page.clock.fast_forward(5_000), len(streams) > before)[1])  # type: ignore[func-returns-value]
+        visit.expect_live()
 
         first, *further = streams
         assert "last-event-id" not in first.headers

@@ -8,12 +8,24 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.serving import running, wait_until
-from tests.web.visits import bytes_received, chromium, first_paint_ms
+from tests.web.visits import chromium, first_paint_ms
 
 VISITS = 15
 
-PAINTED = "canvas => canvas.getContext('2d').getImageData(0, 0, 1, 1).data[3] ? performance.now() : 0"
-"""Milliseconds after the start of the visit, once the plane is painted; 0 before."""
+PAINTED = """canvas => new Promise(resolve => {
+  const background = getComputedStyle(document.documentElement).getPropertyValue("--canvas").trim();
+  const look = () => {
+    const [r, g, b, a] = canvas.getContext("2d").getImageData(2, 2, 1, 1).data;
+    const isPainted = a && "#" + [r, g, b].map(v => v.toString(16).padStart(2, "0")).join("") !== background;
+    if (!isPainted) return requestAnimationFrame(look);
+    const entries = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+    const now = performance.now();
+    const arrived = entries.filter(({ responseEnd }) => responseEnd && responseEnd <= now);
+    resolve([now, arrived.reduce((sum, { transferSize }) => sum + transferSize, 0)]);
+  };
+  look();
+})"""
+"""Milliseconds after the start of the visit when a region of the network is on the plane, and the bytes until then."""
 
 
 def main() -> None:
@@ -45,14 +57,11 @@ def first_visit(browser: Browser, address: str) -> tuple[float, float, float]:
     """Milliseconds to the first paint and to the painted boundary, and the kilobytes until then."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    received = bytes_received(page)
     page.goto(address, wait_until="commit")
     plane = page.locator("canvas.plane")
     expect(plane).to_be_visible()
-    painted_ms = 0.0
-    while not painted_ms:
-        painted_ms = plane.evaluate(PAINTED)
-    figures = (first_paint_ms(page), painted_ms, sum(received) / 1000)
+    painted_ms, received = plane.evaluate(PAINTED)
+    figures = (first_paint_ms(page), painted_ms, received / 1000)
     context.close()
     return figures
 

@@ -139,7 +139,9 @@ def test_the_make_targets_that_the_documents_name_exist() -> None:
     assert named >= {"serve", "setup", "check", "test", "bench", "test-container"}
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md", "docs/playground.md"]
+)
 def test_every_file_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text()
     named = [ROOT / path for path in re.findall(r"`((?:service|models|tests|docs|benchmarks)/[\w./-]*)`", text)]

@@ -165,7 +165,7 @@ function drawTicks(context, window, place, theme) {
   }
   context.textAlign = "left";
   for (const y of roundTicks(window.y_min, window.y_max, 6)) {
-    if (place.toY(y) > 24 && place.toY(y) < SIZE - 16) drawText(context, signed(y), 4, place.toY(y) + 4, theme);
+    if (place.toY(y) > 24 && place.toY(y) < SIZE - 24) drawText(context, signed(y), 4, place.toY(y) + 4, theme);
   }
 }
 

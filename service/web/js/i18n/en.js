@@ -73,7 +73,7 @@ export default {
   "kind.two_layer": "two layers by hand",
   "kind.sequential": "Sequential",
   "kind.module": "Module",
-  "kind.residual": "residual",
+  "kind.residual": "two branches",
   "activation.label": "Activation",
   "activation.tanh": "tanh",
   "activation.relu": "ReLU",

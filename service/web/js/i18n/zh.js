@@ -73,7 +73,7 @@ export default {
   "kind.two_layer": "手写两层",
   "kind.sequential": "Sequential",
   "kind.module": "Module",
-  "kind.residual": "残差",
+  "kind.residual": "两个分支",
   "activation.label": "激活函数",
   "activation.tanh": "tanh",
   "activation.relu": "ReLU",

@@ -115,19 +115,21 @@ export function diagram(depth) {
     const network = picture?.network;
     if (!network) return links.replaceChildren();
     const theme = themeColors();
-    const paths = network.dense.flatMap((layer, depth) => between(layout[depth], layout[depth + 1], layer, theme, 0));
-    const beside = network.shortcut ? between(layout[0], /** @type {Column} */ (layout.at(-1)), network.shortcut, theme, HEIGHT / 2) : [];
+    const paths = network.dense.flatMap((layer, depth) => between(layout[depth], layout[depth + 1], layer, theme));
+    const beside = network.shortcut ? between(layout[0], /** @type {Column} */ (layout.at(-1)), network.shortcut, theme, HEIGHT - BOTTOM / 2) : [];
     links.replaceChildren(...beside, ...paths);
   }
 
   /** The links between two columns. @param {Column} from @param {Column} to @param {import("../logic/network.js").Dense} layer
-   * @param {any} theme @param {number} bow how far they bend down */
-  function between(from, to, layer, theme, bow) {
+   * @param {any} theme @param {number} [low] where their middles are, if they pass below what is between */
+  function between(from, to, layer, theme, low) {
     const most = Math.max(1e-9, ...layer.weight.flat().map(Math.abs));
     return to.y.flatMap((y, unit) => from.y.map((origin, input) => {
       const weight = layer.weight[unit]?.[input] ?? 0;
       const [x1, x2] = [from.x + from.size / 2, to.x - to.size / 2];
       const middle = (x1 + x2) / 2;
+      // The middle of the curve goes three quarters of the way to the points that bend it.
+      const bow = low === undefined ? 0 : (low - (origin + y) / 2) / 0.75;
       const d = `M${x1} ${origin}C${middle} ${origin + bow} ${middle} ${y + bow} ${x2} ${y}`;
       const width = 0.4 + 5 * (Math.abs(weight) / most);
       const path = svg("path", { d, fill: "none", stroke: weight < 0 ? theme.negative : theme.positive, "stroke-width": width.toFixed(2), "stroke-opacity": 0.85, ...(weight < 0 ? { "stroke-dasharray": DASHES } : {}) });

@@ -1,6 +1,7 @@
 """Draws the pictures of the README that change with the page and the colors: `python -m tests.pictures`.
 
-`docs/playground.png` is the page after its first training; `docs/penguins.png` is what the README's own commands draw.
+`docs/playground.png` is the page after its first training, `docs/models.png` a comparison of two versions, and
+`docs/penguins.png` what the README's own commands draw.
 """
 
 import os
@@ -10,10 +11,10 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.readme import separatrix_commands
-from tests.serving import running, wait_until
+from tests.serving import running, train, wait_until
 from tests.web.visits import Visit, chromium
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -22,8 +23,8 @@ COLORS = 256
 """Of the palette of the page's picture, which makes it less than half as large."""
 
 
-def draw_playground(target: Path, folder: Path) -> None:
-    """Writes a picture of the page as a first visitor sees it."""
+def draw_page(folder: Path) -> None:
+    """Writes pictures of both tabs of the page: as a first visitor sees it, and a comparison."""
     with running(folder, seed_models=True) as client, sync_playwright() as playwright:
         wait_until(lambda: client.get("/health/ready").status_code == 200)
         browser = chromium(playwright)
@@ -32,8 +33,21 @@ def draw_playground(target: Path, folder: Path) -> None:
         with page.expect_response(lambda answer: "/jobs/" in answer.url and "/points" in answer.url):
             visit.open()  # the last answer that changes the picture: which points are on the wrong side
         page.wait_for_load_state("networkidle")
-        page.screenshot(path=target)
+        save(page, DOCS / "playground.png")
+        for width, epochs in ((2, 500), (6, 5000)):
+            settings = {"network": {"hidden": [width]}, "training": {"epochs": epochs, "validation_fraction": 0.2}}
+            train(client, "moons", data={"dataset": "moons", "n": 300, "noise": 0.25}, **settings)
+        page.goto(f"{client.base_url}/#tab=models&compare=moons:1,moons:2")
+        page.locator(".flips").wait_for()
+        expect(page.locator("img[src]")).to_have_count(3)
+        page.wait_for_load_state("networkidle")
+        save(page, DOCS / "models.png")
         browser.close()
+
+
+def save(page: Page, target: Path) -> None:
+    """Writes a picture of what a page shows."""
+    page.screenshot(path=target)
     Image.open(target).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
@@ -48,7 +62,7 @@ def draw_penguins(target: Path, folder: Path) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        draw_playground(DOCS / "playground.png", Path(folder) / "page")
+        draw_page(Path(folder) / "page")
         draw_penguins(DOCS / "penguins.png", Path(folder) / "penguins")
 
 

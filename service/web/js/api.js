@@ -287,20 +287,3 @@ async function* textOf(body) {
     reader.cancel().catch(() => {});
   }
 }
-
-/** Follows several jobs until the last one ends.
- * @param {string[]} ids @param {(event: {job_id: string, type: string, created_at: string, data: any}) => void} onevent
- * @param {() => void} onrefused if the service answers with an error
- * @returns {() => void} stops following */
-export function followAll(ids, onevent, onrefused) {
-  const source = new EventSource(urlOf("events", { job: ids.join() }));
-  for (const type of ["job", "status", "metrics", "done"]) {
-    source.addEventListener(type, (event) => onevent(JSON.parse(/** @type {MessageEvent} */ (event).data)));
-  }
-  source.addEventListener("open", () => reportConnection(true));
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) onrefused();
-    else reportConnection(false);
-  });
-  return () => source.close();
-}

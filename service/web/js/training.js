@@ -57,8 +57,7 @@ export async function train(playAfter = false) {
 
 /** Forgets the training and its network, because there are too few points for another one. */
 export function forget() {
-  newest++;
-  stopRunning();
+  abandon();
   update({ run: NO_RUN, shownEpoch: null, isPlaying: false });
   forgetPicture();
 }

@@ -39,3 +39,12 @@ export function byId(id) {
   if (!element) throw new Error(`the page has no element ${id}`);
   return element;
 }
+
+/** Saves content as a file, where the browser keeps downloads.
+ * @param {Blob} content @param {string} name */
+export function saveFile(content, name) {
+  const href = URL.createObjectURL(content);
+  h("a", { href, download: name }).click();
+  // By then the browser has the content, even if it asks the person for a place.
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}

@@ -1,6 +1,6 @@
 /** Versions as files. */
 
-import { h } from "../dom.js";
+import { h, saveFile } from "../dom.js";
 import { t } from "../i18n.js";
 import { file, FORMATS } from "./requests.js";
 
@@ -12,16 +12,11 @@ export function choose(version, attempt) {
     const format = select.value;
     select.value = "";
     select.disabled = true;
-    await attempt(async () => save(await file(version, format)));
+    await attempt(async () => {
+      const { blob, name } = await file(version, format);
+      saveFile(blob, name);
+    });
     select.disabled = false;
   } }, h("option", { value: "" }, t("models.download")), ...FORMATS.map((format) => h("option", { value: format }, t(`models.format.${format}`))));
   return select;
-}
-
-/** @param {{blob: Blob, name: string}} file */
-function save({ blob, name }) {
-  const href = URL.createObjectURL(blob);
-  h("a", { href, download: name }).click();
-  // The browser has taken the content by then, or asks the person for a place: it keeps the content itself.
-  setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }

@@ -1,7 +1,7 @@
 /** Programs that train what is shown, and the files to take away. */
 
 import { pathOf, queryOf, request, urlOf } from "../api.js";
-import { h } from "../dom.js";
+import { h, saveFile } from "../dom.js";
 import { t } from "../i18n.js";
 import { published, PROGRAMS } from "../logic/code.js";
 import { trainingRequest } from "../logic/setup.js";
@@ -67,7 +67,5 @@ function downloads(target) {
  * @param {string} path @param {Record<string, any>} query @param {string} name */
 async function save(path, query, name) {
   const response = await request(path, { query, headers: { Accept: "*/*" } });
-  const href = URL.createObjectURL(await response.blob());
-  h("a", { href, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 60_000);
+  saveFile(await response.blob(), name);
 }

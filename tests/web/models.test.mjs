@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readPlace, setupOf, START, withPlace } from "../../service/web/js/logic/place.js";
 import { FIRST_SETUP, trainingRequest } from "../../service/web/js/logic/setup.js";
-import { facts, measuredAxes, setupOfCard } from "../../service/web/js/models/cards.js";
-import { marks, references, sameWindow, sideBySide } from "../../service/web/js/models/comparison.js";
-import { actionsOf, afterEvent, hasPublished, isActive, STATUSES, withFirstPage } from "../../service/web/js/models/jobs.js";
+import { facts, measuredAxes, setupOfCard } from "../../service/web/js/models/versions/cards.js";
+import { marks, references, sameWindow, sideBySide } from "../../service/web/js/models/comparison/comparison.js";
+import { actionsOf, afterEvent, hasPublished, isActive, STATUSES, withFirstPage } from "../../service/web/js/models/jobs/jobs.js";
 import en from "../../service/web/js/models/i18n/en.js";
 import zh from "../../service/web/js/models/i18n/zh.js";
 

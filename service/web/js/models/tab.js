@@ -5,12 +5,12 @@ import { addTexts, translate } from "../i18n.js";
 import { here, onArrival } from "../place.js";
 import { subscribe } from "../state.js";
 import { choiceBar } from "./choice.js";
-import { mountComparison } from "./comparison_view.js";
+import { mountComparison } from "./comparison/comparison_view.js";
 import en from "./i18n/en.js";
 import zh from "./i18n/zh.js";
-import { mountJobs } from "./jobs_view.js";
-import { mountList } from "./list_view.js";
-import { mountModel } from "./model_view.js";
+import { mountJobs } from "./jobs/jobs_view.js";
+import { mountList } from "./versions/list_view.js";
+import { mountModel } from "./versions/model_view.js";
 
 /** @param {HTMLElement} root */
 export function mountModels(root) {

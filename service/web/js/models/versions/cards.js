@@ -1,6 +1,6 @@
 /** Cards of versions: as facts to read, and as a setup of the playground. */
 
-import { FIRST_SETUP } from "../logic/setup.js";
+import { FIRST_SETUP } from "../../logic/setup.js";
 
 /** What a person wants to know of a version, as keys and values. What is unknown is left out.
  * @param {any} card
@@ -44,7 +44,7 @@ function trainingText({ optimizer, learning_rate, batch_size, weight_decay, seed
 /** The setup of the playground that is nearest to how a version was trained. Whatever the card does not say is as at the
  * first visit.
  * @param {any} card
- * @returns {import("../logic/setup.js").Setup} */
+ * @returns {import("../../logic/setup.js").Setup} */
 export function setupOfCard({ network, data, data_digest, training }) {
   const usual = FIRST_SETUP;
   return {
@@ -59,7 +59,7 @@ export function setupOfCard({ network, data, data_digest, training }) {
   };
 }
 
-/** @param {any} data @param {string} digest @returns {import("../logic/setup.js").Data} */
+/** @param {any} data @param {string} digest @returns {import("../../logic/setup.js").Data} */
 function dataOfCard(data, digest) {
   if (data?.type === "generated") {
     const { dataset, n, noise, seed, n_classes } = data;

@@ -1,13 +1,13 @@
 /** One job: how it is, how far it is, and what it can be asked to do. */
 
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
-import { go } from "../place.js";
-import { confirmDeletion } from "./confirm.js";
-import { duration, moment, percent, whole } from "./figures.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { go } from "../../place.js";
+import { confirmDeletion } from "../confirm.js";
+import { duration, moment, percent, whole } from "../figures.js";
 import { actionsOf } from "./jobs.js";
-import * as requests from "./requests.js";
-import { refusals } from "./said.js";
+import * as requests from "../requests.js";
+import { refusals } from "../said.js";
 
 /** @param {any} job @param {(job: any) => void} onchange called with a job that an action has changed or made
  * @param {(id: string) => void} ondelete

@@ -1,13 +1,13 @@
 /** Trains the setup of the playground as the next version of a model. */
 
-import * as api from "../api.js";
-import { canTrain } from "../data.js";
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
-import { published } from "../logic/code.js";
-import { trainingRequest } from "../logic/setup.js";
-import { current } from "../state.js";
-import { refusals } from "./said.js";
+import * as api from "../../api.js";
+import { canTrain } from "../../data.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { published } from "../../logic/code.js";
+import { trainingRequest } from "../../logic/setup.js";
+import { current } from "../../state.js";
+import { refusals } from "../said.js";
 
 /** @param {(job: any) => void} onsubmitted called with the job
  * @returns {HTMLElement} */

@@ -1,7 +1,7 @@
 /** Keeps jobs up to date: by one stream of events of those that go on, and by reading the list now and then, which also has
  * the new ones. */
 
-import { followEvents, Problem } from "../api.js";
+import { followEvents, Problem } from "../../api.js";
 import { afterEvent, isActive } from "./jobs.js";
 
 /** Most jobs of one stream. */

@@ -1,19 +1,19 @@
 /** One model: its versions, newest first, and what can be done with them. */
 
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
-import { go } from "../place.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { go } from "../../place.js";
 import { aliasesOf } from "./alias_view.js";
 import { choose as chooseFile } from "./files.js";
-import { compareButton } from "./choice.js";
-import { confirmDeletion } from "./confirm.js";
+import { compareButton } from "../choice.js";
+import { confirmDeletion } from "../confirm.js";
 import { detailsOf } from "./details_view.js";
-import { fitCell, moment, whole } from "./figures.js";
+import { fitCell, moment, whole } from "../figures.js";
 import { openButton } from "./open_button.js";
-import { pagedList } from "./paging.js";
-import { thumbnailOf } from "./pictures.js";
-import * as requests from "./requests.js";
-import { refusals } from "./said.js";
+import { pagedList } from "../paging.js";
+import { thumbnailOf } from "../pictures.js";
+import * as requests from "../requests.js";
+import { refusals } from "../said.js";
 
 /** @param {HTMLElement} root @param {string} name
  * @returns {() => Promise<void>} reads the model again */

@@ -1,16 +1,17 @@
 /** Two versions side by side: their boundaries, where they disagree, the points that flip, and their figures. */
 
-import { h, svg } from "../dom.js";
-import { t } from "../i18n.js";
-import { go } from "../place.js";
+import { h, svg } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { go } from "../../place.js";
 import { marks, references, sameWindow, sideBySide } from "./comparison.js";
-import { measuredAxes } from "./cards.js";
-import { nameOf } from "./choice.js";
-import { nats, percent, whole } from "./figures.js";
+import { measuredAxes } from "../versions/cards.js";
+import { nameOf } from "../choice.js";
+import { percent, whole } from "../figures.js";
+import { figuresTable } from "./figures_table.js";
 import { mountFlips } from "./flips_view.js";
-import { show } from "./pictures.js";
-import * as requests from "./requests.js";
-import { refusals } from "./said.js";
+import { show } from "../pictures.js";
+import * as requests from "../requests.js";
+import { refusals } from "../said.js";
 
 /** Cells along each side of the pictures. */
 const RESOLUTION = 400;
@@ -105,15 +106,6 @@ function figure(title, text, reading) {
   const overlay = svg("svg", { "aria-hidden": "true" });
   show(image, reading);
   return { overlay, element: h("figure", {}, h("span", { class: "picture" }, image, overlay), h("figcaption", {}, h("b", {}, title), text ? h("span", {}, ` ${text}`) : null)) };
-}
-
-/** @param {[string, number | null, number | null][]} rows @returns {HTMLElement} */
-export function figuresTable(rows) {
-  if (!rows.length) return h("p", { class: "muted" }, t("models.no_figures"));
-  const textOf = (/** @type {string} */ key, /** @type {number | null} */ value) => (key.includes("loss") ? nats(value) : percent(value));
-  const change = (/** @type {string} */ key, /** @type {number | null} */ a, /** @type {number | null} */ b) => (a === null || b === null ? "–" : `${b > a ? "+" : b < a ? "−" : ""}${key.includes("loss") ? nats(Math.abs(b - a)) : t("models.percentage_points", { count: (100 * Math.abs(b - a)).toFixed(1) })}`);
-  return h("table", {}, h("thead", {}, h("tr", {}, h("td"), ...["A", "B", "B − A"].map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, ...rows.map(([key, a, b]) => h("tr", {}, h("th", { scope: "row" }, t(`models.figure.${key}`)), h("td", {}, textOf(key, a)), h("td", {}, textOf(key, b)), h("td", {}, change(key, a, b))))));
 }
 
 /** The pairs of classes that the versions give the same cells. @param {any} compared */

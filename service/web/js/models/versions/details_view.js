@@ -1,11 +1,11 @@
 /** How a version came to be, from its card. */
 
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
 import { facts } from "./cards.js";
-import { version as read } from "./requests.js";
+import { version as read } from "../requests.js";
 
-/** @param {import("./requests.js").Version} version @returns {Promise<HTMLElement>} */
+/** @param {import("../requests.js").Version} version @returns {Promise<HTMLElement>} */
 export async function detailsOf(version) {
   const { card, reason, job_id } = await read(version);
   if (!card) return h("p", { class: "said" }, reason ?? t("models.damaged"));

@@ -1,6 +1,6 @@
 /** What a comparison of two versions says, ready to be shown. */
 
-/** @typedef {{axes: number[], at: number[], window: import("../logic/plane.js").Window, shape: number[]}} ComparedWindow */
+/** @typedef {{axes: number[], at: number[], window: import("../../logic/plane.js").Window, shape: number[]}} ComparedWindow */
 
 /** The query for a picture of one of the versions in the window of a comparison.
  * @param {ComparedWindow} compared whose axes and fixed values are in the order of the features of `a`

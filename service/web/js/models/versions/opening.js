@@ -1,14 +1,14 @@
 /** Stored versions on the plane, with the points and the setup that they were trained with. */
 
-import * as api from "../api.js";
-import { t } from "../i18n.js";
+import * as api from "../../api.js";
+import { t } from "../../i18n.js";
 import { measuredAxes, setupOfCard } from "./cards.js";
-import { spacedEpochs } from "../logic/epochs.js";
-import { pointsOf } from "../logic/points.js";
-import { SHOWN_POINTS, SNAPSHOTS } from "../logic/setup.js";
-import { showPicture } from "../pictures.js";
-import { current, update } from "../state.js";
-import { abandon } from "../training.js";
+import { spacedEpochs } from "../../logic/epochs.js";
+import { pointsOf } from "../../logic/points.js";
+import { SHOWN_POINTS, SNAPSHOTS } from "../../logic/setup.js";
+import { showPicture } from "../../pictures.js";
+import { current, update } from "../../state.js";
+import { abandon } from "../../training.js";
 
 /** Shows a stored version. The first change of the setup trains a new network.
  * @param {{model: string, version: number}} target */
@@ -30,7 +30,7 @@ export async function openVersion(target) {
 }
 
 /** @param {{model: string, version: number}} target @param {any} card @param {any} history
- * @returns {Omit<import("../state.js").Run, "warnings">} */
+ * @returns {Omit<import("../../state.js").Run, "warnings">} */
 function runOf(target, card, history) {
   const epochs = card.epochs_run ?? 0;
   return {
@@ -44,7 +44,7 @@ function runOf(target, card, history) {
 
 /** The points that a version was trained on, as far as the page shows so many.
  * @param {{model: string, version: number}} target @param {any} card
- * @returns {Promise<{points: import("../state.js").Points, notes: string[]}>} */
+ * @returns {Promise<{points: import("../../state.js").Points, notes: string[]}>} */
 async function readPoints(target, card) {
   if (card.imported) return { points: pointsOf({ points: [], labels: [], classes: card.classes, feature_names: card.feature_names }), notes: [] };
   const answer = await api.trainingPoints(target, SHOWN_POINTS);

@@ -1,14 +1,14 @@
 /** The jobs, newest first, with their progress while they run. */
 
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
-import { here } from "../place.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { here } from "../../place.js";
 import { jobRow } from "./job_row.js";
 import { hasPublished, STATUSES, withFirstPage } from "./jobs.js";
 import { keepUpToDate } from "./live.js";
-import { place } from "./paging.js";
-import * as requests from "./requests.js";
-import { refusals } from "./said.js";
+import { place } from "../paging.js";
+import * as requests from "../requests.js";
+import { refusals } from "../said.js";
 import { trainingForm } from "./training_form.js";
 
 /** @param {HTMLElement} root @param {() => unknown} onpublished called when a job has published a version

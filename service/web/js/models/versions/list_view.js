@@ -1,13 +1,13 @@
 /** All models, by name. */
 
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
-import { here, go } from "../place.js";
-import { compareButton } from "./choice.js";
-import { fitCell, moment, whole } from "./figures.js";
-import { pagedList } from "./paging.js";
-import { thumbnailOf } from "./pictures.js";
-import * as requests from "./requests.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { here, go } from "../../place.js";
+import { compareButton } from "../choice.js";
+import { fitCell, moment, whole } from "../figures.js";
+import { pagedList } from "../paging.js";
+import { thumbnailOf } from "../pictures.js";
+import * as requests from "../requests.js";
 
 /** @param {HTMLElement} root
  * @returns {() => Promise<void>} reads the models again */

@@ -1,8 +1,8 @@
 /** The aliases of a version: shown, moved here, and removed. */
 
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
-import * as requests from "./requests.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import * as requests from "../requests.js";
 
 /** @typedef {(work: () => Promise<void>) => Promise<boolean>} Attempt */
 

@@ -1,13 +1,13 @@
 /** The points whose label differs between two versions. */
 
-import { datasets } from "../api.js";
-import { h } from "../dom.js";
-import { t } from "../i18n.js";
-import { figuresTable } from "./comparison_view.js";
+import { datasets } from "../../api.js";
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { figuresTable } from "./figures_table.js";
 import { sideBySide } from "./comparison.js";
-import { percent, whole } from "./figures.js";
-import * as requests from "./requests.js";
-import { refusals } from "./said.js";
+import { percent, whole } from "../figures.js";
+import * as requests from "../requests.js";
+import { refusals } from "../said.js";
 
 /** Most flips that are listed. */
 const LIMIT = 200;

@@ -32,8 +32,7 @@ LONGEST_LOOK_S = 1.0
 MAX_HEAD_BYTES = 64 * 1024
 """Longest request line and headers together. Web servers commonly allow 8 to 64 KB."""
 
-HEADER_EXTRA_BYTES = 4
-"""What a header has besides its name and its value: the colon, a space and the end of the line."""
+TOO_LARGE = f"The request line and the headers have more than {MAX_HEAD_BYTES:,} bytes."
 
 MIN_BODY_BYTES_PER_S = 1_000
 """A body may take `body_timeout_s`, and a second more for each so many bytes. A slow mobile connection sends 10,000."""
@@ -135,7 +134,6 @@ class Connection(HttpToolsProtocol):
         self._supervisor = supervisor
         self._limits = supervisor.limits
         self._head_bytes = 0
-        self._newest_bytes = 0
         self._received_bytes = 0
         self._awaited: tuple[Awaited, object] = (Awaited.HEAD, None)
         self._since = self.loop.time()
@@ -154,7 +152,9 @@ class Connection(HttpToolsProtocol):
         """Called by asyncio."""
         before = self.cycle
         is_body = before is not None and before.more_body
-        self._newest_bytes = len(data)
+        if len(data) > MAX_HEAD_BYTES and not is_body and data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) < 0:
+            self._refuse(HeadTooLarge(TOO_LARGE))  # before it is parsed
+            return
         super().data_received(data)
         self._received_bytes += len(data)
         if is_body or self.cycle is not before:
@@ -162,16 +162,7 @@ class Connection(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(_head_too_large())
-
-    def on_headers_complete(self) -> None:
-        """Called by the parser. A head that arrives at once, with its end, is refused here."""
-        if self._head_bytes + self._newest_bytes > MAX_HEAD_BYTES and self._parsed_head_bytes() > MAX_HEAD_BYTES:
-            raise _head_too_large()  # the parser stops, and uvicorn calls send_400_response
-        super().on_headers_complete()
-
-    def _parsed_head_bytes(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + HEADER_EXTRA_BYTES for name, value in self.headers)
+            self._refuse(HeadTooLarge(TOO_LARGE))
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
@@ -180,8 +171,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Called by uvicorn when the parser fails."""
-        is_large = self._parsed_head_bytes() > MAX_HEAD_BYTES
-        self._refuse(_head_too_large() if is_large else HTTPException(400))
+        self._refuse(HTTPException(400))
 
     def enforce_deadlines(self) -> None:
         """Ends the connection if its client has exceeded one."""
@@ -267,10 +257,6 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True  # whatever the application still sends is dropped
             self.cycle.message_event.set()
         self.transport.close()
-
-
-def _head_too_large() -> HeadTooLarge:
-    return HeadTooLarge(f"The request line and the headers have more than {MAX_HEAD_BYTES:,} bytes.")
 
 
 def _kernel_buffer_bytes(connection: socket.socket) -> int:

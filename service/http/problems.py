@@ -216,7 +216,10 @@ def install(app: FastAPI) -> None:
 
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            allowed = ", ".join(_allowed(app, getattr(request.scope.get("route"), "path", "")))
+            path: str = getattr(
+                request.scope.get("route"), "path", request.scope["path"]
+            )  # some routes do not tell theirs
+            allowed = ", ".join(_allowed(app, path))
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers={"Allow": allowed})
             error = HTTPException(405, headers={"Allow": allowed})

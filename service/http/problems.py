@@ -216,10 +216,8 @@ def install(app: FastAPI) -> None:
 
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            path: str = getattr(
-                request.scope.get("route"), "path", request.scope["path"]
-            )  # some routes do not tell theirs
-            allowed = ", ".join(_allowed(app, path))
+            route = request.scope.get("route")  # some routes do not tell theirs
+            allowed = ", ".join(_allowed(app, request.scope["path"] if route is None else route.path))
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers={"Allow": allowed})
             error = HTTPException(405, headers={"Allow": allowed})

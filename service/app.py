@@ -61,6 +61,7 @@ from service.store.disk import DiskUse
 from service.store.files import Files
 from service.store.store import Store
 from service.time_travel.replays import Replays
+from service.tracing import Tracer
 
 SEED_MODELS_POLL_S = 0.25
 """How often to check whether the seed models are published."""
@@ -98,12 +99,15 @@ def create_app(settings: Settings, *, stopping: Event | None = None, shared_fold
     metrics = Metrics()
     response_cache = ResponseCache(settings.response_cache_bytes)
     stopping = stopping or Event()
+    tracer = Tracer() if settings.tracing else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _running(settings, metrics, response_cache, stopping, shared_folder) as services:
             app.state.services = services
             yield
+        if tracer is not None:
+            await to_thread.run_sync(tracer.close)
 
     app = FastAPI(
         title="Separatrix",
@@ -142,6 +146,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None, shared_fold
         },
         metrics=metrics,
         guard=Guard(settings, Callers(settings, shared_folder), roles.by_route(), _routes(app)),
+        tracer=tracer,
     )
     return _behind_front(middleware, settings)
 

@@ -21,6 +21,9 @@ AUDIT = logging.getLogger("separatrix.audit")
 request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
 """The id of the request that this task or thread works for."""
 
+traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+"""The trace that this request or this job is part of; see `service.tracing`."""
+
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 """The job that this process trains."""
 
@@ -49,7 +52,8 @@ class JsonFormatter(logging.Formatter):
     """Writes a message as a JSON object.
 
     It has `time` (RFC 3339, UTC), `level`, `logger`, `process`, `pid` and `message`; where they apply `request_id`,
-    `job_id`, and `error`, a traceback; and the fields that the message was logged with, as `extra={"fields": {...}}`.
+    `job_id`, `trace_id`, and `error`, a traceback; and the fields that the message was logged with, as
+    `extra={"fields": {...}}`.
     """
 
     def __init__(self, process: str) -> None:
@@ -71,6 +75,8 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = request.decode()
         if (job := job_id.get()) is not None:
             line["job_id"] = job
+        if (trace := traceparent.get()) is not None:
+            line["trace_id"] = trace.split("-")[1]
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()

@@ -93,6 +93,7 @@ class JobSpec:
         supersede: a group of jobs: this one cancels those of the group that are still queued. None without a group.
         snapshots: the epochs after which an unpublished training keeps its weights, ascending; None for none.
         owner: the name of the key that submitted it; None without keys.
+        traceparent: the trace that its request is part of (W3C); None if it is part of none.
     """
 
     id: str
@@ -111,6 +112,7 @@ class JobSpec:
     supersede: str | None = None
     snapshots: list[int] | None = None
     owner: str | None = None
+    traceparent: str | None = None
     created_at: float
 
     @property

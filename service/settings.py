@@ -127,6 +127,12 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(
         "text", description="Form of the log: text for people, or json, an object in each line, for programs."
     )
+    tracing: bool = Field(
+        False,
+        description="Send spans of requests and trainings to a collector of OpenTelemetry. Needs "
+        "`pip install 'separatrix[otel]'`. The standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, say where the "
+        "collector is.",
+    )
     max_body_bytes: int = Field(
         16 * 2**20,
         ge=1_024,

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
 from models.specs import InvalidInput
-from service import logs
+from service import logs, tracing
 from service.access.keys import KeyFile
 from service.app import create_app
 from service.http import connections
@@ -51,12 +51,15 @@ def run(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM.
 
     Raises:
-        InvalidInput: other machines can reach the address and there is no key, or the file of keys is damaged.
+        InvalidInput: other machines can reach the address and there is no key, or the file of keys is damaged; or
+            `tracing` needs what is not installed.
         OSError: the address is not available, or the data folder cannot be created.
         StoreUnavailable: the database cannot be opened.
     """
     logs.set_up("serving", settings.log_level, settings.log_format)
     _require_key(settings)
+    if settings.tracing:
+        tracing.require_installed()
     Store.of(settings, Files(settings.data_dir)).close()  # an error here is one line, within uvicorn a long traceback
     _require_free(settings.host, settings.port)
     if settings.workers == 1:

@@ -16,12 +16,13 @@ from typing import Protocol
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from service import logs
+from service import logs, tracing
 from service.http import problems, request_body
 from service.http.front import compression
 from service.http.front.guard import SAFE_METHODS, Guard
 from service.http.metrics import Metrics, Route
 from service.http.request_body import Headers
+from service.tracing import Span, Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,11 @@ class Middleware:
         endpoints: Mapping[Route, Endpoint],
         metrics: Metrics,
         guard: Guard,
+        tracer: Tracer | None = None,
     ) -> None:
         self._app = app
         self._guard = guard
+        self._tracer = tracer
         self._fast_paths = fast_paths
         self._endpoints = endpoints
         self._patterns = [
@@ -99,6 +102,9 @@ class Middleware:
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
             request_id = b"%s-%x" % (self._id_prefix, next(self._id_numbers))
         logs.request_id.set(request_id)
+        traceparent, span = headers.get(b"traceparent"), None
+        if traceparent is not None or self._tracer is not None:
+            span = self._begin_span(scope["method"], traceparent)
         route = scope["method"], scope["path"]
         if route not in self._endpoints:
             for method, pattern, path in self._patterns:
@@ -106,6 +112,7 @@ class Middleware:
                     route, scope["path_params"] = (method, path), found.groupdict()
                     break
         response = caller = None
+        status = 499  # until there is a response: the client went away
         try:
             try:
                 self._guard.admit(scope, headers)
@@ -140,9 +147,22 @@ class Middleware:
         finally:
             if caller is not None:
                 self._guard.end(caller)
+            if span is not None:
+                about = {"http.request.method": scope["method"], "http.route": route[1]}
+                about |= {"http.response.status_code": status, "separatrix.request_id": request_id.decode()}
+                span.end(" ".join(route), has_failed=status >= 500, attributes=about)
         self._metrics.observe(route, status, perf_counter() - started)
         if is_write:
             self._guard.audit(scope, status, request_id)
+
+    def _begin_span(self, method: str, traceparent: bytes | None) -> Span | None:
+        """Begins the span of a request, if spans are made, and keeps its trace for the log and for jobs."""
+        parent, span = tracing.parse(traceparent), None
+        if self._tracer is not None:
+            span = self._tracer.begin(method, "server", parent=parent)
+            parent = span.traceparent
+        logs.traceparent.set(parent)
+        return span
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, headers: Headers, request_id: bytes) -> int:
         """Lets the app answer; returns the status of its response."""

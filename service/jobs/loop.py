@@ -2,14 +2,18 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from service import logs
+from service import logs, tracing
 from service.errors import StoreUnavailable
+from service.jobs.outcome import Outcome
 from service.jobs.worker import work
+from service.records import Job
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
+from service.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +74,20 @@ def claim_jobs(
         on_job_end: called when a job has ended.
         on_idle: called when no job is queued and it waits for a wakeup.
     """
+    with tracing.tracer(is_on=settings.tracing) as tracer:
+        _claim_jobs(worker, settings, control, tracer, durable, on_claim, on_job_end, on_idle)
+
+
+def _claim_jobs(
+    worker: str,
+    settings: Settings,
+    control: LoopControl,
+    tracer: Tracer | None,
+    durable: bool,
+    on_claim: Callable[[], object],
+    on_job_end: Callable[[], object],
+    on_idle: Callable[[], object],
+) -> None:
     files = Files(settings.data_dir, durable=durable)
     store = _open_store(settings, files, control)
     while store is not None and not control.stopping:
@@ -77,23 +95,45 @@ def claim_jobs(
         try:
             while not control.stopping and (job := store.leases.claim(worker)) is not None:
                 on_claim()
-                logs.job_id.set(job.id)
-                work(
-                    job,
-                    store=store,
-                    files=files,
-                    max_training_s=settings.max_training_s,
-                    should_stop=lambda: control.stopping,
-                    on_end=on_job_end,
-                )
+                with _traced(job, tracer) as ended:
+                    outcome = work(
+                        job,
+                        store=store,
+                        files=files,
+                        max_training_s=settings.max_training_s,
+                        should_stop=lambda: control.stopping,
+                        on_end=on_job_end,
+                    )
+                    ended(outcome)
         except StoreUnavailable as error:
             logger.warning("the job queue is unavailable: %s", error)
         except Exception:
             logger.exception("a job was interrupted by an unexpected error; it will be retried")
             return
-        logs.job_id.set(None)
         on_idle()
         control.wait()
+
+
+@contextmanager
+def _traced(job: Job, tracer: Tracer | None) -> Iterator[Callable[[Outcome], None]]:
+    """Names the job and its trace in the log while the block works on it, and makes a span of that.
+
+    The block calls the given function with the outcome.
+    """
+    logs.job_id.set(job.id)
+    logs.traceparent.set(job.spec.traceparent)
+    span = None if tracer is None else tracer.begin("training", "consumer", parent=job.spec.traceparent)
+    outcomes: list[str] = []
+    try:
+        yield lambda outcome: outcomes.append(type(outcome).__name__.lower())
+    finally:
+        logs.job_id.set(None)
+        logs.traceparent.set(None)
+        if span is not None:
+            outcome = outcomes[0] if outcomes else "interrupted"
+            about: dict[str, str | int] = {"separatrix.job": job.id, "separatrix.model": job.model}
+            about |= {"separatrix.attempt": job.status.attempt, "separatrix.outcome": outcome}
+            span.end("training", has_failed=outcome in ("failed", "interrupted"), attributes=about)
 
 
 def _open_store(settings: Settings, files: Files, control: LoopControl) -> Store | None:

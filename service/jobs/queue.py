@@ -22,6 +22,7 @@ from models.specs import (
     resolve_network,
     resolve_training,
 )
+from service import logs
 from service.errors import (
     DatasetNotFound,
     FolderUnavailable,
@@ -134,6 +135,7 @@ class JobQueue:
             VersionNotFound: the version that the job starts from was deleted meanwhile.
             FolderUnavailable: the points cannot be stored.
         """
+        new = replace(new, spec=replace(new.spec, traceparent=logs.traceparent.get()))
         spec = new.spec
         # before any points are stored
         earlier = self.find_submitted(spec, max_own=max_own, key=key)

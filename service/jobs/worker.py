@@ -56,7 +56,7 @@ def work(
     on_progress: ProgressCallback = lambda epochs, latest: None,
     on_end: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
+) -> Outcome:
     """Trains a claimed job from its last checkpoint, publishes the result, and ends the attempt.
 
     An error of the job itself fails the job, with a problem that says why. If the database is unavailable at the end,
@@ -75,6 +75,9 @@ def work(
         on_end: called when the outcome is in the database, before unused checkpoints are removed.
         clock: the time in seconds by which checkpoints are due.
 
+    Returns:
+        What became of the attempt, as it was written.
+
     Raises:
         StoreUnavailable: the database is unavailable and `should_stop` is true; the lease will expire.
     """
@@ -90,7 +93,7 @@ def work(
                 on_end()
                 files.remove_versions(dropped)
                 _remove_unused_checkpoints(job, store, files)
-                return
+                return ended
             except StoreUnavailable:
                 logger.warning("job %s: the database is unavailable; the outcome is written when it is back", job.id)
                 if should_stop():

@@ -10,7 +10,7 @@ from service.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0014"
+HEAD = "0015"
 """The latest revision in `migrations`, which this program reads and writes."""
 
 

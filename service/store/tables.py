@@ -42,6 +42,7 @@ jobs = Table(
     Column("promote", JSON(none_as_null=True)),
     Column("supersede", String),
     Column("owner", String),
+    Column("traceparent", String),
     Column("snapshots", JSON(none_as_null=True)),
     Column("state", String, nullable=False, index=True),
     Column("attempt", Integer, nullable=False),

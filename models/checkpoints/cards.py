@@ -188,6 +188,8 @@ class Card:
             match fields.pop("format"):
                 case 1:
                     fields = _from_format_1(fields)
+                case int(other) if other > FORMAT:
+                    raise DamagedCheckpoint(f"{CARD_FILE}: a later version of Separatrix wrote it. Install that one")
                 case other if other != FORMAT:
                     raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT} or 1")
             fields["network"] = NetworkSpec(**fields["network"])

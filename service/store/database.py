@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from math import inf
-from sqlite3 import SQLITE_BUSY
+from sqlite3 import SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY
 from sqlite3 import Connection as SQLiteConnection
 from sqlite3 import OperationalError as SQLiteError
 from typing import Any
@@ -39,6 +39,18 @@ CONNECTIONS = 5
 
 UNAVAILABLE_STATES = ("25006", "25P03")
 """PostgreSQL's codes for a read-only server, as after a failover, and for a transaction that stood idle too long."""
+
+POSTGRESQL_DISK_FULL = "53100"
+
+DISK_FULL = "The disk of the database is full. Tell the operator of the service."
+
+SQLITE_ADVICE = {
+    SQLITE_FULL: DISK_FULL,
+    SQLITE_READONLY: "The database file, or its folder, cannot be written. Tell the operator of the service.",
+    SQLITE_IOERR: "The disk of the database has failed. Tell the operator of the service.",
+    SQLITE_CANTOPEN: "The database file cannot be opened. Tell the operator of the service.",
+}
+"""What to say about SQLite's errors that waiting does not mend, by their primary code."""
 
 SERIAL_LOCK = 0x5E9A
 """The advisory lock of serial transactions. The number is arbitrary."""
@@ -238,7 +250,7 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise StoreUnavailable("The database does not answer in time. Try again.") from error
+        raise StoreUnavailable(_advice(error)) from error
     except InternalError as error:
         if getattr(error.orig, "sqlstate", None) not in UNAVAILABLE_STATES:
             raise
@@ -251,3 +263,11 @@ def _unavailable() -> Iterator[None]:
         raise StoreUnavailable(
             "The database file is damaged, or is not a database. Tell the operator of the service."
         ) from error
+
+
+def _advice(error: Exception) -> str:
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlstate", None) == POSTGRESQL_DISK_FULL:
+        return DISK_FULL
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+    return SQLITE_ADVICE.get(code, "The database does not answer in time. Try again.")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from service.records import FailureCode, Job, JobSpec, JobState
 from service.store import publication, transitions
@@ -20,6 +20,9 @@ from service.store.transitions import LEASED, NewEvent, job_of
 
 LEASE_S = 15.0
 """How long a lease lasts without renewal. Heartbeats are far more frequent."""
+
+LONGEST_LEASE_S = 3_600.0
+"""The upper bound of the setting `lease_s`, of whichever service."""
 
 MAX_RECLAIMED = 100
 """Most jobs that one call reclaims; the next call follows a moment later."""
@@ -284,9 +287,12 @@ class Leases:
             return leased is not None
 
     def reclaim_expired(self) -> list[Job]:
-        """Reclaims the jobs whose lease has expired, as after a crash, and returns them as they were."""
-        expired = and_(jobs.c.state.in_(LEASED), jobs.c.lease_until < now())
-        return self._reclaim(expired, within_s=RECLAIM_WITHIN_S)
+        """Reclaims the jobs whose lease has expired, as after a crash, and returns them as they were.
+
+        A lease that ends too late was written before the clock went back, by a worker that has not renewed it since.
+        """
+        expired = or_(jobs.c.lease_until < now(), jobs.c.lease_until > now() + LONGEST_LEASE_S)
+        return self._reclaim(and_(jobs.c.state.in_(LEASED), expired), within_s=RECLAIM_WITHIN_S)
 
     def reclaim_from(self, worker: str, *, crashed: bool = True) -> list[Job]:
         """Reclaims the jobs of a worker that is gone, and returns them as they were.

@@ -36,14 +36,17 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # at level INFO it lists its plugins
     from alembic import command
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
-    if inspect(connection).has_table("jobs"):
-        logger.info("migrating the tables of an earlier version")
     config = Config()
     config.set_main_option("script_location", str(files("service.store") / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
+    is_old = inspect(connection).has_table("jobs")
     try:
+        ScriptDirectory.from_config(config).get_revision(revision(connection) or "base")  # of a later version: an error
+        if is_old:
+            logger.info("migrating the tables of an earlier version")
         command.upgrade(config, to)
     except CommandError as error:
         raise StoreUnavailable("The database belongs to a later version of Separatrix. Install that one.") from error

@@ -379,6 +379,15 @@ def test_a_worker_whose_lease_expired_loses_the_job_and_cannot_write_any_more(ur
     assert beat(store, second)
 
 
+def test_the_lease_of_a_dead_worker_from_before_the_clock_went_back_expires(url: str, store: Store) -> None:
+    add(store, "a")
+    claim(store)
+    assert store.leases.reclaim_expired() == []
+    execute(url, "UPDATE jobs SET lease_until = lease_until + 86400")
+    assert [job.id for job in store.leases.reclaim_expired()] == ["a"]
+    assert store.jobs.get("a").state == JobState.QUEUED
+
+
 def test_the_job_of_a_dead_worker_can_be_reclaimed_at_once(store: Store) -> None:
     add(store, "a")
     add(store, "b")

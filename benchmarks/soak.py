@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,12 @@ MAX_GROWTH = 0.05
 PAUSE_S = 0.05
 """Between two requests of a thread."""
 
+REQUESTS_PER_CONNECTION = 100
+
 LOOK_EVERY_S = 2.0
+
+SETTLED_S = 60.0
+"""Longest until a service has closed the connections of clients that are gone."""
 
 OPTIONS = ("--response-cache-bytes", "2000000", "--keep-versions", "5", "--max-sessions", "20")
 """Caches that are full after the first fifth of the time."""
@@ -52,20 +57,25 @@ class Load:
     failures: list[str] = field(default_factory=list)
 
     def run(self, name: str, send: Callable[[httpx.Client, int], httpx.Response]) -> None:
-        """Sends one kind of request until the end. A new connection every hundred requests."""
+        """Sends one kind of request until the end."""
         for number in itertools.count():
-            if number % 100 == 0:
-                client = httpx.Client(base_url=self.address, timeout=120)
-            if self.stopping.wait(PAUSE_S * random.uniform(0.5, 1.5)):  # noqa: S311
-                return
-            try:
-                answer = send(client, number)
-            except httpx.HTTPError as error:
-                self.failures.append(f"{name}: {error!r}")
-                continue
-            self.statuses[name, answer.status_code] += 1
-            if answer.status_code >= 500 or (name != "broken" and not answer.is_success):
-                self.failures.append(f"{name}: {answer.status_code} {answer.text[:300]}")
+            with httpx.Client(base_url=self.address, timeout=120) as client:
+                for step in range(REQUESTS_PER_CONNECTION):
+                    if self.stopping.wait(PAUSE_S * random.uniform(0.5, 1.5)):  # noqa: S311
+                        return
+                    self._send(name, send, client, REQUESTS_PER_CONNECTION * number + step)
+
+    def _send(
+        self, name: str, send: Callable[[httpx.Client, int], httpx.Response], client: httpx.Client, number: int
+    ) -> None:
+        try:
+            answer = send(client, number)
+        except httpx.HTTPError as error:
+            self.failures.append(f"{name}: {error!r}")
+            return
+        self.statuses[name, answer.status_code] += 1
+        if answer.status_code >= 500 or (name != "broken" and not answer.is_success):
+            self.failures.append(f"{name}: {answer.status_code} {answer.text[:300]}")
 
 
 def _npy(points: int) -> bytes:
@@ -153,7 +163,10 @@ KINDS = (small, medium, large, inference, grid, training, dataset, broken, readi
 
 @dataclass(frozen=True)
 class Look:
-    """All processes of the service at a moment: proportional memory in MiB, open descriptors, processes."""
+    """All processes of the service at a moment: proportional memory in MiB, open descriptors, processes.
+
+    Descriptors of the database do not count: a pool opens them when several threads need one, up to its bound.
+    """
 
     memory: float
     descriptors: int
@@ -167,15 +180,26 @@ def look(pid: int) -> Look:
     for one in [root, *root.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             memory += one.memory_full_info().pss / 2**20
-            descriptors += one.num_fds()
+            descriptors += sum("separatrix.db" not in str(target) for target in _open_files(one.pid))
             processes += 1
     return Look(memory, descriptors, processes)
 
 
-def idle(pid: int) -> Look:
-    """Looks at a service that has had time to close the connections of clients that are gone."""
-    time.sleep(5)
-    return look(pid)
+def _open_files(pid: int) -> Iterator[Path]:
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # it has been closed meanwhile
+            yield entry.readlink()
+
+
+def idle(pid: int, at_most: float = 0) -> Look:
+    """Looks at a service once no more than so many descriptors are open, or it has had time for that."""
+    until = time.monotonic() + SETTLED_S
+    while time.monotonic() < until:
+        time.sleep(LOOK_EVERY_S)
+        found = look(pid)
+        if found.descriptors <= at_most:
+            break
+    return found
 
 
 def work(load: Load, pid: int, minutes: float) -> list[Look]:
@@ -210,7 +234,7 @@ def soak(minutes: float, port: int) -> bool:
         work(load, service.pid, minutes / 5)  # fills caches, and opens as many connections to the database as it will
         before = idle(service.pid)
         looks = work(load, service.pid, minutes * 4 / 5)
-        after = idle(service.pid)
+        after = idle(service.pid, at_most=before.descriptors)
     return report(load, looks, before, after)
 
 
@@ -219,7 +243,7 @@ def report(load: Load, looks: list[Look], before: Look, after: Look) -> bool:
     fifth = max(1, len(looks) // 4)  # the first one went before
     early = statistics.median(one.memory for one in looks[:fifth])
     late = statistics.median(one.memory for one in looks[-fifth:])
-    leaked = after.descriptors - before.descriptors - 2 * (after.processes - before.processes)
+    leaked = after.descriptors - before.descriptors
     for (name, status), count in sorted(load.statuses.items()):
         print(f"{name:>10} {status}: {count:,}")
     print(f"{sum(load.statuses.values()):,} requests; memory {early:.0f} MiB in the second fifth of the time, ", end="")

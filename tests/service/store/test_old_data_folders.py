@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
 from service.api.jobs.event_schemas import StreamEvent
@@ -12,10 +13,12 @@ from service.live import envelopes
 from service.records import Job, JobState
 from service.registry.registry import Registry
 from service.store.database import sqlite_url
+from service.store.files import Files
 from service.store.store import Store
 from service.store.transitions import MAX_CRASHES
 from tests.databases import execute
 from tests.service.places import Place, all_versions
+from tests.serving import running, wait_until
 
 FOLDER = Path(__file__).parent
 
@@ -106,3 +109,23 @@ def test_a_job_that_was_paused_under_the_last_release_can_be_resumed(released: P
     done = released.work(released.claim())  # from the beginning: resume states of 0.1.0 are not read
     assert (done.id, done.state, done.status.version) == (paused.id, JobState.SUCCEEDED, 1)
     assert done.status.epoch == 20_000
+
+
+def test_a_data_folder_of_release_0_2_0_is_served_and_its_jobs_continue(tmp_path: Path) -> None:
+    """Its service was killed. `mine` has two versions, `long` was running and had a checkpoint, `waits` was queued."""
+    with ZipFile(FOLDER / "data_folder_0_2_0.zip") as archive:
+        archive.extractall(tmp_path)
+    with running(tmp_path) as client:
+        body = {"model": "mine", "points": [[0.5, 0.25], [2, -1]]}
+        answer = client.post("/predict", json=body).json()
+        assert (answer["version"], answer["classes"], answer["labels"]) == (2, ["red", "blue"], ["red", "blue"])
+        of_that_release = [[0.6756557837146523, 0.32434421628534776], [0.49359417546956835, 0.5065058245304316]]
+        assert np.allclose(answer["probabilities"], of_that_release, atol=1e-4)
+        assert client.post("/predict", json=body | {"version": 1}).json()["classes"] == ["a", "b"]
+        jobs = {job["model"]: job["links"]["self"] for job in client.get("/jobs").json()["data"]}
+        wait_until(lambda: (job := client.get(jobs["long"]).json())["attempt"] == 2 and job["progress"]["epoch"] > 0)
+        client.post(f"{jobs['long']}/cancel", headers={"Prefer": "wait=50"})
+        wait_until(lambda: client.get(jobs["waits"]).json()["status"] == "succeeded")
+    store = Store(Files(tmp_path).database_url)
+    assert store.faults() == []
+    store.close()

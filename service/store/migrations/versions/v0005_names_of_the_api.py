@@ -1,4 +1,4 @@
-"""Data, restarts and metrics have the names that the HTTP API has since release 0.2, and jobs have warnings."""
+"""Data, restarts and metrics are stored under the names that the HTTP API has since release 0.2."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,8 +17,7 @@ ROWS = 1_000
 
 
 def upgrade() -> None:
-    """Rewrites the JSON of `jobs.data`, `jobs.restarts` and of the events of kind `metrics`; adds `jobs.warnings`."""
-    op.add_column("jobs", sa.Column("warnings", sa.JSON))
+    """Rewrites the JSON of `jobs.data`, `jobs.restarts` and of the events of kind `metrics`."""
     jobs = sa.table(
         "jobs", sa.column("seq"), sa.column("data", sa.JSON), sa.column("restarts", sa.JSON(none_as_null=True))
     )

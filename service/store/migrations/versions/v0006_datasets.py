@@ -1,4 +1,4 @@
-"""Data sets that clients have stored."""
+"""Data sets that clients have stored, and warnings of jobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,9 @@ _Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Adds a table."""
+    """Adds a table and a column, which some databases have: revision 0005 added it for a while, after release 0.2.0."""
+    if all(column["name"] != "warnings" for column in sa.inspect(op.get_bind()).get_columns("jobs")):
+        op.add_column("jobs", sa.Column("warnings", sa.JSON))
     op.create_table(
         "datasets",
         sa.Column("name", sa.String, primary_key=True),

@@ -170,7 +170,8 @@ def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
     (tmp_path / "checkpoints" / folders["half"] / "card.json").unlink()
 
     with running(tmp_path) as client:
-        assert client.get("/health/ready").json() == {"status": "ready", "models": 3, "broken_versions": 2}
+        ready = {"status": "ready", "models": 3, "broken_versions": 2, "missing": []}
+        assert client.get("/health/ready").json() == ready
         assert client.post("/predict", json=request | {"model": "good"}).json() == before
         assert_problem(client.post("/predict", json=request | {"model": "bad"}), 503, "version-broken")
         assert_problem(client.post("/predict", json=request | {"model": "half", "version": 2}), 503, "version-broken")

@@ -1,6 +1,7 @@
 """Disks that are full or read-only, damaged files, files of later versions: a clear message, and no more damage."""
 
 import json
+import logging
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from models.checkpoints.cards import Card, DamagedCheckpoint
@@ -78,15 +80,25 @@ def test_a_service_on_a_full_disk_answers_predictions_refuses_writes_and_goes_on
     store.close()
 
 
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], Result]]:
+    """A function that runs `separatrix serve` in this process, on a data folder that it refuses."""
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
+    yield lambda folder: CliRunner().invoke(app, ["serve", "--port", "0", "--data-dir", str(folder)])
+    root.handlers[:] = handlers  # the command logs to the standard error of its run
+    root.setLevel(level)
+
+
 def test_a_data_folder_on_a_read_only_disk_is_refused_by_name(
-    mounted: Callable[..., Path], tmp_path: Path, migrated: Path
+    mounted: Callable[..., Path], tmp_path: Path, migrated: Path, serve: Callable[[Path], Result]
 ) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     shutil.copyfile(migrated, folder / "separatrix.db")
     disk = mounted("--bind", folder)
     subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
-    done = CliRunner().invoke(app, ["serve", "--port", "0", "--data-dir", str(disk)])
+    done = serve(disk)
     assert done.exit_code == 1
     assert "cannot be" in done.stderr
     assert "in time" not in done.stderr
@@ -112,17 +124,16 @@ def later(path: Path) -> None:
     ("damage", "told"), [(not_sqlite, "is damaged"), (torn, "is damaged"), (later, "later version of Separatrix")]
 )
 def test_a_database_that_cannot_be_used_is_refused_and_left_as_it_is(
-    tmp_path: Path, migrated: Path, damage: Callable[[Path], None], told: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, migrated: Path, damage: Callable[[Path], None], told: str, serve: Callable[[Path], Result]
 ) -> None:
     path = tmp_path / "separatrix.db"
     shutil.copyfile(migrated, path)
     damage(path)
     before = path.read_bytes()
-    caplog.set_level("INFO")
-    done = CliRunner().invoke(app, ["serve", "--port", "0", "--data-dir", str(tmp_path)])
+    done = serve(tmp_path)
     assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
     assert path.read_bytes() == before
-    assert "migrating" not in caplog.text, "it is not migrated"
+    assert "migrating" not in done.stderr
 
 
 def test_a_card_of_a_later_version_is_refused_by_name() -> None:

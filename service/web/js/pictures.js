@@ -29,12 +29,24 @@ export async function showPicture(isQuick = false) {
   const place = { axes: placeOf(view.axes), ...(window ?? {}) };
   const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
   const key = JSON.stringify([run.target, epoch, place, view.response, run.order]);
-  try {
-    const picture = kept.get(key) ?? (await readPicture(run.target, { ...place, ...epoch }, view.response, isQuick));
-    if (!isQuick) keep(key, picture);
+  const query = { ...place, ...epoch };
+  /** @param {import("./state.js").Picture} picture */
+  const show = (picture) => {
     if (mine < shown) return;
     shown = mine;
     update({ picture: { ...picture, epoch: shownEpoch ?? run.epochs } });
+  };
+  try {
+    const found = kept.get(key);
+    if (found) return show(found);
+    // The plane is what is waited for. Maps and weights follow: asked for together, all of them would come later.
+    const outside = await pictureOf(run.target, query, run.order, isQuick ? undefined : view.response);
+    const { units = [], lattices = [], network = null } = current().picture ?? {};
+    show({ ...outside, units, lattices, network });
+    if (isQuick && network) return;
+    const picture = { ...outside, ...(await readInside(run.target, query, view.response)) };
+    keep(key, picture);
+    show(picture);
   } catch (error) {
     update({ isPlaying: false });
     showProblem(error);
@@ -73,17 +85,6 @@ function keep(key, picture) {
   kept.delete(key);
   kept.set(key, picture);
   if (kept.size > KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
-}
-
-/** @param {import("./state.js").Target} target @param {Record<string, any>} query @param {string} response
- * @param {boolean} isQuick
- * @returns {Promise<import("./state.js").Picture>} */
-async function readPicture(target, query, response, isQuick) {
-  const { run, picture } = current();
-  // The browser sends requests in this order: the plane is what is waited for.
-  const plane = pictureOf(target, query, run.order, isQuick ? undefined : response);
-  const [outside, { units, lattices, network }] = await Promise.all([plane, isQuick && picture ? picture : readInside(target, query, response)]);
-  return { ...outside, units, lattices, network, epoch: query.epoch ?? run.epochs };
 }
 
 /** The plane and the boundary of a network, without its inside.

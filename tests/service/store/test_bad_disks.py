@@ -80,18 +80,19 @@ def test_a_service_on_a_full_disk_answers_predictions_refuses_writes_and_goes_on
     store.close()
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Path], Result]]:
-    """A function that runs `separatrix serve` in this process, on a data folder that it refuses."""
+def serve(folder: Path) -> Result:
+    """Runs `separatrix serve` in this process, on a data folder that it refuses."""
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
-    yield lambda folder: CliRunner().invoke(app, ["serve", "--port", "0", "--data-dir", str(folder)])
-    root.handlers[:] = handlers  # the command logs to the standard error of its run
-    root.setLevel(level)
+    try:
+        return CliRunner().invoke(app, ["serve", "--port", "0", "--data-dir", str(folder)])
+    finally:
+        root.handlers[:] = handlers  # the command logs to the standard error of its run
+        root.setLevel(level)
 
 
 def test_a_data_folder_on_a_read_only_disk_is_refused_by_name(
-    mounted: Callable[..., Path], tmp_path: Path, migrated: Path, serve: Callable[[Path], Result]
+    mounted: Callable[..., Path], tmp_path: Path, migrated: Path
 ) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
@@ -124,7 +125,7 @@ def later(path: Path) -> None:
     ("damage", "told"), [(not_sqlite, "is damaged"), (torn, "is damaged"), (later, "later version of Separatrix")]
 )
 def test_a_database_that_cannot_be_used_is_refused_and_left_as_it_is(
-    tmp_path: Path, migrated: Path, damage: Callable[[Path], None], told: str, serve: Callable[[Path], Result]
+    tmp_path: Path, migrated: Path, damage: Callable[[Path], None], told: str
 ) -> None:
     path = tmp_path / "separatrix.db"
     shutil.copyfile(migrated, path)

@@ -133,7 +133,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._supervisor = supervisor
         self._limits = supervisor.limits
-        self._head_bytes = 0
+        self._head_bytes = 0  # received of a head whose end has not come
+        self._head_end = b""  # its last three bytes
         self._received_bytes = 0
         self._awaited: tuple[Awaited, object] = (Awaited.HEAD, None)
         self._since = self.loop.time()
@@ -152,17 +153,20 @@ class Connection(HttpToolsProtocol):
         """Called by asyncio."""
         before = self.cycle
         is_body = before is not None and before.more_body
-        if len(data) > MAX_HEAD_BYTES and not is_body and data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) < 0:
+        if not is_body and self._head_bytes + len(data) > MAX_HEAD_BYTES and not self._head_ends_in(data):
             self._refuse(HeadTooLarge(TOO_LARGE))  # before it is parsed
             return
         super().data_received(data)
         self._received_bytes += len(data)
         if is_body or self.cycle is not before:
-            self._head_bytes = 0
+            self._head_bytes, self._head_end = 0, b""
             return
         self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(HeadTooLarge(TOO_LARGE))
+        self._head_end = (self._head_end + data[-3:])[-3:]
+
+    def _head_ends_in(self, data: bytes) -> bool:
+        """Whether the head ends in these bytes, within `MAX_HEAD_BYTES`."""
+        return b"\r\n\r\n" in self._head_end + data[: max(MAX_HEAD_BYTES - self._head_bytes, 0)]
 
     def on_message_complete(self) -> None:
         """Called by the parser."""

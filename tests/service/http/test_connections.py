@@ -110,11 +110,26 @@ def test_a_head_without_an_end_is_refused_after_a_refused_body_too(service: http
         assert problem(client)["code"] == "head-too-large"
 
 
-@pytest.mark.parametrize("n_bytes", [66_000, 200_000])
-def test_a_large_head_that_arrives_at_once_is_refused(service: httpx.Client, n_bytes: int) -> None:
+@pytest.mark.parametrize("sizes", [(66_000,), (200_000,), (40_000, 60_000), (60_000, 5_000, 1_000)])
+def test_a_large_head_is_refused_however_it_arrives(service: httpx.Client, sizes: tuple[int, ...]) -> None:
     with connect(service) as client:
-        client.sendall(b"GET /models HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * n_bytes + b"\r\n\r\n")
+        client.sendall(b"GET /models HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        for size in sizes:
+            assert service.get("/health/live").status_code == 200, "what was sent before has been received"
+            client.sendall(b"a" * size + (b"\r\n\r\n" if size is sizes[-1] else b""))
         assert problem(client)["code"] == "head-too-large"
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_a_head_may_end_anywhere_between_two_packets(service: httpx.Client, cut: int) -> None:
+    body = b'{"model": "plane", "points": [' + b"[0.5, -0.25], " * 10_000 + b"[0, 0]]}"
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    message = head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with connect(service) as client:
+        client.sendall(message[:-cut])
+        assert service.get("/health/live").status_code == 200, "what was sent before has been received"
+        client.sendall(message[-cut:] + body)
+        assert answer(client).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_body_that_follows_its_headers_is_no_head(service: httpx.Client) -> None:

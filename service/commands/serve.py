@@ -37,10 +37,11 @@ SLOW_START_S = 60
 END_S = 4.0
 """How long training processes and the database may delay a shutdown after the last request, in seconds."""
 
-COLLECTED_OBJECTS, COLLECTED_SHARES = 50_000, (20, 100)
+COLLECTED_OBJECTS, COLLECTED_SHARES = 50_000, (5, 5)
 """New objects between two searches for cyclic garbage, in place of 700, and how seldom older ones are searched.
 
-A large JSON body becomes 100,000 lists. With Python's values, searching them takes longer than parsing them.
+A large JSON body becomes 100,000 lists. With Python's values, searching them takes longer than parsing them. All that
+came after the start is searched every 1.25 million objects: garbage may hold pipes and memory.
 """
 
 SWITCH_INTERVAL_S = 0.0005

@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp
 
-from service.api import docs_page, invocations, openapi, playground, roles, system
+from service.api import invocations, openapi, roles, system
 from service.api.datasets import routes as dataset_routes
 from service.api.deps import Services
 from service.api.grids import routes as grid_routes
@@ -27,6 +27,7 @@ from service.api.jobs import events as job_events
 from service.api.jobs import routes as job_routes
 from service.api.models import aliases, comparison, corrections, deletion, exports, imports, layers
 from service.api.models import routes as model_routes
+from service.api.pages import docs_page, playground
 from service.api.predictions import routes as prediction_routes
 from service.api.predictions.fast_path import PredictFastPath
 from service.api.predictions.routes import PredictEndpoint
@@ -114,7 +115,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None, shared_fold
         version=version("separatrix"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,  # ours is in `service.api.docs_page`
+        docs_url=None,  # ours is in `service.api.pages.docs_page`
         redoc_url=None,
         redirect_slashes=False,
         responses=problems.RESPONSES,

@@ -498,7 +498,7 @@ def add_key(
 ) -> None:
     """Add an API key and print it, once. From then on every request needs a key."""
     from service.access.keys import Limits
-    from service.commands import keys as command
+    from service.commands.maintenance import keys as command
 
     command.add(Settings(**settings), name=name, role=role, limits=Limits(rate, concurrency, queued))
 
@@ -506,7 +506,7 @@ def add_key(
 @_command(keys_app, name="list", settings=KEYS)
 def list_keys(settings: dict[str, Any]) -> None:
     """List the API keys by name, with their roles."""
-    from service.commands import keys as command
+    from service.commands.maintenance import keys as command
 
     command.list_all(Settings(**settings))
 
@@ -514,7 +514,7 @@ def list_keys(settings: dict[str, Any]) -> None:
 @_command(keys_app, name="revoke", settings=KEYS)
 def revoke_key(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="The name of the key.")]) -> None:
     """Revoke an API key. Running services refuse it within a second."""
-    from service.commands import keys as command
+    from service.commands.maintenance import keys as command
 
     command.revoke(Settings(**settings), name=name)
 

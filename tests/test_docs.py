@@ -164,6 +164,13 @@ def test_the_architecture_page_names_every_package() -> None:
     assert [str(path) for path in sorted(rooms) if f"{path}/`" not in page and f"`{path.name}/`" not in page] == []
 
 
+def test_no_package_has_more_modules_than_contributing_says() -> None:
+    most = int(re.findall(r"has at most (\d+) modules", (ROOT / "CONTRIBUTING.md").read_text())[0])
+    packages = [path.parent for top in ("service", "models") for path in (ROOT / top).rglob("__init__.py")]
+    modules = {str(one.relative_to(ROOT)): len([*one.glob("*.py")]) - 1 for one in packages if one.name != "versions"}
+    assert {name: count for name, count in modules.items() if count > most} == {}
+
+
 def test_the_glossary_is_short_and_in_alphabetical_order() -> None:
     terms = re.findall(r"^\| ([\w -]+) \| (?!meaning)", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
     assert terms == sorted(terms, key=str.lower)

@@ -16,8 +16,8 @@ from pathlib import Path
 from models.checkpoints import atomic
 from service.settings import Settings
 from service.store.files import CHECKPOINTS, Files
+from service.store.migrations.schema import HEAD
 from service.store.rows import Row
-from service.store.schema import HEAD
 from service.store.store import Store
 
 FORMAT = 1

@@ -8,7 +8,7 @@ from sqlalchemy import JSON, Connection, MetaData, func, insert, select, text
 
 from service.errors import StoreUnavailable
 from service.store.database import Database
-from service.store.schema import migrate, revision, upgrade
+from service.store.migrations.schema import migrate, revision, upgrade
 from service.store.tables import metadata
 
 LEFT_OUT = frozenset({"snapshots", "servers"})

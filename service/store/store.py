@@ -13,7 +13,7 @@ from service.store.events import Events
 from service.store.files import Files
 from service.store.jobs import Jobs
 from service.store.leases import LEASE_S, Leases
-from service.store.schema import migrate
+from service.store.migrations.schema import migrate
 from service.store.servers import Servers
 from service.store.versions import Versions
 

@@ -1,1 +1,1 @@
-"""How the tables came to be what they are, step by step: Alembic's scripts."""
+"""The steps from the first tables to those of today, as scripts of Alembic in `versions`, and what applies them."""

@@ -17,11 +17,11 @@ from sqlalchemy import text
 
 from service.errors import JobNotFound, KeyReused, QueueFull, StoreUnavailable, WrongState
 from service.records import Job, JobSpec, JobState, JobStatus
-from service.store import schema
 from service.store.database import Database, sqlite_url
 from service.store.files import Files
 from service.store.jobs import CURSOR_TTL_S, KEY_TTL_S
 from service.store.leases import RECLAIM_WITHIN_S, Instructions
+from service.store.migrations import schema
 from service.store.store import Store
 from service.store.tables import metadata
 from service.store.transitions import MAX_CRASHES
@@ -745,5 +745,5 @@ def test_readers_do_not_wait_for_a_writer(url: str, store: Store) -> None:
 
 def test_the_latest_revision_of_the_program_is_that_of_its_migrations() -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(schema.__file__).parent))
     assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]

@@ -11,7 +11,7 @@ from service.store.database import Database
 logger = logging.getLogger(__name__)
 
 HEAD = "0015"
-"""The latest revision in `migrations`, which this program reads and writes."""
+"""The latest revision in `versions`, which this program reads and writes."""
 
 
 def migrate(database: Database) -> None:
@@ -40,7 +40,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(files("service.store") / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(files("service.store.migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     is_old = inspect(connection).has_table("jobs")
     try:

@@ -18,7 +18,7 @@ from service.http.front import compression
 
 router = APIRouter(include_in_schema=False)
 
-FOLDER = Path(__file__).parent.parent / "web"
+FOLDER = Path(__file__).parent.parent.parent / "web"
 PAGE = "index.html"
 
 MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}

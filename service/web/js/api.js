@@ -111,6 +111,13 @@ export async function requestJson(path, options) {
   return response.status === 204 ? null : response.json();
 }
 
+/** An answer that is a file, such as a picture or a checkpoint.
+ * @param {string} path @param {Record<string, any>} query
+ * @returns {Promise<Blob>} */
+export async function requestFile(path, query) {
+  return (await request(path, { query, headers: { Accept: "*/*" } })).blob();
+}
+
 /** The path of a job or of a version.
  * @param {Target} target */
 export function pathOf(target) {
@@ -189,9 +196,8 @@ export async function lines(target, query, signal) {
 
 /** The weights of a network as a file: its `state_dict`.
  * @param {Target} target */
-export async function stateDict(target) {
-  const response = await request(`${pathOf(target)}/checkpoint`, { query: { format: "pth" }, headers: { Accept: "*/*" } });
-  return response.blob();
+export function stateDict(target) {
+  return requestFile(`${pathOf(target)}/checkpoint`, { format: "pth" });
 }
 
 /** Publishes the network of a file as the next version of a model.

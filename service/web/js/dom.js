@@ -40,11 +40,11 @@ export function byId(id) {
   return element;
 }
 
-/** Saves content as a file, where the browser keeps downloads.
+/** Saves content as a file in the browser's folder of downloads.
  * @param {Blob} content @param {string} name */
 export function saveFile(content, name) {
   const href = URL.createObjectURL(content);
   h("a", { href, download: name }).click();
-  // By then the browser has the content, even if it asks the person for a place.
+  // A minute is enough for the browser to read the content, even if it asks the user for a folder.
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }

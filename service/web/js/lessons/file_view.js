@@ -1,6 +1,6 @@
 /** Saving the network to a file, and loading it again. */
 
-import { h } from "../dom.js";
+import { h, saveFile } from "../dom.js";
 import { t } from "../i18n.js";
 import { showProblem } from "../problems.js";
 import { LOADED_MODEL, openFile, savedNetwork } from "./checkpoint.js";
@@ -29,10 +29,7 @@ export function fileView() {
   async function save() {
     const blob = await savedNetwork();
     if (!blob) return t("lessons.not_set_up");
-    const href = URL.createObjectURL(blob);
-    h("a", { href, download: FILE_NAME }).click();
-    // The browser has the file's data once it has begun the download.
-    setTimeout(() => URL.revokeObjectURL(href), 10_000);
+    saveFile(blob, FILE_NAME);
     return t("lessons.file.saved", { file: FILE_NAME, bytes: blob.size.toLocaleString("en") });
   }
 

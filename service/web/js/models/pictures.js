@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
+import { nameOf } from "./choice.js";
 import { thumbnail } from "./requests.js";
 
 /** What to do once an element has come into sight.
@@ -25,7 +26,7 @@ const KNOWN = 500;
  * @param {import("./requests.js").Version} version
  * @returns {HTMLElement} */
 export function thumbnailOf(version) {
-  const key = `${version.model}:${version.version}`;
+  const key = nameOf(version);
   const frame = known.get(key) ?? newFrame(version);
   if (known.size >= KNOWN) known.clear();
   known.set(key, frame);

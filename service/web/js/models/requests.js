@@ -1,11 +1,11 @@
 /** The requests of this tab, through `api.js`. */
 
-import { Problem, request, requestJson } from "../api.js";
+import { pathOf, Problem, request, requestFile, requestJson } from "../api.js";
 
 /** A stored version. @typedef {{model: string, version: number}} Version */
 
-/** Models, jobs and versions on a page of a list. */
-export const PAGE = 20;
+/** Number of models, versions or jobs on one page of a list. */
+const PAGE = 20;
 
 /** Cells along each side of a thumbnail, for screens with two pixels for each of the page. */
 const THUMBNAIL = 128;
@@ -15,9 +15,6 @@ export const FORMATS = ["pth", "safetensors", "onnx", "torch-export", "module", 
 
 /** @param {string} model */
 const modelPath = (model) => `models/${encodeURIComponent(model)}`;
-
-/** @param {Version} version */
-const versionPath = ({ model, version }) => `${modelPath(model)}/versions/${version}`;
 
 /** A page of the models, by name. @param {string | null} after `last_id` of the page before */
 export const models = (after) => requestJson("models", { query: { limit: PAGE, after } });
@@ -29,10 +26,10 @@ export const model = (name) => requestJson(modelPath(name));
 export const versions = (name, after) => requestJson(`${modelPath(name)}/versions`, { query: { limit: PAGE, after } });
 
 /** @param {Version} version */
-export const version = (version) => requestJson(versionPath(version));
+export const version = (version) => requestJson(pathOf(version));
 
 /** @param {Version} version */
-export const deleteVersion = (version) => requestJson(versionPath(version), { method: "DELETE" });
+export const deleteVersion = (version) => requestJson(pathOf(version), { method: "DELETE" });
 
 /** @param {string} name */
 export const deleteModel = (name) => requestJson(modelPath(name), { method: "DELETE" });
@@ -51,21 +48,18 @@ export const deleteAlias = (model, alias) => requestJson(`${modelPath(model)}/al
 export async function thumbnail({ model, version }) {
   const query = { model, version, resolution: THUMBNAIL, transparent: true, format: "png" };
   try {
-    return await picture("boundary-grid", { ...query, overlay: "line" });
+    return await requestFile("boundary-grid", { ...query, overlay: "line" });
   } catch (error) {
     // A network of one feature has points on its axis that divide it, and no lines.
-    if (error instanceof Problem && error.field === "overlay") return picture("boundary-grid", query);
+    if (error instanceof Problem && error.field === "overlay") return requestFile("boundary-grid", query);
     throw error;
   }
 }
 
-/** A picture. @param {string} path @param {Record<string, any>} query @returns {Promise<Blob>} */
-export const picture = async (path, query) => (await request(path, { query, headers: { Accept: "*/*" } })).blob();
-
 /** A version as a file, with its name. @param {Version} version @param {string} format of `FORMATS`
  * @returns {Promise<{blob: Blob, name: string}>} */
 export async function file(version, format) {
-  const response = await request(`${versionPath(version)}/checkpoint`, { query: { format }, headers: { Accept: "*/*" } });
+  const response = await request(`${pathOf(version)}/checkpoint`, { query: { format }, headers: { Accept: "*/*" } });
   const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
   return { blob: await response.blob(), name: named?.[1] ?? `${version.model}-v${version.version}.${format}` };
 }
@@ -84,4 +78,4 @@ export const changeJob = (id, action) => requestJson(`jobs/${id}/${action}`, { m
 export const comparison = ([a, b], query) => requestJson("comparison", { query: { a, b, ...query } });
 
 /** The picture of a comparison. @param {[string, string]} pair @param {Record<string, any>} query */
-export const comparisonPicture = ([a, b], query) => picture("comparison", { a, b, ...query, format: "png" });
+export const comparisonPicture = ([a, b], query) => requestFile("comparison", { a, b, ...query, format: "png" });

@@ -1,6 +1,6 @@
 /** Programs that train what is shown, and the files to take away. */
 
-import { pathOf, queryOf, request, urlOf } from "../api.js";
+import { pathOf, queryOf, requestFile, urlOf } from "../api.js";
 import { h, saveFile } from "../dom.js";
 import { t } from "../i18n.js";
 import { published, PROGRAMS } from "../logic/code.js";
@@ -38,8 +38,8 @@ export function mountCode(panel) {
   return render;
 }
 
-/** Links to the network and to its picture as files. A click asks for them as the page asks for everything else, with its key and with
- * the service's words for what it refuses.
+/** Links to the network and to its picture as files. A click sends a request of the page instead of following the link: so it carries
+ * the key, and a refusal is shown in the words of the service.
  * @param {import("../state.js").Target} target */
 function downloads(target) {
   const { view, window } = current();
@@ -66,6 +66,5 @@ function downloads(target) {
 /** Saves an answer of the service as a file.
  * @param {string} path @param {Record<string, any>} query @param {string} name */
 async function save(path, query, name) {
-  const response = await request(path, { query, headers: { Accept: "*/*" } });
-  saveFile(await response.blob(), name);
+  saveFile(await requestFile(path, query), name);
 }

@@ -1,5 +1,6 @@
 /** Two versions side by side: their boundaries, where they disagree, the points that flip, and their figures. */
 
+import { requestFile } from "../../api.js";
 import { h, svg } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { go } from "../../place.js";
@@ -97,7 +98,7 @@ function parts(pair, compared, [ofA = null, ofB = null]) {
 /** A version in the window. @param {any} version @param {Record<string, any>} query */
 function pictureOf({ model, version }, query) {
   const overlay = query.y_min === null ? undefined : "line";
-  return requests.picture("boundary-grid", { model, version, ...query, overlay, transparent: true, format: "png" });
+  return requestFile("boundary-grid", { model, version, ...query, overlay, transparent: true, format: "png" });
 }
 
 /** @param {string} title @param {string} text @param {Promise<Blob>} reading */

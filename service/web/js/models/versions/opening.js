@@ -9,11 +9,12 @@ import { SHOWN_POINTS, SNAPSHOTS } from "../../logic/setup.js";
 import { showPicture } from "../../pictures.js";
 import { current, update } from "../../state.js";
 import { abandon } from "../../training.js";
+import * as requests from "../requests.js";
 
 /** Shows a stored version. The first change of the setup trains a new network.
  * @param {{model: string, version: number}} target */
 export async function openVersion(target) {
-  const { card } = await api.requestJson(api.pathOf(target));
+  const { card } = await requests.version(target);
   if (card.n_features < 2) throw new api.Problem(422, { detail: t("models.one_feature") });
   const [read, history, isStored] = await Promise.all([readPoints(target, card), card.imported ? null : api.history(target), isStillStored(card)]);
   const setup = setupOfCard(isStored ? card : { ...card, data: null });

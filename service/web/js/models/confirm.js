@@ -13,7 +13,7 @@ export function confirmDeletion(question, consequence, work) {
     if (await attempt(work)) dialog.close();
     agree.disabled = false;
   } }, t("models.delete"));
-  const dialog = h("dialog", { class: "question", "aria-labelledby": "question" },
+  const dialog = h("dialog", { class: "confirmation", "aria-labelledby": "question" },
     h("h2", { id: "question" }, question), h("p", { class: "muted" }, consequence), element,
     h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, t("models.keep")), agree));
   dialog.addEventListener("close", () => dialog.remove());

@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 /** A line for a refusal, and what does something that the service may refuse.
  * @returns {{element: HTMLElement, attempt: (work: () => Promise<void>) => Promise<boolean>}} `attempt` says whether it worked */
 export function refusals() {
-  const element = h("p", { class: "said", role: "alert", hidden: true });
+  const element = h("p", { class: "problem", role: "alert", hidden: true });
   const show = (/** @type {string} */ text) => {
     element.textContent = text;
     element.hidden = !text;

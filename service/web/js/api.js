@@ -42,7 +42,7 @@ export function onConnection(listener) {
 /** @type {() => string | null} */
 let askForKey = () => null;
 
-/** Calls the listener when the service wants a key. It returns the key that the person gives, if any.
+/** Sets the function that asks for a key when the service needs one. It returns the key that the user gives, or null.
  * @param {() => string | null} listener */
 export function onKeyNeeded(listener) {
   askForKey = listener;
@@ -51,10 +51,10 @@ export function onKeyNeeded(listener) {
 /** The key that was given, kept until the tab is closed. */
 const KEY = "separatrix-key";
 
-/** Whether the person gave no key when asked: the page asks once more only after it is loaded again. */
+/** Whether the user gave no key when asked. The page then asks again only after a reload. */
 let isRefused = false;
 
-/** Whether there is another key than the one that the service refused. Of several refused requests, one asks.
+/** Whether the page now has another key than the refused one. Of several refused requests, only the first asks the user.
  * @param {string | null} refused */
 function hasAnotherKey(refused) {
   if (sessionStorage.getItem(KEY) === refused && !isRefused) {
@@ -201,7 +201,7 @@ export function stateDict(target) {
 }
 
 /** Publishes the network of a file as the next version of a model.
- * @param {string} model @param {Blob} file @param {Record<string, any>} query what the file does not tell
+ * @param {string} model @param {Blob} file @param {Record<string, any>} query what the file does not contain
  * @returns {Promise<any>} the version */
 export function publishFile(model, file, query) {
   return requestJson(`models/${model}/versions`, { body: file, query, headers: { "Content-Type": "application/octet-stream" } });
@@ -230,10 +230,10 @@ export function trainingPoints(target, limit) {
   return requestJson(`${pathOf(target)}/points`, { query: { limit } });
 }
 
-/** Milliseconds before a lost event stream is asked for again. */
+/** Milliseconds before a lost event stream is requested again. */
 const RETRY_MS = 1000;
 
-/** Milliseconds of silence after which an event stream counts as lost: the service sends something every 15 seconds. */
+/** Milliseconds without data after which an event stream counts as lost. The service sends something every 15 seconds. */
 const SILENCE_MS = 40_000;
 
 /** Follows a job until it has ended.
@@ -248,10 +248,10 @@ export function follow(id, query, handlers, signal) {
   }, signal);
 }
 
-/** Reads a stream of events until no more can follow. A lost one is asked for again, from the last event that arrived; one that the
- * service has no place for too.
+/** Reads a stream of events up to its last one. A lost stream is requested again, from the last event that arrived. So is a stream
+ * that the service refuses with 503 because it has too many.
  * @param {string} path @param {Record<string, any>} query
- * @param {(event: any) => boolean} handle gets each event as the service sends it, and tells whether it is the last one
+ * @param {(event: any) => boolean} handle is called with each event, and returns whether it is the last one
  * @param {AbortSignal} signal stops reading
  * @returns {Promise<void>} fails with the `Problem` of the service, if it refuses the stream */
 export async function followEvents(path, query, handle, signal) {

@@ -20,13 +20,13 @@ let last = null;
 /** @type {(text: string) => void} */
 let say = () => {};
 
-/** Connects a canvas of the plane. The cursor is there while the canvas has the focus, unless the pointer gave it.
+/** Connects the keys to the canvas of the plane. The cursor is shown while the canvas has the focus, unless the pointer set the focus.
  * @param {HTMLElement} canvas
- * @param {(text: string) => void} sayText tells what the keys do to those who see it and those who do not */
+ * @param {(text: string) => void} sayText shows a text below the plane, which screen readers read aloud */
 export function cursorKeys(canvas, sayText) {
   say = sayText;
   let isPointer = false;
-  // Before the pointer gives the focus.
+  // Runs before the browser sets the focus.
   canvas.addEventListener("pointerdown", () => (isPointer = true, hide()), { capture: true });
   addEventListener("pointerup", () => (isPointer = false));
   canvas.addEventListener("focus", () => !isPointer && show());
@@ -64,9 +64,9 @@ function hide() {
   say("");
 }
 
-/** Does what a key means on the plane.
+/** Handles a key.
  * @param {KeyboardEvent} event
- * @returns {boolean} whether it means anything there */
+ * @returns {boolean} whether the key has a function on the plane */
 function onKey({ key, shiftKey }) {
   const { cursor } = current();
   const window = shownWindow();
@@ -89,7 +89,7 @@ function moveTo(cursor) {
   say(at < 0 ? "" : t("cursor.on", { point: nameOf(at) }));
 }
 
-/** Puts down the point that is held; picks up or erases the one below the cursor; or adds one.
+/** Puts down the held point, or picks up or erases the point below the cursor, or adds one.
  * @param {import("./logic/cursor.js").Position} cursor */
 function press(cursor) {
   const { view } = current();
@@ -132,14 +132,14 @@ function choose(places) {
   say(t("cursor.on", { point: nameOf(chosen) }));
 }
 
-/** Lets the point that is held stay where it is now. */
+/** Puts down the held point where it is now. */
 function drop() {
   if (!held) return;
   held = null;
   update({ isDragging: false });
 }
 
-/** Moves the point that is held back to where it was. */
+/** Moves the held point back to where it was. */
 function putBack() {
   const { index, from: [x, y] } = /** @type {NonNullable<typeof held>} */ (held);
   move(index, { x, y });

@@ -1,4 +1,4 @@
-/** Points that are added, moved and erased on the plane, by pointer here; and the trainings while that goes on. */
+/** Adds, moves and erases points on the plane by pointer, and trains meanwhile. */
 
 import { canTrain, setPoints } from "./data.js";
 import { current, update } from "./state.js";
@@ -78,6 +78,6 @@ export function erase(index) {
 /** @param {import("./state.js").Points} points */
 function change(points) {
   setPoints(points);
-  // What does not move is trained as any other change.
+  // A change without dragging is trained like any other change of the setup.
   if (current().isDragging && canTrain()) retrain();
 }

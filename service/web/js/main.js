@@ -71,7 +71,7 @@ function trainChanges() {
     if (current().isDragging || key === trained) return;
     trained = key;
     clearTimeout(waiting);
-    // A stored version comes with its setup.
+    // A stored version was opened together with its setup. It is trained already.
     if (changed.has("setup") && changed.has("run")) return;
     const isSingle = performance.now() - changedAt > REST_MS;
     changedAt = performance.now();
@@ -197,7 +197,7 @@ async function begin() {
   await train();
 }
 
-/** Reads the modules of the other tab, and builds it. */
+/** Reads the modules of the tab of models, and builds it. */
 async function openModels() {
   const { mountModels } = await import("./models/tab.js");
   mountModels(byId("models"));

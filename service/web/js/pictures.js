@@ -39,7 +39,7 @@ export async function showPicture(isQuick = false) {
   try {
     const found = kept.get(key);
     if (found) return show(found);
-    // The plane is what is waited for. Maps and weights follow: asked for together, all of them would come later.
+    // The plane comes first, because the user waits for it. Requested together with it, maps and weights would delay it.
     const outside = await pictureOf(run.target, query, run.order, isQuick ? undefined : view.response);
     const { units = [], lattices = [], network = null } = current().picture ?? {};
     show({ ...outside, units, lattices, network });
@@ -53,7 +53,7 @@ export async function showPicture(isQuick = false) {
   }
 }
 
-/** Shows no picture, nor one that is on its way. */
+/** Removes the picture. One that is still being read will not be shown. */
 export function forgetPicture() {
   shown = ++asked;
   update({ picture: null });

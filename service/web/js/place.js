@@ -1,4 +1,4 @@
-/** The place on the page, which its address names: so a link opens it, and the browser's way back works. */
+/** The place on the page. The address names it, so that links and the back button of the browser work. */
 
 import { readPlace, setupOf, withPlace } from "./logic/place.js";
 
@@ -26,7 +26,7 @@ export function onArrival(listener) {
   listeners.push(listener);
 }
 
-/** Follows the address when a person goes back, or types another one. Another setup is another page. */
+/** Follows the address when the user goes back or types another one. If the setup differs, the page is loaded again. */
 export function followAddress() {
   addEventListener("hashchange", ({ oldURL, newURL }) => {
     const [before, after] = [oldURL, newURL].map((url) => setupOf(new URL(url).hash.slice(1)));

@@ -16,7 +16,7 @@ export function fromAddress() {
 /** Copies a link to what is shown. */
 export async function share() {
   try {
-    // The address names the place on any other tab anyway.
+    // On other tabs, the address already names what is shown.
     if (here().tab === "playground") await writeSetup();
     // Pages over plain HTTP have no clipboard.
     const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);

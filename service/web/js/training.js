@@ -69,7 +69,7 @@ function stopRunning() {
   running = null;
 }
 
-/** Gives up the training that runs: nothing of it is shown any more. */
+/** Cancels the training that runs. Nothing of it is shown any more. */
 export function abandon() {
   newest++;
   stopRunning();
@@ -128,7 +128,7 @@ async function followJob(job, body, order, mine) {
 /** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */
 async function finish(job, order, mine, playAfter) {
   if (job.status === "failed") return fail(new api.Problem(422, job.problem));
-  // A request of before that reached the service after this one has superseded it.
+  // An earlier request, which reached the service after this one, replaced it.
   if (job.status === "cancelled") return mine === newest ? train(playAfter) : undefined;
   update({ run: runOf(job, order), shownEpoch: playAfter ? 0 : null, isPlaying: playAfter });
   await showPicture();

@@ -2,7 +2,7 @@
 
 /** @typedef {{labels: (string | number)[], probabilities: number[][]}} Answer of `/predict` */
 
-/** How many labels are the same, and the greatest difference of any probability.
+/** The number of equal labels, and the greatest difference between probabilities.
  * @param {Answer} one @param {Answer} other about the same points
  * @returns {{same: number, all: number, difference: number}} */
 export function compared(one, other) {

@@ -1,4 +1,4 @@
-/** The lessons: one at a time, beside the page that they speak of. */
+/** The tab of the lessons, which shows one lesson at a time. */
 
 import { h } from "../dom.js";
 import { addTexts, currentLanguage, t } from "../i18n.js";
@@ -14,7 +14,7 @@ import zh from "./zh.js";
 
 /** @typedef {import("./steps.js").Lesson} Lesson */
 
-/** What fills the tab, once its style sheet is there. */
+/** Loads the style sheet of the lessons. @returns the function that builds the tab */
 export async function loadLessons() {
   addTexts({ en, zh });
   await new Promise((resolve, reject) => {
@@ -24,7 +24,7 @@ export async function loadLessons() {
   return mountLessons;
 }
 
-/** Lines of a program that leave space below it for what to look at; else that stands below the text. */
+/** Most lines of a program with space for the things to look at below it. With a longer program, they are below the text. */
 const SHORT = 5;
 
 /** The accuracy that each lesson's own setup reached, by its id.
@@ -38,7 +38,7 @@ function mountLessons(panel) {
   subscribe(({ view }, changed) => {
     if (!changed.has("view") || view.drawer === "lessons") return;
     clear();
-    // Another tab may be looked at during a lesson. A closed drawer ends the lessons.
+    // A lesson goes on while another tab is shown. It ends when the drawer is closed.
     if (view.drawer === null) leave();
   });
   return () => {
@@ -55,7 +55,7 @@ function mountLessons(panel) {
 }
 
 /** Shows a lesson. @param {HTMLElement} panel @param {number} number @param {Lesson} lesson
- * @returns {() => void} shows the figures of the present training */
+ * @returns {() => void} updates the figures of the current training */
 function build(panel, number, lesson) {
   const text = (/** @type {string} */ part) => withCode(t(`lessons.${lesson.id}.${part}`));
   const paragraphs = Array.from({ length: lesson.paragraphs }, (_, i) => h("p", {}, ...text(`text.${i + 1}`)));
@@ -85,7 +85,7 @@ function build(panel, number, lesson) {
   };
 }
 
-/** The places of all lessons, the title, and the way on. @param {number} number @param {Lesson} lesson
+/** A button for each lesson, the title, and the buttons to go back, on, and away. @param {number} number @param {Lesson} lesson
  * @returns {HTMLElement} */
 function header(number, lesson) {
   const heading = h("h2", { tabIndex: -1 }, t(`lessons.${lesson.id}.title`));
@@ -105,7 +105,7 @@ function header(number, lesson) {
     }));
 }
 
-/** Opens a lesson, and puts the keyboard at its beginning. @param {number} lesson */
+/** Opens a lesson, and sets the focus to its heading. @param {number} lesson */
 function go(lesson) {
   update({ view: { ...current().view, lesson } });
   /** @type {HTMLElement | null} */ (document.querySelector(".lesson-bar h2"))?.focus();
@@ -118,7 +118,7 @@ function sightButton(name, target) {
   }, t(name));
 }
 
-/** What a lesson shows beside its text, and what refreshes it. @param {Lesson} lesson
+/** What a lesson shows beside its text, and the function that updates it. @param {Lesson} lesson
  * @returns {{element: HTMLElement, refresh: () => void}} */
 function demonstrationOf({ demonstration, program, kind }) {
   if (demonstration === "neuron") return { element: neuronView(), refresh: () => {} };
@@ -137,7 +137,7 @@ function demonstrationOf({ demonstration, program, kind }) {
   return { element: h("div", {}, code, parameters), refresh };
 }
 
-/** What the present training reached. @param {Lesson} lesson @param {boolean} isThere whether its setup is that of the lesson
+/** The figures of the current training as text. @param {Lesson} lesson @param {boolean} isThere whether the page has the setup of the lesson
  * @returns {string} */
 function figuresText(lesson, isThere) {
   const { run, points } = current();

@@ -20,7 +20,7 @@ export function outputAt({ weight, bias }, activation, x) {
   return ACTIVATION[activation](weight * x + bias);
 }
 
-/** Points of a function over the range, with an exact corner where its argument is 0.
+/** Points of a function over the range. One of them is exactly where `w x + b` is 0, for the corner of the ReLU.
  * @param {Neuron} neuron @param {(x: number) => number} f
  * @returns {number[][]} (points, 2) */
 export function curve(neuron, f) {

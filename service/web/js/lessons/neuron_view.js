@@ -1,4 +1,4 @@
-/** The curves of one neuron with three activation functions, whose weight and bias the viewer moves. */
+/** The curves of one neuron with three activation functions, and sliders for its weight and bias. */
 
 import { h, svg } from "../dom.js";
 import { t } from "../i18n.js";

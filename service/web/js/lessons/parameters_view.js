@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 
-/** What the parameters are, in their order: weights and biases of the hidden layer, then those of the output. */
+/** The roles of the parameters, in their order: weights and biases of the hidden layer, then those of the output. */
 const ROLES = ["hidden_weight", "hidden_bias", "output_weight", "output_bias"];
 
 /** @param {import("../state.js").Picture["network"]} network
@@ -11,7 +11,7 @@ const ROLES = ["hidden_weight", "hidden_bias", "output_weight", "output_bias"];
 export function parametersTable(network) {
   const parameters = network?.dense.flatMap((layer) => layer.stored) ?? [];
   const roles = ROLES.slice(-parameters.length);
-  // `net[0].weight` says what it is, `w1` does not.
+  // A name such as `net[0].weight` explains itself. A name such as `w1` does not.
   const isByHand = parameters.some(({ name }) => !name.includes("."));
   const rows = parameters.map(({ name, shape, values }, i) => h("tr", {},
     h("th", { scope: "row" }, h("code", {}, name)),

@@ -1,10 +1,10 @@
-/** Shows which control of the page a lesson speaks of. */
+/** Marks the control of the page that a lesson refers to. */
 
 /** @type {HTMLElement | null} */
 let pointed = null;
 let isPinned = false;
 
-/** Marks an element, in place of the one marked before.
+/** Marks an element. The one marked before loses its mark.
  * @param {string} selector */
 export function point(selector) {
   clear();
@@ -12,12 +12,12 @@ export function point(selector) {
   pointed?.classList.add("pointed");
 }
 
-/** Ends what `point` began, unless a click made it stay. */
+/** Removes the mark, unless a click made it stay. */
 export function unpoint() {
   if (!isPinned) clear();
 }
 
-/** Marks an element until another one is marked, brings it into view, and gives it the keyboard if it is a control.
+/** Marks an element until another one is marked, scrolls it into view, and sets the focus to it if it is a control.
  * @param {string} selector */
 export function goTo(selector) {
   point(selector);

@@ -1,4 +1,4 @@
-/** A visit to the lessons: what the viewer had before it comes back at its end. */
+/** A visit to the lessons. At its end, the page is again as it was before. */
 
 import { readPoints } from "../data.js";
 import { FIRST_VIEW } from "../logic/setup.js";
@@ -21,7 +21,7 @@ export function enter(lesson) {
   writeAddress(lesson);
 }
 
-/** Ends the visit: the page is again as it was before the first lesson was set up. */
+/** Ends the visit, and restores what the page showed before the first lesson was set up. */
 export function leave() {
   if (!isOpen) return;
   isOpen = false;
@@ -33,11 +33,11 @@ export function leave() {
   const { response, threshold, axes, brush } = before.view;
   update({ setup: before.setup, points: before.points, window: before.window, view: { ...current().view, response, threshold, axes, brush } });
   readPoints().catch(showProblem);
-  // Another setup is trained by itself, and then shown.
+  // A changed setup starts a training by itself.
   if (isSame) showPicture();
 }
 
-/** Gives the page the setup of a lesson, which is trained thereby.
+/** Gives the page the setup of a lesson, and trains it.
  * @param {import("./steps.js").Lesson} lesson */
 export function setUp(lesson) {
   const { setup, view, points, window, run } = current();
@@ -48,7 +48,7 @@ export function setUp(lesson) {
   update({ run: { ...run, status: "training" } });
   update({ setup: setupOf(lesson), window: null, view: { ...view, response, threshold, axes, brush: 0 } });
   readPoints().catch(showProblem);
-  // A setup that did not change is not trained by itself.
+  // An unchanged setup starts no training by itself.
   if (isThere) train();
 }
 

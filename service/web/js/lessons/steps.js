@@ -1,12 +1,12 @@
-/** The lessons: the setup of each, and the controls that it speaks of. Their texts are in `en.js` and `zh.js`. */
+/** The lessons: the setup of each, and the controls that it refers to. Their texts are in `en.js` and `zh.js`. */
 
 import { FIRST_SETUP, usualSettings, withKind } from "../logic/setup.js";
 
 /** @typedef {import("../logic/setup.js").Setup} Setup */
 
-/** Something to look at: the key of its name, and where it is on the page.
+/** Something to look at: the key of its name, and its CSS selector.
  * @typedef {{name: string, target: string}} Sight
- * `demonstration` is what the lesson shows beside its text. Of its paragraphs and sights, only the number is known here.
+ * `demonstration` is what the lesson shows beside its text. The texts of its paragraphs and sights are in the dictionaries.
  * @typedef {{id: string, kind: string, dataset: "flower" | "gaussians", paragraphs: number, sights: Sight[],
  *            demonstration: "neuron" | "network" | "file", program: string}} Lesson */
 
@@ -97,7 +97,7 @@ function isSame(one, other) {
   return names.length === Object.keys(other).length && names.every((name) => isSame(one[name], other[name]));
 }
 
-/** A fragment that names a lesson, or none. All else in it stays.
+/** A fragment with another lesson, or with none. All other fields stay.
  * @param {string} fragment without `#` @param {number | null} lesson
  * @returns {string} */
 export function withLesson(fragment, lesson) {
@@ -108,7 +108,7 @@ export function withLesson(fragment, lesson) {
   return different.length ? fields.toString() : fragment;
 }
 
-/** A text in pieces, of which every second one is code: what stands between backticks.
+/** Splits a text at its backticks. Every second piece is code.
  * @param {string} text
  * @returns {string[]} */
 export function pieces(text) {

@@ -1,4 +1,4 @@
-/** Where on the page a person is, as fields of the fragment of its address. All other fields are the setup of the playground. */
+/** The place on the page, as fields of the fragment of its address. All other fields are the setup of the playground. */
 
 /** A tab, the model whose versions it shows, and the two versions that it compares, each as `MODEL:VERSION` or `MODEL:ALIAS`.
  * @typedef {{tab: "playground" | "models", model: string | null, compare: [string, string] | null}} Place */
@@ -8,7 +8,7 @@ export const START = { tab: "playground", model: null, compare: null };
 
 const FIELDS = ["tab", "model", "compare"];
 
-/** The place that a fragment names. What it names wrongly is as at the start.
+/** The place that a fragment names. A wrong field counts as left out.
  * @param {string} fragment without `#`
  * @returns {Place} */
 export function readPlace(fragment) {
@@ -26,7 +26,7 @@ export function withPlace(fragment, { tab, model, compare }) {
   if (tab !== START.tab) fields.set("tab", tab);
   if (model) fields.set("model", model);
   if (compare) fields.set("compare", compare.join(","));
-  // A fragment may contain both, and a person can read them.
+  // A fragment may contain both characters, and they are easier to read unescaped.
   return fields.toString().replaceAll("%3A", ":").replaceAll("%2C", ",");
 }
 

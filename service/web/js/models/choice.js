@@ -15,7 +15,7 @@ let tell = () => {};
 /** @param {Version} version */
 export const nameOf = ({ model, version }) => `${model}:${version}`;
 
-/** Chooses a version: the first to be compared, or the second. The same one again is no longer chosen.
+/** Chooses a version as the first or the second of a comparison. Choosing the first one again undoes the choice.
  * @param {Version} version */
 function choose(version) {
   if (first && nameOf(first) !== nameOf(version)) {

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { refusals } from "./said.js";
 
-/** Asks, and then does it. A refusal is shown below the question.
+/** Asks for a confirmation, and then calls `work`. A refusal of the service is shown below the question.
  * @param {string} question @param {string} consequence @param {() => Promise<void>} work */
 export function confirmDeletion(question, consequence, work) {
   const { element, attempt } = refusals();

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { refusals } from "./said.js";
 
-/** Makes elements the children of another one. Those that are in their place stay untouched, and keep the focus.
+/** Makes `wanted` the children of an element. Those that are in place already are not touched, so they keep the focus.
  * @param {HTMLElement} parent @param {Element[]} wanted */
 export function place(parent, wanted) {
   const kept = new Set(wanted);
@@ -22,7 +22,7 @@ export function pagedList({ read, columns, row, empty }) {
   let next = null;
   let isRead = false;
   let reads = 0;
-  /** The rows of each item, as long as it does not change. @type {Map<string, HTMLElement[]>} */
+  /** The rows of each item, by its JSON: an unchanged item keeps its rows. @type {Map<string, HTMLElement[]>} */
   let rows = new Map();
   const { element: said, attempt } = refusals();
   const body = h("tbody");

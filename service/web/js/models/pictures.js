@@ -20,6 +20,7 @@ const sight = new IntersectionObserver((entries) => {
 /** Thumbnails that were shown, so that a list that is drawn again shows them at once.
  * @type {Map<string, HTMLElement>} */
 const known = new Map();
+/** Most thumbnails that are kept. */
 const KNOWN = 500;
 
 /** The boundary of a version, read when it comes into sight.
@@ -43,7 +44,7 @@ function newFrame(version) {
   return frame;
 }
 
-/** Shows a picture once it is there. One that the service refuses leaves its reason as a tooltip.
+/** Shows a picture once it has arrived. If the service refuses it, the reason becomes a tooltip.
  * @param {HTMLImageElement} image @param {Promise<Blob>} reading */
 export async function show(image, reading) {
   try {

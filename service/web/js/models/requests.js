@@ -7,10 +7,10 @@ import { pathOf, Problem, request, requestFile, requestJson } from "../api.js";
 /** Number of models, versions or jobs on one page of a list. */
 const PAGE = 20;
 
-/** Cells along each side of a thumbnail, for screens with two pixels for each of the page. */
+/** Cells along each side of a thumbnail: two for each CSS pixel, for dense screens. */
 const THUMBNAIL = 128;
 
-/** The first files of a version that a person may want, with those that other programs read. */
+/** The formats in which the page offers a version as a file. */
 export const FORMATS = ["pth", "safetensors", "onnx", "torch-export", "module", "json", "py"];
 
 /** @param {string} model */
@@ -34,7 +34,7 @@ export const deleteVersion = (version) => requestJson(pathOf(version), { method:
 /** @param {string} name */
 export const deleteModel = (name) => requestJson(modelPath(name), { method: "DELETE" });
 
-/** Sets how many versions a model keeps. @param {string} name @param {number | null} keep_versions null as the service does */
+/** Sets how many versions a model keeps. @param {string} name @param {number | null} keep_versions null for the setting of the service */
 export const keepVersions = (name, keep_versions) => requestJson(modelPath(name), { method: "PUT", json: { keep_versions } });
 
 /** Makes an alias name a version. @param {Version} version @param {string} alias */
@@ -50,7 +50,7 @@ export async function thumbnail({ model, version }) {
   try {
     return await requestFile("boundary-grid", { ...query, overlay: "line" });
   } catch (error) {
-    // A network of one feature has points on its axis that divide it, and no lines.
+    // The boundary of a network of one feature consists of points, not of lines.
     if (error instanceof Problem && error.field === "overlay") return requestFile("boundary-grid", query);
     throw error;
   }

@@ -1,12 +1,12 @@
-/** Refusals beside what caused them, in the words of the service. */
+/** Refusals of the service, shown beside the control that caused them. */
 
 import { Offline, Problem } from "../api.js";
 import { h } from "../dom.js";
 
-/** A line for a refusal, and what does something that the service may refuse.
- * @returns {{element: HTMLElement, attempt: (work: () => Promise<void>) => Promise<boolean>}} `attempt` says whether it worked */
+/** A line that shows a refusal, and a function that calls `work` and shows its refusal there.
+ * @returns {{element: HTMLElement, attempt: (work: () => Promise<void>) => Promise<boolean>}} `attempt` resolves to whether the work succeeded */
 export function refusals() {
-  const element = h("p", { class: "problem", role: "alert", hidden: true });
+  const element = h("p", { class: "said", role: "alert", hidden: true });
   const show = (/** @type {string} */ text) => {
     element.textContent = text;
     element.hidden = !text;
@@ -20,7 +20,7 @@ export function refusals() {
         return true;
       } catch (error) {
         if (!(error instanceof Problem || error instanceof Offline)) console.error(error);
-        // The bar says since when the service has not answered.
+        // The notice of the page says since when the service has not answered.
         show(error instanceof Offline ? "" : error instanceof Problem ? error.sentence : String(error));
         return false;
       }

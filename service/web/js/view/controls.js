@@ -31,7 +31,7 @@ export function number(bounds, onchange) {
   return input;
 }
 
-/** Shows a number, unless a person is typing another one.
+/** Shows a number, unless the user is typing another one.
  * @param {HTMLInputElement} input @param {number} value */
 export function setNumber(input, value) {
   if (input !== document.activeElement) input.value = String(value);

@@ -15,7 +15,7 @@ const MAPS = [84, 84, 76, 60, 52];
 const [LEAST_MAP, GAP] = [40, 14];
 /** Space above the units for the controls of their number, and below them for the number of those that are not shown. */
 const [TOP, BOTTOM] = [32, 16];
-/** Of the lines of negative weights. */
+/** The dash pattern of negative weights. */
 const DASHES = "7 4";
 
 /** @param {HTMLElement} depth is filled with the control of the number of layers
@@ -121,7 +121,7 @@ export function diagram(depth) {
   }
 
   /** The links between two columns. @param {Column} from @param {Column} to @param {import("../logic/network.js").Dense} layer
-   * @param {any} theme @param {number} [low] where their middles are, if they pass below what is between */
+   * @param {any} theme @param {number} [low] height of their middles, if they pass below the layers between */
   function between(from, to, layer, theme, low) {
     const most = Math.max(1e-9, ...layer.weight.flat().map(Math.abs));
     return to.y.flatMap((y, unit) => from.y.map((origin, input) => {

@@ -26,7 +26,7 @@ export function mountOutput(root) {
   const readout = h("output", { class: "readout" });
   const told = h("p", { class: "told", role: "status" });
   const age = h("output", { class: "age" });
-  const said = h("p", { class: "said", id: "plane-said", role: "status" });
+  const said = h("p", { class: "cursor-text", id: "plane-said", role: "status" });
   canvas.setAttribute("aria-describedby", said.id);
   root.append(
     h("div", { class: "heading" }, h("h2", { id: "output-heading", dataset: { i18n: "output.heading" } }), view.element),

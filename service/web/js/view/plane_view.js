@@ -174,7 +174,7 @@ function signed(value) {
   return String(value).replace("-", "−");
 }
 
-/** Writes text that can be read on any region. @param {CanvasRenderingContext2D} context @param {string} text
+/** Writes text with an outline, so that it can be read on any color. @param {CanvasRenderingContext2D} context @param {string} text
  * @param {number} x @param {number} y @param {any} theme */
 function drawText(context, text, x, y, theme) {
   context.lineJoin = "round";

@@ -1,4 +1,4 @@
-/** What a comparison of two versions says, ready to be shown. */
+/** Prepares a comparison of two versions for the page. */
 
 /** @typedef {{axes: number[], at: number[], window: import("../../logic/plane.js").Window, shape: number[]}} ComparedWindow */
 
@@ -35,7 +35,7 @@ export function marks(points, { axes: [across, up], window: { x_min, x_max, y_mi
   return points.map((point) => /** @type {[number, number]} */ ([(point[across] - x_min) / (x_max - x_min), (y_max - point[up]) / (y_max - y_min)])).filter((place) => place.every((share) => share >= 0 && share <= 1));
 }
 
-/** Texts for the choice of a version: each model by itself, with its versions that matter, and with its aliases.
+/** Texts that name versions: each model alone, with its newest and its aliased versions, and with its aliases.
  * @param {{name: string, newest_version: number, aliases: Record<string, number>}[]} models
  * @returns {string[]} */
 export function references(models) {

@@ -26,7 +26,7 @@ export function mountComparison(root, pair) {
   root.append(h("div", { class: "heading" }, h("h2", {}, back, " / ", t("models.compare"))), pairForm(pair), said, result);
   let isRead = false;
 
-  /** @param {any[]} cards of both versions @param {[number, number]} [axes] as the service chooses them, if they are left out */
+  /** @param {any[]} cards of both versions @param {[number, number]} [axes] the service chooses them if they are left out */
   async function read(cards, axes) {
     const compared = await requests.comparison(pair, { resolution: RESOLUTION, axes: axes?.join() });
     const choice = axes ? [axesChoice(cards[0], axes, (chosen) => attempt(() => read(cards, chosen)))] : [];
@@ -51,7 +51,7 @@ function axesChoice({ feature_names, n_features }, axes, onchoose) {
   const names = feature_names ?? Array.from({ length: n_features }, (_, i) => `x${i + 1}`);
   const selects = axes.map((axis, i) => h("select", { onchange: () => {
     const chosen = Number(selects[i].value);
-    // The other axis takes the place of the one that was chosen twice.
+    // If the other axis already has this feature, the axes swap.
     onchoose(/** @type {[number, number]} */ (axes.map((other, j) => (j === i ? chosen : other === chosen ? axis : other))));
   } }, ...names.map((/** @type {string} */ name, /** @type {number} */ k) => h("option", { value: k, selected: k === axis }, name))));
   return h("div", { class: "row axes" }, ...selects.map((select, i) => h("label", { class: "pair" }, h("span", { class: "muted" }, t(["data.axis_x", "data.axis_y"][i])), select)));
@@ -65,7 +65,7 @@ function pairForm(pair) {
     event.preventDefault();
     go({ compare: /** @type {[string, string]} */ (inputs.map((input) => input.value.trim())) });
   };
-  // What can be typed can be chosen too, once it is known.
+  // Once the models are read, their versions are suggestions.
   requests.models(null).then(({ data }) => known.append(...references(data).map((value) => h("option", { value }))), () => {});
   const [first, second] = inputs.map((input, i) => h("label", {}, h("b", {}, "AB"[i]), input));
   return h("form", { class: "pair-form", onsubmit: submit }, first,
@@ -95,7 +95,7 @@ function parts(pair, compared, [ofA = null, ofB = null]) {
   ];
 }
 
-/** A version in the window. @param {any} version @param {Record<string, any>} query */
+/** The picture of a version in the window. @param {any} version @param {Record<string, any>} query */
 function pictureOf({ model, version }, query) {
   const overlay = query.y_min === null ? undefined : "line";
   return requestFile("boundary-grid", { model, version, ...query, overlay, transparent: true, format: "png" });
@@ -109,7 +109,7 @@ function figure(title, text, reading) {
   return { overlay, element: h("figure", {}, h("span", { class: "picture" }, image, overlay), h("figcaption", {}, h("b", {}, title), text ? h("span", {}, ` ${text}`) : null)) };
 }
 
-/** The pairs of classes that the versions give the same cells. @param {any} compared */
+/** The pairs of different classes that the versions give to cells, each with its number of cells. @param {any} compared */
 function differencesList({ differences, compared }) {
   if (!differences.length) return h("p", { class: "muted" }, t("models.same_labels"));
   return h("ul", { class: "differences" }, ...differences.map((/** @type {any} */ { a, b, count, color }) => {

@@ -1,4 +1,4 @@
-/** One job: how it is, how far it is, and what it can be asked to do. */
+/** The row of a job: its status, its progress, and its actions. */
 
 import { h } from "../../dom.js";
 import { t } from "../../i18n.js";
@@ -9,7 +9,7 @@ import { actionsOf } from "./jobs.js";
 import * as requests from "../requests.js";
 import { refusals } from "../said.js";
 
-/** @param {any} job @param {(job: any) => void} onchange called with a job that an action has changed or made
+/** @param {any} job @param {(job: any) => void} onchange called with a job that an action has changed or created
  * @param {(id: string) => void} ondelete
  * @returns {{element: HTMLElement, set: (job: any) => void}} */
 export function jobRow(job, onchange, ondelete) {
@@ -19,7 +19,7 @@ export function jobRow(job, onchange, ondelete) {
   const bar = h("progress", { max: 1, "aria-label": t("models.progress_of", { model: job.model }) });
   const figures = h("span", { class: "muted" });
   const actions = h("span", { class: "job-actions" });
-  const problem = h("p", { class: "problem", hidden: true });
+  const problem = h("p", { class: "said", hidden: true });
   const element = h("li", { class: "job", dataset: { job: job.id } },
     h("div", { class: "job-head" }, status, model, h("span", { class: "space" }), h("small", {}, moment(job.created_at))),
     bar,
@@ -57,7 +57,7 @@ export function jobRow(job, onchange, ondelete) {
   return { element, set };
 }
 
-/** What is known of a job, in a line. @param {any} job */
+/** Progress and figures of a job in one line. @param {any} job */
 function textOf({ finished_at, progress, metrics, training_seconds, estimated_finish_at, status }) {
   if (finished_at) return [metrics ? percent(metrics.training_accuracy) : "", training_seconds ? duration(training_seconds) : ""].filter(Boolean).join(" · ");
   const epochs = progress.epochs === null ? t("models.choosing") : t("models.epochs", { epoch: whole(progress.epoch), epochs: whole(progress.epochs) });

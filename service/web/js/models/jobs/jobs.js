@@ -1,4 +1,4 @@
-/** What a job may be asked to do, and what its events change. */
+/** The actions of a job, and what its events change. */
 
 /** Actions by status. @type {Record<string, string[]>} */
 const ACTIONS = {
@@ -29,7 +29,7 @@ function progressOf(epoch, epochs) {
   return { epoch, epochs, fraction: Math.min(epoch / epochs, 1) };
 }
 
-/** The jobs of the first page, read again, and of the jobs that were shown before the older ones.
+/** The jobs of a first page that was read again, followed by the older ones of the jobs that are shown.
  * @param {any[]} shown newest first @param {{data: any[], has_more: boolean}} page
  * @returns {any[]} */
 export function withFirstPage(shown, page) {

@@ -12,7 +12,7 @@ import { refusals } from "../said.js";
 import { trainingForm } from "./training_form.js";
 
 /** @param {HTMLElement} root @param {() => unknown} onpublished called when a job has published a version
- * @returns {{read: () => Promise<void>, write: () => void}} `read` reads the first page again, `write` follows the language of the page */
+ * @returns {{read: () => Promise<void>, write: () => void}} `read` reads the first page again, `write` writes all texts in the language of the page */
 export function mountJobs(root, onpublished) {
   /** Newest first. @type {any[]} */
   let jobs = [];

@@ -1,5 +1,5 @@
-/** Keeps jobs up to date: by one stream of events of those that go on, and by reading the list now and then, which also has
- * the new ones. */
+/** Keeps jobs up to date. One stream has the events of the active jobs. The list is also read every few seconds, because it has the
+ * new jobs too. */
 
 import { followEvents, Problem } from "../../api.js";
 import { afterEvent, isActive } from "./jobs.js";
@@ -16,7 +16,7 @@ export function keepUpToDate({ jobs, change, read, isShown }) {
   let followed = "";
   let following = new AbortController();
 
-  /** Follows the jobs that go on, unless they are those that are followed already. */
+  /** Follows the active jobs, unless the same ones are followed already. */
   function follow() {
     const ids = isShown() ? jobs().filter(isActive).map(({ id }) => id).slice(0, MAX_FOLLOWED) : [];
     if (ids.join() === followed) return;
@@ -28,7 +28,7 @@ export function keepUpToDate({ jobs, change, read, isShown }) {
 
   /** @param {string[]} ids @param {AbortSignal} signal */
   function listen(ids, signal) {
-    /** When the stream told what each job is like. Its older events follow. @type {Map<string, string>} */
+    /** When the stream reported the state of each job. Older events of the job, which follow, are ignored. @type {Map<string, string>} */
     const told = new Map();
     let left = ids.length;
     /** @param {any} event @returns {boolean} whether it is the last one */
@@ -40,7 +40,7 @@ export function keepUpToDate({ jobs, change, read, isShown }) {
       read();
       return --left === 0;
     };
-    // What a stream does not tell, as when one of its jobs was deleted, the list does.
+    // The list has what the stream does not report, such as that a job was deleted.
     followEvents("events", { job: ids.join() }, handle, signal).catch((error) => error instanceof Problem || console.error(error));
   }
 

@@ -22,7 +22,7 @@ function removal(label, onclick) {
   return h("button", { type: "button", class: "plain", "aria-label": label, title: label, onclick }, "×");
 }
 
-/** A field for an alias that shall name the version. One that exists moves here.
+/** A field for a new alias of the version. An alias of another version moves here.
  * @param {requests.Version} version @param {Attempt} attempt @param {() => Promise<void>} refresh */
 function addition(version, attempt, refresh) {
   const input = h("input", { type: "text", required: true, maxLength: 63, placeholder: t("models.alias"), "aria-label": t("models.alias_for", version), autocomplete: "off", spellcheck: false });

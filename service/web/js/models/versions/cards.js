@@ -2,7 +2,7 @@
 
 import { FIRST_SETUP } from "../../logic/setup.js";
 
-/** What a person wants to know of a version, as keys and values. What is unknown is left out.
+/** The main facts about a version, as keys and values. Unknown ones are left out.
  * @param {any} card
  * @returns {[string, string][]} */
 export function facts({ network, n_networks, n_features, classes, data, training, epochs_run, stop_reason, started_from, search, imported }) {
@@ -41,7 +41,7 @@ function trainingText({ optimizer, learning_rate, batch_size, weight_decay, seed
   ].filter(Boolean).join(", ");
 }
 
-/** The setup of the playground that is nearest to how a version was trained. Whatever the card does not say is as at the
+/** The setup of the playground that is closest to the training of a version. Fields that the card does not have are as at the
  * first visit.
  * @param {any} card
  * @returns {import("../../logic/setup.js").Setup} */
@@ -68,7 +68,7 @@ function dataOfCard(data, digest) {
   return data?.type === "stored" ? { type: "stored", dataset: data.dataset, digest } : { type: "drawn" };
 }
 
-/** The first two features that were measured, for the axes of a plane: those that stand for texts have two values only.
+/** The first two numeric features, for the axes of a plane. Features that encode texts are skipped: they have two values only.
  * @param {any} card
  * @returns {[number, number]} */
 export function measuredAxes({ n_features, feature_names, data }) {

@@ -1,4 +1,4 @@
-/** How a version came to be, from its card. */
+/** The details of a version, from its card. */
 
 import { h } from "../../dom.js";
 import { t } from "../../i18n.js";
@@ -8,9 +8,9 @@ import { version as read } from "../requests.js";
 /** @param {import("../requests.js").Version} version @returns {Promise<HTMLElement>} */
 export async function detailsOf(version) {
   const { card, reason, job_id } = await read(version);
-  if (!card) return h("p", { class: "problem" }, reason ?? t("models.damaged"));
+  if (!card) return h("p", { class: "said" }, reason ?? t("models.damaged"));
   const pairs = [...facts(card), ...(job_id ? [["job", job_id]] : [])];
   return h("div", {},
     h("dl", { class: "facts" }, ...pairs.map(([key, value]) => h("div", {}, h("dt", {}, t(`models.fact.${key}`)), h("dd", {}, value)))),
-    ...card.warnings.map((/** @type {string} */ warning) => h("p", { class: "problem" }, warning)));
+    ...card.warnings.map((/** @type {string} */ warning) => h("p", { class: "said" }, warning)));
 }

@@ -1,4 +1,4 @@
-/** Stored versions in the playground. */
+/** The button that opens a version in the playground. */
 
 import { h } from "../../dom.js";
 import { t } from "../../i18n.js";

@@ -43,7 +43,7 @@ function runOf(target, card, history) {
   };
 }
 
-/** The points that a version was trained on, as far as the page shows so many.
+/** The points that a version was trained on, up to the number that the page shows.
  * @param {{model: string, version: number}} target @param {any} card
  * @returns {Promise<{points: import("../../state.js").Points, notes: string[]}>} */
 async function readPoints(target, card) {
@@ -53,7 +53,7 @@ async function readPoints(target, card) {
   return { points: pointsOf(answer), notes };
 }
 
-/** Whether the data of a version can still be had by name: a stored data set may have been replaced or deleted.
+/** Whether the data of a version still exist: a stored data set may have been replaced or deleted.
  * @param {any} card */
 async function isStillStored({ data, data_digest }) {
   if (data?.type !== "stored") return true;

@@ -1,5 +1,11 @@
 /** Figures of a network on labelled points. */
 
+/** A share as text in percent; a dash if it is not known.
+ * @param {number | null | undefined} share */
+export function percent(share) {
+  return share == null ? "–" : `${(100 * share).toFixed(1)} %`;
+}
+
 /** Counts of points by class (rows) and by label given (columns).
  * @param {number[]} labels @param {number[]} given @param {number} classes
  * @returns {number[][]} */

@@ -2,9 +2,7 @@
 
 import { h } from "../dom.js";
 import { currentLanguage, t } from "../i18n.js";
-
-/** A share in percent. @param {number | null | undefined} share */
-export const percent = (share) => (share == null ? "–" : `${(100 * share).toFixed(1)} %`);
+import { percent } from "../logic/metrics.js";
 
 /** A cell with the accuracy on training points, and below it that on validation points and the loss.
  * @param {any} metrics of a version, or null

@@ -3,6 +3,7 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { epochTicks, nearestKept, placeOf } from "../logic/epochs.js";
+import { percent } from "../logic/metrics.js";
 import { showEpoch, pause } from "../playback.js";
 import { current, subscribe } from "../state.js";
 import { themeColors } from "../theme.js";
@@ -46,12 +47,11 @@ export function chartView() {
 function figures(run, shownEpoch) {
   const at = valuesAt(run, shownEpoch);
   const loss = (/** @type {any} */ value) => (value == null ? "–" : value < 0.001 ? value.toExponential(1) : value.toFixed(3));
-  const share = (/** @type {any} */ value) => (value == null ? "–" : `${(100 * value).toFixed(1)} %`);
   const pair = (/** @type {string} */ kind, /** @type {string} */ one, /** @type {string} */ other) =>
     h("span", { class: kind, title: at.validation_loss == null ? "" : t("chart.pair") }, h("i", {}), `${t(`chart.${kind}`)} `, h("b", {}, one), at.validation_loss == null ? null : ` / ${other}`);
   return [
     pair("loss", loss(at.training_loss), loss(at.validation_loss)),
-    pair("accuracy", share(at.training_accuracy), share(at.validation_accuracy)),
+    pair("accuracy", percent(at.training_accuracy), percent(at.validation_accuracy)),
   ];
 }
 

@@ -2,7 +2,7 @@
 
 import { h, svg } from "../dom.js";
 import { t } from "../i18n.js";
-import { accuracy, confusion, labelsAt, recalls, rocCurve } from "../logic/metrics.js";
+import { accuracy, confusion, labelsAt, percent, recalls, rocCurve } from "../logic/metrics.js";
 import { current } from "../state.js";
 import { dot } from "./data_view.js";
 import { classColors } from "../theme.js";
@@ -61,9 +61,4 @@ function rocPicture(roc, counts) {
     svg("path", { d: `M0 ${ROC}L${ROC} 0`, class: "chance" }),
     svg("path", { d, class: "curve" }),
     svg("circle", { cx: fpr * ROC, cy: (1 - tpr) * ROC, r: 5, class: "at" }));
-}
-
-/** @param {number | null} share */
-function percent(share) {
-  return share === null ? "–" : `${(100 * share).toFixed(1)} %`;
 }

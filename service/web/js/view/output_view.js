@@ -5,6 +5,7 @@ import { h, svg } from "../dom.js";
 import { t } from "../i18n.js";
 import { cursorKeys } from "../cursor.js";
 import { editing } from "../editing.js";
+import { percent } from "../logic/metrics.js";
 import { showPicture } from "../pictures.js";
 import { current, subscribe, update } from "../state.js";
 import { chartView } from "./chart_view.js";
@@ -125,7 +126,7 @@ function hovering(canvas, readout) {
 
 /** @param {any} answer @param {number} x @param {number} y */
 function describe(answer, x, y) {
-  const shares = answer.classes.map((/** @type {any} */ label, /** @type {number} */ k) => `${label}: ${(100 * answer.probabilities[0][k]).toFixed(1)} %`).join(", ");
+  const shares = answer.classes.map((/** @type {any} */ label, /** @type {number} */ k) => `${label}: ${percent(answer.probabilities[0][k])}`).join(", ");
   const { distance, at_least } = answer.nearest[0];
   const flip = distance == null ? t("hover.never") : t("hover.nearest", { distance: distance.toFixed(3), proven: at_least == null ? "–" : at_least.toFixed(3) });
   return `(${x.toFixed(2)}, ${y.toFixed(2)})  ${shares}. ${flip}`;

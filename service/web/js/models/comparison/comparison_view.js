@@ -3,11 +3,12 @@
 import { requestFile } from "../../api.js";
 import { h, svg } from "../../dom.js";
 import { t } from "../../i18n.js";
+import { percent } from "../../logic/metrics.js";
 import { go } from "../../place.js";
 import { marks, references, sameWindow, sideBySide } from "./comparison.js";
 import { measuredAxes } from "../versions/cards.js";
 import { nameOf } from "../choice.js";
-import { percent, whole } from "../figures.js";
+import { whole } from "../figures.js";
 import { figuresTable } from "./figures_table.js";
 import { mountFlips } from "./flips_view.js";
 import { show } from "../pictures.js";

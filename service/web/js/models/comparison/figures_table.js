@@ -2,7 +2,8 @@
 
 import { h } from "../../dom.js";
 import { t } from "../../i18n.js";
-import { nats, percent } from "../figures.js";
+import { percent } from "../../logic/metrics.js";
+import { nats } from "../figures.js";
 
 /** @param {[string, number | null, number | null][]} rows @returns {HTMLElement} */
 export function figuresTable(rows) {

@@ -3,9 +3,10 @@
 import { datasets } from "../../api.js";
 import { h } from "../../dom.js";
 import { t } from "../../i18n.js";
+import { percent } from "../../logic/metrics.js";
 import { figuresTable } from "./figures_table.js";
 import { sideBySide } from "./comparison.js";
-import { percent, whole } from "../figures.js";
+import { whole } from "../figures.js";
 import * as requests from "../requests.js";
 import { refusals } from "../said.js";
 

@@ -2,9 +2,10 @@
 
 import { h } from "../../dom.js";
 import { t } from "../../i18n.js";
+import { percent } from "../../logic/metrics.js";
 import { go } from "../../place.js";
 import { confirmDeletion } from "../confirm.js";
-import { duration, moment, percent, whole } from "../figures.js";
+import { duration, moment, whole } from "../figures.js";
 import { actionsOf } from "./jobs.js";
 import * as requests from "../requests.js";
 import { refusals } from "../said.js";

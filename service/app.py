@@ -260,7 +260,9 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
         tasks.start_soon(_repeat, "checking checkpoints", services.registry.loader.check)
         tasks.start_soon(_repeat, "looking for jobs without a worker", services.job_queue.reconcile)
         tasks.start_soon(_repeat, "looking for trainings that have expired", services.spaces.sweep)
-        tasks.start_soon(_repeat, "letting processes rest", partial(helper_processes.rest, settings.training_idle_s))
+        tasks.start_soon(
+            _repeat, "replacing an idle fork server", partial(helper_processes.rest, settings.training_idle_s)
+        )
         tasks.start_soon(_repeat, "measuring the data folder", services.disk.measure)
         tasks.start_soon(_follow_seed_models, services.seed_models)
         tasks.start_soon(services.frame_renderer.run)

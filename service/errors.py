@@ -191,7 +191,7 @@ class TooManyRequests(ServiceError):
     advice = "Send fewer requests a second, or several points in each."
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
-        """`message` says how many requests are allowed, `retry_after_s` when the next one is."""
+        """`message` says how many requests are allowed, `retry_after_s` after how many seconds the next one is."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
@@ -205,7 +205,7 @@ class TooManyAtOnce(ServiceError):
 
 
 class TooManyBodies(ServiceError):
-    """The bodies of all requests in progress have as many bytes as they may together."""
+    """The bodies of all requests in progress together have reached their limit."""
 
     code = "too-many-bodies"
     title = "Too many large requests at a time"

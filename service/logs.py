@@ -1,7 +1,7 @@
 """The log: one line for each message, as text or as JSON, from all processes and from uvicorn in the same form.
 
-Messages have no points, no bodies and no keys. What identifies a request or a job is in context variables, so that
-every message about it has it, also those of threads that work for it.
+Messages contain no points, no bodies and no keys. Context variables hold the ids of the request and of the job, so that
+every message about them has these ids, also a message from a thread.
 """
 
 import logging
@@ -13,10 +13,10 @@ from typing import Any, Literal
 import orjson
 
 LogFormat = Literal["text", "json"]
-"""`text` is for people, `json` for programs: an object in each line."""
+"""`text` is for people. `json` is for programs: one object per line."""
 
 AUDIT = logging.getLogger("separatrix.audit")
-"""Has a line for each request that changes something, or was refused it. No level hides them."""
+"""Has a line for each request that changes something, or that was refused to. No log level hides these lines."""
 
 request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
 """The id of the request that this task or thread works for."""
@@ -32,7 +32,7 @@ def set_up(process: str, level: str, form: LogFormat) -> None:
     """Sends the log of this process to its standard error. May be called again.
 
     Args:
-        process: what it does: `serving`, `training` or `task`.
+        process: what the process does: `serving`, `training` or `task`.
         level: the least severe messages that are logged, such as `info`.
         form: see `LogFormat`.
     """
@@ -61,7 +61,7 @@ class JsonFormatter(logging.Formatter):
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The line, without a line break."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -92,8 +92,8 @@ class JobSpec:
             without conditions.
         supersede: a group of jobs: this one cancels those of the group that are still queued. None without a group.
         snapshots: the epochs after which an unpublished training keeps its weights, ascending; None for none.
-        owner: the name of the key that submitted it; None without keys.
-        traceparent: the trace that its request is part of (W3C); None if it is part of none.
+        owner: the name of the key that submitted it; None in a service without keys.
+        traceparent: the trace that its request is part of (W3C trace context); None without a trace.
     """
 
     id: str

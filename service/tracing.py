@@ -1,8 +1,8 @@
 """Traces: which requests and trainings belong together, by the W3C trace context and, on request, OpenTelemetry.
 
 The trace context of a request is always read, and kept with the jobs that it submits. Spans are made only with the
-setting `tracing`, which needs the extra `otel`; otherwise nothing is imported of it. (FastAPI imports the API of
-OpenTelemetry, which does nothing by itself.)
+setting `tracing`, which needs the extra `otel`; otherwise OpenTelemetry is not imported. (FastAPI imports its API,
+which does nothing by itself.)
 """
 
 import re
@@ -21,7 +21,7 @@ CLOSE_S = 1.0
 """How long the end of a process waits until its last spans are sent."""
 
 Kind = Literal["server", "consumer"]
-"""What a span is about: a request, or work that was submitted before."""
+"""What a span is for: a request, or work that was submitted earlier."""
 
 
 def parse(header: bytes | None) -> str | None:
@@ -46,7 +46,7 @@ class Span:
     """One request or one training.
 
     Attributes:
-        traceparent: makes others part of it.
+        traceparent: identifies it as the parent of other spans.
     """
 
     def __init__(self, span: Any) -> None:
@@ -55,7 +55,7 @@ class Span:
         self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def end(self, name: str, *, has_failed: bool, attributes: dict[str, str | int]) -> None:
-        """Ends it now, under a name that is known by now."""
+        """Ends the span. Its final name is known only now."""
         from opentelemetry.trace import StatusCode
 
         self._span.update_name(name)
@@ -80,13 +80,13 @@ class Tracer:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         resource = Resource({"service.name": "separatrix"}).merge(Resource.create())
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # `close` does, and not for ever
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # `close` does, in bounded time
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("separatrix")
         self._contexts = TraceContextTextMapPropagator()
 
     def begin(self, name: str, kind: Kind, *, parent: str | None) -> Span:
-        """Begins a span, which is part of the one that a `traceparent` names."""
+        """Begins a span. Its parent is the span that the `traceparent` `parent` identifies, if any."""
         from opentelemetry.trace import SpanKind
 
         context = self._contexts.extract({"traceparent": parent}) if parent else None
@@ -94,7 +94,7 @@ class Tracer:
         return Span(self._tracer.start_span(name, context=context, kind=kinds[kind]))
 
     def close(self) -> None:
-        """Sends what has ended, for `CLOSE_S` at most: the collector may not answer."""
+        """Sends the spans that have ended. Waits for `CLOSE_S` at most, because the collector may not answer."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(CLOSE_S)

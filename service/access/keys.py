@@ -37,13 +37,12 @@ MAX_KEYS = 1_000
 MAX_FILE_BYTES = 1_000_000
 """Largest file that is read; `MAX_KEYS` keys have a quarter of it."""
 
-
 MAX_LIMIT = 1_000_000
-"""Largest limit that a key can have: more would mean none."""
+"""Largest limit that a key can have. A larger one would limit nothing."""
 
 
 class Limits(NamedTuple):
-    """What a key may do less or more than the settings say; None for what they say. See `Key`."""
+    """Limits of a key that replace those of the settings. None keeps the setting. See `Key`."""
 
     rate: float | None = None
     concurrency: int | None = None
@@ -73,8 +72,8 @@ class Key:
         role: the name of its role.
         digest: SHA-256 of the key in hexadecimal digits.
         created_at: when it was added, in UTC (ISO 8601).
-        rate: most requests a second; 0 without a limit. None for the setting, as the next two.
-        concurrency: most requests in progress at a time; 0 without a limit.
+        rate: most requests a second; 0 sets no limit. None keeps the setting, here and in the next two.
+        concurrency: most requests in progress at a time; 0 sets no limit.
         queued: most jobs that wait for a training process.
     """
 

@@ -1,8 +1,8 @@
 """Rates of requests by client, counted together by all processes of a service.
 
-Each client has one number: the time until which its requests so far would take if they came evenly. This is the
-generic cell rate algorithm, a token bucket without tokens. It needs no lock between processes: two of them that count a
-request of the same client in the same microsecond count it once.
+Each client has one number: the time when its next request would be due if its requests came evenly at the highest
+allowed rate. This is the generic cell rate algorithm, a form of the token bucket. It needs no lock: if two processes
+count a request of the same client in the same microsecond, only one of the two requests counts.
 """
 
 import mmap
@@ -12,26 +12,26 @@ from hashlib import blake2b
 from pathlib import Path
 
 SLOTS = 4_096
-"""Clients that are counted at a time: 64 KB. One that has been quiet for a while needs no slot."""
+"""Number of clients that are counted at a time, in 64 KB. A client that has been quiet for a while needs no slot."""
 
 PROBES = 16
-"""Slots in which a client can be."""
+"""Number of slots in which a client can be stored."""
 
 BURST_S = 5.0
-"""Seconds of requests that a client may send at once after a pause, as a page or a script does when it starts."""
+"""After a pause, a client may send the requests of this many seconds at once, as a page does when it starts."""
 
 CACHED_TAGS = 1_000
-"""How many clients are kept with their tag."""
+"""Number of clients whose tags are cached."""
 
 
 class Rates:
-    """The rates of all clients. A client without a slot, in a full table, takes that of the quietest one."""
+    """The rates of all clients. A new client takes, of its possible slots, the one that has been quiet for longest."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """`file` is shared by all processes, and made by the first; None if there is only this process.
+        """All processes share `file`, which the first one creates; None if there is only this process.
 
         Raises:
-            OSError: the file cannot be made.
+            OSError: the file cannot be created.
         """
         size = 16 * SLOTS
         if file is None:
@@ -48,7 +48,7 @@ class Rates:
         """Counts a request of a client that may send `rate` requests a second.
 
         Returns:
-            0 if it may be answered, else after how many seconds the client should try again.
+            0 if the request may be answered, else the seconds after which the client should try again.
         """
         now = time.monotonic()
         slot = self._slot(_tag(client), now)
@@ -61,7 +61,7 @@ class Rates:
         return 0.0
 
     def _slot(self, tag: int, now: float) -> int:
-        """The slot of a client, which becomes its own if it has none."""
+        """The slot of a client. A client without a slot gets one."""
         slots = [(tag + number) % SLOTS for number in range(PROBES)]
         for slot in slots:
             if self._tags[slot] == tag:

@@ -18,7 +18,7 @@ from service.store.jobs import JobCounts
 router = APIRouter(tags=["operation"])
 
 PROBE_S = 0.5
-"""How long a probe waits for the database. Kubernetes by default waits a second for the whole response."""
+"""How long a probe waits for the database, in seconds. Kubernetes waits 1 s for the whole response by default."""
 
 
 class Live(BaseModel):
@@ -31,7 +31,7 @@ class MissingPart(BaseModel):
     """A part of the service that does not work at present."""
 
     part: Literal["database", "disk", "trainings"] = Field(
-        description="`database` and `disk`: what writes is refused. `trainings`: they wait."
+        description="`database` or `disk`: requests that write are refused. `trainings`: jobs stay in the queue."
     )
     reason: str = Field(description="What is wrong, for the operator.")
 
@@ -46,7 +46,7 @@ class Ready(BaseModel):
         "versions, some are read only after the start."
     )
     missing: list[MissingPart] = Field(
-        description="What does not work at present; empty if everything does. Predictions and grids need none of it."
+        description="The parts that do not work at present; empty if all work. Predictions and grids need none of them."
     )
 
 
@@ -60,7 +60,8 @@ async def get_live() -> Live:
 async def get_ready(services: ServicesDep) -> Ready:
     """Whether to send requests here: 503 while the service stops, and until its seed models are trained.
 
-    A database or a disk that fails is no reason for 503: predictions go on without. `missing` says so.
+    If the database or the disk fails, the status is still 200, because predictions work without them. `missing` names
+    what fails.
     """
     require_ready(services)
     registry = services.registry
@@ -86,7 +87,7 @@ async def _missing(services: Services) -> list[MissingPart]:
 
 
 async def _database_answers(services: Services) -> bool:
-    """Whether a small query ends in time. One that hangs occupies the only thread, so that probes do not pile up."""
+    """Whether a small query ends in time. A query that hangs keeps the only thread, so that probes do not pile up."""
     with move_on_after(PROBE_S), suppress(StoreUnavailable):
         query = services.store.jobs.any_queued
         await to_thread.run_sync(query, limiter=services.probe_threads, abandon_on_cancel=True)
@@ -144,10 +145,12 @@ def _service_metrics(services: Services, counts: JobCounts | None) -> Iterator[M
     yield GaugeMetricFamily("separatrix_versions", "Versions that are published.", value=versions)
     broken = loader.broken_count
     yield GaugeMetricFamily("separatrix_broken_versions", "Versions that are known to be damaged.", value=broken)
-    used = "What the data folder takes of the disk."
+    used = "Bytes of the disk that the data folder takes."
     yield GaugeMetricFamily("separatrix_data_bytes", used, value=services.disk.used_bytes)
     free = services.files.free_bytes
-    yield GaugeMetricFamily("separatrix_disk_free_bytes", "Free on the disk of the data folder.", value=free)
+    yield GaugeMetricFamily(
+        "separatrix_disk_free_bytes", "Bytes that are free on the disk of the data folder.", value=free
+    )
     can_train = services.spaces.can_start_workers
     yield GaugeMetricFamily("separatrix_training_available", "1 if training processes start, else 0.", value=can_train)
     if counts is None:

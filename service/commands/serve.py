@@ -38,10 +38,11 @@ END_S = 4.0
 """How long training processes and the database may delay a shutdown after the last request, in seconds."""
 
 COLLECTED_OBJECTS, COLLECTED_SHARES = 50_000, (5, 5)
-"""New objects between two searches for cyclic garbage, in place of 700, and how seldom older ones are searched.
+"""How many new objects start a search for cyclic garbage (Python's default is 700), and how many searches of each
+generation start one of the next.
 
 A large JSON body becomes 100,000 lists. With Python's values, searching them takes longer than parsing them. All that
-came after the start is searched every 1.25 million objects: garbage may hold pipes and memory.
+came after the start is searched every 1.25 million objects, because garbage may hold pipes and memory.
 """
 
 SWITCH_INTERVAL_S = 0.0005
@@ -53,7 +54,7 @@ def run(settings: Settings) -> None:
 
     Raises:
         InvalidInput: other machines can reach the address and there is no key, or the file of keys is damaged; or
-            `tracing` needs what is not installed.
+            `tracing` is on and OpenTelemetry is not installed.
         OSError: the address is not available, or the data folder cannot be created.
         StoreUnavailable: the database cannot be opened.
     """
@@ -93,14 +94,14 @@ def _require_key(settings: Settings) -> None:
 
 
 def uvicorn_config(settings: Settings, shared_folder: Path | None = None) -> uvicorn.Config:
-    """How uvicorn runs the application. Several processes share metrics and rates by files in a folder."""
+    """How uvicorn runs the application. Several processes share metrics and rates through files in a folder."""
     return uvicorn.Config(
         partial(application, settings, shared_folder),
         factory=True,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        log_config=None,  # its messages go the way of all others
+        log_config=None,  # its messages go through `service.logs`, as all others
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         http=connections.protocol(settings),

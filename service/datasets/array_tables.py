@@ -37,7 +37,7 @@ _DAMAGE = (
     *(ValueError, KeyError, IndexError, OverflowError),
     RuntimeError,  # an unknown compression, or a password
 )
-"""What reading a damaged archive raises, besides OSError."""
+"""The errors, besides OSError, that are raised when a damaged archive is read."""
 
 
 def read_npy(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
@@ -120,7 +120,7 @@ def is_large(file: IO[bytes]) -> bool:
         with zipfile.ZipFile(file) as archive:
             return sum(member.file_size for member in archive.infolist()) > _LARGE_BYTES
     except (*_DAMAGE, OSError):
-        return False  # whoever reads it says what is wrong
+        return False  # the code that reads it says what is wrong
     finally:
         file.seek(0)
 

@@ -14,7 +14,7 @@ from service.errors import UnsupportedMediaType
 from service.records import StoredDataset
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE})
-"""How a process ends whose library does not notice that a file is damaged."""
+"""Signals that end a process if a library does not notice that a file is damaged."""
 
 
 async def run(task: Task, file: IO[bytes]) -> StoredDataset:

@@ -58,7 +58,7 @@ class Limits:
     Attributes:
         head_timeout_s, body_timeout_s, write_timeout_s: in seconds.
         max_connections: at a time, for each process.
-        max_unread_bytes: of all responses of a process.
+        max_unread_bytes: of all responses of a process that wait for their clients to read them.
     """
 
     head_timeout_s: float
@@ -108,7 +108,7 @@ class Supervisor:
         self._free_memory(connections)
 
     def _free_memory(self, connections: list["Connection"]) -> None:
-        """Resets connections, those first that have read nothing for longest, until the unread bytes are few enough."""
+        """Resets the connections that have read nothing for longest, until the unread bytes are within the limit."""
         unread = [(connection, connection.unread_bytes) for connection in connections]
         total = sum(size for _, size in unread)
         if total <= self.limits.max_unread_bytes:
@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._supervisor = supervisor
         self._limits = supervisor.limits
-        self._head_bytes = 0  # received of a head whose end has not come
+        self._head_bytes = 0  # received so far of an incomplete head
         self._head_end = b""  # its last three bytes
         self._received_bytes = 0
         self._awaited: tuple[Awaited, object] = (Awaited.HEAD, None)
@@ -221,12 +221,12 @@ class Connection(HttpToolsProtocol):
 
     @property
     def unread_bytes(self) -> int:
-        """How much of a response waits in this process for the client to read."""
+        """How many bytes of responses wait in this process for the client to read them."""
         return 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
 
     @property
     def unread_since(self) -> float:
-        """When the client last read anything while something waited for it."""
+        """When the client last read something while a response waited for it; infinite if none waits."""
         return math.inf if self._unsent_since is None else self._unsent_since
 
     def _reads_too_slowly(self, now: float) -> bool:

@@ -33,7 +33,7 @@ COUNTERS = {
 GAUGES = {
     "separatrix_response_cache_bytes": "Memory of the responses that are kept.",
     "separatrix_loaded_versions_bytes": "Memory of the versions that are kept loaded.",
-    "separatrix_request_bodies_bytes": "Memory of the bodies of requests in progress, of each beyond 64 KB.",
+    "separatrix_request_bodies_bytes": "Memory of the bodies of requests in progress, without the first 64 KB of each.",
     "separatrix_open_streams": "Event streams that are open.",
 }
 """What each gauge of a process measures, by its name."""

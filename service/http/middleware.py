@@ -112,7 +112,7 @@ class Middleware:
                     route, scope["path_params"] = (method, path), found.groupdict()
                     break
         response = caller = None
-        status = 499  # until there is a response: the client went away
+        status = 499  # stays if the client goes away before there is a response
         try:
             try:
                 self._guard.admit(scope, headers)
@@ -156,7 +156,7 @@ class Middleware:
             self._guard.audit(scope, status, request_id)
 
     def _begin_span(self, method: str, traceparent: bytes | None) -> Span | None:
-        """Begins the span of a request, if spans are made, and keeps its trace for the log and for jobs."""
+        """Begins the span of a request if tracing is on, and sets the trace for the log and for submitted jobs."""
         parent, span = tracing.parse(traceparent), None
         if self._tracer is not None:
             span = self._tracer.begin(method, "server", parent=parent)

@@ -216,7 +216,7 @@ def install(app: FastAPI) -> None:
 
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            route = request.scope.get("route")  # some routes do not tell theirs
+            route = request.scope.get("route")  # some routes do not set it
             allowed = ", ".join(_allowed(app, request.scope["path"] if route is None else route.path))
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers={"Allow": allowed})

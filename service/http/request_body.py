@@ -38,9 +38,10 @@ MAX_FIELDS = MAX_FEATURES
 10 us and a kilobyte for each."""
 
 LARGE_BYTES = 200_000
-"""Length from which a body is parsed in a thread, by a schema one at a time: from a millisecond or two, up to 0.2 s.
+"""Longest body that the event loop parses, in a millisecond or two. Longer ones take up to 0.2 s, in a thread.
 
-Parsing holds the interpreter lock. If several threads did it, each small request could wait for all of them in turn.
+Of those with a schema, only one is parsed at a time. Parsing holds the interpreter lock: if several threads did it, a
+small request could wait for all of them in turn.
 """
 
 PARSING = Lock()
@@ -160,12 +161,12 @@ def request_error(error: ValidationError, *, place: Place = "body") -> RequestVa
 async def content(headers: Headers, receive: Receive, bodies: HeldBodies) -> bytes:
     """The bytes of the body, decompressed if it is gzip or deflate.
 
-    Receives and decompresses at most `max_body_bytes` and one chunk. The body counts until the request ends.
+    Receives and decompresses at most `max_body_bytes` and one chunk. The body counts in `bodies` until the end.
 
     Raises:
         BodyTooLarge: the body is longer.
         BodyTooSlow: the next part of the body did not arrive within `body_timeout_s`.
-        TooManyBodies: those of all requests together have as many bytes as they may.
+        TooManyBodies: the bodies of all requests together would exceed the limit.
         UnsupportedMediaType: the body has another `Content-Encoding`.
         InvalidInput: the body is not the stream that its `Content-Encoding` declares.
         ClientDisconnect: the client went away before the end of the body.
@@ -180,7 +181,7 @@ async def content(headers: Headers, receive: Receive, bodies: HeldBodies) -> byt
     body = b"".join(chunks)
     if decompressor is None:
         return body
-    held.resize(most)  # what it may become
+    held.resize(most)  # the most that it can become
     found = await to_thread.run_sync(_decompressed, decompressor, body, most)
     held.resize(len(found))
     return found

@@ -22,7 +22,7 @@ class JobEngine(Protocol):
 
     @property
     def can_start(self) -> bool:
-        """Whether the last start of a worker succeeded, as far as is known."""
+        """Whether the last start of a worker succeeded; true before the first."""
 
     def kill_worker(self, worker: str) -> None:
         """Kills the worker of that name, if this engine started it."""

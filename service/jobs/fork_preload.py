@@ -1,6 +1,7 @@
 """Imported once by the fork server, so that each training process starts with everything loaded and compiled.
 
-torch takes longest, and is imported at once. The rest takes most of the memory, and waits until it is needed.
+torch takes longest to import, and is imported at once. The rest takes most of the memory, and is imported when a
+process is needed.
 """
 
 import gc

@@ -33,7 +33,6 @@ server imports torch, which may be many seconds."""
 MIN_LIFETIME_S = 0.2
 """A process that dies sooner probably dies of its start; the next one starts after the same pause."""
 
-
 CLAIMED, ENDED, IDLE = b"+", b".", b"-"
 """What a training process tells the engine: it has claimed a job, a job may have ended, and it found no more jobs."""
 
@@ -42,9 +41,10 @@ class LocalEngine:
     """Keeps a fixed number of training processes running while there is work.
 
     Each process looks at the queue when it is woken, and works until no job is queued. A pair of sockets connects it
-    with this process: a byte to the worker means that a job may be queued, a byte from it is one of the above, and
-    end of file means that the other side is gone. A thread of this process replaces a process that dies, and puts its
-    job back in the queue. It ends processes that have been idle for long; the next wakeup starts them again.
+    with this process: a byte to the worker means that a job may be queued, a byte from it is `CLAIMED`, `ENDED` or
+    `IDLE`, and end of file means that the other side is gone. A thread of this process replaces a process that dies,
+    and puts its job back in the queue. It ends processes that have been idle for long; the next wakeup starts them
+    again.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class LocalEngine:
 
     @property
     def can_start(self) -> bool:
-        """Whether the last start of a process succeeded, as far as is known."""
+        """Whether the last start of a process succeeded; true before the first."""
         return self._can_start
 
     def kill_worker(self, worker: str) -> None:
@@ -138,7 +138,7 @@ class LocalEngine:
                 self._closing.poll(RETRY_S)
 
     def _keep_running(self) -> None:
-        """Starts processes, passes on their messages, replaces those that die, and ends those that are long idle."""
+        """Starts processes, passes on their messages, replaces those that die, and ends those long idle."""
         while True:
             while self._missing:
                 if not self._start_worker() and self._closing.poll(RETRY_S):
@@ -164,15 +164,15 @@ class LocalEngine:
             self._on_job_end()
 
     def _next_rest_s(self) -> float | None:
-        """In how many seconds the next worker has been idle for long; None if all have work."""
+        """Seconds until the next worker will have been idle for `training_idle_s`; None if all have work."""
         with self._lock:
             idle = [worker.idle_since for worker in self._workers if worker.idle_since is not None]
         return max(0.0, min(idle) + self._settings.training_idle_s - time.monotonic()) if idle else None
 
     def _let_rest(self) -> None:
-        """Ends the processes that have been idle for long. They have no job, since they look for one only when woken.
+        """Ends the processes that have been idle for long. They have no job, because they look for one only when woken.
 
-        A wakeup comes either before, and then they are not idle, or after, and then it starts them again.
+        No wakeup is lost. A process that is woken before is no longer idle, and a later wakeup starts it again.
         """
         idle_before = time.monotonic() - self._settings.training_idle_s
         with self._lock:
@@ -219,7 +219,7 @@ class _Worker:
     """The engine's side of one training process.
 
     Attributes:
-        idle_since: when it found no job in the queue; None if it works, or was woken since.
+        idle_since: when it found no job in the queue; None if it works or has been woken since.
     """
 
     def __init__(self, name: str, settings: Settings, *, durable: bool, is_first: bool) -> None:

@@ -116,9 +116,9 @@ def _claim_jobs(
 
 @contextmanager
 def _traced(job: Job, tracer: Tracer | None) -> Iterator[Callable[[Outcome], None]]:
-    """Names the job and its trace in the log while the block works on it, and makes a span of that.
+    """Adds the job and its trace to the log messages of the block, and makes a span of the block if tracing is on.
 
-    The block calls the given function with the outcome.
+    The block passes the outcome to the function that it gets.
     """
     logs.job_id.set(job.id)
     logs.traceparent.set(job.spec.traceparent)

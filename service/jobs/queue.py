@@ -48,8 +48,8 @@ RECONCILE_S = 0.25
 """How often to look for expired leases and queued jobs while jobs are queued: two small indexed queries."""
 
 RECONCILE_IDLE_S = 2.0
-"""How often otherwise. A job of another process, whose training processes are all busy, waits so long for one of these,
-and the job of a lost worker so much longer than its lease."""
+"""How often to look while no job is queued. A job of another process whose training processes are all busy waits up to
+this long for a free one of this process, and the job of a lost worker up to this much longer than its lease."""
 
 UNPUBLISHED_PREFIX = "u"
 """How the ids of jobs begin that publish nothing. Those of all others are hexadecimal numbers."""

@@ -35,7 +35,7 @@ MAX_QUEUED = 100
 """Most unpublished trainings that wait: a client that wants only the newest one uses `supersede`."""
 
 SWEEP_IDLE_S = 2.0
-"""How often to look whether there are unpublished trainings at all."""
+"""How often to look while no unpublished training has been submitted."""
 
 SWEEP_S = 1.0
 """How often to look for trainings that have expired, or that exceed the bounds of number and size."""
@@ -120,7 +120,7 @@ class JobSpaces:
 
     @property
     def can_start_workers(self) -> bool:
-        """Whether training processes can be started, of all that are needed so far."""
+        """Whether training processes can be started, in each space that has been used so far."""
         spaces = (self.published, self._unpublished)
         return all(space.queue.can_start_workers for space in spaces if space is not None)
 

@@ -76,7 +76,7 @@ def work(
         clock: the time in seconds by which checkpoints are due.
 
     Returns:
-        What became of the attempt, as it was written.
+        The outcome of the attempt, as recorded in the database.
 
     Raises:
         StoreUnavailable: the database is unavailable and `should_stop` is true; the lease will expire.

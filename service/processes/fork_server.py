@@ -1,7 +1,7 @@
 """The fork server: it has imported torch and compiled the kernel, so a process forked from it starts in some 20 ms.
 
-After a while without work, another one takes its place that has imported torch only (`standby`). The next process then
-starts within a second, and until then the fork server takes half as much memory.
+After a while without work, a new one replaces it, which has imported only torch and takes half as much memory: see
+`standby`. The next process then starts within a second.
 """
 
 import multiprocessing
@@ -27,9 +27,8 @@ IS_FORKING = sys.platform == "linux"
 CONTEXT: Any = multiprocessing.get_context("forkserver" if IS_FORKING else "spawn")
 """Makes the processes and their pipes."""
 
-
 REST_CHECK_S = 5.0
-"""How often to look, at most, whether the processes have ended that keep the fork server from resting."""
+"""Longest time between two checks whether the fork server has no more processes and can be replaced."""
 
 
 def start(process: BaseProcess) -> None:

@@ -1,4 +1,4 @@
-"""The fork server between two times of work: it has imported torch, and takes little memory besides."""
+"""The fork server in standby: it has imported torch, and takes little memory beyond that."""
 
 import ctypes
 import mmap
@@ -15,9 +15,9 @@ MAPPING = re.compile(r"^([0-9a-f]+-[0-9a-f]+) (\S+) \S+ \S+ \d+ +/.*\n((?:\w+: .
 
 
 def wait_until_needed() -> None:
-    """Waits in the fork server, while it imports what it was told to, until its parent asks for a process.
+    """Waits until the parent asks the fork server for a process. Called among the imports of the fork server.
 
-    `multiprocessing` has given it a socket, on which the parent asks, and a pipe, which ends with the parent.
+    `multiprocessing` has given it a socket, on which the parent asks, and a pipe, which closes when the parent ends.
 
     Raises:
         SystemExit: the parent has ended.
@@ -41,16 +41,16 @@ def _inherited() -> Iterator[int]:
         if descriptor > 2:
             try:
                 mode = os.fstat(descriptor).st_mode
-            except OSError:  # that of the folder itself
+            except OSError:  # the descriptor of the listing itself
                 continue
             if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
                 yield descriptor
 
 
 def _release_file_pages() -> None:
-    """Unmaps the pages of libraries that only the import has read, some 70 MiB. They are read again when needed.
+    """Gives back the pages of libraries that only the import has read, some 70 MiB. They are read again when needed.
 
-    Only mappings are concerned whose every page is as in its file: others have addresses that the loader has written.
+    Only mappings without a changed page are given back. In the others the loader has written addresses.
     """
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int

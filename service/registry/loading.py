@@ -39,10 +39,10 @@ CHECK_SHARE = 0.2
 """The share of a core that checks of many versions may take."""
 
 CHECK_IDLE_S = 5.0
-"""How often to look for unread versions if all are read."""
+"""How often to look for new versions when all have been read and none is broken."""
 
 CHECK_PAUSE_S = 1.0
-"""How often to look for versions that nobody has read, if there are any."""
+"""How often to look, at least, while some versions are unread or broken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class LoadedVersion:
 
     @property
     def validator(self) -> str:
-        """What entity tags of its answers are made of."""
+        """Identifies its content in the entity tags of responses."""
         return self.published.card_digest
 
     @property

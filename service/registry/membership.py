@@ -16,7 +16,7 @@ POLL_ALONE_S = 1.0
 """How often to look for changes when there are no other processes. Commands in the same data folder wait for it."""
 
 ANNOUNCE_S = 2.0
-"""How often to announce this process when nothing is new: it may be late by more than half of its lease."""
+"""How often to announce this process when nothing is new. The announcement may be late by half of the lease."""
 
 
 class Membership:

@@ -41,7 +41,7 @@ class JobNetwork:
 
     @property
     def validator(self) -> str | None:
-        """What entity tags of its answers are made of; None while it trains, when its answers are soon outdated."""
+        """Identifies its content in the entity tags of responses; None during training: they are soon outdated."""
         return self.checkpoint_id
 
     @property

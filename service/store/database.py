@@ -50,7 +50,7 @@ SQLITE_ADVICE = {
     SQLITE_IOERR: "The disk of the database has failed. Tell the operator of the service.",
     SQLITE_CANTOPEN: "The database file cannot be opened. Tell the operator of the service.",
 }
-"""What to say about SQLite's errors that waiting does not mend, by their primary code."""
+"""Messages for the errors of SQLite that waiting does not solve, by their primary code."""
 
 SERIAL_LOCK = 0x5E9A
 """The advisory lock of serial transactions. The number is arbitrary."""
@@ -76,7 +76,7 @@ class Database:
         full, fast = ("FULL", "NORMAL") if durable else ("OFF", "OFF")
         self._writes = self._engine(synchronous=full, busy_s=busy_s)
         # separate connections: readers must not wait while writers wait for each other
-        # and on PostgreSQL they wait for no lock, so that a silent server shows sooner
+        # on PostgreSQL readers wait for no lock, so a silent server can be noticed sooner
         reads = self._engine(synchronous=full, busy_s=0 if self.is_postgresql else busy_s)
         self._reads = reads.execution_options(isolation_level="AUTOCOMMIT")
         self._fast_writes = self._writes if self.is_postgresql else self._engine(synchronous=fast, busy_s=busy_s)

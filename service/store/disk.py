@@ -1,4 +1,4 @@
-"""How much of the disk a data folder takes, measured now and then, and the limit of it."""
+"""How much of the disk a data folder takes, measured now and then, and its limit."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 from service.errors import DataFolderFull
 
 MEASURE_S = 15.0
-"""Least seconds between two measurements. Writes that ask for room count at once."""
+"""Least seconds between two measurements. What `require_room` admits counts at once."""
 
 MEASURE_SHARE = 0.005
 """The share of a core that measuring may take: with very many files it happens less often."""
@@ -29,7 +29,7 @@ class DiskUse:
 
     @property
     def used_bytes(self) -> int:
-        """What the folder takes."""
+        """The bytes that the folder takes: measured, and expected since."""
         return self._measured + self._added
 
     def measure(self) -> float:
@@ -47,7 +47,7 @@ class DiskUse:
         """Lets a request write, and counts what it is expected to add.
 
         Raises:
-            DataFolderFull: the folder has as much as it may, or would have more.
+            DataFolderFull: the folder has reached its limit, or would exceed it.
         """
         if self.used_bytes >= self._max_bytes or self.used_bytes + expected_bytes > self._max_bytes:
             raise DataFolderFull(

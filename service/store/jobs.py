@@ -333,7 +333,7 @@ class Jobs:
 
 
 class _Room(NamedTuple):
-    """Most jobs that are queued: of all owners together, and of one; None for any number."""
+    """Most jobs that may be queued: of all owners together, and of one owner; None sets no limit for one owner."""
 
     total: int
     own: int | None

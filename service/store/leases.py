@@ -22,7 +22,7 @@ LEASE_S = 15.0
 """How long a lease lasts without renewal. Heartbeats are far more frequent."""
 
 LONGEST_LEASE_S = 3_600.0
-"""The upper bound of the setting `lease_s`, of whichever service."""
+"""The upper bound of the setting `lease_s`, which holds for every service on the database."""
 
 MAX_RECLAIMED = 100
 """Most jobs that one call reclaims; the next call follows a moment later."""
@@ -289,7 +289,7 @@ class Leases:
     def reclaim_expired(self) -> list[Job]:
         """Reclaims the jobs whose lease has expired, as after a crash, and returns them as they were.
 
-        A lease that ends too late was written before the clock went back, by a worker that has not renewed it since.
+        A lease that ends later than any lease can was written before the clock was set back and not renewed since.
         """
         expired = or_(jobs.c.lease_until < now(), jobs.c.lease_until > now() + LONGEST_LEASE_S)
         return self._reclaim(and_(jobs.c.state.in_(LEASED), expired), within_s=RECLAIM_WITHIN_S)

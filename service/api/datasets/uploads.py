@@ -65,7 +65,7 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
         InvalidInput: the body cannot be read as a data set.
         DatasetReserved, DatasetExists, DatasetsFull: see `StoredDatasets.add`.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
-        DataFolderFull: the data folder takes as much of the disk as it may.
+        DataFolderFull: the data folder has reached the setting `max_data_bytes`.
         FolderUnavailable: the data folder cannot be written.
     """
     require_free(name)

@@ -67,7 +67,7 @@ async def boundary_grid(
     asked = query.model_dump(exclude={"model", "version", "alias", "format"})
     release = request.app.version  # another release may round differently
     tag = etags.entity_tag(release, network.answered_by, network.validator, asked, form.name)
-    is_current = None  # only the database knows what has become of a job
+    is_current = None  # only the database knows the state of a job
     if isinstance(network, LoadedVersion) and isinstance(named, NamedVersion):
         is_current = partial(services.registry.is_current, network.published, named.reference)
     return await services.response_cache.answer(

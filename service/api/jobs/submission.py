@@ -30,7 +30,7 @@ class Submission:
         wait: how long the response waits for the job.
         validate_only: only show the job, and do not submit it.
         key: the idempotency key, if the client sent one.
-        caller: who sent the request, if it has limits.
+        caller: the client, if it has limits.
     """
 
     response: Response
@@ -48,7 +48,7 @@ class Submission:
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState, DatasetNotFound, VersionNotFound, FolderUnavailable: see
                 `JobQueue.submit`.
-            DataFolderFull: the data folder takes as much of the disk as it may.
+            DataFolderFull: the data folder has reached the setting `max_data_bytes`.
         """
         if self.validate_only:
             return await to_thread.run_sync(self._validate, make_job)
@@ -78,7 +78,7 @@ class Submission:
         return replace(new, spec=replace(new.spec, owner=self.caller.key if self.caller else None))
 
     def _max_own(self, spec: JobSpec) -> int | None:
-        """Most jobs of the caller in the queue of a job."""
+        """Most jobs that the caller may have in the queue of a job; None without a limit."""
         if self.caller is None:
             return None
         return self.caller.queued if spec.publishes else min(self.caller.queued, MAX_QUEUED // 2)

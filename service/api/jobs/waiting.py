@@ -70,7 +70,7 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4000}(?:\.[0-9]{0,4000})
 def _wait_s(prefer: str | None) -> float | None:
     """The seconds of `Prefer: wait=S`, at most `MAX_WAIT_S`. Other preferences are ignored.
 
-    RFC 7240 knows whole seconds only. A fraction is taken as well, since many trainings end within one.
+    RFC 7240 defines whole seconds only. Fractions are accepted too, because many trainings take less than a second.
     """
     found = _WAIT.search(prefer or "")
     return min(float(found[1]), MAX_WAIT_S) if found else None

@@ -87,7 +87,7 @@ async def _written(request: Request, options: ImportOptions, services: Services)
         InvalidInput: the body cannot be read as a network, or an option is missing or wrong.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
         TaskFailed: reading the file takes too long or too much memory.
-        DataFolderFull: the data folder takes as much of the disk as it may.
+        DataFolderFull: the data folder has reached the setting `max_data_bytes`.
         FolderUnavailable: the data folder cannot be written.
     """
     headers, settings, files = request_body.headers_of(request.scope), services.settings, services.files

@@ -1,4 +1,4 @@
-"""Who sends requests, and how many: a key, or without keys an address."""
+"""Clients and the limits of their requests. A client is a key or, in a service without keys, an address."""
 
 import ipaddress
 from collections import Counter
@@ -13,21 +13,21 @@ from service.errors import TooManyAtOnce, TooManyRequests
 from service.settings import Settings
 
 CACHED_ADDRESSES = 1_000
-"""How many addresses are kept with their limits."""
+"""Number of addresses whose callers are cached."""
 
 IPV6_NETWORK = 64
-"""Bits of an IPv6 address that count: whoever has one address usually has all with the same first 64 bits."""
+"""Leading bits of an IPv6 address that tell clients apart. A client usually has all addresses with the same 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request.
+    """The client that sends a request.
 
     Attributes:
-        key: the name of the key; None without keys.
-        id: what it has in common with all requests of the same client.
-        rate: most requests a second; 0 without a limit.
-        concurrency: most requests at a time, in each process; 0 without a limit.
+        key: the name of the key; None in a service without keys.
+        id: identifies the client, in all its requests.
+        rate: most requests a second; 0 sets no limit.
+        concurrency: most requests at a time, in each process; 0 sets no limit.
         queued: most jobs of the key that wait for a training process.
     """
 
@@ -39,10 +39,10 @@ class Caller:
 
 
 class Callers:
-    """Limits what each client sends. The limits of a key count before the settings."""
+    """Limits the requests of each client. The limits of a key replace those of the settings."""
 
     def __init__(self, settings: Settings, shared_folder: Path | None = None) -> None:
-        """`shared_folder` is that of all processes; None if there is only this one."""
+        """All processes share `shared_folder`; None if there is only this process."""
         self._settings = settings
         self._rates = Rates(shared_folder / "rates" if shared_folder else None)
         self._at_once: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Callers:
 
     @property
     def limits_addresses(self) -> bool:
-        """Whether addresses have a limit of rate."""
+        """Whether addresses have a limit of requests a second."""
         return self._settings.max_requests_per_s > 0
 
     def of_key(self, key: Key) -> Caller:
@@ -65,7 +65,7 @@ class Callers:
         )
 
     def _of_address(self, address: str) -> Caller:
-        """The caller with an address, where there are no keys."""
+        """The caller with an address, in a service without keys."""
         try:
             found = ipaddress.ip_address(address)
             if found.version == 6:
@@ -107,7 +107,7 @@ class Callers:
         self._at_once[caller.id] += 1
 
     def end(self, caller: Caller) -> None:
-        """A request is no longer in progress."""
+        """Ends a request that `begin` has counted."""
         self._at_once[caller.id] -= 1
         if not self._at_once[caller.id]:
             del self._at_once[caller.id]

@@ -80,14 +80,14 @@ class Guard:
         self._read_at = time.monotonic()
 
     def admit(self, scope: Scope, headers: Headers) -> None:
-        """Lets a request pass, and counts it. If keys and limits concern its path, `scope["caller"]` is its `Caller`.
+        """Lets a request pass and counts it. Sets `scope["caller"]` to its `Caller` if its path has keys or limits.
 
         Raises:
             HostNotAllowed: the `Host` is not a name of the service.
             OriginNotAllowed: the request would change something, and comes from a page of another origin.
             Unauthorized: it needs a key, and has no valid one.
             Forbidden: its key has a lesser role than it needs.
-            TooManyRequests: its client sends more a second than it may.
+            TooManyRequests: its client sends more requests a second than it may.
             HTTPException: it has a valid key, and there is no such path.
         """
         host = headers.get(b"host")
@@ -107,7 +107,7 @@ class Guard:
             self._callers.count(caller)
 
     def begin(self, scope: Scope) -> Caller | None:
-        """Counts a request that was admitted as in progress, until `end`. None for what has no limits, such as probes.
+        """Counts an admitted request as in progress, until `end`. Returns None for one without limits, such as a probe.
 
         Raises:
             TooManyAtOnce: its client has as many in progress as it may.
@@ -118,7 +118,7 @@ class Guard:
         return caller
 
     def end(self, caller: Caller) -> None:
-        """A request of this client is no longer in progress."""
+        """Ends a request that `begin` has counted for this client."""
         self._callers.end(caller)
 
     def audit(self, scope: Scope, status: int, request_id: bytes) -> None:
@@ -149,7 +149,7 @@ class Guard:
             raise Forbidden(f"The key needs the role {needed.name.lower()}, and has the role {key.role}.")
 
     def _caller(self, scope: Scope) -> Caller | None:
-        """Who sends a request: a key, or where there are no keys an address. None if its path needs no key anyway."""
+        """The client of a request: a key or, in a service without keys, an address. None if its path needs no key."""
         caller: Caller | None = scope.get("caller")
         if caller is None and self._keys is None and self._needed(scope) is not Role.PUBLIC:
             client = scope.get("client")

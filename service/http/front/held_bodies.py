@@ -1,4 +1,4 @@
-"""The bodies of requests in progress that are held in memory, and how many bytes they may have together."""
+"""The request bodies that a process holds in memory, and the limit of their total size."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ from service.errors import TooManyBodies
 from service.settings import Settings
 
 FREE_BYTES = 64 * 1024
-"""How much of each body does not count, so that small requests are answered whatever the large ones take."""
+"""The first bytes of each body do not count, so that small requests are answered however many large ones there are."""
 
 
 class HeldBodies:
-    """Counts what the requests of a process hold. Only the event loop may use it.
+    """Counts the bytes of the bodies that the requests of a process hold. Only the event loop may use it.
 
     Attributes:
         max_body_bytes, body_timeout_s: the settings of these names.
@@ -25,11 +25,11 @@ class HeldBodies:
 
     @property
     def held_bytes(self) -> int:
-        """What all requests hold at the moment."""
+        """The counted bytes that all requests hold at the moment."""
         return self._held
 
     def hold(self) -> "HeldBody":
-        """The body of the request that the current task answers. It is held until the task ends: each has its own."""
+        """Returns the body of the request that the current task answers. It is released at the end of that task."""
         body = HeldBody(self)
         task = asyncio.current_task()
         if task is not None:
@@ -37,10 +37,10 @@ class HeldBodies:
         return body
 
     def change(self, by: int) -> None:
-        """Counts bytes that are held from now on, or no longer if there are less.
+        """Adds `by` bytes to those that are held; a negative number removes some.
 
         Raises:
-            TooManyBodies: the bodies together would have more than they may.
+            TooManyBodies: the bodies together would exceed the limit.
         """
         if by > 0 and self._held + by > self._most:
             raise TooManyBodies(
@@ -51,17 +51,17 @@ class HeldBodies:
 
 
 class HeldBody:
-    """What one request holds."""
+    """The body that one request holds."""
 
     def __init__(self, bodies: HeldBodies) -> None:
         self._bodies = bodies
         self._counted = 0
 
     def resize(self, length: int) -> None:
-        """The request holds so many bytes now.
+        """Changes how many bytes the request holds to `length`.
 
         Raises:
-            TooManyBodies: the bodies of all requests together would have more than they may.
+            TooManyBodies: the bodies of all requests together would exceed the limit.
         """
         counted = max(0, length - FREE_BYTES)
         if counted != self._counted:
@@ -69,5 +69,5 @@ class HeldBody:
             self._counted = counted
 
     def release(self, _: object = None) -> None:
-        """The request holds nothing any more."""
+        """Stops counting the body."""
         self.resize(0)

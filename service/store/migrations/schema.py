@@ -44,7 +44,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     config.attributes["connection"] = connection
     is_old = inspect(connection).has_table("jobs")
     try:
-        ScriptDirectory.from_config(config).get_revision(revision(connection) or "base")  # of a later version: an error
+        # raises if the database is of a later version
+        ScriptDirectory.from_config(config).get_revision(revision(connection) or "base")
         if is_old:
             logger.info("migrating the tables of an earlier version")
         command.upgrade(config, to)

@@ -1,1 +1,1 @@
-"""What only PostgreSQL needs, and imports its driver. Not here: SQL, which is the same for both databases."""
+"""Code that only PostgreSQL needs and that imports its driver. Not here: SQL, which is the same for both databases."""

@@ -10,7 +10,7 @@ _Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Adds a table and a column, which some databases have: revision 0005 added it for a while, after release 0.2.0."""
+    """Adds a table, and a column unless it exists: for a while after release 0.2.0, revision 0005 added it."""
     if all(column["name"] != "warnings" for column in sa.inspect(op.get_bind()).get_columns("jobs")):
         op.add_column("jobs", sa.Column("warnings", sa.JSON))
     op.create_table(

@@ -8,5 +8,5 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Adds the column. Of earlier jobs it is not known."""
+    """Adds the column. The owners of earlier jobs are not known."""
     op.add_column("jobs", sa.Column("owner", sa.String))

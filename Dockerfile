@@ -10,13 +10,13 @@ WORKDIR /src
 
 # PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
 # Where the usual index has the CPU build, the extra index need not answer. The step installs torch alone: its
-# dependencies come in the next step, and a change of code does not download it again. All packages are those of the lock
-# files, by their SHA-256.
+# dependencies come in the next step, and a change of code does not download it again. pip installs only packages whose
+# SHA-256 is in the lock files.
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV LOCKED="--no-deps --require-hashes --only-binary :all:"
 COPY requirements/torch.txt requirements/
 RUN pip install $LOCKED --retries 2 ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -r requirements/torch.txt \
-    || { echo "The CPU build of torch is not to be had, because TORCH_INDEX_URL does not answer or does not have it:" \
+    || { echo "The CPU build of torch cannot be installed: TORCH_INDEX_URL does not answer or does not have it;" \
          "set --build-arg TORCH_INDEX_URL to an index that does." >&2; exit 1; }
 
 COPY requirements/base.txt requirements/
@@ -33,7 +33,7 @@ RUN cd /opt/venv/lib/python3.11/site-packages \
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY service service
-# `pip check` fails if pyproject.toml requires what the lock files do not have.
+# `pip check` fails if pyproject.toml requires a package that the lock files do not have.
 RUN pip install --no-deps --no-build-isolation . && pip check
 # Runs outside /src, so that it compiles the installed kernel and stores the machine code beside it.
 RUN cd / && python -m models.compile_kernel

@@ -1,8 +1,8 @@
 # Every target runs in .venv and creates it on first use.
 PYTHON ?= python3.11
 # PyPI has torch for Linux as a CUDA build, which requires several GB, and PyTorch's own index has a CPU build of 200 MB.
-# Set the URL of a mirror of it, or an empty one for PyPI alone. If it does not answer, the build comes from PyPI, as
-# on macOS, where there is only one.
+# Set the URL of a mirror of that index, or an empty one to use PyPI alone. If the index does not answer, torch comes
+# from PyPI. It does so too on macOS, where PyPI has the only build.
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
-# Only wheels whose SHA-256 is in the lock files of requirements/ are installed, and nothing that these do not name.
+# Installs only wheels whose SHA-256 is in the lock files of requirements/, and no package that these do not name.
 LOCKED := $(PIP) install --no-deps --require-hashes --only-binary :all:
 
 $(VENV)/installed: pyproject.toml requirements/torch.txt requirements/base.txt
@@ -75,16 +75,16 @@ test-container: $(VENV)/installed-dev  ## build the image and test it; needs Doc
 test-faults: $(VENV)/installed-dev  ## run the fault tests with two hundred random kills; takes minutes
 	FAULTS=1 $(BIN)/pytest -n 0 tests/faults
 
-fuzz: $(VENV)/installed-dev  ## damage requests and files in thousands of ways; takes minutes
+fuzz: $(VENV)/installed-dev  ## send thousands of damaged requests and files; takes minutes
 	FUZZ=3000 $(BIN)/pytest tests/fuzz
 
-soak: $(VENV)/installed-dev $(VENV)/compiled  ## a mixed load for ten minutes: no growth, no leak, no server error
+soak: $(VENV)/installed-dev $(VENV)/compiled  ## run a mixed load for ten minutes; fails on memory growth, leaks and server errors
 	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
   --no-header --no-annotate --no-emit-index-url $(UPGRADE)
 WITHOUT_TORCH := --no-emit-package torch --excludes requirements/cuda-packages.txt
-lock: $(VENV)/installed-dev  ## write the lock files anew; with UPGRADE=--upgrade, to the newest versions
+lock: $(VENV)/installed-dev  ## write the lock files again; UPGRADE=--upgrade takes the newest versions
 	$(COMPILE) pyproject.toml $(WITHOUT_TORCH) -o requirements/base.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/base.txt $(WITHOUT_TORCH) -o requirements/dev.txt
 	$(BIN)/python -c 'import importlib.metadata as m; print("torch==" + m.version("torch").partition("+")[0])' \
@@ -92,14 +92,14 @@ lock: $(VENV)/installed-dev  ## write the lock files anew; with UPGRADE=--upgrad
 	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
 	cd tests/clients && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
-audit: $(VENV)/installed-dev  ## look for known vulnerabilities in what is installed
+audit: $(VENV)/installed-dev  ## look for known vulnerabilities in the locked packages
 	$(BIN)/python requirements/audit.py
 
-sbom: $(VENV)/installed-dev  ## write sbom.json (CycloneDX): what the image installs from Python packages
+sbom: $(VENV)/installed-dev  ## write sbom.json (CycloneDX), which lists the Python packages of the image
 	cat requirements/torch.txt requirements/base.txt | $(BIN)/python -m cyclonedx_py requirements - --pyproject pyproject.toml \
 	  --output-reproducible --output-file sbom.json
 
-licences: $(VENV)/installed-dev  ## write docs/licences.md anew
+licences: $(VENV)/installed-dev  ## write docs/licences.md again
 	$(BIN)/python requirements/licences.py >docs/licences.md
 
 size:  ## count lines of code by package

@@ -108,9 +108,9 @@ class Settings(BaseSettings):
         300.0,
         ge=0.1,
         le=30 * 24 * 3600.0,
-        description="How long a training process stays without work, in seconds. Then it ends, and gives back some 200 "
-        "MiB. The next training starts it again in less than a second, which somebody who pauses for a few minutes "
-        "need not wait for.",
+        description="How long a training process stays without work, in seconds. Then it ends and frees some 200 MiB. "
+        "The next training starts it again in less than a second. With the default, users who pause for a few minutes "
+        "do not wait for that.",
     )
     lease_s: float = Field(
         15.0,
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         "info", description="Least severe messages to log; debug logs every request."
     )
     log_format: LogFormat = Field(
-        "text", description="Form of the log: text for people, or json, an object in each line, for programs."
+        "text", description="Form of the log: text for people, or json for programs, with one object per line."
     )
     tracing: bool = Field(
         False,
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         le=2**40,
         description="Most bytes of request bodies that are held in memory at a time, for each process that answers "
         "requests; beyond it large requests are answered with 503. The first 64 KB of each do not count, so that small "
-        "ones are always answered. It is room for 32 of the largest bodies.",
+        "ones are always answered. The default has room for 32 of the largest bodies.",
     )
     max_unread_bytes: int = Field(
         512 * 2**20,
@@ -179,8 +179,8 @@ class Settings(BaseSettings):
         256 * 2**20,
         ge=0,
         le=2**50,
-        description="If fewer bytes are free on the disk of the data folder, `/health/ready` says so: time enough "
-        "to act before trainings fail. The largest checkpoint has some 50 MB.",
+        description="If fewer bytes are free on the disk of the data folder, `/health/ready` reports it, early "
+        "enough to act before trainings fail. The largest checkpoint has some 50 MB.",
     )
     max_checkpoint_bytes: int = Field(
         256 * 2**20,
@@ -221,18 +221,20 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         le=1e6,
-        description="Most requests a second of each key, or without keys of each address, after a pause up to 5 "
-        "seconds' worth at once; beyond it they are answered with 429. 0 sets no limit, because a small prediction "
-        "takes some 50 us and somebody's own service should give all that it can. A key can have its own number.",
+        description="Most requests a second of each key or, without keys, of each address; beyond it they are answered "
+        "with 429. After a pause, the requests of 5 seconds may come at once. 0 sets no limit. It is the default "
+        "because a small prediction takes some 50 us, and a private service should be as fast as it can. A key can "
+        "have its own limit.",
     )
     max_requests_at_once: int = Field(
         250,
         ge=0,
         le=100_000,
-        description="Most requests of each key, or without keys of each address, that are in progress at a time, for "
-        "each process that answers requests; beyond it they are answered with 429. Event streams count, so that nobody "
-        "takes them all. Small predictions do not: they are answered at once. 0 sets no limit. A key can have its own "
-        "number. Behind a proxy all addresses are one, unless `trusted_proxies` names it.",
+        description="Most requests of each key or, without keys, of each address that are in progress at a time, for "
+        "each process that answers requests; beyond it they are answered with 429. Event streams count, so that no "
+        "client takes them all. Small predictions do not count, because they are answered at once. 0 sets no limit. A "
+        "key can have its own limit. Behind a proxy, all clients have one address unless `trusted_proxies` names the "
+        "proxy.",
     )
     max_points_per_request: int = Field(
         MAX_POINTS,
@@ -275,8 +277,8 @@ class Settings(BaseSettings):
         500,
         ge=1,
         le=100_000,
-        description="Most jobs of one key that wait for a training process, so that nobody fills the queue; beyond it "
-        "/train answers 429. A key can have its own number.",
+        description="Most jobs of one key that wait for a training process, so that no key fills the queue; beyond it "
+        "/train answers 429. A key can have its own limit.",
     )
     session_ttl_s: float = Field(
         900.0,

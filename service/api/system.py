@@ -75,10 +75,11 @@ async def _missing(services: Services) -> list[MissingPart]:
         missing.append(MissingPart(part="database", reason=f"The database does not answer within {PROBE_S:g} s."))
     free_bytes = services.files.free_bytes
     if free_bytes < services.settings.min_free_bytes:
-        reason = f"{free_bytes / 2**20:,.0f} MiB can be written to the data folder. Free some space, or allow writing."
+        free = f"{free_bytes / 2**20:,.0f} MiB"
+        reason = f"{free} can be written to the data folder. Free some space, or make the folder writable."
         missing.append(MissingPart(part="disk", reason=reason))
     elif services.disk.used_bytes >= services.settings.max_data_bytes:
-        reason = "The data folder has reached max_data_bytes. Delete versions or data sets, or allow more."
+        reason = "The data folder has reached max_data_bytes. Delete versions or data sets, or raise that setting."
         missing.append(MissingPart(part="disk", reason=reason))
     if not services.spaces.can_start_workers:
         reason = "No training process can be started. The log of the service says why."

@@ -89,8 +89,8 @@ class EventBroadcaster:
         """
         if self._open_streams >= self._max_streams:
             raise TooManyStreams(
-                f"There are {self._max_streams:,}, the most that a process sends. Try again when others have ended, or "
-                "follow several jobs in one stream."
+                f"A process sends at most {self._max_streams:,} streams at a time. Try again when others have ended, "
+                "or follow several jobs in one stream."
             )
         self._open_streams += 1
         try:

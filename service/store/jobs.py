@@ -375,9 +375,9 @@ def _require_room(connection: Connection, room: _Room, owner: str | None, *, sup
     query = select(func.count(), own).where(jobs.c.state == JobState.QUEUED.value, others)
     queued, queued_own = connection.execute(query).one()
     if queued >= room.total:
-        raise QueueFull(f"It has {room.total:,} jobs, the most that it takes. Try again when some of them are done.")
+        raise QueueFull(f"It has {room.total:,} jobs, which is its limit. Try again when some of them are done.")
     if owner is not None and room.own is not None and queued_own >= room.own:
-        raise QueueFull(f"This key has {room.own:,} jobs in it, the most that it may. Try again when some are done.")
+        raise QueueFull(f"This key has {room.own:,} jobs in it, which is its limit. Try again when some are done.")
 
 
 def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:

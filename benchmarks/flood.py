@@ -1,8 +1,8 @@
-"""Health and small predictions beside floods of the most expensive requests: `python -m benchmarks.flood`.
+"""Latency of health checks and small predictions during floods of expensive requests: `python -m benchmarks.flood`.
 
 Each flood comes from wrk over loopback, from several connections that send the next request as soon as one is answered.
-Refusals are answers too. The figures are those of the best of three rounds: other work on the machine is no property of
-the service. It takes about a minute.
+Refusals are answers too. Each figure is the best of three rounds, because other work on the machine slows some
+down. The benchmark takes about a minute.
 """
 
 import json
@@ -28,7 +28,7 @@ JSON = (("Content-Type", "application/json"),)
 
 
 def floods(random: np.random.Generator) -> Iterator[Load]:
-    """What clients may send at their worst: each request is within all limits, or refused after it was read."""
+    """The most expensive requests that clients can send. Each is within all limits, or is refused after it was read."""
     xy_N2 = random.uniform(-5, 5, (100_000, 2)).round(4)
     rows = json.dumps({"model": "plane", "points": xy_N2.tolist()}).encode()
     records = json.dumps({"model": "plane", "points": [{"x": x, "y": y} for x, y in xy_N2.tolist()]}).encode()
@@ -69,13 +69,13 @@ def flooding(address: str, flood: Load, folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    """Prints the latencies of two small requests beside each flood."""
+    """Prints the latencies of two small requests during each flood."""
     if shutil.which("wrk") is None:
         console.print("wrk is not installed: skipping the floods")
         return
     point = Load("one point", 1, content=b'{"model": "plane", "points": [[0.5, -0.5]]}', headers=JSON)
     probes = {"/health/live": replace(point, path="/health/live", content=None, headers=()), "one point": point}
-    table = Table(title="Small requests beside floods, one connection each", title_justify="left")
+    table = Table(title="Latency of small requests during floods, one connection each", title_justify="left")
     for heading in ("beside", *(f"{share}, {name}" for name in probes for share in ("p50", "p99"))):
         table.add_column(heading, justify="left" if heading == "beside" else "right")
     with tempfile.TemporaryDirectory() as name:

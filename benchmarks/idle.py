@@ -1,4 +1,7 @@
-"""What a service takes that nobody uses, and how soon it trains again: `python -m benchmarks.idle`. Linux only."""
+"""Processor time and memory of an idle service, and how soon it trains again: `python -m benchmarks.idle`.
+
+Runs on Linux only.
+"""
 
 import re
 import statistics
@@ -13,7 +16,7 @@ import psutil
 from benchmarks.servers import Running, running, separatrix
 
 IDLE_S = 3
-"""Time without work after which processes end. What the service takes afterwards does not depend on it."""
+"""Seconds without work after which training processes end. The figures of the idle service do not depend on it."""
 
 MEASURED_S = 60
 ROUNDS = 5
@@ -50,7 +53,7 @@ def processor_s(service: Running) -> float:
 
 
 def wait_until_idle(service: Running) -> None:
-    """Waits until the training processes have ended, and the fork server has imported torch and waits."""
+    """Waits until the training processes have ended, and the fork server has imported torch and is idle."""
     time.sleep(2 * IDLE_S)
     while len(family(service)) > 3:
         time.sleep(1)
@@ -68,7 +71,7 @@ def idle_share(service: Running) -> float:
 
 
 def memory(service: Running) -> str:
-    """The proportional memory of all processes; and what it would be if no other program used the same libraries."""
+    """The proportional memory of all processes, and their memory if no other program used the same libraries."""
     processes = family(service)
     proportional = sum(process.memory_full_info().pss for process in processes) / 2**20
     anonymous, files = 0, defaultdict[str, int](int)
@@ -89,7 +92,7 @@ def trained_s(client: httpx.Client) -> float:
 
 
 def rounded(seconds: list[float]) -> str:
-    """Numbers with two digits."""
+    """The numbers with two decimals, separated by commas."""
     return ", ".join(f"{one:.2f}" for one in seconds)
 
 

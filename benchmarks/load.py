@@ -52,7 +52,7 @@ def run_wrk(address: str, load: Load, folder: Path, seconds: int) -> str:
 
 
 def wrk_process(address: str, load: Load, folder: Path, seconds: int) -> "subprocess.Popen[str]":
-    """Starts wrk for some seconds. Its standard output is its report."""
+    """Starts wrk, which sends requests for `seconds`. Its standard output is its report."""
     folder.mkdir(exist_ok=True)
     script = [f"wrk.headers[{name!r}] = {value!r}" for name, value in load.headers]
     if load.content is not None:

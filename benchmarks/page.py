@@ -25,11 +25,11 @@ PAINTED = """canvas => new Promise(resolve => {
   };
   look();
 })"""
-"""Milliseconds after the start of the visit when a region of the network is on the plane, and the bytes until then."""
+"""Milliseconds from the start of the visit until the plane shows a region of the network, and the bytes until then."""
 
 
 def main() -> None:
-    """Prints the figures of the service at the address, else of one of its own."""
+    """Prints the figures of the service at the given address or, without one, of a service that it starts."""
     if len(sys.argv) > 1:
         report(sys.argv[1])
         return
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def report(address: str) -> None:
-    """Measures and prints. Each visit has an empty cache."""
+    """Measures several visits, each with an empty cache, and prints their medians and ranges."""
     with sync_playwright() as playwright:
         browser = chromium(playwright)
         visits = [first_visit(browser, address) for _ in range(VISITS)]

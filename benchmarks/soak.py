@@ -1,8 +1,8 @@
-"""A mixed load on one service for minutes: `make soak`. Fails if the service grows, leaks descriptors or answers 5xx.
+"""A mixed load on one service for minutes: `make soak`. Fails if memory grows, descriptors leak or a status is 5xx.
 
-Threads send predictions of several sizes and formats, grids, trainings with their event streams, data sets, imports of
-nothing and requests that are wrong, and pause in between, so that the load is the same on a fast machine. The first
-fifth of the time is for caches to fill.
+Threads send predictions of several sizes and formats, grids, trainings with their event streams, data sets and invalid
+requests. They pause in between, so that the load is the same on a fast machine. During the first fifth of the time the
+caches fill.
 """
 
 import argparse
@@ -26,29 +26,30 @@ import psutil
 from benchmarks.servers import running, separatrix
 
 MAX_GROWTH = 0.05
-"""Most that the memory of all processes together may grow, from the second fifth of the time to the last."""
+"""Largest share by which the memory of all processes may grow from the second fifth of the time to the last."""
 
 PAUSE_S = 0.05
-"""Between two requests of a thread."""
+"""Mean pause between two requests of a thread, in seconds."""
 
 REQUESTS_PER_CONNECTION = 100
 
 LOOK_EVERY_S = 2.0
 
 SETTLED_S = 60.0
-"""Longest until a service has closed the connections of clients that are gone."""
+"""Longest time until a service has closed the connections of clients that are gone, in seconds."""
 
 OPTIONS = ("--response-cache-bytes", "2000000", "--keep-versions", "5", "--max-sessions", "20")
-"""Caches that are full after the first fifth of the time."""
+"""Bounds so small that they are reached in the first fifth of the time."""
 
 
 @dataclass
 class Load:
-    """What has been sent so far, and when to stop.
+    """Sends requests and counts the responses.
 
     Attributes:
-        statuses: how often each status was the answer of each kind of request.
-        failures: server errors, broken connections, and refusals of what is right.
+        stopping: ends the load when it is set.
+        statuses: how often each kind of request was answered with each status.
+        failures: server errors, broken connections, and refusals of valid requests.
     """
 
     address: str
@@ -57,7 +58,7 @@ class Load:
     failures: list[str] = field(default_factory=list)
 
     def run(self, name: str, send: Callable[[httpx.Client, int], httpx.Response]) -> None:
-        """Sends one kind of request until the end."""
+        """Sends one kind of request until `stopping` is set."""
         for number in itertools.count():
             with httpx.Client(base_url=self.address, timeout=120) as client:
                 for step in range(REQUESTS_PER_CONNECTION):
@@ -141,7 +142,7 @@ def dataset(client: httpx.Client, _: int) -> httpx.Response:
 
 
 def broken(client: httpx.Client, number: int) -> httpx.Response:
-    """Requests that are wrong, and connections that are left in the middle of one."""
+    """Sends an invalid request. One time in ten, also closes another connection in the middle of a request."""
     if number % 10 == 0:
         with (
             suppress(OSError),
@@ -154,7 +155,7 @@ def broken(client: httpx.Client, number: int) -> httpx.Response:
 
 
 def reading(client: httpx.Client, number: int) -> httpx.Response:
-    """What pages and monitors read."""
+    """Reads what pages and monitors read."""
     return client.get(("/models", "/jobs?limit=20", "/metrics", "/health/ready", "/", "/datasets")[number % 6])
 
 
@@ -163,7 +164,7 @@ KINDS = (small, medium, large, inference, grid, training, dataset, broken, readi
 
 @dataclass(frozen=True)
 class Look:
-    """All processes of the service at a moment: proportional memory in MiB, open descriptors, processes.
+    """Proportional memory in MiB, open descriptors and number of all processes of the service at one moment.
 
     Descriptors of the database do not count: a pool opens them when several threads need one, up to its bound.
     """
@@ -192,7 +193,7 @@ def _open_files(pid: int) -> Iterator[Path]:
 
 
 def idle(pid: int, at_most: float = 0) -> Look:
-    """Looks at a service once no more than so many descriptors are open, or it has had time for that."""
+    """Waits until at most `at_most` descriptors are open, or for `SETTLED_S`. Returns the last look at the service."""
     until = time.monotonic() + SETTLED_S
     while time.monotonic() < until:
         time.sleep(LOOK_EVERY_S)
@@ -203,7 +204,7 @@ def idle(pid: int, at_most: float = 0) -> Look:
 
 
 def work(load: Load, pid: int, minutes: float) -> list[Look]:
-    """Runs the load for so long. Returns what a service was like meanwhile."""
+    """Runs the load for `minutes`. Returns the looks at the service during that time."""
     load.stopping.clear()
     threads = [threading.Thread(target=load.run, args=(kind.__name__, kind)) for kind in KINDS]
     for thread in threads:
@@ -229,9 +230,9 @@ def soak(minutes: float, port: int) -> bool:
         with httpx.Client(base_url=service.address, timeout=300) as client:
             body = {"model": "soak", "data": {"dataset": "flower"}}
             client.post("/train", json=body, headers={"prefer": "wait=120"}).raise_for_status()
-            for kind in KINDS:  # everything is loaded that the first use loads
+            for kind in KINDS:  # loads everything that is loaded on first use
                 kind(client, 1)
-        work(load, service.pid, minutes / 5)  # fills caches, and opens as many connections to the database as it will
+        work(load, service.pid, minutes / 5)  # fills the caches and the pool of database connections
         before = idle(service.pid)
         looks = work(load, service.pid, minutes * 4 / 5)
         after = idle(service.pid, at_most=before.descriptors)
@@ -240,7 +241,7 @@ def soak(minutes: float, port: int) -> bool:
 
 def report(load: Load, looks: list[Look], before: Look, after: Look) -> bool:
     """Prints the figures. Returns whether all is well."""
-    fifth = max(1, len(looks) // 4)  # the first one went before
+    fifth = max(1, len(looks) // 4)  # the first fifth has no looks
     early = statistics.median(one.memory for one in looks[:fifth])
     late = statistics.median(one.memory for one in looks[-fifth:])
     leaked = after.descriptors - before.descriptors

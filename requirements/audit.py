@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LOCKS = ("pypi-torch.txt", "dev.txt")
-"""All packages. Advisories know torch by its version on PyPI."""
+"""All packages. Advisories name torch by its version on PyPI."""
 
 
 def main() -> int:

@@ -43,7 +43,7 @@ def licence(row: dict[str, str]) -> str:
 
 
 def home(row: dict[str, str]) -> str:
-    """A link, or nothing."""
+    """A link to the home page; empty if the package states none."""
     return f"<{row['URL']}>" if row["URL"].startswith("http") else ""
 
 

@@ -37,6 +37,11 @@ class Caller:
     concurrency: int
     queued: int
 
+    @property
+    def subject(self) -> str:
+        """How messages name the client."""
+        return "An address" if self.key is None else "This key"
+
 
 class Callers:
     """Limits the requests of each client. The limits of a key replace those of the settings."""
@@ -86,9 +91,8 @@ class Callers:
             TooManyRequests: the caller sends more a second than it may.
         """
         if caller.rate and (wait_s := self._rates.take(caller.id, caller.rate)):
-            whose = "An address" if caller.key is None else "This key"
             raise TooManyRequests(
-                f"{whose} may send {caller.rate:g} requests a second. Send fewer, or several points in each.",
+                f"{caller.subject} may send {caller.rate:g} requests a second. Send fewer, or several points in each.",
                 retry_after_s=ceil(wait_s),
             )
 
@@ -99,10 +103,9 @@ class Callers:
             TooManyAtOnce: the caller has as many in progress as it may.
         """
         if caller.concurrency and self._at_once[caller.id] >= caller.concurrency:
-            whose = "An address" if caller.key is None else "This key"
             raise TooManyAtOnce(
-                f"{whose} may have {caller.concurrency:,} requests in progress at a time, event streams included. Wait "
-                "for the responses to other requests first."
+                f"{caller.subject} may have {caller.concurrency:,} requests in progress at a time, event streams "
+                "included. Wait for the responses to other requests first."
             )
         self._at_once[caller.id] += 1
 

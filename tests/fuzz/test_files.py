@@ -1,4 +1,4 @@
-"""Damaged files of data sets and networks are read or refused by a clear message; no other error comes of them."""
+"""Damaged files of data sets and networks are read, or refused with a clear message. They cause no other error."""
 
 import io
 import json
@@ -34,6 +34,19 @@ def content(write: Callable[[io.BytesIO], object]) -> bytes:
     return file.getvalue()
 
 
+def assert_read_or_refused(read_all: Callable[[bytes], None], valid: bytes) -> None:
+    """Asserts that `read_all` accepts a valid file, and that no damaged copy raises any error but `InvalidInput`."""
+    read_all(valid)
+
+    @few
+    @given(damaged(valid))
+    def check(body: bytes) -> None:
+        with suppress(InvalidInput):
+            read_all(body)
+
+    check()
+
+
 DATASETS: dict[str, tuple[str, bytes]] = {
     "csv": ("csv", b"x;y;label\n0,5;1;a\n1,5;2;b\n-2;3;'a'\n3;4;\"b\"\n"),
     "csv-utf-16": ("csv", "x,y,label\n0.5,1,a\n1.5,2,b\n".encode("utf-16")),
@@ -65,15 +78,7 @@ def test_a_damaged_file_of_a_data_set_is_read_or_refused(tmp_path: Path, name: s
             stored = run(task, file)
             (tmp_path / f"{stored.file}.npz").unlink()
 
-    read_all(valid)
-
-    @few
-    @given(damaged(valid))
-    def check(body: bytes) -> None:
-        with suppress(InvalidInput):
-            read_all(body)
-
-    check()
+    assert_read_or_refused(read_all, valid)
     assert {path.name for path in tmp_path.iterdir()} == {"sent"}, "a refused file leaves files behind"
 
 
@@ -88,7 +93,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
     "safetensors-of-others": lambda: safetensors.torch.save(dict(small().state_dict())),
     **{name: lambda one=one: one.encode(sample(points=1).exported) for name, one in OWN.items()},
 }
-"""Files of networks, as other programs and our own exports write them."""
+"""Writes a file of a network, by name: in formats of other programs, and in those of our exports."""
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:invalid escape sequence")
@@ -104,12 +109,4 @@ def test_a_damaged_file_of_a_network_is_read_or_refused(tmp_path: Path, name: st
         state = read(path, options).state
         assert all(np.isfinite(array).all() for array in state.values())
 
-    read_all(valid)
-
-    @few
-    @given(damaged(valid))
-    def check(body: bytes) -> None:
-        with suppress(InvalidInput):
-            read_all(body)
-
-    check()
+    assert_read_or_refused(read_all, valid)

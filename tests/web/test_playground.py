@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.visits import Visit, bytes_received, first_paint_ms, is_training
 
@@ -27,6 +27,18 @@ def at(visit: Visit, x: float, y: float) -> tuple[float, float]:
 
 def click(visit: Visit, x: float, y: float) -> None:
     visit.page.mouse.click(*at(visit, x, y))
+
+
+def hold(page: Page, *patterns: str) -> list[Route]:
+    """Holds back the requests that match one of the patterns. The list grows by each of them."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    for pattern in patterns:
+        page.route(pattern, keep)
+    return held
 
 
 def test_a_trained_flower_is_there_before_any_click(visit: Visit) -> None:
@@ -103,7 +115,7 @@ def test_each_setting_of_the_network_is_trained_at_once(visit: Visit) -> None:
 
 def test_what_a_person_types_stays_while_a_training_ends(visit: Visit) -> None:
     page = visit.open()
-    with page.expect_response(lambda answer: "/points" in answer.url):  # what the page asks for after a training
+    with page.expect_response(lambda answer: "/points" in answer.url):  # the page requests them after a training
         page.click("[data-name=moons]")
         visit.field("training.epochs").fill("123")
     visit.wait_until_trained()
@@ -147,10 +159,13 @@ def test_points_are_added_moved_and_erased_by_keyboard(visit: Visit) -> None:
     keys.press("Tab")
     said = page.locator("#plane-said")
     expect(said).to_contain_text("space adds a point of class 0")
-    keys.press("Space")
-    expect(said).to_contain_text("Added 0 (")
-    keys.press("2")
-    expect(said).to_contain_text("space adds a point of class 1")
+
+    def press(key: str, announced: str) -> None:
+        keys.press(key)
+        expect(said).to_contain_text(announced)
+
+    press("Space", "Added 0 (")
+    press("2", "space adds a point of class 1")
     keys.press("Shift+ArrowLeft")
     keys.press("Shift+ArrowUp")
     added = visit.trains(lambda: keys.press("Enter"))["data"]
@@ -159,13 +174,10 @@ def test_points_are_added_moved_and_erased_by_keyboard(visit: Visit) -> None:
     assert x1 < x0
     assert y1 > y0
 
-    keys.press("n")
-    expect(said).to_contain_text("On 0 (")
-    keys.press("Space")
-    expect(said).to_contain_text("Picked up 0 (")
+    press("n", "On 0 (")
+    press("Space", "Picked up 0 (")
     keys.press("ArrowRight")
-    keys.press("Escape")
-    expect(said).to_contain_text(f"Put down 0 ({x0:.2f}, {y0:.2f})")
+    press("Escape", f"Put down 0 ({x0:.2f}, {y0:.2f})")
     keys.press("Space")
     moved = [[pytest.approx(x0 + (x0 - x1) / 10), y0], [x1, y1]]
     with page.expect_response(
@@ -176,8 +188,7 @@ def test_points_are_added_moved_and_erased_by_keyboard(visit: Visit) -> None:
     expect(said).to_contain_text("Put down 0 (")
     visit.wait_until_trained()
 
-    keys.press("Delete")
-    expect(said).to_contain_text("Points: 1.")
+    press("Delete", "Points: 1.")
     expect(plane(visit)).to_have_attribute("aria-label", re.compile("No network yet"))
     keys.press("Escape")
     expect(said).to_be_empty()
@@ -189,12 +200,7 @@ def test_points_are_added_moved_and_erased_by_keyboard(visit: Visit) -> None:
 
 def test_a_late_answer_about_a_training_does_not_bring_erased_points_back(visit: Visit) -> None:
     page = visit.open()
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/jobs/*/points*", hold)
+    held = hold(page, "**/jobs/*/points*")
     with page.expect_request("**/jobs/*/points*"):
         visit.trains(lambda: page.click("[data-name=moons]"))
     page.click("[data-name=draw]")
@@ -317,21 +323,15 @@ def test_the_whole_page_is_on_one_screen(visit: Visit) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_the_first_picture_takes_less_than_200_kb_and_all_from_this_service(visit: Visit) -> None:
+def test_the_first_picture_needs_less_than_200_kb_all_from_this_service(visit: Visit) -> None:
     page = visit.page
     received = bytes_received(page)
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    for later in ("**/train", "**/datasets?*"):  # what the page asks for when the first picture is there
-        page.route(later, hold)
+    held = hold(page, "**/train", "**/datasets?*")  # what the page requests after its first picture
     page.goto(visit.address)
     expect(plane(visit)).to_have_attribute("aria-label", re.compile("The boundary"))
     assert len(held) == 2
     assert sum(received) < 200_000
-    assert first_paint_ms(page) > 0, "how long it takes is measured by benchmarks/page.py"
+    assert first_paint_ms(page) > 0  # benchmarks/page.py measures how long it takes
     files = page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('/page/'))")
     assert len(files) > 30
     assert sum(one["transferSize"] for one in files) < 100_000

@@ -15,6 +15,7 @@ import pytest
 from tests.serving import DEADLINE_S, running, train, wait_until
 
 TIMEOUT_S = 0.8
+GRID = "/boundary-grid?model=plane&resolution=500&format=json"
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -61,6 +62,16 @@ def trickle(client: socket.socket, part: bytes) -> None:
     """Sends `part` again and again, with short pauses, until the service answers or closes the connection."""
     while not select.select([client], [], [], TIMEOUT_S / 8)[0]:
         client.sendall(part)
+
+
+def assert_disconnected_if_it_does_not_read(service: httpx.Client) -> None:
+    """Asserts that the service closes the connection of a client that sends requests and reads no response."""
+    with connect(service) as client:
+        closed = select.poll()
+        closed.register(client, 0)  # reports only that the connection was closed
+        # The responses are larger than the buffers of the kernel.
+        client.sendall(f"GET {GRID} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 10)
+        assert closed.poll(DEADLINE_S * 1_000)
 
 
 def test_connections_that_say_nothing_are_closed_and_do_not_delay_others(service: httpx.Client) -> None:
@@ -115,7 +126,7 @@ def test_a_large_head_is_refused_however_it_arrives(service: httpx.Client, sizes
     with connect(service) as client:
         client.sendall(b"GET /models HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
         for size in sizes:
-            assert service.get("/health/live").status_code == 200, "what was sent before has been received"
+            assert service.get("/health/live").status_code == 200, "the service has received what was sent before"
             client.sendall(b"a" * size + (b"\r\n\r\n" if size is sizes[-1] else b""))
         assert problem(client)["code"] == "head-too-large"
 
@@ -127,7 +138,7 @@ def test_a_head_may_end_anywhere_between_two_packets(service: httpx.Client, cut:
     message = head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
     with connect(service) as client:
         client.sendall(message[:-cut])
-        assert service.get("/health/live").status_code == 200, "what was sent before has been received"
+        assert service.get("/health/live").status_code == 200, "the service has received what was sent before"
         client.sendall(message[-cut:] + body)
         assert answer(client).startswith(b"HTTP/1.1 200 OK")
 
@@ -138,40 +149,25 @@ def test_a_body_that_follows_its_headers_is_no_head(service: httpx.Client) -> No
 
 
 def test_a_client_that_does_not_read_its_response_is_disconnected(service: httpx.Client) -> None:
-    with connect(service) as client:
-        ended = select.poll()
-        ended.register(client, 0)  # only its end
-        # More than the buffers of the kernel hold.
-        client.sendall(
-            b"GET /boundary-grid?model=plane&resolution=500&format=json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10
-        )
-        assert ended.poll(DEADLINE_S * 1_000)
+    assert_disconnected_if_it_does_not_read(service)
 
 
 def test_a_client_that_reads_slowly_gets_the_whole_response(service: httpx.Client) -> None:
-    path = "/boundary-grid?model=plane&resolution=500&format=json"
-    expected = service.get(path, headers={"Accept-Encoding": "identity"}).content
+    expected = service.get(GRID, headers={"Accept-Encoding": "identity"}).content
     with connect(service) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        client.sendall(f"GET {GRID} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         received = b""
         while part := client.recv(len(expected) // 20):
             received += part
-            Event().wait(TIMEOUT_S / 10)  # longer in all than the deadline
+            Event().wait(TIMEOUT_S / 10)  # in total, longer than the deadline
     assert received.endswith(expected)
 
 
-def test_responses_that_wait_to_be_read_have_a_bound_together(tmp_path: Path) -> None:
+def test_the_unread_responses_of_all_connections_have_a_common_bound(tmp_path: Path) -> None:
     patient = dict.fromkeys(("head_timeout_s", "body_timeout_s", "write_timeout_s"), 3_600)
     with running(tmp_path, **patient, max_unread_bytes=2**20) as service:
         train(service, "plane")
-        with connect(service) as client:
-            ended = select.poll()
-            ended.register(client, 0)  # only its end
-            # More than the buffers of the kernel hold.
-            client.sendall(
-                b"GET /boundary-grid?model=plane&resolution=500&format=json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10
-            )
-            assert ended.poll(DEADLINE_S * 1_000)
+        assert_disconnected_if_it_does_not_read(service)
         assert service.get("/health/live").status_code == 200
 
 
@@ -190,10 +186,10 @@ def test_what_is_not_http_gets_a_problem(service: httpx.Client) -> None:
     assert (found["status"], found["code"]) == (400, "malformed-request")
 
 
-def test_connections_beyond_the_limit_are_told_so(tmp_path: Path) -> None:
+def test_a_connection_beyond_the_limit_gets_a_problem(tmp_path: Path) -> None:
     with running(tmp_path, max_connections=5) as service:
         with ExitStack() as stack:
-            for _ in range(5):  # none of which reaches a deadline before the end of the test
+            for _ in range(5):  # the default deadlines are longer than the test
                 stack.enter_context(connect(service)).sendall(b"GET")
             with connect(service) as one_more:
                 found = problem(one_more)

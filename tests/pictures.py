@@ -1,4 +1,4 @@
-"""Draws the pictures of the README that change with the page and the colors: `python -m tests.pictures`.
+"""Draws the pictures of the README that depend on the page or the colors: `python -m tests.pictures`.
 
 `docs/playground.png` is the page after its first training, `docs/models.png` a comparison of two versions, and
 `docs/penguins.png` what the README's own commands draw.
@@ -20,18 +20,18 @@ from tests.web.visits import Visit, chromium
 DOCS = Path(__file__).parent.parent / "docs"
 
 COLORS = 256
-"""Of the palette of the page's picture, which makes it less than half as large."""
+"""Colors in the palette of a picture of the page. With a palette, the file is less than half as large."""
 
 
 def draw_page(folder: Path) -> None:
-    """Writes pictures of both tabs of the page: as a first visitor sees it, and a comparison."""
+    """Writes pictures of both tabs of the page: the first visit to the playground, and a comparison of two versions."""
     with running(folder, seed_models=True) as client, sync_playwright() as playwright:
         wait_until(lambda: client.get("/health/ready").status_code == 200)
         browser = chromium(playwright)
         page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-US", reduced_motion="reduce")
         visit = Visit(page, str(client.base_url))
         with page.expect_response(lambda answer: "/jobs/" in answer.url and "/points" in answer.url):
-            visit.open()  # the last answer that changes the picture: which points are on the wrong side
+            visit.open()  # this response changes the picture last: it says which points are on the wrong side
         page.wait_for_load_state("networkidle")
         save(page, DOCS / "playground.png")
         for width, epochs in ((2, 500), (6, 5000)):

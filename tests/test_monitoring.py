@@ -1,4 +1,4 @@
-"""The files for Prometheus and Grafana: they name metrics that the service has, and the rules fire when they should."""
+"""The files for Prometheus and Grafana name metrics that the service has, and the rules fire when they should."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/security.md says what its commands print."""
+"""The commands of docs/security.md print what the page says."""
 
 import os
 import re

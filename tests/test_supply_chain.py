@@ -1,4 +1,4 @@
-"""The lock files: what they have to name, and that nothing else gets in."""
+"""The lock files name all that the project needs, and nothing that is not verified by a checksum."""
 
 import json
 import re

@@ -27,15 +27,16 @@ def test_the_page_draws_classes_in_the_colors_of_the_service() -> None:
     assert re.findall(r"#[0-9a-f]{6}", listed[1]) == palette.class_codes(8)
 
 
-def test_signs_of_weights_have_colors_of_their_own() -> None:
+def test_positive_and_negative_weights_differ_in_color_from_each_other_and_from_classes() -> None:
     style = (ROOT / "service/web/style.css").read_text()
     positives, negatives = (re.findall(rf"--{sign}: #([0-9a-f]{{6}})", style) for sign in ("positive", "negative"))
-    assert len(positives) == len(negatives) == 3  # light; dark by choice of the system; dark by choice on the page
+    # The light theme, the dark theme of the system, and the dark theme chosen on the page.
+    assert len(positives) == len(negatives) == 3
     for pair in zip(positives, negatives, strict=True):
         colors = np.array([[*bytes.fromhex(code)] for code in pair])
         every = np.concatenate([colors, palette.class_palette(5)])
         seen = [every, *(as_seen(every, deficiency) for deficiency in DEFICIENCIES)]
-        assert min(distance(one[0], one[1]) for one in seen) > 0.12, "the two signs"
+        assert min(distance(one[0], one[1]) for one in seen) > 0.12, "the colors of the signs are similar"
         assert min(distance(sign, other) for one in seen for sign in one[:2] for other in one[2:]) > 0.09, "and classes"
 
 

@@ -1,4 +1,4 @@
-"""Hundreds of bad requests to every route: each is refused in the usual form, and nothing of it is repeated."""
+"""Hundreds of bad requests to every route. The service refuses each in the usual form and repeats no part of it."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ from service.api import roles
 from tests.serving import DEADLINE_S
 
 CANARY = "canary7351"
-"""Is in every bad request, and must not be in the response."""
+"""A text that is in every bad request and must be in no error response."""
 
 MAX_BYTES = 64 * 1024
 FILLED = {"{name}": CANARY, "{model}": CANARY, "{version}": "7351", "{alias}": CANARY, "{layer}": "7351"}
@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def paths() -> Iterator[tuple[str, set[str]]]:
-    """Each path, filled, and its methods."""
+    """Each path, with values for its parameters, and its methods."""
     for pattern, routes in groupby(sorted(roles.by_route(), key=lambda route: route[1]), key=lambda route: route[1]):
         methods, path = {method for method, _ in routes}, pattern
         for name, value in FILLED.items():
@@ -41,7 +41,7 @@ WRITES = sorted((method, path) for path, methods in PATHS.items() for method in 
 
 
 def assert_tidy(answer: httpx.Response, what: object) -> None:
-    """Asserts that a response is a success, or a refusal in the usual form that repeats nothing."""
+    """Asserts that a response is a success, or a refusal in the usual form that repeats no part of the request."""
     request = answer.request
     shown = f"{request.method} {request.url.path[:80]}, {what!s:.80}: {answer.status_code} {answer.text[:300]}"
     is_protocol = answer.request.url.path.startswith("/v2")
@@ -101,7 +101,7 @@ BODY_HEADERS: list[dict[str, str]] = [
 
 @pytest.mark.parametrize(("method", "path"), WRITES, ids=[f"{method} {path}" for method, path in WRITES])
 def test_bad_bodies_are_refused_by_every_route_that_reads_one(client: httpx.Client, method: str, path: str) -> None:
-    is_import = path.endswith("/versions")  # for each file a process starts; tests/contract/test_importing.py has many
+    is_import = path.endswith("/versions")  # each file starts a process; tests/contract/test_importing.py sends many
     for name, body in BODIES.items():
         if not is_import or name == "a pickle":
             assert_tidy(client.request(method, path, content=body, headers=JSON), name)
@@ -111,7 +111,7 @@ def test_bad_bodies_are_refused_by_every_route_that_reads_one(client: httpx.Clie
 
 
 NAME = "%3Ccanary7351%3E"
-"""An unknown name is repeated, so that people find their mistake, unless it has characters that no name has."""
+"""An unknown name. The service would repeat it, to show people their mistake, if names could have its characters."""
 
 QUERIES = (
     *(f"{NAME}=1", NAME, "%00=canary7351", "limit=canary7351", "limit=-1", "limit=1e999", "model=%ff%fe"),
@@ -146,7 +146,7 @@ def test_bad_parameters_and_headers_are_refused_or_ignored_by_every_route(client
 
 
 @pytest.mark.parametrize("path", sorted(PATHS))
-def test_every_path_tells_its_methods_and_refuses_others(client: httpx.Client, path: str) -> None:
+def test_every_path_lists_its_methods_and_refuses_others(client: httpx.Client, path: str) -> None:
     options = client.options(path)
     assert options.status_code == 204, options.text
     allowed = {one.strip() for one in options.headers["allow"].split(",")}
@@ -236,7 +236,7 @@ def post(*headers: str, body: bytes = b"{}", start: str = "POST /predict HTTP/1.
         (post(start="POST canary7351 HTTP/1.1"), 400),
         (b"\x16\x03\x01canary7351\r\n\r\n", 400),
         (b"canary7351\r\n\r\n", 400),
-        (b"GET /models HTTP/1.1\r\n\r\n", 200),  # HTTP/1.1 asks for a Host; uvicorn and most servers do not
+        (b"GET /models HTTP/1.1\r\n\r\n", 200),  # HTTP/1.1 requires a Host; uvicorn and most servers do not
         (b"GET http://canary7351/models HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
         (b"get /models HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),

@@ -24,7 +24,7 @@ POINTS = {"model": "plane", "points": [[0.0, 0.0]]}
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A service with small settings, whose model `plane` is never trained."""
+    """A service with low limits and without models."""
     settings: dict[str, Any] = {
         "max_body_bytes": 4 * 2**20,
         "max_bodies_bytes": 2**20,
@@ -46,7 +46,7 @@ def nested(depth: int) -> bytes:
 
 
 def detail(answer: httpx.Response) -> str:
-    """The detail of a problem, in which numbers have commas whether or not the message writes them."""
+    """The detail of a problem, with commas in all its large numbers, even where the message has none."""
     found: str = answer.json()["detail"]
     return re.sub("[0-9]{5,}", lambda number: f"{int(number[0]):,}", found)
 
@@ -134,12 +134,12 @@ WAYS: dict[str, Send] = {
     ],
 )
 def test_a_body_that_is_too_long_is_refused_however_it_is_sent(
-    client: httpx.Client, small: httpx.Client, path: str, media_type: str, length: int, bound: str, way: str
+    small: httpx.Client, path: str, media_type: str, length: int, bound: str, way: str
 ) -> None:
     sent = WAYS[way](b" " * length)
     headers = sent.pop("headers", {}) | {"Content-Type": media_type}
     answer = small.post(path, headers=headers, **sent)
-    # `max_bodies_bytes` is smaller than this body, which therefore may be refused sooner
+    # Bodies above `max_bodies_bytes` may be refused for that first.
     assert (answer.status_code, bound in answer.text) == (413, True) or answer.status_code == 503, answer.text
     if way == "plain":
         assert answer.status_code == 413
@@ -154,7 +154,7 @@ def test_the_settings_of_points_and_of_the_queue_are_enforced(small: httpx.Clien
     assert "1 jobs" in answer.json()["detail"]
 
 
-def test_the_bodies_in_memory_have_a_bound_together_and_small_ones_are_always_answered(small: httpx.Client) -> None:
+def test_all_bodies_in_memory_have_a_common_bound_that_spares_small_ones(small: httpx.Client) -> None:
     head = (
         "POST /train HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n"
     )
@@ -172,7 +172,7 @@ def test_the_bodies_in_memory_have_a_bound_together_and_small_ones_are_always_an
         assert_problem(answer, 503, "too-many-bodies")
         assert "1,048,576" in answer.json()["detail"]
         assert answer.headers["retry-after"] == "1"
-        assert small.post("/predict", json=POINTS | {"points": [[0, 0]] * 50}).status_code == 404, "it is answered"
+        assert small.post("/predict", json=POINTS | {"points": [[0, 0]] * 50}).status_code == 404, "it was not read"
     wait_until(lambda: held_bytes() == 0)
     assert small.post("/train", content=large, headers=JSON).status_code in (422, 429)
 
@@ -181,9 +181,9 @@ def test_the_bodies_in_memory_have_a_bound_together_and_small_ones_are_always_an
 def test_while_large_bodies_are_parsed_small_requests_are_answered(client: httpx.Client, path: str) -> None:
     body = training(data={"points": [{"x": 0, "y": 0}] * 20_000, "labels": [0, 1] * 10_000})
     if path == "/predict":
-        body = {"model": "plane", "points": [[0, False]] * 20_000}  # which only the schema reads
+        body = {"model": "plane", "points": [[0, False]] * 20_000}  # only the schema reads such points
     with ThreadPoolExecutor() as threads, httpx.Client(base_url=client.base_url, timeout=60) as sender:
-        with request_body.PARSING:  # as if another body took long
+        with request_body.PARSING:  # as while another large body is parsed
             large = [threads.submit(sender.post, path, json=body) for _ in range(6)]
             wait(large, timeout=0.1)
             assert [one.result().text for one in large if one.done()] == []
@@ -192,7 +192,7 @@ def test_while_large_bodies_are_parsed_small_requests_are_answered(client: httpx
         assert {one.result().status_code for one in large} == {200}
 
 
-def test_a_full_data_folder_takes_no_trainings_imports_and_uploads_and_answers_the_rest(tmp_path: Path) -> None:
+def test_with_a_full_data_folder_only_trainings_imports_and_uploads_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"x" * 2**20)
     with running(tmp_path, training_processes=0, max_data_bytes=2**20) as client:
         wait_until(lambda: client.post("/train", json=training()).status_code == 507)
@@ -201,8 +201,7 @@ def test_a_full_data_folder_takes_no_trainings_imports_and_uploads_and_answers_t
             ("/datasets/d", "text/csv"),
             ("/models/m/versions", "application/octet-stream"),
         ):
-            body = json.dumps(training()).encode()
-            answer = client.post(path, content=body, headers={"Content-Type": media_type})
+            answer = client.post(path, content=json.dumps(training()), headers={"Content-Type": media_type})
             assert_problem(answer, 507, "data-folder-full")
             assert "1,048,576" in answer.json()["detail"]
         assert client.get("/models").status_code == 200

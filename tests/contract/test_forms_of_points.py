@@ -250,7 +250,7 @@ NO_SCHEMA = b64decode(
     "AAQAAAABAAAAKAAAAAYAAABwb2ludHMAAAQABAAEAAAAEAAUAAgABgAHAAwAAAAQABAAAAAAAAEDEAAAABwAAAAEAAAAAAAAAAQA"
     "AABpdGVtAAAGAAgABgAGAAAAAAACAAAAAAA="
 )
-"""A stream whose first message has an unknown type. pyarrow ends the process when it is read as a schema."""
+"""A stream whose first message has an unknown type. pyarrow would abort the process if it read this as a schema."""
 
 
 def test_an_arrow_stream_that_does_not_begin_with_a_schema_is_refused(client: httpx.Client) -> None:

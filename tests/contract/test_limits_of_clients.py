@@ -1,4 +1,4 @@
-"""Limits of rate, of requests at a time and of queued jobs: for each key, and without keys for each address."""
+"""Limits of the request rate, of concurrent requests and of queued jobs, for each key or address."""
 
 import time
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from tests.contract.problems import assert_problem
 from tests.serving import running, wait_until
 
 ONE_IN_1000_S = 0.001
-"""A rate of which a busy machine cannot exceed the first request."""
+"""One request in 1,000 seconds: even on a busy machine, the second request of a test comes too early."""
 
 TRAINING = {"model": "m", "data": {"dataset": "flower"}, "training": {"epochs": 1}}
 
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A service without workers; each key is named in `AUTH` by its name."""
+    """A service without workers. `AUTH` has the header of each of its keys, by the name of the key."""
     folder = tmp_path_factory.mktemp("limited")
     file = KeyFile(folder / "keys.json")
     for name, limits in (
@@ -53,7 +53,7 @@ def test_a_key_sends_no_more_requests_a_second_than_its_rate(limited: httpx.Clie
     assert limited.get("/models", headers=AUTH["also-slow"]).status_code == 200, "each key has its own rate"
     assert limited.get("/models", headers=AUTH["other"]).status_code == 200
     for path in ("/health/live", "/v2/health/live", "/openapi.json"):
-        assert limited.get(path, headers=AUTH["slow"]).status_code == 200, "what needs no key has no limit"
+        assert limited.get(path, headers=AUTH["slow"]).status_code == 200, "a path that needs no key has no limit"
 
 
 def test_below_v2_the_answer_has_the_form_of_the_protocol(limited: httpx.Client) -> None:
@@ -65,7 +65,7 @@ def test_below_v2_the_answer_has_the_form_of_the_protocol(limited: httpx.Client)
     assert answer.json().keys() == {"error"}
 
 
-def test_a_key_has_no_more_requests_in_progress_than_it_may(limited: httpx.Client) -> None:
+def test_a_key_has_no_more_requests_in_progress_than_its_limit(limited: httpx.Client) -> None:
     job = limited.post("/train", json=TRAINING, headers=AUTH["watcher"]).json()
     stream = f"/jobs/{job['id']}/events"
     with limited.stream("GET", stream, headers=AUTH["narrow"] | {"Accept": "text/event-stream"}) as events:
@@ -78,7 +78,7 @@ def test_a_key_has_no_more_requests_in_progress_than_it_may(limited: httpx.Clien
         assert limited.get("/health/ready", headers=AUTH["narrow"]).status_code != 429
     wait_until(lambda: limited.get("/models", headers=AUTH["narrow"]).status_code == 200)
     for _ in range(3):
-        assert limited.get("/jobs/none", headers=AUTH["narrow"]).status_code == 404, "a refused request has ended too"
+        assert limited.get("/jobs/none", headers=AUTH["narrow"]).status_code == 404, "a refused request has not ended"
 
 
 def submit(client: httpx.Client, name: str, **body: Any) -> httpx.Response:
@@ -93,7 +93,7 @@ def test_a_key_cannot_fill_the_queue(limited: httpx.Client) -> None:
         assert_problem(answer, 429, "queue-full")
         assert "This key has 2 jobs" in answer.json()["detail"]
         assert answer.headers["retry-after"] == "1"
-    for _ in range(3):  # the setting, because the key has no number of its own
+    for _ in range(3):  # the limit of the settings, because the key has none of its own
         assert submit(limited, "other").status_code == 202
     assert "This key has 3 jobs" in submit(limited, "other").json()["detail"]
     path = first.headers["location"]
@@ -115,7 +115,7 @@ def test_without_keys_each_address_has_its_limits(tmp_path: Path) -> None:
         assert "192.0.2.1" not in answer.text
         assert get("192.0.2.2").status_code == 200
         assert get("2001:db8::1").status_code == 200
-        assert get("2001:db8::2").status_code == 429, "it has the same network"
+        assert get("2001:db8::2").status_code == 429, "both addresses are in one network"
         assert get("2001:db8:0:1::2").status_code == 200
         assert client.get("/health/live").status_code == client.get("/").status_code == 200
 
@@ -158,7 +158,7 @@ def test_a_file_with_an_impossible_limit_is_damaged(tmp_path: Path, limit: str) 
 
 def test_processes_count_the_requests_of_a_client_together(tmp_path: Path) -> None:
     rate = 1_000
-    processes = [Rates(tmp_path / "rates") for _ in range(2)]  # each with a mapping of its own
+    processes = [Rates(tmp_path / "rates") for _ in range(2)]  # each maps the file into memory by itself
     began = time.monotonic()
     allowed = 0
     while processes[allowed % 2].take("client", rate) == 0:

@@ -76,7 +76,7 @@ def test_an_unpublished_training_is_a_job_that_no_list_shows(client: httpx.Clien
 
 
 def assert_is_revalidated(client: httpx.Client, found: httpx.Response) -> None:
-    """A client that has the response gets 304, until the training is deleted."""
+    """Asserts that a client that already has this response gets 304 when it asks again."""
     assert found.headers["cache-control"] == "no-cache"
     again = client.get(found.request.url, headers={"If-None-Match": found.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")

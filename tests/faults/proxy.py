@@ -1,4 +1,4 @@
-"""A TCP proxy that can be slow, refuse, cut its connections or fall silent, for the network between two programs."""
+"""A TCP proxy that imitates a faulty network between two programs."""
 
 import socket
 import threading
@@ -13,9 +13,9 @@ class FaultProxy:
     """Forwards connections to a port of this machine.
 
     Attributes:
-        port: where it listens, on 127.0.0.1.
-        latency_s: how long each piece of data is delayed, in each direction.
-        accepted: how many connections it has accepted so far.
+        port: the port of 127.0.0.1 on which it listens.
+        latency_s: delay of each piece of data, in each direction, in seconds.
+        accepted: number of connections that it has accepted so far.
     """
 
     def __init__(self, target: int) -> None:
@@ -47,7 +47,7 @@ class FaultProxy:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Cuts all connections, and for the duration of the block every new one at once."""
+        """Cuts all connections, and closes each new one at once until the block ends."""
         self._refuses = True
         self.cut()
         try:
@@ -57,9 +57,9 @@ class FaultProxy:
 
     @contextmanager
     def half_open(self) -> Iterator[None]:
-        """Connections stay open, and are accepted, but nothing arrives any more until the end of the block.
+        """Accepts connections and keeps all of them open, but forwards nothing until the block ends.
 
-        Afterwards these connections are lost, as those of a machine that has vanished: only new ones work.
+        Afterwards, only new connections work. The others stay silent, as if the other machine had vanished.
         """
         self._forwards.clear()
         try:
@@ -88,7 +88,7 @@ class FaultProxy:
     def _forward(self, source: socket.socket, sink: socket.socket, forwards: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(CHUNK):
-                forwards.wait()  # for ever, if the connection became half open
+                forwards.wait()  # forever, if the connection became half open
                 time.sleep(self.latency_s)
                 sink.sendall(data)
         for end in (source, sink):

@@ -1,4 +1,4 @@
-"""The network between the service and PostgreSQL is slow, cut or swallows everything."""
+"""The network between the service and PostgreSQL is slow, is cut, or loses everything."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from tests.serving import train, wait_until
 pytestmark = pytest.mark.processes
 
 LONGEST_S = SILENCE_S + CONNECT_S + 30
-"""Until a connection is given up, with time for a busy machine."""
+"""Longest time until the service gives up a connection, with a margin for a busy machine."""
 
 
 @pytest.fixture(scope="module")

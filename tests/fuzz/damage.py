@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("FUZZ", "0"))
-"""Examples of each test, with a new seed each time: `make fuzz`. Without it a few, always the same."""
+"""Number of random examples of each test (`make fuzz`). 0 stands for a few examples that are the same in each run."""
 
 few = settings(
     max_examples=EXAMPLES or 25,
@@ -25,12 +25,12 @@ SPECIAL = [
     *(b"nan", b"-inf", b"1e999", b"9" * 30, b"-0", b"1_0", b"null", b"true", b"{}", b"[]", b'"', b"'", b"\\", b"\\u"),
     *(b"[", b"]", b"{", b"}", b",", b":", b";", b".", b"(", b")", b"#", b"%", b"=", b"-"),
 ]
-"""What parsers trip over: ends of the ranges of integers, marks of formats and encodings, signs of notations."""
+"""Bytes that parsers often handle wrongly: limits of integers, signatures of formats and encodings, punctuation."""
 
 
 @st.composite
 def damaged(draw: st.DrawFn, sample: bytes) -> bytes:
-    """`sample` after one to four changes. Half the archives are damaged within a member, so that checksums fit."""
+    """`sample` after one to four changes. In half of the archives, only a member changes, and its checksum fits."""
     if zipfile.is_zipfile(io.BytesIO(sample)) and draw(st.booleans()):
         return _archive(draw, sample)
     return _changed(draw, sample)

@@ -1,4 +1,4 @@
-"""Damaged request bodies get an answer that is no server error, and the service goes on."""
+"""Damaged bodies and queries of requests cause no server error."""
 
 import gzip
 import io
@@ -100,7 +100,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_damaged_body_gets_an_answer_that_is_no_server_error(client: httpx.Client, name: str) -> None:
+def test_a_damaged_body_causes_no_server_error(client: httpx.Client, name: str) -> None:
     path, headers, sample = SAMPLES[name]
 
     @few
@@ -114,7 +114,7 @@ def test_a_damaged_body_gets_an_answer_that_is_no_server_error(client: httpx.Cli
 
 
 @pytest.mark.parametrize("path", ["/boundary-grid", "/jobs", "/comparison", "/models", "/datasets", "/predict"])
-def test_a_damaged_query_gets_an_answer_that_is_no_server_error(client: httpx.Client, path: str) -> None:
+def test_a_damaged_query_causes_no_server_error(client: httpx.Client, path: str) -> None:
     valid = b"model=plane&resolution=8x8&x_min=0&x_max=1&response=label&format=json&limit=2&a=plane:1&b=plane:1"
 
     @few

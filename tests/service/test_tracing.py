@@ -1,4 +1,4 @@
-"""Traces: what is read of a request, kept with its jobs, and sent to a collector."""
+"""Traces: the service reads them from requests, keeps them with its jobs, and sends spans to a collector."""
 
 import subprocess
 import sys
@@ -53,13 +53,13 @@ def test_a_job_keeps_the_trace_of_its_request(tmp_path: Path) -> None:
     store.close()
 
 
-def test_nothing_that_makes_spans_is_imported_without_the_setting() -> None:
+def test_the_sdk_of_opentelemetry_is_not_imported_without_the_setting() -> None:
     program = "import sys, service.app, service.jobs.loop; print('opentelemetry.sdk' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
-def test_the_setting_without_the_packages_is_refused_in_words(tmp_path: Path) -> None:
+def test_the_setting_without_the_packages_is_refused_with_the_reason(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['opentelemetry.sdk'] = None\n"
         f"sys.argv = ['separatrix', 'serve', '--tracing', '--port', '0', '--data-dir', {str(tmp_path)!r}]\n"

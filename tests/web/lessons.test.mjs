@@ -25,7 +25,7 @@ test("lessons train the tutorial's networks with its settings", () => {
   }
 });
 
-test("a setup is that of a lesson whatever the order of its fields, until one of them differs", () => {
+test("a setup is that of a lesson if all fields are equal, in any order", () => {
   const { lesson } = lessonAt(4);
   assert.ok(isSetUp(FIRST_SETUP, lesson));
   const { data, ...others } = FIRST_SETUP;
@@ -39,7 +39,7 @@ test("a link to a lesson that does not exist opens the nearest one", () => {
   assert.deepEqual([-3, 0, 1, 2.4, 6, 99].map((number) => lessonAt(number).number), [1, 1, 1, 2, 6, 6]);
 });
 
-test("a link names the lesson that is open, and no other", () => {
+test("a link names a lesson only while it is open", () => {
   const fragment = fragmentOf(FIRST_SETUP, { ...FIRST_VIEW, drawer: "lessons", lesson: 3 });
   assert.equal(fragment, "view.drawer=lessons&view.lesson=3");
   assert.equal(readFragment(fragment).view.lesson, 3);
@@ -47,7 +47,7 @@ test("a link names the lesson that is open, and no other", () => {
   assert.equal(fragmentOf(FIRST_SETUP, { ...FIRST_VIEW, drawer: "code", lesson: 3 }), "view.drawer=code");
 });
 
-test("an address keeps all else that it names while lessons open and close", () => {
+test("an address keeps its other parts when lessons open and close", () => {
   assert.equal(withLesson("", 2), "view.drawer=lessons&view.lesson=2");
   assert.equal(withLesson("data.noise=0.3&view.drawer=code&x=a:b", 1), "data.noise=0.3&view.drawer=lessons&x=a%3Ab&view.lesson=1");
   assert.equal(withLesson("view.drawer=lessons&view.lesson=3&x=a:b", 3), "view.drawer=lessons&view.lesson=3&x=a:b");
@@ -74,7 +74,7 @@ test("each lesson has all its texts, in both languages, with the same code and t
   }
 });
 
-test("texts state no accuracy: it is that of the service", () => {
+test("texts state no accuracy, because the service computes it", () => {
   for (const text of [...Object.values(en), ...Object.values(zh)]) assert.ok(!/\d\s*%/.test(text), text);
 });
 

@@ -197,6 +197,6 @@ test("a stream is cut into events wherever its chunks end", async () => {
   }
 });
 
-test("an event without data is none, and an id with a null character does not count", async () => {
+test("an event without data is dropped, and an id with a null character is ignored", async () => {
   assert.deepEqual(await eventsIn("event: a\nid: 3\n\ndata: b\nid: 4\0\n\n"), [{ type: "message", data: "b", id: "3" }]);
 });

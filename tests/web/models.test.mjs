@@ -20,7 +20,7 @@ test("a place is read back as it was written, beside any setup", () => {
   assert.equal(withPlace("", { tab: "models", model: null, compare: ["m:1", "n:2"] }), "tab=models&compare=m:1,n:2");
 });
 
-test("a place that does not exist is the first one", () => {
+test("a link to a place that does not exist opens the first one", () => {
   assert.deepEqual(readPlace("tab=lessons&model=m"), START);
   for (const compare of ["", "m:1", "m:1,", "m:1,n:2,o:3"]) assert.equal(readPlace(`tab=models&compare=${compare}`).compare, null);
 });
@@ -46,7 +46,7 @@ test("the data of a card are a generator, a stored data set, or points", () => {
   assert.deepEqual(setupOfCard({ ...CARD, data: { type: "points", n_points: 5 } }).data, { type: "drawn" });
 });
 
-test("an imported card leaves what is unknown as at the first visit", () => {
+test("settings that an imported card does not have are those of the first visit", () => {
   const network = { kind: "sequential", hidden: [3], activation: null, scale: "none", inputs: null };
   const card = { ...CARD, data: null, training: null, epochs_run: null, stop_reason: null, network, imported: { understood: ["Read as x.", "And y."] } };
   const setup = setupOfCard(card);
@@ -57,7 +57,7 @@ test("an imported card leaves what is unknown as at the first visit", () => {
   assert.deepEqual(Object.keys(known).sort(), ["classes", "features", "imported", "network"]);
 });
 
-test("facts of a card name all that decided it", () => {
+test("the facts of a card are all that its training depended on", () => {
   const known = Object.fromEntries(facts({ ...CARD, n_networks: 3, started_from: { model: "m", version: 4 } }));
   assert.deepEqual(known, {
     network: "module, 8 × 4, relu", networks: "3", inputs: "x, x^2", scale: "standard", data: "moons, n = 300, noise = 0.1, seed = 9", features: "2",
@@ -101,7 +101,7 @@ test("a first page that is read again keeps older jobs and drops deleted ones", 
   assert.deepEqual(withFirstPage(jobs(5, 4), { data: [], has_more: false }), []);
 });
 
-test("a version is noticed once, also of a job that was never seen running", () => {
+test("a new version is noticed once, even if its job was never seen running", () => {
   const job = (/** @type {number} */ n, /** @type {number | null} */ version) => ({ id: `j${n}`, version, created_at: `2026-01-0${n}` });
   assert.ok(hasPublished([job(3, null)], [job(3, 1)]));
   assert.ok(hasPublished([job(3, 1)], [job(4, 2), job(3, 1)]));
@@ -124,7 +124,7 @@ test("points are marked where the window shows them", () => {
   assert.deepEqual(marks([[3]], { ...WINDOW, axes: [0] }), []);
 });
 
-test("figures that one of two versions has are side by side", () => {
+test("figures that at least one of two versions has are shown side by side", () => {
   const a = { training_loss: 0.5, training_accuracy: 0.8, validation_loss: null, validation_accuracy: null };
   const b = { training_loss: 0.25, training_accuracy: 0.9, validation_loss: null, validation_accuracy: 0.7 };
   assert.deepEqual(sideBySide(a, b), [["training_accuracy", 0.8, 0.9], ["training_loss", 0.5, 0.25], ["validation_accuracy", null, 0.7]]);

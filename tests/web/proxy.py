@@ -35,7 +35,7 @@ class Proxy:
         self._is_cut = False
 
     def silence(self) -> None:
-        """Passes nothing more of the event streams that are open, without ending them."""
+        """Forwards no more data of the event streams that are open, and keeps their connections."""
         self._silent |= self._streams
 
     def run(self) -> None:

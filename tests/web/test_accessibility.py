@@ -13,7 +13,7 @@ pytestmark = pytest.mark.processes
 
 
 def serious(visit: Visit, part: str = "html") -> list[str]:
-    """What axe-core finds in a part of the page that is serious or critical."""
+    """The serious and critical findings of axe-core in a part of the page."""
     visit.page.evaluate(tool("node_modules", "axe-core", "axe.min.js").read_text())
     found: dict[str, Any] = visit.page.evaluate("part => axe.run(part)", part)
     return [

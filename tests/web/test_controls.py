@@ -67,7 +67,7 @@ COUNT_COLORS = """canvas => {
 
 
 def colors_of(canvas: Any) -> list[int]:
-    """How many pixels each color of a canvas has, the most first."""
+    """The number of pixels of each color of a canvas, largest first."""
     counts: list[int] = canvas.evaluate(COUNT_COLORS)
     return counts
 
@@ -113,7 +113,7 @@ def test_labels_have_two_colors_and_the_threshold_moves_figures_and_roc_curve(vi
         assert float(roc.locator(".at").get_attribute("cx") or "") == pytest.approx(1.8 * false)
 
 
-def test_the_button_of_the_theme_shows_the_other_one_and_its_choice_stays(visit: Visit) -> None:
+def test_the_theme_button_names_the_other_theme_and_the_choice_is_kept(visit: Visit) -> None:
     page = visit.open()
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)

@@ -1,4 +1,4 @@
-"""The page of a service that needs keys."""
+"""The page of a service that requires keys."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Brows
     assert questions == ["This service needs a key. The page keeps it until this tab is closed."]
 
 
-def test_whoever_gives_no_key_is_asked_once_and_told_so(browser: Browser, tmp_path: Path) -> None:
+def test_a_person_who_gives_no_key_is_asked_once_and_told_why(browser: Browser, tmp_path: Path) -> None:
     with running(tmp_path) as client:
         KeyFile(tmp_path / "keys.json").add("teacher", "train")
         wait_until(lambda: client.get("/models").status_code == 401)

@@ -1,4 +1,4 @@
-"""The lessons in a browser: what they say is what the service has just computed."""
+"""The lessons in a browser show what the service has just computed."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.processes
 
 KINDS = ("logistic", "logistic", "two_layer", "sequential", "module", "module")
 PARAMETERS = {2: "w", 3: "w1", 4: "net[0].weight", 5: "net.layer1.weight"}
-"""The first parameter of the network of each lesson that lists them."""
+"""The first parameter of the network, for each lesson that lists parameters."""
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -112,7 +112,7 @@ def test_the_setup_before_the_lessons_comes_back_when_they_are_closed(visit: Vis
     assert box is not None
     page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"])
     page.keyboard.press("2")
-    # The training of the resting point, after those of the moving one: it has snapshots.
+    # Only the training after the point has come to rest has snapshots.
     with page.expect_response(lambda answer: is_training(answer) and "snapshots" in answer.request.post_data) as found:
         page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"])
     own = found.value.request.post_data_json

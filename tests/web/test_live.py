@@ -1,4 +1,4 @@
-"""A training that takes longer is followed while it goes on."""
+"""The page follows a long training while it runs."""
 
 import re
 

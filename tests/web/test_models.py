@@ -41,7 +41,7 @@ def job(page: Page, model: str) -> Locator:
 
 
 def expect_pictures(pictures: Locator, count: int) -> None:
-    """Waits until so many pictures are drawn."""
+    """Waits until `count` pictures are drawn."""
     expect(pictures).to_have_count(count)
     for i in range(count):
         pictures.nth(i).scroll_into_view_if_needed()
@@ -209,7 +209,7 @@ def test_versions_that_cannot_be_compared_are_refused_in_the_services_words(visi
     visit.expect_refusal("/comparison")
 
 
-def test_the_tabs_are_reached_by_keyboard_and_the_playgrounds_keys_rest_meanwhile(visit: Visit) -> None:
+def test_the_tabs_are_reached_by_keyboard_and_the_playgrounds_keys_do_nothing_meanwhile(visit: Visit) -> None:
     page = visit.open()
     before = page.locator("#epoch").inner_text()
     page.get_by_role("tab", name="Playground").focus()

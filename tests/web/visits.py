@@ -82,7 +82,7 @@ class Visit:
         return epoch_in(self.page.locator("#epoch").inner_text())
 
     def expect_live(self) -> None:
-        """Waits until the page shows two further epochs of a training: the first may come with the job itself."""
+        """Waits until the page shows two later epochs of a training. One could come from the job, not its events."""
         expect(self.page.locator("body")).to_have_attribute("data-status", "training")
         for _ in range(2):
             before = self.epoch()
@@ -108,7 +108,7 @@ def is_training(answer: Response) -> bool:
 
 
 def bytes_received(page: Page) -> list[int]:
-    """The bytes on the wire of each answer that the page receives from now on, with its headers. The list grows."""
+    """The size on the wire of each response from now on, with headers, in bytes. The list grows with each response."""
     sizes: list[int] = []
     session = page.context.new_cdp_session(page)
     session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))

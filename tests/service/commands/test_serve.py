@@ -158,7 +158,7 @@ def test_the_fork_server_of_an_idle_service_has_imported_torch_only_and_ends_wit
 
 
 def assert_log_is_json(one: Service) -> None:
-    """Sends a request with a key and a point, of which the log has only the id."""
+    """Sends a request with an id, a key and a point. Asserts that the log is JSON and has only the id."""
     headers = {"X-Request-ID": "asked-1", "Authorization": "Bearer secret"}
     body = {"model": "m", "data": {"points": [[12.125, 0], [0, 1]], "labels": [0, 1]}, "training": {"epochs": 1}}
     answer = one.client.post("/train?validate_only=true", json=body, headers=headers)
@@ -173,7 +173,7 @@ def assert_log_is_json(one: Service) -> None:
 
 
 def is_in_standby(process: psutil.Process) -> bool:
-    """Whether a process has imported torch, 100 MiB, and then given back the pages of the files that it has read."""
+    """Whether a process has imported torch (100 MiB) and then released the pages of the files that it had read."""
     with suppress(psutil.NoSuchProcess):
         memory = process.memory_info()
         return bool(memory.rss - memory.shared > 100 * 2**20 > 4 * memory.shared)

@@ -33,7 +33,7 @@ DEFICIENCIES = {
 
 
 def as_seen(colors_C3: np.ndarray, deficiency: str) -> np.ndarray:
-    """The colors that people with this deficiency see instead, (C, 3)."""
+    """The colors as people with this deficiency see them, (C, 3) from 0 to 255."""
     value = colors_C3 / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.array(DEFICIENCIES[deficiency]).T, 0, 1)

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, damaged files, files of later versions: a clear message, and no more damage."""
+"""Full and read-only disks, damaged files, files of later versions: a clear message, and no further damage."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 
 def fill(disk: Path) -> Path:
-    """Fills a disk up to its last byte by a file, which it returns."""
+    """Fills a disk to its last byte. Returns the file that it wrote for that."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -91,7 +91,7 @@ def serve(folder: Path) -> Result:
         root.setLevel(level)
 
 
-def test_a_data_folder_on_a_read_only_disk_is_refused_by_name(
+def test_a_data_folder_on_a_read_only_disk_is_refused_with_the_reason(
     mounted: Callable[..., Path], tmp_path: Path, migrated: Path
 ) -> None:
     folder = tmp_path / "data"
@@ -137,7 +137,7 @@ def test_a_database_that_cannot_be_used_is_refused_and_left_as_it_is(
     assert "migrating" not in done.stderr
 
 
-def test_a_card_of_a_later_version_is_refused_by_name() -> None:
+def test_a_card_of_a_later_version_is_refused_with_the_reason() -> None:
     text = sample(points=1).exported.card.to_json()
     card = json.dumps(json.loads(text) | {"format": 3}).encode()
     with pytest.raises(DamagedCheckpoint, match="a later version of Separatrix wrote it"):

@@ -112,7 +112,7 @@ def test_a_job_that_was_paused_under_the_last_release_can_be_resumed(released: P
 
 
 def test_a_data_folder_of_release_0_2_0_is_served_and_its_jobs_continue(tmp_path: Path) -> None:
-    """Its service was killed. `mine` has two versions, `long` was running and had a checkpoint, `waits` was queued."""
+    """Killed while `long` was running with a checkpoint and `waits` was queued. The model `mine` has two versions."""
     with ZipFile(FOLDER / "data_folder_0_2_0.zip") as archive:
         archive.extractall(tmp_path)
     with running(tmp_path) as client:

@@ -34,13 +34,19 @@ def test_the_table_of_settings_is_what_the_program_says() -> None:
     assert [line for line in documented if line.startswith("| `")] == rows
 
 
+def longest(pattern: str) -> int:
+    """The number of characters of the longest text that a pattern of names allows."""
+    return max(length for length in range(1_000) if re.fullmatch(pattern, "a" * length))
+
+
 def test_the_table_of_limits_has_the_values_of_the_program() -> None:
     modules = (limits, request_body, connections, keys, spaces, requests, events, records, service.app)
     constants = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
     constants |= {"MAX_MARKS": "; ".join(f"{most:,}" for _, most in request_body.MAX_MARKS.values())}
-    constants |= {"NAME_PATTERN": 63, "max_requests_per_s": "no limit"}
+    constants |= {"NAME_PATTERN": longest(records.NAME_PATTERN)}
     rows = re.findall(r"^\| .* \| (.*) \| `(\w+)` \|", (ROOT / "docs" / "limits.md").read_text(), re.MULTILINE)
     values = {name: field.default for name, field in Settings.model_fields.items()} | constants
+    values["max_requests_per_s"] = values["max_requests_per_s"] or "no limit"
     assert len(rows) > 50
     for shown, name in rows:
         value = values[name]

@@ -21,7 +21,7 @@ MAX_BYTES = 64 * 1024
 FILLED = {"{name}": CANARY, "{model}": CANARY, "{version}": "7351", "{alias}": CANARY, "{layer}": "7351"}
 FILLED |= {"{job_id}": CANARY, "{folder}": CANARY, "{digest}": CANARY, "{path:path}": CANARY}
 LEAKS = re.compile(
-    r"Traceback|site-packages|File \"|\.py\b|/tmp/|/dev/shm|sqlalchemy|pydantic|0x[0-9a-f]{6}", re.IGNORECASE
+    r"Traceback|site-packages|File \\?\"|\.py\b|/tmp/|/dev/shm|sqlalchemy|pydantic|0x[0-9a-f]{6}", re.IGNORECASE
 )
 JSON = {"Content-Type": "application/json"}
 
@@ -55,6 +55,12 @@ def assert_tidy(answer: httpx.Response, what: object) -> None:
     assert CANARY not in answer.text, shown
     assert not LEAKS.search(answer.text), shown
     assert answer.headers["x-request-id"], shown
+
+
+def assert_refused(answer: httpx.Response, what: object) -> None:
+    """Asserts that a response refuses a body. The index of models has no required field and ignores unknown ones."""
+    assert_tidy(answer, what)
+    assert answer.is_error or answer.request.url.path == "/v2/repository/index", (what, answer.text[:300])
 
 
 BODIES: dict[str, bytes] = {
@@ -104,10 +110,10 @@ def test_bad_bodies_are_refused_by_every_route_that_reads_one(client: httpx.Clie
     is_import = path.endswith("/versions")  # each file starts a process; tests/contract/test_importing.py sends many
     for name, body in BODIES.items():
         if not is_import or name == "a pickle":
-            assert_tidy(client.request(method, path, content=body, headers=JSON), name)
+            assert_refused(client.request(method, path, content=body, headers=JSON), name)
     for headers in BODY_HEADERS:
         if not is_import or headers["Content-Type"] not in ("application/octet-stream", "application/json"):
-            assert_tidy(client.request(method, path, content=BODIES["wrong types"], headers=headers), headers)
+            assert_refused(client.request(method, path, content=BODIES["wrong types"], headers=headers), headers)
 
 
 NAME = "%3Ccanary7351%3E"

@@ -20,11 +20,12 @@ XY = np.array([[0.5, -1.25], [2.0, 3.5], [1e-3, 0.0]])
 
 
 class Sample(NamedTuple):
-    """A valid request."""
+    """A request to damage, and the status of its response before."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    status: int = 200
 
 
 def as_json(path: str, body: object) -> Sample:
@@ -55,7 +56,7 @@ def text_inference() -> Sample:
     values = b"".join(struct.pack("<I", len(text)) + text for text in (b"a", b"", b"caf\xc3\xa9"))
     tensor = {"name": "x", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(values)}}
     head = json.dumps({"inputs": [tensor]}).encode()
-    return Sample("/v2/models/plane/infer", {"inference-header-content-length": str(len(head))}, head + values)
+    return Sample("/v2/models/plane/infer", {"inference-header-content-length": str(len(head))}, head + values, 400)
 
 
 PREDICT = {"model": "plane", "points": XY.tolist()}
@@ -93,7 +94,10 @@ SAMPLES = {
     ),
 } | {
     f"predict-arrow-{name}": Sample(
-        "/predict?model=plane", {"content-type": "application/vnd.apache.arrow.stream"}, arrow(table)
+        "/predict?model=plane",
+        {"content-type": "application/vnd.apache.arrow.stream"},
+        arrow(table),
+        422 if name == "texts" else 200,
     )
     for name, table in {"columns": COLUMNS, "lists": LISTS, "texts": TEXTS}.items()
 }
@@ -101,7 +105,8 @@ SAMPLES = {
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_damaged_body_causes_no_server_error(client: httpx.Client, name: str) -> None:
-    path, headers, sample = SAMPLES[name]
+    path, headers, sample, status = SAMPLES[name]
+    assert client.post(path, content=sample, headers=headers).status_code == status
 
     @few
     @given(damaged(sample))
@@ -113,9 +118,21 @@ def test_a_damaged_body_causes_no_server_error(client: httpx.Client, name: str) 
     check()
 
 
-@pytest.mark.parametrize("path", ["/boundary-grid", "/jobs", "/comparison", "/models", "/datasets", "/predict"])
+QUERIES = {
+    "/boundary-grid": b"model=plane&resolution=8x8&x_min=0&x_max=1&response=label&format=json",
+    "/jobs": b"model=plane&limit=2&status=succeeded",
+    "/comparison": b"a=plane:1&b=plane:1&resolution=8x8&x_min=0&x_max=1&format=json",
+    "/models": b"limit=2&after=line",
+    "/datasets": b"limit=2&after=a",
+    "/predict": b"model=plane&version=1",
+}
+"""A valid query of each path."""
+
+
+@pytest.mark.parametrize("path", QUERIES)
 def test_a_damaged_query_causes_no_server_error(client: httpx.Client, path: str) -> None:
-    valid = b"model=plane&resolution=8x8&x_min=0&x_max=1&response=label&format=json&limit=2&a=plane:1&b=plane:1"
+    valid = QUERIES[path]
+    assert client.get(f"{path}?{valid.decode()}").status_code == (405 if path == "/predict" else 200)
 
     @few
     @given(damaged(valid).map(lambda query: query.decode("latin-1")), st.sampled_from(["GET", "POST"]))

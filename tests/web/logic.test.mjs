@@ -11,6 +11,7 @@ import { nearestPoint, plane, roundTicks, windowOf } from "../../service/web/js/
 import { classOrder, FIRST_SETUP, SNAPSHOTS, trainingRequest, withKind, withSnapshots } from "../../service/web/js/logic/setup.js";
 import en from "../../service/web/js/i18n/en.js";
 import zh from "../../service/web/js/i18n/zh.js";
+import { assertSameTexts } from "./texts.mjs";
 
 const POINTS = { points: [[0, 1], [2, 3]], labels: [0, 1], classes: ["red", "blue"], names: null };
 
@@ -162,9 +163,7 @@ test("JSON is written as Python", () => {
 });
 
 test("both languages have the same texts with the same places for values", () => {
-  assert.deepEqual(Object.keys(en).sort(), Object.keys(zh).sort());
-  const places = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
-  for (const key of Object.keys(en)) assert.deepEqual(places(zh[key]), places(en[key]), key);
+  assertSameTexts(en, zh);
 });
 
 test("the cursor moves by shares of the window and stays inside it", () => {

@@ -7,6 +7,7 @@ import { marks, references, sameWindow, sideBySide } from "../../service/web/js/
 import { actionsOf, afterEvent, hasPublished, isActive, STATUSES, withFirstPage } from "../../service/web/js/models/jobs/jobs.js";
 import en from "../../service/web/js/models/i18n/en.js";
 import zh from "../../service/web/js/models/i18n/zh.js";
+import { assertSameTexts } from "./texts.mjs";
 
 test("a place is read back as it was written, beside any setup", () => {
   for (const setup of ["", "data.dataset=moons&training.epochs=50"]) {
@@ -137,7 +138,5 @@ test("a model can be named alone, by its newest version and by those with an ali
 });
 
 test("the tab has the same texts in both languages", () => {
-  assert.deepEqual(Object.keys(en).sort(), Object.keys(zh).sort());
-  const places = (/** @type {string} */ text) => (text.match(/\{\w+\}/g) ?? []).sort();
-  for (const key of Object.keys(en)) assert.deepEqual(places(zh[key]), places(en[key]), key);
+  assertSameTexts(en, zh);
 });

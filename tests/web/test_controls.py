@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.serving import wait_until
-from tests.web.visits import Visit
+from tests.web.visits import Visit, plane
 
 pytestmark = pytest.mark.processes
 
@@ -96,11 +96,10 @@ def test_labels_have_two_colors_and_the_threshold_moves_figures_and_roc_curve(vi
     with page.expect_response(lambda answer: "/jobs/" in answer.url and "/points" in answer.url) as found:
         visit.open("#training.epochs=30&view.drawer=numbers")
     answers = found.value.json()
-    plane = page.locator("canvas.plane")
-    size = plane.evaluate("c => c.width * c.height")
-    assert sum(colors_of(plane)[:2]) < 0.5 * size, "probabilities are a gradient"
+    size = plane(visit).evaluate("c => c.width * c.height")
+    assert sum(colors_of(plane(visit))[:2]) < 0.5 * size, "probabilities are a gradient"
     page.get_by_role("button", name="label", exact=True).click()
-    wait_until(lambda: sum(colors_of(plane)[:2]) > 0.8 * size)
+    wait_until(lambda: sum(colors_of(plane(visit))[:2]) > 0.8 * size)
 
     is_second = np.array(answers["labels"]) == answers["classes"][1]
     roc = page.locator(".roc")

@@ -1,10 +1,13 @@
 """The page of a service that requires keys."""
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, Dialog, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from service.access.keys import KeyFile
 from tests.serving import running, wait_until
@@ -13,18 +16,31 @@ from tests.web.visits import LONG_TRAINING, Visit
 pytestmark = pytest.mark.processes
 
 
-def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Browser, tmp_path: Path) -> None:
-    with running(tmp_path) as client:
-        key = KeyFile(tmp_path / "keys.json").add("teacher", "train")
+@contextmanager
+def service_with_a_key(folder: Path) -> Iterator[tuple[httpx.Client, str]]:
+    """A client of a service that requires keys, and a key."""
+    with running(folder) as client:
+        key = KeyFile(folder / "keys.json").add("teacher", "train")
         wait_until(lambda: client.get("/models").status_code == 401)
+        yield client, key
+
+
+def questions_of(page: Page, answer: Callable[[Dialog], None]) -> list[str]:
+    """The questions of the page in dialogs from now on, each of which gets this answer. The list grows."""
+    questions: list[str] = []
+
+    def on_dialog(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        answer(dialog)
+
+    page.on("dialog", on_dialog)
+    return questions
+
+
+def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Browser, tmp_path: Path) -> None:
+    with service_with_a_key(tmp_path) as (client, key):
         page = browser.new_page()
-        questions = []
-
-        def give(dialog: Dialog) -> None:
-            questions.append(dialog.message)
-            dialog.accept(key)
-
-        page.on("dialog", give)
+        questions = questions_of(page, lambda dialog: dialog.accept(key))
         visit = Visit(page, str(client.base_url))
         visit.open()
         assert visit.accuracy() > 90
@@ -50,17 +66,9 @@ def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Brows
 
 
 def test_a_person_who_gives_no_key_is_asked_once_and_told_why(browser: Browser, tmp_path: Path) -> None:
-    with running(tmp_path) as client:
-        KeyFile(tmp_path / "keys.json").add("teacher", "train")
-        wait_until(lambda: client.get("/models").status_code == 401)
+    with service_with_a_key(tmp_path) as (client, _):
         page = browser.new_page()
-        questions = []
-
-        def give_none(dialog: Dialog) -> None:
-            questions.append(dialog.message)
-            dialog.dismiss()
-
-        page.on("dialog", give_none)
+        questions = questions_of(page, lambda dialog: dialog.dismiss())
         page.goto(str(client.base_url))
         notice = page.locator("#notice.bad")
         notice.wait_for()

@@ -10,7 +10,7 @@ import torch
 from playwright.sync_api import expect
 
 from tests.web.test_accessibility import serious
-from tests.web.visits import Visit, is_training
+from tests.web.visits import Visit, click, is_training
 
 pytestmark = pytest.mark.processes
 
@@ -108,13 +108,11 @@ def test_lessons_open_by_link_in_chinese(visit: Visit) -> None:
 def test_the_setup_before_the_lessons_comes_back_when_they_are_closed(visit: Visit) -> None:
     page = visit.open("#data.noise=0.3")
     page.click("[data-name=draw]")
-    box = page.locator("canvas.plane").bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"])
+    click(visit, 0.3, 0.4)
     page.keyboard.press("2")
     # Only the training after the point has come to rest has snapshots.
     with page.expect_response(lambda answer: is_training(answer) and "snapshots" in answer.request.post_data) as found:
-        page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"])
+        click(visit, 0.6, 0.4)
     own = found.value.request.post_data_json
     visit.wait_until_trained()
     page.get_by_role("button", name="entropy", exact=True).click()

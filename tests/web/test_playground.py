@@ -2,31 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from playwright.sync_api import Page, Route, expect
 
-from tests.web.visits import Visit, bytes_received, first_paint_ms, is_training
+from tests.web.visits import Visit, at, bytes_received, click, first_paint_ms, is_training, plane
 
 pytestmark = pytest.mark.processes
 
 PENGUINS = Path(__file__).parent.parent.parent / "docs" / "penguins.csv"
-
-
-def plane(visit: Visit) -> Any:
-    return visit.page.locator("canvas.plane")
-
-
-def at(visit: Visit, x: float, y: float) -> tuple[float, float]:
-    """A place on the plane in pixels of the page, from shares of its width and height."""
-    box = plane(visit).bounding_box()
-    return box["x"] + x * box["width"], box["y"] + y * box["height"]
-
-
-def click(visit: Visit, x: float, y: float) -> None:
-    visit.page.mouse.click(*at(visit, x, y))
 
 
 def hold(page: Page, *patterns: str) -> list[Route]:

@@ -98,6 +98,20 @@ class Visit:
             self.complaints.append(f"{answer.status} {answer.url}")
 
 
+def plane(visit: Visit) -> Any:
+    return visit.page.locator("canvas.plane")
+
+
+def at(visit: Visit, x: float, y: float) -> tuple[float, float]:
+    """A place on the plane in pixels of the page, from shares of its width and height."""
+    box = plane(visit).bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def click(visit: Visit, x: float, y: float) -> None:
+    visit.page.mouse.click(*at(visit, x, y))
+
+
 def epoch_in(text: str) -> int:
     found = re.search(r"poch ([0-9,]+)", text)
     return int(found[1].replace(",", "")) if found else 0

@@ -27,6 +27,7 @@ class FaultProxy:
         self._forwards.set()
         self._refuses = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._lost: list[tuple[socket.socket, socket.socket]] = []  # silent for good, and open until the proxy closes
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -35,6 +36,7 @@ class FaultProxy:
         """Ends all connections and stops listening."""
         self._forwards.set()
         self._listener.close()
+        self._pairs += self._lost
         self.cut()
 
     def cut(self) -> None:
@@ -65,6 +67,7 @@ class FaultProxy:
         try:
             yield
         finally:
+            self._lost += self._pairs
             self._pairs = []
             self._forwards = threading.Event()
             self._forwards.set()

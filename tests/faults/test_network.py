@@ -41,14 +41,20 @@ def predicts(one: Service) -> bool:
     return answer.status_code == 200
 
 
-def trains_on(one: Service, path: str) -> None:
-    """Waits until a running job has made progress."""
+@pytest.fixture
+def path(behind: Service) -> Iterator[str]:
+    """The path of a job that has begun to train, and trains until the end of the test."""
+    path = behind.submit()
+    wait_until(lambda: behind.job(path)["progress"]["epoch"] > 0)
+    yield path
+    behind.client.post(f"{path}/cancel", headers={"Prefer": "wait=50"})
+
+
+def assert_trains_on(one: Service, path: str) -> None:
+    """Waits until a running job has made progress, and asserts that its first attempt made it."""
     epoch = one.job(path)["progress"]["epoch"]
     wait_until(lambda: one.job(path)["progress"]["epoch"] > epoch)
-
-
-def end(one: Service, path: str) -> None:
-    one.client.post(f"{path}/cancel", headers={"Prefer": "wait=50"})
+    assert one.job(path)["attempt"] == 1
 
 
 def test_requests_and_trainings_succeed_over_a_slow_network(behind: Service, proxy: FaultProxy) -> None:
@@ -60,24 +66,18 @@ def test_requests_and_trainings_succeed_over_a_slow_network(behind: Service, pro
         proxy.latency_s = 0.0
 
 
-def test_a_job_survives_cut_connections(behind: Service, proxy: FaultProxy) -> None:
-    path = behind.submit()
-    wait_until(lambda: behind.job(path)["progress"]["epoch"] > 0)
+def test_a_job_survives_cut_connections(behind: Service, proxy: FaultProxy, path: str) -> None:
     for _ in range(5):
         before = proxy.accepted
         proxy.cut()
         wait_until(lambda: behind.client.get(path).status_code == 200)
         assert proxy.accepted > before, "no connection was cut"
-        trains_on(behind, path)
-    assert behind.job(path)["attempt"] == 1
-    end(behind, path)
+        assert_trains_on(behind, path)
 
 
 def test_while_the_database_cannot_be_reached_requests_get_503_and_the_job_goes_on(
-    behind: Service, proxy: FaultProxy
+    behind: Service, proxy: FaultProxy, path: str
 ) -> None:
-    path = behind.submit()
-    wait_until(lambda: behind.job(path)["progress"]["epoch"] > 0)
     with proxy.down():
         for answer in (
             behind.client.get(path),
@@ -87,15 +87,13 @@ def test_while_the_database_cannot_be_reached_requests_get_503_and_the_job_goes_
             assert int(answer.headers["retry-after"]) >= 1
         assert predicts(behind)
     wait_until(lambda: behind.client.get(path).status_code == 200)
-    trains_on(behind, path)
-    assert behind.job(path)["attempt"] == 1
-    end(behind, path)
+    assert_trains_on(behind, path)
 
 
 @pytest.mark.skipif(os.environ.get("FAULTS") != "1", reason="waits for a minute: make test-faults")
-def test_half_open_connections_are_given_up_in_time_and_the_job_goes_on(behind: Service, proxy: FaultProxy) -> None:
-    path = behind.submit()
-    wait_until(lambda: behind.job(path)["progress"]["epoch"] > 0)
+def test_half_open_connections_are_given_up_in_time_and_the_job_goes_on(
+    behind: Service, proxy: FaultProxy, path: str
+) -> None:
     with proxy.half_open():
         began = time.monotonic()
         answer = behind.client.get(path, timeout=httpx.Timeout(LONGEST_S))
@@ -105,6 +103,4 @@ def test_half_open_connections_are_given_up_in_time_and_the_job_goes_on(behind: 
         assert predicts(behind)
         assert behind.client.get("/health/live").status_code == 200
     wait_until(lambda: behind.client.get(path).status_code == 200, deadline_s=LONGEST_S)
-    trains_on(behind, path)
-    assert behind.job(path)["attempt"] == 1
-    end(behind, path)
+    assert_trains_on(behind, path)

@@ -106,13 +106,30 @@ class JobQueue:
     """Accepts jobs for an engine's workers."""
 
     def __init__(
-        self, store: Store, files: Files, engine: JobEngine, *, max_queued_jobs: int, ttl_s: float | None = None
+        self,
+        store: Store,
+        files: Files,
+        engine: JobEngine,
+        *,
+        max_queued_jobs: int,
+        max_own_jobs: int | None = None,
+        ttl_s: float | None = None,
     ) -> None:
-        """`max_queued_jobs` bounds how many jobs may be queued at a time. With `ttl_s` they expire, see `Jobs.add`."""
+        """Makes a queue of jobs.
+
+        Args:
+            store: of the jobs.
+            files: of the same service.
+            engine: works on the jobs.
+            max_queued_jobs: how many jobs may be queued at a time.
+            max_own_jobs: how many of them one owner may have, whatever limit the owner has; None for all.
+            ttl_s: how long the jobs are kept, see `Jobs.add`.
+        """
         self._store = store
         self._files = files
         self._engine = engine
         self._max_queued_jobs = max_queued_jobs
+        self._max_own_jobs = max_queued_jobs if max_own_jobs is None else max_own_jobs
         self._ttl_s = ttl_s
         self._reconciled_at = 0.0  # by the monotonic clock, which stands still while the machine sleeps
         self._reconciled_at_time = 0.0  # by the wall clock
@@ -144,7 +161,7 @@ class JobQueue:
         try:
             save(self._files, new)
             job_id = self._store.jobs.add(
-                spec, max_queued=self._max_queued_jobs, max_own=max_own, key=key, ttl_s=self._ttl_s
+                spec, max_queued=self._max_queued_jobs, max_own=self._most_own(max_own), key=key, ttl_s=self._ttl_s
             )
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
@@ -163,7 +180,13 @@ class JobQueue:
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.find_added`.
         """
-        return self._store.jobs.find_added(spec, max_queued=self._max_queued_jobs, max_own=max_own, key=key)
+        return self._store.jobs.find_added(
+            spec, max_queued=self._max_queued_jobs, max_own=self._most_own(max_own), key=key
+        )
+
+    def _most_own(self, max_own: int | None) -> int | None:
+        """How many queued jobs an owner with this limit may have here; None for an owner without one."""
+        return None if max_own is None else min(max_own, self._max_own_jobs)
 
     def submit_seed_models(self, trainings: Mapping[str, tuple[DatasetSpec, NetworkSpec, TrainingSpec]]) -> None:
         """Submits trainings by model name, under the conditions of `Jobs.add_seed_jobs`."""
@@ -176,7 +199,7 @@ class JobQueue:
         Raises:
             JobNotFound, QueueFull, WrongState: as `Jobs.resume`.
         """
-        self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs, max_own=max_own)
+        self._store.jobs.resume(job_id, max_queued=self._max_queued_jobs, max_own=self._most_own(max_own))
         self._engine.wake()
 
     def prepare_retry(self, job_id: str) -> NewJob:

@@ -34,6 +34,9 @@ FOLDER = "unpublished"
 MAX_QUEUED = 100
 """Most unpublished trainings that wait: a client that wants only the newest one uses `supersede`."""
 
+MAX_OWN_QUEUED = MAX_QUEUED // 2
+"""How many of them one key may have: half, so that nobody fills the queue."""
+
 SWEEP_IDLE_S = 2.0
 """How often to look while no unpublished training has been submitted."""
 
@@ -113,9 +116,14 @@ class JobSpaces:
         store = Store.of(self._settings, files)
         files.remove_unused(store.jobs.files_in_use)
         self._engine = make_engine(self._settings, store, durable=False, is_resting=True, on_job_end=self._on_job_end)
-        max_queued = min(self._settings.max_queued_jobs, MAX_QUEUED)
-        ttl_s = self._settings.session_ttl_s
-        queue = JobQueue(store, files, self._engine, max_queued_jobs=max_queued, ttl_s=ttl_s)
+        queue = JobQueue(
+            store,
+            files,
+            self._engine,
+            max_queued_jobs=min(self._settings.max_queued_jobs, MAX_QUEUED),
+            max_own_jobs=MAX_OWN_QUEUED,
+            ttl_s=self._settings.session_ttl_s,
+        )
         return JobSpace(store, files, queue)
 
     @property

@@ -16,7 +16,6 @@ from service.http import request_body
 from service.http.front.callers import Caller
 from service.http.front.prefix import prefixed
 from service.jobs.queue import JobQueue, NewJob
-from service.jobs.spaces import MAX_QUEUED
 from service.records import JobSpec
 
 
@@ -63,25 +62,22 @@ class Submission:
 
     def _validate(self, make_job: Callable[[], NewJob]) -> Response:
         spec = self._owned(make_job()).spec
-        self._queue_of(spec).find_submitted(
-            spec, max_own=self._max_own(spec), key=self.key
-        )  # raises what `submit` would
+        # It raises what `submit` would.
+        self._queue_of(spec).find_submitted(spec, max_own=self._max_own, key=self.key)
         return Response(Validation.of(spec).model_dump_json(), media_type=request_body.JSON)
 
     def _submit(self, make_job: Callable[[], NewJob]) -> tuple[JobSpec, str]:
         """Returns the new job, and the id of the submitted one, which differs if the key was used before."""
         self.services.disk.require_room()
         new = self._owned(make_job())
-        return new.spec, self._queue_of(new.spec).submit(new, max_own=self._max_own(new.spec), key=self.key)
+        return new.spec, self._queue_of(new.spec).submit(new, max_own=self._max_own, key=self.key)
 
     def _owned(self, new: NewJob) -> NewJob:
         return replace(new, spec=replace(new.spec, owner=self.caller.key if self.caller else None))
 
-    def _max_own(self, spec: JobSpec) -> int | None:
-        """Most jobs that the caller may have in the queue of a job; None without a limit."""
-        if self.caller is None:
-            return None
-        return self.caller.queued if spec.publishes else min(self.caller.queued, MAX_QUEUED // 2)
+    @property
+    def _max_own(self) -> int | None:
+        return self.caller.queued if self.caller else None
 
     def _queue_of(self, spec: JobSpec) -> JobQueue:
         spaces = self.services.spaces

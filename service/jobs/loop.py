@@ -75,43 +75,30 @@ def claim_jobs(
         on_idle: called when no job is queued and it waits for a wakeup.
     """
     with tracing.tracer(is_on=settings.tracing) as tracer:
-        _claim_jobs(worker, settings, control, tracer, durable, on_claim, on_job_end, on_idle)
-
-
-def _claim_jobs(
-    worker: str,
-    settings: Settings,
-    control: LoopControl,
-    tracer: Tracer | None,
-    durable: bool,
-    on_claim: Callable[[], object],
-    on_job_end: Callable[[], object],
-    on_idle: Callable[[], object],
-) -> None:
-    files = Files(settings.data_dir, durable=durable)
-    store = _open_store(settings, files, control)
-    while store is not None and not control.stopping:
-        control.clear()
-        try:
-            while not control.stopping and (job := store.leases.claim(worker)) is not None:
-                on_claim()
-                with _traced(job, tracer) as ended:
-                    outcome = work(
-                        job,
-                        store=store,
-                        files=files,
-                        max_training_s=settings.max_training_s,
-                        should_stop=lambda: control.stopping,
-                        on_end=on_job_end,
-                    )
-                    ended(outcome)
-        except StoreUnavailable as error:
-            logger.warning("the job queue is unavailable: %s", error)
-        except Exception:
-            logger.exception("a job was interrupted by an unexpected error; it will be retried")
-            return
-        on_idle()
-        control.wait()
+        files = Files(settings.data_dir, durable=durable)
+        store = _open_store(settings, files, control)
+        while store is not None and not control.stopping:
+            control.clear()
+            try:
+                while not control.stopping and (job := store.leases.claim(worker)) is not None:
+                    on_claim()
+                    with _traced(job, tracer) as ended:
+                        outcome = work(
+                            job,
+                            store=store,
+                            files=files,
+                            max_training_s=settings.max_training_s,
+                            should_stop=lambda: control.stopping,
+                            on_end=on_job_end,
+                        )
+                        ended(outcome)
+            except StoreUnavailable as error:
+                logger.warning("the job queue is unavailable: %s", error)
+            except Exception:
+                logger.exception("a job was interrupted by an unexpected error; it will be retried")
+                return
+            on_idle()
+            control.wait()
 
 
 @contextmanager

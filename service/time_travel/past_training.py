@@ -9,7 +9,7 @@ from models.limits import MAX_REPLAY_S
 from models.networks.layouts import layout
 from models.specs import Implementation, InvalidInput, NetworkSpec, TrainingSpec
 from models.training import cost_model
-from service.registry.networks import LoadedNetwork
+from service.registry.networks import JobNetwork, LoadedNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,8 @@ class PastTraining:
         Raises:
             InvalidInput: the network is a version that was not trained here, or one of several in training.
         """
-        if network.validator is None and network.card.training and network.card.training.networks > 1:
+        is_training = isinstance(network, JobNetwork) and network.checkpoint_id is None
+        if is_training and network.card.training and network.card.training.networks > 1:
             raise InvalidInput("epoch", "must be left out: the job trains several networks and has not ended")
         card, job_id = network.card, network.job_id
         spec, data, digest, epochs = card.training, card.data, card.data_digest, card.epochs

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         ge=2**20,
         le=2**40,
         description="Most bytes of responses that wait for their clients to read them, for each process that answers "
-        "requests; beyond it the slowest connections are closed. The largest response has some 50 MB.",
+        "requests; beyond it the slowest connections are closed. The largest response, an array of a grid, has 64 MiB.",
     )
     max_dataset_bytes: int = Field(
         4 * 2**30,

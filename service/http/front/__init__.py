@@ -1,5 +1,4 @@
-"""What browsers and proxies in front of the service need: CORS, path prefixes, compressed responses.
+"""What stands before every route: access, limits of clients and bodies, CORS, path prefixes, compression.
 
-Each module is an ASGI application around another one. It is installed only if a setting asks for it, or costs a small
-request nothing. Nothing here knows a route.
+Nothing here knows a route. What it does is off unless a setting asks for it, or costs a small request nothing.
 """

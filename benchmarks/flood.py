@@ -7,6 +7,8 @@ down. The benchmark takes about a minute.
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,10 @@ ROUNDS, SECONDS = 3, 1
 TRAINING_POINTS = 2_000
 JSON = (("Content-Type", "application/json"),)
 
+NOTHING = Load("nothing else", 0)
+BUSY_LOOPS = Load("two busy loops outside the service", 0)
+"""Shows how much of a latency is due to a lack of cores: the scheduler gives each program its slices of some ms."""
+
 
 def floods(random: np.random.Generator) -> Iterator[Load]:
     """The most expensive requests that clients can send. Each is within all limits, or is refused after it was read."""
@@ -38,7 +44,8 @@ def floods(random: np.random.Generator) -> Iterator[Load]:
         "network": {"hidden": [256, 256]},
         "training": {"epochs": 10_000},
     }
-    yield Load("nothing else", 0)
+    yield NOTHING
+    yield BUSY_LOOPS
     yield Load("trainings of 2-256-256-1", 8, "/train", json.dumps(training).encode(), JSON)
     yield Load("100,000 points as JSON", 4, content=rows, headers=JSON)
     yield Load("100,000 points as records", 4, content=records, headers=JSON)
@@ -57,15 +64,19 @@ def floods(random: np.random.Generator) -> Iterator[Load]:
 @contextmanager
 def flooding(address: str, flood: Load, folder: Path) -> Iterator[None]:
     """Sends a flood while the context is open."""
-    if not flood.connections:
-        yield
-        return
-    process = wrk_process(address, flood, folder, 10 * ROUNDS * SECONDS)
+    if flood is BUSY_LOOPS:
+        busy = [sys.executable, "-c", "while True: pass"]
+        processes = [subprocess.Popen(busy, text=True) for _ in range(2)]
+    elif flood is NOTHING:
+        processes = []
+    else:
+        processes = [wrk_process(address, flood, folder, 10 * ROUNDS * SECONDS)]
     try:
         yield
     finally:
-        process.terminate()
-        process.wait()
+        for process in processes:
+            process.terminate()
+            process.wait()
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ from service.live.frame_renderer import FrameRenderer
 from service.live.job_networks import JobNetworks
 from service.live.kept_networks import KeptNetworks
 from service.live.wakeup import Wakeup
+from service.processes.cores import usable_cores
 from service.processes.fork_server import helper_processes
 from service.processes.torch_tasks import TorchTasks
 from service.registry.membership import Membership
@@ -74,7 +75,10 @@ SHARED_METRICS_S = 1.0
 """How old the metrics may be that several processes show each other."""
 
 HEAVY_ANSWERS = 4
-"""Most large responses that are computed at a time; more would only compete for the same cores."""
+"""Most large responses that are computed at a time. One core stays free for small requests, if there are several."""
+
+LIVE_THREADS = 2
+"""Most pictures and networks of running jobs that are made at a time. A large response does not delay them."""
 
 WRITERS = 8
 """Most requests that write at a time: the database handles writes one by one."""
@@ -186,11 +190,11 @@ async def _running(
     kept_networks = KeptNetworks(spaces)
     seed_models = SeedModels(store, registry, job_queue)
     bodies = HeldBodies(settings)
-    heavy_threads = CapacityLimiter(HEAVY_ANSWERS)
+    live_threads = CapacityLimiter(LIVE_THREADS)
     torch_tasks = TorchTasks(
         niceness=settings.training_niceness, log_level=settings.log_level, log_format=settings.log_format
     )
-    frame_renderer = FrameRenderer(spaces, registry, kept_networks, threads=heavy_threads)
+    frame_renderer = FrameRenderer(spaces, registry, kept_networks, threads=live_threads)
     broadcaster = EventBroadcaster(
         spaces, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
     )
@@ -221,7 +225,7 @@ async def _running(
         seed_models=seed_models,
         torch_tasks=torch_tasks,
         replays=Replays(torch_tasks, lambda job_id: spaces.of(job_id).files.data_dir),
-        job_networks=JobNetworks(spaces, registry, kept_networks, threads=heavy_threads),
+        job_networks=JobNetworks(spaces, registry, kept_networks, threads=live_threads),
         wakeup=wakeup,
         broadcaster=broadcaster,
         frame_renderer=frame_renderer,
@@ -231,7 +235,7 @@ async def _running(
         shared_metrics=SharedMetrics(shared_folder, figures),
         inference_statistics=Statistics(),
         response_cache=response_cache,
-        heavy_threads=heavy_threads,
+        heavy_threads=CapacityLimiter(max(1, min(HEAVY_ANSWERS, usable_cores() - 1))),
         write_threads=CapacityLimiter(WRITERS),
         upload_threads=CapacityLimiter(UPLOADS),
         waiting_requests=CapacityLimiter(WAITING_REQUESTS),

@@ -1,7 +1,6 @@
 """One attempt at a job, from claim to end. All workers run it, whichever engine started them."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -31,6 +30,7 @@ from service.jobs import outcome, promotion, training_data, warm_start
 from service.jobs.monitor import Monitor
 from service.jobs.observer import JobObserver, ProgressCallback
 from service.jobs.outcome import Failed, Kept, Lost, Outcome, Published, Released
+from service.processes.cores import usable_cores
 from service.records import FailureCode, Job, JobState
 from service.store.files import Files
 from service.store.leases import Histories, StatusUpdate
@@ -207,7 +207,7 @@ class _Attempt:
             points,
             Given(spec.network, spec.training),
             validation=validation,
-            threads=_cores(),
+            threads=usable_cores(),
             should_stop=self._observer.should_stop,
             on_score=self._on_score,
         )
@@ -215,7 +215,7 @@ class _Attempt:
     def _evaluated(self, recipe: Recipe) -> Choice | None:
         """Returns given settings with their cross-validation; without it if logits overflow."""
         try:
-            evaluation = cross_validated(recipe, threads=_cores(), should_stop=self._observer.should_stop)
+            evaluation = cross_validated(recipe, threads=usable_cores(), should_stop=self._observer.should_stop)
         except InvalidInput:
             return Choice(recipe.network, recipe.training, None, None)
         if evaluation is None:
@@ -342,14 +342,10 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch raises a RuntimeError
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
 def _threads(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:
     """Returns how many networks to train at a time: one per core, and no more than fit in memory."""
     fitting = MAX_STEP_VALUES // step_values(points, network, training)
-    return min(training.networks, _cores(), fitting)
+    return min(training.networks, usable_cores(), fitting)
 
 
 def _evaluations(plan: AnyPlan, recipe: Recipe) -> dict[str, Evaluation]:

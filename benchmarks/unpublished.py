@@ -18,6 +18,9 @@ from models.specs import DatasetSpec
 from tests.serving import running
 
 TRAININGS = 60
+SNAPSHOTS = 60
+"""How many epochs the page can go back to."""
+
 WAIT = {"Prefer": "wait=10"}
 
 
@@ -33,12 +36,16 @@ def main() -> None:
 
 def report(client: httpx.Client) -> None:
     """Measures and prints."""
-    for what, data in (("a generator", {"dataset": "flower"}), ("given points", None)):
+    for what, data, snapshots in (
+        ("a generator", {"dataset": "flower"}, None),
+        ("given points", None, None),
+        ("snapshots", None, SNAPSHOTS),
+    ):
         trained, shown = [], []
         warm_up(client)
         began = time.perf_counter()
         for i in range(TRAININGS):
-            to_job, to_boundary = train(client, data or moved(i), publish=False)
+            to_job, to_boundary = train(client, data or moved(i), publish=False, snapshots=snapshots)
             trained.append(to_job)
             shown.append(to_boundary)
         rate = TRAININGS / (time.perf_counter() - began)
@@ -56,9 +63,12 @@ def warm_up(client: httpx.Client) -> None:
             pass
 
 
-def train(client: httpx.Client, data: dict[str, Any], *, publish: bool) -> tuple[float, float]:
+def train(
+    client: httpx.Client, data: dict[str, Any], *, publish: bool, snapshots: int | None = None
+) -> tuple[float, float]:
     """Trains, and asks for a grid of 100 x 100. Returns the seconds to the end of the job and to the grid."""
     body: dict[str, Any] = {"data": data, "training": {"optimizer": "lbfgs"}}
+    body["training"] |= {"snapshots": snapshots} if snapshots else {}
     body |= {"model": "measured"} if publish else {"publish": False}
     began = time.perf_counter()
     job = client.post("/train", json=body, headers=WAIT).raise_for_status().json()

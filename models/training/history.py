@@ -1,7 +1,8 @@
 """How the figures of a training developed: those of about a hundred of its epochs. No torch."""
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -47,16 +48,24 @@ class Recorder:
 
     def history(self) -> History:
         """The history up to now, which always ends with the last epoch."""
+        return self.so_far()()
+
+    def so_far(self) -> Callable[[], History]:
+        """A function that makes the history up to now, at any later time and in any thread."""
         self.has_grown = False
-        if self._last is None:
-            return NO_HISTORY
-        parts = self._parts
-        if not parts or not parts[-1].size or parts[-1][0, -1] < self._last[0, 0]:
-            parts = [*parts, self._last]
-        numbers, *figures = np.concatenate(parts, axis=1)
-        loss, accuracy, *validation = (_finite(column) for column in figures)
-        is_validated = not np.isnan(self._last[4, 0])
-        return History(tuple(map(int, numbers)), loss, accuracy, *(validation if is_validated else ()))
+        return partial(_history, self._parts.copy(), self._last)
+
+
+def _history(parts: list[DoubleArray], last: DoubleArray | None) -> History:
+    """The history of some parts of a training and its last epoch; see `Recorder`."""
+    if last is None:
+        return NO_HISTORY
+    if not parts or not parts[-1].size or parts[-1][0, -1] < last[0, 0]:
+        parts = [*parts, last]
+    numbers, *figures = np.concatenate(parts, axis=1)
+    loss, accuracy, *validation = (_finite(column) for column in figures)
+    is_validated = not np.isnan(last[4, 0])
+    return History(tuple(map(int, numbers)), loss, accuracy, *(validation if is_validated else ()))
 
 
 def _picked(epochs: Epochs, number_E: IntArray) -> DoubleArray:

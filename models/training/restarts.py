@@ -36,8 +36,11 @@ class Observer:
     def on_epochs(self, restart: int, epochs: Epochs) -> None:
         """Called with the epochs that a restart has completed, up to some thousands at a time."""
 
-    def on_history(self, restart: int, history: History) -> None:
-        """Called with the history of a restart when it has grown, which happens about a hundred times."""
+    def on_history(self, restart: int, history: Callable[[], History]) -> None:
+        """Called when the history of a restart has grown, which happens about a hundred times.
+
+        `history` makes the history up to then. It may be called at any later time, in any thread.
+        """
 
     def wants_resume_state(self) -> bool:
         """Whether to call `on_resume_state` now."""
@@ -254,7 +257,7 @@ class _Restarts:
         """Gives the observer what it wants. Returns whether to stop."""
         with self._lock:
             if started.recorder.has_grown:
-                self._observer.on_history(restart, started.recorder.history())
+                self._observer.on_history(restart, started.recorder.so_far())
             stops = self._is_stopped()
             wants = not stops and self._observer.wants_resume_state()
             if wants:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from types import TracebackType
 from typing import Self
@@ -45,7 +46,7 @@ class Monitor:
         self._progress: tuple[int, Epoch] | None = None
         self._watched = False
         self._snapshot: tuple[int, bytes] | None = None
-        self._history: History | None = None  # not yet written
+        self._history: Callable[[], History] | None = None  # not yet written
         self._next_snapshot = 0.0
         self._began = time.monotonic()
         self._next_heartbeat = self._began + HEARTBEAT_S
@@ -82,8 +83,8 @@ class Monitor:
         """Takes the progress for the next heartbeat: epochs of all restarts, and the latest one."""
         self._progress = epochs, latest
 
-    def report_history(self, history: History) -> None:
-        """Takes a history that has grown, which the thread writes to the store with a later heartbeat."""
+    def report_history(self, history: Callable[[], History]) -> None:
+        """Takes what makes a history that has grown. The thread writes it to the store with a later heartbeat."""
         self._history = history
 
     def wants_snapshot(self) -> bool:
@@ -123,7 +124,7 @@ class Monitor:
             self.requested_state = None
         history, self._history = self._history, None
         if history is not None:
-            self._store.leases.record_histories(self._job, [history.to_json()])
+            self._store.leases.record_histories(self._job, [history().to_json()])
         self._next_heartbeat = now + HEARTBEAT_S
         if emit:
             self._next_event = now + max(HEARTBEAT_S, self.ran_s * EVENT_SHARE)

@@ -38,7 +38,6 @@ class JobObserver(Observer):
         in_data_units: turns a state dict of the training into that of the finished network. Set before the training.
         snapshot_epochs: the epochs after which `on_epoch_weights` is called.
         states_at: what the job keeps of them: the state dict of the network after each.
-        history: of the first network so far; None before this attempt has trained it.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class JobObserver(Observer):
         self._on_progress = on_progress
         self._clock = clock
         self.in_data_units: WeightsConverter = dict
-        self.history: History | None = None
+        self._history: Callable[[], History] | None = None
         self._checkpoint = job.status.checkpoint
         self._epochs: dict[int, int] = {}  # by restart
         self.states_at: dict[int, dict[str, FloatArray]] = {}
@@ -84,10 +83,15 @@ class JobObserver(Observer):
         self._monitor.report(total, latest)
         self._on_progress(total, latest)
 
-    def on_history(self, restart: int, history: History) -> None:
+    @property
+    def history(self) -> History | None:
+        """The history of the first network so far; None before this attempt has trained it."""
+        return self._history() if self._history else None
+
+    def on_history(self, restart: int, history: Callable[[], History]) -> None:
         """Keeps the history of the first network, and reports it to the monitor."""
         if restart == 0:
-            self.history = history
+            self._history = history
             self._monitor.report_history(history)
 
     def wants_resume_state(self) -> bool:

@@ -1,5 +1,6 @@
 """Histories: compared with what the training itself reports of every epoch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class EveryEpoch(Observer):
 
     def __init__(self, stop_after: float = float("inf")) -> None:
         self.rows: dict[int, tuple[Any, ...]] = {}
-        self.grown: list[History] = []
+        self.grown: list[Callable[[], History]] = []
         self._stop_after = stop_after
 
     def should_stop(self) -> bool:
@@ -34,7 +35,7 @@ class EveryEpoch(Observer):
             figures = epochs.loss_E[e], epochs.accuracy_E[e], *(None if one is None else one[e] for one in validation)
             self.rows[epochs.first + e] = figures
 
-    def on_history(self, _: int, history: History) -> None:
+    def on_history(self, _: int, history: Callable[[], History]) -> None:
         self.grown.append(history)
 
 
@@ -95,13 +96,14 @@ def test_a_training_that_was_interrupted_has_the_history_of_one_that_was_not(set
     assert kept.running[0].history.epoch[-1] == max(first.rows), "it ends with the last epoch before the interruption"
 
 
-def test_an_observer_sees_a_history_grow() -> None:
+def test_an_observer_sees_a_history_grow_and_can_read_it_later() -> None:
     observer = EveryEpoch()
     history = history_of(trained(observer, epochs=100, implementation="torch"))
-    lengths = [len(one.epoch) for one in observer.grown]
+    grown = [make() for make in observer.grown]  # after the end: each is the history of its time
+    lengths = [len(one.epoch) for one in grown]
     assert lengths == sorted(set(lengths))
     assert len(lengths) > 90
-    for one in observer.grown:
+    for one in grown:
         assert one.training_loss == history.training_loss[: len(one.epoch)]
 
 

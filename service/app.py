@@ -52,6 +52,7 @@ from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.job_networks import JobNetworks
 from service.live.kept_networks import KeptNetworks
+from service.live.probe import Probe
 from service.live.wakeup import Wakeup
 from service.processes.cores import usable_cores
 from service.processes.fork_server import helper_processes
@@ -239,7 +240,8 @@ async def _running(
         write_threads=CapacityLimiter(WRITERS),
         upload_threads=CapacityLimiter(UPLOADS),
         waiting_requests=CapacityLimiter(WAITING_REQUESTS),
-        probe_threads=CapacityLimiter(1),
+        database_probe=Probe(store.answers),
+        disk_probe=Probe(lambda: files.free_bytes),
     )
     async with _background_tasks(services, membership):
         yield services

@@ -29,6 +29,7 @@ from service.live.event_broadcaster import EventBroadcaster
 from service.live.frame_renderer import FrameRenderer
 from service.live.job_networks import JobNetworks
 from service.live.kept_networks import KeptNetworks
+from service.live.probe import Probe
 from service.live.wakeup import Wakeup
 from service.processes.torch_tasks import TorchTasks
 from service.records import NAME_PATTERN, Job
@@ -65,7 +66,7 @@ class Services:
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
         upload_threads: limits the data sets that are read at a time.
         waiting_requests: limits the requests that wait for a job at a time.
-        probe_threads: limits the probes that wait for the database at a time.
+        database_probe, disk_probe: whether the database answers, and how many bytes are free on the disk.
     """
 
     settings: Settings
@@ -100,7 +101,8 @@ class Services:
     write_threads: CapacityLimiter
     upload_threads: CapacityLimiter
     waiting_requests: CapacityLimiter
-    probe_threads: CapacityLimiter
+    database_probe: Probe[bool]
+    disk_probe: Probe[int]
 
     async def heavy(self, work: Callable[[], Answer], receive: Receive) -> Answer:
         """Computes a large response in one of the `heavy_threads`, unless the client goes away; see `abandonment`.

@@ -1,10 +1,10 @@
 """`/health` and `/metrics`: for the operators of the service."""
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Literal
 
-from anyio import move_on_after, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Response
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel, Field
@@ -12,13 +12,11 @@ from pydantic import BaseModel, Field
 from service.api.deps import Services, ServicesDep
 from service.errors import NotReady, StoreUnavailable
 from service.http import metrics
+from service.live.probe import PROBE_S
 from service.records import JobState
 from service.store.jobs import JobCounts
 
 router = APIRouter(tags=["operation"])
-
-PROBE_S = 0.5
-"""How long a probe waits for the database, in seconds. Kubernetes waits 1 s for the whole response by default."""
 
 
 class Live(BaseModel):
@@ -71,10 +69,14 @@ async def get_ready(services: ServicesDep) -> Ready:
 
 async def _missing(services: Services) -> list[MissingPart]:
     missing = []
-    if not await _database_answers(services):
+    # both at a time: a lost network disk delays each of them
+    has_database, free_bytes = await asyncio.gather(services.database_probe.answer(), services.disk_probe.answer())
+    if not has_database:
         missing.append(MissingPart(part="database", reason=f"The database does not answer within {PROBE_S:g} s."))
-    free_bytes = services.files.free_bytes
-    if free_bytes < services.settings.min_free_bytes:
+    if free_bytes is None:
+        reason = f"The disk of the data folder does not answer within {PROBE_S:g} s."
+        missing.append(MissingPart(part="disk", reason=reason))
+    elif free_bytes < services.settings.min_free_bytes:
         free = f"{free_bytes / 2**20:,.0f} MiB"
         reason = f"{free} can be written to the data folder. Free some space, or make the folder writable."
         missing.append(MissingPart(part="disk", reason=reason))
@@ -85,15 +87,6 @@ async def _missing(services: Services) -> list[MissingPart]:
         reason = "No training process can be started. The log of the service says why."
         missing.append(MissingPart(part="trainings", reason=reason))
     return missing
-
-
-async def _database_answers(services: Services) -> bool:
-    """Whether a small query ends in time. A query that hangs keeps the only thread, so that probes do not pile up."""
-    with move_on_after(PROBE_S), suppress(StoreUnavailable):
-        query = services.store.jobs.any_queued
-        await to_thread.run_sync(query, limiter=services.probe_threads, abandon_on_cancel=True)
-        return True
-    return False
 
 
 def require_ready(services: Services) -> None:
@@ -131,12 +124,16 @@ async def get_metrics(services: ServicesDep) -> Response:
         counts = await to_thread.run_sync(services.store.jobs.counts)
     except StoreUnavailable:
         counts = None
-    content = services.shared_metrics.exposition(_service_metrics(services, counts))
+    free_bytes = await services.disk_probe.answer()
+    content = services.shared_metrics.exposition(_service_metrics(services, counts, free_bytes))
     return Response(content, media_type=metrics.MEDIA_TYPE)
 
 
-def _service_metrics(services: Services, counts: JobCounts | None) -> Iterator[Metric]:
-    """What is the same for all processes of a service. Without `counts`, the database is unavailable."""
+def _service_metrics(services: Services, counts: JobCounts | None, free_bytes: int | None) -> Iterator[Metric]:
+    """What is the same for all processes of a service.
+
+    Without `counts`, the database is unavailable; without `free_bytes`, the disk.
+    """
     published = services.registry.models().values()
     loader = services.registry.loader
     is_available = counts is not None
@@ -148,10 +145,8 @@ def _service_metrics(services: Services, counts: JobCounts | None) -> Iterator[M
     yield GaugeMetricFamily("separatrix_broken_versions", "Versions that are known to be damaged.", value=broken)
     used = "Bytes of the disk that the data folder takes."
     yield GaugeMetricFamily("separatrix_data_bytes", used, value=services.disk.used_bytes)
-    free = services.files.free_bytes
-    yield GaugeMetricFamily(
-        "separatrix_disk_free_bytes", "Bytes that are free on the disk of the data folder.", value=free
-    )
+    free = "Bytes that are free on the disk of the data folder: 0 if it does not answer."
+    yield GaugeMetricFamily("separatrix_disk_free_bytes", free, value=free_bytes or 0)
     can_train = services.spaces.can_start_workers
     yield GaugeMetricFamily("separatrix_training_available", "1 if training processes start, else 0.", value=can_train)
     if counts is None:

@@ -5,6 +5,7 @@ from typing import Self
 
 from sqlalchemy import func, select
 
+from service.errors import StoreUnavailable
 from service.settings import Settings
 from service.store import rows, tables
 from service.store.database import BUSY_S, Database
@@ -70,6 +71,14 @@ class Store:
     def faults(self) -> list[str]:
         """What SQLite finds damaged. PostgreSQL has no such check for its clients."""
         return self._database.faults()
+
+    def answers(self) -> bool:
+        """Whether the database answers a small query. Without an answer it takes as long as any query would wait."""
+        try:
+            self.jobs.any_queued()
+        except StoreUnavailable:
+            return False
+        return True
 
     def newest_time(self) -> float:
         """When the newest row was written, in seconds since the epoch; 0 if there is none."""

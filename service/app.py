@@ -241,6 +241,7 @@ async def _running(
         upload_threads=CapacityLimiter(UPLOADS),
         waiting_requests=CapacityLimiter(WAITING_REQUESTS),
         database_probe=Probe(store.answers),
+        counts_probe=Probe(store.job_counts),
         disk_probe=Probe(lambda: files.free_bytes),
     )
     async with _background_tasks(services, membership):

@@ -39,6 +39,7 @@ from service.registry.registry import Registry
 from service.settings import Settings
 from service.store.disk import DiskUse
 from service.store.files import Files
+from service.store.jobs import JobCounts
 from service.store.store import Store
 from service.time_travel.replays import Replays
 
@@ -66,7 +67,8 @@ class Services:
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
         upload_threads: limits the data sets that are read at a time.
         waiting_requests: limits the requests that wait for a job at a time.
-        database_probe, disk_probe: whether the database answers, and how many bytes are free on the disk.
+        database_probe, counts_probe, disk_probe: whether the database answers, how many jobs it has (None if it is
+            unavailable), and how many bytes are free on the disk.
     """
 
     settings: Settings
@@ -102,6 +104,7 @@ class Services:
     upload_threads: CapacityLimiter
     waiting_requests: CapacityLimiter
     database_probe: Probe[bool]
+    counts_probe: Probe[JobCounts | None]
     disk_probe: Probe[int]
 
     async def heavy(self, work: Callable[[], Answer], receive: Receive) -> Answer:

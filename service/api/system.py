@@ -4,19 +4,23 @@ import asyncio
 from collections.abc import Iterator
 from typing import Literal
 
-from anyio import to_thread
 from fastapi import APIRouter, Response
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel, Field
 
 from service.api.deps import Services, ServicesDep
-from service.errors import NotReady, StoreUnavailable
+from service.errors import NotReady
 from service.http import metrics
-from service.live.probe import PROBE_S
 from service.records import JobState
 from service.store.jobs import JobCounts
 
 router = APIRouter(tags=["operation"])
+
+HEALTH_S = 0.5
+"""How long a health check waits for the database and the disk. Kubernetes by default waits 1 s for its response."""
+
+METRICS_S = 3.0
+"""How long metrics wait for each of them. Prometheus by default waits 10 s for all metrics."""
 
 
 class Live(BaseModel):
@@ -70,11 +74,13 @@ async def get_ready(services: ServicesDep) -> Ready:
 async def _missing(services: Services) -> list[MissingPart]:
     missing = []
     # both at a time: a lost network disk delays each of them
-    has_database, free_bytes = await asyncio.gather(services.database_probe.answer(), services.disk_probe.answer())
+    has_database, free_bytes = await asyncio.gather(
+        services.database_probe.answer(HEALTH_S), services.disk_probe.answer(HEALTH_S)
+    )
     if not has_database:
-        missing.append(MissingPart(part="database", reason=f"The database does not answer within {PROBE_S:g} s."))
+        missing.append(MissingPart(part="database", reason=f"The database does not answer within {HEALTH_S:g} s."))
     if free_bytes is None:
-        reason = f"The disk of the data folder does not answer within {PROBE_S:g} s."
+        reason = f"The disk of the data folder does not answer within {HEALTH_S:g} s."
         missing.append(MissingPart(part="disk", reason=reason))
     elif free_bytes < services.settings.min_free_bytes:
         free = f"{free_bytes / 2**20:,.0f} MiB"
@@ -120,11 +126,9 @@ async def get_metrics(services: ServicesDep) -> Response:
 
     If several processes answer requests, the figures are those of all together, up to a second old.
     """
-    try:
-        counts = await to_thread.run_sync(services.store.jobs.counts)
-    except StoreUnavailable:
-        counts = None
-    free_bytes = await services.disk_probe.answer()
+    counts, free_bytes = await asyncio.gather(
+        services.counts_probe.answer(METRICS_S), services.disk_probe.answer(METRICS_S)
+    )
     content = services.shared_metrics.exposition(_service_metrics(services, counts, free_bytes))
     return Response(content, media_type=metrics.MEDIA_TYPE)
 

@@ -6,9 +6,6 @@ from typing import Generic, TypeVar
 
 from anyio import move_on_after, to_thread
 
-PROBE_S = 0.5
-"""How long to wait for an answer, in seconds. Kubernetes by default waits 1 s for the response of a health check."""
-
 Answer = TypeVar("Answer")
 
 
@@ -20,14 +17,14 @@ class Probe(Generic[Answer]):
         self._ask = ask
         self._asked: asyncio.Task[Answer] | None = None
 
-    async def answer(self) -> Answer | None:
-        """The answer, or None if it does not come within `PROBE_S`.
+    async def answer(self, within_s: float) -> Answer | None:
+        """The answer, or None if it does not come within so many seconds.
 
         While an earlier call still waits, this one waits for the same answer. So a part that hangs takes one thread,
         however often it is asked.
         """
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(to_thread.run_sync(self._ask, abandon_on_cancel=True))
-        with move_on_after(PROBE_S):
+        with move_on_after(within_s):
             return await asyncio.shield(self._asked)
         return None

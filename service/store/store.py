@@ -12,7 +12,7 @@ from service.store.database import BUSY_S, Database
 from service.store.datasets import Datasets
 from service.store.events import Events
 from service.store.files import Files
-from service.store.jobs import Jobs
+from service.store.jobs import JobCounts, Jobs
 from service.store.leases import LEASE_S, Leases
 from service.store.migrations.schema import migrate
 from service.store.servers import Servers
@@ -79,6 +79,13 @@ class Store:
         except StoreUnavailable:
             return False
         return True
+
+    def job_counts(self) -> JobCounts | None:
+        """The counts of jobs; None if the database is unavailable."""
+        try:
+            return self.jobs.counts()
+        except StoreUnavailable:
+            return None
 
     def newest_time(self) -> float:
         """When the newest row was written, in seconds since the epoch; 0 if there is none."""

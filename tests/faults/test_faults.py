@@ -202,6 +202,8 @@ def test_predictions_and_the_shutdown_work_while_the_database_does_not_answer(
     one = on_postgresql
     train(one.client, "served")
     with mortal_postgresql.silent():
+        metrics = one.client.get("/metrics", timeout=9)  # before Prometheus would give up
+        assert "separatrix_database_available 0.0" in metrics.text
         for _ in every(PAUSE_S, seconds=7):  # longer than cached versions count as fresh
             answer = one.client.post("/predict", json={"model": "served", "points": [[0, 0]]}, timeout=5)
             assert answer.status_code == 200

@@ -5,6 +5,8 @@ from threading import Event
 
 from service.live.probe import Probe
 
+SHORT_S, LONG_S = 0.01, 30.0
+
 
 class Part:
     """A part of the service that hangs until it is back."""
@@ -23,13 +25,13 @@ def test_a_part_that_hangs_is_asked_once_however_often_a_client_asks() -> None:
     async def ask(part: Part) -> None:
         probe = Probe(part.ask)
         try:
-            assert await asyncio.gather(probe.answer(), probe.answer()) == [None, None]
-            assert await probe.answer() is None
+            assert await asyncio.gather(probe.answer(SHORT_S), probe.answer(SHORT_S)) == [None, None]
+            assert await probe.answer(SHORT_S) is None
             assert part.asks == 1
         finally:
             part.is_back.set()
-        assert await probe.answer() == "answer 1"
-        assert await probe.answer() == "answer 2"
+        assert await probe.answer(LONG_S) == "answer 1"
+        assert await probe.answer(LONG_S) == "answer 2"
 
     asyncio.run(ask(Part()))
 
@@ -37,7 +39,7 @@ def test_a_part_that_hangs_is_asked_once_however_often_a_client_asks() -> None:
 def test_a_part_that_answers_is_asked_each_time() -> None:
     async def ask(part: Part) -> list[str | None]:
         probe = Probe(part.ask)
-        return [await probe.answer() for _ in range(3)]
+        return [await probe.answer(LONG_S) for _ in range(3)]
 
     part = Part()
     part.is_back.set()

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.serving import running, wait_until
-from tests.web.visits import LIMIT_MS, Visit, chromium
+from tests.web.visits import LIMIT_MS, Visit, chromium, visiting
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +27,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def visit(browser: Browser, service: httpx.Client) -> Iterator[Visit]:
-    """A first visit to the page. Whatever the browser complains about fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US", reduced_motion="reduce")
-    context.set_default_timeout(LIMIT_MS)
-    page = context.new_page()
-    visit = Visit(page, str(service.base_url))
-    yield visit
-    context.close()
-    assert visit.complaints == []
+    """A first visit to the page of that service."""
+    with visiting(browser, service) as visit:
+        yield visit

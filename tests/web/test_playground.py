@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.web.visits import Visit, at, bytes_received, click, first_paint_ms, is_training, plane
+from tests.serving import running
+from tests.web.visits import Visit, at, bytes_received, click, first_paint_ms, is_training, plane, visiting
 
 pytestmark = pytest.mark.processes
 
@@ -33,6 +34,12 @@ def test_a_trained_flower_is_there_before_any_click(visit: Visit) -> None:
     assert page.locator(".unit, .unit-map").count() >= 4
     painted = plane(visit).evaluate("c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size")
     assert painted > 20
+
+
+def test_a_visit_before_the_tutorials_models_are_trained_trains_the_flower(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as service, visiting(browser, service) as visit:
+        visit.open()
+        assert visit.accuracy() > 90
 
 
 def test_a_training_is_played_paused_stepped_and_reset(visit: Visit) -> None:

@@ -2,9 +2,11 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Response, expect
 
 from tests.requirements import lacks
@@ -96,6 +98,19 @@ class Visit:
     def _on_response(self, answer: Response) -> None:
         if answer.status >= 400:
             self.complaints.append(f"{answer.status} {answer.url}")
+
+
+@contextmanager
+def visiting(browser: Browser, service: httpx.Client) -> Iterator[Visit]:
+    """A first visit to the page of a service. Fails at its end if the browser complained about anything."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US", reduced_motion="reduce")
+    context.set_default_timeout(LIMIT_MS)
+    visit = Visit(context.new_page(), str(service.base_url))
+    try:
+        yield visit
+    finally:
+        context.close()
+    assert visit.complaints == []
 
 
 def plane(visit: Visit) -> Any:

@@ -175,10 +175,12 @@ function isOtherSlider(element) {
   return element.matches("input[type=range]:not(.epochs)");
 }
 
-/** Shows the trained model that the service has anyway, which is that of the first setup. */
+/** Shows the trained model that the service has anyway, which is that of the first setup. It is looked up in the list of
+ * models: for one that is not trained yet, `models/NAME` answers 404, which the console of the browser shows as an error. */
 async function showKept() {
-  const { served_version: version, latest } = await api.requestJson(`models/${FIRST_MODEL}`);
-  if (current().run.target || !version) return;
+  const { data: [found] } = await api.requestJson("models", { query: { after: FIRST_MODEL.slice(0, -1), limit: 1 } });
+  if (current().run.target || found?.name !== FIRST_MODEL || !found.served_version) return;
+  const { served_version: version, latest } = found;
   const { network, training } = FIRST_SETUP;
   const { epochs } = training;
   update({ run: { ...current().run, status: "done", target: { model: FIRST_MODEL, version }, epoch: epochs, epochs, metrics: latest?.metrics ?? null, network, training } });

@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from anyio import move_on_after, to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
 
 Answer = TypeVar("Answer")
 
 
 class Probe(Generic[Answer]):
-    """Asks one part, in one thread at most. Only one event loop may use it."""
+    """Asks one part, in a thread of its own. Only one event loop may use it."""
 
     def __init__(self, ask: Callable[[], Answer]) -> None:
         """`ask` is called in a thread. It must not raise."""
         self._ask = ask
+        self._thread = CapacityLimiter(1)  # not one of the threads that requests share, which may all be busy
         self._asked: asyncio.Task[Answer] | None = None
 
     async def answer(self, within_s: float) -> Answer | None:
@@ -24,7 +25,9 @@ class Probe(Generic[Answer]):
         however often it is asked.
         """
         if self._asked is None or self._asked.done():
-            self._asked = asyncio.create_task(to_thread.run_sync(self._ask, abandon_on_cancel=True))
+            self._asked = asyncio.create_task(
+                to_thread.run_sync(self._ask, limiter=self._thread, abandon_on_cancel=True)
+            )
         with move_on_after(within_s):
             return await asyncio.shield(self._asked)
         return None

@@ -1,16 +1,18 @@
-"""How soon a first visitor sees the playground: `python -m benchmarks.page [ADDRESS]`. Needs Chromium."""
+"""How soon the page shows a visit and a changed setting: `python -m benchmarks.page [ADDRESS]`. Needs Chromium."""
 
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.serving import running, wait_until
-from tests.web.visits import chromium, first_paint_ms
+from tests.web.visits import Visit, chromium, first_paint_ms
 
-VISITS = 15
+VISITS, CHANGES = 15, 40
 
 PAINTED = """canvas => new Promise(resolve => {
   const background = getComputedStyle(document.documentElement).getPropertyValue("--canvas").trim();
@@ -28,6 +30,30 @@ PAINTED = """canvas => new Promise(resolve => {
 """Milliseconds from the start of the visit until the plane shows a region of the network, and the bytes until then."""
 
 
+COUNT_PAINTINGS = """
+window.paintings = [];
+const paint = CanvasRenderingContext2D.prototype.putImageData;
+CanvasRenderingContext2D.prototype.putImageData = function (image, ...place) {
+  paint.call(this, image, ...place);
+  if (image.width === 100) window.paintings.push(performance.now());
+};"""
+"""Notes when the regions of the plane are painted. They have 100 cells along each side; no other picture has."""
+
+TIMES_OF_A_CHANGE = """() => new Promise(resolve => {
+  const look = () => {
+    const requests = performance.getEntriesByType("resource");
+    const training = requests.findLast(({ name }) => name.endsWith("/train"));
+    const later = requests.filter(({ startTime }) => startTime >= training?.responseEnd);
+    const grid = later.find(({ name }) => name.includes("boundary-grid"));
+    const painted = window.paintings.find(time => time >= grid?.responseEnd);
+    if (!painted) return requestAnimationFrame(look);
+    resolve([training.responseEnd, grid.responseEnd, painted].map(time => time - training.startTime));
+  };
+  look();
+})"""
+"""Milliseconds from the start of the last `POST /train` to its response, to the grid, and to the painted regions."""
+
+
 def main() -> None:
     """Prints the figures of the service at the given address or, without one, of a service that it starts."""
     if len(sys.argv) > 1:
@@ -43,14 +69,34 @@ def report(address: str) -> None:
     with sync_playwright() as playwright:
         browser = chromium(playwright)
         visits = [first_visit(browser, address) for _ in range(VISITS)]
+        changes = changed_settings(browser, address)
         browser.close()
-    for what, unit, column in zip(
-        ("first contentful paint", "boundary painted", "received until then"),
-        ("ms", "ms", "kB"),
-        zip(*visits, strict=True),
-        strict=True,
-    ):
+    print_medians(visits, ("first contentful paint", "ms"), ("boundary painted", "ms"), ("received until then", "kB"))
+    print("\nfrom the POST of a changed setting, with lbfgs:")
+    print_medians(changes, ("response of the job", "ms"), ("response of the grid", "ms"), ("boundary painted", "ms"))
+
+
+def print_medians(rows: Sequence[tuple[float, ...]], *columns: tuple[str, str]) -> None:
+    """Prints the median and the range of each column, whose name and unit are given."""
+    for (what, unit), column in zip(columns, zip(*rows, strict=True), strict=True):
         print(f"{what:24} {statistics.median(column):6.0f} {unit} (from {min(column):.0f} to {max(column):.0f})")
+
+
+def changed_settings(browser: Browser, address: str) -> list[tuple[float, ...]]:
+    """The times of `TIMES_OF_A_CHANGE` of some trainings of the tutorial's network."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.add_init_script(COUNT_PAINTINGS)
+    visit = Visit(page, address)
+    visit.open("#training.optimizer=lbfgs")
+    seed = visit.field("training.seed")
+    times = []
+    for i in range(CHANGES):
+        page.evaluate("performance.clearResourceTimings(); paintings.length = 0")
+        seed.fill(str(100 + i))
+        visit.trains(partial(seed.press, "Enter"))
+        times.append(tuple(page.evaluate(TIMES_OF_A_CHANGE)))
+    page.close()
+    return times
 
 
 def first_visit(browser: Browser, address: str) -> tuple[float, float, float]:

@@ -7,6 +7,7 @@ count a request of the same client in the same microsecond, only one of the two 
 
 import mmap
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +21,9 @@ PROBES = 16
 BURST_S = 5.0
 """After a pause, a client may send the requests of this many seconds at once, as a page does when it starts."""
 
+ROUNDING_S = 1e-6
+"""Sums of times are rounded. A wait that is shorter than this is none."""
+
 CACHED_TAGS = 1_000
 """Number of clients whose tags are cached."""
 
@@ -27,12 +31,15 @@ CACHED_TAGS = 1_000
 class Rates:
     """The rates of all clients. A new client takes, of its possible slots, the one that has been quiet for longest."""
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self, file: Path | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """All processes share `file`, which the first one creates; None if there is only this process.
+
+        They also share `clock`, which returns the time in seconds and never goes back.
 
         Raises:
             OSError: the file cannot be created.
         """
+        self._clock = clock
         size = 16 * SLOTS
         if file is None:
             memory = mmap.mmap(-1, size)
@@ -42,7 +49,7 @@ class Rates:
                 memory = mmap.mmap(shared.fileno(), size)
         numbers = memoryview(memory)
         self._tags = numbers[: 8 * SLOTS].cast("Q")
-        self._until = numbers[8 * SLOTS :].cast("d")  # by the monotonic clock, which all processes share
+        self._until = numbers[8 * SLOTS :].cast("d")
 
     def take(self, client: str, rate: float) -> float:
         """Counts a request of a client that may send `rate` requests a second.
@@ -50,14 +57,14 @@ class Rates:
         Returns:
             0 if the request may be answered, else the seconds after which the client should try again.
         """
-        now = time.monotonic()
+        now = self._clock()
         slot = self._slot(_tag(client), now)
         interval = 1 / rate
-        until = max(self._until[slot], now) + interval
-        wait_s = until - now - max(BURST_S, interval)
-        if wait_s > 0:
+        due = max(self._until[slot], now)
+        wait_s = due - now - max(BURST_S - interval, 0.0)
+        if wait_s > ROUNDING_S:
             return wait_s
-        self._until[slot] = until
+        self._until[slot] = due + interval
         return 0.0
 
     def _slot(self, tag: int, now: float) -> int:

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -167,6 +169,16 @@ def test_processes_count_the_requests_of_a_client_together(tmp_path: Path) -> No
     assert BURST_S * rate <= allowed <= (BURST_S + passed_s) * rate + 1
     assert 0 < processes[0].take("client", rate) <= 1 / rate
     assert processes[1].take("another", rate) == 0
+
+
+@pytest.mark.parametrize("rate", [ONE_IN_1000_S, 1 / 3, 0.7, 30.0])
+def test_the_first_request_of_a_client_is_allowed_whatever_the_clock_shows(rate: float) -> None:
+    """Sums with some times are rounded up, such as those in the last 1,000 s before a power of two."""
+    for now in np.random.default_rng(0).uniform(0, 2**20, 1_000):
+        rates = Rates(clock=partial(float, now))
+        allowed = max(1, int(BURST_S * rate))
+        assert [rates.take("client", rate) for _ in range(allowed)] == [0.0] * allowed
+        assert rates.take("client", rate) + rates.take("client", rate) > 0
 
 
 def test_a_client_among_more_than_the_table_holds_keeps_its_rate() -> None:

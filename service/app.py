@@ -240,8 +240,8 @@ async def _running(
         write_threads=CapacityLimiter(WRITERS),
         upload_threads=CapacityLimiter(UPLOADS),
         waiting_requests=CapacityLimiter(WAITING_REQUESTS),
-        database_probe=Probe(store.answers),
-        counts_probe=Probe(store.job_counts),
+        database_probe=Probe(store.jobs.any_queued),
+        counts_probe=Probe(store.jobs.counts),
         disk_probe=Probe(lambda: files.free_bytes),
     )
     async with _background_tasks(services, membership):

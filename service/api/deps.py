@@ -67,8 +67,8 @@ class Services:
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
         upload_threads: limits the data sets that are read at a time.
         waiting_requests: limits the requests that wait for a job at a time.
-        database_probe, counts_probe, disk_probe: whether the database answers, how many jobs it has (None if it is
-            unavailable), and how many bytes are free on the disk.
+        database_probe: whether any job is queued, which a database that works answers at once.
+        counts_probe, disk_probe: how many jobs the database has, and how many bytes are free on the disk.
     """
 
     settings: Settings
@@ -104,7 +104,7 @@ class Services:
     upload_threads: CapacityLimiter
     waiting_requests: CapacityLimiter
     database_probe: Probe[bool]
-    counts_probe: Probe[JobCounts | None]
+    counts_probe: Probe[JobCounts]
     disk_probe: Probe[int]
 
     async def heavy(self, work: Callable[[], Answer], receive: Receive) -> Answer:

@@ -74,10 +74,10 @@ async def get_ready(services: ServicesDep) -> Ready:
 async def _missing(services: Services) -> list[MissingPart]:
     missing = []
     # both at a time: a lost network disk delays each of them
-    has_database, free_bytes = await asyncio.gather(
+    any_queued, free_bytes = await asyncio.gather(
         services.database_probe.answer(HEALTH_S), services.disk_probe.answer(HEALTH_S)
     )
-    if not has_database:
+    if any_queued is None:
         missing.append(MissingPart(part="database", reason=f"The database does not answer within {HEALTH_S:g} s."))
     if free_bytes is None:
         reason = f"The disk of the data folder does not answer within {HEALTH_S:g} s."

@@ -1,10 +1,13 @@
-"""Asks parts of the service that may hang, such as a lost network disk, without waiting for them."""
+"""Asks parts of the service that may hang, such as a lost network disk, with a time limit."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from anyio import CapacityLimiter, move_on_after, to_thread
+
+from service.errors import StoreUnavailable
 
 Answer = TypeVar("Answer")
 
@@ -13,13 +16,13 @@ class Probe(Generic[Answer]):
     """Asks one part, in a thread of its own. Only one event loop may use it."""
 
     def __init__(self, ask: Callable[[], Answer]) -> None:
-        """`ask` is called in a thread. It must not raise."""
+        """`ask` is called in a thread. The only error that it may raise is StoreUnavailable."""
         self._ask = ask
         self._thread = CapacityLimiter(1)  # not one of the threads that requests share, which may all be busy
         self._asked: asyncio.Task[Answer] | None = None
 
     async def answer(self, within_s: float) -> Answer | None:
-        """The answer, or None if it does not come within so many seconds.
+        """The answer, or None if the part is unavailable or does not answer within so many seconds.
 
         While an earlier call still waits, this one waits for the same answer. So a part that hangs takes one thread,
         however often it is asked.
@@ -28,6 +31,6 @@ class Probe(Generic[Answer]):
             self._asked = asyncio.create_task(
                 to_thread.run_sync(self._ask, limiter=self._thread, abandon_on_cancel=True)
             )
-        with move_on_after(within_s):
+        with suppress(StoreUnavailable), move_on_after(within_s):
             return await asyncio.shield(self._asked)
         return None

@@ -5,14 +5,13 @@ from typing import Self
 
 from sqlalchemy import func, select
 
-from service.errors import StoreUnavailable
 from service.settings import Settings
 from service.store import rows, tables
 from service.store.database import BUSY_S, Database
 from service.store.datasets import Datasets
 from service.store.events import Events
 from service.store.files import Files
-from service.store.jobs import JobCounts, Jobs
+from service.store.jobs import Jobs
 from service.store.leases import LEASE_S, Leases
 from service.store.migrations.schema import migrate
 from service.store.servers import Servers
@@ -71,21 +70,6 @@ class Store:
     def faults(self) -> list[str]:
         """What SQLite finds damaged. PostgreSQL has no such check for its clients."""
         return self._database.faults()
-
-    def answers(self) -> bool:
-        """Whether the database answers a small query. Without an answer it takes as long as any query would wait."""
-        try:
-            self.jobs.any_queued()
-        except StoreUnavailable:
-            return False
-        return True
-
-    def job_counts(self) -> JobCounts | None:
-        """The counts of jobs; None if the database is unavailable."""
-        try:
-            return self.jobs.counts()
-        except StoreUnavailable:
-            return None
 
     def newest_time(self) -> float:
         """When the newest row was written, in seconds since the epoch; 0 if there is none."""

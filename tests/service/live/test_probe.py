@@ -3,6 +3,7 @@
 import asyncio
 from threading import Event
 
+from service.errors import StoreUnavailable
 from service.live.probe import Probe
 
 SHORT_S, LONG_S = 0.01, 30.0
@@ -34,6 +35,16 @@ def test_a_part_that_hangs_is_asked_once_however_often_a_client_asks() -> None:
         assert await probe.answer(LONG_S) == "answer 2"
 
     asyncio.run(ask(Part()))
+
+
+def test_an_unavailable_database_gives_no_answer() -> None:
+    def ask() -> str:
+        raise StoreUnavailable
+
+    async def answer() -> str | None:
+        return await Probe(ask).answer(LONG_S)
+
+    assert asyncio.run(answer()) is None
 
 
 def test_a_part_that_answers_is_asked_each_time() -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import safetensors
 import safetensors.numpy
 
@@ -175,7 +174,7 @@ class Card:
         """The content of `card.json`, UTF-8."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         fields |= {"network": specs.asdict(self.network), "training": asdict(self.training) if self.training else None}
-        return orjson.dumps({"format": FORMAT, **fields}, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+        return json.dumps({"format": FORMAT, **fields}, indent=2, allow_nan=False).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Card":

@@ -30,7 +30,7 @@ JSON = (("Content-Type", "application/json"),)
 
 NOTHING = Load("nothing else", 0)
 BUSY_LOOPS = Load("two busy loops outside the service", 0)
-"""Shows how much of a latency is due to a lack of cores: the scheduler gives each program its slices of some ms."""
+"""Shows how much of a latency is due to a lack of cores: the scheduler gives each program time slices of several ms."""
 
 
 def floods(random: np.random.Generator) -> Iterator[Load]:

@@ -30,14 +30,14 @@ PAINTED = """canvas => new Promise(resolve => {
 """Milliseconds from the start of the visit until the plane shows a region of the network, and the bytes until then."""
 
 
-COUNT_PAINTINGS = """
+NOTE_PAINTINGS = """
 window.paintings = [];
 const paint = CanvasRenderingContext2D.prototype.putImageData;
 CanvasRenderingContext2D.prototype.putImageData = function (image, ...place) {
   paint.call(this, image, ...place);
   if (image.width === 100) window.paintings.push(performance.now());
 };"""
-"""Notes when the regions of the plane are painted. They have 100 cells along each side; no other picture has."""
+"""Notes when the regions of the plane are painted. Only their image is 100 cells wide."""
 
 TIMES_OF_A_CHANGE = """() => new Promise(resolve => {
   const look = () => {
@@ -85,7 +85,7 @@ def print_medians(rows: Sequence[tuple[float, ...]], *columns: tuple[str, str]) 
 def changed_settings(browser: Browser, address: str) -> list[tuple[float, ...]]:
     """The times of `TIMES_OF_A_CHANGE` of some trainings of the tutorial's network."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.add_init_script(COUNT_PAINTINGS)
+    page.add_init_script(NOTE_PAINTINGS)
     visit = Visit(page, address)
     visit.open("#training.optimizer=lbfgs")
     seed = visit.field("training.seed")

@@ -22,7 +22,7 @@ BURST_S = 5.0
 """After a pause, a client may send the requests of this many seconds at once, as a page does when it starts."""
 
 ROUNDING_S = 1e-6
-"""Sums of times are rounded. A wait that is shorter than this is none."""
+"""Rounding errors of times are smaller than this, so a shorter wait counts as no wait."""
 
 CACHED_TAGS = 1_000
 """Number of clients whose tags are cached."""
@@ -34,7 +34,7 @@ class Rates:
     def __init__(self, file: Path | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """All processes share `file`, which the first one creates; None if there is only this process.
 
-        They also share `clock`, which returns the time in seconds and never goes back.
+        `clock` returns the time in seconds. It must be the same for all processes, and must never go back.
 
         Raises:
             OSError: the file cannot be created.

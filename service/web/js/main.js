@@ -175,8 +175,9 @@ function isOtherSlider(element) {
   return element.matches("input[type=range]:not(.epochs)");
 }
 
-/** Shows the trained model that the service has anyway, which is that of the first setup. It is looked up in the list of
- * models: for one that is not trained yet, `models/NAME` answers 404, which the console of the browser shows as an error. */
+/** Shows the trained model that the service has anyway, which is that of the first setup. While it is not
+ * trained yet, `models/NAME` would answer 404, which the browser logs as an error. So the page reads the list of models, from
+ * this name on. */
 async function showKept() {
   const { data: [found] } = await api.requestJson("models", { query: { after: FIRST_MODEL.slice(0, -1), limit: 1 } });
   if (current().run.target || found?.name !== FIRST_MODEL || !found.served_version) return;

@@ -21,7 +21,7 @@ from tests.models.kernel.samples import FLOWER, NETWORKS, plan_of_network, rando
 def assert_predicts_as_torch(network: nn.Module, plan: Plan, xy_ND: np.ndarray) -> None:
     """Within a millionth of the exact result, closer to it than torch's own float32, or within the rounding of logits.
 
-    A logit is a sum of some eight terms, each rounded to 2^-24 of its size, and a probability changes by half as much.
+    A logit is a sum of about eight terms, each rounded to 2^-24 of its size. Probabilities change at most half as much.
     """
 
     def by_torch(network: nn.Module, xy_ND: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

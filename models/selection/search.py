@@ -1,33 +1,25 @@
 """The search for the best candidate. Its work is bounded by a model of the cost, so that it is deterministic."""
 
-import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from models import specs
-from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints, split
-from models.inference import numpy_forward
-from models.networks.modules import Builder
-from models.networks.plans import Plan, plan_of
+from models.datasets import DoubleArray, LabelledPoints, split
+from models.networks.layouts import layout
 from models.recipes import Recipe
 from models.selection import calibration
 from models.selection.candidates import Candidate, Given
+from models.selection.cross_validation import ScaledFold, StoppedError, cost_s, held_out_labels, held_out_logits
 from models.selection.folds import Fold, fold_count, folds
 from models.specs import InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
-from models.training.compiled_run import CompiledRun
-from models.training.cost_model import compiled_step_s
 from models.training.evaluation import Evaluation
 
 MAX_SEARCH_S = 30.0
 """Most work of a search, in seconds of one core by the cost model."""
-
-EVALUATIONS = 150
-"""Steps that the training of a candidate on all points takes, about."""
 
 MIN_POINTS = 20
 """Fewer points do not tell which candidate is better."""
@@ -86,25 +78,6 @@ class Choice:
         return {**vars(self), "network": specs.asdict(self.network), "training": specs.asdict(self.training)}
 
 
-def cross_validated(
-    recipe: Recipe, *, threads: int, should_stop: Callable[[], bool] = lambda: False
-) -> Evaluation | None:
-    """Evaluates a recipe by cross-validation in its `validation_folds`, or returns None once `should_stop` is true.
-
-    Raises:
-        InvalidInput: the logits of a held-out point overflow float32.
-    """
-    training = recipe.training
-    assert training.validation_folds is not None
-    candidate = Candidate(recipe.network, training).for_scoring()
-    parts = folds(recipe.points, training.validation_folds, seed=training.seed)
-    recipes = [Recipe(kept, candidate.network, candidate.training) for kept, _ in parts]
-    try:
-        return Evaluation.of_logits(*_held_out(recipes, parts, threads, should_stop))
-    except _StoppedError:
-        return None
-
-
 def choose(
     points: LabelledPoints,
     given: Given,
@@ -128,16 +101,12 @@ def choose(
     def check(candidate: Candidate) -> None:
         Recipe(points, candidate.network, candidate.training, validation)
 
-    search = _Search(kept, given, threads, check, should_stop, on_score)
+    search = _Search(kept, given, default, threads, check, should_stop, on_score)
     try:
         search.run()
-    except _StoppedError:
+    except StoppedError:
         return None
-    return search.choice(default)
-
-
-class _StoppedError(Exception):
-    """The search was stopped."""
+    return search.choice()
 
 
 class _Search:
@@ -147,14 +116,19 @@ class _Search:
         self,
         points: LabelledPoints,
         given: Given,
+        default: Candidate,
         threads: int,
         check: Callable[[Candidate], None],
         should_stop: Callable[[], bool],
         on_score: Callable[[Score], object],
     ) -> None:
-        """`check` raises `InvalidInput` if a candidate is out of bounds for all points."""
+        """Searches on `points`.
+
+        `default` wins if no candidate can be compared. `check` raises `InvalidInput` for one that is out of bounds.
+        """
         self._points = points
         self._given = given
+        self._default = default
         self._threads = threads
         self._check = check
         self._should_stop = should_stop
@@ -170,6 +144,15 @@ class _Search:
         training = self._given.training
         count = training.get("validation_folds") or fold_count(len(self._points.label_N))
         return folds(self._points, count, seed=training.get("seed", 0))
+
+    @cached_property
+    def _scaled_folds(self) -> list[ScaledFold]:
+        """The folds as the networks of all candidates see them: a search has one scale and one list of inputs.
+
+        Raises:
+            InvalidInput: see `ScaledFold.of`.
+        """
+        return [ScaledFold.of(fold, self._default.for_scoring()) for fold in self._folds]
 
     def run(self) -> None:
         """Scores candidates: each small architecture with several weight decays, and a large one if that may help."""
@@ -207,30 +190,37 @@ class _Search:
         try:
             self._check(candidate)
             candidate = candidate.for_scoring()
-            recipes = [Recipe(kept, candidate.network, candidate.training) for kept, _ in self._folds]
-            cost_s = sum(map(_cost_s, recipes))
-            if not recipes or cost_s > self._left_s:
+            network = layout(candidate.network, self._points.features, len(self._points.classes))
+            work_s = sum(cost_s(network, len(kept.label_N), candidate.training) for kept, _ in self._folds)
+            if not self._folds or work_s > self._left_s:
                 return None
-            self._left_s -= cost_s
-            logit_NO, label_N = _held_out(recipes, self._folds, self._threads, self._should_stop)
+            self._left_s -= work_s
+            logit_NO = held_out_logits(
+                candidate,
+                self._points.features,
+                self._scaled_folds,
+                threads=self._threads,
+                should_stop=self._should_stop,
+            )
         except InvalidInput:
             return None
+        label_N = held_out_labels(self._scaled_folds)
         is_given = "temperature" in self._given.training  # then the logits are divided by it already
         temperature = candidate.training.temperature if is_given else calibration.temperature(logit_NO, label_N)
         calibrated_NO = logit_NO if is_given else logit_NO / np.float32(temperature)
         evaluation = Evaluation.of_logits(calibrated_NO, label_N)
         loss_N = calibration.losses(calibrated_NO, label_N)
-        score = Score(candidate, recipes[0].weights, temperature, evaluation, loss_N)
+        score = Score(candidate, network.weights, temperature, evaluation, loss_N)
         self.scores.append(score)
         self._on_score(score)
         return score
 
-    def choice(self, default: Candidate) -> Choice:
+    def choice(self) -> Choice:
         """The best candidate, or the default one if none could be compared."""
         if not self.scores:
             reason = "Comparing candidates is too much work." if self._folds else "There are too few points to compare."
             search = {"folds": 0, "candidates": [], "winner": None, "reason": reason}
-            return Choice(default.network, default.training, search, None)
+            return Choice(self._default.network, self._default.training, search, None)
         winner = _simplest_of_the_best(self.scores)
         given = self._given.training
         training = replace(
@@ -248,14 +238,6 @@ class _Search:
             "reason": _reason(winner, self.scores),
         }
         return Choice(winner.candidate.network, training, search, winner.evaluation.to_json())
-
-
-def _cost_s(recipe: Recipe) -> float:
-    """The work of a training, in seconds of one core by the cost model."""
-    count, batch = len(recipe.points.label_N), recipe.training.batch_size
-    if batch is None or batch >= count:
-        return EVALUATIONS * compiled_step_s(recipe.layout, count)
-    return recipe.training.epochs * math.ceil(count / batch) * compiled_step_s(recipe.layout, batch)
 
 
 def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
@@ -278,39 +260,3 @@ def _reason(winner: Score, scores: Sequence[Score]) -> str:
     if winner.loss == min(score.loss for score in scores):
         return f"It has the least loss of {len(scores)} candidates."
     return f"It is the simplest of {len(scores)} candidates that is not clearly worse than the best."
-
-
-def _held_out(
-    recipes: Sequence[Recipe], parts: Sequence[Fold], threads: int, should_stop: Callable[[], bool]
-) -> tuple[FloatArray, IntArray]:
-    """The logits (N, O) and the classes (N,) of the held-out points of all folds, each by the network of its fold."""
-    held_out = [part for _, part in parts]
-    with ThreadPoolExecutor(threads) as pool:
-        score = partial(_held_out_logits, initial=_initial_plan(recipes[0]), should_stop=should_stop)
-        logits = list(pool.map(score, recipes, held_out))
-    return np.concatenate(logits), np.concatenate([part.label_N for part in held_out])
-
-
-def _held_out_logits(
-    recipe: Recipe, held_out: LabelledPoints, *, initial: Plan, should_stop: Callable[[], bool]
-) -> FloatArray:
-    """Trains by the kernel, whatever implementation trains the winner: they compute the same."""
-    training = recipe.training
-    run = CompiledRun(initial, recipe.scaling.inputs(recipe.points), None, training, order_seed=training.seed)
-    stop_reason = None
-    while stop_reason is None:
-        if should_stop():
-            raise _StoppedError
-        _, stop_reason = run.advance()
-    if stop_reason == "diverged":
-        run.restore_last_finite()
-    run.divide_logits(training.temperature)
-    trained = replace(initial, parameters=run.weights)
-    return numpy_forward.logits(trained, recipe.scaling.inputs(held_out).xy_ND)
-
-
-def _initial_plan(recipe: Recipe) -> Plan:
-    """The network before the training, for points as the training sees them. It is the same for all folds."""
-    points = recipe.points
-    builder = Builder(recipe.network, points.features, len(points.classes))
-    return plan_of(builder.layout, builder.weights(recipe.training.seed))

@@ -16,7 +16,8 @@ from models.networks.modules import Ensemble, arrays_of, load_arrays
 from models.networks.plans import AnyPlan, of_members, plan_of
 from models.recipes import Recipe, step_values
 from models.selection.candidates import Given
-from models.selection.search import Choice, Score, choose, cross_validated
+from models.selection.cross_validation import cross_validated
+from models.selection.search import Choice, Score, choose
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training import runs
 from models.training.evaluation import Evaluation

@@ -9,7 +9,8 @@ import pytest
 from models.datasets import LabelledPoints, generate, split
 from models.recipes import Recipe
 from models.selection.candidates import BATCH_SIZE, BATCH_STEPS, LARGE, WEIGHT_DECAYS, Given
-from models.selection.search import Choice, Score, choose, cross_validated
+from models.selection.cross_validation import cross_validated
+from models.selection.search import Choice, Score, choose
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
 
 MOONS = generate(DatasetSpec(dataset="moons", n=120, noise=0.15))

@@ -1,0 +1,136 @@
+"""Cross-validation: what networks say of points that they were not trained on."""
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from models.datasets import FloatArray, IntArray, LabelledPoints
+from models.inference import numpy_forward
+from models.networks.layouts import Layout
+from models.networks.modules import Builder
+from models.networks.plans import Plan, plan_of
+from models.recipes import Recipe
+from models.selection.candidates import Candidate
+from models.selection.folds import Fold, folds
+from models.specs import TrainingSpec
+from models.training.compiled_run import CompiledRun
+from models.training.cost_model import compiled_step_s
+from models.training.evaluation import Evaluation
+
+EVALUATIONS = 150
+"""Steps that the training of a candidate on all points takes, about."""
+
+SHORT_S = 0.002
+"""Up to this long, by the cost model, the trainings of the folds take turns in one thread. Several threads would spend
+more time waiting for the interpreter lock than they save."""
+
+
+class StoppedError(Exception):
+    """The cross-validation was stopped."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledFold:
+    """A fold as networks in training see it: scaled by the points to train on.
+
+    Attributes:
+        kept: the points to train on, float32 (N, I).
+        held_out: the others, scaled in the same way.
+    """
+
+    kept: LabelledPoints
+    held_out: LabelledPoints
+
+    @classmethod
+    def of(cls, fold: Fold, candidate: Candidate) -> "ScaledFold":
+        """The fold for a candidate, and for all with the same scale and the same inputs.
+
+        Raises:
+            InvalidInput: the candidate cannot be trained on the points, or an input overflows float32.
+        """
+        kept, held_out = fold
+        scaling = Recipe(kept, candidate.network, candidate.training).scaling
+        return cls(scaling.inputs(kept), scaling.inputs(held_out))
+
+
+def cross_validated(
+    recipe: Recipe, *, threads: int, should_stop: Callable[[], bool] = lambda: False
+) -> Evaluation | None:
+    """Evaluates a recipe by cross-validation in its `validation_folds`, or returns None once `should_stop` is true.
+
+    Raises:
+        InvalidInput: the logits of a held-out point overflow float32.
+    """
+    points, training = recipe.points, recipe.training
+    assert training.validation_folds is not None
+    candidate = Candidate(recipe.network, training).for_scoring()
+    parts = folds(points, training.validation_folds, seed=training.seed)
+    scaled = [ScaledFold.of(fold, candidate) for fold in parts]
+    try:
+        logit_NO = held_out_logits(candidate, points.features, scaled, threads=threads, should_stop=should_stop)
+    except StoppedError:
+        return None
+    return Evaluation.of_logits(logit_NO, held_out_labels(scaled))
+
+
+def held_out_labels(parts: Sequence[ScaledFold]) -> IntArray:
+    """The class of each held-out point, int64 (N,), fold by fold."""
+    return np.concatenate([fold.held_out.label_N for fold in parts])
+
+
+def held_out_logits(
+    candidate: Candidate,
+    features: int,
+    parts: Sequence[ScaledFold],
+    *,
+    threads: int,
+    should_stop: Callable[[], bool],
+) -> FloatArray:
+    """The logits of each held-out point by a network that was trained on the other folds, (N, O), fold by fold.
+
+    All networks begin at the same weights. The result does not depend on `threads`.
+
+    Args:
+        candidate: the network and its settings.
+        features: number of coordinates of a point.
+        parts: the folds.
+        threads: the most to use.
+        should_stop: asked every few milliseconds.
+
+    Raises:
+        InvalidInput: a logit overflows float32.
+        StoppedError: `should_stop` was true.
+    """
+    builder = Builder(candidate.network, features, len(parts[0].kept.classes))
+    initial = plan_of(builder.layout, builder.weights(candidate.training.seed))
+    train = partial(_logits, initial, candidate.training, should_stop=should_stop)
+    if cost_s(builder.layout, len(parts[0].kept.label_N), candidate.training) <= SHORT_S:
+        return np.concatenate([train(fold) for fold in parts])
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(train, parts)))
+
+
+def cost_s(layout: Layout, count: int, training: TrainingSpec) -> float:
+    """The work of a training on `count` points, in seconds of one core by the cost model."""
+    batch = training.batch_size
+    if batch is None or batch >= count:
+        return EVALUATIONS * compiled_step_s(layout, count)
+    return training.epochs * math.ceil(count / batch) * compiled_step_s(layout, batch)
+
+
+def _logits(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_stop: Callable[[], bool]) -> FloatArray:
+    """Trains by the kernel, whatever implementation trains the winner: they compute the same."""
+    run = CompiledRun(initial, fold.kept, None, training, order_seed=training.seed)
+    stop_reason = None
+    while stop_reason is None:
+        if should_stop():
+            raise StoppedError
+        _, stop_reason = run.advance()
+    if stop_reason == "diverged":
+        run.restore_last_finite()
+    run.divide_logits(training.temperature)
+    return numpy_forward.logits(replace(initial, parameters=run.weights), fold.held_out.xy_ND)

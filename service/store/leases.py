@@ -144,12 +144,12 @@ class Leases:
             return True
 
     def record_choice(self, job: Job, choice: dict[str, Any]) -> Job | None:
-        """Records the settings that a search has chosen.
+        """Records the settings that a search has chosen. After a power failure the job may be searched again.
 
         Returns:
             The job with these settings; None if this attempt has lost it.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             leased = transitions.lock_leased(connection, job)
             if leased is None:
                 return None

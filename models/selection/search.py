@@ -27,6 +27,10 @@ MIN_POINTS = 20
 TOLERANCE = 0.25
 """In standard errors; see `_simplest_of_the_best`."""
 
+CLEAR = 2.0
+"""In standard errors: if logistic regression is worse than a network with hidden units by more, both with the first
+weight decay, then no other weight decay makes up for it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Score:
@@ -155,26 +159,31 @@ class _Search:
         return [ScaledFold.of(fold, self._default.for_scoring()) for fold in self._folds]
 
     def run(self) -> None:
-        """Scores candidates: each small architecture with several weight decays, and a large one if that may help."""
-        best: Score | None = None
-        for kind, hidden in self._given.architectures(self._count):
-            if best is not None and best.candidate.network.widths:  # a wider network needs about the same weight decay
-                self._score(self._candidate(kind, hidden, best.candidate.training.weight_decay))
-                return
-            found = self._best_decay(kind, hidden)
-            if found is None or (best is not None and found.loss >= best.loss):
-                return
-            best = found
+        """Scores candidates: small architectures with several weight decays, and a larger one if hidden units help."""
+        architectures = self._given.architectures(self._count)
+        logistic = [one for one in architectures if not one[1]]
+        with_hidden = [one for one in architectures if one[1]]
+        decay = self._given.first_weight_decay(self._count)
+        linear, hidden = (
+            self._score(self._candidate(*some[0], decay)) if some else None for some in (logistic, with_hidden)
+        )
+        if linear is not None and (hidden is None or not _is_worse(linear, hidden, CLEAR)):
+            linear = self._best_decay(linear)
+        if hidden is not None:
+            hidden = self._best_decay(hidden)
+            if linear is None or hidden.loss < linear.loss:
+                for kind, widths in with_hidden[1:]:  # wider networks need about the same weight decay
+                    self._score(self._candidate(kind, widths, hidden.candidate.training.weight_decay))
 
-    def _best_decay(self, kind: NetworkKind, hidden: tuple[int, ...]) -> Score | None:
+    def _best_decay(self, first: Score) -> Score:
         """The best of an architecture: goes from one weight decay to the next as long as the loss decreases."""
-        decays = self._given.weight_decays
-        at = decays.index(self._given.first_weight_decay(self._count))
-        best = self._score(self._candidate(kind, hidden, decays[at]))
+        network, decays = first.candidate.network, self._given.weight_decays
+        at = decays.index(first.candidate.training.weight_decay)
+        best = first
         for direction in (1, -1):
             i = at + direction
-            while best is not None and 0 <= i < len(decays):
-                score = self._score(self._candidate(kind, hidden, decays[i]))
+            while 0 <= i < len(decays):
+                score = self._score(self._candidate(network.kind, network.widths, decays[i]))
                 if score is None or score.loss >= best.loss:
                     break
                 best, i = score, i + direction
@@ -246,12 +255,14 @@ def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
     It is clearly worse if its loss is greater by more than `TOLERANCE` standard errors of the difference.
     """
     best = min(scores, key=lambda score: score.loss)
+    close = [score for score in scores if not _is_worse(score, best, TOLERANCE)]
+    return min(close, key=lambda score: (score.weights, -score.candidate.training.weight_decay))
 
-    def is_close(score: Score) -> bool:
-        difference_N = score.loss_N - best.loss_N
-        return bool(difference_N.mean() <= TOLERANCE * difference_N.std() / np.sqrt(len(difference_N)))
 
-    return min(filter(is_close, scores), key=lambda score: (score.weights, -score.candidate.training.weight_decay))
+def _is_worse(score: Score, other: Score, errors: float) -> bool:
+    """Whether a candidate's loss is greater by more than so many standard errors of the difference."""
+    difference_N = score.loss_N - other.loss_N
+    return bool(difference_N.mean() > errors * difference_N.std() / np.sqrt(len(difference_N)))
 
 
 def _reason(winner: Score, scores: Sequence[Score]) -> str:

@@ -59,6 +59,8 @@ def floods(random: np.random.Generator) -> Iterator[Load]:
     brackets = b'{"model": "plane", "points": [' + b"[]," * 200_000 + b"[]]}"
     yield Load("200,001 empty points", 4, content=brackets, headers=JSON)
     yield Load("a body of 2,000,000 numbers", 4, content=b'{"a": [' + b"1," * 1_999_000 + b"1]}", headers=JSON)
+    yield Load("a body of 399,000 numbers", 4, content=b'{"a": [' + b"1.5," * 398_999 + b"1]}", headers=JSON)
+    yield Load("a body of 300,000 strings", 4, content=b'{"a": [' + b'"s",' * 300_000 + b"1]}", headers=JSON)
 
 
 @contextmanager
@@ -92,7 +94,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running(separatrix(folder / "data"), PORT) as server:
-            body = {"model": "plane", "data": {"dataset": "flower"}, "training": {"epochs": 100}}
+            data = {"points": [{"x": x, "y": y} for x in range(20) for y in range(20)], "labels": [0, 1] * 200}
+            body = {"model": "plane", "data": data, "training": {"epochs": 100}}
             answer = httpx.post(f"{server.address}/train", json=body, headers={"Prefer": "wait=60"}, timeout=90)
             answer.raise_for_status()
             for flood in floods(np.random.default_rng(0)):

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
 from models.limits import MAX_FEATURES
 from models.specs import InvalidInput
 from service.api import csv_bodies
 from service.api.deps import MAX_VERSION, ServicesDep
-from service.api.points import FeatureName, JsonPoints, Points, Value, of_table
+from service.api.points import FeatureName, JsonPoints, Points, TableRows, Value, of_table
 from service.api.predictions.csv_points import CsvPoints
 from service.api.predictions.requests import Threshold
 from service.api.predictions.responses import json_labels, json_numbers
@@ -20,7 +20,7 @@ from service.api.references import AliasName, reference
 from service.api.system import require_ready
 from service.api.table_query import TableQuery
 from service.errors import UnsupportedMediaType
-from service.http import documentation, request_body
+from service.http import documentation, json_rows, request_body
 from service.http.problems import InvalidParameter
 from service.http.schema import Body
 from service.inference import predictions
@@ -38,13 +38,20 @@ LARGE_BYTES = 20_000
 _Row = Annotated[list[Value], Field(min_length=1, max_length=MAX_FEATURES, fail_fast=True)]
 
 
+def _rows(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    rows = json_rows.rows_for(value, info.context)
+    return handler(value) if rows is None or rows.names is not None else rows.take()
+
+
 class SplitFrame(Body):
     """A data frame as `DataFrame.to_dict(orient="split")` writes it."""
 
     columns: list[FeatureName] | list[int] | None = Field(
         None, description="The names of the columns. Numbers count from 0 and are no names."
     )
-    data: Annotated[list[_Row], Field(min_length=1, fail_fast=True)] = Field(description="The rows.")
+    data: Annotated[list[_Row], Field(min_length=1, fail_fast=True), WrapValidator(_rows)] = Field(
+        description="The rows."
+    )
     index: list[Any] | None = Field(None, description="Not used.")
 
 
@@ -160,7 +167,7 @@ def _answer(version: LoadedVersion, media_type: str, body: bytes, query: Invocat
     return _Answer(orjson.dumps({"predictions": orjson.Fragment(values)}), len(xy_ND))
 
 
-def _json_points(body: bytes) -> tuple[str, JsonPoints | tuple[list[str] | None, list[list[float | str]]]]:
+def _json_points(body: bytes) -> tuple[str, JsonPoints | tuple[list[str] | None, TableRows]]:
     """The field that has the points, and the points, or the names and the rows of a data frame."""
     request = request_body.validated(body, InvocationsRequest)
     given = [name for name in FORMS if getattr(request, name) is not None]

@@ -10,14 +10,15 @@ from itertools import chain
 from typing import Annotated, Any, cast
 
 import numpy as np
-from pydantic import Discriminator, Field, GetPydanticSchema, Tag, ValidatorFunctionWrapHandler
+from pydantic import Discriminator, Field, GetPydanticSchema, Tag, ValidationInfo, ValidatorFunctionWrapHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from models import feature_names
-from models.datasets import DoubleArray, bounded, points_array
+from models.datasets import DoubleArray, PointArray, bounded, points_array
 from models.limits import MAX_FEATURES, MAX_NAME_LENGTH
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
+from service.http import json_rows
 from service.http.schema import Coordinate, Row
 
 FeatureName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -65,13 +66,18 @@ _Forms = Annotated[
 ]
 
 
+TableRows = Sequence[Sequence[float | str]] | DoubleArray
+"""Rows of a table; an array if all values are numbers in a large body."""
+
+
 @dataclass(frozen=True, eq=False)
 class JsonPoints:
     """Points of a JSON body that fit the schema.
 
     Attributes:
         form: a key of `_READERS`.
-        value: float64 (N, D) for the form `array`; else as they came, without truth values.
+        value: for the form `table` the names, if they have any, and float64 (N, D); else as they came, without truth
+            values.
     """
 
     form: str
@@ -86,8 +92,9 @@ class JsonPoints:
         return _READERS[self.form](self.value, field)
 
 
-def _of_array(xy_ND: DoubleArray, field: str) -> SentPoints:
-    return SentPoints(bounded(xy_ND, field=field))
+def _of_table(table: tuple[tuple[str, ...] | None, DoubleArray], field: str) -> SentPoints:
+    names, xy_ND = table
+    return SentPoints(bounded(xy_ND, field=field), names, have_order=names is None)
 
 
 def _of_rows(rows: Sequence[Sequence[float]], field: str) -> SentPoints:
@@ -110,17 +117,17 @@ def _of_records(records: Sequence[Mapping[str, float | str]], field: str) -> Sen
     return _named(names, [[*map(record.__getitem__, names)] for record in records], field)
 
 
-def of_table(names: Sequence[str] | None, rows: Sequence[Sequence[float | str]], field: str) -> SentPoints:
+def of_table(names: Sequence[str] | None, rows: TableRows, field: str) -> SentPoints:
     """Points in rows, of columns with these names, or by position. Columns may be text if they have names.
 
     Raises:
         InvalidInput: rows and names differ in length, names repeat, or a column has numbers and text.
     """
     width = len(rows[0]) if names is None else len(names)
-    for i, row in enumerate(rows):
-        if len(row) != width:
+    for i, found in enumerate([rows.shape[1]] if isinstance(rows, np.ndarray) else map(len, rows)):
+        if found != width:
             wanted = f"{width:,} values, {'as the first row' if names is None else 'one for each column'}"
-            raise InvalidInput(f"{field}.{i}", f"must have {wanted}, not {len(row):,}")
+            raise InvalidInput(f"{field}.{i}", f"must have {wanted}, not {found:,}")
     if names is None:
         return SentPoints(_numbers(rows, [str(d) for d in range(width)], field))
     if len(set(names)) < len(names):
@@ -128,7 +135,7 @@ def of_table(names: Sequence[str] | None, rows: Sequence[Sequence[float | str]],
     return replace(_named(names, rows, field), have_order=True)
 
 
-def _named(names: Sequence[str], rows: Sequence[Sequence[float | str]], field: str) -> SentPoints:
+def _named(names: Sequence[str], rows: TableRows, field: str) -> SentPoints:
     """Points of columns with these names, each of numbers or of text."""
     texts = {d for d, value in enumerate(rows[0]) if isinstance(value, str)}
     if not texts:
@@ -142,7 +149,9 @@ def _named(names: Sequence[str], rows: Sequence[Sequence[float | str]], field: s
     return SentPoints(array, tuple(names), have_order=False, texts=found)
 
 
-def _numbers(rows: Sequence[Sequence[float | str]], names: Sequence[str], field: str) -> DoubleArray:
+def _numbers(rows: TableRows, names: Sequence[str], field: str) -> PointArray:
+    if isinstance(rows, np.ndarray):
+        return bounded(rows, field=field)
     for i, row in enumerate(rows):
         for d, value in enumerate(row):
             if isinstance(value, str):
@@ -179,7 +188,7 @@ def _of_columns(columns: Mapping[str, Sequence[float | str]], field: str) -> Sen
 
 
 _READERS: dict[str, Callable[[Any, str], SentPoints]] = {
-    "array": _of_array,
+    "table": _of_table,
     "[rows]": _of_rows,
     "[point]": _of_point,
     "[records]": _of_records,
@@ -188,10 +197,13 @@ _READERS: dict[str, Callable[[Any, str], SentPoints]] = {
 }
 
 
-def _read(value: Any, handler: ValidatorFunctionWrapHandler) -> JsonPoints:
+def _read(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> JsonPoints:
+    rows = json_rows.rows_for(value, info.context)
+    if rows is not None:
+        return JsonPoints("table", (rows.names, rows.take()))
     array = _plain_rows(value)
     if array is not None:
-        return JsonPoints("array", array)
+        return JsonPoints("table", (None, array))
     return JsonPoints(_form(value), handler(_without_booleans(value)))
 
 
@@ -224,7 +236,7 @@ def _without_booleans(value: Any, depth: int = 3) -> Any:
 Points = Annotated[
     JsonPoints,
     GetPydanticSchema(
-        lambda _, handler: core_schema.no_info_wrap_validator_function(_read, handler.generate_schema(_Forms))
+        lambda _, handler: core_schema.with_info_wrap_validator_function(_read, handler.generate_schema(_Forms))
     ),
 ]
 """The points of a request."""

@@ -1,6 +1,7 @@
 """Errors as HTTP responses: one body for all of them (RFC 9457, and an `error` string), one table of their statuses."""
 
 import re
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -236,7 +237,10 @@ def _allowed(app: FastAPI, path: str) -> list[str]:
 
 
 def response(error: Exception, path: str, *, place: Place = "body") -> Response:
-    """The response to a request that raised this error.
+    """The response to a request that raised this error. The variables of the calls that it ended are released.
+
+    Without that, calls that keep their error would keep the body of the request until the garbage collector runs, which
+    may be thousands of requests later.
 
     Args:
         error: any error.
@@ -244,6 +248,7 @@ def response(error: Exception, path: str, *, place: Place = "body") -> Response:
         place: the part of the request that an `InvalidInput` is about, unless the error says so itself.
     """
     found = _problem_response(error, place)
+    traceback.clear_frames(error.__traceback__)
     is_protocol = path == PROTOCOL_PATH or path.startswith(f"{PROTOCOL_PATH}/")
     return _protocol_response(found) if is_protocol and found.body else found
 

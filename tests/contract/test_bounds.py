@@ -59,7 +59,7 @@ MANY = [f"c{number}" for number in range(limits.MAX_CLASSES + 1)]
     ("path", "body", "bound"),
     [
         ("/predict", POINTS | {"points": [[0, 0]] * (limits.MAX_POINTS + 1)}, "100,000"),
-        ("/predict", {"model": "plane", "points": [[]] * (2 * limits.MAX_POINTS + 1_001)}, "201,000"),
+        ("/predict", {"model": "plane", "points": [[]] * (limits.MAX_POINTS + 1_001)}, "101,000"),
         ("/train", training(data={"points": WIDE, "labels": [0, 1]}), "1,000"),
         ("/train", training(data={"points": [[i] for i in range(101)], "labels": MANY}), "100"),
         ("/train", training(data={"points": [[0], [1]], "labels": ["a", "b" * 65]}), "64"),

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
@@ -14,7 +13,6 @@ from models.specs import InvalidInput
 from service.api import csv_bodies
 from service.api.epochs import Epoch
 from service.api.points import Points
-from service.api.predictions import json_points
 from service.api.predictions.csv_points import CsvPoints
 from service.api.references import AliasName, JobName, Named, named
 from service.api.table_query import TableQuery
@@ -28,9 +26,6 @@ from service.render import arrow, npy
 from service.tables.sheet import understand
 
 Output = Literal["labels", "probabilities", "logits", "margins", "nearest", "spread", "outside_training_range"]
-
-POINTS_NAMES = AliasChoices("points", "instances", "inputs")
-"""The field of the points. Its other names are those of TensorFlow Serving, KServe and MLflow."""
 
 Threshold = Annotated[
     float | None,
@@ -83,17 +78,11 @@ class PredictRequest(PredictOptions):
     """The points to classify, and how."""
 
     points: Points = Field(
-        validation_alias=POINTS_NAMES,
+        validation_alias=AliasChoices("points", "instances", "inputs"),  # of TensorFlow Serving, KServe and MLflow
         description="N points with as many coordinates as the model was trained on: a list of points or one point, by "
         "position or by the names of the features. Computed in float32.",
         examples=[[[0.5, -0.25], [2.0, 1.0]]],
     )
-
-
-class _MarkedRequest(PredictOptions):
-    """A request whose points have been read already; see `json_points.split`."""
-
-    points: str = Field(validation_alias=POINTS_NAMES)
 
 
 def _split(names: str) -> list[str]:
@@ -152,22 +141,11 @@ def parse(media_type: str, body: bytes, query: bytes, *, max_points: int) -> Par
 def _parse_json(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
     for name in query_parameters.parse(query) if query else ():
         raise InvalidParameter(name, "must be in the JSON body")
-    options, points = _options_and_points(request_body.without_mark(body))
+    request = request_body.validated(body, PredictRequest)
+    points = request.points.sent()
     if points.count > max_points:
         raise InvalidInput("points", f"must contain at most {max_points:,} points in one request")
-    return _parsed(options, points)
-
-
-def _options_and_points(body: bytes) -> tuple[PredictOptions, SentPoints]:
-    if len(body) >= json_points.MIN_BYTES:
-        found = json_points.split(body)
-        if found is not None:
-            with suppress(ValidationError):  # the schema of the whole body says what is wrong
-                options = _MarkedRequest.model_validate_json(found[0])
-                if options.points == json_points.MARK:
-                    return options, SentPoints(found[1])
-    request = request_body.validated(body, PredictRequest)
-    return request, request.points.sent()
+    return _parsed(request, points)
 
 
 def _array_parser(decode: Callable[..., SentPoints]) -> Callable[[bytes, bytes, int], ParsedRequest]:

@@ -17,7 +17,8 @@ from service.access import keys
 from service.api.jobs import events, requests
 from service.api.jobs.requests import GeneratedData, NetworkSettings, TrainingSettings
 from service.cli import app
-from service.http import connections, request_body
+from service.http import connections
+from service.http.bodies import request_body
 from service.jobs import spaces
 from service.settings import Settings
 from tests import readme

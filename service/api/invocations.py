@@ -20,7 +20,8 @@ from service.api.references import AliasName, reference
 from service.api.system import require_ready
 from service.api.table_query import TableQuery
 from service.errors import UnsupportedMediaType
-from service.http import documentation, json_rows, request_body
+from service.http import documentation
+from service.http.bodies import json_rows, request_body
 from service.http.problems import InvalidParameter
 from service.http.schema import Body
 from service.inference import predictions

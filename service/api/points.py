@@ -18,7 +18,7 @@ from models.datasets import DoubleArray, PointArray, bounded, points_array
 from models.limits import MAX_FEATURES, MAX_NAME_LENGTH
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
-from service.http import json_rows
+from service.http.bodies import json_rows
 from service.http.schema import Coordinate, Row
 
 FeatureName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]

@@ -17,11 +17,12 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from service import logs, tracing
-from service.http import problems, request_body
+from service.http import problems
+from service.http.bodies import request_body
+from service.http.bodies.request_body import Headers
 from service.http.front import compression
 from service.http.front.guard import SAFE_METHODS, Guard
 from service.http.metrics import Metrics, Route
-from service.http.request_body import Headers
 from service.tracing import Span, Tracer
 
 logger = logging.getLogger(__name__)

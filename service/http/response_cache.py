@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from service.http import etags
+from service.http.bodies.request_body import Headers
 from service.http.front import compression
 from service.http.middleware import RawResponse
-from service.http.request_body import Headers
 
 OVERHEAD_BYTES = 2_000
 """Approximate size of an entry without its key and body."""

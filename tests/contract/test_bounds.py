@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from models import limits
-from service.http import request_body
+from service.http.bodies import request_body
 from service.store import disk
 from tests.contract.problems import assert_problem
 from tests.serving import DEADLINE_S, running, wait_until

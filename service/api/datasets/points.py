@@ -10,7 +10,7 @@ import orjson
 
 from models.datasets import Label, LabelledPoints
 from models.limits import MAX_ANSWER_VALUES
-from service.http import request_body
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.render import csv_cells, npy
 

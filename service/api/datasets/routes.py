@@ -25,7 +25,8 @@ from service.api.datasets.schemas import (
 )
 from service.api.datasets.uploads import StoreQuery
 from service.api.deps import DatasetPath, Services, ServicesDep
-from service.http import content_negotiation, documentation, etags, request_body
+from service.http import content_negotiation, documentation, etags
+from service.http.bodies import request_body
 from service.http.front.prefix import prefixed
 from service.http.pagination import Limit
 from service.http.problems import InvalidParameter

@@ -18,7 +18,8 @@ from service.datasets.formats import Format
 from service.datasets.reading import Task
 from service.datasets.stored import require_free
 from service.errors import FolderUnavailable, UnsupportedMediaType
-from service.http import body_file, documentation, request_body
+from service.http import documentation
+from service.http.bodies import body_file, request_body
 from service.records import StoredDataset
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from service.api.grids import schemas
-from service.http import documentation, request_body
+from service.http import documentation
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.inference.grids import ActivationMaps, BoundaryGrid, BoundaryLines, EmbeddingGrid, ProbabilityMaps
 from service.inference.overlays import Overlay

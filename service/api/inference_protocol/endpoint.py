@@ -12,9 +12,9 @@ from service.api.deps import MAX_VERSION, Services
 from service.api.inference_protocol import requests, responses
 from service.api.inference_protocol.requests import LENGTH_HEADER
 from service.errors import VersionNotFound
-from service.http import request_body
+from service.http.bodies import request_body
+from service.http.bodies.request_body import Headers
 from service.http.middleware import RawResponse
-from service.http.request_body import Headers
 from service.inference import predictions
 from service.inference.predictions import PredictionRequest
 from service.records import ALIAS_PATTERN, Reference

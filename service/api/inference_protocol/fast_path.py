@@ -22,9 +22,9 @@ from service.api.inference_protocol import responses
 from service.api.inference_protocol.endpoint import reference
 from service.api.inference_protocol.requests import LABELS, LENGTH_HEADER, OUTPUTS, PROBABILITIES
 from service.errors import VersionNotFound
+from service.http.bodies.request_body import Headers
 from service.http.metrics import Metrics
 from service.http.middleware import RawResponse
-from service.http.request_body import Headers
 from service.inference import predictions
 from service.registry.registry import LoadedVersion
 from service.settings import Settings

@@ -13,7 +13,7 @@ from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.api.inference_protocol import tensors
 from service.api.inference_protocol.tensors import Parameters, Tensor
-from service.http import request_body
+from service.http.bodies import request_body
 from service.registry.registry import LoadedVersion
 
 POINTS = "points"

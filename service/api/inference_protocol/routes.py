@@ -27,7 +27,8 @@ from service.api.inference_protocol.schemas import (
 )
 from service.api.system import require_ready
 from service.errors import NotReady, Unsupported
-from service.http import documentation, request_body
+from service.http import documentation
+from service.http.bodies import request_body
 from service.registry import refresh
 from service.registry.registry import LoadedVersion
 

@@ -18,7 +18,8 @@ from service.api.jobs.event_schemas import EventPage
 from service.api.jobs.frame_query import FrameViewDep
 from service.api.jobs.views import Job
 from service.api.references import known_job_id
-from service.http import content_negotiation, request_body
+from service.http import content_negotiation
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.http.problems import InvalidParameter, Place
 from service.http.query_parameters import CommaList, list_of

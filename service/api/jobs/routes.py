@@ -23,7 +23,8 @@ from service.api.models.exports import OFFERED, FormatName, Offered, encoded
 from service.api.references import reference
 from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
-from service.http import content_negotiation, etags, request_body
+from service.http import content_negotiation, etags
+from service.http.bodies import request_body
 from service.http.front.callers import Caller
 from service.http.pagination import Limit
 from service.jobs import promotion, training_data

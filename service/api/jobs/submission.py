@@ -12,7 +12,7 @@ from service.api.deps import Services, ServicesDep
 from service.api.jobs.idempotency import KeyHeader, bare_key
 from service.api.jobs.views import Job, Validation
 from service.api.jobs.waiting import Wait, WaitDep
-from service.http import request_body
+from service.http.bodies import request_body
 from service.http.front.callers import Caller
 from service.http.front.prefix import prefixed
 from service.jobs.queue import JobQueue, NewJob

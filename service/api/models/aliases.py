@@ -11,7 +11,7 @@ from service import records
 from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep
 from service.api.references import matching
 from service.errors import AliasNotFound
-from service.http import request_body
+from service.http.bodies import request_body
 from service.http.front.prefix import Link
 from service.http.pagination import Page
 from service.http.schema import WHOLE, Body

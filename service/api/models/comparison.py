@@ -12,7 +12,8 @@ from models.specs import DATASET_NAMES, InvalidInput
 from service.api.deps import Services, ServicesDep
 from service.api.models.comparison_schemas import Comparison, encode_points, encode_window
 from service.api.window_query import WindowQuery
-from service.http import content_negotiation, documentation, etags, request_body
+from service.http import content_negotiation, documentation, etags
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.http.patterns import VERSION_PATTERN
 from service.inference import comparison

@@ -13,7 +13,7 @@ from service.api.jobs.submission import SubmissionDep
 from service.api.jobs.views import Job
 from service.api.points import Points
 from service.api.references import AliasName, reference
-from service.http import request_body
+from service.http.bodies import request_body
 from service.http.schema import WHOLE, Body
 from service.jobs.corrections import corrections_job
 from service.jobs.queue import NewJob

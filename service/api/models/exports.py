@@ -12,7 +12,8 @@ from models.exports.formats import FORMATS, ExportFormat
 from service.api.deps import ModelPath, Services, ServicesDep, VersionPath
 from service.api.downloads import attachment, disposition, read_checkpoint
 from service.api.models.network_document import EnsembleDocument, NetworkDocument
-from service.http import content_negotiation, documentation, etags, request_body
+from service.http import content_negotiation, documentation, etags
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.registry.networks import LoadedNetwork
 from service.registry.refresh import resolve

@@ -16,7 +16,8 @@ from service.api.deps import Services, ServicesDep
 from service.api.models.import_query import ImportQuery
 from service.api.models.schemas import Version
 from service.errors import FolderUnavailable, UnsupportedMediaType
-from service.http import body_file, documentation, request_body
+from service.http import documentation
+from service.http.bodies import body_file, request_body
 from service.http.problems import InvalidParameter
 from service.imports.publishing import TASK, new_checkpoint, publish
 from service.records import NAME_PATTERN, NAME_RULE

@@ -24,7 +24,8 @@ from service.api.epochs import Epoch
 from service.api.references import Named, NamedJob, NamedVersion
 from service.api.schemas import left_out
 from service.errors import LayerNotFound
-from service.http import content_negotiation, documentation, etags, request_body
+from service.http import content_negotiation, documentation, etags
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.http.problems import InvalidParameter
 from service.registry.networks import LoadedNetwork

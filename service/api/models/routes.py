@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from service.api.deps import MAX_VERSION, ModelPath, Services, ServicesDep, VersionPath
 from service.api.models.schemas import Model, ModelList, ModelSettings, Version, VersionList, VersionSummary
 from service.errors import JobNotFound, StoreUnavailable
-from service.http import request_body
+from service.http.bodies import request_body
 from service.http.pagination import Limit
 from service.records import NAME_PATTERN
 from service.registry.models import PublishedModel

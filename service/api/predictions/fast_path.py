@@ -11,9 +11,9 @@ from starlette.types import Scope
 
 from models.inference import scalar_codegen
 from service.api.deps import Services
+from service.http.bodies.request_body import Headers
 from service.http.metrics import Metrics
 from service.http.middleware import RawResponse
-from service.http.request_body import Headers
 from service.inference import predictions
 from service.settings import Settings
 

@@ -17,7 +17,8 @@ from service.api.predictions.csv_points import CsvPoints
 from service.api.references import AliasName, JobName, Named, named
 from service.api.table_query import TableQuery
 from service.errors import UnsupportedMediaType
-from service.http import query_parameters, request_body
+from service.http import query_parameters
+from service.http.bodies import request_body
 from service.http.problems import InvalidParameter
 from service.http.schema import WHOLE, Body
 from service.inference.predictions import PredictionRequest

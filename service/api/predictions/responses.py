@@ -15,7 +15,7 @@ from models.boundary.certified.nearest import Nearest
 from models.datasets import IntArray, PointArray
 from models.specs import InvalidInput
 from service.api.predictions.requests import Output
-from service.http import request_body
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.http.middleware import RawResponse, ok
 from service.inference import predictions

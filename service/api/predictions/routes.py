@@ -13,10 +13,11 @@ from service.api.predictions import requests
 from service.api.predictions.csv_points import CsvPoints
 from service.api.predictions.requests import ParsedRequest, PredictQuery, PredictRequest
 from service.api.predictions.responses import FORMATS, Answer, Prediction, PredictionFormat
-from service.http import content_negotiation, documentation, request_body
+from service.http import content_negotiation, documentation
+from service.http.bodies import request_body
+from service.http.bodies.request_body import Headers
 from service.http.middleware import RawResponse
 from service.http.problems import InvalidParameter
-from service.http.request_body import Headers
 from service.inference import predictions
 from service.registry.networks import LoadedNetwork
 from service.render import arrow

@@ -12,7 +12,8 @@ from models.specs import InvalidInput
 from models.training.runs import NO_HISTORY
 from service.api.deps import JobPath, ModelPath, ServicesDep, VersionPath
 from service.errors import TrainingUnknown
-from service.http import documentation, etags, request_body
+from service.http import documentation, etags
+from service.http.bodies import request_body
 from service.registry import refresh
 
 router = APIRouter(tags=["training"])

@@ -17,7 +17,8 @@ from models.specs import InvalidInput
 from service.api.deps import JobPath, ModelPath, Services, ServicesDep, VersionPath
 from service.api.epochs import Epoch
 from service.api.references import Named, NamedJob, NamedVersion
-from service.http import content_negotiation, documentation, etags, request_body
+from service.http import content_negotiation, documentation, etags
+from service.http.bodies import request_body
 from service.http.content_negotiation import Format
 from service.inference.training_points import TrainingPoints, training_points
 from service.render import csv_predictions, headers, npy, palette

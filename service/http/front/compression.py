@@ -7,7 +7,7 @@ from functools import lru_cache
 from anyio import to_thread
 from isal import isal_zlib
 
-from service.http.request_body import Headers
+from service.http.bodies.request_body import Headers
 
 MIN_BYTES = 14_600
 """Length from which a response is compressed: ten TCP segments, which a server may send before the first answer of the

@@ -17,9 +17,9 @@ from starlette.types import Scope
 from models.specs import InvalidInput
 from service.access.keys import MAX_KEYS, ROLES, Key, KeyFile, Role, matching
 from service.errors import Forbidden, HostNotAllowed, OriginNotAllowed, Unauthorized
+from service.http.bodies.request_body import Headers
 from service.http.front.callers import Caller, Callers
 from service.http.metrics import Route
-from service.http.request_body import Headers
 from service.logs import AUDIT
 from service.settings import Settings, is_loopback
 

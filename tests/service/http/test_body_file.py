@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.errors import BodyTooLarge
-from service.http import body_file
+from service.http.bodies import body_file
 
 MIB = 2**20
 

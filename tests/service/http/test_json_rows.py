@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.http import json_rows
-from service.http.json_rows import MARK, Rows
+from service.http.bodies import json_rows
+from service.http.bodies.json_rows import MARK, Rows
 
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False, width=32)
 STYLES: list[dict[str, Any]] = [{}, {"separators": (",", ":")}, {"indent": 1}, {"separators": (" ,\t", " :\n")}]

@@ -7,8 +7,8 @@ from typing import Any
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Message
 
+from service.http.bodies.request_body import Headers
 from service.http.middleware import RawResponse
-from service.http.request_body import Headers
 from service.http.response_cache import OVERHEAD_BYTES, ResponseCache
 
 TEXT = ",".join(map(str, range(10_000)))

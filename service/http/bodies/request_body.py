@@ -18,9 +18,9 @@ from starlette.types import Receive, Scope
 from models.limits import MAX_FEATURES, MAX_POINTS
 from models.specs import InvalidInput
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
-from service.http import json_rows
+from service.http.bodies import json_rows
+from service.http.bodies.json_rows import Rows
 from service.http.front.held_bodies import HeldBodies
-from service.http.json_rows import Rows
 from service.http.problems import Place
 from service.http.schema import Body
 

@@ -6,11 +6,11 @@ from typing import IO, TYPE_CHECKING
 from anyio import to_thread
 from starlette.types import Receive
 
-from service.http import request_body
-from service.http.request_body import Headers
+from service.http.bodies import request_body
+from service.http.bodies.request_body import Headers
 
 if TYPE_CHECKING:
-    from service.http.request_body import Decompressor
+    from service.http.bodies.request_body import Decompressor
 
 WRITE_BYTES = 2**20
 """How many bytes are collected before they are written."""

@@ -27,10 +27,12 @@ MARK = os.urandom(8).hex()
 """Stands for the rows in the text without them. It is random, so that no client can send it."""
 
 _MARK_JSON = f'"{MARK}"'.encode()
-_ROWS = re.compile(rb'"(?:points|instances|inputs|data|dataframe_records)"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*([\[{])')
-_CLOSINGS = {b"[": (b"]", re.compile(rb"\][ \t\r\n]+\]")), b"{": (b"}", re.compile(rb"\}[ \t\r\n]+\]"))}
-"""How rows and records end, by how they begin: each of them, and the last one with the list, if there is space between.
-"""
+_FIELDS = (b'"points"', b'"instances"', b'"inputs"', b'"data"', b'"dataframe_records"')
+_SPACE = rb"[ \t\r\n]{0,99}"
+_BEGINNING = re.compile(_SPACE + rb":" + _SPACE + rb"(\[)" + _SPACE + rb"([\[{])")
+_CLOSING = {b"[": b"]", b"{": b"}"}
+_END = {b"]": re.compile(rb"\](" + _SPACE + rb"\])"), b"}": re.compile(rb"\}(" + _SPACE + rb"\])")}
+"""The end of the last row or record, and of the list. Space is bounded, since looking for it holds up other threads."""
 
 _ALL_BUT_MARKS = bytes(set(range(256)) - set(b"[],{}"))
 
@@ -59,22 +61,24 @@ class Rows:
 
     @classmethod
     def of(cls, text: bytes) -> Self | None:
-        """The first rows of a text that have a name of `_ROWS`; None if they do not have the usual form."""
-        found = _ROWS.search(text)
-        if found is None:
+        """The rows in the first of `_FIELDS` that is a list of them; None if they do not have the usual form."""
+        beginning = _beginning(text)
+        if beginning is None:
             return None
-        closing, spaced = _CLOSINGS[found[1]]
-        start = found.start(1)
+        closing, start = _CLOSING[beginning[2]], beginning.start(2)
+        rows: list[DoubleArray] = []
+        at = start
         try:
-            end = _end(text, start, closing, spaced)
-            first = text[start : text.index(closing, start, end) + 1]
+            first = text[start : text.index(closing, start) + 1]
             names, parse = _record_parser(first) if closing == b"}" else _row_parser(first)
-            rows_ND = np.concatenate([parse(piece) for piece in _pieces(text, start, end, closing)])
+            for piece in _pieces(text, start, closing):
+                rows.append(parse(piece if rows else b"," + piece))
+                at += len(piece)
         except (ValueError, TypeError, KeyError, RuntimeError):  # the last by simdjson, for lists nested too deeply
             return None
-        opening = text.rindex(b"[", 0, start)
-        after = text.index(b"]", end) + 1
-        return cls(b"".join([text[:opening], _MARK_JSON, text[after:]]), names, rows_ND)
+        after = text.index(b"]", at) + 1
+        rest = b"".join([text[: beginning.start(1)], _MARK_JSON, text[after:]])
+        return cls(rest, names, np.concatenate(rows))
 
     def take(self) -> DoubleArray:
         """The rows, float64 (N, D)."""
@@ -90,28 +94,28 @@ def rows_for(value: Any, context: Any) -> Rows | None:
     return context if isinstance(context, Rows) and value == MARK else None
 
 
-def _end(text: bytes, start: int, closing: bytes, spaced: re.Pattern[bytes]) -> int:
-    """The end of the last of the rows that begin at `start`.
+def _beginning(text: bytes) -> re.Match[bytes] | None:
+    """What is between the name of a field and its first row."""
+    places = sorted(text.find(name) + len(name) for name in _FIELDS if name in text)
+    return next(filter(None, (_BEGINNING.match(text, place) for place in places)), None)
+
+
+def _pieces(text: bytes, start: int, closing: bytes) -> Iterator[bytes]:
+    """The text of the rows that begin at `start`, in pieces of whole rows.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the rows have no end.
     """
-    end = text.find(closing + b"]", start)
-    if end < 0:
-        found = spaced.search(text, start)
-        if found is None:
+    end = None
+    while end is None:
+        stop = text.find(closing, start + PIECE_BYTES) + 1 or len(text)
+        end = _END[closing].search(text, start, stop + 100)
+        if end is not None:
+            stop = end.start(1)
+        elif stop == len(text):
             raise ValueError
-        end = found.start()
-    return end + 1
-
-
-def _pieces(text: bytes, start: int, end: int, closing: bytes) -> Iterator[bytes]:
-    """The text of the rows between `start` and `end` in pieces of whole rows, each of which begins with a comma."""
-    at = start
-    while at < end:
-        stop = text.find(closing, at + PIECE_BYTES, end) + 1 or end
-        yield text[at:stop] if at > start else b"," + text[at:stop]
-        at = stop
+        yield text[start:stop]
+        start = stop
 
 
 def _list_of(piece: bytes) -> bytes:

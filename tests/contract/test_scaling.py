@@ -81,12 +81,13 @@ def test_the_default_window_fits_the_points_and_the_grid_has_their_labels(client
 
 
 def test_the_nearest_change_is_near_and_has_another_label(client: httpx.Client, case: Case) -> None:
+    """A single point is computed in float64, so it may get the first label where float32 sees the boundary itself."""
     name, data, _ = case
     points = data["points"][::80]
     answer = client.post("/predict", json={"model": name, "points": points, "outputs": ["labels", "nearest"]}).json()
     for label, point, change in zip(answer["labels"], points, answer["nearest"], strict=True):
-        other = client.post("/predict", json={"model": name, "points": [change["point"]]}).json()["labels"]
-        assert other != [label]
+        other = client.post("/predict", json={"model": name, "points": [change["point"]]}).json()
+        assert other["labels"] != [label] or other["probabilities"][0][0] == pytest.approx(0.5, abs=1e-5)
         assert math.dist(point, change["point"]) == pytest.approx(change["distance"], rel=1e-3)
         assert 0 < change["at_least"] <= change["distance"]
 

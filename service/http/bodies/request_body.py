@@ -31,7 +31,7 @@ MAX_MARKS = {
     b",": ("values", 400_000),
 }
 """Most brackets, quotes and commas of a JSON body, which bound what it can hold; those inside strings count too. Points
-in rows of numbers do not count, see `json_rows`.
+in rows or records of numbers do not count, see `json_rows`.
 
 Parsing holds the interpreter lock: a tenth of a second at these bounds, but many seconds and gigabytes if only the
 number of bytes were bounded.
@@ -158,7 +158,7 @@ def check_size(text: bytes) -> None:
     """
     for mark, (name, most) in MAX_MARKS.items():
         if text.count(mark) > most:
-            reason = f"must have at most {most:,} {name}, apart from points in rows of equally many numbers"
+            reason = f"must have at most {most:,} {name}, apart from points that are records or rows of equal length"
             raise InvalidInput("body", f"{reason}; send less in one request")
 
 

@@ -1,5 +1,6 @@
 """`separatrix serve`: runs the application in uvicorn, in one process or several."""
 
+import asyncio
 import gc
 import logging
 import multiprocessing
@@ -11,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -26,6 +28,7 @@ from service import logs, tracing
 from service.access.keys import KeyFile
 from service.app import create_app
 from service.http import connections
+from service.live.background import wait_with_timeout
 from service.processes.fork_server import helper_processes
 from service.settings import Settings
 from service.store.files import Files
@@ -44,6 +47,9 @@ generation start one of the next.
 A large JSON body becomes 100,000 lists. With Python's values, searching them takes longer than parsing them. All that
 came after the start is searched every 1.25 million objects, because garbage may hold pipes and memory.
 """
+
+TICK_S = 1.0
+"""How often the server wakes up while nothing happens. Waking ten times a second takes 0.2 % of a core."""
 
 SWITCH_INTERVAL_S = 0.0005
 """A tenth of Python's default. A small request waits up to this long whenever a large one holds the interpreter."""
@@ -65,13 +71,34 @@ def run(settings: Settings) -> None:
     Store.of(settings, Files(settings.data_dir)).close()  # an error here is one line, within uvicorn a long traceback
     _require_free(settings.host, settings.port)
     if settings.workers == 1:
-        uvicorn.Server(uvicorn_config(settings)).run()
+        _Server(uvicorn_config(settings)).run()
         return
     helper_processes.acquire()
     with tempfile.TemporaryDirectory(prefix="separatrix-") as folder:
         config = uvicorn_config(settings, Path(folder))
         Multiprocess(config, [config.bind_socket()]).run()
     helper_processes.release()
+
+
+class _Server(uvicorn.Server):
+    """A server that wakes up once a second, for the header `Date`, instead of ten times. A signal wakes it at once."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._wake: Callable[[], object] = lambda: None
+
+    async def main_loop(self) -> None:
+        """Waits until a signal ends the server."""
+        signalled = asyncio.Event()
+        self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, signalled.set)
+        while not await self.on_tick(0):
+            await wait_with_timeout(signalled, TICK_S)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Lets the server end."""
+        super().handle_exit(sig, frame)
+        with suppress(RuntimeError):  # the event loop has ended already
+            self._wake()
 
 
 def _require_key(settings: Settings) -> None:

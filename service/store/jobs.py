@@ -216,7 +216,7 @@ class Jobs:
     def any_queued(self) -> bool:
         """Returns whether a job waits for a worker."""
         with self._database.reading() as connection:
-            return bool(connection.scalar(select(jobs.c.seq).where(jobs.c.state == JobState.QUEUED.value).limit(1)))
+            return bool(connection.scalar(_ANY_QUEUED))
 
     def counts(self) -> JobCounts:
         """Counts all jobs."""
@@ -330,6 +330,9 @@ class Jobs:
             others = select(jobs.c.seq).where(jobs.c.model == job.model)
             connection.execute(delete(fair_share_slots).where(fair_share_slots.c.model == job.model, ~others.exists()))
             return job
+
+
+_ANY_QUEUED = select(jobs.c.seq).where(jobs.c.state == JobState.QUEUED.value).limit(1)
 
 
 class _Room(NamedTuple):

@@ -1,6 +1,6 @@
 """The API processes that share a database, and which registry changes each of them has applied."""
 
-from sqlalchemy import Column, ColumnElement, delete, exists, insert, not_, or_, select, update
+from sqlalchemy import Column, ColumnElement, bindparam, delete, exists, insert, not_, or_, select, update
 
 from service.store.database import Database
 from service.store.tables import now, servers
@@ -22,13 +22,12 @@ class Servers:
         Returns:
             Whether other processes are running too.
         """
-        values = {"seen_seq": seen_seq, "alive_until": now() + lease_s}
+        values = {"server": server, "seen": seen_seq, "lease_s": lease_s}
         with self._database.writing(durable=False) as connection:
-            if not connection.execute(update(servers).where(servers.c.id == server).values(values)).rowcount:
-                connection.execute(insert(servers).values(id=server, **values))
+            if not connection.execute(_RENEW, values).rowcount:
+                connection.execute(insert(servers).values(id=server, seen_seq=seen_seq, alive_until=now() + lease_s))
                 connection.execute(delete(servers).where(servers.c.alive_until < now()))
-            others = exists().where(servers.c.alive_until > now(), servers.c.id != server)
-            return bool(connection.scalar(select(others)))
+            return bool(connection.scalar(_HAS_OTHERS, {"server": server}))
 
     def others_have_seen(self, seq: int) -> bool:
         """Returns whether every other running process has applied this registry change."""
@@ -42,6 +41,15 @@ class Servers:
         """Removes the entry of a process that ends."""
         with self._database.writing(durable=False) as connection:
             connection.execute(delete(servers).where(servers.c.id == server))
+
+
+_RENEW = (
+    update(servers)
+    .where(servers.c.id == bindparam("server"))
+    .values(seen_seq=bindparam("seen"), alive_until=now() + bindparam("lease_s"))
+)
+_HAS_OTHERS = select(exists().where(servers.c.alive_until > now(), servers.c.id != bindparam("server")))
+"""Made once: making them takes longer than running them, and every process runs them all the time."""
 
 
 def served_by_all(version_seq: "Column[int]", *, server: str | None) -> ColumnElement[bool]:

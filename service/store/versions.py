@@ -95,25 +95,6 @@ class Versions:
 
     def changes_after(self, seq: int) -> list[RegistryChange]:
         """Returns the changes after this one, oldest first, with what has changed as one query sees it."""
-        query = (
-            select(
-                registry_changes.c.seq,
-                registry_changes.c.model,
-                registry_changes.c.version,
-                registry_changes.c.alias,
-                aliases.c.version,
-                versions,
-            )
-            .outerjoin(
-                versions,
-                and_(versions.c.model == registry_changes.c.model, versions.c.version == registry_changes.c.version),
-            )
-            .outerjoin(
-                aliases, and_(aliases.c.model == registry_changes.c.model, aliases.c.alias == registry_changes.c.alias)
-            )
-            .where(registry_changes.c.seq > seq)
-            .order_by(registry_changes.c.seq)
-        )
         with self._database.reading() as connection:
             return [
                 RegistryChange(
@@ -124,7 +105,7 @@ class Versions:
                     published=None if fields[0] is None else _published(fields),
                     target=target,
                 )
-                for own_seq, model, version, alias, target, *fields in connection.execute(query)
+                for own_seq, model, version, alias, target, *fields in connection.execute(_CHANGES_AFTER, {"seq": seq})
             ]
 
     def aliases(self, model: str) -> list[Alias]:
@@ -255,3 +236,23 @@ def _move_latest(connection: Connection, model: str, deleted: int) -> int:
         return publication.move_alias(connection, model, LATEST, older)
     connection.execute(delete(aliases).where(_named(model, LATEST)))
     return publication.record_change(connection, model, alias=LATEST)
+
+
+_CHANGES_AFTER = (
+    select(
+        registry_changes.c.seq,
+        registry_changes.c.model,
+        registry_changes.c.version,
+        registry_changes.c.alias,
+        aliases.c.version,
+        versions,
+    )
+    .outerjoin(
+        versions,
+        and_(versions.c.model == registry_changes.c.model, versions.c.version == registry_changes.c.version),
+    )
+    .outerjoin(aliases, and_(aliases.c.model == registry_changes.c.model, aliases.c.alias == registry_changes.c.alias))
+    .where(registry_changes.c.seq > bindparam("seq"))
+    .order_by(registry_changes.c.seq)
+)
+"""Made once: making it takes several times as long as running it, and every process runs it all the time."""

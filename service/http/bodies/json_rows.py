@@ -1,7 +1,7 @@
-"""Rows and records of numbers in large JSON bodies, read in pieces, so that other threads run in between.
+"""Reads rows and records of numbers from large JSON bodies, in pieces, so that other threads can run in between.
 
-Nothing is rejected here. Rows that do not have the usual form are left to the schema, which reads them or says what is
-wrong with them.
+This module rejects nothing. It leaves rows that do not have the usual form to the schema, which reads them or says what
+is wrong with them.
 """
 
 import os
@@ -31,25 +31,27 @@ _FIELDS = (b'"points"', b'"instances"', b'"inputs"', b'"data"', b'"dataframe_rec
 _SPACE = rb"[ \t\r\n]{0,99}"
 _BEGINNING = re.compile(_SPACE + rb":" + _SPACE + rb"(\[)" + _SPACE + rb"([\[{])")
 _CLOSING = {b"[": b"]", b"{": b"}"}
+_COMMA = re.compile(_SPACE + rb"," + _SPACE)
 _END = {b"]": re.compile(rb"\](" + _SPACE + rb"\])"), b"}": re.compile(rb"\}(" + _SPACE + rb"\])")}
-"""The end of the last row or record, and of the list. Space is bounded, since looking for it holds up other threads."""
+"""What ends the last row and the list, by what closes a row. The patterns bound white space, because a search holds the
+interpreter lock."""
 
 _ALL_BUT_MARKS = bytes(set(range(256)) - set(b"[],{}"))
 
 _decoded = msgspec.json.Decoder(list[dict[str, float]]).decode
 
 Parser = Callable[[bytes], DoubleArray]
-"""Parses whole rows, each after a comma, as float64 (N, D). Raises ValueError, TypeError, KeyError or RuntimeError for
-others."""
+"""Parses the text of whole rows with commas between them, as float64 (N, D). Raises ValueError, TypeError, KeyError or
+RuntimeError if the rows do not have the usual form."""
 
 
 class Rows:
-    """The rows of a body, as the context of the schema that reads the rest.
+    """The rows of a body. They are the context of the schema that reads the rest of it.
 
     Attributes:
         rest: the text with `MARK` in place of the rows.
-        names: those of the columns, if the rows are records.
-        is_taken: whether the schema took the rows. If not, they are where it does not expect rows.
+        names: the names of the columns if the rows are records; None if they are lists.
+        is_taken: whether the schema has taken the rows. It does not if it expects something else in their place.
     """
 
     def __init__(self, rest: bytes, names: tuple[str, ...] | None, rows_ND: DoubleArray) -> None:
@@ -61,24 +63,21 @@ class Rows:
 
     @classmethod
     def of(cls, text: bytes) -> Self | None:
-        """The rows in the first of `_FIELDS` that is a list of them; None if they do not have the usual form."""
+        """Reads the rows of the first field in `_FIELDS` that has some; None if they do not have the usual form."""
         beginning = _beginning(text)
         if beginning is None:
             return None
-        closing, start = _CLOSING[beginning[2]], beginning.start(2)
-        rows: list[DoubleArray] = []
-        at = start
+        start, closing = beginning.start(2), _CLOSING[beginning[2]]
+        arrays: list[DoubleArray] = []
         try:
             first = text[start : text.index(closing, start) + 1]
             names, parse = _record_parser(first) if closing == b"}" else _row_parser(first)
-            for piece in _pieces(text, start, closing):
-                rows.append(parse(piece if rows else b"," + piece))
-                at += len(piece)
+            for begin, stop in _pieces(text, start, closing):
+                arrays.append(parse(text[begin:stop]))
         except (ValueError, TypeError, KeyError, RuntimeError):  # the last by simdjson, for lists nested too deeply
             return None
-        after = text.index(b"]", at) + 1
-        rest = b"".join([text[: beginning.start(1)], _MARK_JSON, text[after:]])
-        return cls(rest, names, np.concatenate(rows))
+        rest = b"".join([text[: beginning.start(1)], _MARK_JSON, text[text.index(b"]", stop) + 1 :]])
+        return cls(rest, names, np.concatenate(arrays))
 
     def take(self) -> DoubleArray:
         """The rows, float64 (N, D)."""
@@ -95,31 +94,28 @@ def rows_for(value: Any, context: Any) -> Rows | None:
 
 
 def _beginning(text: bytes) -> re.Match[bytes] | None:
-    """What is between the name of a field and its first row."""
+    """The text between the name of a field and its first row; None if no field has rows."""
     places = sorted(text.find(name) + len(name) for name in _FIELDS if name in text)
     return next(filter(None, (_BEGINNING.match(text, place) for place in places)), None)
 
 
-def _pieces(text: bytes, start: int, closing: bytes) -> Iterator[bytes]:
-    """The text of the rows that begin at `start`, in pieces of whole rows.
+def _pieces(text: bytes, start: int, closing: bytes) -> Iterator[tuple[int, int]]:
+    """Where each piece of whole rows begins and stops. The first one begins at `start`.
 
     Raises:
-        ValueError: the rows have no end.
+        ValueError: no comma follows a piece, and the list does not end there.
     """
-    end = None
-    while end is None:
+    while True:
         stop = text.find(closing, start + PIECE_BYTES) + 1 or len(text)
         end = _END[closing].search(text, start, stop + 100)
         if end is not None:
-            stop = end.start(1)
-        elif stop == len(text):
+            yield start, end.start(1)
+            return
+        comma = _COMMA.match(text, stop)
+        if comma is None:
             raise ValueError
-        yield text[start:stop]
-        start = stop
-
-
-def _list_of(piece: bytes) -> bytes:
-    return b"[" + piece.lstrip(b" \t\r\n").removeprefix(b",") + b"]"
+        yield start, stop
+        start = comma.end()
 
 
 def _row_parser(first: bytes) -> tuple[None, Parser]:
@@ -136,19 +132,19 @@ def _numbers(piece: bytes, row: bytes, features: int) -> DoubleArray:
 
     simdjson flattens nested lists without checking their lengths, so the brackets and commas of the text are checked.
     """
-    parsed = simdjson.Parser().parse(_list_of(piece))
+    parsed = simdjson.Parser().parse(b"[" + piece + b"]")
     if not isinstance(parsed, simdjson.Array):
         raise TypeError
     numbers = np.frombuffer(parsed.as_buffer(of_type="d"))
     count, rest = divmod(numbers.size, features)
-    if rest or piece.translate(None, _ALL_BUT_MARKS) != (b"," + row) * count:
+    if rest or piece.translate(None, _ALL_BUT_MARKS) + b"," != (row + b",") * count:
         raise ValueError
     return numbers.reshape(count, features)
 
 
 def _record_parser(first: bytes) -> tuple[tuple[str, ...], Parser]:
     """The names of records like the first one, and their parser."""
-    (record,) = _decoded(_list_of(first))
+    (record,) = _decoded(b"[" + first + b"]")
     if not 1 <= len(record) <= MAX_FEATURES:
         raise ValueError
     return tuple(record), partial(_values, names=tuple(record))
@@ -156,7 +152,7 @@ def _record_parser(first: bytes) -> tuple[tuple[str, ...], Parser]:
 
 def _values(piece: bytes, names: tuple[str, ...]) -> DoubleArray:
     """The numbers of records, in the order of the names."""
-    records = _decoded(_list_of(piece))
+    records = _decoded(b"[" + piece + b"]")
     if any(len(record) != len(names) for record in records):
         raise ValueError
     return np.array([[*map(record.__getitem__, names)] for record in records])

@@ -36,10 +36,10 @@ from service.api.trainings import points as training_points
 from service.datasets.stored import StoredDatasets
 from service.errors import StoreUnavailable
 from service.http import problems, query_parameters
+from service.http.bodies.held_bodies import HeldBodies
 from service.http.front import cors, prefix
 from service.http.front.callers import Callers
 from service.http.front.guard import Guard
-from service.http.front.held_bodies import HeldBodies
 from service.http.metrics import Metrics, SharedMetrics
 from service.http.middleware import Middleware
 from service.http.response_cache import ResponseCache

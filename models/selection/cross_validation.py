@@ -1,4 +1,4 @@
-"""Cross-validation: what networks say of points that they were not trained on."""
+"""Cross-validation: predictions of networks for points that they were not trained on."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ from models.training.cost_model import compiled_step_s
 from models.training.evaluation import Evaluation
 
 EVALUATIONS = 150
-"""Steps that the training of a candidate on all points takes, about."""
+"""Approximate number of steps of a training whose steps take all points."""
 
 SHORT_S = 0.002
-"""Up to this long, by the cost model, the trainings of the folds take turns in one thread. Several threads would spend
-more time waiting for the interpreter lock than they save."""
+"""If the training of a fold takes at most this long by the cost model, in seconds, one thread trains all folds. Several
+threads would spend more time waiting for the interpreter lock than they save."""
 
 
 class StoppedError(Exception):
@@ -38,8 +38,8 @@ class ScaledFold:
     """A fold as networks in training see it: scaled by the points to train on.
 
     Attributes:
-        kept: the points to train on, float32 (N, I).
-        held_out: the others, scaled in the same way.
+        kept: the points to train on, as inputs of a network: float32 (N, I).
+        held_out: the other points, scaled in the same way.
     """
 
     kept: LabelledPoints
@@ -47,7 +47,7 @@ class ScaledFold:
 
     @classmethod
     def of(cls, fold: Fold, candidate: Candidate) -> "ScaledFold":
-        """The fold for a candidate, and for all with the same scale and the same inputs.
+        """Scales a fold for a candidate. All candidates with the same scale and the same inputs can use the result.
 
         Raises:
             InvalidInput: the candidate cannot be trained on the points, or an input overflows float32.
@@ -90,7 +90,7 @@ def held_out_logits(
     threads: int,
     should_stop: Callable[[], bool],
 ) -> FloatArray:
-    """The logits of each held-out point by a network that was trained on the other folds, (N, O), fold by fold.
+    """The logits (N, O) of the held-out points, fold by fold, each by a network that was trained on the other folds.
 
     All networks begin at the same weights. The result does not depend on `threads`.
 
@@ -98,8 +98,8 @@ def held_out_logits(
         candidate: the network and its settings.
         features: number of coordinates of a point.
         parts: the folds.
-        threads: the most to use.
-        should_stop: asked every few milliseconds.
+        threads: the largest number of threads to use.
+        should_stop: asked every few milliseconds whether to stop.
 
     Raises:
         InvalidInput: a logit overflows float32.
@@ -115,7 +115,7 @@ def held_out_logits(
 
 
 def cost_s(layout: Layout, count: int, training: TrainingSpec) -> float:
-    """The work of a training on `count` points, in seconds of one core by the cost model."""
+    """The time that a training on `count` points takes on one core by the cost model, in seconds."""
     batch = training.batch_size
     if batch is None or batch >= count:
         return EVALUATIONS * compiled_step_s(layout, count)

@@ -28,8 +28,8 @@ TOLERANCE = 0.25
 """In standard errors; see `_simplest_of_the_best`."""
 
 CLEAR = 2.0
-"""In standard errors: if logistic regression is worse than a network with hidden units by more, both with the first
-weight decay, then no other weight decay makes up for it."""
+"""In standard errors of the difference. If logistic regression is worse than hidden units by more than this, both with
+the first weight decay, then it is not tried with other weight decays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +126,10 @@ class _Search:
         should_stop: Callable[[], bool],
         on_score: Callable[[Score], object],
     ) -> None:
-        """Searches on `points`.
+        """Prepares a search on `points`.
 
-        `default` wins if no candidate can be compared. `check` raises `InvalidInput` for one that is out of bounds.
+        `default` wins if no candidate can be scored. `check` raises `InvalidInput` if a candidate is out of bounds for
+        all points.
         """
         self._points = points
         self._given = given
@@ -151,7 +152,7 @@ class _Search:
 
     @cached_property
     def _scaled_folds(self) -> list[ScaledFold]:
-        """The folds as the networks of all candidates see them: a search has one scale and one list of inputs.
+        """The folds, scaled. All candidates share them, because they have the same scale and the same inputs.
 
         Raises:
             InvalidInput: see `ScaledFold.of`.
@@ -163,10 +164,7 @@ class _Search:
         architectures = self._given.architectures(self._count)
         logistic = [one for one in architectures if not one[1]]
         with_hidden = [one for one in architectures if one[1]]
-        decay = self._given.first_weight_decay(self._count)
-        linear, hidden = (
-            self._score(self._candidate(*some[0], decay)) if some else None for some in (logistic, with_hidden)
-        )
+        linear, hidden = self._first(logistic), self._first(with_hidden)
         if linear is not None and (hidden is None or not _is_worse(linear, hidden, CLEAR)):
             linear = self._best_decay(linear)
         if hidden is not None:
@@ -174,6 +172,11 @@ class _Search:
             if linear is None or hidden.loss < linear.loss:
                 for kind, widths in with_hidden[1:]:  # wider networks need about the same weight decay
                     self._score(self._candidate(kind, widths, hidden.candidate.training.weight_decay))
+
+    def _first(self, architectures: Sequence[tuple[NetworkKind, tuple[int, ...]]]) -> Score | None:
+        """Scores the first architecture with the first weight decay; None if there is none or it has no score."""
+        decay = self._given.first_weight_decay(self._count)
+        return self._score(self._candidate(*architectures[0], decay)) if architectures else None
 
     def _best_decay(self, first: Score) -> Score:
         """The best of an architecture: goes from one weight decay to the next as long as the loss decreases."""

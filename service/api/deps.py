@@ -16,9 +16,9 @@ from service.api.inference_protocol.statistics import Statistics
 from service.api.references import Named, NamedJob, known_job_id, matching
 from service.datasets.stored import StoredDatasets
 from service.errors import DatasetNotFound, JobNotFound, ModelNotFound, VersionNotFound
+from service.http.bodies.held_bodies import HeldBodies
 from service.http.front import abandonment
 from service.http.front.abandonment import Answer
-from service.http.front.held_bodies import HeldBodies
 from service.http.metrics import Metrics, SharedMetrics
 from service.http.patterns import JOB_ID_PATTERN
 from service.http.response_cache import ResponseCache

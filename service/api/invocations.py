@@ -40,6 +40,7 @@ _Row = Annotated[list[Value], Field(min_length=1, max_length=MAX_FEATURES, fail_
 
 
 def _rows(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """The rows of a large body as an array. The schema validates everything else, and refuses records."""
     rows = json_rows.rows_for(value, info.context)
     return handler(value) if rows is None or rows.names is not None else rows.take()
 

@@ -67,7 +67,7 @@ _Forms = Annotated[
 
 
 TableRows = Sequence[Sequence[float | str]] | DoubleArray
-"""Rows of a table; an array if all values are numbers in a large body."""
+"""Rows of a table: float64 (N, D) if they were read from a large body by `json_rows`, else lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,8 @@ class JsonPoints:
 
     Attributes:
         form: a key of `_READERS`.
-        value: for the form `table` the names, if they have any, and float64 (N, D); else as they came, without truth
-            values.
+        value: for the form `array` a pair: the names of the columns or None, and float64 (N, D). For other forms the
+            values as they came, with 1 and 0 in place of truth values.
     """
 
     form: str
@@ -92,8 +92,8 @@ class JsonPoints:
         return _READERS[self.form](self.value, field)
 
 
-def _of_table(table: tuple[tuple[str, ...] | None, DoubleArray], field: str) -> SentPoints:
-    names, xy_ND = table
+def _of_array(named: tuple[tuple[str, ...] | None, DoubleArray], field: str) -> SentPoints:
+    names, xy_ND = named
     return SentPoints(bounded(xy_ND, field=field), names, have_order=names is None)
 
 
@@ -188,7 +188,7 @@ def _of_columns(columns: Mapping[str, Sequence[float | str]], field: str) -> Sen
 
 
 _READERS: dict[str, Callable[[Any, str], SentPoints]] = {
-    "table": _of_table,
+    "array": _of_array,
     "[rows]": _of_rows,
     "[point]": _of_point,
     "[records]": _of_records,
@@ -200,10 +200,10 @@ _READERS: dict[str, Callable[[Any, str], SentPoints]] = {
 def _read(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> JsonPoints:
     rows = json_rows.rows_for(value, info.context)
     if rows is not None:
-        return JsonPoints("table", (rows.names, rows.take()))
+        return JsonPoints("array", (rows.names, rows.take()))
     array = _plain_rows(value)
     if array is not None:
-        return JsonPoints("table", (None, array))
+        return JsonPoints("array", (None, array))
     return JsonPoints(_form(value), handler(_without_booleans(value)))
 
 

@@ -81,23 +81,23 @@ def run(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that wakes up once a second, for the header `Date`, instead of ten times. A signal wakes it at once."""
+    """A server that wakes up once a second, to update the header `Date`. uvicorn's own wakes up ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._wake: Callable[[], object] = lambda: None
 
     async def main_loop(self) -> None:
-        """Waits until a signal ends the server."""
+        """Waits for a signal, which wakes the server at once."""
         signalled = asyncio.Event()
         self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, signalled.set)
         while not await self.on_tick(0):
             await wait_with_timeout(signalled, TICK_S)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Lets the server end."""
+        """Handles a signal: the server ends."""
         super().handle_exit(sig, frame)
-        with suppress(RuntimeError):  # the event loop has ended already
+        with suppress(RuntimeError):  # the event loop is closed already
             self._wake()
 
 

@@ -237,10 +237,11 @@ def _allowed(app: FastAPI, path: str) -> list[str]:
 
 
 def response(error: Exception, path: str, *, place: Place = "body") -> Response:
-    """The response to a request that raised this error. The variables of the calls that it ended are released.
+    """The response to a request that raised this error. Also clears the variables of the calls in its traceback.
 
-    Without that, calls that keep their error would keep the body of the request until the garbage collector runs, which
-    may be thousands of requests later.
+    Some libraries keep an error in a variable of a call that it ended. The error and the variables then refer to each
+    other, and the body of the request would stay in memory until the garbage collector runs, which may be thousands of
+    requests later.
 
     Args:
         error: any error.

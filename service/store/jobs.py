@@ -332,9 +332,6 @@ class Jobs:
             return job
 
 
-_ANY_QUEUED = select(jobs.c.seq).where(jobs.c.state == JobState.QUEUED.value).limit(1)
-
-
 class _Room(NamedTuple):
     """Most jobs that may be queued: of all owners together, and of one owner; None sets no limit for one owner."""
 
@@ -409,3 +406,7 @@ def _reported(row: Row[Any]) -> Job:
         return job
     events = job.status.events - transitions.END_EVENTS
     return transitions.with_status(job, state=state, version=None, promotion=None, finished_at=None, events=events)
+
+
+_ANY_QUEUED = select(jobs.c.seq).where(jobs.c.state == JobState.QUEUED.value).limit(1)
+"""Built once, because every process runs it all the time, and building it takes longer than running it."""

@@ -144,7 +144,7 @@ class Leases:
             return True
 
     def record_choice(self, job: Job, choice: dict[str, Any]) -> Job | None:
-        """Records the settings that a search has chosen. After a power failure the job may be searched again.
+        """Records the settings that a search has chosen. A power failure may undo this; the search is then repeated.
 
         Returns:
             The job with these settings; None if this attempt has lost it.

@@ -49,7 +49,7 @@ _RENEW = (
     .values(seen_seq=bindparam("seen"), alive_until=now() + bindparam("lease_s"))
 )
 _HAS_OTHERS = select(exists().where(servers.c.alive_until > now(), servers.c.id != bindparam("server")))
-"""Made once: making them takes longer than running them, and every process runs them all the time."""
+"""Built once, because every process runs them all the time, and building them takes longer than running them."""
 
 
 def served_by_all(version_seq: "Column[int]", *, server: str | None) -> ColumnElement[bool]:

@@ -255,4 +255,4 @@ _CHANGES_AFTER = (
     .where(registry_changes.c.seq > bindparam("seq"))
     .order_by(registry_changes.c.seq)
 )
-"""Made once: making it takes several times as long as running it, and every process runs it all the time."""
+"""Built once, because every process runs it all the time, and building it takes several times as long as running it."""

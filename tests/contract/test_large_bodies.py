@@ -1,4 +1,4 @@
-"""Large JSON bodies, whose points are read in pieces, are answered as small ones are."""
+"""The responses to large JSON bodies, whose points are read in pieces, equal those to small ones."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ COUNT = 400
 XY = np.random.default_rng(5).uniform(-3, 3, (COUNT, 2)).round(3).tolist()
 LABELS = [int(x > y) for x, y in XY]
 RECORDS = [{"width": x, "height": y} for x, y in XY]
-TURNED = [{"height": y, "width": x} for x, y in XY]
+REORDERED = [{"height": y, "width": x} for x, y in XY]
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +34,20 @@ def labels(answer: httpx.Response) -> list[Any]:
     return found
 
 
-def test_records_are_answered_as_rows_whatever_the_order_of_their_names(service: httpx.Client, named: str) -> None:
+def test_rows_and_records_in_any_order_of_names_get_the_same_labels(service: httpx.Client, named: str) -> None:
     expected = [
         labels(service.post("/predict", json={"model": named, "points": [point]}))[0] for point in XY[:20] + XY[-20:]
     ]
-    for points in (XY, RECORDS, TURNED, [*TURNED[:200], *RECORDS[200:]]):
+    for points in (XY, RECORDS, REORDERED, [*REORDERED[:200], *RECORDS[200:]]):
         found = labels(service.post("/predict", json={"model": named, "points": points}))
         assert found[:20] + found[-20:] == expected
 
 
-def test_every_form_of_mlflow_is_answered_as_points_are(service: httpx.Client, named: str) -> None:
+def test_every_form_of_mlflow_gets_the_labels_of_predict(service: httpx.Client, named: str) -> None:
     expected = labels(service.post("/predict", json={"model": named, "points": XY}))
     split = {"columns": ["height", "width"], "data": [[y, x] for x, y in XY]}
     numbered = {"columns": [0, 1], "data": XY}
-    forms = ({"instances": XY}, {"inputs": RECORDS}, {"dataframe_records": TURNED}, {"dataframe_split": split})
+    forms = ({"instances": XY}, {"inputs": RECORDS}, {"dataframe_records": REORDERED}, {"dataframe_split": split})
     for body in (*forms, {"dataframe_split": numbered}):
         assert labels(service.post("/invocations", params={"model": named}, json=body)) == expected
 
@@ -79,7 +79,7 @@ def test_trainings_on_rows_records_and_lists_of_labels_have_the_same_data(servic
 
 
 @pytest.mark.parametrize("points", [XY, RECORDS])
-def test_errors_beside_the_points_name_their_field(service: httpx.Client, points: Any) -> None:
+def test_errors_in_other_fields_name_these_fields(service: httpx.Client, points: Any) -> None:
     body = {"model": "plane", "points": points, "threshold": 2, "unknown": 1}
     answer = service.post("/predict", json=body)
     assert_problem(answer, 422, "invalid-input")
@@ -96,7 +96,7 @@ def test_errors_beside_the_points_name_their_field(service: httpx.Client, points
         ({"points": [*RECORDS, {"width": 1, "height": "a"}]}, "points.400"),
     ],
 )
-def test_errors_in_the_points_name_their_place(
+def test_errors_in_the_points_name_the_point(
     service: httpx.Client, named: str, change: dict[str, Any], field: str
 ) -> None:
     answer = service.post("/predict", json={"model": named} | change)
@@ -106,7 +106,7 @@ def test_errors_in_the_points_name_their_place(
 
 @pytest.mark.parametrize("rows", [XY, RECORDS])
 def test_rows_in_another_field_are_refused(service: httpx.Client, rows: Any) -> None:
-    """They are read in pieces too, but their field does not take them."""
+    """The reader finds rows by the name of their field, but the schema decides whether the field may have them."""
     data = {"points": XY[:2], "labels": [0, 1]}
     answer = service.post("/train", json={"metadata": {"points": rows}, "model": "refused", "data": data})
     assert_problem(answer, 422, "invalid-input")
@@ -116,7 +116,7 @@ def test_rows_in_another_field_are_refused(service: httpx.Client, rows: Any) -> 
     assert answer.json()["errors"][0]["field"] == "data"
 
 
-def test_of_points_that_are_given_twice_the_last_ones_count(service: httpx.Client, named: str) -> None:
+def test_the_last_of_two_fields_with_the_same_name_counts(service: httpx.Client, named: str) -> None:
     """JSON leaves open what a repeated name means; most readers take its last value."""
     text = f'{{"model": "{named}", "points": {XY}, "points": {XY[:1]}}}'
     answer = service.post("/predict", content=text, headers={"Content-Type": "application/json"})

@@ -81,7 +81,10 @@ def test_the_default_window_fits_the_points_and_the_grid_has_their_labels(client
 
 
 def test_the_nearest_change_is_near_and_has_another_label(client: httpx.Client, case: Case) -> None:
-    """A single point is computed in float64, so it may get the first label where float32 sees the boundary itself."""
+    """The search computes in float32, and the service computes a single point in float64.
+
+    Where their labels differ, the point is on the boundary up to the rounding of float32.
+    """
     name, data, _ = case
     points = data["points"][::80]
     answer = client.post("/predict", json={"model": name, "points": points, "outputs": ["labels", "nearest"]}).json()

@@ -1,4 +1,4 @@
-"""Request bodies: received within their bounds, decompressed, and read as JSON.
+"""Request bodies: received within their limits, decompressed, and read as JSON.
 
-What a body means belongs to `service.api`, and how many bodies may be in memory to `service.http.front`.
+What a body means belongs to `service.api`. Nothing here imports `service.http.front`, which uses this package.
 """

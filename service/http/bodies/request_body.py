@@ -19,8 +19,8 @@ from models.limits import MAX_FEATURES, MAX_POINTS
 from models.specs import InvalidInput
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
 from service.http.bodies import json_rows
+from service.http.bodies.held_bodies import HeldBodies
 from service.http.bodies.json_rows import Rows
-from service.http.front.held_bodies import HeldBodies
 from service.http.problems import Place
 from service.http.schema import Body
 
@@ -30,11 +30,11 @@ MAX_MARKS = {
     b'"': ("quotes", 620_000),
     b",": ("values", 400_000),
 }
-"""Most brackets, quotes and commas of a JSON body, which bound what it can hold; those inside strings count too. Points
-in rows or records of numbers do not count, see `json_rows`.
+"""The largest numbers of brackets, quotes and commas in a JSON body. They bound the number of its values. Those inside
+strings count too; those of points in rows or records of numbers do not, see `json_rows`.
 
-Parsing holds the interpreter lock: a tenth of a second at these bounds, but many seconds and gigabytes if only the
-number of bytes were bounded.
+Parsing holds the interpreter lock: for a tenth of a second at these bounds, but for many seconds, and with gigabytes of
+memory, if only the number of bytes were bounded.
 """
 
 MAX_FIELDS = MAX_FEATURES
@@ -49,9 +49,10 @@ small request could wait for all of them in turn.
 """
 
 PARSING = Lock()
-"""Held while a large body is parsed, and `PAUSE_S` longer, so that small requests are answered between two of them."""
+"""Held while a large body is parsed, and for `PAUSE_S` after that."""
 
 PAUSE_S = 0.005
+"""How long no large body is parsed after one, in seconds, so that the event loop can answer small requests."""
 
 JSON = "application/json"
 
@@ -131,6 +132,7 @@ def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
 
 
 def _validated(text: bytes, schema: type[AnyBody], rows: Rows | None = None) -> AnyBody:
+    """JSON text as `schema`, which takes `rows` where the text has `json_rows.MARK`. Raises as `validated`."""
     check_size(text)
     with _alone() if len(text) > LARGE_BYTES else nullcontext():
         if text.count(b":") > MAX_FIELDS:
@@ -143,6 +145,7 @@ def _validated(text: bytes, schema: type[AnyBody], rows: Rows | None = None) -> 
 
 @contextmanager
 def _alone() -> Iterator[None]:
+    """Lets one thread at a time run the block."""
     with PARSING:
         try:
             yield

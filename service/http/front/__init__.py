@@ -1,4 +1,4 @@
-"""What stands before every route: access, limits of clients and bodies, CORS, path prefixes, compression.
+"""What stands before every route: access, limits of clients, CORS, path prefixes, compression.
 
 Nothing here knows a route. What it does is off unless a setting asks for it, or costs a small request nothing.
 """

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import psutil
@@ -15,8 +16,11 @@ BODY_BYTES = 8_000_000
 JSON, NPY, ARROW = "application/json", "application/x-npy", "application/vnd.apache.arrow.stream"
 
 
+pytestmark = pytest.mark.processes
+
+
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Service:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with service(tmp_path_factory.mktemp("memory")) as started:
         yield started
 
@@ -45,13 +49,13 @@ ROWS = json.dumps({"model": "none", "threshold": 7, "points": [[1.5, 2.5]] * 100
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bodies_of_refused_requests_are_released(one: Service, path: str, media_type: str, body: bytes) -> None:
-    """Before they were, an error kept the body until the garbage collector ran, thousands of requests later."""
-    process = psutil.Process(one.process.pid)
+def test_bodies_of_refused_requests_are_released(running: Service, path: str, media_type: str, body: bytes) -> None:
+    """An error must not keep the body until the garbage collector runs, thousands of requests later."""
+    process = psutil.Process(running.process.pid)
 
     def refuse(times: int) -> int:
         for _ in range(times):
-            answer = one.client.post(path, content=body, headers={"Content-Type": media_type})
+            answer = running.client.post(path, content=body, headers={"Content-Type": media_type})
             assert 400 <= answer.status_code < 500, answer.text
         return int(process.memory_info().rss)
 

@@ -9,10 +9,10 @@ from starlette.types import Message, Receive, Scope
 
 from service.http import problems
 from service.http.bodies import request_body
+from service.http.bodies.held_bodies import HeldBodies
 from service.http.bodies.request_body import Headers
 from service.http.front.callers import Callers
 from service.http.front.guard import Guard
-from service.http.front.held_bodies import HeldBodies
 from service.http.metrics import Metrics
 from service.http.middleware import Middleware, RawResponse, ok
 from service.settings import Settings

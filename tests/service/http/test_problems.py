@@ -24,8 +24,8 @@ def no_garbage_collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_garbage_collector")
-def test_the_response_to_an_error_releases_what_its_calls_held() -> None:
-    """Some libraries keep the error in a variable of a call that it ends, so that each holds the other."""
+def test_the_response_to_an_error_releases_the_variables_of_its_calls() -> None:
+    """Some libraries keep an error in a variable of a call that it ended, so that the two refer to each other."""
 
     def refuse() -> None:
         body = Body()

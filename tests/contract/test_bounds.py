@@ -179,9 +179,10 @@ def test_all_bodies_in_memory_have_a_common_bound_that_spares_small_ones(small: 
 
 @pytest.mark.parametrize("path", ["/train?validate_only=true", "/predict"])
 def test_while_large_bodies_are_parsed_small_requests_are_answered(client: httpx.Client, path: str) -> None:
-    body = training(data={"points": [{"x": 0, "y": 0}] * 20_000, "labels": [0, 1] * 10_000})
+    points = [[0, False]] * 20_000  # only the schema reads such points
+    body = training(data={"points": points, "labels": [0, 1] * 10_000})
     if path == "/predict":
-        body = {"model": "plane", "points": [[0, False]] * 20_000}  # only the schema reads such points
+        body = {"model": "plane", "points": points}
     with ThreadPoolExecutor() as threads, httpx.Client(base_url=client.base_url, timeout=60) as sender:
         with request_body.PARSING:  # as while another large body is parsed
             large = [threads.submit(sender.post, path, json=body) for _ in range(6)]

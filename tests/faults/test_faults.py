@@ -23,7 +23,7 @@ from service.store.files import Files
 from service.store.store import Store
 from service.store.transitions import MAX_CRASHES
 from tests.contract.problems import assert_problem
-from tests.databases import expire_leases
+from tests.databases import freeze_past_its_lease
 from tests.postgres import PostgreSQL
 from tests.processes import LONG, Service, has_ended, separatrix, service
 from tests.service.places import all_versions
@@ -134,8 +134,7 @@ def test_a_worker_that_was_frozen_writes_nothing_after_another_has_taken_over_it
         wait_until(lambda: one.client.get("/jobs?model=frozen").json()["data"] != [])
         path = one.client.get("/jobs?model=frozen").json()["data"][0]["links"]["self"]
         wait_until(lambda: has_checkpoint(one, path))
-        worker.send_signal(signal.SIGSTOP)
-        expire_leases(Files(one.data_dir).database_url)
+        freeze_past_its_lease(worker.pid, Files(one.data_dir).database_url)
         resumed(one, path, attempt=2)
         worker.send_signal(signal.SIGCONT)
         _, said = worker.communicate(timeout=DEADLINE_S)

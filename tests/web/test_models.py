@@ -223,3 +223,14 @@ def test_the_tabs_are_reached_by_keyboard_and_the_playgrounds_keys_do_nothing_me
     page.go_back()
     expect(page.locator("#playground")).to_be_visible()
     assert page.locator("#epoch").inner_text() == before
+
+
+def test_a_tab_that_could_not_be_fetched_opens_once_the_service_answers_again(visit: Visit, garden: str) -> None:
+    page = visit.open()
+    page.context.set_offline(True)
+    page.click("#tab-models")
+    expect(page.locator("#notice")).to_contain_text("has not answered since")
+    page.context.set_offline(False)
+    expect(row(page, garden)).to_be_visible()
+    expect(page.locator("#notice")).to_be_hidden()
+    visit.complaints.clear()

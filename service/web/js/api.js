@@ -118,6 +118,12 @@ export async function requestFile(path, query) {
   return (await request(path, { query, headers: { Accept: "*/*" } })).blob();
 }
 
+/** Fetches a module, so that an import of it succeeds. Browsers remember an import that failed and never try it again.
+ * @param {string} path relative to this module */
+export async function fetchModule(path) {
+  await request(new URL(path, import.meta.url).href, { headers: { Accept: "*/*" } });
+}
+
 /** The path of a job or of a version.
  * @param {Target} target */
 export function pathOf(target) {

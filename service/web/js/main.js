@@ -200,8 +200,15 @@ async function begin() {
   await train();
 }
 
+/** Reads the modules of the lessons. @returns what builds their tab */
+async function readLessons() {
+  await api.fetchModule("./lessons/lessons_tab.js");
+  return (await import("./lessons/lessons_tab.js")).loadLessons();
+}
+
 /** Reads the modules of the tab of models, and builds it. */
 async function openModels() {
+  await api.fetchModule("./models/tab.js");
   const { mountModels } = await import("./models/tab.js");
   mountModels(byId("models"));
 }
@@ -224,7 +231,7 @@ mountDrawer(byId("drawer"), [
   { id: "numbers", mount: mountNumbers },
   { id: "layers", mount: mountLayers },
   { id: "compare", mount: mountCompare },
-  { id: "lessons", mount: onDemand(async () => (await import("./lessons/lessons_tab.js")).loadLessons()) },
+  { id: "lessons", mount: onDemand(readLessons) },
 ]);
 mountHelp(byId("help"));
 connectControls();

@@ -3,11 +3,13 @@
 import { byId } from "./dom.js";
 import { here, go, onArrival } from "./place.js";
 import { showProblem } from "./problems.js";
+import { subscribe } from "./state.js";
 
 /** Something to do when a tab is first shown. It resolves once the tab can be used.
  * @typedef {() => unknown} Opening */
 
-/** Connects the tabs, and shows that of the address.
+/** Connects the tabs, and shows that of the address. An opening that fails is tried again when the tab is shown again, and
+ * when the service answers again.
  * @param {Record<"playground" | "models", Opening>} openings by tab, whose button is `tab-ID` and whose panel is `ID` */
 export function mountTabs(openings) {
   const tabs = /** @type {("playground" | "models")[]} */ (Object.keys(openings));
@@ -48,6 +50,9 @@ export function mountTabs(openings) {
     });
   });
   onArrival(show);
+  subscribe(({ offlineSince }, changed) => {
+    if (changed.has("offlineSince") && !offlineSince) show();
+  });
   show();
 }
 

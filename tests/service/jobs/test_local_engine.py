@@ -21,7 +21,7 @@ from service.records import Job, JobState
 from service.settings import Settings
 from service.store.leases import LEASE_S
 from service.store.transitions import MAX_CRASHES
-from tests.databases import expire_leases
+from tests.databases import expire_leases, freeze_past_its_lease
 from tests.service.places import ENDLESS, Place
 from tests.serving import running, wait_until
 
@@ -134,8 +134,7 @@ def test_a_process_that_is_frozen_past_its_lease_is_killed_and_another_one_runs_
     with engine_of(place):
         job_id = place.submit(**ENDLESS)
         frozen = holder(place, job_id, others)
-        os.kill(frozen, signal.SIGSTOP)
-        expire_leases(place.url)
+        freeze_past_its_lease(frozen, place.url)
         wait_until(lambda: (place.job_queue.reconcile(), place.store.jobs.get(job_id).status.attempt == 2)[1])
         wait_until(lambda: frozen not in training_processes())
     job = place.store.jobs.get(job_id)  # the second worker has saved a checkpoint when the engine closed

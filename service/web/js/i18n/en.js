@@ -159,7 +159,7 @@ export default {
   "drawer.layers": "Layers",
   "drawer.lessons": "Lessons",
   "drawer.loading": "Loading …",
-  "drawer.unavailable": "This part could not be loaded. Close it and open it again.",
+  "drawer.unavailable": "This part could not be loaded. If it stays so while the service answers, reload the page.",
   "code.group": "Language of the program",
   "code.curl": "curl",
   "code.python": "Python",

@@ -159,7 +159,7 @@ export default {
   "drawer.layers": "各层",
   "drawer.lessons": "课程",
   "drawer.loading": "正在加载……",
-  "drawer.unavailable": "这一部分未能加载。请关闭后重新打开。",
+  "drawer.unavailable": "这一部分未能加载。如果服务恢复后仍然如此，请刷新页面。",
   "code.group": "程序语言",
   "code.curl": "curl",
   "code.python": "Python",

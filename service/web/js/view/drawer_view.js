@@ -7,7 +7,8 @@ import { t, translate } from "../i18n.js";
 /** A tab. `mount` fills its panel and returns what draws it again.
  * @typedef {{id: string, mount: (panel: HTMLElement) => () => void}} Tab */
 
-/** A tab whose modules are fetched when it is first opened, so that a first visit does not wait for them.
+/** A tab whose modules are fetched when it is first opened, so that a first visit does not wait for them. If that fails,
+ * the next drawing tries again.
  * @param {() => Promise<Tab["mount"]>} load
  * @returns {Tab["mount"]} */
 export function onDemand(load) {
@@ -60,7 +61,7 @@ export function mountDrawer(root, tabs) {
 
   subscribe((_, changed) => {
     const isOpen = Boolean(current().view.drawer);
-    if (changed.has("view") || (isOpen && !current().isPlaying && ["run", "points", "picture"].some((key) => changed.has(/** @type {any} */ (key))))) render();
+    if (changed.has("view") || (isOpen && !current().isPlaying && ["run", "points", "picture", "offlineSince"].some((key) => changed.has(/** @type {any} */ (key))))) render();
   });
   addEventListener("languagechange-page", render);
 }

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from service.errors import JobNotFound, KeyReused, QueueFull, WrongState
 from service.records import Job, JobSpec, JobState
@@ -81,6 +81,7 @@ class Jobs:
         served = served_by_all(jobs.c.version_seq, server=server)
         self._reported_state = case((served, jobs.c.state), else_=JobState.RUNNING.value)
         self._reported = select(jobs, self._reported_state.label("reported_state"))
+        self._reported_one = self._reported.where(jobs.c.id == bindparam("job_id"))
 
     def add(
         self,
@@ -154,7 +155,7 @@ class Jobs:
             JobNotFound: the job does not exist.
         """
         with self._database.reading() as connection:
-            row = connection.execute(self._reported.where(jobs.c.id == job_id)).one_or_none()
+            row = connection.execute(self._reported_one, {"job_id": job_id}).one_or_none()
         if row is None:
             raise JobNotFound
         return _reported(row)
@@ -363,17 +364,13 @@ def _cancel_superseded(connection: Connection, spec: JobSpec) -> None:
     """Cancels the queued jobs of the group of a new job."""
     if spec.supersede is None:
         return
-    group = select(jobs).where(jobs.c.supersede == spec.supersede, jobs.c.state == JobState.QUEUED.value)
-    for row in connection.execute(group.with_for_update()).all():
+    for row in connection.execute(_QUEUED_OF_GROUP, {"group": spec.supersede}).all():
         transitions.end(connection, job_of(row), JobState.CANCELLED, superseded_by=spec.id)
 
 
 def _require_room(connection: Connection, room: _Room, owner: str | None, *, superseding: str | None = None) -> None:
     """Raises `QueueFull` if there is no room beside the queued jobs of other groups."""
-    others = jobs.c.supersede.is_distinct_from(superseding) if superseding else true()
-    own = func.count().filter(jobs.c.owner == owner)
-    query = select(func.count(), own).where(jobs.c.state == JobState.QUEUED.value, others)
-    queued, queued_own = connection.execute(query).one()
+    queued, queued_own = connection.execute(_QUEUED, {"of_owner": owner, "group": superseding or ""}).one()
     if queued >= room.total:
         raise QueueFull(f"It has {room.total:,} jobs, which is its limit. Try again when some of them are done.")
     if owner is not None and room.own is not None and queued_own >= room.own:
@@ -408,5 +405,11 @@ def _reported(row: Row[Any]) -> Job:
     return transitions.with_status(job, state=state, version=None, promotion=None, finished_at=None, events=events)
 
 
-_ANY_QUEUED = select(jobs.c.seq).where(jobs.c.state == JobState.QUEUED.value).limit(1)
-"""Built once, because every process runs it all the time, and building it takes longer than running it."""
+# Statements that every job or idle process runs are built once: building one takes longer than running it.
+_IS_QUEUED = jobs.c.state == JobState.QUEUED.value
+_ANY_QUEUED = select(jobs.c.seq).where(_IS_QUEUED).limit(1)
+_QUEUED_OF_GROUP = select(jobs).where(jobs.c.supersede == bindparam("group"), _IS_QUEUED).with_for_update()
+_QUEUED = select(func.count(), func.count().filter(jobs.c.owner == bindparam("of_owner"))).where(
+    _IS_QUEUED,
+    jobs.c.supersede.is_distinct_from(bindparam("group")),  # "" is the name of no group
+)

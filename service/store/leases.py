@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
 
 from service.records import FailureCode, Job, JobSpec, JobState
 from service.store import publication, transitions
@@ -84,7 +84,7 @@ class Leases:
         """
         with self._database.writing(serial=True) as connection:
             while (seq := connection.scalar(_NEXT_QUEUED)) is not None:
-                row = connection.execute(select(jobs).where(jobs.c.seq == seq).with_for_update()).one_or_none()
+                row = connection.execute(_LOCKED, {"of_seq": seq}).one_or_none()
                 if row is not None and row.state == JobState.QUEUED:  # else it was cancelled or deleted meanwhile
                     return self._claim(connection, job_of(row), worker)
             return None
@@ -104,19 +104,16 @@ class Leases:
             **restarted,
         }
         claimed = transitions.with_status(job, **status)
-        slot = update(fair_share_slots).where(fair_share_slots.c.model == job.model).values(began_at=now())
-        if not connection.execute(slot).rowcount:
+        if not connection.execute(_BEGIN_SLOT, {"of_model": job.model}).rowcount:
             connection.execute(insert(fair_share_slots).values(model=job.model, began_at=now()))
-        lease: dict[str, Any] = {"lease_until": now() + self._lease_s, "claimed_at": now()}
-        return transitions.change(connection, claimed, [transitions.status_event(claimed)], **status, **lease)
+        lease = {"lease_until": now() + self._lease_s, "claimed_at": now()}
+        return transitions.change(connection, claimed, [transitions.status_event(claimed)], computed=lease, **status)
 
     def instructions(self, job: Job) -> Instructions:
         """Returns what this attempt's worker should do."""
-        query = select(jobs.c.state, jobs.c.watched_until > now()).where(
-            jobs.c.id == job.id, jobs.c.attempt == job.status.attempt, jobs.c.state.in_(LEASED)
-        )
         with self._database.reading() as connection:
-            row = connection.execute(query).one_or_none()
+            attempt = {"job_id": job.id, "of_attempt": job.status.attempt}
+            row = connection.execute(_INSTRUCTIONS, attempt).one_or_none()
         return Instructions(None, False) if row is None else Instructions(JobState(row[0]), bool(row[1]))
 
     def heartbeat(
@@ -136,10 +133,10 @@ class Leases:
                 connection,
                 leased,
                 [event] if emit else [],
+                computed={"lease_until": now() + self._lease_s},
                 epoch=epoch,
                 metrics=metrics,
                 ran_s=ran_s,
-                lease_until=now() + self._lease_s,
             )
             return True
 
@@ -326,8 +323,7 @@ class Leases:
 def _put_histories(connection: Connection, job: Job, networks: Histories) -> None:
     if not networks:
         return
-    newer = update(histories).where(histories.c.job_id == job.id).values(networks=list(networks))
-    if not connection.execute(newer).rowcount:
+    if not connection.execute(_REPLACE_HISTORIES, {"of_job": job.id, "networks": list(networks)}).rowcount:
         connection.execute(insert(histories), {"job_id": job.id, "networks": list(networks)})
 
 
@@ -339,3 +335,11 @@ _NEXT_QUEUED = (
     .limit(1)
 )
 """The `seq` of the job to claim next. `claimed_at` is when its slot began; null for a job without a slot."""
+
+# Statements that every job runs are built once: building one takes longer than running it.
+_LOCKED = select(jobs).where(jobs.c.seq == bindparam("of_seq")).with_for_update()
+_BEGIN_SLOT = update(fair_share_slots).where(fair_share_slots.c.model == bindparam("of_model")).values(began_at=now())
+_INSTRUCTIONS = select(jobs.c.state, jobs.c.watched_until > now()).where(
+    jobs.c.id == bindparam("job_id"), jobs.c.attempt == bindparam("of_attempt"), jobs.c.state.in_(LEASED)
+)
+_REPLACE_HISTORIES = update(histories).where(histories.c.job_id == bindparam("of_job"))

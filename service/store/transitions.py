@@ -1,11 +1,11 @@
 """State changes of a job's row. Each writes the row and its events within the caller's transaction."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, update
 
 from service.errors import JobNotFound
 from service.records import EventKind, Job, JobSpec, JobState, JobStatus
@@ -48,7 +48,7 @@ def lock(connection: Connection, job_id: str) -> Job:
     Raises:
         JobNotFound: the job does not exist.
     """
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
+    row = connection.execute(_LOCKED, {"job_id": job_id}).one_or_none()
     if row is None:
         raise JobNotFound
     return job_of(row)
@@ -56,20 +56,26 @@ def lock(connection: Connection, job_id: str) -> Job:
 
 def lock_leased(connection: Connection, job: Job) -> Job | None:
     """Returns the job and locks its row until the transaction ends; None if this attempt no longer holds the lease."""
-    own = select(jobs).where(jobs.c.id == job.id, jobs.c.attempt == job.status.attempt, jobs.c.state.in_(LEASED))
-    row = connection.execute(own.with_for_update()).one_or_none()
+    row = connection.execute(_LOCKED_LEASED, {"job_id": job.id, "of_attempt": job.status.attempt}).one_or_none()
     return None if row is None else job_of(row)
 
 
 def add(connection: Connection, spec: JobSpec, *, expires_at: float | None = None) -> Job:
     """Inserts a new queued job and returns it."""
-    job = Job(spec, JobStatus(expires_at=expires_at))
-    connection.execute(insert(jobs).values(**vars(spec), **vars(job.status), queued_at=now()))
-    return change(connection, job, [status_event(job)])
+    job = Job(spec, JobStatus(expires_at=expires_at, events=1))
+    connection.execute(_ADD, {**vars(spec), **vars(job.status)})
+    _append(connection, job, [status_event(job)], first=1)
+    return job
 
 
 def change(
-    connection: Connection, job: Job, new_events: Sequence[NewEvent], *, version_seq: int | None = None, **columns: Any
+    connection: Connection,
+    job: Job,
+    new_events: Sequence[NewEvent],
+    *,
+    version_seq: int | None = None,
+    computed: Mapping[str, ColumnElement[Any]] | None = None,
+    **columns: Any,
 ) -> Job:
     """Writes columns and events of a locked job, and returns the job with the new event count.
 
@@ -78,19 +84,28 @@ def change(
         job: as the row was.
         new_events: appended to the job's events.
         version_seq: the `seq` of the last registry change of the publication, if the job has just published a version.
+        computed: the columns that the database computes, as SQL.
         columns: the columns that change.
     """
     count = job.status.events + len(new_events)
     published = {} if version_seq is None else {"version_seq": version_seq}
-    connection.execute(update(jobs).where(jobs.c.id == job.id).values(**columns, **published, events=count))
-    if new_events:
-        at = time.time()
-        rows = [
-            {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **event._asdict()}
-            for number, event in enumerate(new_events, job.status.events + 1)
-        ]
-        connection.execute(insert(events), rows)
+    statement = _CHANGE.values(computed) if computed else _CHANGE
+    connection.execute(statement, {"job_id": job.id, **columns, **published, "events": count})
+    _append(connection, job, new_events, first=job.status.events + 1, version_seq=version_seq)
     return with_status(job, events=count)
+
+
+def _append(
+    connection: Connection, job: Job, new_events: Sequence[NewEvent], *, first: int, version_seq: int | None = None
+) -> None:
+    """Adds events to those of a job. The number of the first one is `first`."""
+    at = time.time()
+    rows = [
+        {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **event._asdict()}
+        for number, event in enumerate(new_events, first)
+    ]
+    if rows:
+        connection.execute(_ADD_EVENT, rows)
 
 
 def status_event(job: Job) -> NewEvent:
@@ -116,15 +131,13 @@ def end(connection: Connection, job: Job, state: JobState, *, version_seq: int |
     done = NewEvent("done", last.data | about)
     columns = {**status, **_NO_LEASE, "state": state, "finished_at": time.time()}
     change(connection, job, [last, done], version_seq=version_seq, **columns)
-    connection.execute(delete(snapshots).where(snapshots.c.job_id == job.id))
+    connection.execute(_DELETE_SNAPSHOT, {"of_job": job.id})
     _count(connection, state, ended.status.ran_s)
 
 
 def _count(connection: Connection, state: JobState, ran_s: float) -> None:
     """Adds a job to the totals of its final state, which outlive the job."""
-    totals = job_totals.c
-    more = {"jobs": totals.jobs + 1, "training_s": totals.training_s + ran_s}
-    connection.execute(update(job_totals).where(totals.state == state.value).values(more))
+    connection.execute(_COUNT, {"of_state": state.value, "ran_s": ran_s})
 
 
 def pause(connection: Connection, job: Job, **columns: Any) -> None:
@@ -155,3 +168,17 @@ def release_after_crash(connection: Connection, job: Job) -> None:
     )
     problem = {"code": "worker-died", "detail": detail}
     end(connection, job, JobState.FAILED, crash_count=crash_count, problem=problem)
+
+
+# Statements that every job runs are built once: building one takes longer than running it.
+_CHANGE = update(jobs).where(jobs.c.id == bindparam("job_id"))
+_ADD = insert(jobs).values(queued_at=now())
+_ADD_EVENT = insert(events)
+_LOCKED = select(jobs).where(jobs.c.id == bindparam("job_id")).with_for_update()
+_LOCKED_LEASED = _LOCKED.where(jobs.c.attempt == bindparam("of_attempt"), jobs.c.state.in_(LEASED))
+_DELETE_SNAPSHOT = delete(snapshots).where(snapshots.c.job_id == bindparam("of_job"))
+_COUNT = (
+    update(job_totals)
+    .where(job_totals.c.state == bindparam("of_state"))
+    .values(jobs=job_totals.c.jobs + 1, training_s=job_totals.c.training_s + bindparam("ran_s"))
+)

@@ -208,15 +208,11 @@ def train(
 
     if csv is not None and dataset is not None:
         raise InvalidInput("csv", "give either a CSV file or a data set, not both")
-    chosen: Path | str | DatasetSpec
-    if csv is not None:
-        chosen = csv
-    elif dataset is None or dataset in DATASET_NAMES:
+    chosen: Path | str | DatasetSpec | None = csv or dataset
+    if chosen is None or chosen in DATASET_NAMES:
         chosen = DatasetSpec(**data | ({"dataset": dataset} if dataset else {}))
     elif data:
         raise InvalidInput(next(iter(data)), "is for generators only")
-    else:
-        chosen = dataset
     _check_table(table, csv)
     if "hidden" in network:
         network["hidden"] = list(_widths(network["hidden"]))

@@ -53,15 +53,12 @@ def all_messages() -> Messages:
     """The messages of the code, read from its source."""
     details: set[tuple[str, str]] = set()
     fields: set[tuple[str, str]] = set()
-    trees = [ast.parse(file.read_text()) for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
-    trees += [ast.parse((ROOT / file).read_text()) for file in ("service/errors.py", "service/records.py")]
-    constants = {
-        node.targets[0].id: node.value
-        for tree in trees
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    for tree in trees:
+    files = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
+    files += [ROOT / "service/errors.py", ROOT / "service/records.py"]
+    trees = {".".join(file.relative_to(ROOT).with_suffix("").parts): ast.parse(file.read_text()) for file in files}
+    constants_of = {module: _constants(tree) for module, tree in trees.items()}
+    for module, tree in trees.items():
+        constants = constants_of[module] | _imported(tree, constants_of)
         found = [node for node in ast.walk(tree) if isinstance(node, Function)]
         functions = {function.name: function for function in found}
         for function in found:
@@ -82,6 +79,26 @@ def all_messages() -> Messages:
         (code, f"The status of the job is …. {text}" if code == WrongState.code else text) for code, text in details
     }
     return Messages(details, fields, {_shown(rule) for rule in (*RULES.values(), *PATTERN_RULES.values())})
+
+
+def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """The values that a module assigns to its own names."""
+    return {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def _imported(tree: ast.Module, constants_of: dict[str, dict[str, ast.expr]]) -> dict[str, ast.expr]:
+    """The constants that a module imports from others."""
+    return {
+        alias.asname or alias.name: constants_of[node.module][alias.name]
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module in constants_of
+        for alias in node.names
+        if alias.name in constants_of[node.module]
+    }
 
 
 @cache

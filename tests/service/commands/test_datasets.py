@@ -67,6 +67,7 @@ def test_a_service_serves_the_data_sets_of_the_command_line(tmp_path: Path) -> N
         ("datasets remove flower", 1, "belongs to a generator"),
         ("train --dataset there --noise 1", 2, "noise: is for generators only"),
         ("train --dataset there --csv a.csv", 2, "csv: give either"),
+        ("train --csv a.csv --noise 1", 2, "noise: is for generators only"),
         ("train --validation-dataset none", 1, "Data set not found"),
         ("train --validation-dataset moons", 2, "validation.dataset: must be a stored data set"),
         ("train --validation-dataset there", 2, "validation.dataset: must have labels of the training data"),

@@ -64,8 +64,14 @@ def read_npy(file: IO[bytes], name: str, options: TableOptions, folder: Path) ->
 
 
 def _read_structured(array: Array, names: tuple[str, ...], name: str, options: TableOptions, folder: Path) -> Table:
-    if array.ndim != 1 or len(names) > MAX_FEATURES + 1:
-        raise InvalidInput(name, f"must be a structured array (N,) with at most {MAX_FEATURES:,} features and a label")
+    if array.ndim != 1 or not 1 <= len(names) <= MAX_FEATURES + 1:
+        raise InvalidInput(name, f"must be a structured array (N,) with 1 to {MAX_FEATURES:,} features and a label")
+    for one in names:
+        if array.dtype[one].shape:
+            raise InvalidInput(
+                f"column '{one}'",
+                f"has arrays of the shape {array.dtype[one].shape}: give each number a column of its own",
+            )
     rows = max(1, BLOCK_VALUES // len(names))
 
     def parts() -> Iterator[Rows]:

@@ -4,6 +4,7 @@ Both may be compressed, so a small file can need much memory. `service.datasets.
 """
 
 import importlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +15,7 @@ from models.limits import MAX_FEATURES, MAX_STORED_POINTS
 from models.specs import InvalidInput
 from service.errors import UnsupportedMediaType
 from service.tables import frame
+from service.tables.columns import Column, describe
 from service.tables.frame import Rows, Values
 from service.tables.options import TableOptions
 from service.tables.table import Table
@@ -65,19 +67,24 @@ def _read(
     pa: Any, schema: Any, batches: Iterable[Any], name: str, options: TableOptions, folder: Path, notation: str
 ) -> Table:
     _check_width(len(schema), name)
-    for field in schema:
-        if pa.types.is_nested(field.type):
-            raise InvalidInput(
-                f"column '{field.name}'", f"has values of the type {field.type}: give each number a column of its own"
-            )
+    unused = frame.unused(schema.names, options)
+    columns = [describe(i, heading, (), ".") for i, heading in enumerate(schema.names)]
+    for column, kind in zip(columns, schema.types, strict=True):
+        if pa.types.is_nested(kind) and column.index not in unused:
+            raise _unreadable(column, kind, options)
 
     def parts() -> Iterator[Rows]:
         for batch in batches:
             batch.validate(full=True)
             for start in range(0, batch.num_rows, _PART_ROWS):
-                yield [_values(pa, column) for column in batch.slice(start, _PART_ROWS).columns]
+                part = batch.slice(start, _PART_ROWS)
+                yield [
+                    [None] * len(part) if column.index in unused else _values(pa, values, column, options)
+                    for column, values in zip(columns, part.columns, strict=True)
+                ]
 
-    found = frame.understand(name, schema.names, parts(), options, notation=notation)
+    indices = _indices_of_pandas(schema)
+    found = frame.understand(name, schema.names, parts(), options, notation=notation, indices=indices)
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
 
@@ -92,17 +99,43 @@ def _check_width(width: int, name: str) -> None:
         raise InvalidInput(name, f"must have at most {MAX_FEATURES:,} features and a label")
 
 
-def _values(pa: Any, column: Any) -> Values:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_decimal(kind):
-        column = column.cast(pa.float64())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        return [value if value is None or isinstance(value, str) else str(value) for value in column.to_pylist()]
-    values: Values = column.to_numpy(zero_copy_only=False)
+def _indices_of_pandas(schema: Any) -> set[str]:
+    """The columns that pandas wrote as the index of its table."""
+    try:
+        indices = json.loads(schema.metadata[b"pandas"])["index_columns"]
+        return {one for one in indices if isinstance(one, str)}  # a range is an object
+    except (TypeError, KeyError, ValueError):
+        return set()
+
+
+def _values(pa: Any, array: Any, column: Column, options: TableOptions) -> Values:
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    is_coded = pa.types.is_dictionary(array.type)
+    kind = array.type.value_type if is_coded else array.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        try:
+            return [_text(value) for value in array.to_pylist()]
+        except (ValueError, OverflowError) as error:  # bytes that are not text, or times that Python cannot represent
+            raise _unreadable(column, kind, options) from error
+    values: Values = (array.dictionary_decode() if is_coded else array).to_numpy(zero_copy_only=False)
     return values
+
+
+def _unreadable(column: Column, kind: Any, options: TableOptions) -> InvalidInput:
+    drop = options.spelled("drop", column.selector)
+    return InvalidInput(
+        column.title,
+        f"has values of the type {kind} that are not numbers or UTF-8 text: give each number a column of its own, or "
+        f"leave the column out with {drop}",
+    )
+
+
+def _text(value: Any) -> str | None:
+    """A value of a column without numbers. Bytes must be UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value if value is None else str(value)
 
 
 class _Damage:

@@ -1,5 +1,6 @@
 """The formats of data sets: how each is told from the others, and which reader takes it."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -60,6 +61,9 @@ MEDIA_TYPES = {media_type: one for one in FORMATS.values() for media_type in one
 UNKNOWN = "application/octet-stream"
 """The media type of a file whose format its first bytes tell."""
 
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{|\[\s*[\[{\]\"0-9-])")
+"""How JSON begins. A heading such as `[x],[y]` does not."""
+
 _MAGIC = {
     b"\x93NUMPY": NPY,
     b"\xff\xff\xff\xff": ARROW_STREAM,
@@ -77,7 +81,7 @@ def of_content(file: IO[bytes]) -> Format:
             return kind
     if start.startswith(b"PK\x03\x04") and b".npy" in start:  # other zip files are no data sets: CSV says so
         return NPZ
-    return JSON if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else CSV
+    return JSON if _JSON.match(start) else CSV
 
 
 @contextmanager

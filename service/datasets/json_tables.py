@@ -1,7 +1,10 @@
 """Data sets in JSON: points with labels, columns, or records."""
 
+import codecs
+import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +21,8 @@ from service.tables.table import Table
 NO_NUMBER = re.compile("NaN|Infinity")
 """What Python writes for numbers that JSON does not have."""
 
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
 _PART_ROWS = 4_000
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -27,27 +32,70 @@ def read(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Tab
     """The table of a JSON file. The caller bounds its length, because it is held in memory.
 
     The file is one of `{"points": [[...], ...], "labels": [...], "feature_names": [...]}`, where the names may be left
-    out, columns `{"a": [...], "b": [...]}`, or records `[{"a": ..., "b": ...}, ...]`.
+    out, columns `{"a": [...], "b": [...]}`, records `[{"a": ..., "b": ...}, ...]` or one record in each line. Tables
+    that pandas writes with `orient="split"` and `orient="table"` are read too.
 
     Raises:
         InvalidInput: the file is none of these, or the table cannot be used.
         OSError: the file cannot be read, or the folder cannot be written.
     """
+    match _content(file.read().removeprefix(codecs.BOM_UTF8), name):
+        case {"points": list(), "labels": list()} as content:
+            return _read_points(content, name, options, folder)
+        case {"columns": list(names), "data": list(rows)}:  # of pandas, orient="split"
+            return _read_records([_record(names, row, i) for i, row in enumerate(rows, 1)], name, options, folder)
+        case {"schema": {"primaryKey": list(keys)}, "data": [dict(), *_] as records}:  # of pandas, orient="table"
+            return _read_records(records, name, options, folder, indices=[key for key in keys if isinstance(key, str)])
+        case dict() as columns:
+            return _read_columns(columns, name, options, folder)
+        case [dict(), *_] as records:
+            return _read_records(records, name, options, folder)
+    raise InvalidInput(name, f"must be {_ALLOWED}")
+
+
+def _content(text: bytes, name: str) -> Any:
+    """The value of a JSON text; a list of the values of its lines if each has an object of its own."""
     try:
-        content = orjson.loads(file.read())
+        content = orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
+            return _content(b"[%b]" % b",\n".join(lines), name)
         place = f"at line {error.lineno}, column {error.colno}"
         if NO_NUMBER.match(error.doc, error.pos):
             raise InvalidInput(name, f"has NaN or Infinity {place}: write null for a missing value") from None
         raise InvalidInput(name, f"is not valid JSON {place}") from None
-    match content:
-        case {"points": list(), "labels": list()}:
-            return _read_points(content, name, options, folder)
-        case dict():
-            return _read_columns(content, name, options, folder)
-        case [dict(), *_]:
-            return _read_records(content, name, options, folder)
-    raise InvalidInput(name, f"must be {_ALLOWED}")
+    if repeated := _repeated_key(text, content):
+        raise InvalidInput(name, f"has an object with several values for '{repeated[:40]}': give each key once")
+    return content
+
+
+def _repeated_key(text: bytes, content: Any) -> str | None:
+    """A key that an object of the text has more than once; the parser keeps only its last value."""
+    if _STRING.sub(b"", text).count(b":") == _count_keys(content):
+        return None
+    found: list[str] = []
+
+    def note_repeated(pairs: list[tuple[str, Any]]) -> None:
+        found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+
+    json.loads(text, object_pairs_hook=note_repeated)
+    return found[0]
+
+
+def _count_keys(value: Any) -> int:
+    """The number of keys of all objects within a value."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_count_keys, value.values()))
+    if isinstance(value, list):
+        return sum(_count_keys(one) for one in value if isinstance(one, dict | list))
+    return 0
+
+
+def _record(names: list[Any], row: Any, number: int) -> dict[str, Any]:
+    if not isinstance(row, list) or len(row) != len(names):
+        raise InvalidInput(f"row {number}", f"must be a list of {len(names)} values, one for each column")
+    return {str(key): value for key, value in zip(names, row, strict=True)}
 
 
 _ALLOWED = (
@@ -94,6 +142,8 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
 
 
 def _read_columns(content: dict[str, Any], name: str, options: TableOptions, folder: Path) -> Table:
+    if content and all(isinstance(value, dict) for value in content.values()):
+        raise InvalidInput(name, 'is an object of objects, as DataFrame.to_json() writes it: add orient="records"')
     columns = {key: value for key, value in content.items() if isinstance(value, list)}
     if not columns or len(columns) < len(content):
         raise InvalidInput(name, f"must be {_ALLOWED}")
@@ -113,7 +163,9 @@ def _read_columns(content: dict[str, Any], name: str, options: TableOptions, fol
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
 
-def _read_records(content: list[Any], name: str, options: TableOptions, folder: Path) -> Table:
+def _read_records(
+    content: list[Any], name: str, options: TableOptions, folder: Path, *, indices: Collection[str] = ()
+) -> Table:
     names = [*content[0]]
     _check_width(len(names), f"{name}, row 1")
 
@@ -127,7 +179,7 @@ def _read_records(content: list[Any], name: str, options: TableOptions, folder: 
                     raise InvalidInput(f"row {row}", f"has '{other[:40]}', which the first row does not have")
             yield [[record.get(key) for record in part] for key in names]
 
-    found = frame.understand(name, names, _checked(parts()), options, notation="records in JSON")
+    found = frame.understand(name, names, _checked(parts()), options, notation="records in JSON", indices=indices)
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
 

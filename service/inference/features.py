@@ -34,13 +34,13 @@ def items(texts: Sequence[str]) -> list[str]:
 
 
 def axes(card: Card, given: Sequence[str] | None) -> tuple[int, ...]:
-    """The one or two features that a list names; by default the first two, or the only one.
+    """The one or two features that a list names; by default the first two that vary in the data, or the only one.
 
     Raises:
         InvalidInput: the model has no such feature, a feature is named twice, or there are more than two.
     """
     if given is None:
-        return (0, 1)[: card.features]
+        return _first_two(card)
     named = items(given)
     if len(named) > 2:
         raise InvalidInput("axes", "must be one or two features, by number or name, such as 0,2")
@@ -48,6 +48,12 @@ def axes(card: Card, given: Sequence[str] | None) -> tuple[int, ...]:
     if len(set(found)) < len(found):
         raise InvalidInput("axes", "must be two different features")
     return found
+
+
+def _first_two(card: Card) -> tuple[int, ...]:
+    """The first two features that vary in the data, or others if fewer vary."""
+    by_preference = sorted(range(card.features), key=lambda d: card.low[d] == card.high[d])
+    return tuple(sorted(by_preference[:2]))
 
 
 def position(card: Card, axes: Sequence[int], given: Sequence[str] | None) -> tuple[float, ...]:

@@ -110,16 +110,17 @@ def _checked_columns(pa: Any, schema: Any) -> tuple[str, ...] | None:
         count = kinds[0].list_size if pa.types.is_fixed_size_list(kinds[0]) else 1
         kinds = [kinds[0].value_type]
     texts = [kind for kind in kinds if names is not None and _is_text(pa, kind)]
-    are_numbers = all(
-        kind in texts or pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind == pa.bool_() for kind in kinds
-    )
     if names is not None and texts and len(set(names)) < len(names):
         raise InvalidInput("body", "must have each name only once")
-    if not are_numbers or not 1 <= count <= MAX_FEATURES:
+    if not 1 <= count <= MAX_FEATURES:
         raise InvalidInput(
             "body",
             f"must have 1 to {MAX_FEATURES:,} columns of numbers or text, or one column of lists or structs of them",
         )
+    for field, kind in zip(fields, kinds, strict=True):
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind == pa.bool_()
+        if not is_number and kind not in texts:
+            raise InvalidInput("body", f"must have numbers or text in '{field.name}', not values of the type {kind}")
     return names
 
 
@@ -128,7 +129,7 @@ def _is_list(pa: Any, kind: Any) -> bool:
 
 
 def _is_text(pa: Any, kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _points(pa: Any, batch: Any, first: int) -> _Batch:

@@ -9,8 +9,13 @@ from service.tables.options import Decimal, TableOptions
 
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
-_MISSING_LABELS = {"", "nan", "na", "n/a", "#n/a", "null", "?"}
-_MISSING_NUMBERS = _MISSING_LABELS | {"none", "nil", "-", "."}
+ERRORS = {
+    *("#n/a", "#n/a n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!", "#spill!", "#calc!", "#error!"),
+}
+"""What spreadsheets write for a formula without a result, in lower case."""
+
+_MISSING_LABELS = {"", "nan", "-nan", "na", "<na>", "n/a", "nat", "null", "\\n", "?", "."} | ERRORS
+_MISSING_NUMBERS = _MISSING_LABELS | {"none", "nil", "-"}
 
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _GROUP = "'\u2019 \u00a0\u202f"  # what separates thousands in either notation: apostrophes and spaces
@@ -52,14 +57,14 @@ def is_number(cell: str) -> bool:
     return number(cell, ".") is not None or number(cell, ",") is not None
 
 
-def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -> Decimal:
-    """The decimal mark of a table, from its first rows and their line numbers.
+def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -> tuple[Decimal, bool]:
+    """The decimal mark of a table, from its first rows and their line numbers, and whether it is certain.
 
     Raises:
         InvalidInput: the rows contradict each other, or allow both marks.
     """
     if options.decimal:
-        return options.decimal
+        return options.decimal, True
     certain: dict[Decimal, tuple[int, str]] = {}
     ambiguous = None
     for line, cells in rows:
@@ -72,7 +77,7 @@ def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -
                 certain.setdefault(",", (line, text))
             elif point and not comma:
                 certain.setdefault(".", (line, text))
-            elif point and comma and "," in text and _ONE_GROUP.fullmatch(text):
+            elif point and comma and may_be_either(text):
                 ambiguous = ambiguous or (line, text)
     if len(certain) == 2:
         (line, text), (other_line, other) = sorted(certain.values(), reverse=True)
@@ -82,13 +87,22 @@ def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -
             f"{options.spelled('decimal', '.')} or {options.spelled('decimal', ',')}",
         )
     if ambiguous and not certain:
-        line, text = ambiguous
-        raise InvalidInput(
-            f"line {line}",
-            f"{text!r} may have a decimal comma or a thousands separator: choose with "
-            f"{options.spelled('decimal', ',')} or {options.spelled('decimal', '.')}",
-        )
-    return "," if "," in certain else "."
+        raise ambiguous_comma(*ambiguous, options)
+    return "," if "," in certain else ".", bool(certain)
+
+
+def ambiguous_comma(line: int, text: str, options: TableOptions) -> InvalidInput:
+    """The error for a number such as `1,234` in a table whose decimal mark is not certain."""
+    return InvalidInput(
+        f"line {line}",
+        f"{text!r} may have a decimal comma or a thousands separator: choose with "
+        f"{options.spelled('decimal', ',')} or {options.spelled('decimal', '.')}",
+    )
+
+
+def may_be_either(cell: str) -> bool:
+    """Whether the comma of a cell, such as `1,234`, may be a decimal mark or a thousands separator."""
+    return "," in cell and bool(_ONE_GROUP.fullmatch(cell.strip()))
 
 
 def may_be_thousands(cell: str) -> bool:

@@ -65,7 +65,9 @@ class Choice:
         for column in self.columns:
             if column in used:
                 continue
-            if is_row_index(column):
+            if column.is_index:
+                self.notes.append(f"{column.title} is left out: it is the index of the table")
+            elif is_row_index(column):
                 self.notes.append(f"{column.title} is left out: it has no heading and numbers or names the rows")
             elif not column.is_named and column.kind == "empty":
                 self.notes.append(f"{column.title} is left out: it is empty")
@@ -84,7 +86,7 @@ class Choice:
             raise InvalidInput(self.name, f"must have at most {MAX_FEATURES:,} columns of features")
         names: dict[str, Column] = {}
         for column in [*features, *([label] if label else [])]:
-            if column.name and (other := names.setdefault(" ".join(column.name.split()), column)) is not column:
+            if (other := names.setdefault(column.feature_name, column)) is not column:
                 raise InvalidInput(
                     column.title,
                     f"occurs twice, as column {other.index + 1} and {column.index + 1}: rename one, or leave one out "

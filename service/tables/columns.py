@@ -1,6 +1,7 @@
 """The columns of a table as its first rows show them, and which of them are the label and the features."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,14 @@ LABEL_NAMES = {
 _MAX_LABEL_LIKE = 20
 """Most values of a first column that may be the label, in a table without a heading."""
 
+_WRITTEN_INDEX = re.compile(r"__index_level_[0-9]+__")
+"""How pandas names an index without a name in Arrow and Parquet."""
+
+_INDEX_READ_AS_COLUMN = re.compile(r"Unnamed: 0(\.[0-9]+)*")
+"""How pandas names an index that it wrote to a CSV file and then read as a column."""
+
+_ZERO_AND_ONE = {"0", "1", "0.0", "1.0"}
+
 _MIN_ROWS_OF_NAMES = 10
 """From so many rows on, a text column without any repetition holds names, not labels."""
 
@@ -40,6 +49,7 @@ class Column:
         is_fractional: whether all values are numbers, but not all whole.
         is_count: whether the values increase by 1.
         example: of a column with text, one text and its place for messages; empty if only `values` are known.
+        is_index: whether the table itself says that the column numbers or names the rows.
     """
 
     index: int
@@ -51,6 +61,7 @@ class Column:
     is_fractional: bool
     is_count: bool
     example: str = ""
+    is_index: bool = False
 
     @property
     def title(self) -> str:
@@ -113,10 +124,14 @@ def describe(index: int, name: str | None, cells: Sequence[str], decimal: Decima
 
 
 def is_row_index(column: Column) -> bool:
-    """Whether a column without a heading is the index that pandas, or the row names that R writes first."""
-    if column.index != 0 or column.name is None:
+    """Whether a column is the index that pandas, or the row names that R writes first."""
+    if column.is_index or _WRITTEN_INDEX.fullmatch(column.name or ""):
+        return True
+    if column.name is None or column.is_named or not column.is_distinct:
         return False
-    return not column.is_named and column.is_distinct and (column.is_whole or column.kind == "text")
+    if _INDEX_READ_AS_COLUMN.fullmatch(column.name):
+        return column.is_whole
+    return column.index == 0 and (column.is_whole or column.kind == "text")
 
 
 def select(columns: Sequence[Column], selector: str, option: str) -> Column:
@@ -192,6 +207,8 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
     if texts and options.categorical == "one-hot":
         raise _doubt(texts, "may be the label or a feature", options, name)
     if len(texts) == 1 and not (texts[0].is_distinct and texts[0].rows >= _MIN_ROWS_OF_NAMES):
+        if _is_rival(columns[-1], is_text_first=texts[0] is columns[0]):
+            raise _doubt([texts[0], columns[-1]], "may both be the label", options, name)
         return texts[0], "the only column of text"
     if len(texts) > 1:
         raise _doubt(texts, "are text, so each may be the label", options, name)
@@ -208,6 +225,16 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
     if len(columns) > 2 and rival and not all(column.is_whole for column in columns[1:-1]):
         raise _doubt([first, last], "may both be the label", options, name)
     return last, "the last column"
+
+
+def _is_rival(last: Column, *, is_text_first: bool) -> bool:
+    """Whether the last column may be the label although another one is the only column of text.
+
+    Labels are first or last in most files. So beside text in the first column, only truth values are in doubt.
+    """
+    if last.kind == "boolean" or (last.values <= _ZERO_AND_ONE and len(last.values) > 1):
+        return True
+    return not is_text_first and last.is_label_like and len(last.values) <= _MAX_LABEL_LIKE
 
 
 def _doubt(columns: Sequence[Column], reason: str, options: TableOptions, name: str) -> InvalidInput:

@@ -1,7 +1,7 @@
 """Tables whose values have types already, such as arrays and records: the same choice of columns as for CSV."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -11,9 +11,10 @@ import numpy as np
 
 from models.datasets import Array, DoubleArray
 from models.specs import InvalidInput
+from service.tables.cells import is_missing_label
 from service.tables.choice import Choice
 from service.tables.collector import Collector, Spelling
-from service.tables.columns import Column, describe
+from service.tables.columns import Column, describe, select, select_several
 from service.tables.labels import typed_labels
 from service.tables.options import TableOptions
 from service.tables.table import Table, make_table
@@ -32,7 +33,13 @@ _HEAD_VALUES = 200_000
 
 
 def understand(
-    name: str, names: Sequence[str | None], parts: Iterable[Rows], options: TableOptions, *, notation: str
+    name: str,
+    names: Sequence[str | None],
+    parts: Iterable[Rows],
+    options: TableOptions,
+    *,
+    notation: str,
+    indices: Collection[str] = (),
 ) -> "Frame":
     """Reads the first rows of a table, and infers what its columns are.
 
@@ -42,6 +49,7 @@ def understand(
         parts: the rows, some at a time.
         options: of the user.
         notation: the format of the table, for the report.
+        indices: the names of the columns that number or name the rows, as the table itself says.
 
     Raises:
         InvalidInput: the table has no rows, or an option is for CSV only.
@@ -49,6 +57,8 @@ def understand(
     for option in ("separator", "decimal", "header"):
         if getattr(options, option) is not None:
             raise InvalidInput(option, "is for CSV files only")
+    if not names:
+        raise InvalidInput(name, "has no columns")
     rest = iter(parts)
     head: list[Rows] = []
     rows = min(_HEAD_ROWS, max(1, _HEAD_VALUES // len(names)))
@@ -61,7 +71,8 @@ def understand(
         text = next(
             (f"'{value[:40]}' in row {row}" for row, value in enumerate(values, 1) if isinstance(value, str)), ""
         )
-        columns.append(replace(column, kind="text", example=text) if text else column)
+        column = replace(column, kind="text", example=text) if text else column
+        columns.append(replace(column, is_index=heading in indices))
     return Frame(
         name=name,
         options=options,
@@ -71,6 +82,20 @@ def understand(
         parts=chain(head, rest),
         notation=notation,
     )
+
+
+def unused(names: Sequence[str | None], options: TableOptions) -> set[int]:
+    """The positions of the columns that the options leave out, whatever their values are.
+
+    Raises:
+        InvalidInput: an option names a column that does not exist.
+    """
+    columns = [describe(i, heading, (), ".") for i, heading in enumerate(names)]
+    dropped = {column.index for column in select_several(columns, options.drop, "drop")}
+    features = {column.index for column in select_several(columns, options.features, "features")}
+    if not features or options.label is None:
+        return dropped
+    return {*range(len(names))} - features - {select(columns, options.label, "label").index}
 
 
 @dataclass(kw_only=True)
@@ -126,8 +151,12 @@ def _length(part: Rows) -> int:
 
 
 def _plain(values: Values) -> Sequence[Any]:
-    """The values as Python's own objects."""
-    plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    """The values as Python's own objects. A float32 has its own shortest digits: 0.1 is not 0.10000000149011612."""
+    if not isinstance(values, np.ndarray):
+        return values
+    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        return [float(str(value)) for value in values]
+    plain: Sequence[Any] = values.tolist()
     return plain
 
 
@@ -182,6 +211,8 @@ def _label(value: Any) -> Spelling | None:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, float):
-        return None if math.isnan(value) else int(value) if value.is_integer() else value
+        return None if not math.isfinite(value) else int(value) if value.is_integer() else value
+    if isinstance(value, str):
+        return None if is_missing_label(value) else value.strip()
     label: Spelling | None = value
     return label

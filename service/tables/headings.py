@@ -14,6 +14,9 @@ Row = tuple[int, list[str]]
 _SURE_NUMBERING = 6
 """A first line that counts 0, 1, 2, ... to so many columns or more is a heading, not a point."""
 
+_MIN_COUNTED_ROWS = 10
+"""With fewer rows, the first line may have their number by chance."""
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -24,12 +27,15 @@ class Heading:
         rows: the rows that the heading takes.
         notes: remarks for the user about it.
         warnings: what may be a mistake.
+        adds_row_names: whether the first column got an empty name, because each row has one value more than there are
+            names.
     """
 
     names: tuple[str, ...] | None
     rows: int
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    adds_row_names: bool = False
 
 
 def find(rows: Sequence[Row], options: TableOptions) -> Heading:
@@ -41,13 +47,16 @@ def find(rows: Sequence[Row], options: TableOptions) -> Heading:
     width = max(len(cells) for _, cells in rows[1:]) if len(rows) > 1 else len(rows[0][1])
     line, first = rows[0]
     rest = [cells for _, cells in rows[1:]]
+    if options.header is None and _counts_the_table(first, rest):
+        return Heading(None, 1, (f"line {line} says how many rows and features follow, and is left out",))
     if not (options.header if options.header is not None else _is_heading(line, first, rest, options)):
         return Heading(None, 0)
     names = [cell.strip() for cell in first]
     notes = []
     # R writes row names without a heading; a single row of one value more is a mistake
     have_row_names = 2 * sum(len(cells) == width for cells in rest) > len(rest)
-    if len(names) == width - 1 and have_row_names and not is_trailing(rest, width):
+    adds_row_names = len(names) == width - 1 and have_row_names and not is_trailing(rest, width)
+    if adds_row_names:
         names.insert(0, "")
         notes.append(f"line {line} has one name less than there are columns: column 1 has no name")
     taken = 1
@@ -58,7 +67,14 @@ def find(rows: Sequence[Row], options: TableOptions) -> Heading:
             notes.append(f"lines {line} and {rows[1][0]} are the heading")
         else:
             notes.append(f"line {rows[1][0]} is a second heading, which is not read")
-    return Heading(tuple(names), taken, tuple(notes), tuple(_about_numbers(line, first)))
+    return Heading(tuple(names), taken, tuple(notes), tuple(_about_numbers(line, first)), adds_row_names)
+
+
+def _counts_the_table(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line has the numbers of rows and features, and the classes, as scikit-learn's files have it."""
+    if len(rest) < _MIN_COUNTED_ROWS or [cell.strip() for cell in first[:2]] != [str(len(rest)), str(len(rest[0]) - 1)]:
+        return False
+    return all(map(_is_text, first[2:])) and len(first[2:]) == len({cells[-1].strip() for cells in rest})
 
 
 def _about_numbers(line: int, first: Sequence[str]) -> list[str]:

@@ -11,6 +11,9 @@ from models.specs import InvalidInput
 from service.tables.cells import number
 from service.tables.options import Decimal
 
+_CODE = re.compile(r"[+-]?0[0-9]|[0-9]+[eE][0-9]")
+"""How texts begin that may be codes, such as `0123` and `1E5`, although they are numbers."""
+
 MAX_SPELLINGS = 10 * MAX_CLASSES
 """Most different texts of a label column. More than one may be the same label, such as `1` and `1.0`."""
 
@@ -49,11 +52,16 @@ def merged(spellings: Sequence[Label | float], labels: Sequence[Label]) -> list[
     ways = defaultdict(list)
     for text, label in zip(spellings, labels, strict=True):
         ways[label].append(str(text))
-    return [
+    remarks = [
         f"the labels {', '.join(map(repr, texts[:4]))} are all read as {label}"
         for label, texts in ways.items()
         if len(texts) > 1
-    ][:5]
+    ]
+    for text, label in zip(spellings, labels, strict=True):
+        if isinstance(text, str) and _CODE.match(text) and text != label:
+            remarks.append(f"the label {text!r} is read as the number {label}")
+            break
+    return remarks[:5]
 
 
 def near_equal(counts: Mapping[Label, int]) -> list[str]:
@@ -77,4 +85,4 @@ def _key(label: str) -> str:
     value = number(label, ".")
     if value is not None:
         return repr(value)
-    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", label).casefold()) or label
+    return re.sub(r"[\s_\u200b-\u200d\u2060\ufeff-]+", "", unicodedata.normalize("NFKC", label).casefold()) or label

@@ -19,7 +19,7 @@ from models.datasets import Categories
 from models.limits import MAX_COORDINATE
 from models.specs import InvalidInput
 from service.tables import separators
-from service.tables.cells import BOOLEANS, is_missing, is_missing_label, number
+from service.tables.cells import BOOLEANS, ambiguous_comma, is_missing, is_missing_label, may_be_either, number
 from service.tables.collector import Collector, Part, Values
 from service.tables.columns import Column
 from service.tables.options import Decimal, TableOptions
@@ -37,6 +37,7 @@ class Form:
         name: how messages name the table.
         separator: the character between values.
         decimal: the decimal mark.
+        is_decimal_certain: whether the user or the first rows say so.
         width: the number of columns.
         options: of the user.
     """
@@ -44,6 +45,7 @@ class Form:
     name: str
     separator: str
     decimal: Decimal
+    is_decimal_certain: bool
     width: int
     options: TableOptions
 
@@ -210,6 +212,8 @@ class _Reader:
     def _value(self, cell: str, line: int, column: Column) -> float:
         is_boolean = column.kind == "boolean"
         value = BOOLEANS.get(cell.strip().lower()) if is_boolean else number(cell, self._form.decimal)
+        if not is_boolean and not self._form.is_decimal_certain and may_be_either(cell):
+            raise ambiguous_comma(line, cell.strip(), self._form.options)
         if value is None and is_missing(cell):
             return np.nan
         if value is None:

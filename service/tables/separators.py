@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from models.specs import InvalidInput
-from service.tables.cells import is_missing, is_number
+from service.tables.cells import ERRORS, is_missing, is_number
 from service.tables.options import TableOptions
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CANDIDATES = ("\t", ";", "|", ",", " ")
 _NAMES = {"\t": "tab", " ": "space"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_CELL = re.compile(r"[^,;|\t\n]*(?=[,;|\t])")
 _WORD = re.compile(r'"(?:[^"]|"")*"|\S+')
 _SAMPLE_ROWS = 300
 _EVEN = 0.9
@@ -36,8 +37,11 @@ def declared(line: str) -> str | None:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line is a comment."""
-    return "#" in line and line.lstrip().startswith("#")
+    """Whether a line begins with `#`, which is neither a heading of its own nor an error of a spreadsheet."""
+    if "#" not in line or not (text := line.lstrip()).startswith("#"):
+        return False
+    first = _CELL.match(text)
+    return not first or (first[0] != "#" and first[0].strip().lower() not in ERRORS)
 
 
 def rows(lines: Iterable[str], separator: str) -> "Reader":

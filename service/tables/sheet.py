@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +21,9 @@ from service.tables.model_columns import by_name, by_position
 from service.tables.options import TableOptions
 from service.tables.rows import Form, fitted, read, unequal
 from service.tables.table import Table, make_table
+
+_WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
+_DIGITS = re.compile(r"[0-9]+\s*")
 
 _HEAD_CHARACTERS = 2**20
 _HEAD_LINES = 4_000
@@ -55,10 +58,14 @@ def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
     heading = headings.find(rows, options)
     body = rows[heading.rows :]
     if not body:
+        source.refuse_rows_as_comments(separator, len(rows[0][1]), after=rows[0][0])
         raise InvalidInput(name, "has no points, only a heading")
+    if heading.adds_row_names and separator == ",":
+        _refuse_decimal_commas(head, rows[0], body, options)
     width, names = _width(rows[0][0], body, heading)
     body = [(line, fitted(line, row, width)) for line, row in body]
-    mark = decimal_mark(body, options)
+    source.refuse_rows_as_comments(separator, width, after=rows[0][0])
+    mark, is_certain = decimal_mark(body, options)
     columns = [describe(i, names[i] if names else None, [row[i] for _, row in body], mark) for i in range(width)]
     notes = list(heading.notes)
     if source.quoted:
@@ -75,7 +82,7 @@ def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
         name=name,
         options=options,
         columns=columns,
-        form=Form(name, separator, mark, width, options),
+        form=Form(name, separator, mark, is_certain, width, options),
         heading_line=rows[0][0] if names else None,
         source=source,
         lines=chain(head[first - 1 :], source),
@@ -180,7 +187,7 @@ class Sheet(Choice):
 
 
 class _Lines:
-    """The lines of a file with comments as empty lines, so that the numbers of the others stay what they are.
+    """The lines of a file with empty lines in place of comments, so the other lines keep their numbers.
 
     Attributes:
         comments: the number of comments so far.
@@ -193,6 +200,10 @@ class _Lines:
         self.comments = 0
         self.is_complete = False
         self.quoted: re.Pattern[str] | None = None
+        self._number = 0
+        self._is_in_quotes = False
+        self._first_comments: list[tuple[int, str]] = []
+        self._row: tuple[str, int] | None = None
 
     def head(self) -> list[str]:
         """The first lines."""
@@ -210,10 +221,37 @@ class _Lines:
 
     def __next__(self) -> str:
         line = next(self._lines)
-        if separators.is_comment(line):
+        self._number += 1
+        if not self._is_in_quotes and separators.is_comment(line):
             self.comments += 1
+            if self._row is None:
+                self._first_comments.append((self._number, line))
+            else:
+                self._refuse_row(self._number, line)
             return "\n"
+        self._is_in_quotes ^= line.count('"') % 2 == 1
         return self.in_double_quotes(line)
+
+    def refuse_rows_as_comments(self, separator: str, width: int, *, after: int) -> None:
+        """Refuses comments that may be rows of a table of so many columns, from the line `after` on.
+
+        Raises:
+            InvalidInput: one of the first lines is such a comment. Reading a later one raises too.
+        """
+        self._row = separator, width
+        for number, line in self._first_comments:
+            if number > after:
+                self._refuse_row(number, line)
+
+    def _refuse_row(self, number: int, line: str) -> None:
+        separator, width = self._row or ("", 0)
+        if line.lstrip()[1:2].isspace() or width < 2 or line.count(separator) != width - 1:
+            return
+        raise InvalidInput(
+            f"line {number}",
+            "may be a comment or a row of the table: write a blank after '#' in a comment, or quotes around the first "
+            "value of a row",
+        )
 
     def in_double_quotes(self, line: str) -> str:
         """A line with double quotes in place of single ones, if the file has single ones around values."""
@@ -249,6 +287,24 @@ def _width(heading_line: int, body: Sequence[Row], heading: headings.Heading) ->
         hint = f". Remove line {heading_line} if it does not name the columns"
         raise unequal(body[0][0], width, len(names), f"the heading in line {heading_line}", hint)
     return width, names
+
+
+def _refuse_decimal_commas(head: Sequence[str], heading: Row, body: Sequence[Row], options: TableOptions) -> None:
+    """Refuses rows of one value more than the heading has names, unless the first value clearly is a row name.
+
+    R writes row names without a heading, in quotes. A decimal comma between unquoted digits adds a value too.
+    """
+    if options.decimal is not None or head[body[0][0] - 1].lstrip().startswith('"'):
+        return
+    columns = [*zip(*(cells for _, cells in body), strict=False)]
+    if any(all(map(_WHOLE.fullmatch, a)) and all(map(_DIGITS.fullmatch, b)) for a, b in pairwise(columns)):
+        line, names = heading
+        raise InvalidInput(
+            f"line {line}",
+            f"has {len(names)} names, but the rows have {len(names) + 1} values: if these have decimal commas, write "
+            "another separator between the values; if the first value is the name of its row, confirm it with "
+            f"{options.spelled('decimal', '.')}",
+        )
 
 
 def _all_may_be_thousands(body: Sequence[Row]) -> bool:

@@ -17,6 +17,8 @@ _MAJORITY = 0.95
 _MIN_ROWS_OF_COUNT = 4
 _ID_NAMES = ("id", "index", "idx", "nr", "no", "no.", "row", "uuid")
 _SHOWN = 12
+_MANY_NUMBERS = 30
+"""More whole numbers than these are rather a quantity than classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,8 +172,10 @@ def _is_id(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
 
 
 def _about_quantity(label: Column, classes: int) -> list[str]:
+    if not label.is_fractional and not (label.is_whole and classes > _MANY_NUMBERS):
+        return []
     what = f"{label.title} looks like a quantity, not like a label"
-    return [f"{what}: each of its {classes} values becomes a class of its own"] if label.is_fractional else []
+    return [f"{what}: each of its {classes} values becomes a class of its own"]
 
 
 def _about_classes(counts: dict[Label, int]) -> list[str]:

@@ -23,8 +23,12 @@ _OTHER_FORMATS = {
     b"\x93NUMPY": "is an .npy file: save the array with numpy.savetxt",
     b"%PDF": "is a PDF file: save the table as CSV",
     b"{": "is JSON: save the table as CSV",
+    b"[{": "is JSON: save the table as CSV",
     b"@relation": "is an ARFF file: save the table as CSV",
+    b"<": "is HTML or XML: save the table as CSV",
 }
+
+_COMMENTS_OF_ARFF = re.compile(rb"(?:\s*%[^\n]*\n)*\s*")
 
 
 def lines(stream: IO[bytes], name: str) -> Iterator[str]:
@@ -36,7 +40,7 @@ def lines(stream: IO[bytes], name: str) -> Iterator[str]:
     """
     prefix = stream.read(_PREFIX_BYTES)
     encoding = _encoding(prefix)
-    start = prefix.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    start = _COMMENTS_OF_ARFF.sub(b"", prefix.removeprefix(b"\xef\xbb\xbf"), count=1).lower()
     for magic, advice in _OTHER_FORMATS.items():
         if start.startswith(magic.lower()):
             raise InvalidInput(name, advice)

@@ -21,6 +21,9 @@ COLUMNS: dict[str, Any] = {"a": X[:, 0].tolist(), "b": X[:, 1].tolist(), "label"
 RECORDS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
 CSV = "a,b,label\n" + "".join(f"{a!r},{b!r},{label}\n" for a, b, label in zip(*COLUMNS.values(), strict=True))
 
+FAR_FUTURE = pa.array([253_402_300_800, 0], pa.timestamp("s"))
+"""A time that Python's dates cannot represent."""
+
 JSON = "application/json"
 NPY = "application/x-npy"
 NPZ = "application/x-npz"
@@ -77,6 +80,10 @@ def put(client: httpx.Client, name: str, content: Any, media_type: str, **query:
         (npz(X=X, y=Y, feature_names=np.array(["a", "b"])), NPZ),
         (npy(np.array([*zip(*COLUMNS.values(), strict=True)], [("a", "f8"), ("b", "f8"), ("label", "U3")])), NPY),
         (npz(x=np.asfortranarray(X), labels=Y.reshape(-1, 1).astype("S"), feature_names=np.array(["a", "b"])), NPZ),
+        (b"\xef\xbb\xbf" + json.dumps(RECORDS).encode(), JSON),
+        ("\n".join(map(json.dumps, RECORDS)).encode(), JSON),
+        ({"columns": [*COLUMNS], "index": [*range(40)], "data": [*zip(*COLUMNS.values(), strict=True)]}, JSON),
+        ({"schema": {"primaryKey": ["index"]}, "data": [{"index": 7} | record for record in RECORDS]}, JSON),
         (arrow_stream(COLUMNS), STREAM),
         (
             arrow_stream(
@@ -125,6 +132,49 @@ def test_labels_of_any_type_are_what_they_are_in_csv(service: httpx.Client) -> N
         assert [one["label"] for one in body["classes"]] == expected
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pa.array(Y).cast(pa.binary()),
+        pa.array(Y).cast(pa.string_view()),
+        pa.DictionaryArray.from_arrays(pa.array([0, 1] * 20), pa.array(["no", "yes"]).cast(pa.string_view())),
+    ],
+    ids=["binary", "string_view", "dictionary of string_view"],
+)
+def test_labels_of_any_arrow_type_of_text_are_text(service: httpx.Client, labels: Any) -> None:
+    body = put(service, "texts", arrow_stream(COLUMNS | {"label": labels}), STREAM).json()
+    assert [one["label"] for one in body["classes"]] == ["no", "yes"]
+
+
+def test_columns_that_are_left_out_may_have_any_values(service: httpx.Client) -> None:
+    for values in (pa.array([253_402_300_800] * 40, pa.timestamp("s")), pa.array([[1.5]] * 40)):
+        content = arrow_stream({"other": values} | COLUMNS)
+        assert_problem(put(service, "left-out", content, STREAM), 422, "invalid-input", field="body")
+        for query in ({"drop": "other"}, {"features": "a,b", "label": "label"}):
+            body = put(service, "left-out", content, STREAM, **query).json()
+            assert [one["name"] for one in body["features"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("index", ["__index_level_0__", "when"])
+def test_the_index_of_a_pandas_table_is_left_out(service: httpx.Client, index: str) -> None:
+    about = {"pandas": json.dumps({"index_columns": [index]})}
+    table = pa.table(COLUMNS | {index: list(range(40, 0, -1))}).replace_schema_metadata(about)
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(table, file)
+    body = put(service, "indexed", file.getvalue(), PARQUET).json()
+    assert [one["name"] for one in body["features"]] == ["a", "b"]
+    assert f"column '{index}' is left out: it is the index of the table" in body["understood"]
+
+
+def test_text_in_another_encoding_than_unicode_is_refused(service: httpx.Client) -> None:
+    content = "x,label\n1,café\n2,tea\n"
+    answer = put(service, "encoded", content.encode("latin-1"), "text/csv; charset=ISO-8859-1")
+    assert_problem(answer, 415, "unsupported-media-type")
+    assert "UTF-8" in answer.json()["detail"]
+    for charset in ("utf-8", "UTF-16"):
+        assert put(service, "encoded", content.encode(charset), f'text/csv; charset="{charset}"').is_success
+
+
 def test_missing_values_are_refused_or_dropped_in_every_format(service: httpx.Client) -> None:
     gaps = COLUMNS | {"a": [None, *COLUMNS["a"][1:]], "label": [*COLUMNS["label"][:-1], None]}
     nan = X.copy()
@@ -170,6 +220,12 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (b"{", JSON, {}, "body", "not valid JSON at line 1"),
         ({}, JSON, {}, "body", '{"points"'),
         ([1, 2], JSON, {}, "body", '{"points"'),
+        ([{}, {"a": 1}], JSON, {}, "body", "has no columns"),
+        (b'[{"a": 1, "a": 2, "label": 1}]', JSON, {}, "body", "several values for 'a'"),
+        (b'{"a": [1, 2], "b": [1, 2], "a": [3, 4], "label": [0, 1]}', JSON, {}, "body", "several values for 'a'"),
+        ({"a": {"0": 1}, "label": {"0": 2}}, JSON, {}, "body", 'add orient="records"'),
+        ({"columns": ["a", "label"], "data": [[1, 0], [2]]}, JSON, {}, "body", "row 2: must be a list of 2 values"),
+        ({"a": [1, 2, 3], "label": ["x", " ", "y"]}, JSON, {}, "body", "row 2: has no label"),
         ([{"a": 1, "label": 1}, 7], JSON, {}, "body", "row 2"),
         ([{"a": 1, "label": 1}, {"a": 1, "label": 2, "c": 3}], JSON, {}, "body", "row 2: has 'c'"),
         ({"a": [1, 2], "label": [1]}, JSON, {}, "body", "same length"),
@@ -186,6 +242,8 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (npy(X.astype(complex)), NPY, {"label": "1"}, "body", "numbers"),
         (npy(X)[:-1], NPY, {"label": "1"}, "body", "as long as"),
         (npy(np.zeros((0, 3))), NPY, {"label": "1"}, "body", "no points"),
+        (npy(np.zeros(3, [])), NPY, {}, "body", "structured array"),
+        (npy(np.zeros(4, [("x", "f8", 3), ("label", "i4")])), NPY, {}, "body", "arrays of the shape (3,)"),
         (npy(np.array([[1, "a"]], dtype=object), allow_pickle=True), NPY, {"label": "1"}, "body", "Python objects"),
         (b"nonsense", NPY, {"label": "1"}, "body", "numpy.save"),
         (npz(X=X.T, y=Y), NPZ, {}, "body", "save X.T"),
@@ -197,6 +255,9 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (b"nonsense", STREAM, {}, "body", "Arrow IPC stream"),
         (arrow_stream(COLUMNS)[:300], STREAM, {}, "body", "Arrow IPC stream"),
         (arrow_stream({"a": [[1.0, 2.0]], "label": [1]}), STREAM, {}, "body", "a column of its own"),
+        (arrow_stream({}), STREAM, {}, "body", "has no columns"),
+        (arrow_stream({"t": FAR_FUTURE, "label": [0, 1]}), STREAM, {}, "body", "leave the column out with drop=t"),
+        (arrow_stream({"a": [1, 2], "label": [b"\xff", b"x"]}), STREAM, {}, "body", "UTF-8 text"),
         (parquet(COLUMNS)[:-20], PARQUET, {}, "body", "Parquet file"),
         (b"PK\x03\x04 a workbook", ANY, {}, "body", "Excel workbook"),
     ],

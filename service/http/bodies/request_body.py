@@ -1,6 +1,7 @@
 """Request headers and bodies, read strictly: bounded in size, no NaN, no unknown fields, no strings for numbers."""
 
 import codecs
+import re
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -56,6 +57,11 @@ PAUSE_S = 0.005
 
 JSON = "application/json"
 
+CHARSETS = {"utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be"}
+"""Encodings of text that are read. The first bytes show which one it is."""
+
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]+)")
+
 Headers = Mapping[bytes, bytes]
 """The headers of a request by lower-case name."""
 
@@ -89,8 +95,16 @@ def declared_bytes(headers: Headers) -> int:
 
 
 def media_type(headers: Headers) -> str:
-    """The media type of the body in lower case, without parameters."""
-    return header(headers, b"content-type").partition(";")[0].strip().lower()
+    """The media type of the body in lower case, without parameters.
+
+    Raises:
+        UnsupportedMediaType: the body is text in another encoding than UTF-8 or UTF-16.
+    """
+    kind, _, parameters = header(headers, b"content-type").lower().partition(";")
+    charset = _CHARSET.search(parameters)
+    if charset and kind.startswith("text/") and charset[1] not in CHARSETS:
+        raise UnsupportedMediaType("Send text in UTF-8 or UTF-16, and name no other charset in Content-Type.")
+    return kind.strip()
 
 
 async def read(headers: Headers, receive: Receive, schema: type[AnyBody], bodies: HeldBodies) -> AnyBody:

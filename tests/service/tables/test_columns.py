@@ -216,7 +216,7 @@ def test_with_one_hot_a_column_of_text_may_be_a_feature_so_the_label_is_not_gues
     table = read(content, categorical="one-hot", label="won")
     assert table.feature_names == ("city=Oslo", "city=Rome", "x")
     assert read(content.replace("won", "class"), categorical="one-hot").labels == (0, 1)
-    assert read(content).label_name == "city"
+    assert refusal(content).startswith("points.csv: column 'city' and column 'won' may both be the label")
 
 
 def test_values_are_counted_in_all_rows_that_are_used_and_sorted() -> None:
@@ -365,3 +365,82 @@ def test_a_label_that_is_not_clear_is_asked_for_with_the_names_of_the_columns() 
         "points.csv: it is not clear which of the columns 'a', 'b', 'c' is the label: choose the label with --label "
         "NAME or its number"
     )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "x,label\n0,5,A\n1,7,B\n2,3,A\n3,9,B\n",
+        "income,label\n1,234,A\n2,345,B\n3,456,A\n4,100,B\n",
+        "age,height,label\n30,1,75,A\n41,1,80,B\n25,1,62,A\n37,2,01,B\n",
+    ],
+)
+def test_decimal_commas_in_a_file_separated_by_commas_are_not_taken_for_row_names(content: str) -> None:
+    message = refusal(content)
+    assert "if these have decimal commas, write another separator" in message
+    assert "confirm it with --decimal ." in message
+    assert len(read(content, decimal=".").xy_ND) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"x","label"\n"1",5,"A"\n"2",7,"B"\n"3",5,"A"\n',
+        "x,label\n1,5.5,A\n2,7.5,B\n3,5.5,A\n",
+        "x;label\n1;5;A\n2;7;B\n3;5;A\n",
+    ],
+    ids=["quoted", "fractions", "another separator"],
+)
+def test_row_names_without_a_heading_are_left_out(content: str) -> None:
+    table = read(content)
+    assert table.feature_names == ("x",)
+    assert table.xy_ND[0] == table.xy_ND[2]
+
+
+def test_an_index_that_pandas_read_as_a_column_is_left_out_wherever_it_is() -> None:
+    table = read(",Unnamed: 0,x,label\n0,3,1.5,a\n1,0,2.5,b\n2,2,3.5,a\n3,1,1.5,b\n")
+    assert table.feature_names == ("x",)
+    table = read("x,Unnamed: 0,label\n1.5,3,a\n2.5,3,b\n")
+    assert table.feature_names == ("x", "Unnamed: 0")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sbp,family,chd\n1.5,Present,0\n2.5,Absent,1\n3.5,Present,1\n4.5,Absent,0\n",
+        "city,x,won\nParis,1.5,true\nRome,2,false\nParis,1,true\nRome,3,false\n",
+        "x,sort,level\n1.5,a,1\n2.5,b,2\n3.5,a,3\n4.5,b,1\n5.5,b,2\n6.5,b,3\n",
+    ],
+)
+def test_the_only_column_of_text_is_not_taken_for_the_label_if_the_last_column_looks_like_one(content: str) -> None:
+    assert "may both be the label: choose the label with --label NAME" in refusal(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "label"),
+    [
+        ("flag,x,sort\n0,1.5,a\n1,2.5,b\n0,3.5,a\n1,4.5,b\n", "sort"),
+        ("letter,x,y\nT,2,8\nI,5,12\nT,4,11\nI,7,11\nT,2,8\nI,4,11\n", "letter"),
+    ],
+    ids=["last", "first"],
+)
+def test_the_only_column_of_text_at_an_end_is_the_label(content: str, label: str) -> None:
+    assert read(content).label_name == label
+
+
+def test_many_whole_numbers_as_labels_are_reported_as_a_quantity() -> None:
+    content = "x,y,progress\n" + "".join(f"{i / 7},{i / 3},{i % 40}\n" for i in range(400))
+    assert "column 'progress' looks like a quantity" in said(content)
+    assert "quantity" not in said(content.replace("progress", "label").replace(",3", ",2"))
+
+
+def test_a_first_line_that_counts_the_rows_and_features_is_left_out() -> None:
+    rows_of_two = "".join(f"{i / 7},{i / 3},{i % 2}\n" for i in range(12))
+    table = read("12,2,setosa,virginica\n" + rows_of_two)
+    assert (len(table.xy_ND), table.labels) == (12, (0, 1))
+    assert "line 1 says how many rows and features follow" in said("12,2,setosa,virginica\n" + rows_of_two)
+    assert refusal("11,2,setosa\n" + rows_of_two).startswith("line 1: may be a heading or a point")
+
+
+def test_a_heading_that_is_only_a_number_sign_names_a_column() -> None:
+    assert read("#,x,label\n1,1.5,a\n2,2.5,b\n5,2.5,b\n").feature_names == ("#", "x")

@@ -104,6 +104,48 @@ def test_comment_lines_are_left_out_and_counted(content: str, comments: int) -> 
     assert f"{comments} comment line" in said(content)
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("id,x,label\n#1,1.5,A\n#2,2.5,B\n", 2),
+        ("x,y,label\n1.5,2,A\n#2.5,1,B\n2.5,1.5,B\n", 3),
+        ("x,label\n" + "1,A\n2,B\n" * 2_100 + "#3,A\n", 4_202),
+    ],
+    ids=["ids", "a row that is switched off", "after the first lines"],
+)
+def test_a_line_that_may_be_a_comment_or_a_row_is_refused(content: str, line: int) -> None:
+    assert refusal(content).startswith(f"line {line}: may be a comment or a row of the table: write a blank after '#'")
+
+
+def test_errors_of_a_spreadsheet_at_the_start_of_a_line_are_missing_values() -> None:
+    content = "x,y,label\n#N/A,0.2,A\n0.9,0.8,B\n#DIV/0!,0.1,A\n0.1,0.2,A\n"
+    assert refusal(content).startswith("line 2: has no value in column 'x'")
+    assert rows(content, missing="drop") == [(0.9, 0.8, "B"), (0.1, 0.2, "A")]
+
+
+def test_a_number_sign_within_quotes_begins_no_comment() -> None:
+    assert read('x,label\n1,"a\n#b\nc"\n2,d\n').labels == ("a\n#b\nc", "d")
+
+
+def test_a_comma_after_the_first_lines_is_refused_if_it_may_separate_thousands_or_decimals() -> None:
+    content = "x;label\n" + "".join(f"{i};{i % 2}\n" for i in range(5_000)) + "1,234;0\n"
+    assert refusal(content).startswith("line 5002: '1,234' may have a decimal comma or a thousands separator")
+    assert read(content, decimal=",").xy_ND[-1] == [1.234]
+    assert read(content, decimal=".").xy_ND[-1] == [1234]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("% made by hand\n%\n@RELATION iris\n", "ARFF"),
+        ("<table><tr><td>1</td></tr></table>", "HTML"),
+        ('[{"x": 1, "label": 0}]', "JSON"),
+    ],
+)
+def test_other_formats_are_named(content: str, what: str) -> None:
+    assert what in refusal(content)
+
+
 def test_line_numbers_count_comments_and_empty_lines() -> None:
     assert refusal("# one\n\nx,y,label\n0,1,A\n\n0,oops,B\n1,1,B\n2,2,A\n").startswith("line 6, column 'y': 'oops'")
 

@@ -64,7 +64,9 @@ def test_a_column_of_too_many_labels_is_refused() -> None:
     assert "column 'label': cannot be the label" in refusal(content)
 
 
-@pytest.mark.parametrize("gap", ["", " ", "NaN", "nan", "NA", "N/A", "null", "?"])
+@pytest.mark.parametrize(
+    "gap", ["", " ", "NaN", "nan", "NA", "N/A", "null", "?", "<NA>", "\\N", "-nan", "NaT", "#REF!"]
+)
 @pytest.mark.parametrize(
     ("content", "what"),
     [
@@ -226,3 +228,13 @@ def test_numpy_and_the_csv_module_read_the_same(cells: list[list[str]], size: in
             except ValueError as error:
                 outcomes.append(str(error))
     assert outcomes[0] == outcomes[1]
+
+
+def test_labels_that_look_like_codes_are_read_as_numbers_and_reported() -> None:
+    assert "the label '01234' is read as the number 1234" in said("x,label\n1,01234\n2,05678\n3,01234\n")
+    assert "the label '1E5' is read as the number 100000" in said("x,label\n1,1E5\n2,2E5\n3,1E5\n")
+    assert "is read as the number" not in said("x,label\n1,1.0\n2,2.0\n3,0\n")
+
+
+def test_labels_that_differ_only_in_characters_without_width_are_reported() -> None:
+    assert "'yes' and 'yes\\u200b' are almost equal" in said("x,label\n1,yes\n2,yes\u200b\n3,no\n")

@@ -110,7 +110,7 @@ def visiting(browser: Browser, service: httpx.Client) -> Iterator[Visit]:
         yield visit
     finally:
         context.close()
-    assert visit.complaints == []
+    assert visit.complaints == [], visit.complaints
 
 
 def plane(visit: Visit) -> Any:

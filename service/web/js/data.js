@@ -8,6 +8,8 @@ import { showProblem } from "./problems.js";
 import { current, update } from "./state.js";
 
 const EXAMPLE_POINTS = 120;
+/** Most files of one name. */
+const MAX_NAMESAKES = 20;
 
 /** Counts reads of points, so that an older answer never replaces a newer one. */
 let reads = 0;
@@ -75,6 +77,7 @@ export function chooseGenerator(dataset) {
 export function chooseStored(name) {
   const { setup, view, datasets } = current();
   const { digest, features, categories } = datasets.find((dataset) => dataset.name === name);
+  if (features.length < 2) return update({ problem: { field: "data.dataset", text: t("data.one_feature", { name }) } });
   const isText = (/** @type {string} */ feature) => Object.keys(categories ?? {}).some((column) => feature.startsWith(`${column}=`));
   const measured = [...features.keys()].filter((i) => !isText(features[i].name));
   const axes = measured.length >= 2 ? measured.slice(0, 2) : [0, 1];
@@ -86,12 +89,25 @@ export function chooseStored(name) {
  * @param {File} file @param {Record<string, any>} [reading] what the service cannot infer */
 export async function readFile(file, reading = {}) {
   try {
-    const stored = await api.storeFile(nameOf(file.name), file, { replace: true, ...reading });
+    const stored = await store(nameOf(file.name), file, reading);
     update({ datasets: [...current().datasets.filter(({ name }) => name !== stored.name), stored], file: null, problem: null });
     chooseStored(stored.name);
   } catch (error) {
     update({ file });
     showProblem(error);
+  }
+}
+
+/** Stores a file. Other content under the name stays: then a number follows the name.
+ * @param {string} name @param {File} file @param {Record<string, any>} reading
+ * @returns {Promise<any>} the stored data set */
+async function store(name, file, reading, number = 1) {
+  try {
+    return await api.storeFile(number === 1 ? name : `${name}-${number}`, file, reading);
+  } catch (error) {
+    const isTaken = error instanceof api.Problem && (error.code === "dataset-exists" || error.code === "dataset-reserved");
+    if (!isTaken || number === MAX_NAMESAKES) throw error;
+    return store(name, file, reading, number + 1);
   }
 }
 

@@ -19,6 +19,22 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Fills an element anew. If a control in it had the focus, the new control of the same name has it then.
+ * @param {HTMLElement} element
+ * @param {...Node} children */
+export function refill(element, ...children) {
+  const focused = document.activeElement;
+  const name = focused && element.contains(focused) ? nameOf(focused) : null;
+  element.replaceChildren(...children);
+  if (name) [.../** @type {NodeListOf<HTMLElement>} */ (element.querySelectorAll("button, select"))].find((other) => nameOf(other) === name)?.focus();
+}
+
+/** What tells a control from those beside it. @param {Element} control */
+function nameOf(control) {
+  const { i18n, i18nLabel, name } = /** @type {HTMLElement} */ (control).dataset;
+  return name ?? i18nLabel ?? i18n ?? control.getAttribute("aria-label");
+}
+
 /** Creates an SVG element.
  * @param {string} tag
  * @param {Record<string, string | number>} [attributes]

@@ -164,7 +164,7 @@ function onKey(event) {
   else if (event.key === "ArrowLeft" && !isOtherSlider(target)) step(-1);
   else if (event.key === "Home" && !isOtherSlider(target)) reset();
   else if (event.key >= "1" && digit < points.classes.length) update({ view: { ...view, brush: digit } });
-  else if (event.key === "e") update({ view: { ...view, brush: "erase" } });
+  else if (event.key.toLowerCase() === "e") update({ view: { ...view, brush: "erase" } });
   else if (event.key === "?") showHelp();
   else return;
   event.preventDefault();

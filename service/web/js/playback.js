@@ -1,5 +1,7 @@
 /** Playing a training from the epochs that the service kept of it. */
 
+import { canTrain } from "./data.js";
+import { t } from "./i18n.js";
 import { nearestKept } from "./logic/epochs.js";
 import { showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
@@ -12,6 +14,7 @@ const FRAME_MS = 60;
 export function play() {
   const { run } = current();
   if (run.status === "training") return;
+  if (!canTrain()) return update({ problem: { field: null, text: t("data.too_few") } });
   if (!run.snapshots.length) return void train(true).then(playOn);
   const isAtEnd = place() === run.snapshots.length - 1;
   update({ isPlaying: true, shownEpoch: isAtEnd ? run.snapshots[0] : current().shownEpoch });

@@ -9,7 +9,7 @@ import { current, subscribe, update } from "./state.js";
  * @param {unknown} error */
 export function showProblem(error) {
   if (error instanceof Offline) return;
-  if (error instanceof Problem) return update({ problem: { field: error.field, text: error.message } });
+  if (error instanceof Problem) return update({ problem: { field: error.field, text: error.status === 404 ? `${error.sentence}. ${error.message}` : error.message } });
   if (error instanceof DOMException && error.name === "AbortError") return;
   console.error(error);
   update({ problem: { field: null, text: String(error) } });

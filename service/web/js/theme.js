@@ -21,11 +21,14 @@ function forgetColors() {
   colors = null;
 }
 
-/** The colors of the classes, in the order of the page. Those beyond the usual ones are named by the service.
+/** The colors of the classes, in the order of the page. Those beyond the usual ones come with a picture of the service; until then,
+ * the usual ones repeat.
  * @returns {string[]} */
 export function classColors() {
-  const named = current().picture?.plane.colors ?? [];
-  return [...CLASS_COLORS, ...named.slice(CLASS_COLORS.length)];
+  const { picture, points } = current();
+  const named = picture?.plane.colors ?? [];
+  const count = Math.max(CLASS_COLORS.length, named.length, points.classes.length);
+  return Array.from({ length: count }, (_, k) => CLASS_COLORS[k] ?? named[k] ?? CLASS_COLORS[k % CLASS_COLORS.length]);
 }
 
 /** Follows a choice of `auto`, `light` or `dark`. @param {string} theme */

@@ -174,6 +174,7 @@ export default {
   "numbers.training": "Training points ({count})",
   "numbers.validation": "Validation points ({count})",
   "numbers.accuracy": "Accuracy {accuracy}",
+  "numbers.last_epoch": "These figures are those of the last epoch.",
   "numbers.auc": "Area under the ROC curve {auc}",
   "numbers.caption": "Points by class (rows) and by the label that they get (columns)",
   "numbers.recall": "recall",
@@ -185,5 +186,7 @@ export default {
   "compare.figures": "{accuracy} % right, {ms} ms",
   "share.in_address": "The link is in the address",
   "code.selected": "Selected",
+  "data.one_feature": "The playground needs at least two features, and {name} has one.",
+  "data.too_few": "Draw points of at least two classes: choose a class, then click on the plane.",
   "data.changed": "The data set {name} has other points than when the link was made.",
 };

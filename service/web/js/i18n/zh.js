@@ -174,6 +174,7 @@ export default {
   "numbers.training": "训练点（{count}）",
   "numbers.validation": "验证点（{count}）",
   "numbers.accuracy": "准确率 {accuracy}",
+  "numbers.last_epoch": "这些数值属于最后一轮。",
   "numbers.auc": "ROC 曲线下面积 {auc}",
   "numbers.caption": "按真实类别（行）与预测标签（列）统计的点数",
   "numbers.recall": "召回率",
@@ -185,5 +186,7 @@ export default {
   "compare.figures": "正确率 {accuracy}%，用时 {ms} 毫秒",
   "share.in_address": "链接在地址栏中",
   "code.selected": "已选中",
+  "data.one_feature": "实验台至少需要两个特征，而 {name} 只有一个。",
+  "data.too_few": "请绘制至少两个类别的点：先选择类别，再点击平面。",
   "data.changed": "数据集 {name} 的内容与生成链接时不同。",
 };

@@ -140,10 +140,11 @@ function demonstrationOf({ demonstration, program, kind }) {
 /** The figures of the current training as text. @param {Lesson} lesson @param {boolean} isThere whether the page has the setup of the lesson
  * @returns {string} */
 function figuresText(lesson, isThere) {
-  const { run, points } = current();
+  const { run, points, setup } = current();
   if (run.status === "training") return t("lessons.training");
   const { training_accuracy: accuracy, training_loss: loss } = run.metrics ?? {};
-  if (accuracy == null || !(isThere || reached.has(lesson.id))) return t("lessons.not_set_up");
+  const isOther = !isThere && LESSONS.some((other) => isSetUp(setup, other));
+  if (accuracy == null || isOther || !(isThere || reached.has(lesson.id))) return t("lessons.not_set_up");
   const wrong = Math.round((1 - accuracy) * points.points.length);
   const figures = t("lessons.figures", { accuracy: percent(accuracy), wrong, all: points.points.length, loss: loss?.toFixed(4) ?? "–" });
   return isThere ? figures : `${t("lessons.changed")} ${figures}`;

@@ -10,26 +10,27 @@ export function published(request, model) {
   return { model, ...body, training };
 }
 
-/** @typedef {{base: string, request: any}} Program `base` is the URL of the service, with a slash at its end */
+/** @typedef {{base: string, request: any, point: number[]}} Program `base` is the URL of the service, with a slash at its end; `point`
+ * is one to predict */
 
 /** A program for each language.
  * @type {Record<"curl" | "python" | "javascript", (program: Program) => string>} */
 export const PROGRAMS = {
-  curl: ({ base, request }) => `curl -H 'Content-Type: application/json' -H 'Prefer: wait=60' ${base}train -d '
+  curl: ({ base, request, point }) => `curl -H 'Content-Type: application/json' -H 'Prefer: wait=60' ${base}train -d '
 ${JSON.stringify(request, null, 2).replaceAll("'", "'\\''")}'
 curl -o boundary.png '${base}boundary-grid?model=${request.model}&format=png&overlay=points,line'
-curl -H 'Content-Type: application/json' ${base}predict -d '{"model": "${request.model}", "points": [[0.5, -0.25]]}'`,
+curl -H 'Content-Type: application/json' ${base}predict -d '{"model": "${request.model}", "points": [${JSON.stringify(point)}]}'`,
 
-  python: ({ base, request }) => `import httpx
+  python: ({ base, request, point }) => `import httpx
 
 service = httpx.Client(base_url="${base}", timeout=90)
 job = service.post("train", headers={"Prefer": "wait=60"}, json=${pythonText(request)}).raise_for_status().json()
 print(job["status"], job["metrics"])
 grid = service.get("boundary-grid", params={"model": "${request.model}"}).json()
-answer = service.post("predict", json={"model": "${request.model}", "points": [[0.5, -0.25]]}).json()
+answer = service.post("predict", json={"model": "${request.model}", "points": [${JSON.stringify(point)}]}).json()
 print(answer["labels"], answer["probabilities"])`,
 
-  javascript: ({ base, request }) => `const post = async (path, body) => {
+  javascript: ({ base, request, point }) => `const post = async (path, body) => {
   const response = await fetch("${base}" + path, {
     method: "POST",
     headers: { "Content-Type": "application/json", "Prefer": "wait=60" },
@@ -40,7 +41,7 @@ print(answer["labels"], answer["probabilities"])`,
 const job = await post("train", ${JSON.stringify(request, null, 2)});
 console.log(job.status, job.metrics);
 const grid = await (await fetch("${base}boundary-grid?model=${request.model}")).json();
-const answer = await post("predict", { model: "${request.model}", points: [[0.5, -0.25]] });
+const answer = await post("predict", { model: "${request.model}", points: [${JSON.stringify(point)}] });
 console.log(answer.labels, answer.probabilities);`,
 };
 

@@ -32,7 +32,8 @@ export function mountCode(panel) {
     choose.set(language);
     copy.textContent = t("code.copy");
     const base = urlOf("");
-    text.textContent = PROGRAMS[language]({ base, request: published(trainingRequest(setup, points), "my-model") });
+    const point = (points.points[0]?.length ?? 2) === 2 ? [0.5, -0.25] : points.points[0];
+    text.textContent = PROGRAMS[language]({ base, request: published(trainingRequest(setup, points), "my-model"), point });
     files.replaceChildren(...(run.target ? downloads(run.target) : []));
   }
   return render;
@@ -42,15 +43,18 @@ export function mountCode(panel) {
  * the key, and a refusal is shown in the words of the service.
  * @param {import("../state.js").Target} target */
 function downloads(target) {
-  const { view, window } = current();
+  const { view, window, shownEpoch, run } = current();
   const axes = view.axes.join(",");
-  const picture = { ...queryOf(target), axes, ...(window ?? {}), resolution: 800 };
+  const epoch = shownEpoch === run.epochs ? null : shownEpoch;
+  const picture = { ...queryOf(target), axes, ...(window ?? {}), epoch, resolution: 800 };
+  const response = ["label", "entropy"].includes(view.response) ? view.response : null;
+  const threshold = response === "label" && current().points.classes.length === 2 ? view.threshold : null;
   const checkpoint = `${pathOf(target)}/checkpoint`;
   /** @type {Record<string, [string, Record<string, any>]>} */
   const files = {
     pth: [checkpoint, { format: "pth" }],
     onnx: [checkpoint, { format: "onnx" }],
-    png: ["boundary-grid", { ...picture, format: "png", overlay: "points,line" }],
+    png: ["boundary-grid", { ...picture, format: "png", response, threshold, overlay: "points,line" }],
     svg: ["boundary-grid", { ...picture, format: "svg" }],
   };
   return Object.entries(files).map(([format, [path, query]]) => {

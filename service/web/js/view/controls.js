@@ -26,7 +26,10 @@ export function choice(values, onchange, prefix) {
 export function number(bounds, onchange) {
   const input = h("input", {
     type: "number", ...bounds, inputMode: "decimal",
-    onchange: () => input.value !== "" && Number.isFinite(input.valueAsNumber) && onchange(input.valueAsNumber),
+    onchange: () => {
+      if (Number.isFinite(input.valueAsNumber)) onchange(input.valueAsNumber);
+      else input.value = input.defaultValue;
+    },
   });
   return input;
 }
@@ -34,7 +37,8 @@ export function number(bounds, onchange) {
 /** Shows a number, unless the user is typing another one.
  * @param {HTMLInputElement} input @param {number} value */
 export function setNumber(input, value) {
-  if (input !== document.activeElement) input.value = String(value);
+  input.defaultValue = String(value);
+  if (input !== document.activeElement) input.value = input.defaultValue;
 }
 
 /** A number on a slider, shown beside it.

@@ -1,6 +1,6 @@
 /** The panel of the data: generators, own points, files, classes, noise and size. */
 
-import { h } from "../dom.js";
+import { h, refill } from "../dom.js";
 import { t, translate } from "../i18n.js";
 import { chooseClasses, chooseGenerator, chooseStored, clearPoints, readFile, setData } from "../data.js";
 import { rgbOf, mixed } from "../logic/colors.js";
@@ -84,11 +84,11 @@ export function mountData(root) {
     const swatches = points.classes.map((label, i) => {
       const count = points.labels.filter((own) => own === i).length;
       return h("button", {
-        type: "button", class: "swatch", "aria-pressed": String(view.brush === i), title: t("data.class_title", { label, count, digit: i + 1 }), "aria-label": t("data.class_title", { label, count, digit: i + 1 }),
+        type: "button", class: "swatch", dataset: { name: i }, "aria-pressed": String(view.brush === i), title: t("data.class_title", { label, count, digit: i + 1 }), "aria-label": t("data.class_title", { label, count, digit: i + 1 }),
         onclick: () => update({ view: { ...current().view, brush: i } }),
       }, dot(colors[i]), String(label));
     });
-    palette.replaceChildren(...swatches,
+    refill(palette, ...swatches,
       h("button", { type: "button", class: "swatch", "aria-pressed": String(view.brush === "erase"), dataset: { i18n: "data.erase" }, onclick: () => update({ view: { ...current().view, brush: "erase" } }) }));
     fewer.disabled = points.classes.length <= 2;
     more.disabled = points.classes.length >= MAX_CLASSES;
@@ -101,8 +101,9 @@ export function mountData(root) {
     axes.hidden = features <= 2;
     if (features <= 2) return axes.replaceChildren();
     const names = points.names ?? Array.from({ length: features }, (_, i) => `x${i + 1}`);
-    axes.replaceChildren(...[0, 1].map((place) => {
+    refill(axes, ...[0, 1].map((place) => {
       const select = h("select", {
+        dataset: { name: place },
         onchange: () => {
           const chosen = [...current().view.axes];
           const other = 1 - place;

@@ -1,6 +1,6 @@
 /** The network as a drawing: inputs, the map of each hidden unit, and its weights as links. */
 
-import { h, svg } from "../dom.js";
+import { h, refill, svg } from "../dom.js";
 import { t, translate } from "../i18n.js";
 import { withHidden } from "../logic/network.js";
 import { MAX_LAYERS, MAX_UNITS } from "../logic/setup.js";
@@ -50,36 +50,36 @@ export function diagram(depth) {
 
   /** @param {Column[]} layout @param {string[]} inputs @param {number[]} hidden @param {boolean} isAuto */
   function layOut(layout, inputs, hidden, isAuto) {
-    units.replaceChildren();
-    depth.replaceChildren(
-      h("button", { type: "button", dataset: { i18nLabel: "network.fewer_layers" }, disabled: isAuto || !hidden.length, onclick: () => resize(hidden.slice(0, -1)) }, "−"),
+    refill(depth,
+      h("button", { type: "button", dataset: { i18nLabel: "network.fewer_layers" }, disabled: isAuto || !hidden.length, onclick: () => resize((widths) => widths.slice(0, -1)) }, "−"),
       h("span", {}, t(hidden.length === 1 ? "network.layer" : "network.layers", { count: hidden.length })),
-      h("button", { type: "button", dataset: { i18nLabel: "network.more_layers" }, disabled: isAuto || hidden.length >= MAX_LAYERS, onclick: () => resize([...hidden, hidden.at(-1) ?? 4]) }, "+"));
-    layout[0].y.forEach((y, i) => units.append(h("span", { class: "input", title: inputs[i] }, inputs[i])));
-    place([...units.querySelectorAll(".input")], layout[0]);
+      h("button", { type: "button", dataset: { i18nLabel: "network.more_layers" }, disabled: isAuto || hidden.length >= MAX_LAYERS, onclick: () => resize((widths) => [...widths, widths.at(-1) ?? 4]) }, "+"));
+    /** @type {HTMLElement[]} */
+    const built = layout[0].y.map((y, i) => h("span", { class: "input", title: inputs[i] }, inputs[i]));
+    place(built, layout[0]);
     const all = hidden.map((count, layer) => {
       const column = layout[layer + 1];
       const width = h("div", { class: "width" },
-        h("button", { type: "button", "aria-label": t("network.fewer_units", { layer: layer + 1 }), disabled: isAuto || count <= 1, onclick: () => resize(hidden.with(layer, count - 1)) }, "−"),
+        h("button", { type: "button", "aria-label": t("network.fewer_units", { layer: layer + 1 }), disabled: isAuto || count <= 1, onclick: () => widen(layer, -1) }, "−"),
         h("span", {}, String(count)),
-        h("button", { type: "button", "aria-label": t("network.more_units", { layer: layer + 1 }), disabled: isAuto || count >= MAX_UNITS, onclick: () => resize(hidden.with(layer, count + 1)) }, "+"));
-      units.append(width);
+        h("button", { type: "button", "aria-label": t("network.more_units", { layer: layer + 1 }), disabled: isAuto || count >= MAX_UNITS, onclick: () => widen(layer, 1) }, "+"));
+      built.push(width);
       move(width, column.x, column.y[0] - column.size / 2 - 4);
       const buttons = column.y.map((_, unit) => {
         const canvas = h("canvas", { class: "map" });
         const button = h("button", {
-          type: "button", class: "unit", "aria-label": t("network.unit", { layer: layer + 1, unit }),
+          type: "button", class: "unit", "aria-label": t("network.unit", { layer: layer + 1, unit: unit + 1 }),
           onpointerenter: () => enlarge(layer, unit), onpointerleave: () => enlarge(null, 0),
           onfocus: () => enlarge(layer, unit), onblur: () => enlarge(null, 0),
         }, canvas);
         setSize(canvas, column.size);
         return button;
       });
-      units.append(...buttons);
+      built.push(...buttons);
       place(buttons, column);
       if (column.y.length < count) {
         const more = h("span", { class: "more" }, t("network.more", { count: count - column.y.length }));
-        units.append(more);
+        built.push(more);
         move(more, column.x, HEIGHT - 8);
       }
       return buttons.map((button) => button.querySelector("canvas"));
@@ -87,17 +87,24 @@ export function diagram(depth) {
     const last = /** @type {Column} */ (layout.at(-1));
     const { classes } = current().points;
     const outputs = last.y.map((_, k) => h("span", { class: "result" }, last.y.length === 1 ? `p(${classes[1] ?? 1})` : String(classes[k] ?? k)));
-    units.append(...outputs);
     place(outputs, last);
+    refill(units, ...built, ...outputs);
     translate(units);
     translate(depth);
     return all;
   }
 
-  /** @param {number[]} hidden */
-  function resize(hidden) {
+  /** Changes the hidden layers of the setup, which may be ahead of the network that is drawn.
+   * @param {(widths: number[]) => number[]} change */
+  function resize(change) {
     const { setup } = current();
+    const hidden = change(setup.network.hidden).slice(0, MAX_LAYERS);
     update({ setup: { ...setup, network: withHidden(setup.network, hidden) } });
+  }
+
+  /** Adds units to a layer. @param {number} layer @param {number} units negative to remove some */
+  function widen(layer, units) {
+    resize((widths) => widths.map((width, i) => (i === layer ? Math.min(Math.max(width + units, 1), MAX_UNITS) : width)));
   }
 
   /** Shows a unit on the canvas, and its name and values. @param {number | null} layer @param {number} unit */

@@ -12,11 +12,12 @@ const ROC = 180;
 /** @param {HTMLElement} panel */
 export function mountNumbers(panel) {
   return () => {
-    const { points, view } = current();
+    const { points, view, shownEpoch, run } = current();
     const { probabilities } = points;
+    const isEarlier = shownEpoch !== null && shownEpoch !== run.epochs;
     if (!probabilities) return panel.replaceChildren(h("p", {}, t("numbers.none")));
     const groups = points.validation?.includes(true) ? [false, true] : [null];
-    panel.replaceChildren(...groups.map((isValidation) => {
+    panel.replaceChildren(...(isEarlier ? [h("p", { class: "hint" }, t("numbers.last_epoch"))] : []), ...groups.map((isValidation) => {
       const chosen = points.labels.map((_, i) => i).filter((i) => isValidation === null || points.validation?.[i] === isValidation);
       const labels = chosen.map((i) => points.labels[i]);
       const own = chosen.map((i) => probabilities[i]);
@@ -33,7 +34,7 @@ function group(isValidation, labels, probabilities, threshold) {
   const roc = isTwo ? rocCurve(labels, probabilities.map(([, p]) => p)) : null;
   return h("section", { class: "figures" },
     h("h3", {}, t(isValidation ? "numbers.validation" : "numbers.training", { count: labels.length })),
-    h("p", {}, t("numbers.accuracy", { accuracy: percent(accuracy(counts)) }), roc ? `  ${t("numbers.auc", { auc: roc.auc.toFixed(4) })}` : null),
+    h("p", {}, t("numbers.accuracy", { accuracy: percent(accuracy(counts)) }), roc ? ` · ${t("numbers.auc", { auc: roc.auc.toFixed(4) })}` : null),
     h("div", { class: "row" }, table(counts), roc ? rocPicture(roc, counts) : null));
 }
 

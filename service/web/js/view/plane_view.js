@@ -3,6 +3,7 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { CERTAINTIES, certaintyColors, divergingScale, mixed, paintValues, regionColors, rgbOf, sequentialScale } from "../logic/colors.js";
+import { labelsAt } from "../logic/metrics.js";
 import { nearestPoint, plane, roundTicks } from "../logic/plane.js";
 import { classColors, themeColors } from "../theme.js";
 import { current, subscribe } from "../state.js";
@@ -366,10 +367,13 @@ function latticeWindow(values) {
 
 /** A sentence that says what the canvas shows, for those who do not see it.
  * @param {import("../state.js").State} state */
-export function summary({ picture, points, run }) {
+export function summary({ picture, points, run, view, shownEpoch }) {
   if (!picture) return t("summary.nothing");
-  const wrong = points.predicted?.filter((label, i) => label !== points.labels[i]).length;
-  const accuracy = run.metrics?.training_accuracy;
+  // What is known of the points is about the last epoch.
+  const isLast = shownEpoch === null || shownEpoch === run.epochs;
+  const labels = points.probabilities ? labelsAt(points.probabilities, view.threshold) : points.predicted;
+  const wrong = isLast ? labels?.filter((label, i) => label !== points.labels[i]).length : undefined;
+  const accuracy = isLast && view.threshold === 0.5 ? run.metrics?.training_accuracy : null;
   return [
     picture.lines.length === 1 ? t("summary.line") : t("summary.lines", { lines: picture.lines.length }),
     accuracy == null ? "" : t("summary.accuracy", { accuracy: (100 * accuracy).toFixed(1) }),

@@ -60,8 +60,9 @@ export function jobRow(job, onchange, ondelete) {
 
 /** Progress and figures of a job in one line. @param {any} job */
 function textOf({ finished_at, progress, metrics, training_seconds, estimated_finish_at, status }) {
-  if (finished_at) return [metrics ? percent(metrics.training_accuracy) : "", training_seconds ? duration(training_seconds) : ""].filter(Boolean).join(" · ");
+  const accuracy = metrics ? `${t("models.accuracy")} ${percent(metrics.training_accuracy)}` : "";
+  if (finished_at) return [accuracy, training_seconds ? duration(training_seconds) : ""].filter(Boolean).join(" · ");
   const epochs = progress.epochs === null ? t("models.choosing") : t("models.epochs", { epoch: whole(progress.epoch), epochs: whole(progress.epochs) });
   const left = status === "running" && estimated_finish_at ? (Date.parse(estimated_finish_at) - Date.now()) / 1000 : 0;
-  return [status === "queued" && !progress.epoch ? "" : epochs, metrics ? percent(metrics.training_accuracy) : "", left > 2 ? t("models.left", { time: duration(left) }) : ""].filter(Boolean).join(" · ");
+  return [status === "queued" && !progress.epoch ? "" : epochs, accuracy, left > 2 ? t("models.left", { time: duration(left) }) : ""].filter(Boolean).join(" · ");
 }

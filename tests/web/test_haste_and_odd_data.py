@@ -1,0 +1,114 @@
+"""The page withstands quick clicks, odd data sets and files of one name, and keeps the focus of the keyboard."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.web.visits import Visit
+
+pytestmark = pytest.mark.processes
+
+
+def table(classes: int, features: int = 2) -> bytes:
+    """A CSV file of 60 rows with a column for each feature and labels of so many classes."""
+    heading = ",".join([*(f"x{d}" for d in range(features)), "label"])
+    points = ([i * (d + 3) % 17 / 4 for d in range(features)] for i in range(60))
+    rows = (",".join([*map(str, point), f"c{i % classes:02}"]) for i, point in enumerate(points))
+    return "\n".join([heading, *rows, ""]).encode()
+
+
+def drop(visit: Visit, name: str, content: bytes) -> Any:
+    """Opens a file, and returns the body of the training that follows."""
+    file: Any = {"name": name, "mimeType": "text/csv", "buffer": content}
+    return visit.trains(lambda: visit.page.set_input_files("input[type=file]", file))
+
+
+def test_more_classes_than_the_page_has_colors_are_shown_and_other_data_after_them(visit: Visit) -> None:
+    page = visit.open()
+    drop(visit, "twelve.csv", table(12))
+    expect(page.locator(".palette")).to_contain_text("c11")
+    visit.trains(lambda: page.click("[data-name=moons]"))
+    expect(page.locator(".palette .swatch")).to_have_count(3)  # two classes and the eraser
+
+
+def test_quick_clicks_on_layers_and_units_all_count(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("button", name="by hand").click()
+    before = len(visit.trains(lambda: page.click("[data-i18n-label='network.more_layers']"))["network"]["hidden"])
+
+    def click_quickly() -> None:
+        page.evaluate(
+            """() => {
+                const press = (selector) => document.querySelector(selector).click();
+                press("[data-i18n-label='network.more_layers']");
+                press("[data-i18n-label='network.more_layers']");
+                press("[aria-label='One unit more in layer 1']");
+                press("[aria-label='One unit more in layer 1']");
+            }"""
+        )
+
+    widths = visit.trains(click_quickly)["network"]["hidden"]
+    assert (len(widths), widths[0]) == (before + 2, 6)
+
+
+def test_a_file_never_replaces_another_one_of_its_name(visit: Visit, service: httpx.Client) -> None:
+    visit.open()
+    assert drop(visit, "Same Name.csv", table(2))["data"] == {"dataset": "same-name"}
+    assert drop(visit, "Same Name.csv", table(3))["data"] == {"dataset": "same-name-2"}
+    visit.expect_refusal("/datasets/same-name")
+    assert [len(service.get(f"/datasets/same-name{n}").json()["classes"]) for n in ("", "-2")] == [2, 3]
+
+
+def test_the_focus_stays_on_the_control_that_was_used(visit: Visit) -> None:
+    page = visit.open()
+    focused = "document.activeElement.dataset.i18nLabel ?? document.activeElement.getAttribute('aria-label')"
+    for label in ("network.more_layers", "One unit more in layer 1"):
+        page.locator(f"[data-i18n-label='{label}'], [aria-label='{label}']").focus()
+        visit.trains(lambda: page.keyboard.press("Enter"))
+        assert page.evaluate(focused) == label
+    page.locator(".palette .swatch").nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".palette .swatch").nth(1)).to_be_focused()
+
+
+def test_programs_predict_a_point_with_the_features_of_the_data(visit: Visit) -> None:
+    page = visit.open()
+    drop(visit, "four.csv", table(2, features=4))
+    page.click("#drawer-code")
+    program = page.locator("#drawer pre").inner_text()
+    body = json.loads(program.rpartition("predict -d '")[2].removesuffix("'"))
+    assert len(body["points"][0]) == 4
+
+
+def test_data_of_one_feature_are_declined_in_a_sentence(visit: Visit) -> None:
+    page = visit.open()
+    file: Any = {"name": "one.csv", "mimeType": "text/csv", "buffer": table(2, features=1)}
+    page.set_input_files("input[type=file]", file)
+    expect(page.locator("#notice")).to_contain_text("needs at least two features, and one has one")
+
+
+def test_play_without_points_says_what_to_do(visit: Visit) -> None:
+    page = visit.open()
+    page.click("[data-name=draw]")
+    page.click("#play")
+    expect(page.locator("#notice")).to_contain_text("Draw points of at least two classes")
+
+
+def test_a_number_that_is_emptied_returns(visit: Visit) -> None:
+    visit.open()
+    epochs = visit.field("training.epochs")
+    before = epochs.input_value()
+    epochs.fill("")
+    epochs.blur()
+    expect(epochs).to_have_value(before)
+
+
+def test_figures_of_the_last_epoch_are_marked_while_an_earlier_one_is_shown(visit: Visit) -> None:
+    page = visit.open()
+    page.click("#drawer-numbers")
+    expect(page.locator("#drawer-panel-numbers")).not_to_contain_text("last epoch")
+    page.keyboard.press("Home")
+    expect(page.locator("#drawer-panel-numbers")).to_contain_text("These figures are those of the last epoch")

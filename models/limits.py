@@ -1,9 +1,9 @@
 """The upper bounds of all requests, each with its reason."""
 
 MAX_SEED = 2**32 - 1  # of NumPy's legacy generator
-MAX_POINTS = 100_000  # of a data set: more is no longer "small"
-MAX_STORED_POINTS = 10_000_000  # of a data set in the data folder
-MAX_STORED_VALUES = 2 * 10**8  # points x features of such a data set: 0.8 GB of float32
+MAX_POINTS = 100_000  # of a dataset: more is no longer "small"
+MAX_STORED_POINTS = 10_000_000  # of a dataset in the data folder
+MAX_STORED_VALUES = 2 * 10**8  # points x features of such a dataset: 0.8 GB of float32
 MAX_FEATURES = 1_000
 MAX_CLASSES = 100
 MAX_NAME_LENGTH = 256  # characters of the name of a feature
@@ -30,7 +30,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0  # of logits: beyond them, probabi
 MAX_LBFGS_EVALUATIONS = 12  # of loss and gradient in an epoch of L-BFGS; most epochs take one
 LBFGS_MEMORY = 10  # steps that L-BFGS remembers: the usual number; each costs the memory of two sets of weights
 MAX_WORK = 10**13  # restarts x epochs x evaluations of each x points x weights: some hours of one core
-MAX_STEPS = 10**8  # of the optimiser, at a fraction of a millisecond each: also some hours of one core
+MAX_STEPS = 10**8  # of the optimizer, at a fraction of a millisecond each: also some hours of one core
 MAX_STEP_VALUES = 10**8  # points of a step x values of each in all layers: a few GB in torch
 MAX_ANSWER_WORK = 3 * 10**10  # points x weights of a prediction or grid: about a second of one core
 MAX_ANSWER_VALUES = 4_000_000  # points x classes of a prediction: some 50 MB of JSON

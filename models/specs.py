@@ -1,4 +1,4 @@
-"""Specifications of data sets, networks, trainings and grids, with their defaults and bounds.
+"""Specifications of datasets, networks, trainings and grids, with their defaults and bounds.
 
 A specification checks itself when it is created, and raises `InvalidInput` with the name of the field. The defaults are
 the tutorial's settings.
@@ -62,7 +62,7 @@ SCALES: tuple[Scale, ...] = get_args(Scale)
 IMPLEMENTATION_CHOICES: tuple[ImplementationChoice, ...] = get_args(ImplementationChoice)
 
 LEARNING_RATES: dict[Optimizer, float] = {"sgd": 1.0, "adam": 0.01}
-"""The default learning rate of each optimiser that has one."""
+"""The default learning rate of each optimizer that has one."""
 
 LBFGS_EPOCHS = 500
 """Default epochs of `lbfgs`. On the tutorial's data more epochs change the loss little."""
@@ -82,10 +82,10 @@ class InvalidInput(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """A generated data set: `n` points, divided as evenly among the classes as possible.
+    """A generated dataset: `n` points, divided as evenly among the classes as possible.
 
     `noise` is in data units; by default that of the generator, see `models.generators`. `n_classes` is the number of
-    arms of `spirals` or of clouds of `gaussians`; the other data sets have two.
+    arms of `spirals` or of clouds of `gaussians`; the other datasets have two.
 
     Raises:
         InvalidInput: a value is out of bounds.
@@ -173,7 +173,7 @@ class TrainingSpec:
         epochs: largest number of passes over the training points.
         optimizer: `sgd` or `adam`, as in torch, with torch's default betas and epsilon; or `lbfgs`, see
             `models.kernel.lbfgs`. An epoch of `lbfgs` is one iteration, and it also stops when it has converged.
-        learning_rate: the optimiser's step size; by default that of `LEARNING_RATES`. None for `lbfgs`, which has none.
+        learning_rate: the optimizer's step size; by default that of `LEARNING_RATES`. None for `lbfgs`, which has none.
         momentum: of `sgd`, in [0, 1), by default 0. None for `lbfgs`.
         weight_decay: L2 penalty added to the gradient, as in torch.
         batch_size: points per step, in a new random order in each epoch; None takes all points at once, as `lbfgs`
@@ -262,7 +262,7 @@ class TrainingSpec:
             )
 
     def _check_steps(self) -> None:
-        """Checks the settings of optimisers that step along each gradient, and completes them."""
+        """Checks the settings of optimizers that step along each gradient, and completes them."""
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
         _within("training.learning_rate", self.learning_rate, 0.0, MAX_LEARNING_RATE)
@@ -285,7 +285,7 @@ class TrainingSpec:
 
     @property
     def rate(self) -> float:
-        """The learning rate, or 0 for an optimiser without one."""
+        """The learning rate, or 0 for an optimizer without one."""
         return self.learning_rate or 0.0
 
 
@@ -304,7 +304,7 @@ def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:
     """The settings in `given`, completed by the tutorial's settings for this kind of network.
 
     The tutorial uses SGD: for logistic regression with a learning rate of 0.1 for 100 epochs, for other networks with
-    1.0 for 10,000. For other optimisers see `LEARNING_RATES` and `LBFGS_EPOCHS`.
+    1.0 for 10,000. For other optimizers see `LEARNING_RATES` and `LBFGS_EPOCHS`.
 
     Raises:
         InvalidInput: a value is out of bounds.

@@ -85,7 +85,7 @@ WRITERS = 8
 """Most requests that write at a time: the database handles writes one by one."""
 
 UPLOADS = 2
-"""Most data sets that are read at a time: each takes a core and some disk."""
+"""Most datasets that are read at a time: each takes a core and some disk."""
 
 WAITING_REQUESTS = 100
 """Most requests that wait for a job at a time; each polls its job's row now and then."""

@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-datasets_app = typer.Typer(help="Store data sets under names, to train on them.", no_args_is_help=True)
+datasets_app = typer.Typer(help="Store datasets under names, to train on them.", no_args_is_help=True)
 app.add_typer(datasets_app, name="datasets")
 
 keys_app = typer.Typer(help="API keys: who may use the service, and for what.", no_args_is_help=True)
@@ -157,7 +157,7 @@ def train(
     settings: dict[str, Any],
     dataset: Annotated[
         str | None,
-        typer.Option(help="A built-in data set. Or a stored one; see `separatrix datasets`. (default: flower)"),
+        typer.Option(help="A built-in dataset. Or a stored one; see `separatrix datasets`. (default: flower)"),
     ] = None,
     csv: Annotated[
         Path | None,
@@ -165,7 +165,7 @@ def train(
     ] = None,
     validation_dataset: Annotated[
         str | None,
-        typer.Option(help="Validate on the points of this stored data set.", show_default=False),
+        typer.Option(help="Validate on the points of this stored dataset.", show_default=False),
     ] = None,
     preset: Annotated[
         Preset | None,
@@ -188,7 +188,7 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Name to publish under. (default: that of --from, that of the file, or the data set and the network)"
+            help="Name to publish under. (default: that of --from, that of the file, or the dataset and the network)"
         ),
     ] = None,
     promote_if: Annotated[
@@ -207,7 +207,7 @@ def train(
     from service.commands import train as command
 
     if csv is not None and dataset is not None:
-        raise InvalidInput("csv", "give either a CSV file or a data set, not both")
+        raise InvalidInput("csv", "give either a CSV file or a dataset, not both")
     chosen: Path | str | DatasetSpec
     if csv is not None:
         chosen = csv
@@ -306,7 +306,7 @@ def compare(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Compare on the points of this data set too: a stored one or a generator.", show_default=False
+            help="Compare on the points of this dataset too: a stored one or a generator.", show_default=False
         ),
     ] = None,
     resolution: Resolution = 600,
@@ -450,18 +450,18 @@ def add(
     table: dict[str, Any],
     settings: dict[str, Any],
     file: Annotated[Path, typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input.")],
-    name: Annotated[str | None, typer.Option(help="Name of the data set. (default: that of the file)")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset. (default: that of the file)")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace other content under this name.")] = False,
 ) -> None:
-    """Store a file as a data set."""
+    """Store a file as a dataset."""
     from service.commands import datasets as command
 
     command.add(Settings(**settings), file=file, name=name, replace=replace, options=TableOptions(**table))
 
 
 @_command(datasets_app, settings=STORAGE)
-def show(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
-    """Show the features and the classes of a stored data set."""
+def show(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the dataset.")]) -> None:
+    """Show the features and the classes of a stored dataset."""
     from service.commands import datasets as command
 
     command.show(Settings(**settings), name=name)
@@ -469,15 +469,15 @@ def show(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Nam
 
 @_command(datasets_app, name="list", settings=STORAGE)
 def list_datasets(settings: dict[str, Any]) -> None:
-    """List the stored data sets."""
+    """List the stored datasets."""
     from service.commands import datasets as command
 
     command.list_all(Settings(**settings))
 
 
 @_command(datasets_app, settings=STORAGE)
-def remove(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
-    """Delete a stored data set. Jobs and versions keep the points that they were trained on."""
+def remove(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the dataset.")]) -> None:
+    """Delete a stored dataset. Jobs and versions keep the points that they were trained on."""
     from service.commands import datasets as command
 
     command.remove(Settings(**settings), name=name)

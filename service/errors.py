@@ -78,19 +78,19 @@ class VersionBroken(ServiceError):
 
 
 class DatasetNotFound(ServiceError):
-    """There is no data set of this name."""
+    """There is no dataset of this name."""
 
     code = "dataset-not-found"
-    title = "Data set not found"
-    advice = "GET /datasets, or `separatrix datasets list`, lists all data sets."
+    title = "Dataset not found"
+    advice = "GET /datasets, or `separatrix datasets list`, lists all datasets."
 
 
 class DatasetExists(ServiceError):
-    """Another data set has the name."""
+    """Another dataset has the name."""
 
     code = "dataset-exists"
-    title = "The name of the data set is taken"
-    advice = "Choose another name, or replace the stored data set with ?replace=true or --replace."
+    title = "The name of the dataset is taken"
+    advice = "Choose another name, or replace the stored dataset with ?replace=true or --replace."
 
 
 class DatasetReserved(ServiceError):
@@ -102,11 +102,11 @@ class DatasetReserved(ServiceError):
 
 
 class DatasetsFull(ServiceError):
-    """The stored data sets together would take more of the disk than allowed."""
+    """The stored datasets together would take more of the disk than allowed."""
 
     code = "datasets-full"
-    title = "The data sets take too much of the disk"
-    advice = "Delete data sets that are no longer needed, or raise the setting `max_datasets_bytes`."
+    title = "The datasets take too much of the disk"
+    advice = "Delete datasets that are no longer needed, or raise the setting `max_datasets_bytes`."
 
 
 class DataFolderFull(ServiceError):
@@ -114,15 +114,15 @@ class DataFolderFull(ServiceError):
 
     code = "data-folder-full"
     title = "The data folder is full"
-    advice = "Delete versions, jobs or data sets that are no longer needed, or raise the setting `max_data_bytes`."
+    advice = "Delete versions, jobs or datasets that are no longer needed, or raise the setting `max_data_bytes`."
 
 
 class DatasetBroken(ServiceError):
-    """The file of the data set is missing or damaged."""
+    """The file of the dataset is missing or damaged."""
 
     code = "dataset-broken"
-    title = "The file of the data set is damaged"
-    advice = "Store the data set again with ?replace=true or --replace. The operator can restore the file."
+    title = "The file of the dataset is damaged"
+    advice = "Store the dataset again with ?replace=true or --replace. The operator can restore the file."
 
 
 class JobNotFound(ServiceError):

@@ -10,7 +10,7 @@ from models.datasets import Categories
 from models.specs import NetworkSpec, Preset, TrainingSpec
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-"""The valid names of models and data sets; `NAME_RULE` says the same in words."""
+"""The valid names of models and datasets; `NAME_RULE` says the same in words."""
 
 NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"
 
@@ -77,7 +77,7 @@ class JobSpec:
         model: the name under which the result is published; empty if it is not.
         origin: who submitted the job.
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
-            `feature_names` if they have some, and the name of their data set as `stored` if they are those of one.
+            `feature_names` if they have some, and the name of their dataset as `stored` if they are those of one.
             If the job has validation points of its own, `validation` describes them in this way, with their `digest`.
         data_digest: `LabelledPoints.digest`.
         preset: what decides the settings that the client left open.
@@ -346,7 +346,7 @@ class RegistryChange:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredDataset:
-    """A data set that a client has stored under a name.
+    """A dataset that a client has stored under a name.
 
     Attributes:
         name: may be given to other content later.

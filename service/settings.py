@@ -158,14 +158,14 @@ class Settings(BaseSettings):
         4 * 2**30,
         ge=1_024,
         le=2**40,
-        description="Largest body of a request that stores a data set. It is received into a temporary file; only JSON "
+        description="Largest body of a request that stores a dataset. It is received into a temporary file; only JSON "
         "is held in memory and limited to `max_body_bytes`.",
     )
     max_datasets_bytes: int = Field(
         32 * 2**30,
         ge=0,
         le=2**50,
-        description="Most bytes of the files of all stored data sets together; beyond it no more are stored.",
+        description="Most bytes of the files of all stored datasets together; beyond it no more are stored.",
     )
     max_data_bytes: int = Field(
         64 * 2**30,

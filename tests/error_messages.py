@@ -132,7 +132,7 @@ def document() -> str:
         "# Error messages",
         "",
         "This is every message with which the service refuses a request. The [API page](api.md#problems) describes the",
-        "response that contains them. `…` stands for a number or a name. A line, a row or a column of a data set is no",
+        "response that contains them. `…` stands for a number or a name. A line, a row or a column of a dataset is no",
         "field: it stands in the detail of `body`.",
         "",
         "## Problems",

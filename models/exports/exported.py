@@ -100,7 +100,7 @@ def digits(array: FloatArray) -> FloatArray | DoubleArray:
     """An array that JSON writes with so many digits that the float32 numbers read back exactly, by way of float64 too.
 
     The fewest digits that tell float32 numbers apart are enough for all but one: read as a float64 and rounded to
-    float32, `7.038531e-26` becomes the number's neighbour. This was tried for all 2^31 positive numbers.
+    float32, `7.038531e-26` becomes the number's neighbor. This was tried for all 2^31 positive numbers.
     """
     return array.astype(np.float64) if (np.abs(array) == _NEEDS_MORE_DIGITS).any() else array
 

@@ -91,7 +91,7 @@ def is_network(value: Any) -> bool:
 
 
 def is_optimizer(value: Mapping[Any, Any]) -> bool:
-    """Whether a dictionary is the state of an optimiser, which has tensors as well."""
+    """Whether a dictionary is the state of an optimizer, which has tensors as well."""
     return "param_groups" in value
 
 

@@ -2,7 +2,7 @@
 
 Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; algorithms 7.4 and 7.5 of
 Nocedal and Wright, "Numerical Optimization", 2006. The objective is the mean loss, weighted by class if asked for, plus
-half the weight decay times the sum of squared weights. Its gradient is the one that the other optimisers follow.
+half the weight decay times the sum of squared weights. Its gradient is the one that the other optimizers follow.
 
 An epoch is one iteration: a direction, and a line search along it. A step is one evaluation of loss and gradient.
 """

@@ -188,7 +188,7 @@ def of_state(spec: NetworkSpec, features: int, classes: int, state: Mapping[str,
 def layout_of(network: nn.Module) -> Layout | None:
     """The layout of a network that consists of dense layers only, else None.
 
-    Recognises the networks of this module, and every plain `nn.Sequential` of `nn.Linear` and known activations that
+    Recognizes the networks of this module, and every plain `nn.Sequential` of `nn.Linear` and known activations that
     starts with a linear layer. All layers must have biases, and all parameters must be float32, trainable and not
     shared.
     """

@@ -33,7 +33,7 @@ BATCH_STEPS = 8_000
 """The settings of Adam then, if none are given. The number of steps decides that of epochs."""
 
 EPOCHS: dict[Optimizer, int] = {"lbfgs": 200, "adam": 500, "sgd": 2_000}
-"""Epochs of each optimiser, if none are given."""
+"""Epochs of each optimizer, if none are given."""
 
 EARLY_STOPPING = {"patience": 20, "min_delta": 1e-5}
 """When a training stops early, if nothing is given: a smaller loss of the training points would not be of use."""
@@ -47,7 +47,7 @@ class Given:
     training: dict[str, Any]
 
     def optimizer(self, hidden: tuple[int, ...], count: int) -> Optimizer:
-        """The optimiser of a network for so many points.
+        """The optimizer of a network for so many points.
 
         It is L-BFGS, unless a setting is given that only others have, or a network with hidden layers is trained on
         more than `LARGE` points.

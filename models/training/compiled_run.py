@@ -162,7 +162,7 @@ class CompiledRun:
         return Epochs(before + 1, loss_E, accuracy_E, *(validation or (None, None)))
 
     def state(self) -> RunState:
-        """Copies of the weights, the optimiser's state, the counts, and the orders that are already drawn."""
+        """Copies of the weights, the optimizer's state, the counts, and the orders that are already drawn."""
         arrays = {"weights": self._net.weights, **self._state._asdict()}
         del arrays["weight_grad"]  # every step sets it to 0 first
         return {
@@ -233,7 +233,7 @@ def _initial_state(weights: FloatArray, *, is_lbfgs: bool) -> State:
 def warm_up_training(chosen: Sequence[Optimizer] = ("sgd", "lbfgs")) -> None:
     """Loads the training part of the kernel; compiles it if this machine has not done so yet.
 
-    `chosen` names an optimiser for each loop: that of `sgd` is also that of `adam`.
+    `chosen` names an optimizer for each loop: that of `sgd` is also that of `adam`.
     """
     points = LabelledPoints(np.zeros((2, 2), np.float32), np.array([0, 1]), (0, 1))
     for optimizer in chosen:

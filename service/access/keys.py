@@ -23,7 +23,7 @@ from models.checkpoints import atomic
 from models.specs import InvalidInput
 
 PREFIX = "sepx_"
-"""The first characters of each key, by which people and programs that look for secrets recognise it."""
+"""The first characters of each key, by which people and programs that look for secrets recognize it."""
 
 KEY_BYTES = 32
 """Random bytes of a key."""

@@ -96,15 +96,15 @@ class RestartResult(BaseModel):
 
 
 class ValidationDataInfo(BaseModel):
-    """The points of a stored data set that are for validation only. They stay with the job if it is deleted."""
+    """The points of a stored dataset that are for validation only. They stay with the job if it is deleted."""
 
-    dataset: str = Field(description="The name that the data set had.")
+    dataset: str = Field(description="The name that the dataset had.")
     digest: str = Field(description="SHA-256 of its points, labels and class names.")
     n_points: int = Field(description="Number of its points.")
 
 
 OwnValidation = Annotated[
-    ValidationDataInfo | None, Field(description="The data set for validation; null if the request names none.")
+    ValidationDataInfo | None, Field(description="The dataset for validation; null if the request names none.")
 ]
 
 
@@ -112,7 +112,7 @@ class GeneratedDataInfo(BaseModel):
     """Points from a generator, with every parameter."""
 
     type: Literal["generated"] = "generated"
-    dataset: DatasetName = Field(description="The name of the data set.")
+    dataset: DatasetName = Field(description="The name of the dataset.")
     n: int = Field(description="Number of points.")
     noise: float = Field(description="In data units.")
     seed: int = Field(description="Seed of the points.")
@@ -138,10 +138,10 @@ class PointsDataInfo(_PointsInfo):
 
 
 class StoredDataInfo(_PointsInfo):
-    """The points of a stored data set. They stay with the job and its version if the data set is deleted."""
+    """The points of a stored dataset. They stay with the job and its version if the dataset is deleted."""
 
     type: Literal["stored"] = "stored"
-    dataset: str = Field(description="The name that the data set had.")
+    dataset: str = Field(description="The name that the dataset had.")
 
 
 DataInfo = Annotated[

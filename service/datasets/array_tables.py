@@ -1,4 +1,4 @@
-"""Data sets as arrays of NumPy: an `.npy` file with a column of labels, or an `.npz` file with X and y."""
+"""Datasets as arrays of NumPy: an `.npy` file with a column of labels, or an `.npz` file with X and y."""
 
 import errno
 import lzma

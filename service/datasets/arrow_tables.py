@@ -1,4 +1,4 @@
-"""Data sets in Arrow and Parquet, if pyarrow is installed.
+"""Datasets in Arrow and Parquet, if pyarrow is installed.
 
 Both may be compressed, so a small file can need much memory. `service.datasets.reading` bounds the memory.
 """

@@ -96,9 +96,9 @@ class Flips:
     """Points whose label differs between two versions, in their order, all as far as a limit allows.
 
     Attributes:
-        index_F: int64 (F,), the number of each point in its data set, counted from 0.
+        index_F: int64 (F,), the number of each point in its dataset, counted from 0.
         xy_FD: (F, D), in the order of the features of `a`.
-        label_a_F, label_b_F, label_F: int64 (F,), the labels of both versions and that of the data set, as indices of
+        label_a_F, label_b_F, label_F: int64 (F,), the labels of both versions and that of the dataset, as indices of
             the classes of `a`.
     """
 
@@ -111,7 +111,7 @@ class Flips:
 
 @dataclass(frozen=True)
 class PointsComparison:
-    """The labels of two versions on labelled points. The evaluations are in the order of the classes of `a`."""
+    """The labels of two versions on labeled points. The evaluations are in the order of the classes of `a`."""
 
     pair: Pair
     agreement: Agreement
@@ -121,7 +121,7 @@ class PointsComparison:
 
 
 def over_dataset(pair: Pair, name: str, datasets: StoredDatasets, *, max_flips: int) -> PointsComparison:
-    """Compares the labels of a stored data set, or of a generator with its default settings; see `over_points`.
+    """Compares the labels of a stored dataset, or of a generator with its default settings; see `over_points`.
 
     Raises:
         InvalidInput: see `over_points`.
@@ -150,7 +150,7 @@ def over_training_data(pair: Pair, version: LoadedVersion, files: Files, *, max_
     try:
         points = training_data.load(files, job_id, card.data, card.data_digest)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its training points cannot be read. Compare the versions on a data set.") from error
+        raise VersionBroken("Its training points cannot be read. Compare the versions on a dataset.") from error
     return over_points(pair, [points], count=len(points.label_N), max_flips=max_flips, field="training_data")
 
 

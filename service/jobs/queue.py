@@ -77,7 +77,7 @@ def save(files: Files, new: NewJob) -> None:
     """Stores what a job needs beside its row.
 
     Raises:
-        DatasetNotFound: the data set was deleted or replaced meanwhile.
+        DatasetNotFound: the dataset was deleted or replaced meanwhile.
         VersionNotFound: the version that the job starts from was deleted meanwhile.
         OSError: the disk is full or cannot be written.
     """
@@ -90,7 +90,7 @@ def save(files: Files, new: NewJob) -> None:
         training_data.save(files, new.spec.id, new.data)
     except FileNotFoundError as error:
         files.remove_starting_weights(new.spec.id)
-        raise DatasetNotFound("The data set was deleted or replaced meanwhile. Send the request again.") from error
+        raise DatasetNotFound("The dataset was deleted or replaced meanwhile. Send the request again.") from error
     except OSError:
         files.remove_starting_weights(new.spec.id)
         raise
@@ -148,7 +148,7 @@ class JobQueue:
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
-            DatasetNotFound: the data set was deleted or replaced meanwhile.
+            DatasetNotFound: the dataset was deleted or replaced meanwhile.
             VersionNotFound: the version that the job starts from was deleted meanwhile.
             FolderUnavailable: the points cannot be stored.
         """

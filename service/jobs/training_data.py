@@ -21,8 +21,8 @@ class FiledPoints:
 
     Attributes:
         points: the points.
-        file: the name of their file: that of a data set or of another job.
-        dataset: the name of the data set, if they are those of one.
+        file: the name of their file: that of a dataset or of another job.
+        dataset: the name of the dataset, if they are those of one.
     """
 
     points: LabelledPoints
@@ -49,7 +49,7 @@ VALIDATION_FIELD = "validation.dataset"
 
 
 def stored(datasets: StoredDatasets, name: str) -> FiledPoints:
-    """Returns the points of a stored data set.
+    """Returns the points of a stored dataset.
 
     Raises:
         InvalidInput, DatasetNotFound, DatasetBroken: as `StoredDatasets.points`.
@@ -59,16 +59,16 @@ def stored(datasets: StoredDatasets, name: str) -> FiledPoints:
 
 
 def with_validation(data: TrainingData, datasets: StoredDatasets, name: str | None) -> Data:
-    """Returns data with the validation points of a stored data set, if one is named.
+    """Returns data with the validation points of a stored dataset, if one is named.
 
     Raises:
-        InvalidInput: the name is that of a generator, or the data set has too many points.
+        InvalidInput: the name is that of a generator, or the dataset has too many points.
         DatasetNotFound, DatasetBroken: as `StoredDatasets.points`.
     """
     if name is None:
         return data
     if name in DATASET_NAMES:
-        raise InvalidInput(VALIDATION_FIELD, f"must be a stored data set, but {name} is a generator")
+        raise InvalidInput(VALIDATION_FIELD, f"must be a stored dataset, but {name} is a generator")
     dataset, points = datasets.points(name, field=VALIDATION_FIELD)
     return WithValidation(data, FiledPoints(points, dataset.file, name))
 

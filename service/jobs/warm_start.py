@@ -30,7 +30,7 @@ MAX_SHOWN = 20
 """Most names of features or classes in a message."""
 
 _OF_OPTIMIZER = ("epochs", "learning_rate", "momentum", "batch_size", "implementation")
-"""Settings that suit only the optimiser that they were chosen for."""
+"""Settings that suit only the optimizer that they were chosen for."""
 
 _NOT_KEPT: dict[str, Any] = {"restarts": 1, "validation_fraction": 0.0, "validation_folds": None}
 """Settings of a version that a training from it does not take over. One network begins at the weights of the version,

@@ -227,7 +227,7 @@ def _draw_points(index_HW: IndexArray, points: OverlayPoints, spec: GridSpec, cl
 
 
 def _pixels(xy_V2: DoubleArray, spec: GridSpec, size: tuple[int, int]) -> DoubleArray:
-    """Columns and rows, (V, 2), of points in data units. Rows count from the top; whole numbers are pixel centres."""
+    """Columns and rows, (V, 2), of points in data units. Rows count from the top; whole numbers are pixel centers."""
     assert spec.y_min is not None
     assert spec.y_max is not None
     width, height = size

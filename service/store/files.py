@@ -37,7 +37,7 @@ class Files:
             data_dir: the folder.
             make: whether to create it.
             durable: whether its checkpoints survive a power failure.
-            sources: the data folder of the data sets that its jobs are trained on, if that is another one.
+            sources: the data folder of the datasets that its jobs are trained on, if that is another one.
 
         Raises:
             OSError: the folder cannot be created, or is missing.
@@ -124,7 +124,7 @@ class Files:
         points_file.write(path, xy_ND, points.label_N, points.classes, stored_as=xy_ND.dtype, durable=self.durable)
 
     def link_points(self, file: str, job_id: str) -> None:
-        """Stores the points of a file, that of a data set or of another job, as those of a job. Takes no space.
+        """Stores the points of a file, that of a dataset or of another job, as those of a job. Takes no space.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -190,7 +190,7 @@ class Files:
         return self._data_dir / "datasets"
 
     def remove_orphans(self, in_use: Callable[[], Collection[str]]) -> None:
-        """Removes old files of data sets that have no row, because a process died after it wrote them.
+        """Removes old files of datasets that have no row, because a process died after it wrote them.
 
         `in_use` returns the names of the files that rows refer to. It is called after the files are listed.
         """

@@ -411,4 +411,4 @@ def test_training_data_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         (tmp_path / "datasets" / f"{job['id']}.npz").unlink()
         answer = client.get("/comparison", params={"a": "own", "b": "own", "training_data": "a"})
         assert_problem(answer, 503, "version-broken")
-        assert "on a data set" in answer.json()["detail"]
+        assert "on a dataset" in answer.json()["detail"]

@@ -1,4 +1,4 @@
-"""Data sets in every format are read as the same table is read from CSV."""
+"""Datasets in every format are read as the same table is read from CSV."""
 
 import io
 import json
@@ -61,7 +61,7 @@ def parquet(columns: Any) -> bytes:
 
 
 def put(client: httpx.Client, name: str, content: Any, media_type: str, **query: str) -> httpx.Response:
-    """The response to a request that stores a data set; content that is not bytes is sent as JSON."""
+    """The response to a request that stores a dataset; content that is not bytes is sent as JSON."""
     body = content if isinstance(content, bytes) else json.dumps(content)
     headers = {"Content-Type": media_type}
     return client.post(f"/datasets/{name}", content=body, params=query | {"replace": "true"}, headers=headers)

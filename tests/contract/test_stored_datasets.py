@@ -18,13 +18,13 @@ CSV = f"easting,northing,kind\n{ROWS}"
 
 
 def store(client: httpx.Client, name: str, content: str | bytes = CSV, **query: str) -> httpx.Response:
-    """The response to a request that stores a data set in CSV."""
+    """The response to a request that stores a dataset in CSV."""
     headers = {"Content-Type": "text/csv"}
     return client.post(f"/datasets/{name}", content=content, params=query, headers=headers)
 
 
 def stored(client: httpx.Client, name: str, content: str | bytes = CSV, **query: str) -> dict[str, Any]:
-    """The data set that is stored."""
+    """The dataset that is stored."""
     answer = store(client, name, content, **query)
     assert answer.status_code in (200, 201), answer.text
     assert answer.headers["location"] == f"/datasets/{name}"

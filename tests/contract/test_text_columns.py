@@ -72,7 +72,7 @@ def put(client: httpx.Client, name: str, content: str | bytes, media_type: str =
 
 @pytest.fixture(scope="module")
 def penguins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A service with the data set `penguins` and a model of it."""
+    """A service with the dataset `penguins` and a model of it."""
     with running(tmp_path_factory.mktemp("text")) as client:
         put(client, "penguins", PENGUINS, **OPTIONS)
         train(client, "penguins", data={"dataset": "penguins"}, training={"epochs": 100})

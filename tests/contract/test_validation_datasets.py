@@ -1,4 +1,4 @@
-"""Trainings that are validated on the points of a stored data set."""
+"""Trainings that are validated on the points of a stored dataset."""
 
 import csv
 import io
@@ -49,7 +49,7 @@ def _data_sets(service: httpx.Client) -> None:
 
 @pytest.fixture(scope="module")
 def job(service: httpx.Client) -> dict[str, Any]:
-    """A job that is validated on a data set."""
+    """A job that is validated on a dataset."""
     return train(service, "validated", **SETTINGS, **VALIDATION)
 
 

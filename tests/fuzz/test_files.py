@@ -1,4 +1,4 @@
-"""Damaged files of data sets and networks are read, or refused with a clear message. They cause no other error."""
+"""Damaged files of datasets and networks are read, or refused with a clear message. They cause no other error."""
 
 import io
 import json

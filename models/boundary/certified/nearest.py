@@ -80,8 +80,8 @@ def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float
         InvalidInput: the network's output overflows float32 within the radius.
     """
     transform = plan.transform
-    plan = replace(plan, transform=transform.centred)
-    xy_N2 = transform.centred_points(xy_N2)
+    plan = replace(plan, transform=transform.centered)
+    xy_N2 = transform.centered_points(xy_N2)
     allowed_boxes = MAX_NEAREST_WORK // _work_per_box(plan)
     searches = []
     step = max(8, BLOCK_POINTS // plan.widths[-1])
@@ -105,7 +105,7 @@ def max_points(plan: Plan) -> int:
 def _work_per_box(plan: Plan) -> int:
     """Multiplications for each box, of which those in double precision take as long as two.
 
-    The centre, a coefficient for each coordinate and the radius pass through the weights and the activations.
+    The center, a coefficient for each coordinate and the radius pass through the weights and the activations.
     """
     return 2 * (plan.features + 2) * (plan.parameters.size + ACTIVATION_WORK * sum(plan.widths[1:]))
 

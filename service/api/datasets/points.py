@@ -23,12 +23,12 @@ FORMATS = (JSON, CSV, NPY)
 
 @dataclass(frozen=True)
 class PointsPage:
-    """Some points of a data set.
+    """Some points of a dataset.
 
     Attributes:
-        dataset: the name of the data set.
+        dataset: the name of the dataset.
         points: those of the page.
-        total: the number of points of the whole data set.
+        total: the number of points of the whole dataset.
         offset: how many of them precede the page.
     """
 

@@ -68,7 +68,7 @@ class FrameData(BaseModel):
         description="`probability` of the second of two classes; with more classes, or with `threshold`, `label`, an "
         "index into `classes`."
     )
-    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    classes: list[ClassLabel] = Field(description="The K classes, as labeled in the training data.")
     colors: Colors
     window: Window
     shape: list[int] = Field(description="[H, W]; row 0 lies at `y_min`.")

@@ -54,10 +54,10 @@ class GeneratedData(Body):
     """Points from a generator."""
 
     type: Literal["generated"] = Field("generated", description="May be left out.")
-    dataset: DatasetName = Field(description="A built-in data set.")
+    dataset: DatasetName = Field(description="A built-in dataset.")
     n: Whole = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
     noise: FiniteFloat | None = Field(
-        None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets lists the default of each data set."
+        None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets lists the default of each dataset."
     )
     seed: Whole = Field(1, ge=0, le=MAX_SEED, description="Seed of the points.")
     n_classes: Whole = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
@@ -70,10 +70,10 @@ class GeneratedData(Body):
 
 
 class StoredData(Body):
-    """The points of a stored data set."""
+    """The points of a stored dataset."""
 
     type: Literal["stored"] = Field("stored", description="May be left out.")
-    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored data set.")
+    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored dataset.")
 
     @model_validator(mode="before")
     @classmethod
@@ -95,7 +95,7 @@ def _refuse_given(value: Any) -> None:
 class ValidationData(Body):
     """Validation points of their own."""
 
-    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored data set.")
+    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored dataset.")
 
 
 def plain_labels(labels: Any) -> Any:
@@ -342,7 +342,7 @@ class TrainRequest(Body):
     data: Data = Field(description="What to train on.", examples=[{"dataset": "flower"}])
     validation: ValidationData | None = Field(
         None,
-        description="A stored data set whose points are for validation only. It has the features of the training data, "
+        description="A stored dataset whose points are for validation only. It has the features of the training data, "
         "and no other labels. Excludes `training.validation_fraction` and `training.validation_folds`.",
     )
     preset: Preset | None = Field(

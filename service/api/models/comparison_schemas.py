@@ -50,11 +50,11 @@ class ClassPair(BaseModel):
 class Flip(BaseModel):
     """A point whose label differs."""
 
-    index: int = Field(description="The number of the point in the data set, counted from 0.")
+    index: int = Field(description="The number of the point in the dataset, counted from 0.")
     point: list[float] = Field(description="Its coordinates, in the order of the features of `a`.")
     a: ClassLabel = Field(description="The label that `a` gives.")
     b: ClassLabel = Field(description="The label that `b` gives.")
-    label: ClassLabel = Field(description="The label in the data set.")
+    label: ClassLabel = Field(description="The label in the dataset.")
 
 
 class Comparison(BaseModel):
@@ -66,7 +66,7 @@ class Comparison(BaseModel):
     classes: list[ClassLabel] = Field(description="The K classes, in the order of `a`.")
     colors: Colors
     window: ComparedWindow | None = Field(description="Where the versions were compared; null for points.")
-    dataset: str | None = Field(description="The data set on which they were compared; null for anything else.")
+    dataset: str | None = Field(description="The dataset on which they were compared; null for anything else.")
     training_data: Literal["a", "b"] | None = Field(
         description="Whose training data they were compared on; null for anything else."
     )

@@ -535,7 +535,7 @@ def test_a_file_without_settings_is_trained_with_chosen_ones(tmp_path: Path) -> 
     assert any("cross-validation accuracy" in text for text in texts_of(tmp_path / "fish.svg"))
 
 
-def test_the_penguins_of_the_readme_are_refused_first_and_then_recognised(tmp_path: Path) -> None:
+def test_the_penguins_of_the_readme_are_refused_first_and_then_recognized(tmp_path: Path) -> None:
     (line,) = (line for line in README.splitlines() if "penguins.csv --model" in line)
     command = shlex.split(line)[1:]
     refused, trained = (separatrix(*part, data=tmp_path) for part in (command[: command.index("--label")], command))

@@ -27,8 +27,8 @@ def test_a_data_set_is_added_listed_shown_trained_on_and_removed(tmp_path: Path)
     assert "mine" in separatrix("models", data=tmp_path).stdout
     assert separatrix("datasets", "remove", "mine", data=tmp_path).exit_code == 0
     done = separatrix("train", "--dataset", "mine", data=tmp_path)
-    assert (done.exit_code, "Data set not found" in done.stderr) == (1, True)
-    assert "No data sets yet" in separatrix("datasets", "list", data=tmp_path).stdout
+    assert (done.exit_code, "Dataset not found" in done.stderr) == (1, True)
+    assert "No datasets yet" in separatrix("datasets", "list", data=tmp_path).stdout
     picture = tmp_path / "mine.png"
     assert separatrix("boundary", "mine-sequential", str(picture), "--resolution", "20", data=tmp_path).exit_code == 0
 
@@ -63,12 +63,12 @@ def test_a_service_serves_the_data_sets_of_the_command_line(tmp_path: Path) -> N
         ("datasets add - --name flower", 1, "belongs to a generator"),
         ("datasets add - --name n --label sort", 2, "label: there is no column 'sort'"),
         ("datasets add - --name there", 1, "is taken"),
-        ("datasets show none", 1, "Data set not found"),
+        ("datasets show none", 1, "Dataset not found"),
         ("datasets remove flower", 1, "belongs to a generator"),
         ("train --dataset there --noise 1", 2, "noise: is for generators only"),
         ("train --dataset there --csv a.csv", 2, "csv: give either"),
-        ("train --validation-dataset none", 1, "Data set not found"),
-        ("train --validation-dataset moons", 2, "validation.dataset: must be a stored data set"),
+        ("train --validation-dataset none", 1, "Dataset not found"),
+        ("train --validation-dataset moons", 2, "validation.dataset: must be a stored dataset"),
         ("train --validation-dataset there", 2, "validation.dataset: must have labels of the training data"),
         (
             "train --dataset there --validation-dataset there --validation-fraction 0.5",

@@ -1,4 +1,4 @@
-"""Stored data sets: their rows on both databases, and the order of writes to rows and files."""
+"""Stored datasets: their rows on both databases, and the order of writes to rows and files."""
 
 import os
 from collections.abc import Iterator

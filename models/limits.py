@@ -16,7 +16,7 @@ MAX_LINE_LENGTH = 2**20  # characters: MAX_FEATURES need some 25,000
 MAX_NOISE = 100.0
 MAX_HIDDEN_LAYERS = 16
 MAX_WIDTH = 1_024
-MAX_INPUTS = 1_024  # terms of derived inputs: about as many as features, so that points need no more memory
+MAX_INPUTS = 1_024  # terms of derived inputs: about as many as features, so points need no more memory
 MAX_INPUT_LENGTH = 2 * MAX_NAME_LENGTH + 16  # characters of a term: two names of features and what is between them
 MAX_WEIGHTS = 4_000_000  # 16 MB of float32 for each checkpoint
 MAX_EPOCHS = 1_000_000
@@ -56,7 +56,7 @@ MAX_PICKLE_BYTES = 2**24  # of the part that names the tensors: it is read slowl
 MAX_REPLAY_S = 10.0  # estimated time of one core to train a version again up to an epoch: a client waits for it
 
 MAX_SNAPSHOTS = 200
-"""Most epochs whose weights a training keeps: more than a slider has positions."""
+"""Maximum number of epochs whose weights a training keeps: more than a slider has positions."""
 
 MAX_SNAPSHOT_BYTES = 32 * 2**20
-"""Most bytes of these weights, which are held in memory until the training ends."""
+"""Maximum total size of these weights, in bytes. They are held in memory until the training ends."""

@@ -241,7 +241,8 @@ class TrainingSpec:
         _within("training.ensemble", self.ensemble, 1, MAX_ENSEMBLE)
         if self.restarts > 1 and self.ensemble > 1:
             raise InvalidInput(
-                "training.ensemble", "must be 1 if restarts is more: one keeps all networks, one the best"
+                "training.ensemble",
+                "cannot be combined with restarts: an ensemble keeps all networks, restarts keep the best one",
             )
         if isinstance(self.class_weight, str):
             _one_of("training.class_weight", self.class_weight, ("balanced",))

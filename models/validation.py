@@ -1,4 +1,4 @@
-"""Validation points of their own, beside the training points."""
+"""Separate validation sets: validation points that are not held out of the training points."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from models.sent_points import SentPoints
 from models.specs import InvalidInput
 
 MAX_SHOWN_LABELS = 20
-"""Most labels in a message."""
+"""Maximum number of labels in a message."""
 
 
 def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str) -> LabelledPoints:

@@ -488,12 +488,15 @@ def add_key(
     settings: dict[str, Any],
     name: Annotated[str, typer.Argument(help="A name for the key; it appears in the audit log.")],
     role: Annotated[str, typer.Option(help="What the key allows: read, predict, train or admin.")],
-    rate: Annotated[float | None, typer.Option(help="Most requests a second, in place of the setting.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Maximum number of requests a second, in place of the setting.")
+    ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Most requests in progress at a time, in place of the setting.")
+        int | None, typer.Option(help="Maximum number of requests in progress at a time, in place of the setting.")
     ] = None,
     queued: Annotated[
-        int | None, typer.Option(help="Most jobs that wait for a training process, in place of the setting.")
+        int | None,
+        typer.Option(help="Maximum number of jobs that wait for a training process, in place of the setting."),
     ] = None,
 ) -> None:
     """Add an API key and print it, once. From then on every request needs a key."""

@@ -168,11 +168,11 @@ class NoCheckpoint(ServiceError):
 
 
 class TrainingUnknown(ServiceError):
-    """The version was imported, so that nothing is known of its training."""
+    """The version was imported, so its training is unknown."""
 
     code = "training-unknown"
     title = "The training of the version is unknown"
-    advice = "It was imported. Only versions that were trained here have a history and training points."
+    advice = "Use a version that was trained by this service. Imported versions have no history and no training points."
 
 
 class QueueFull(ServiceError):
@@ -237,7 +237,7 @@ class FolderUnavailable(ServiceError):
 
 
 class NotReady(ServiceError):
-    """The service does not take requests yet, or no longer."""
+    """The service cannot answer this request yet, or is shutting down."""
 
     code = "not-ready"
     title = "The service is not ready"
@@ -253,11 +253,11 @@ class Unsupported(ServiceError):
 
 
 class TaskFailed(ServiceError):
-    """The work runs in a process of its own, and exceeded its time or memory there, or the process died."""
+    """The request needs a separate process. It exceeded its time or memory there, or the process died."""
 
     code = "task-failed"
-    title = "The work could not be done"
-    advice = "Ask for less."
+    title = "The task failed"
+    advice = "Reduce the size of the request."
 
 
 class BodyTooLarge(ServiceError):
@@ -333,7 +333,7 @@ class Forbidden(ServiceError):
 
 
 class HostNotAllowed(ServiceError):
-    """The `Host` of the request is not a name of the service. A page may have made its own name lead to the service."""
+    """The `Host` of the request is not a name of the service. This can be a DNS rebinding attempt."""
 
     code = "host-not-allowed"
     title = "The service does not answer under this host name"
@@ -341,7 +341,7 @@ class HostNotAllowed(ServiceError):
 
 
 class OriginNotAllowed(ServiceError):
-    """A page of another origin wants to change something."""
+    """A page of another origin sent a request that would change something."""
 
     code = "origin-not-allowed"
     title = "Pages of this origin may not change anything"

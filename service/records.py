@@ -78,14 +78,14 @@ class JobSpec:
         origin: who submitted the job.
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
             `feature_names` if they have some, and the name of their dataset as `stored` if they are those of one.
-            If the job has validation points of its own, `validation` describes them in this way, with their `digest`.
+            If the job has separate validation points, `validation` describes them in this way, with their `digest`.
         data_digest: `LabelledPoints.digest`.
         preset: what decides the settings that the client left open.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved. With the preset `auto`
             only the settings that the client decided.
         started_from: the version at whose weights the training begins, and what is needed to begin there; see
             `service.jobs.warm_start.describe`. None if it begins at random weights.
-        recipe: `Recipe.digest`, or with the preset `auto` that of `models.selection.candidates.Given`.
+        recipe: `Recipe.digest`, or with the preset `auto` the digest of `models.selection.candidates.Given`.
         metadata: free key-value pairs of the client.
         retry_of: the id of the job that this one retries.
         promote: an alias, and the conditions under which it moves to the version, see `service.jobs.promotion`. None
@@ -206,7 +206,7 @@ class Job:
 
     @property
     def max_epochs(self) -> int | None:
-        """The most epochs that the job trains, summed over all restarts; None until these are known."""
+        """Maximum number of epochs that the job trains, summed over all restarts; None until these are known."""
         if self.settings is None:
             return None
         _, training = self.settings

@@ -60,7 +60,7 @@ class Card:
         training: every setting, resolved.
         data: the dataset's specification, or `{"n_points": N, "n_features": D}` for points given by a client, with
             `feature_names` if they have some, and with `categories`, the values of each text column, if some are text.
-            Validation points of their own are described in `validation`.
+            A separate validation set is described in `validation`.
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units. Assumed values, which place
             pictures and nothing else, if `range_is_assumed`.

@@ -26,10 +26,10 @@ from models.networks.transforms import Shift
 from models.specs import Activation, InvalidInput
 
 OPSET = 17
-"""Of 2022, so that runtimes of the last years accept the file."""
+"""The operator set of 2022, so that runtimes of the last years accept the file."""
 
 IR_VERSION = 8
-"""That of the first release of onnx with `OPSET`, so that runtimes of that time accept the file."""
+"""The IR version of the first release of onnx with `OPSET`, so that runtimes of that time accept the file."""
 
 NEEDS_ONNX = "must be another one: this needs the package onnx, which is missing: pip install 'separatrix[onnx]'"
 

@@ -16,7 +16,7 @@ from models.networks.terms import Term
 from models.networks.transforms import IDENTITY, Shift, Transform
 
 EXAMPLE_POINTS = 2
-"""`torch.export` traces with so many points; 1 would become a constant of the program."""
+"""`torch.export` traces with this many points; 1 would become a constant of the program."""
 
 
 def encode_module(exported: Exported) -> bytes:

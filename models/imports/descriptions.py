@@ -46,7 +46,7 @@ def parsed(text: str | bytes) -> dict[str, Any]:
     """A description, or a document that contains one.
 
     Raises:
-        InvalidInput: it is not one of ours.
+        InvalidInput: it was not written by Separatrix.
     """
     try:
         found = json.loads(text)
@@ -56,7 +56,7 @@ def parsed(text: str | bytes) -> dict[str, Any]:
 
 
 def checked(found: Any) -> dict[str, Any]:
-    """A document, if it is one of ours.
+    """A document, if it was written by Separatrix.
 
     Raises:
         InvalidInput: it is not.

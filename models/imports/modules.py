@@ -205,7 +205,7 @@ class _Reader:
         return None if value is None else self._weights.array(f"{module.path}.{name}" if module.path else name, value)
 
     def _activation(self, module: Module) -> Activation:
-        """The activation of ours that a module computes."""
+        """The activation of this service that a module computes."""
         for activation, settings in _ACTIVATION_CLASSES[module.class_name]:
             found = {name: module.settings.get(name, value) for name, value in settings.items()}
             is_known = module.has_all_settings or settings.keys() <= module.settings.keys()
@@ -220,8 +220,8 @@ class _Reader:
         ((activation, settings),) = _ACTIVATION_CLASSES[module.class_name]
         raise InvalidInput(
             FILE,
-            f"{_where(module.path, module.class_name)} must have {_listed(settings)}, as {activation} has here; "
-            f"activation={activation} reads it so all the same",
+            f"{_where(module.path, module.class_name)} must have {_listed(settings)}, as {activation} has in this "
+            f"service. To read it as {activation} anyway, send activation={activation}",
         )
 
 
@@ -237,7 +237,10 @@ def _without_probabilities(steps: list[Step | _Probabilities], notes: Notes) -> 
         steps = steps[:-1]
     for step in steps:
         if isinstance(step, _Probabilities):
-            raise InvalidInput(FILE, f"{quoted(step.name)}, {step.function}, must be the end, after 2 or more logits")
+            raise InvalidInput(
+                FILE,
+                f"{quoted(step.name)} ({step.function}) must be the last module, after a layer with 2 or more outputs",
+            )
     return steps
 
 

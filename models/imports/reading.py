@@ -30,7 +30,7 @@ from models.specs import InvalidInput
 _OURS = "The file was exported by Separatrix and describes itself."
 
 ASSUMED_DIVISORS = 2.0
-"""The assumed range of the data is the offset plus and minus so many divisors, which holds nearly all values."""
+"""The assumed range of the data is the offset plus and minus this many divisors, which holds nearly all values."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The layers of a network from its state dict: from the names and the shapes of its tensors.
 
 A state dict names no activation, and no order beyond that of its keys. What cannot be told is refused, and the message
-names the option that decides. `raw_parameters` reads the networks that are written without layers.
+names the option to add. `raw_parameters` reads the networks that are written without layers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -144,7 +144,7 @@ def chain_of(state: Mapping[str, Any], options: ImportOptions, notes: Notes, *, 
 
 
 def members(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The state dict of each network of an ensemble of ours; the given one if it is that of a single network.
+    """The state dict of each network of an ensemble of this project; the given one if it holds a single network.
 
     Those of an ensemble have nothing but keys such as `members.0.layer1.weight`, and the same ones in each network.
     A layer by itself, such as `members.0.weight`, is one of the layers of a single network.
@@ -204,7 +204,7 @@ def _tensors(state: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
 
 
 def _looks_like_weights(value: object) -> bool:
-    """Whether a value that is no tensor may stand for one, so that it must not be left out."""
+    """Whether a value that is no tensor may stand for one, so it must not be left out."""
     if isinstance(value, Placeholder):
         return "ndarray" in value.class_name or "_reconstruct" in value.class_name or "torch" in value.class_name
     return isinstance(value, list | tuple) and bool(value)
@@ -336,7 +336,7 @@ def _report(dense: int, activated: Sequence[str], norms: Sequence[str], options:
 
 
 def _kind_of_keys(tensors: Mapping[str, Any], layers: Sequence[Layer]) -> NetworkKind | None:
-    """The kind of ours that has the same keys."""
+    """The kind of this project that has the same keys."""
     sizes = [layer.sizes for layer in layers]
     for kind in ("sequential", "module"):
         spec = NetworkSpec(kind=kind, hidden=(1,) * (len(sizes) - 1)) if len(sizes) <= 17 else None

@@ -113,7 +113,7 @@ def forward(net, tape, slopes, first_layer_ready):
 def _backward(net, block, weight_grad, is_first):
     """Adds the gradient of the loss to `weight_grad`, from the derivatives by the logits in `tape_grad`.
 
-    `is_first`: `weight_grad` is still zero, so that products may be written instead of added.
+    `is_first`: `weight_grad` is still zero, so products may be written instead of added.
     """
     widths, codes, has_skip, weights = net
     tape, tape_grad, slopes, product, z = block

@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of the input, the hidden layers and the output."""
+        """Widths of the input, the hidden layers and the output."""
         return (self.stack[0].inputs, *(layer.outputs for layer in self.stack))
 
     @property
@@ -117,7 +117,7 @@ def member_states(state: Mapping[str, FloatArray]) -> list[dict[str, FloatArray]
 
 
 def states_of(state: Mapping[str, FloatArray], networks: int) -> list[dict[str, FloatArray]]:
-    """The state dict of each of so many networks.
+    """The state dict of each of `networks` networks.
 
     Raises:
         InvalidInput: there are more or fewer, or other keys beside theirs.
@@ -129,7 +129,7 @@ def states_of(state: Mapping[str, FloatArray], networks: int) -> list[dict[str, 
 
 
 def prefixes(networks: int) -> tuple[str, ...]:
-    """What the keys of each network begin with in the state dict of so many; those of a single one have no prefix."""
+    """What the keys of each network begin with in the state dict of several; the keys of one alone have no prefix."""
     return tuple(MEMBER.format(i) for i in range(networks)) if networks > 1 else ("",)
 
 

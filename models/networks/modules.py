@@ -138,7 +138,7 @@ class Builder:
         return layout(self.spec, self.features, self.classes)
 
     def weights(self, seed: int) -> dict[str, Array]:
-        """The state dict of a new network as arrays, equal to that of `build` to the bit."""
+        """The state dict of a new network as arrays, bit for bit equal to the one of `build`."""
         generator = torch.Generator().manual_seed(seed)
         state: dict[str, Array] = {}
         for layer in ([self.layout.skip] if self.layout.skip else []) + [*self.layout.stack]:

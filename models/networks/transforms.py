@@ -1,6 +1,6 @@
 """Input transforms: the first stage of a plan, from the coordinates of a point to the inputs of the first layer.
 
-Every way to evaluate a plan passes points through `plan.transform`, so that a new transform is one more class here, or
+Every way to evaluate a plan passes points through `plan.transform`, so a new transform is one more class here, or
 beside it as `models.networks.derived`.
 """
 
@@ -18,7 +18,7 @@ class Identity:
     """Uses the coordinates as they are, rounded to float32."""
 
     def features(self, inputs: int) -> int:
-        """Number of coordinates of a point, for a network of so many inputs."""
+        """Number of coordinates of a point, for a network of this many inputs."""
         return inputs
 
     def points(self, xy_ND: PointArray) -> FloatArray:

@@ -26,7 +26,7 @@ SLICE_S = 0.02
 """About how long each call of the kernel takes; between calls a training can be stopped."""
 
 MAX_SLICE_EPOCHS = 16_384
-"""Most epochs in one call of the kernel."""
+"""Maximum number of epochs in one call of the kernel."""
 
 DRAWN_INDICES = 2**18
 """About how many indices of points, 2 MiB, are drawn in advance for mini-batches."""

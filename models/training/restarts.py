@@ -72,7 +72,7 @@ _SILENT = Observer()
 
 @dataclass(frozen=True)
 class Best:
-    """The best of several trained networks: the number of its restart, what makes it, and how its training ended."""
+    """A network that is kept: the number of its restart, a function that builds it, and its outcome."""
 
     restart: int
     make: Callable[[], nn.Module]
@@ -125,8 +125,8 @@ def train_best(
         points: the training data. All restarts hold out the same points.
         spec: the settings.
         validation: the validation points, with the classes of `points`, of which none is then held out.
-        threads: most restarts that train at the same time. The kernel releases the GIL, so that as many threads as
-            cores pay, except for small mini-batches, whose order is drawn in Python.
+        threads: maximum number of restarts that train at the same time. The kernel releases the GIL, so as many
+            threads as cores pay, except for small mini-batches, whose order is drawn in Python.
         observer: follows the trainings, and may stop them.
         resume_from: where an earlier call was stopped. Restarts that had ended are not trained again.
 

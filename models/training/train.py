@@ -69,8 +69,8 @@ def weights_after(
 ) -> dict[str, FloatArray]:
     """The state dict of one of several restarts after an epoch, by a training that ends there.
 
-    No step depends on how many epochs follow. So the weights are, to the bit, those that the whole training has then,
-    with the logits divided by the temperature, as those of a finished training are.
+    No step depends on how many epochs follow. So the weights are bit for bit the weights that the whole training has
+    then, with the logits divided by the temperature, as in a finished training.
 
     Args:
         build: returns a new network for a seed, as for `models.training.restarts.train_best`.

@@ -15,7 +15,7 @@ from service.tables.table import Table
 STANDARD_INPUT = Path("-")
 
 MAX_NAME_CHARACTERS = 63
-"""Of a name, as `service.records.NAME_RULE` says."""
+"""Maximum length of a name, as `service.records.NAME_RULE` says."""
 
 
 def name_of(path: Path, option: str) -> str:

@@ -22,7 +22,7 @@ NEEDS_PYARROW = "Arrow and Parquet need pyarrow, which is not installed: pip ins
 
 _PART_ROWS = 10_000
 _BUFFER_BYTES = 2**18
-"""Of a Parquet file: read at a time, for each column."""
+"""Bytes of a Parquet file that are read at a time, for each column."""
 
 
 def read_stream(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
@@ -68,7 +68,7 @@ def _read(
     for field in schema:
         if pa.types.is_nested(field.type):
             raise InvalidInput(
-                f"column '{field.name}'", f"has values of the type {field.type}: give each number a column of its own"
+                f"column '{field.name}'", f"has values of the type {field.type}: give each number a separate column"
             )
 
     def parts() -> Iterator[Rows]:

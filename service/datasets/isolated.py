@@ -1,4 +1,4 @@
-"""Reads a large file in a process of its own, which bounds the memory and keeps the server responsive."""
+"""Reads a large file in a separate process, which bounds the memory and keeps the server responsive."""
 
 import json
 import signal

@@ -27,10 +27,10 @@ from service.tables.options import TableOptions
 from service.tables.table import Table
 
 MAX_MEMORY_BYTES = 2 * 2**30
-"""Most memory that the program takes, on Linux. Files that it maps do not count."""
+"""Maximum memory that the program takes, on Linux. Files that it maps do not count."""
 
 NICENESS = 10
-"""Of the program: predictions go first."""
+"""Niceness of the program: predictions go first."""
 
 
 @dataclass(frozen=True, kw_only=True)

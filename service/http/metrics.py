@@ -20,7 +20,7 @@ BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 """Upper bounds of the duration buckets: one point takes a tenth of a millisecond, a training seconds."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods with a label of their own; all others share the label `other`, so that clients cannot add labels."""
+"""Methods with a separate label; all others share the label `other`, so that clients cannot add labels."""
 
 COUNTERS = {
     "separatrix_points": "Points that were classified.",

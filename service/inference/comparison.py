@@ -164,7 +164,7 @@ def over_points(
         parts: the points, some at a time, in at least one part. Features are matched by name if both sides have names,
             else by position.
         count: their number in all, not 0.
-        max_flips: most points to list.
+        max_flips: maximum number of points to list.
         field: what the request calls the points.
 
     Raises:

@@ -165,7 +165,9 @@ class JobQueue:
             )
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
-            raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+            raise FolderUnavailable(
+                "The data folder cannot be written now. The log of the service says why."
+            ) from error
         except (JobNotFound, KeyReused, QueueFull, WrongState):  # after any other error the job may be in the queue
             remove(self._files, spec.id)
             raise

@@ -35,7 +35,7 @@ TrainingData = DatasetSpec | LabelledPoints | FiledPoints
 
 @dataclass(frozen=True)
 class WithValidation:
-    """Data with validation points of their own, which are as they were stored."""
+    """Data with a separate validation set, whose points are as they were stored."""
 
     training: TrainingData
     validation: FiledPoints
@@ -91,7 +91,9 @@ def points_of(data: Data) -> LabelledPoints:
 
 
 def validation_of(data: Data, points: LabelledPoints) -> LabelledPoints | None:
-    """Returns the validation points, if the data have some of their own, as the `points` to train on need them.
+    """Returns the separate validation points, with the features and classes in the order of the training `points`.
+
+    None if there are none.
 
     Raises:
         InvalidInput: they do not fit; see `models.validation.matched`.
@@ -168,7 +170,7 @@ def read_back(files: Files, spec: JobSpec) -> Data:
 
 
 def with_own_validation(training: TrainingData, files: Files, job_id: str, description: dict[str, Any]) -> Data:
-    """Returns data with the validation points of a job, if it has some of its own.
+    """Returns data with the separate validation points of a job, if it has any.
 
     Raises:
         DamagedData, OSError: as `load`.
@@ -191,9 +193,11 @@ def _generator(description: dict[str, Any]) -> DatasetSpec:
 def load_validation(
     files: Files, job_id: str, description: dict[str, Any], points: LabelledPoints
 ) -> LabelledPoints | None:
-    """Returns the validation points of a job, if it has some of its own, as the `points` to train on need them.
+    """Returns the separate validation points of a job; None if there are none.
 
-    `description` is that of the job's data, in its row or in the card of its version.
+    Their features and classes are in the order of the training `points`.
+
+    `description` describes the data of the job, as in its row or in the card of its version.
 
     Raises:
         DamagedData, OSError: as `load`.

@@ -27,7 +27,7 @@ from service.store.files import Files
 from service.store.points_file import DamagedData
 
 MAX_SHOWN = 20
-"""Most names of features or classes in a message."""
+"""Maximum number of names of features or classes in a message."""
 
 _OF_OPTIMIZER = ("epochs", "learning_rate", "momentum", "batch_size", "implementation")
 """Settings that suit only the optimizer that they were chosen for."""

@@ -14,7 +14,7 @@ MEDIA_TYPE = "text/csv"
 def encode(boundary: BoundaryGrid) -> bytes:
     """`x,y,value` for each cell, row by row from `y_min` up; `x,value` for a curve.
 
-    A number has as few digits as read back to the same float64 for coordinates, or float32 for values. A label is the
+    A number has the fewest digits that restore the same float64 for coordinates, or float32 for values. A label is the
     class itself. One row is encoded at a time, so little memory is taken beyond the result.
     """
     grid = boundary.grid

@@ -47,7 +47,7 @@ SHADES = 4
 has no room: from 31 classes on, and a single one from 63."""
 
 LEAST_OPACITY = 0.4
-"""Of the points farthest from the plane: paler ones could not be told from regions."""
+"""Opacity of the points farthest from the plane: paler ones could not be told from regions."""
 
 GAP = 2
 """Pixels between tiles."""
@@ -56,7 +56,7 @@ MOST_SPREAD = 0.5
 """The greatest standard deviation of numbers from 0 to 1."""
 
 LEAST_RANGE = 1e-30
-"""Of a scale: float32 cannot divide a smaller range into steps."""
+"""Minimum range of a scale: float32 cannot divide a smaller range into steps."""
 
 POINTS_AT_ONCE = 10_000
 """Training points drawn at a time: the coordinates of their pixels take about 10 MB."""

@@ -24,7 +24,7 @@ class Datasets:
         Args:
             dataset: the new row.
             replace: whether to replace other content under that name.
-            max_bytes: most bytes of the files of all datasets.
+            max_bytes: maximum total size of the files of all datasets, in bytes.
 
         Returns:
             The dataset that now has the name, and the one that had it before, if any. Both are the same if the content

@@ -163,7 +163,7 @@ class Files:
 
     @staticmethod
     def validation_file(job_id: str) -> str:
-        """Returns the name of the file of a job's validation points, if it has some of its own."""
+        """Returns the name of the file of a job's separate validation points, if it has any."""
         return f"{job_id}-validation"
 
     def points(self, job_id: str, digest: str) -> LabelledPoints:

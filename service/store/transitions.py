@@ -12,7 +12,7 @@ from service.records import EventKind, Job, JobSpec, JobState, JobStatus
 from service.store.tables import events, job_totals, jobs, now, snapshots
 
 MAX_CRASHES = 3
-"""A job fails when so many workers in a row have crashed with it without reaching a checkpoint."""
+"""A job fails when this many workers in a row have crashed with it without reaching a checkpoint."""
 
 END_EVENTS = 2
 """How many events the end of a job writes: its last `status`, and `done`."""

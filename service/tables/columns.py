@@ -19,10 +19,10 @@ LABEL_NAMES = {
 """Headings that only a label column has."""
 
 _MAX_LABEL_LIKE = 20
-"""Most values of a first column that may be the label, in a table without a heading."""
+"""Maximum number of values of a first column that may be the label, in a table without a heading."""
 
 _MIN_ROWS_OF_NAMES = 10
-"""From so many rows on, a text column without any repetition holds names, not labels."""
+"""Minimum number of rows of a text column that, without any repetition, holds names, not labels."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from service.tables.cells import number
 from service.tables.options import Decimal
 
 MAX_SPELLINGS = 10 * MAX_CLASSES
-"""Most different texts of a label column. More than one may be the same label, such as `1` and `1.0`."""
+"""Maximum number of different texts of a label column. More than one may be the same label, such as `1` and `1.0`."""
 
 
 def labels_of(spellings: Sequence[str], decimal: Decimal) -> list[Label]:

@@ -25,10 +25,10 @@ TOLERANCE = 1e-4
 """The search for a point ends when the distance found is certified to exceed the least by at most this share."""
 
 MAX_BOXES = 3_000
-"""Most boxes for one point: a search that needs more ends with the bounds it has."""
+"""Maximum number of boxes for one point: a search that needs more ends with the bounds it has."""
 
 MIN_BOXES = 100
-"""Boxes that each point must be allowed on average: with fewer, most searches would find nothing."""
+"""Minimum average number of boxes per point. With fewer, most searches would find nothing."""
 
 ACTIVATION_WORK = 30
 """Cost of bounding an activation, in multiplications."""
@@ -37,14 +37,14 @@ BLOCK_POINTS = 256
 """Points searched for at once, fewer for many classes: so memory does not grow with the number of points."""
 
 RING_POINTS, RINGS = 16, 16
-"""Points probed at first: so many on each of so many rings. A change found there limits the size of the boxes."""
+"""Points probed at first: `RING_POINTS` on each of `RINGS` rings. A change found there limits the size of the boxes."""
 
 FEW_BOXES = 256
 """Number of boxes below which each is split into 16 instead of 4: more boxes then cost less than another level."""
 
 SECTIONS, ROUNDS = 16, 5
-"""The segment from a point to a change is divided into so many sections, so many times, each time continuing with the
-first section at whose end the label differs: to a millionth of its length."""
+"""The segment from a point to a change is divided into `SECTIONS` sections, `ROUNDS` times, each time continuing with
+the first section at whose end the label differs: to a millionth of its length."""
 
 ROUNDING_FACTOR = 2.0
 """A box is not split further when its radius is at most this many times that of the point, which is due to float32."""

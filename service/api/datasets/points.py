@@ -1,4 +1,4 @@
-"""Pages of points as JSON, CSV or `.npy`, with as many digits as read back to the same numbers."""
+"""Pages of points as JSON, CSV or `.npy`, with the fewest digits that restore the numbers exactly."""
 
 import csv
 import io
@@ -94,5 +94,5 @@ def _label_name(names: Sequence[str]) -> str:
 
 
 def page_size(limit: int, features: int) -> int:
-    """How many points of so many features a page has at most."""
+    """Maximum number of points of a page, if each has this many features."""
     return max(1, min(limit, MAX_ANSWER_VALUES // features))

@@ -87,7 +87,7 @@ class _StoredHead(BaseModel):
     n_features: int = Field(description="Number of coordinates of a point.")
     n_classes: int = Field(description="Number of classes.")
     digest: str = Field(description="SHA-256 of the points, labels and class names: `data_digest` of a training on it.")
-    size_bytes: int = Field(description="Of its file in the data folder.")
+    size_bytes: int = Field(description="Size of its file in the data folder.")
     created_at: datetime = Field(description="When it was stored, in UTC.")
 
 
@@ -165,7 +165,10 @@ class PointsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(
-        MAX_POINTS, ge=1, le=MAX_POINTS, description="Most points of the page. A page of many features has fewer."
+        MAX_POINTS,
+        ge=1,
+        le=MAX_POINTS,
+        description="Maximum number of points of the page. A page of many features has fewer.",
     )
     offset: int = Field(0, ge=0, le=10**9, description="How many points to skip.")
     format: str | None = Field(None, description="`json`, `csv` or `npy`. By default as `Accept` prefers.")

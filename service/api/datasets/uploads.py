@@ -25,7 +25,7 @@ from service.records import StoredDataset
 logger = logging.getLogger(__name__)
 
 APART_BYTES = 2**20
-"""Length above which a file is read in a process of its own, which takes half a second to start."""
+"""Length above which a file is read in a separate process, which takes half a second to start."""
 
 
 class StoreQuery(TableQuery):
@@ -85,7 +85,7 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
                 dataset = await _read(name, file, kind, query, services)
     except OSError as error:
         logger.error("a dataset could not be stored: %s", error)
-        raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+        raise FolderUnavailable("The data folder cannot be written now. The log of the service says why.") from error
     add = partial(services.datasets.add, dataset, replace=query.replace)
     return await to_thread.run_sync(add, limiter=services.write_threads)
 

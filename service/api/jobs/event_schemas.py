@@ -30,8 +30,8 @@ class MetricsData(BaseModel):
     """The progress of a training."""
 
     epoch: int = Field(description="Epochs trained so far, summed over all restarts.")
-    epochs: int = Field(description="Most epochs that the job trains, summed over all restarts.")
-    metrics: Metrics = Field(description="Of the latest epoch.")
+    epochs: int = Field(description="Maximum number of epochs that the job trains, summed over all restarts.")
+    metrics: Metrics = Field(description="The metrics of the latest epoch.")
 
 
 class CheckpointData(BaseModel):

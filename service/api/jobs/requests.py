@@ -47,7 +47,7 @@ from service.records import ALIAS_PATTERN, LOSS_CONDITION_PATTERN, NAME_PATTERN,
 MAX_METADATA = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_LENGTH = 512
-"""Most characters of one value."""
+"""Maximum number of characters of one value."""
 
 
 class GeneratedData(Body):
@@ -93,7 +93,7 @@ def _refuse_given(value: Any) -> None:
 
 
 class ValidationData(Body):
-    """Validation points of their own."""
+    """A separate validation dataset."""
 
     dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored dataset.")
 

@@ -37,8 +37,8 @@ class Progress(BaseModel):
 
     epoch: int = Field(description="Epochs trained so far, summed over all restarts.")
     epochs: int | None = Field(
-        description="Most epochs that the job trains, summed over all restarts. With `patience` it may stop early. "
-        "Null until the preset `auto` has chosen the settings."
+        description="Maximum number of epochs that the job trains, summed over all restarts. With `patience` it may "
+        "stop early. Null until the preset `auto` has chosen the settings."
     )
     fraction: float = Field(description="`epoch` / `epochs`; 0 while `epochs` is null.")
 
@@ -60,8 +60,8 @@ class Figures(BaseModel):
 class BeforeAndAfter(BaseModel):
     """The figures of both versions."""
 
-    before: Figures = Field(description="Of the version that the training started from.")
-    after: Figures = Field(description="Of the version that the job published.")
+    before: Figures = Field(description="The figures of the version that the training started from.")
+    after: Figures = Field(description="The figures of the version that the job published.")
 
 
 class CorrectedComparison(BaseModel):

@@ -59,7 +59,10 @@ class _Versions(BaseModel):
         None, description="Compare on the points that `a`, or `b`, was trained on."
     )
     limit: int = Field(
-        100, ge=0, le=MAX_FLIPS, description="Most points to list of those whose labels differ, the first ones."
+        100,
+        ge=0,
+        le=MAX_FLIPS,
+        description="Maximum number of points to list of those whose labels differ, the first ones.",
     )
 
 

@@ -21,7 +21,7 @@ class ComparedVersion(BaseModel):
 
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The version.")
-    metrics: Metrics | None = Field(description="Of its training; null if they are not known.")
+    metrics: Metrics | None = Field(description="The metrics of its training; null if they are not known.")
     evaluation: ClassEvaluation | None = Field(
         description="By the points that were compared, with the classes in the order of this response; null for a "
         "window."

@@ -45,7 +45,8 @@ class CorrectionsRequest(Body):
     )
     alias: AliasName = None
     repeat: Annotated[int, Field(ge=1, le=MAX_REPEAT), WHOLE] = Field(
-        1, description="How often each corrected point is in the training data, so that few points have weight."
+        1,
+        description="How often each corrected point is in the training data, so that a few points have enough weight.",
     )
     training: TrainingSettings = Field(
         TrainingSettings(), description="Settings of the training. By default those of the version."

@@ -22,7 +22,7 @@ from service.inference import features
 _WHOLE = re.compile("0|-?[1-9][0-9]{0,15}")
 
 MAX_TEXTS = {"feature_names": 900, "inputs": 400}
-"""Most items of a list of texts in a query: the HTTP server refuses a query of more than 64 KB."""
+"""Maximum number of items of a list of texts in a query: the HTTP server refuses a query of more than 64 KB."""
 
 # `features.items` splits the lists, because a text may contain a comma
 _Labels = Annotated[

@@ -111,7 +111,7 @@ async def _written(request: Request, options: ImportOptions, services: Services)
                 return checkpoint_id, await services.torch_tasks.run(TASK, file.name, folder, options)
     except OSError as error:
         logger.error("a checkpoint could not be stored: %s", error)
-        raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+        raise FolderUnavailable("The data folder cannot be written now. The log of the service says why.") from error
 
 
 def _publish(services: Services, model: str, checkpoint_id: str, written: bytes) -> Version:

@@ -197,7 +197,7 @@ async def get_layer(
 
 
 def _check(member: int, version: LoadedNetwork) -> None:
-    """Checks that a version has so many networks.
+    """Checks that a version has enough networks.
 
     Raises:
         InvalidParameter: it has fewer.

@@ -52,7 +52,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has this response: its `If-None-Match` names the `ETag`.", "headers": _CACHING},
 }
 
-Member = Annotated[int, Query(ge=0, lt=MAX_ENSEMBLE, description="Of an ensemble: which network, counted from 0.")]
+Member = Annotated[int, Query(ge=0, lt=MAX_ENSEMBLE, description="The network of an ensemble, counted from 0.")]
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 
 

@@ -38,15 +38,15 @@ memory, if only the number of bytes were bounded.
 """
 
 MAX_FIELDS = MAX_FEATURES
-"""Most fields of one object: as many as a record of a point has. A schema reports every unknown field, which takes some
-10 us and a kilobyte for each."""
+"""Maximum number of fields of one object: as many as a record of a point has. A schema reports every unknown field,
+which takes some 10 us and a kilobyte for each."""
 
 LARGE_BYTES = 200_000
-"""Longest body that the event loop parses, in a millisecond or two. Longer ones take up to 0.2 s, in a thread.
+"""Maximum length of a body that the event loop parses, in a millisecond or two. Longer ones take up to 0.2 s, in a
+thread.
 
-Of those with a schema, only one is parsed at a time. Parsing holds the interpreter lock: if several threads did it, a
-small request could wait for all of them in turn.
-"""
+Only one of the bodies with a schema is parsed at a time. Parsing holds the interpreter lock: if several threads did it,
+a small request could wait for all of them in turn. """
 
 PARSING = Lock()
 """Held while a large body is parsed, and for `PAUSE_S` after that."""

@@ -15,7 +15,7 @@ HEAD = "0015"
 
 
 def migrate(database: Database) -> None:
-    """Applies the missing migrations in one transaction. Of several processes that start at once, one applies them.
+    """Applies the missing migrations in one transaction. If several processes start at once, one applies them.
 
     Raises:
         StoreUnavailable: a later version of the program wrote the database, or it cannot be reached or written.

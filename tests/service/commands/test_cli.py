@@ -108,7 +108,7 @@ def test_versions_are_promoted_named_and_deleted(tmp_path: Path) -> None:
     assert [[cell.strip() for cell in row] for row in rows] == [["1", ""], ["2", "prod"], ["3", "best, latest"]]
 
     held = separatrix("delete", "m", "--version", "2", data=tmp_path)
-    assert (held.exit_code, "named by prod" in held.stderr) == (1, True)
+    assert (held.exit_code, "name the version: prod" in held.stderr) == (1, True)
     assert run("alias m prod --delete").stdout == "Deleted the alias prod of m.\n"
     assert run("delete m --version 2").stdout == "Deleted version 2 of m.\n"
     run("alias m best --delete")

@@ -208,7 +208,7 @@ def class_weights(training: TrainingSpec, points: LabelledPoints) -> FloatArray 
         points: the points to train on, without those held out.
 
     Raises:
-        InvalidInput: the weights are not those of the labels of the points.
+        InvalidInput: the weights do not have the labels of the points.
     """
     given, classes = training.class_weight, points.classes
     if given is None:

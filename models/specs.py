@@ -45,8 +45,8 @@ Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
 ClassWeight = Literal["balanced"] | dict[str, float]
 Preset = Literal["auto", "tutorial", "version"]
-"""What decides the settings that a request leaves open: a search, the tutorial's values, or those of the version at
-whose weights the training begins."""
+"""What decides the settings that a request leaves open: a search, the tutorial's values, or the settings of the version
+at whose weights the training begins."""
 
 ResponseKind = Literal["probability", "label", "logit", "entropy"]
 AnyResponse = Literal[ResponseKind, "spread"]
@@ -84,7 +84,7 @@ class InvalidInput(ValueError):
 class DatasetSpec:
     """A generated dataset: `n` points, divided as evenly among the classes as possible.
 
-    `noise` is in data units; by default that of the generator, see `models.generators`. `n_classes` is the number of
+    `noise` is in data units; by default the generator's, see `models.generators`. `n_classes` is the number of
     arms of `spirals` or of clouds of `gaussians`; the other datasets have two.
 
     Raises:
@@ -173,7 +173,7 @@ class TrainingSpec:
         epochs: largest number of passes over the training points.
         optimizer: `sgd` or `adam`, as in torch, with torch's default betas and epsilon; or `lbfgs`, see
             `models.kernel.lbfgs`. An epoch of `lbfgs` is one iteration, and it also stops when it has converged.
-        learning_rate: the optimizer's step size; by default that of `LEARNING_RATES`. None for `lbfgs`, which has none.
+        learning_rate: the optimizer's step size; by default from `LEARNING_RATES`. None for `lbfgs`, which has none.
         momentum: of `sgd`, in [0, 1), by default 0. None for `lbfgs`.
         weight_decay: L2 penalty added to the gradient, as in torch.
         batch_size: points per step, in a new random order in each epoch; None takes all points at once, as `lbfgs`
@@ -182,7 +182,7 @@ class TrainingSpec:
         validation_folds: number of parts of a cross-validation, from 2. For each part, a network is trained on the
             others and evaluated on it. The network that is kept is trained on all points.
         patience: training stops early after this many epochs without an improvement of the watched loss, which is that
-            of the validation points, or without these that of the training points. None never stops early.
+            of the validation points, or without these of the training points. None never stops early.
         min_delta: smallest decrease of the watched loss that counts as an improvement.
         seed: for the initial weights, the validation split and the batch order.
         class_weight: the weight of each class in the loss, by the text of its label; `balanced` makes the weights of

@@ -19,7 +19,7 @@ def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str)
     points in a request.
 
     Raises:
-        InvalidInput: the features differ, or a label is not among those of the training points.
+        InvalidInput: the features differ, or a label is not among the labels of the training points.
     """
     sent = SentPoints(validation.xy_ND, validation.feature_names)
     xy_ND = sent.placed(training.features, training.feature_names, {}, field=field)

@@ -170,8 +170,8 @@ def train(
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="What decides the settings that are not given: tutorial, the tutorial's values; auto, a search by "
-            "cross-validation; or version, those of the version in --from. (default: version with --from, auto for a "
+            help="Where settings that are not given come from: tutorial, the tutorial's values; auto, a search by "
+            "cross-validation; or version, the version in --from. (default: version with --from, auto for a "
             "CSV file without other settings, else tutorial)",
             show_default=False,
         ),
@@ -181,14 +181,14 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL[:VERSION]",
-            help="Begin at the weights of this version. Settings that are not given are those of the version.",
+            help="Begin at the weights of this version. Settings that are not given are taken from it.",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Name to publish under. (default: that of --from, that of the file, or the dataset and the network)"
+            help="Name to publish under. (default: the name of --from, or of the file, or the dataset and the network)"
         ),
     ] = None,
     promote_if: Annotated[
@@ -450,7 +450,7 @@ def add(
     table: dict[str, Any],
     settings: dict[str, Any],
     file: Annotated[Path, typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input.")],
-    name: Annotated[str | None, typer.Option(help="Name of the dataset. (default: that of the file)")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset. (default: the name of the file)")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace other content under this name.")] = False,
 ) -> None:
     """Store a file as a dataset."""

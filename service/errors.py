@@ -94,7 +94,7 @@ class DatasetExists(ServiceError):
 
 
 class DatasetReserved(ServiceError):
-    """The name is that of a generator, which can be neither replaced nor deleted."""
+    """The name belongs to a generator, which can be neither replaced nor deleted."""
 
     code = "dataset-reserved"
     title = "The name belongs to a generator"

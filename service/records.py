@@ -77,7 +77,7 @@ class JobSpec:
         model: the name under which the result is published; empty if it is not.
         origin: who submitted the job.
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
-            `feature_names` if they have some, and the name of their dataset as `stored` if they are those of one.
+            `feature_names` if they have some, and the name of their dataset as `stored` if they come from one.
             If the job has separate validation points, `validation` describes them in this way, with their `digest`.
         data_digest: `LabelledPoints.digest`.
         preset: what decides the settings that the client left open.
@@ -90,7 +90,7 @@ class JobSpec:
         retry_of: the id of the job that this one retries.
         promote: an alias, and the conditions under which it moves to the version, see `service.jobs.promotion`. None
             without conditions.
-        supersede: a group of jobs: this one cancels those of the group that are still queued. None without a group.
+        supersede: a group of jobs: this one cancels the queued jobs of the group. None without a group.
         snapshots: the epochs after which an unpublished training keeps its weights, ascending; None for none.
         owner: the name of the key that submitted it; None in a service without keys.
         traceparent: the trace that its request is part of (W3C trace context); None without a trace.
@@ -122,7 +122,7 @@ class JobSpec:
 
     @property
     def is_generated(self) -> bool:
-        """Whether the points are those of a generator."""
+        """Whether the points come from a generator."""
         return "dataset" in self.data
 
 
@@ -138,7 +138,7 @@ class JobStatus:
         choice: the settings that the preset `auto` has chosen, or given ones that were evaluated in folds, before the
             training: a `models.selection.search.Choice` as JSON.
         epoch: epochs trained so far, summed over all restarts.
-        metrics: the latest metrics of the training. Once it has ended, those of the weights that were kept.
+        metrics: the latest metrics of the training. Once it has ended, the metrics of the kept weights.
         ran_s: training time in seconds, summed over all attempts.
         checkpoint: the name of the folder with the job's latest checkpoint. A published version has its own folder.
         version: the number of the version that the job published.
@@ -240,7 +240,7 @@ EventKind = Literal["status", "metrics", "checkpoint", "done"]
 class Event:
     """Something that happened to a job. `number` counts from 1 within the job, without gaps.
 
-    `data` is that of the event in the HTTP API, see `service.api.jobs.events`.
+    `data` is the same as in the event of the HTTP API, see `service.api.jobs.events`.
     """
 
     job_id: str

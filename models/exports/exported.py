@@ -44,11 +44,11 @@ class Exported:
 
     @property
     def state(self) -> dict[str, FloatArray]:
-        """Its state dict as arrays, also that of an ensemble: contiguous copies."""
+        """Its state dict as arrays, also for an ensemble: contiguous copies."""
         return joined_state([self.state_of_member(i) for i in range(len(self.members))])
 
     def state_of_member(self, i: int) -> dict[str, FloatArray]:
-        """The state dict of one network, without the prefix that its keys have in that of an ensemble."""
+        """The state dict of one network, without the prefix that its keys have in an ensemble."""
         return state_of(self.layout, self.members[i])
 
     @property

@@ -65,7 +65,7 @@ class _Graph:
         return kind
 
     def add(self, operator: str, *inputs: str, output: str, **attributes: float) -> str:
-        """Adds a node. Returns the name of its only output, which is also that of the node."""
+        """Adds a node. Returns the name of its only output, which is also the name of the node."""
         self._nodes.append(self._helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
@@ -154,7 +154,7 @@ def _terms(graph: _Graph, terms: Sequence[Term], scaled: str) -> str:
 
 
 def _mean(graph: _Graph, exported: Exported, inputs: str) -> str:
-    """Adds the networks: from the inputs to the probabilities, float32 (N, K), the mean of those of each network."""
+    """Adds the networks: from the inputs to the probabilities, float32 (N, K), the mean over the networks."""
     each = [
         _probabilities(graph, _logits(graph, exported.layout, plan, prefix, inputs), plan.outputs, prefix)
         for prefix, plan in zip(exported.prefixes, exported.members, strict=True)

@@ -20,7 +20,7 @@ EXAMPLE_POINTS = 2
 
 
 def encode_module(exported: Exported) -> bytes:
-    """The whole network, as `torch.save(network)` pickles it. It returns logits, for an ensemble those of the mean.
+    """The whole network, as `torch.save(network)` pickles it. It returns logits; for an ensemble, of the mean.
 
     A network that is an `nn.Sequential` and takes the coordinates as they are is pickled as such. Others become an
     `fx.GraphModule`, which contains its code, because plain torch does not have the classes of `models.networks`. It

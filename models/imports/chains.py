@@ -60,7 +60,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Function:
-    """An activation, applied to each value. `name` is that of the layer in the file, or of the layer before."""
+    """An activation, applied to each value. `name` is the name of the layer in the file, or of the layer before."""
 
     name: str
     activation: Activation
@@ -75,7 +75,7 @@ class Chain:
 
     Attributes:
         steps: at least one affine map.
-        skip: a linear layer from the inputs, whose outputs are added to those of the last step.
+        skip: a linear layer from the inputs, whose outputs are added to the outputs of the last step.
         kind: the kind of this project with the same names of layers, if there is one.
     """
 
@@ -89,7 +89,7 @@ class Network:
     """A network of this project, or an ensemble of several.
 
     Attributes:
-        spec: its architecture; in an ensemble that of each network.
+        spec: its architecture; in an ensemble, the architecture of each network.
         features: number of coordinates of a point.
         n_classes: number of classes.
         state: its state dict, float32.

@@ -50,7 +50,7 @@ def module_of(value: Placeholder, path: str = "", depth: int = 0) -> Module:
     """The module that a placeholder stands for.
 
     Raises:
-        InvalidInput: its attributes are not those of a module, or modules are nested too deeply.
+        InvalidInput: its attributes do not fit a module, or modules are nested too deeply.
     """
     if depth > MAX_CHECKPOINT_DEPTH:
         raise InvalidInput(FILE, f"must have modules within each other at most {MAX_CHECKPOINT_DEPTH} deep")
@@ -131,7 +131,7 @@ class _Reader:
         if module.hooks:
             raise InvalidInput(
                 FILE,
-                f"{_where(module.path, module.class_name)} has hooks, such as those of weight_norm or pruning: remove "
+                f"{_where(module.path, module.class_name)} has hooks, as weight_norm and pruning add: remove "
                 f"them, or {ADVICE}",
             )
         if module.class_name in _CONTAINERS:
@@ -156,7 +156,7 @@ class _Reader:
         self._weights.report()
         if self._evaluated:
             paths = ", ".join(map(quoted, self._evaluated[:10]))
-            self._notes.understood.append(f"Dropout and BatchNorm ({paths}) are those of evaluation mode.")
+            self._notes.understood.append(f"Dropout and BatchNorm ({paths}) are read as in evaluation mode.")
 
     def linear(self, module: Module) -> Iterator[Step]:
         """A dense layer."""

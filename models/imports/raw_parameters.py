@@ -55,7 +55,7 @@ def chain_of(tensors: Mapping[str, Any], options: ImportOptions, weights: Weight
 
 
 def _fits(tensors: Mapping[str, Any], pairs: list[tuple[str, str]], input_axis: int) -> bool:
-    """Whether the matrices follow each other if this axis is that of the inputs."""
+    """Whether the matrices follow each other if this axis is the axis of the inputs."""
     before: int | None = None
     for weight, bias in pairs:
         shape, bias_shape = shape_of(tensors[weight]), shape_of(tensors[bias])

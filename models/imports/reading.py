@@ -215,7 +215,7 @@ _READERS: dict[FileFormat, Callable[[Path, ImportOptions, Notes], Described]] = 
 
 
 def _check_numbers(options: ImportOptions) -> None:
-    """Checks the numbers that the client gives, without those of the file."""
+    """Checks the numbers that the client gives, without the numbers in the file."""
     for name in ("offset", "divisor", "data_min", "data_max"):
         for value in getattr(options, name) or ():
             if not math.isfinite(value) or abs(value) > MAX_COORDINATE:

@@ -1,7 +1,7 @@
 """The layers of a network from its state dict: from the names and the shapes of its tensors.
 
-A state dict names no activation, and no order beyond that of its keys. What cannot be told is refused, and the message
-names the option to add. `raw_parameters` reads the networks that are written without layers.
+A state dict names no activation, and no order other than the order of its keys. What cannot be told is refused, and the
+message names the option to add. `raw_parameters` reads the networks that are written without layers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,10 +31,10 @@ _ADVICE = (
     ("weight_u", "comes from spectral_norm: call torch.nn.utils.remove_spectral_norm before saving"),
     ("weight_orig", "comes from pruning: call torch.nn.utils.prune.remove before saving"),
     ("weight_mask", "comes from pruning: call torch.nn.utils.prune.remove before saving"),
-    ("weight_ih", "is that of a recurrent layer, and only dense (linear) layers are supported"),
-    ("weight_hh", "is that of a recurrent layer, and only dense (linear) layers are supported"),
-    ("in_proj_weight", "is that of an attention layer, and only dense (linear) layers are supported"),
-    ("lora_", "is that of an adapter: merge it into the weights before saving"),
+    ("weight_ih", "is a weight of a recurrent layer, and only dense (linear) layers are supported"),
+    ("weight_hh", "is a weight of a recurrent layer, and only dense (linear) layers are supported"),
+    ("in_proj_weight", "is a weight of an attention layer, and only dense (linear) layers are supported"),
+    ("lora_", "is a weight of an adapter: merge it into the weights before saving"),
 )
 
 
@@ -110,7 +110,7 @@ class Layer:
         if len(weight) != 2:
             raise InvalidInput(
                 FILE,
-                f"{quoted(self._key('weight'))} has the shape {weight}, that of LayerNorm, PReLU or another layer "
+                f"{quoted(self._key('weight'))} has the shape {weight}, as in LayerNorm, PReLU or another layer "
                 "without running statistics: only dense (linear) layers and BatchNorm1d are supported",
             )
         if "bias" in shapes and shapes["bias"] != weight[:1]:
@@ -129,7 +129,7 @@ def chain_of(state: Mapping[str, Any], options: ImportOptions, notes: Notes, *, 
         state: tensors by key, and values of other kinds, which are left out and noted.
         options: what the client says.
         notes: gets what was understood.
-        is_ordered: whether the order of the keys is that of the layers, as torch writes it.
+        is_ordered: whether the keys are in the order of the layers, as torch writes it.
 
     Raises:
         InvalidInput: a key is too many, missing or wrong, or an option is needed.
@@ -242,12 +242,12 @@ def _layers(tensors: Mapping[str, Any]) -> list[Layer]:
 
 
 def _residual(layers: Sequence[Layer], options: ImportOptions) -> tuple[Layer | None, Sequence[Layer]]:
-    """The layer beside the others, and the others, if the names and shapes are those of a residual network."""
+    """The layer beside the others, and the others, if the names and shapes fit a residual network."""
     skips = [layer for layer in layers if "." not in layer.path and not layer.is_norm]
     branches = {layer.path.partition(".")[0] for layer in layers if "." in layer.path}
     if len(skips) != 1 or len(branches) != 1 or len(layers) < 2:
         if options.kind == "residual":
-            raise InvalidInput("kind", "must not be residual: the keys are not those of one layer beside one branch")
+            raise InvalidInput("kind", "must not be residual: the keys do not fit one layer beside one branch")
         return None, layers
     (skip,) = skips
     stack = [layer for layer in layers if layer is not skip]

@@ -26,7 +26,7 @@ _LARGEST = 3e38  # numbers up to here do not overflow float32
 class Derived:
     """Computes terms of the coordinates `s = (x - offset) / divisor` in float64, and then rounds to float32.
 
-    So the square of 5334000.25 keeps its digits: it is that of the distance from the mean, in deviations.
+    So the square of 5334000.25 keeps its digits: it is the square of the distance from the mean, in deviations.
 
     Attributes:
         terms: one for each of the I inputs of the first layer.

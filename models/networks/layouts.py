@@ -37,7 +37,7 @@ class LayerLayout:
 
     @property
     def name(self) -> str:
-        """The name of its module, or that of its weight if the network has raw parameters."""
+        """The name of its module, or of its weight if the network has raw parameters."""
         return self.weight.removesuffix(".weight")
 
     @property
@@ -134,7 +134,7 @@ def prefixes(networks: int) -> tuple[str, ...]:
 
 
 def joined_state(members: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
-    """The state dict of an ensemble, from those of its networks, or that of the only one."""
+    """The state dict of an ensemble, from the state dicts of its networks, or of the only one."""
     return {
         prefix + key: array
         for prefix, state in zip(prefixes(len(members)), members, strict=True)
@@ -143,7 +143,7 @@ def joined_state(members: Sequence[Mapping[str, FloatArray]]) -> dict[str, Float
 
 
 def check_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
-    """Checks the keys and shapes of a state dict against those of a network.
+    """Checks the keys and shapes of a state dict against a network.
 
     Raises:
         InvalidInput: a key is missing or unknown, or a shape differs.

@@ -122,7 +122,7 @@ def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Mo
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds networks of one architecture. `weights` gives those of a new network without the time for its modules."""
+    """Builds networks of one architecture. `weights` returns those of a new network without its modules."""
 
     spec: NetworkSpec
     features: int

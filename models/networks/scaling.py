@@ -2,7 +2,7 @@
 
 Training works best if every coordinate has mean 0 and deviation 1. The trained network takes `(x - mean) / deviation`;
 its first layer is linear, so the same network for `x` has other weights: `w / deviation` and
-`b - w @ mean / deviation`. The state dict of a checkpoint is that of this network, for points as they are.
+`b - w @ mean / deviation`. The state dict of a checkpoint belongs to this network, for points as they are.
 
 Derived inputs are terms of the scaled coordinates, so their network keeps its weights, and its transform scales; see
 `models.networks.derived`.
@@ -97,7 +97,7 @@ class Scaling:
         return scaled
 
     def in_data_units(self, layout: Layout, state: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """The state dict of the finished network, from that of the network in training."""
+        """The state dict of the finished network, from the state dict in training."""
         finished = dict(state)
         if self.terms is not None:
             return finished

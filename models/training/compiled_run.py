@@ -233,7 +233,7 @@ def _initial_state(weights: FloatArray, *, is_lbfgs: bool) -> State:
 def warm_up_training(chosen: Sequence[Optimizer] = ("sgd", "lbfgs")) -> None:
     """Loads the training part of the kernel; compiles it if this machine has not done so yet.
 
-    `chosen` names an optimizer for each loop: that of `sgd` is also that of `adam`.
+    `chosen` names an optimizer for each loop: `sgd` and `adam` share one.
     """
     points = LabelledPoints(np.zeros((2, 2), np.float32), np.array([0, 1]), (0, 1))
     for optimizer in chosen:

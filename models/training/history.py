@@ -1,4 +1,4 @@
-"""How the figures of a training developed: those of about a hundred of its epochs. No torch."""
+"""How the figures of a training developed, at about a hundred of its epochs. No torch."""
 
 import math
 from collections.abc import Callable

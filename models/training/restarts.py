@@ -49,8 +49,8 @@ class Observer:
     def on_resume_state(self, resume_state: ResumeState) -> None:
         """Called with the resume state of all restarts.
 
-        The state of one restart is current, that of others in progress is from the last time one was wanted. Restarts
-        that have started since are not included.
+        The state of one restart is current; the states of others in progress are from the last time one was wanted.
+        Restarts that have started since are not included.
         """
 
     snapshot_epochs: tuple[int, ...] = ()

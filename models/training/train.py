@@ -281,7 +281,7 @@ def _advice(spec: TrainingSpec, epoch: int) -> str:
     """Advice after a divergence. With SGD, weight decay by itself diverges if the learning rate is too large for it.
 
     The step `w - learning_rate weight_decay w` overshoots zero by more than `w` if the product exceeds 2. With momentum
-    the limit is 2 (1 + momentum), that of heavy-ball descent on a parabola (Polyak, 1964).
+    the limit is 2 (1 + momentum), as for heavy-ball descent on a parabola (Polyak, 1964).
     """
     what = f"The loss or a weight was no longer finite in epoch {epoch}."
     if spec.optimizer == "lbfgs":  # whose line search refuses such weights, so these are the initial ones

@@ -42,7 +42,7 @@ MAX_LIMIT = 1_000_000
 
 
 class Limits(NamedTuple):
-    """Limits of a key that replace those of the settings. None keeps the setting. See `Key`."""
+    """Limits of a key that replace the limits of the settings. None keeps the setting. See `Key`."""
 
     rate: float | None = None
     concurrency: int | None = None

@@ -105,7 +105,7 @@ class _Answer(NamedTuple):
 async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, services: ServicesDep) -> Response:
     """Classifies points by the scoring protocol of MLflow, as `mlflow models serve` does.
 
-    The answers are those of `POST /predict`.
+    The answers are the same as from `POST /predict`.
     """
     headers = request_body.headers_of(request.scope)
     body = await request_body.content(headers, request.receive, services.bodies)

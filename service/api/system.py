@@ -124,7 +124,7 @@ UNENDED = tuple(state for state in JobState if not state.ended)
 async def get_metrics(services: ServicesDep) -> Response:
     """The metrics of the service, in the text format of Prometheus.
 
-    If several processes answer requests, the figures are those of all together, up to a second old.
+    If several processes answer requests, the figures are for all of them together, up to a second old.
     """
     counts, free_bytes = await asyncio.gather(
         services.counts_probe.answer(METRICS_S), services.disk_probe.answer(METRICS_S)

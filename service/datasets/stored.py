@@ -33,7 +33,7 @@ class StoredDatasets:
         Returns what now has the name, and whether the name is new.
 
         Raises:
-            DatasetReserved: the name is that of a generator.
+            DatasetReserved: the name belongs to a generator.
             DatasetExists: the name has other content, and `replace` is not set.
             DatasetsFull: the datasets would take too much of the disk.
         """
@@ -53,7 +53,7 @@ class StoredDatasets:
         """Deletes a dataset. Jobs and versions keep the points that they were trained on.
 
         Raises:
-            DatasetReserved: the name is that of a generator.
+            DatasetReserved: the name belongs to a generator.
             DatasetNotFound: there is none of this name.
         """
         require_free(name)
@@ -97,6 +97,6 @@ class StoredDatasets:
 
 
 def require_free(name: str) -> None:
-    """Raises `DatasetReserved` if the name is that of a generator."""
+    """Raises `DatasetReserved` if the name belongs to a generator."""
     if name in DATASET_NAMES:
         raise DatasetReserved

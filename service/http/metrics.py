@@ -92,12 +92,12 @@ class Metrics:
 class SharedMetrics:
     """The metrics of all processes that answer the requests of one service.
 
-    Each process writes its figures to a file now and then, and reads those of the others when it is asked for the
+    Each process writes its figures to a file now and then, and reads the files of the others when it is asked for the
     metrics. The figures of a process that has ended still count, as counters must never fall.
     """
 
     def __init__(self, folder: Path | None, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """`folder` is that of all processes; None if there is only this one. `snapshot` is called in the event loop."""
+        """All processes share `folder`; None if there is only this one. `snapshot` is called in the event loop."""
         self._folder = folder
         self._own = f"{os.getpid()}.json"
         self._snapshot = snapshot

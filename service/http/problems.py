@@ -229,7 +229,7 @@ def install(app: FastAPI) -> None:
 
 
 def _allowed(app: FastAPI, path: str) -> list[str]:
-    """The methods of all routes of a path; Starlette names only those of one route."""
+    """The methods of all routes of a path; Starlette names only the methods of one route."""
     methods = {
         method for route in iter_route_contexts(app.routes) if route.path == path for method in route.methods or ()
     }
@@ -245,7 +245,7 @@ def response(error: Exception, path: str, *, place: Place = "body") -> Response:
 
     Args:
         error: any error.
-        path: of the request. It decides the form of the response: below `PROTOCOL_PATH`, that of the protocol.
+        path: of the request. It decides the form of the response: below `PROTOCOL_PATH`, the form of the protocol.
         place: the part of the request that an `InvalidInput` is about, unless the error says so itself.
     """
     found = _problem_response(error, place)

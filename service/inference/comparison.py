@@ -55,7 +55,7 @@ def over_window(pair: Pair, window: Window, *, with_lines: bool = False) -> Wind
     """Compares the labels at every cell of a window, by default one that has the default windows of both versions.
 
     Args:
-        pair: the versions. The names and numbers of features in `window` are those of `a`.
+        pair: the versions. `window` uses the names and numbers of the features of `a`.
         window: where.
         with_lines: whether to trace the boundaries. A curve has none.
 
@@ -84,7 +84,7 @@ def _placed(pair: Pair, window: Window) -> tuple[PlacedWindow, PlacedWindow]:
 
 
 def _range(pair: Pair, d: int, margin: float | None) -> tuple[float, float]:
-    """The default window along a feature of `a`: the union of both, or that of the one whose data are known."""
+    """The default window along a feature of `a`: the union of both, or the window of the one whose data are known."""
     sides = ((pair.a.card, d), (pair.b.card, pair.feature_D[d]))
     known = [one for one in sides if not one[0].range_is_assumed] or sides
     edges = [windows.default_range(card, feature, margin=margin) for card, feature in known]
@@ -98,8 +98,8 @@ class Flips:
     Attributes:
         index_F: int64 (F,), the number of each point in its dataset, counted from 0.
         xy_FD: (F, D), in the order of the features of `a`.
-        label_a_F, label_b_F, label_F: int64 (F,), the labels of both versions and that of the dataset, as indices of
-            the classes of `a`.
+        label_a_F, label_b_F, label_F: int64 (F,), the labels of both versions and the label of the dataset, as indices
+            of the classes of `a`.
     """
 
     index_F: IntArray
@@ -157,7 +157,7 @@ def over_training_data(pair: Pair, version: LoadedVersion, files: Files, *, max_
 def over_points(
     pair: Pair, parts: Iterable[LabelledPoints], *, count: int, max_flips: int, field: str
 ) -> PointsComparison:
-    """Compares the labels of points, and how well they fit those of the data.
+    """Compares the labels of points, and how well they fit the labels of the data.
 
     Args:
         pair: the versions.
@@ -237,7 +237,7 @@ def _labels(logit_NO: FloatArray) -> IntArray:
 
 
 def _summed(parts: Sequence[Evaluation]) -> Evaluation:
-    """The evaluation of all points, from those of some at a time."""
+    """The evaluation of all points, from evaluations of some at a time."""
     confusion_KK = np.sum([part.confusion_KK for part in parts], axis=0)
     loss = sum(part.log_loss * int(part.confusion_KK.sum()) for part in parts)
     return Evaluation(confusion_KK, loss / int(confusion_KK.sum()))

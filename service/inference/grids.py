@@ -22,7 +22,7 @@ from service.inference.windows import PlacedWindow
 from service.store.files import Files
 
 OF_ONE_CLASS = ("probability", "logit", "spread")
-"""The responses that are those of one class."""
+"""The responses that are about one class."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def corrections_job(
         xy_MD: the corrected points, in the order of the features of the version.
         labels: their right labels.
         repeat: how often each corrected point is in the training data.
-        training: the settings that the client decided. The others are those of the version.
+        training: the settings that the client decided. The others are taken from the version.
         metadata: of the job.
 
     Raises:

@@ -281,8 +281,8 @@ def requested_job(
 
     Without a `model`, the result is not published.
 
-    Without a preset, settings are those of the version at which the training starts. Without that too, they are chosen
-    by a search if the points are the client's own and no setting is given.
+    Without a preset, settings are taken from the version at which the training starts. Without that too, they are
+    chosen by a search if the points are the client's own and no setting is given.
 
     Raises:
         InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data; or there are
@@ -312,7 +312,7 @@ def _warm_started(
     card = start.version.card
     if preset == "auto":
         raise InvalidInput(
-            "preset", "must be version or tutorial: with training.from, the network is that of the version"
+            "preset", "must be version or tutorial: with training.from, the network is taken from the version"
         )
     points = training_data.points_of(data)
     warm_start.check_data(card, points)

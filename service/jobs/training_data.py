@@ -21,8 +21,8 @@ class FiledPoints:
 
     Attributes:
         points: the points.
-        file: the name of their file: that of a dataset or of another job.
-        dataset: the name of the dataset, if they are those of one.
+        file: the name of their file, which belongs to a dataset or to another job.
+        dataset: the name of the dataset, if they come from one.
     """
 
     points: LabelledPoints
@@ -62,7 +62,7 @@ def with_validation(data: TrainingData, datasets: StoredDatasets, name: str | No
     """Returns data with the validation points of a stored dataset, if one is named.
 
     Raises:
-        InvalidInput: the name is that of a generator, or the dataset has too many points.
+        InvalidInput: the name belongs to a generator, or the dataset has too many points.
         DatasetNotFound, DatasetBroken: as `StoredDatasets.points`.
     """
     if name is None:
@@ -74,7 +74,7 @@ def with_validation(data: TrainingData, datasets: StoredDatasets, name: str | No
 
 
 def is_generated(data: Data) -> bool:
-    """Whether the points to train on are those of a generator."""
+    """Whether the points to train on come from a generator."""
     return isinstance(data.training if isinstance(data, WithValidation) else data, DatasetSpec)
 
 

@@ -45,7 +45,7 @@ class Start:
         version: the version.
         weights: its weights.
         file: the file of its weights.
-        corrections: the points of the training that correct those of the version, see `service.jobs.corrections`; None
+        corrections: the points of the training that correct points of the version, see `service.jobs.corrections`; None
             if it is not a training on corrections.
     """
 
@@ -123,12 +123,12 @@ def network(card: Card, given: dict[str, Any]) -> NetworkSpec:
             continue
         if value != own[name]:
             shown = ", ".join(map(str, own[name])) if isinstance(own[name], list) else own[name] or "none"
-            raise InvalidInput(f"network.{name}", f"must be left out, or be that of the version in {FIELD}: {shown}")
+            raise InvalidInput(f"network.{name}", f"must be left out, or be as in the version in {FIELD}: {shown}")
     return NetworkSpec(**own | given)
 
 
 def training(card: Card, given: dict[str, Any], *, as_version: bool) -> TrainingSpec:
-    """The settings in `given`, completed by those of a version, or by those of the tutorial if it was imported.
+    """The settings in `given`, completed by the settings of a version, or of the tutorial if it was imported.
 
     Raises:
         InvalidInput: a value is out of bounds.

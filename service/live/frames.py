@@ -65,7 +65,7 @@ def require_plane(jobs: Collection[Job]) -> None:
     """Checks that the points of all jobs have two coordinates.
 
     Raises:
-        InvalidInput: those of one job do not.
+        InvalidInput: the points of one job do not.
     """
     for job in jobs:
         if not job.spec.is_generated and job.spec.data["n_features"] != 2:

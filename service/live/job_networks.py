@@ -45,8 +45,8 @@ class JobNetworks:
     async def find(self, job_id: str) -> LoadedNetwork:
         """The network of a job, with the `epoch` of its weights.
 
-        The weights of a running job are those of its frames: at most a moment old, or older if its present step takes
-        longer than `WAIT_S`.
+        The weights of a running job are the same as in its frames: at most a moment old, or older if its present step
+        takes longer than `WAIT_S`.
 
         Raises:
             JobNotFound: there is no such job.

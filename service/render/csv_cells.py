@@ -1,4 +1,4 @@
-"""Grids as CSV, `text/csv`: a header, then a line for each cell. Quoting is that of RFC 4180, lines end with LF."""
+"""Grids as CSV, `text/csv`: a header, then a line for each cell. Quoting follows RFC 4180, lines end with LF."""
 
 import io
 

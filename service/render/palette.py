@@ -86,7 +86,7 @@ def class_codes(count: int) -> list[str]:
 
 
 def line_code(count: int, line: Line, class_index: int | None) -> str:
-    """The color of a boundary line, `#rrggbb`: those of its classes in the shares of their probabilities along it.
+    """The color of a boundary line, `#rrggbb`: its classes' colors in the shares of their probabilities along it.
 
     Args:
         count: the number of classes.

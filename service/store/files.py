@@ -124,7 +124,7 @@ class Files:
         points_file.write(path, xy_ND, points.label_N, points.classes, stored_as=xy_ND.dtype, durable=self.durable)
 
     def link_points(self, file: str, job_id: str) -> None:
-        """Stores the points of a file, that of a dataset or of another job, as those of a job. Takes no space.
+        """Stores the points in the file of a dataset or of another job as the points of a job. Takes no space.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -146,7 +146,7 @@ class Files:
         return self._data_dir / "starts" / f"{job_id}.safetensors"
 
     def link_starting_weights(self, file: Path, job_id: str) -> None:
-        """Keeps the weights in a file, that of a checkpoint or of another job, as those that a job starts from.
+        """Keeps the weights in the file of a checkpoint or of another job as the weights that a job starts from.
 
         Raises:
             FileNotFoundError: the file does not exist.

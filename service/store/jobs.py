@@ -292,7 +292,7 @@ class Jobs:
                     raise WrongState(job.state, "Only a paused job can be resumed.")
 
     def checkpoints_in_use(self, job_id: str) -> set[str]:
-        """Returns the ids of the job's checkpoints that rows refer to: its latest, and that of its version."""
+        """Returns the ids of the job's checkpoints that rows refer to: its latest one, and its version's."""
         own = select(jobs.c.checkpoint).where(jobs.c.id == job_id, jobs.c.checkpoint.is_not(None))
         published = select(versions.c.checkpoint_id).where(versions.c.job_id == job_id)
         with self._database.reading() as connection:
@@ -303,7 +303,7 @@ class Jobs:
         unended = select(jobs.c.id).where(jobs.c.state.not_in(_ENDED))
         resumable = select(jobs.c.checkpoint).where(jobs.c.checkpoint.is_not(None))
         trained = select(versions.c.job_id).where(versions.c.job_id.is_not(None))
-        # a retry needs the points of those that did not succeed, pictures those of trainings that are not published
+        # a retry needs the points of jobs that did not succeed, pictures need the points of unpublished trainings
         needed = or_(jobs.c.state != JobState.SUCCEEDED.value, jobs.c.expires_at.is_not(None))
         retryable = select(jobs.c.id).where(needed)
         with self._database.reading() as connection:

@@ -98,7 +98,7 @@ def change(
 def _append(
     connection: Connection, job: Job, new_events: Sequence[NewEvent], *, first: int, version_seq: int | None = None
 ) -> None:
-    """Adds events to those of a job. The number of the first one is `first`."""
+    """Adds events to a job. The number of the first one is `first`."""
     at = time.time()
     rows = [
         {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **event._asdict()}

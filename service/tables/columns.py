@@ -75,7 +75,7 @@ class Column:
 
     @property
     def is_label_like(self) -> bool:
-        """Whether the values are few whole numbers, as those of classes."""
+        """Whether the values are few whole numbers, like classes."""
         few = len(self.values) <= max(2, min(MAX_CLASSES, self.rows // 2))
         return self.is_whole and few
 
@@ -158,7 +158,7 @@ def select_several(columns: Sequence[Column], selectors: str | None, option: str
 
 
 def named_label(columns: Sequence[Column]) -> list[Column]:
-    """The columns whose headings are those of labels."""
+    """The columns whose headings name labels."""
     found = [column for column in columns if column.name and column.name.casefold() in LABEL_NAMES]
     names = {column.name.casefold() for column in columns if column.name}
     if not found and "x" not in names:  # beside x, y is a coordinate

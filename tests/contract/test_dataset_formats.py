@@ -196,7 +196,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (npz(X=X, y=Y, feature_names=np.array(["a"])), NPZ, {}, "body", "one name for each"),
         (b"nonsense", STREAM, {}, "body", "Arrow IPC stream"),
         (arrow_stream(COLUMNS)[:300], STREAM, {}, "body", "Arrow IPC stream"),
-        (arrow_stream({"a": [[1.0, 2.0]], "label": [1]}), STREAM, {}, "body", "a column of its own"),
+        (arrow_stream({"a": [[1.0, 2.0]], "label": [1]}), STREAM, {}, "body", "a separate column"),
         (parquet(COLUMNS)[:-20], PARQUET, {}, "body", "Parquet file"),
         (b"PK\x03\x04 a workbook", ANY, {}, "body", "Excel workbook"),
     ],

@@ -47,7 +47,7 @@ SECTIONS, ROUNDS = 16, 5
 the first section at whose end the label differs: to a millionth of its length."""
 
 ROUNDING_FACTOR = 2.0
-"""A box is not split further when its radius is at most this many times that of the point, which is due to float32."""
+"""A box is not split further when its radius is at most this many times the point's, which is due to float32."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class _Search:
         return boxes.select(boxes.bound_M < self.cutoff()[boxes.owner_M])
 
     def _limit_boxes(self, boxes: _Boxes, allowed_boxes: int) -> _Boxes:
-        """Counts the boxes; those of a point that has too many, or all if there are too many, stay unresolved."""
+        """Counts the boxes; the boxes of a point that has too many, or all if there are too many, stay unresolved."""
         boxes_N = self.boxes_N + self._count(boxes)
         too_many_M = (boxes_N > MAX_BOXES)[boxes.owner_M] | (boxes_N.sum() > allowed_boxes)
         self._leave_unresolved(boxes.select(too_many_M))

@@ -27,7 +27,7 @@ class PointsPage:
 
     Attributes:
         dataset: the name of the dataset.
-        points: those of the page.
+        points: the points of the page.
         total: the number of points of the whole dataset.
         offset: how many of them precede the page.
     """
@@ -48,7 +48,7 @@ class PointsPage:
         return [self.points.classes[k] for k in self.points.label_N.tolist()]
 
     def encode(self, kind: Format, array: str) -> bytes:
-        """The page in one of the `FORMATS`. `array` is that of an `.npy` file: `points` or `labels`."""
+        """The page in one of the `FORMATS`. `array` says what an `.npy` file holds: `points` or `labels`."""
         if kind is JSON:
             return self._json()
         return self._csv() if kind is CSV else self._npy(array)

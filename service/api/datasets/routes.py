@@ -135,7 +135,7 @@ async def get_dataset_points(
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
     if_none_match: IfNoneMatch = "",
 ) -> Response:
-    """Returns a page of points. For a generator, they are those of a training with the same parameters."""
+    """Returns a page of points. For a generator, a training with the same parameters uses the same points."""
     kind = content_negotiation.chosen(pages.FORMATS, accept, query.format)
     if query.array is not None and kind is not pages.NPY:
         raise InvalidInput("array", "needs format=npy")

@@ -26,7 +26,7 @@ class DatasetLinks(BaseModel):
     """The links of a dataset."""
 
     self: Link = Field(description="This dataset.")
-    points: Link = Field(description="Its points; those of a generator with the default parameters.")
+    points: Link = Field(description="Its points; for a generator, with the default parameters.")
 
     @classmethod
     def of(cls, name: str) -> "DatasetLinks":
@@ -177,7 +177,7 @@ class PointsQuery(BaseModel):
     )
     n: int = Field(400, ge=2, le=MAX_POINTS, description="Generators only: number of points.")
     noise: FiniteFloat | None = Field(
-        None, ge=0, le=MAX_NOISE, description="Generators only: in data units; by default that of the dataset."
+        None, ge=0, le=MAX_NOISE, description="Generators only: in data units; by default the noise of the dataset."
     )
     seed: int = Field(1, ge=0, le=MAX_SEED, description="Generators only: seed of the points.")
     n_classes: int = Field(

@@ -62,7 +62,7 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
     """Stores the body of a request under a name. Returns the dataset, and whether the name is new.
 
     Raises:
-        UnsupportedMediaType: the `Content-Type` is not that of a dataset.
+        UnsupportedMediaType: the `Content-Type` is not one of a dataset.
         InvalidInput: the body cannot be read as a dataset.
         DatasetReserved, DatasetExists, DatasetsFull: see `StoredDatasets.add`.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.

@@ -173,7 +173,7 @@ class NetworkSettings(Body):
     scale: Scale | None = Field(
         None,
         description="`standard` trains on coordinates of mean 0 and deviation 1, `none` on the coordinates as they "
-        "are. By default `standard` for your own points, and `none` for those of a generator.",
+        "are. By default `standard` for your own points, and `none` for the points of a generator.",
     )
     inputs: list[Annotated[str, Field(min_length=1, max_length=MAX_INPUT_LENGTH)]] | None = Field(
         None,
@@ -204,7 +204,7 @@ ClassWeight = Annotated[
 
 
 class TrainingSettings(Body):
-    """How to train. The defaults are those of the tutorial for the kind of network."""
+    """How to train. The defaults are the tutorial's values for the kind of network."""
 
     epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS), WHOLE] | None = Field(
         None, description="By default 10000, for `logistic` 100, for `lbfgs` 500."
@@ -303,7 +303,7 @@ class StartedTrainingSettings(TrainingSettings):
         None,
         alias="from",
         description="Begin at the weights of a version, which must have the features, the classes and the network of "
-        "the training. Settings that the request leaves open are those of the version. By default random weights.",
+        "the training. Settings that the request leaves open are taken from the version. By default random weights.",
     )
     snapshots: Snapshots | None = Field(
         None,
@@ -347,8 +347,8 @@ class TrainRequest(Body):
     )
     preset: Preset | None = Field(
         None,
-        description="What decides the settings that the request leaves open: `tutorial`, the tutorial's values, or "
-        "`auto`, a search by cross-validation; or `version`, those of the version in `training.from`. By default "
+        description="Where settings that the request leaves open come from: `tutorial`, the tutorial's values, or "
+        "`auto`, a search by cross-validation; or `version`, the version in `training.from`. By default "
         "`version` with `training.from`, `auto` for your own points if the request has no settings of `network` or "
         "`training`, else `tutorial`.",
     )
@@ -375,6 +375,6 @@ class TrainRequest(Body):
     supersede: str | None = Field(
         None,
         pattern=NAME_PATTERN,
-        description="A group of trainings of which only the newest counts: this one cancels those of the group that "
-        "are still queued, and never the running one. Choose a random name.",
+        description="A group of trainings of which only the newest counts: this one cancels the queued trainings of "
+        "the group, and never the running one. Choose a random name.",
     )

@@ -172,7 +172,7 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
     training_seconds: float = Field(description="Training time, summed over all attempts.")
     progress: Progress
     metrics: Metrics | None = Field(
-        description="The latest metrics. Once the job has succeeded or diverged, those of the weights that were saved."
+        description="The latest metrics. Once the job has succeeded or diverged, the metrics of the saved weights."
     )
     restart_results: list[RestartResult] | None = Field(description="The result of each restart, once all have ended.")
     warnings: Warnings

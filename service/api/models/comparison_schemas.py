@@ -90,7 +90,7 @@ def encode_window(compared: WindowComparison) -> bytes:
 
 
 def encode_points(compared: PointsComparison, *, dataset: str | None, training_data: str | None) -> bytes:
-    """The body of a `Comparison` on points, which are those of `dataset` or those that `training_data` names."""
+    """The body of a `Comparison` on points, from `dataset` or from the training data that `training_data` names."""
     classes, flips = compared.pair.a.card.classes, compared.flips
     columns = (getattr(flips, field.name) for field in fields(flips))
     return _encoded(

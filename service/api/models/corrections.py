@@ -49,7 +49,7 @@ class CorrectionsRequest(Body):
         description="How often each corrected point is in the training data, so that a few points have enough weight.",
     )
     training: TrainingSettings = Field(
-        TrainingSettings(), description="Settings of the training. By default those of the version."
+        TrainingSettings(), description="Settings of the training. By default the settings of the version."
     )
     metadata: Metadata = Field({})
 

@@ -84,7 +84,7 @@ async def _written(request: Request, options: ImportOptions, services: Services)
     """Writes the body of a request as a checkpoint. Returns its id and what the task returned.
 
     Raises:
-        UnsupportedMediaType: the `Content-Type` is not that of a file.
+        UnsupportedMediaType: the `Content-Type` is not one of a file.
         InvalidInput: the body cannot be read as a network, or an option is missing or wrong.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
         TaskFailed: reading the file takes too long or too much memory.

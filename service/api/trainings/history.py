@@ -29,7 +29,9 @@ class History(BaseModel):
     model: str | None = Field(description="The name of the model; null for a job that publishes nothing.")
     version: int | None = Field(description="The version of the training; null without one.")
     job_id: str | None = Field(description="The job of the training.")
-    n_networks: int = Field(description="How many networks have a history: those of an ensemble, else at most 1.")
+    n_networks: int = Field(
+        description="How many networks have a history: all networks of an ensemble, else at most 1."
+    )
     member: int = Field(description="Which of them this is, counted from 0.")
     epoch: list[int] = Field(description="The epochs, ascending. The last one is the last that the training reached.")
     training_loss: Column = Field(

@@ -31,7 +31,7 @@ MAX_MARKS = {
     b",": ("values", 400_000),
 }
 """The largest numbers of brackets, quotes and commas in a JSON body. They bound the number of its values. Those inside
-strings count too; those of points in rows or records of numbers do not, see `json_rows`.
+strings count too; marks of points in rows or records of numbers do not, see `json_rows`.
 
 Parsing holds the interpreter lock: for a tenth of a second at these bounds, but for many seconds, and with gigabytes of
 memory, if only the number of bytes were bounded.

@@ -44,7 +44,7 @@ class Caller:
 
 
 class Callers:
-    """Limits the requests of each client. The limits of a key replace those of the settings."""
+    """Limits the requests of each client. The limits of a key replace the limits of the settings."""
 
     def __init__(self, settings: Settings, shared_folder: Path | None = None) -> None:
         """All processes share `shared_folder`; None if there is only this process."""

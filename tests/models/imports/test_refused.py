@@ -70,9 +70,9 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
     ),
     "layer normalisation": (
         lambda: stack(nn.Linear(2, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 1)).state_dict(),
-        "'1.weight' has the shape (4,), that of LayerNorm",
+        "'1.weight' has the shape (4,), as in LayerNorm",
     ),
-    "a recurrent network": (lambda: nn.LSTM(2, 3).state_dict(), "'weight_ih_l0' is that of a recurrent layer"),
+    "a recurrent network": (lambda: nn.LSTM(2, 3).state_dict(), "'weight_ih_l0' is a weight of a recurrent layer"),
     "weight norm": (lambda: _normed().state_dict(), "'0.weight_g' comes from weight_norm: call"),
     "a parametrization": (
         lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(2, 1))).state_dict(),

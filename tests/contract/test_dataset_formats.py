@@ -90,7 +90,7 @@ def put(client: httpx.Client, name: str, content: Any, media_type: str, **query:
         (npz(X=X, y=Y, feature_names=np.array(["a", "b"])), ANY),
     ],
 )
-def test_a_format_gives_the_same_data_set_as_csv(service: httpx.Client, content: Any, media_type: str) -> None:
+def test_a_format_gives_the_same_dataset_as_csv(service: httpx.Client, content: Any, media_type: str) -> None:
     expected = stored(service, "as-csv", CSV)
     answer = put(service, "other", content, media_type)
     assert answer.status_code in (200, 201), answer.text
@@ -201,7 +201,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (b"PK\x03\x04 a workbook", ANY, {}, "body", "Excel workbook"),
     ],
 )
-def test_what_is_no_data_set_is_refused_with_what_to_do(
+def test_what_is_no_dataset_is_refused_with_what_to_do(
     service: httpx.Client, content: Any, media_type: str, query: dict[str, str], field: str, told: str
 ) -> None:
     answer = put(service, "refused", content, media_type, **query)

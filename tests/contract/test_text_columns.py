@@ -169,7 +169,7 @@ def test_predictions_take_the_text_column_or_its_features(penguins: httpx.Client
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_retry_and_a_deleted_data_set_keep_the_values(penguins: httpx.Client) -> None:
+def test_a_retry_and_a_deleted_dataset_keep_the_values(penguins: httpx.Client) -> None:
     put(penguins, "brief", PENGUINS, **OPTIONS)
     train(penguins, "brief", data={"dataset": "brief"}, training={"epochs": 5})
     diverging = {"optimizer": "sgd", "learning_rate": 1000, "weight_decay": 100, "epochs": 100}

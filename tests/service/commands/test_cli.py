@@ -269,7 +269,7 @@ def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) ->
     assert done.stdout.splitlines()[1].startswith("2.5,0.5,")
 
 
-def test_a_model_and_a_data_set_are_named_after_their_file_unless_named(tmp_path: Path) -> None:
+def test_a_model_and_a_dataset_are_named_after_their_file_unless_named(tmp_path: Path) -> None:
     data, path = tmp_path / "data", str(tmp_path / "My points_2.csv")
     Path(path).write_text("x,y,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
     trained = separatrix("train", "--csv", path, "--epochs", "2", data=data)

@@ -46,7 +46,7 @@ def chain_of(tensors: Mapping[str, Any], options: ImportOptions, weights: Weight
             if options.activation is None:
                 raise InvalidInput(
                     "activation",
-                    "must be given, such as tanh or relu: a state dict does not tell the activation of hidden layers",
+                    "must be given, such as tanh or relu: a state dict does not contain the hidden activation",
                 )
             steps.append(Function(weight, options.activation))
     order = "(inputs, outputs)" if is_input_major else "(outputs, inputs)"

@@ -306,7 +306,7 @@ def _activation_place(
     if len(possible) > 1:
         raise InvalidInput(
             "batch_norm",
-            f"must be given, before or after: the names of layers do not tell whether the activation between "
+            f"must be given, before or after: the names of layers do not say whether the activation between "
             f"{quoted(part[0].path)} and {quoted(following.path)} stands before or after BatchNorm",
         )
     return possible[0] if possible else None
@@ -316,7 +316,7 @@ def _activation(options: ImportOptions) -> Activation:
     if options.activation is None:
         raise InvalidInput(
             "activation",
-            "must be given, such as tanh or relu: a state dict does not tell the activation of the hidden layers",
+            "must be given, such as tanh or relu: a state dict does not contain the hidden activation",
         )
     return options.activation
 

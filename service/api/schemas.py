@@ -41,10 +41,10 @@ class ClassEvaluation(BaseModel):
 class Evaluation(BaseModel):
     """How a network classifies the points that it was trained on, and those that were held out."""
 
-    training: ClassEvaluation = Field(description="By the training points.")
-    validation: ClassEvaluation | None = Field(description="By the validation points; null without any.")
+    training: ClassEvaluation = Field(description="On the training points.")
+    validation: ClassEvaluation | None = Field(description="On the validation points; null without any.")
     cross_validation: ClassEvaluation | None = Field(
-        description="By all points but the validation points, each by a network of the same settings that was trained "
+        description="On all points but the validation points, each by a network of the same settings that was trained "
         "without it; null unless the preset is `auto` or `validation_folds` is given.",
     )
 
@@ -58,7 +58,9 @@ class SearchCandidate(BaseModel):
     optimizer: Optimizer = Field(description="The optimizer.")
     weight_decay: float = Field(description="Weight decay.")
     temperature: float = Field(description="What the logits are divided by, so that the probabilities are calibrated.")
-    loss: float = Field(description="What candidates are compared by: the log loss with Platt's targets, in nats.")
+    loss: float = Field(
+        description="The figure by which candidates are compared: the log loss with Platt's targets, in nats."
+    )
     log_loss: float = Field(description="Mean loss with these probabilities, in nats.")
     accuracy: float = Field(description="Share of the points that get their label.")
 
@@ -73,7 +75,7 @@ class Search(BaseModel):
 
 
 class Promotion(BaseModel):
-    """What became of `promote_if`."""
+    """The result of `promote_if`."""
 
     alias: str = Field(description="The alias that moves to the version if the conditions hold.")
     promoted: bool = Field(description="Whether they held, and the alias moved.")
@@ -166,9 +168,9 @@ class Corrections(BaseModel):
     """The corrected points among the training data."""
 
     count: int = Field(description="Number of different corrected points.")
-    relabelled: int = Field(description="Those that had another label in the training data.")
-    confirmed: int = Field(description="Those that had the same label already.")
-    added: int = Field(description="Those that are new.")
+    relabelled: int = Field(description="Number of corrected points that had another label in the training data.")
+    confirmed: int = Field(description="Number of corrected points that had the same label already.")
+    added: int = Field(description="Number of corrected points that are new.")
     repeat: int = Field(description="How often each of them is among the training data.")
 
 

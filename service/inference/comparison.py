@@ -150,7 +150,9 @@ def over_training_data(pair: Pair, version: LoadedVersion, files: Files, *, max_
     try:
         points = training_data.load(files, job_id, card.data, card.data_digest)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its training points cannot be read. Compare the versions on a dataset.") from error
+        raise VersionBroken(
+            "The training points of the version cannot be read. Compare the versions on a dataset."
+        ) from error
     return over_points(pair, [points], count=len(points.label_N), max_flips=max_flips, field="training_data")
 
 

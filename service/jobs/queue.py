@@ -215,7 +215,9 @@ class JobQueue:
         try:
             data = training_data.read_back(self._files, job.spec)
         except (DamagedData, OSError) as error:
-            raise WrongState(job.state, "Its points cannot be read back. Submit the training again.") from error
+            raise WrongState(
+                job.state, "The points of the job cannot be read back. Submit the training again."
+            ) from error
         spec = replace(job.spec, id=_new_id(publishes=job.spec.publishes), retry_of=job_id, created_at=time.time())
         start = None if spec.started_from is None else self._files.starting_weights_file(job_id)
         return NewJob(spec, data, start)

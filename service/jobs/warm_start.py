@@ -65,7 +65,7 @@ def start_of(version: LoadedVersion, files: Files) -> Start:
     try:
         weights = _read(file, card.files[ARRAYS_FILE], card.offset, card.divisor)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its weights cannot be read. Start from another version.") from error
+        raise VersionBroken("The weights of the version cannot be read. Start from another version.") from error
     return Start(version, weights, file)
 
 

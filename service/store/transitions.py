@@ -163,7 +163,7 @@ def release_after_crash(connection: Connection, job: Job) -> None:
         release(connection, job, crash_count=crash_count)
         return
     detail = (
-        f"Its training process crashed or stopped responding {crash_count} times in a row; the service's log may say "
+        f"The training process crashed or stopped responding {crash_count} times in a row; the service's log may say "
         "why. If memory ran out, try a smaller batch_size or narrower layers."
     )
     problem = {"code": "worker-died", "detail": detail}

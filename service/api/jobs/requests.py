@@ -276,7 +276,7 @@ class StartingVersion(Body):
 
     model: str = Field(pattern=NAME_PATTERN, description="The name of its model.")
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
-        None, description="Its number. By default the one that `latest` names."
+        None, description="Its number. By default the version that `latest` names."
     )
     alias: AliasName = None
 
@@ -307,8 +307,8 @@ class StartedTrainingSettings(TrainingSettings):
     )
     snapshots: Snapshots | None = Field(
         None,
-        description="For `publish: false` only: keep the weights after some epochs, for `epoch`. A number asks for so "
-        "many epochs, spaced logarithmically from 0 to the last; a list names them. Not with several networks.",
+        description="For `publish: false` only: keep the weights after some epochs, for `epoch`. A number asks for "
+        "this many epochs, spaced logarithmically from 0 to the last; a list names them. Not with several networks.",
     )
 
 

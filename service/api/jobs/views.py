@@ -65,11 +65,13 @@ class BeforeAndAfter(BaseModel):
 
 
 class CorrectedComparison(BaseModel):
-    """How many corrections each version gets right."""
+    """How many corrections each version classifies correctly."""
 
     count: int = Field(description="Number of different corrected points.")
-    correct_before: int = Field(description="Those that the version gets right that the training started from.")
-    correct_after: int = Field(description="Those that the published version gets right.")
+    correct_before: int = Field(
+        description="Number that the version at the start of the training classifies correctly."
+    )
+    correct_after: int = Field(description="Number that the published version classifies correctly.")
 
 
 class VersionComparison(BaseModel):
@@ -101,7 +103,7 @@ class _Submission(BaseModel):
     publish: bool = Field(description="Whether the result is published as a version.")
     data: DataInfo
     data_digest: DataDigest
-    preset: Preset = Field(description="What decides the settings that the client left open.")
+    preset: Preset = Field(description="Where the settings that the client left open come from.")
     network: ResolvedNetwork | None = Field(description="Null until the preset `auto` has chosen it.")
     training: ResolvedTraining | None = Field(description="Null until the preset `auto` has chosen it.")
     started_from: StartedFrom | None = Field(description="Where the training began; null if at random weights.")

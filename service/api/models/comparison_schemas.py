@@ -23,7 +23,7 @@ class ComparedVersion(BaseModel):
     version: int = Field(description="The version.")
     metrics: Metrics | None = Field(description="The metrics of its training; null if they are not known.")
     evaluation: ClassEvaluation | None = Field(
-        description="By the points that were compared, with the classes in the order of this response; null for a "
+        description="The evaluation on the compared points, with the classes in the order of this response; null for a "
         "window."
     )
 
@@ -68,7 +68,7 @@ class Comparison(BaseModel):
     window: ComparedWindow | None = Field(description="Where the versions were compared; null for points.")
     dataset: str | None = Field(description="The dataset on which they were compared; null for anything else.")
     training_data: Literal["a", "b"] | None = Field(
-        description="Whose training data they were compared on; null for anything else."
+        description="The version on whose training data they were compared; null for anything else."
     )
     compared: int = Field(description="The number of cells or points.")
     differing: int = Field(description="The number of those whose labels differ.")

@@ -41,7 +41,7 @@ class CorrectionsRequest(Body):
         BeforeValidator(plain_labels),
     ]
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
-        None, description="The version to correct. By default the one that `latest` names."
+        None, description="The version to correct. By default the version that `latest` names."
     )
     alias: AliasName = None
     repeat: Annotated[int, Field(ge=1, le=MAX_REPEAT), WHOLE] = Field(

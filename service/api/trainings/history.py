@@ -35,8 +35,8 @@ class History(BaseModel):
     member: int = Field(description="Which of them this is, counted from 0.")
     epoch: list[int] = Field(description="The epochs, ascending. The last one is the last that the training reached.")
     training_loss: Column = Field(
-        description="Mean loss of the training points, in nats, as each step of the epoch met them before it changed "
-        "the weights; of `lbfgs` after the epoch."
+        description="Mean loss of the training points, in nats, computed in each step of the epoch before it "
+        "changes the weights; for `lbfgs`, after the epoch."
     )
     training_accuracy: Column = Field(description="Share of the training points that were classified correctly then.")
     validation_loss: Column | None = Field(

@@ -80,7 +80,7 @@ class TrainingPointsPage(BaseModel):
 
 
 _HEADERS = {
-    "ETag": documentation.header("Changes with the response. Not of a running job."),
+    "ETag": documentation.header("Changes with the response. Absent for a running job."),
     "Cache-Control": documentation.header("Revalidate before each use, or `no-store`.", example=etags.REVALIDATE),
     "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
     "Separatrix-Model": documentation.header("Unless it is JSON: the model that answered."),

@@ -25,7 +25,7 @@ from models.datasets import DoubleArray
 PORT = 8769
 SPLITS = 5
 TESTED = 0.3
-"""Share of each data set that the classifiers do not see."""
+"""Share of each dataset that the classifiers do not see."""
 
 OURS = "Separatrix"
 MIN_PROBABILITY = 1e-15
@@ -85,7 +85,7 @@ def peers() -> dict[str, Callable[[], Classifier]]:
 
 @dataclass(frozen=True)
 class Figures:
-    """Means over the splits of a data set: accuracy, log loss in nats, and seconds to fit."""
+    """Means over the splits of a dataset: accuracy, log loss in nats, and seconds to fit."""
 
     accuracy: float
     log_loss: float
@@ -143,7 +143,7 @@ def _print(
 
 
 def _draw(path: Path, found: dict[str, dict[str, Figures]]) -> None:
-    """Accuracy and log loss of each classifier, a row for each data set."""
+    """Accuracy and log loss of each classifier, a row for each dataset."""
     import matplotlib.pyplot as plt
 
     names, classifiers = list(found), list(next(iter(found.values())))

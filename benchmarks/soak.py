@@ -1,6 +1,6 @@
 """A mixed load on one service for minutes: `make soak`. Fails if memory grows, descriptors leak or a status is 5xx.
 
-Threads send predictions of several sizes and formats, grids, trainings with their event streams, data sets and invalid
+Threads send predictions of several sizes and formats, grids, trainings with their event streams, datasets and invalid
 requests. They pause in between, so that the load is the same on a fast machine. During the first fifth of the time the
 caches fill.
 """
@@ -135,7 +135,7 @@ def training(client: httpx.Client, number: int) -> httpx.Response:
 
 
 def dataset(client: httpx.Client, _: int) -> httpx.Response:
-    """Stores a data set, and deletes it."""
+    """Stores a dataset, and deletes it."""
     answer = client.post("/datasets/soaked", content=CSV, headers={"content-type": "text/csv"})
     client.delete("/datasets/soaked")
     return answer

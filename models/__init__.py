@@ -2,7 +2,7 @@
 
 No HTTP, no SQL, no environment variables; files only in `checkpoints`. What may import what is in `pyproject.toml`.
 `networks.modules`, `training.torch_run`, `training.train` and `checkpoints.torch_files` import torch; `kernel` and its
-two callers, `training.compiled_run` and `inference.compiled`, import numba. All else needs neither, so that a serving
+two callers, `training.compiled_run` and `inference.compiled`, import numba. All else needs neither, so a serving
 process starts fast and stays small. docs/glossary.md explains the terms.
 
 Dimension letters, at the end of array names

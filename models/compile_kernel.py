@@ -8,11 +8,11 @@ from models.specs import Optimizer
 from models.training.compiled_run import warm_up_training
 
 PARTS: tuple[Optimizer | None, ...] = ("sgd", "lbfgs", None)
-"""What processes compile at the same time: the training by an optimiser, or inference. The longest comes first."""
+"""What processes compile at the same time: the training by an optimizer, or inference. The longest comes first."""
 
 
 def compile_part(optimizer: Optimizer | None) -> None:
-    """Compiles the training by an optimiser, or inference if there is none."""
+    """Compiles the training by an optimizer, or inference if there is none."""
     if optimizer is None:
         warm_up_inference()
     else:

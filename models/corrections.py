@@ -10,7 +10,7 @@ from models.limits import MAX_POINTS
 from models.specs import InvalidInput
 
 MAX_SHOWN_LABELS = 20
-"""Most labels in a message."""
+"""Maximum number of labels in a message."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def describe(name: DatasetName) -> dict[str, Any]:
 
 
 def generate(spec: DatasetSpec) -> LabelledPoints:
-    """The points of a generated data set, class by class as in the tutorial. Equal specifications give equal points."""
+    """The points of a generated dataset, class by class as in the tutorial. Equal specifications give equal points."""
     counts = [len(part) for part in np.array_split(np.arange(spec.n), spec.n_classes)]
     xy_ND = GENERATORS[spec.dataset].points(counts, spec.noise_level, spec.seed)
     label_N = np.repeat(np.arange(spec.n_classes, dtype=np.int64), counts)

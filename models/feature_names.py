@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from models.specs import InvalidInput
 
 _SHOWN = 10
-"""Most names that a message lists."""
+"""Maximum number of names that a message lists."""
 
 _SHOWN_CHARACTERS = 60
 """Longest name that a message repeats whole."""

@@ -1,7 +1,7 @@
-"""The generators of labelled points, one row each: a function, a description, and defaults.
+"""The generators of labeled points, one row each: a function, a description, and defaults.
 
 Each function returns the points of all classes, float64 (N, 2), class by class. It takes the number of points of each
-class, the noise in data units (see `GENERATORS`), and a seed; equal arguments give equal points, to the bit.
+class, the noise in data units (see `GENERATORS`), and a seed; equal arguments give equal points, bit for bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -118,7 +118,7 @@ GENERATORS: dict[str, Generator] = {
         many_classes=True,
     ),
     "gaussians": Generator(
-        description="Two or more round clouds, their centres evenly on a circle of radius 2.",
+        description="Two or more round clouds, their centers evenly on a circle of radius 2.",
         points=_gaussians,
         noise=0.5,
         many_classes=True,

@@ -22,7 +22,7 @@ def check() -> None:
 
 @contextmanager
 def checking(check: Callable[[], None]) -> Iterator[None]:
-    """Calls `check` before each block of the computations within. It interrupts them by raising an exception."""
+    """Within the context, long computations call `check` before each block. It stops them by raising an exception."""
     token = _check.set(check)
     try:
         yield

@@ -1,9 +1,9 @@
 """The upper bounds of all requests, each with its reason."""
 
 MAX_SEED = 2**32 - 1  # of NumPy's legacy generator
-MAX_POINTS = 100_000  # of a data set: more is no longer "small"
-MAX_STORED_POINTS = 10_000_000  # of a data set in the data folder
-MAX_STORED_VALUES = 2 * 10**8  # points x features of such a data set: 0.8 GB of float32
+MAX_POINTS = 100_000  # of a dataset: more is no longer "small"
+MAX_STORED_POINTS = 10_000_000  # of a dataset in the data folder
+MAX_STORED_VALUES = 2 * 10**8  # points x features of such a dataset: 0.8 GB of float32
 MAX_FEATURES = 1_000
 MAX_CLASSES = 100
 MAX_NAME_LENGTH = 256  # characters of the name of a feature
@@ -16,7 +16,7 @@ MAX_LINE_LENGTH = 2**20  # characters: MAX_FEATURES need some 25,000
 MAX_NOISE = 100.0
 MAX_HIDDEN_LAYERS = 16
 MAX_WIDTH = 1_024
-MAX_INPUTS = 1_024  # terms of derived inputs: about as many as features, so that points need no more memory
+MAX_INPUTS = 1_024  # terms of derived inputs: about as many as features, so points need no more memory
 MAX_INPUT_LENGTH = 2 * MAX_NAME_LENGTH + 16  # characters of a term: two names of features and what is between them
 MAX_WEIGHTS = 4_000_000  # 16 MB of float32 for each checkpoint
 MAX_EPOCHS = 1_000_000
@@ -30,7 +30,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0  # of logits: beyond them, probabi
 MAX_LBFGS_EVALUATIONS = 12  # of loss and gradient in an epoch of L-BFGS; most epochs take one
 LBFGS_MEMORY = 10  # steps that L-BFGS remembers: the usual number; each costs the memory of two sets of weights
 MAX_WORK = 10**13  # restarts x epochs x evaluations of each x points x weights: some hours of one core
-MAX_STEPS = 10**8  # of the optimiser, at a fraction of a millisecond each: also some hours of one core
+MAX_STEPS = 10**8  # of the optimizer, at a fraction of a millisecond each: also some hours of one core
 MAX_STEP_VALUES = 10**8  # points of a step x values of each in all layers: a few GB in torch
 MAX_ANSWER_WORK = 3 * 10**10  # points x weights of a prediction or grid: about a second of one core
 MAX_ANSWER_VALUES = 4_000_000  # points x classes of a prediction: some 50 MB of JSON
@@ -56,7 +56,7 @@ MAX_PICKLE_BYTES = 2**24  # of the part that names the tensors: it is read slowl
 MAX_REPLAY_S = 10.0  # estimated time of one core to train a version again up to an epoch: a client waits for it
 
 MAX_SNAPSHOTS = 200
-"""Most epochs whose weights a training keeps: more than a slider has positions."""
+"""Maximum number of epochs whose weights a training keeps: more than a slider has positions."""
 
 MAX_SNAPSHOT_BYTES = 32 * 2**20
-"""Most bytes of these weights, which are held in memory until the training ends."""
+"""Maximum total size of these weights, in bytes. They are held in memory until the training ends."""

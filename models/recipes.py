@@ -28,12 +28,12 @@ from models.networks.terms import Term
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 
 MAX_SHOWN_LABELS = 20
-"""Most labels in a message."""
+"""Maximum number of labels in a message."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Data, network and training settings. On one machine, equal recipes give equal weights, to the bit.
+    """Data, network and training settings. On one machine, equal recipes give equal weights, bit for bit.
 
     Attributes:
         points: all points, or if there are `validation` points, those to train on.
@@ -101,10 +101,13 @@ class Recipe:
         if self.start is None:
             return
         if self.training.restarts > 1:
-            raise InvalidInput("training.restarts", f"must be 1 with {FIELD}: all would begin at the same weights")
+            raise InvalidInput(
+                "training.restarts", f"must be 1 with {FIELD}, because all networks would begin at the same weights"
+            )
         if self.training.validation_folds is not None:
             raise InvalidInput(
-                "training.validation_folds", f"must be left out with {FIELD}: the version may know the points held out"
+                "training.validation_folds",
+                f"must be left out with {FIELD}, because the version may have been trained on the held-out points",
             )
         if self.training.ensemble != self.start.members:
             raise InvalidInput(
@@ -205,7 +208,7 @@ def class_weights(training: TrainingSpec, points: LabelledPoints) -> FloatArray 
         points: the points to train on, without those held out.
 
     Raises:
-        InvalidInput: the weights are not those of the labels of the points.
+        InvalidInput: the weights do not have the labels of the points.
     """
     given, classes = training.class_weight, points.classes
     if given is None:

@@ -104,7 +104,7 @@ class SentPoints:
             raise InvalidInput(
                 "data.points",
                 f"must have numbers in {feature_names.quoted([*self.texts])}, not text. To train on text, store the "
-                "points as a data set: POST /datasets/NAME?categorical=one-hot",
+                "points as a dataset: POST /datasets/NAME?categorical=one-hot",
             )
         array = self.array
         if array.ndim == 1:  # with as many labels, each number is a point; another number of labels is refused later

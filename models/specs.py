@@ -1,4 +1,4 @@
-"""Specifications of data sets, networks, trainings and grids, with their defaults and bounds.
+"""Specifications of datasets, networks, trainings and grids, with their defaults and bounds.
 
 A specification checks itself when it is created, and raises `InvalidInput` with the name of the field. The defaults are
 the tutorial's settings.
@@ -45,8 +45,8 @@ Implementation = Literal["compiled", "torch"]
 ImplementationChoice = Literal["auto", "compiled", "torch"]
 ClassWeight = Literal["balanced"] | dict[str, float]
 Preset = Literal["auto", "tutorial", "version"]
-"""What decides the settings that a request leaves open: a search, the tutorial's values, or those of the version at
-whose weights the training begins."""
+"""What decides the settings that a request leaves open: a search, the tutorial's values, or the settings of the version
+at whose weights the training begins."""
 
 ResponseKind = Literal["probability", "label", "logit", "entropy"]
 AnyResponse = Literal[ResponseKind, "spread"]
@@ -62,7 +62,7 @@ SCALES: tuple[Scale, ...] = get_args(Scale)
 IMPLEMENTATION_CHOICES: tuple[ImplementationChoice, ...] = get_args(ImplementationChoice)
 
 LEARNING_RATES: dict[Optimizer, float] = {"sgd": 1.0, "adam": 0.01}
-"""The default learning rate of each optimiser that has one."""
+"""The default learning rate of each optimizer that has one."""
 
 LBFGS_EPOCHS = 500
 """Default epochs of `lbfgs`. On the tutorial's data more epochs change the loss little."""
@@ -82,10 +82,10 @@ class InvalidInput(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """A generated data set: `n` points, divided as evenly among the classes as possible.
+    """A generated dataset: `n` points, divided as evenly among the classes as possible.
 
-    `noise` is in data units; by default that of the generator, see `models.generators`. `n_classes` is the number of
-    arms of `spirals` or of clouds of `gaussians`; the other data sets have two.
+    `noise` is in data units; by default the generator's, see `models.generators`. `n_classes` is the number of
+    arms of `spirals` or of clouds of `gaussians`; the other datasets have two.
 
     Raises:
         InvalidInput: a value is out of bounds.
@@ -173,7 +173,7 @@ class TrainingSpec:
         epochs: largest number of passes over the training points.
         optimizer: `sgd` or `adam`, as in torch, with torch's default betas and epsilon; or `lbfgs`, see
             `models.kernel.lbfgs`. An epoch of `lbfgs` is one iteration, and it also stops when it has converged.
-        learning_rate: the optimiser's step size; by default that of `LEARNING_RATES`. None for `lbfgs`, which has none.
+        learning_rate: the optimizer's step size; by default from `LEARNING_RATES`. None for `lbfgs`, which has none.
         momentum: of `sgd`, in [0, 1), by default 0. None for `lbfgs`.
         weight_decay: L2 penalty added to the gradient, as in torch.
         batch_size: points per step, in a new random order in each epoch; None takes all points at once, as `lbfgs`
@@ -182,7 +182,7 @@ class TrainingSpec:
         validation_folds: number of parts of a cross-validation, from 2. For each part, a network is trained on the
             others and evaluated on it. The network that is kept is trained on all points.
         patience: training stops early after this many epochs without an improvement of the watched loss, which is that
-            of the validation points, or without these that of the training points. None never stops early.
+            of the validation points, or without these of the training points. None never stops early.
         min_delta: smallest decrease of the watched loss that counts as an improvement.
         seed: for the initial weights, the validation split and the batch order.
         class_weight: the weight of each class in the loss, by the text of its label; `balanced` makes the weights of
@@ -241,7 +241,8 @@ class TrainingSpec:
         _within("training.ensemble", self.ensemble, 1, MAX_ENSEMBLE)
         if self.restarts > 1 and self.ensemble > 1:
             raise InvalidInput(
-                "training.ensemble", "must be 1 if restarts is more: one keeps all networks, one the best"
+                "training.ensemble",
+                "cannot be combined with restarts: an ensemble keeps all networks, restarts keep the best one",
             )
         if isinstance(self.class_weight, str):
             _one_of("training.class_weight", self.class_weight, ("balanced",))
@@ -262,7 +263,7 @@ class TrainingSpec:
             )
 
     def _check_steps(self) -> None:
-        """Checks the settings of optimisers that step along each gradient, and completes them."""
+        """Checks the settings of optimizers that step along each gradient, and completes them."""
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
         _within("training.learning_rate", self.learning_rate, 0.0, MAX_LEARNING_RATE)
@@ -285,7 +286,7 @@ class TrainingSpec:
 
     @property
     def rate(self) -> float:
-        """The learning rate, or 0 for an optimiser without one."""
+        """The learning rate, or 0 for an optimizer without one."""
         return self.learning_rate or 0.0
 
 
@@ -304,7 +305,7 @@ def resolve_training(kind: NetworkKind, given: dict[str, Any]) -> TrainingSpec:
     """The settings in `given`, completed by the tutorial's settings for this kind of network.
 
     The tutorial uses SGD: for logistic regression with a learning rate of 0.1 for 100 epochs, for other networks with
-    1.0 for 10,000. For other optimisers see `LEARNING_RATES` and `LBFGS_EPOCHS`.
+    1.0 for 10,000. For other optimizers see `LEARNING_RATES` and `LBFGS_EPOCHS`.
 
     Raises:
         InvalidInput: a value is out of bounds.

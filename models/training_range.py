@@ -1,4 +1,4 @@
-"""The training range: where points are near training points, so that a network has learned something about them."""
+"""The training range: where points are near training points, so a network has learned something about them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ SHARE_WITHIN = 0.99
 """The share of the training points that would be within the range of the others."""
 
 MAX_SAMPLE = 5_000
-"""Most points of a sample: the range of more would hardly be more exact."""
+"""Maximum number of points of a sample. More points would hardly make the range more exact."""
 
 MAX_SAMPLE_VALUES = 200_000
-"""Most coordinates of a sample: 1.6 MB."""
+"""Maximum number of coordinates of a sample: 1.6 MB."""
 
 MAX_CHECKED_VALUES = 2 * 10**8
-"""Most products of the coordinates of a sample with the points whose distances from it set the radius: some 0.2 s."""
+"""Maximum of coordinates of the sample x points whose distances from it set the radius: some 0.2 s."""
 
 
 @dataclass(frozen=True, eq=False)

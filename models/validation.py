@@ -1,4 +1,4 @@
-"""Validation points of their own, beside the training points."""
+"""Separate validation sets: validation points that are not held out of the training points."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from models.sent_points import SentPoints
 from models.specs import InvalidInput
 
 MAX_SHOWN_LABELS = 20
-"""Most labels in a message."""
+"""Maximum number of labels in a message."""
 
 
 def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str) -> LabelledPoints:
@@ -19,7 +19,7 @@ def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str)
     points in a request.
 
     Raises:
-        InvalidInput: the features differ, or a label is not among those of the training points.
+        InvalidInput: the features differ, or a label is not among the labels of the training points.
     """
     sent = SentPoints(validation.xy_ND, validation.feature_names)
     xy_ND = sent.placed(training.features, training.feature_names, {}, field=field)

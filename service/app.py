@@ -73,22 +73,24 @@ FIRST_CHECK_S = 0.5
 """How long a start may read checkpoints: enough for some hundred versions. The others are read in the background."""
 
 SHARED_METRICS_S = 1.0
-"""How old the metrics may be that several processes show each other."""
+"""How often each process writes its metrics for the others, in seconds."""
 
 HEAVY_ANSWERS = 4
-"""Most large responses that are computed at a time. One core stays free for small requests, if there are several."""
+"""Maximum number of large responses computed at a time. One core stays free for small requests, if there are
+several."""
 
 LIVE_THREADS = 2
-"""Most pictures and networks of running jobs that are made at a time. A large response does not delay them."""
+"""Threads for pictures and networks of running jobs. They are separate from the threads of large responses, which
+therefore do not delay them."""
 
 WRITERS = 8
-"""Most requests that write at a time: the database handles writes one by one."""
+"""Maximum number of requests that write at a time: the database handles writes one by one."""
 
 UPLOADS = 2
-"""Most data sets that are read at a time: each takes a core and some disk."""
+"""Maximum number of datasets that are read at a time: each takes a core and some disk."""
 
 WAITING_REQUESTS = 100
-"""Most requests that wait for a job at a time; each polls its job's row now and then."""
+"""Maximum number of requests that wait for a job at a time; each polls its job's row now and then."""
 
 DESCRIPTION = "Trains small neural networks on points, serves them over HTTP, and shows their decision boundaries."
 
@@ -120,7 +122,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None, shared_fold
         version=version("separatrix"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,  # ours is in `service.api.pages.docs_page`
+        docs_url=None,  # the page is in `service.api.pages.docs_page`
         redoc_url=None,
         redirect_slashes=False,
         responses=problems.RESPONSES,
@@ -282,7 +284,7 @@ async def _background_tasks(services: Services, membership: Membership) -> Async
 
 async def _repeat(what: str, action: Callable[[], float]) -> None:
     """Calls an action in a thread again and again, each time after the number of seconds that it returned."""
-    own = CapacityLimiter(1)  # a thread of its own, however many threads requests occupy
+    own = CapacityLimiter(1)  # a separate thread, however many threads requests occupy
 
     async def act_and_wait() -> None:
         await asyncio.sleep(await to_thread.run_sync(action, limiter=own, abandon_on_cancel=True))

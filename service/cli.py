@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-datasets_app = typer.Typer(help="Store data sets under names, to train on them.", no_args_is_help=True)
+datasets_app = typer.Typer(help="Store datasets under names, to train on them.", no_args_is_help=True)
 app.add_typer(datasets_app, name="datasets")
 
 keys_app = typer.Typer(help="API keys: who may use the service, and for what.", no_args_is_help=True)
@@ -157,7 +157,7 @@ def train(
     settings: dict[str, Any],
     dataset: Annotated[
         str | None,
-        typer.Option(help="A built-in data set. Or a stored one; see `separatrix datasets`. (default: flower)"),
+        typer.Option(help="A built-in dataset. Or a stored one; see `separatrix datasets`. (default: flower)"),
     ] = None,
     csv: Annotated[
         Path | None,
@@ -165,13 +165,13 @@ def train(
     ] = None,
     validation_dataset: Annotated[
         str | None,
-        typer.Option(help="Validate on the points of this stored data set.", show_default=False),
+        typer.Option(help="Validate on the points of this stored dataset.", show_default=False),
     ] = None,
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="What decides the settings that are not given: tutorial, the tutorial's values; auto, a search by "
-            "cross-validation; or version, those of the version in --from. (default: version with --from, auto for a "
+            help="Where settings that are not given come from: tutorial, the tutorial's values; auto, a search by "
+            "cross-validation; or version, the version in --from. (default: version with --from, auto for a "
             "CSV file without other settings, else tutorial)",
             show_default=False,
         ),
@@ -181,14 +181,14 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL[:VERSION]",
-            help="Begin at the weights of this version. Settings that are not given are those of the version.",
+            help="Begin at the weights of this version. Settings that are not given are taken from it.",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Name to publish under. (default: that of --from, that of the file, or the data set and the network)"
+            help="Name to publish under. (default: the name of --from, or of the file, or the dataset and the network)"
         ),
     ] = None,
     promote_if: Annotated[
@@ -207,7 +207,7 @@ def train(
     from service.commands import train as command
 
     if csv is not None and dataset is not None:
-        raise InvalidInput("csv", "give either a CSV file or a data set, not both")
+        raise InvalidInput("csv", "give either a CSV file or a dataset, not both")
     chosen: Path | str | DatasetSpec | None = csv or dataset
     if chosen is None or chosen in DATASET_NAMES:
         chosen = DatasetSpec(**data | ({"dataset": dataset} if dataset else {}))
@@ -302,7 +302,7 @@ def compare(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Compare on the points of this data set too: a stored one or a generator.", show_default=False
+            help="Compare on the points of this dataset too: a stored one or a generator.", show_default=False
         ),
     ] = None,
     resolution: Resolution = 600,
@@ -446,18 +446,18 @@ def add(
     table: dict[str, Any],
     settings: dict[str, Any],
     file: Annotated[Path, typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input.")],
-    name: Annotated[str | None, typer.Option(help="Name of the data set. (default: that of the file)")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset. (default: the name of the file)")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace other content under this name.")] = False,
 ) -> None:
-    """Store a file as a data set."""
+    """Store a file as a dataset."""
     from service.commands import datasets as command
 
     command.add(Settings(**settings), file=file, name=name, replace=replace, options=TableOptions(**table))
 
 
 @_command(datasets_app, settings=STORAGE)
-def show(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
-    """Show the features and the classes of a stored data set."""
+def show(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the dataset.")]) -> None:
+    """Show the features and the classes of a stored dataset."""
     from service.commands import datasets as command
 
     command.show(Settings(**settings), name=name)
@@ -465,15 +465,15 @@ def show(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Nam
 
 @_command(datasets_app, name="list", settings=STORAGE)
 def list_datasets(settings: dict[str, Any]) -> None:
-    """List the stored data sets."""
+    """List the stored datasets."""
     from service.commands import datasets as command
 
     command.list_all(Settings(**settings))
 
 
 @_command(datasets_app, settings=STORAGE)
-def remove(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
-    """Delete a stored data set. Jobs and versions keep the points that they were trained on."""
+def remove(settings: dict[str, Any], name: Annotated[str, typer.Argument(help="Name of the dataset.")]) -> None:
+    """Delete a stored dataset. Jobs and versions keep the points that they were trained on."""
     from service.commands import datasets as command
 
     command.remove(Settings(**settings), name=name)
@@ -484,12 +484,15 @@ def add_key(
     settings: dict[str, Any],
     name: Annotated[str, typer.Argument(help="A name for the key; it appears in the audit log.")],
     role: Annotated[str, typer.Option(help="What the key allows: read, predict, train or admin.")],
-    rate: Annotated[float | None, typer.Option(help="Most requests a second, in place of the setting.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Maximum number of requests a second, in place of the setting.")
+    ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Most requests in progress at a time, in place of the setting.")
+        int | None, typer.Option(help="Maximum number of requests in progress at a time, in place of the setting.")
     ] = None,
     queued: Annotated[
-        int | None, typer.Option(help="Most jobs that wait for a training process, in place of the setting.")
+        int | None,
+        typer.Option(help="Maximum number of jobs that wait for a training process, in place of the setting."),
     ] = None,
 ) -> None:
     """Add an API key and print it, once. From then on every request needs a key."""

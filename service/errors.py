@@ -78,23 +78,23 @@ class VersionBroken(ServiceError):
 
 
 class DatasetNotFound(ServiceError):
-    """There is no data set of this name."""
+    """There is no dataset of this name."""
 
     code = "dataset-not-found"
-    title = "Data set not found"
-    advice = "GET /datasets, or `separatrix datasets list`, lists all data sets."
+    title = "Dataset not found"
+    advice = "GET /datasets, or `separatrix datasets list`, lists all datasets."
 
 
 class DatasetExists(ServiceError):
-    """Another data set has the name."""
+    """Another dataset has the name."""
 
     code = "dataset-exists"
-    title = "The name of the data set is taken"
-    advice = "Choose another name, or replace the stored data set with ?replace=true or --replace."
+    title = "The name of the dataset is taken"
+    advice = "Choose another name, or replace the stored dataset with ?replace=true or --replace."
 
 
 class DatasetReserved(ServiceError):
-    """The name is that of a generator, which can be neither replaced nor deleted."""
+    """The name belongs to a generator, which can be neither replaced nor deleted."""
 
     code = "dataset-reserved"
     title = "The name belongs to a generator"
@@ -102,11 +102,11 @@ class DatasetReserved(ServiceError):
 
 
 class DatasetsFull(ServiceError):
-    """The stored data sets together would take more of the disk than allowed."""
+    """The stored datasets together would take more of the disk than allowed."""
 
     code = "datasets-full"
-    title = "The data sets take too much of the disk"
-    advice = "Delete data sets that are no longer needed, or raise the setting `max_datasets_bytes`."
+    title = "The datasets take too much of the disk"
+    advice = "Delete datasets that are no longer needed, or raise the setting `max_datasets_bytes`."
 
 
 class DataFolderFull(ServiceError):
@@ -114,15 +114,15 @@ class DataFolderFull(ServiceError):
 
     code = "data-folder-full"
     title = "The data folder is full"
-    advice = "Delete versions, jobs or data sets that are no longer needed, or raise the setting `max_data_bytes`."
+    advice = "Delete versions, jobs or datasets that are no longer needed, or raise the setting `max_data_bytes`."
 
 
 class DatasetBroken(ServiceError):
-    """The file of the data set is missing or damaged."""
+    """The file of the dataset is missing or damaged."""
 
     code = "dataset-broken"
-    title = "The file of the data set is damaged"
-    advice = "Store the data set again with ?replace=true or --replace. The operator can restore the file."
+    title = "The file of the dataset is damaged"
+    advice = "Store the dataset again with ?replace=true or --replace. The operator can restore the file."
 
 
 class JobNotFound(ServiceError):
@@ -168,11 +168,11 @@ class NoCheckpoint(ServiceError):
 
 
 class TrainingUnknown(ServiceError):
-    """The version was imported, so that nothing is known of its training."""
+    """The version was imported, so its training is unknown."""
 
     code = "training-unknown"
     title = "The training of the version is unknown"
-    advice = "It was imported. Only versions that were trained here have a history and training points."
+    advice = "Use a version that was trained by this service. Imported versions have no history and no training points."
 
 
 class QueueFull(ServiceError):
@@ -237,7 +237,7 @@ class FolderUnavailable(ServiceError):
 
 
 class NotReady(ServiceError):
-    """The service does not take requests yet, or no longer."""
+    """The service cannot answer this request yet, or is shutting down."""
 
     code = "not-ready"
     title = "The service is not ready"
@@ -253,11 +253,11 @@ class Unsupported(ServiceError):
 
 
 class TaskFailed(ServiceError):
-    """The work runs in a process of its own, and exceeded its time or memory there, or the process died."""
+    """The request needs a separate process. It exceeded its time or memory there, or the process died."""
 
     code = "task-failed"
-    title = "The work could not be done"
-    advice = "Ask for less."
+    title = "The task failed"
+    advice = "Reduce the size of the request."
 
 
 class BodyTooLarge(ServiceError):
@@ -333,7 +333,7 @@ class Forbidden(ServiceError):
 
 
 class HostNotAllowed(ServiceError):
-    """The `Host` of the request is not a name of the service. A page may have made its own name lead to the service."""
+    """The `Host` of the request is not a name of the service. This can be a DNS rebinding attempt."""
 
     code = "host-not-allowed"
     title = "The service does not answer under this host name"
@@ -341,7 +341,7 @@ class HostNotAllowed(ServiceError):
 
 
 class OriginNotAllowed(ServiceError):
-    """A page of another origin wants to change something."""
+    """A page of another origin sent a request that would change something."""
 
     code = "origin-not-allowed"
     title = "Pages of this origin may not change anything"

@@ -10,7 +10,7 @@ from models.datasets import Categories
 from models.specs import NetworkSpec, Preset, TrainingSpec
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-"""The valid names of models and data sets; `NAME_RULE` says the same in words."""
+"""The valid names of models and datasets; `NAME_RULE` says the same in words."""
 
 NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"
 
@@ -77,20 +77,20 @@ class JobSpec:
         model: the name under which the result is published; empty if it is not.
         origin: who submitted the job.
         data: a `DatasetSpec` as JSON, or `{"n_points": N, "n_features": D}` for points that are stored as a file, with
-            `feature_names` if they have some, and the name of their data set as `stored` if they are those of one.
-            If the job has validation points of its own, `validation` describes them in this way, with their `digest`.
+            `feature_names` if they have some, and the name of their dataset as `stored` if they come from one.
+            If the job has separate validation points, `validation` describes them in this way, with their `digest`.
         data_digest: `LabelledPoints.digest`.
         preset: what decides the settings that the client left open.
         network, training: `NetworkSpec` and `TrainingSpec` as JSON, with all defaults resolved. With the preset `auto`
             only the settings that the client decided.
         started_from: the version at whose weights the training begins, and what is needed to begin there; see
             `service.jobs.warm_start.describe`. None if it begins at random weights.
-        recipe: `Recipe.digest`, or with the preset `auto` that of `models.selection.candidates.Given`.
+        recipe: `Recipe.digest`, or with the preset `auto` the digest of `models.selection.candidates.Given`.
         metadata: free key-value pairs of the client.
         retry_of: the id of the job that this one retries.
         promote: an alias, and the conditions under which it moves to the version, see `service.jobs.promotion`. None
             without conditions.
-        supersede: a group of jobs: this one cancels those of the group that are still queued. None without a group.
+        supersede: a group of jobs: this one cancels the queued jobs of the group. None without a group.
         snapshots: the epochs after which an unpublished training keeps its weights, ascending; None for none.
         owner: the name of the key that submitted it; None in a service without keys.
         traceparent: the trace that its request is part of (W3C trace context); None without a trace.
@@ -122,7 +122,7 @@ class JobSpec:
 
     @property
     def is_generated(self) -> bool:
-        """Whether the points are those of a generator."""
+        """Whether the points come from a generator."""
         return "dataset" in self.data
 
 
@@ -138,7 +138,7 @@ class JobStatus:
         choice: the settings that the preset `auto` has chosen, or given ones that were evaluated in folds, before the
             training: a `models.selection.search.Choice` as JSON.
         epoch: epochs trained so far, summed over all restarts.
-        metrics: the latest metrics of the training. Once it has ended, those of the weights that were kept.
+        metrics: the latest metrics of the training. Once it has ended, the metrics of the kept weights.
         ran_s: training time in seconds, summed over all attempts.
         checkpoint: the name of the folder with the job's latest checkpoint. A published version has its own folder.
         version: the number of the version that the job published.
@@ -206,7 +206,7 @@ class Job:
 
     @property
     def max_epochs(self) -> int | None:
-        """The most epochs that the job trains, summed over all restarts; None until these are known."""
+        """Maximum number of epochs that the job trains, summed over all restarts; None until these are known."""
         if self.settings is None:
             return None
         _, training = self.settings
@@ -240,7 +240,7 @@ EventKind = Literal["status", "metrics", "checkpoint", "done"]
 class Event:
     """Something that happened to a job. `number` counts from 1 within the job, without gaps.
 
-    `data` is that of the event in the HTTP API, see `service.api.jobs.events`.
+    `data` is the same as in the event of the HTTP API, see `service.api.jobs.events`.
     """
 
     job_id: str
@@ -346,7 +346,7 @@ class RegistryChange:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredDataset:
-    """A data set that a client has stored under a name.
+    """A dataset that a client has stored under a name.
 
     Attributes:
         name: may be given to other content later.

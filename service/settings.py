@@ -30,7 +30,7 @@ def _split(value: Any) -> Any:
 
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-"""A list of texts; in a flag or a variable separated by commas."""
+"""A list of texts; in a flag or a variable, they are separated by commas."""
 
 
 class Settings(BaseSettings):
@@ -46,8 +46,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
     insecure: bool = Field(
         False,
-        description="Allow an address that other machines can reach although there is no key: anybody there may then "
-        "do everything.",
+        description="Allow other machines to reach the service without a key. Anybody on the network can then do "
+        "everything.",
     )
     keys_file: Path | None = Field(
         None,
@@ -61,9 +61,9 @@ class Settings(BaseSettings):
     )
     allowed_hosts: CommaList = Field(
         [],
-        description="Host names under which the service answers, separated by commas, such as models.example.org. "
-        "localhost and loopback addresses always are. By default no others are if the service listens on loopback, and "
-        "all if it does not.",
+        description="Host names that the service accepts, separated by commas, such as models.example.org. "
+        "`localhost`, loopback addresses and `host` are always accepted. If the list is empty, a service on loopback "
+        "accepts no other name, and a service on another address accepts every name.",
     )
     data_dir: Path = Field(
         Path("separatrix-data"),
@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None,
         description="PostgreSQL database to use instead of a SQLite file in the data folder, such as "
-        "postgresql+psycopg://user:password@host/name. Services that share it must share the data folder too. Set it "
-        "by its variable: the list of processes shows flags.",
+        "postgresql+psycopg://user:password@host/name. Services that share it must share the data folder too. Prefer "
+        "the environment variable: flags are visible in the list of processes.",
     )
     workers: int = Field(1, ge=1, le=64, description="Number of processes that answer requests.")
     training_processes: int = Field(
@@ -88,20 +88,20 @@ class Settings(BaseSettings):
         19,
         ge=0,
         le=19,
-        description="Niceness of the training processes (see nice(1)). By default they give way to everything else, so "
-        "that predictions stay fast on a busy machine.",
+        description="Niceness of the training processes (see nice(1)). By default they give way to everything else, "
+        "so that predictions stay fast on a busy machine.",
     )
     max_training_s: float = Field(
         24 * 3600.0,
         ge=1,
         le=30 * 24 * 3600.0,
-        description="Longest duration of a training, in seconds, over all its attempts.",
+        description="Maximum duration of a training, in seconds, over all its attempts.",
     )
     max_training_memory_bytes: int = Field(
         6 * 2**30,
         ge=2**26,
         le=2**40,
-        description="Most memory that a training may use (on Linux). The largest training that is accepted uses a "
+        description="Maximum memory that a training may use (on Linux). The largest training that is accepted uses a "
         "few GB.",
     )
     training_idle_s: float = Field(
@@ -116,7 +116,8 @@ class Settings(BaseSettings):
         15.0,
         ge=1,
         le=3600,
-        description="How long a training process may be silent, in seconds, before its job goes to another.",
+        description="Time without a heartbeat, in seconds, after which the job of a training process is given to "
+        "another process.",
     )
     seed_models: bool = Field(
         True, description="Train the four networks of the tutorial when the data folder is empty."
@@ -129,78 +130,78 @@ class Settings(BaseSettings):
     )
     tracing: bool = Field(
         False,
-        description="Send spans of requests and trainings to a collector of OpenTelemetry. Needs "
-        "`pip install 'separatrix[otel]'`. The standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, say where the "
-        "collector is.",
+        description="Send spans of requests and trainings to a collector of OpenTelemetry. Needs `pip install "
+        "'separatrix[otel]'`. The standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, say where the collector is.",
     )
     max_body_bytes: int = Field(
         16 * 2**20,
         ge=1_024,
         le=2**30,
-        description="Largest request body. 100,000 points of two coordinates are 2 to 4 MB of JSON.",
+        description="Maximum size of a request body. 100,000 points of two coordinates are 2 to 4 MB of JSON.",
     )
     max_bodies_bytes: int = Field(
         512 * 2**20,
         ge=2**20,
         le=2**40,
-        description="Most bytes of request bodies that are held in memory at a time, for each process that answers "
-        "requests; beyond it large requests are answered with 503. The first 64 KB of each do not count, so that small "
-        "ones are always answered. The default has room for 32 of the largest bodies.",
+        description="Maximum total size of the request bodies in memory, for each process that answers requests; "
+        "beyond it large requests are answered with 503. The first 64 KB of each body do not count, so small requests "
+        "are always answered. The default has room for 32 of the largest bodies.",
     )
     max_unread_bytes: int = Field(
         512 * 2**20,
         ge=2**20,
         le=2**40,
-        description="Most bytes of responses that wait for their clients to read them, for each process that answers "
-        "requests; beyond it the slowest connections are closed. The largest response, an array of a grid, has 64 MiB.",
+        description="Maximum total size of the responses that wait for their clients to read them, for each process "
+        "that answers requests; beyond it the slowest connections are closed. The largest response, an array of a "
+        "grid, has 64 MiB.",
     )
     max_dataset_bytes: int = Field(
         4 * 2**30,
         ge=1_024,
         le=2**40,
-        description="Largest body of a request that stores a data set. It is received into a temporary file; only JSON "
+        description="Maximum size of the body that stores a dataset. It is received into a temporary file; only JSON "
         "is held in memory and limited to `max_body_bytes`.",
     )
     max_datasets_bytes: int = Field(
         32 * 2**30,
         ge=0,
         le=2**50,
-        description="Most bytes of the files of all stored data sets together; beyond it no more are stored.",
+        description="Maximum total size of the files of all stored datasets, in bytes; beyond it no more are stored.",
     )
     max_data_bytes: int = Field(
         64 * 2**30,
         ge=2**20,
         le=2**50,
-        description="Most bytes of the disk that the data folder takes; beyond it trainings, imports and uploads are "
-        "answered with 507. It is measured every 15 seconds. The default is twice `max_datasets_bytes`. Jobs that were "
-        "accepted before still write their results.",
+        description="Maximum size of the data folder on the disk, in bytes; beyond it trainings, imports and uploads "
+        "are answered with 507. The size is measured every 15 seconds. The default is twice `max_datasets_bytes`. "
+        "Jobs that were accepted before still write their results.",
     )
     min_free_bytes: int = Field(
         256 * 2**20,
         ge=0,
         le=2**50,
-        description="If fewer bytes are free on the disk of the data folder, `/health/ready` reports it, early "
-        "enough to act before trainings fail. The largest checkpoint has some 50 MB.",
+        description="If fewer bytes are free on the disk of the data folder, `/health/ready` reports it, early enough "
+        "to act before trainings fail. The largest checkpoint has some 50 MB.",
     )
     max_checkpoint_bytes: int = Field(
         256 * 2**20,
         ge=1_024,
         le=MAX_CHECKPOINT_BYTES,
-        description="Largest checkpoint that is imported. It is received into a temporary file. The largest network "
-        "has 16 MB of weights; a checkpoint of its training has the state of the optimizer as well.",
+        description="Maximum size of a checkpoint that is imported. It is received into a temporary file. The largest "
+        "network has 16 MB of weights; a checkpoint of its training has the state of the optimizer as well.",
     )
     head_timeout_s: float = Field(
         15.0,
         ge=0.1,
         le=3600,
-        description="How long a client may take to send the headers of a request, in seconds, also those of the first "
+        description="How long a client may take to send the headers of a request, in seconds, including the first "
         "request after it has connected; then the connection is closed.",
     )
     body_timeout_s: float = Field(
         30.0,
         ge=0.1,
         le=3600,
-        description="Longest pause within a request body, in seconds; then it is refused. A whole body may take this "
+        description="Maximum pause within a request body, in seconds; then it is refused. A whole body may take this "
         "long, and a second more for each 1,000 bytes.",
     )
     write_timeout_s: float = Field(
@@ -214,33 +215,33 @@ class Settings(BaseSettings):
         2_000,
         ge=1,
         le=100_000,
-        description="Most connections at a time, for each process that answers requests; beyond it they are answered "
-        "with 503 and closed.",
+        description="Maximum number of connections, for each process that answers requests; beyond it they are "
+        "answered with 503 and closed.",
     )
     max_requests_per_s: float = Field(
         0.0,
         ge=0,
         le=1e6,
-        description="Most requests a second of each key or, without keys, of each address; beyond it they are answered "
-        "with 429. After a pause, the requests of 5 seconds may come at once. 0 sets no limit. It is the default "
-        "because a small prediction takes some 50 us, and a private service should be as fast as it can. A key can "
-        "have its own limit.",
+        description="Maximum number of requests per second of each key or, without keys, of each address; beyond it "
+        "they are answered with 429. After a pause, the requests of 5 seconds may come at once. 0 sets no limit. It "
+        "is the default because a small prediction takes some 50 us, and a private service should be as fast as it "
+        "can. A key can have its own limit.",
     )
     max_requests_at_once: int = Field(
         250,
         ge=0,
         le=100_000,
-        description="Most requests of each key or, without keys, of each address that are in progress at a time, for "
-        "each process that answers requests; beyond it they are answered with 429. Event streams count, so that no "
-        "client takes them all. Small predictions do not count, because they are answered at once. 0 sets no limit. A "
-        "key can have its own limit. Behind a proxy, all clients have one address unless `trusted_proxies` names the "
+        description="Maximum number of requests in progress of each key or, without keys, of each address, for each "
+        "process that answers requests; beyond it they are answered with 429. Event streams count, so that no client "
+        "takes them all. Small predictions do not count, because they are answered at once. 0 sets no limit. A key "
+        "can have its own limit. Behind a proxy, all clients have one address unless `trusted_proxies` names the "
         "proxy.",
     )
     max_points_per_request: int = Field(
         MAX_POINTS,
         ge=1,
         le=MAX_POINTS,
-        description="Most points of one prediction; the whole answer is held in memory.",
+        description="Maximum number of points of one prediction; the whole answer is held in memory.",
     )
     invocations_model: str | None = Field(
         None,
@@ -257,28 +258,28 @@ class Settings(BaseSettings):
         256 * 2**20,
         ge=0,
         le=2**40,
-        description="Memory for versions that are kept loaded, for each process that answers requests. Those that were "
-        "not asked for longest are read again when they are.",
+        description="Memory for versions that are kept loaded, for each process that answers requests. The least "
+        "recently used ones are unloaded, and read again on demand.",
     )
     keep_versions: int = Field(
         0,
         ge=0,
         le=MAX_KEPT_VERSIONS,
-        description="How many versions a model keeps, the newest ones; 0 keeps all. A publication deletes older ones, "
-        "except those that an alias names. A model can have its own number.",
+        description="Number of versions that a model keeps, the newest ones; 0 keeps all. A publication deletes older "
+        "ones, except those that an alias names. A model can have its own number.",
     )
     max_queued_jobs: int = Field(
         1_000,
         ge=1,
         le=100_000,
-        description="Most jobs that wait for a training process; beyond it /train answers 429.",
+        description="Maximum number of jobs that wait for a training process; beyond it /train answers 429.",
     )
     max_queued_jobs_per_key: int = Field(
         500,
         ge=1,
         le=100_000,
-        description="Most jobs of one key that wait for a training process, so that no key fills the queue; beyond it "
-        "/train answers 429. A key can have its own limit.",
+        description="Maximum number of jobs of one key that wait for a training process, so that no key fills the "
+        "queue; beyond it /train answers 429. A key can have its own limit.",
     )
     session_ttl_s: float = Field(
         900.0,
@@ -290,24 +291,24 @@ class Settings(BaseSettings):
         1_000,
         ge=1,
         le=100_000,
-        description="Most trainings that are kept without being published; beyond it those are removed that were not "
-        "read for longest.",
+        description="Maximum number of unpublished trainings; beyond it the least recently read ones are removed.",
     )
     max_sessions_bytes: int = Field(
         256 * 2**20,
         ge=2**20,
         le=2**40,
-        description="Most bytes of the files of these trainings.",
+        description="Maximum total size of the files of unpublished trainings, in bytes; beyond it the least recently "
+        "read ones are removed.",
     )
     max_streams: int = Field(
         500,
         ge=1,
         le=100_000,
-        description="Most event streams that are open at a time, for each process that answers requests; beyond it "
-        "they answer 503.",
+        description="Maximum number of open event streams, for each process that answers requests; beyond it they are "
+        "answered with 503.",
     )
     shutdown_timeout_s: int = Field(
-        5, ge=1, le=600, description="Longest time that requests in progress delay a shutdown, in seconds."
+        5, ge=1, le=600, description="Maximum time that requests in progress delay a shutdown, in seconds."
     )
     keep_alive_s: int = Field(
         75,
@@ -320,7 +321,7 @@ class Settings(BaseSettings):
     cors_origins: CommaList = Field(
         [],
         description="Origins whose pages may use the service from a browser, separated by commas, such as "
-        "https://app.example.org; * allows every page. By default none may.",
+        "https://app.example.org; * allows every page. By default no other origin is allowed.",
     )
     root_path: str | None = Field(
         None,
@@ -330,7 +331,8 @@ class Settings(BaseSettings):
     trusted_proxies: CommaList = Field(
         [],
         description="Addresses and networks of proxies, separated by commas, such as 10.0.0.0/8, whose headers "
-        "X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-Prefix are used. By default none are.",
+        "X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-Prefix are used. By default none are "
+        "trusted.",
     )
 
     @field_validator("database_url")

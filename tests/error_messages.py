@@ -148,9 +148,9 @@ def document() -> str:
     lines = [
         "# Error messages",
         "",
-        "This is every message with which the service refuses a request. The [API page](api.md#problems) describes the",
-        "response that contains them. `…` stands for a number or a name. A line, a row or a column of a data set is no",
-        "field: it stands in the detail of `body`.",
+        "This page lists every message of a refused request. The [API page](api.md#problems) describes the response",
+        "that contains them. `…` stands for a number or a name. Errors in a line, row or column of a dataset are",
+        "reported in the detail of `body`.",
         "",
         "## Problems",
         "",

@@ -129,7 +129,7 @@ def _is_ring(xy_V2: DoubleArray) -> bool:
 def _adjacent_pairs(label_HW: IntArray, classes: int) -> Iterator[tuple[int, int, slice, slice]]:
     """The pairs of classes that share a square of the grid, and the rows and columns of all squares they share.
 
-    A square has four neighbouring cells as its corners. The rows and columns include one more on each side, since a
+    A square has four neighboring cells as its corners. The rows and columns include one more on each side, since a
     line may bend around a corner there.
     """
     height, width = label_HW.shape

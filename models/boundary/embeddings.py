@@ -65,8 +65,8 @@ def _principal_components(activation_UN: FloatArray, mean_U: DoubleArray) -> tup
     covariance_UU = np.zeros((len(mean_U), len(mean_U)))
     for start in range(0, activation_UN.shape[1], BLOCK):
         interruption.check()
-        centred_Un = activation_UN[:, start : start + BLOCK] - mean_U[:, None]
-        covariance_UU += centred_Un @ centred_Un.T
+        centered_Un = activation_UN[:, start : start + BLOCK] - mean_U[:, None]
+        covariance_UU += centered_Un @ centered_Un.T
     variance_U, direction_UU = np.linalg.eigh(covariance_UU)  # ascending
     components_2U = direction_UU[:, :-3:-1].T
     greatest_2 = np.abs(components_2U).argmax(axis=1)

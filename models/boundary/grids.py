@@ -69,7 +69,7 @@ def evaluate(
         spec: the cells.
         response: what to evaluate.
         class_index: the class whose probability or logit to evaluate; ignored for labels and entropies. With one
-            output, the logit of class 0 is the negative of that of class 1.
+            output, the logit of class 0 is the negative of the logit of class 1.
         output_OHW: float32 (O, H, W); if given, it receives all outputs from the same evaluation.
 
     Raises:
@@ -146,7 +146,7 @@ def padded_range(low: float, high: float, *, is_generated: bool, margin: float |
     Args:
         low: the least coordinate.
         high: the greatest coordinate.
-        is_generated: whether the points are those of a generator.
+        is_generated: whether the points come from a generator.
         margin: as a share of the range. By default it is `PADDING` for the points of a generator, as in the tutorial,
             and `PADDING_SHARE` of the range for other points. It does not apply to a constant coordinate, which has no
             range and always gets `PADDING`.

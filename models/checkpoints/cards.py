@@ -58,9 +58,9 @@ class Card:
         features: number of coordinates of a point.
         classes: the label of each class.
         training: every setting, resolved.
-        data: the data set's specification, or `{"n_points": N, "n_features": D}` for points given by a client, with
+        data: the dataset's specification, or `{"n_points": N, "n_features": D}` for points given by a client, with
             `feature_names` if they have some, and with `categories`, the values of each text column, if some are text.
-            Validation points of their own are described in `validation`.
+            A separate validation set is described in `validation`.
         data_digest: `LabelledPoints.digest`.
         low, high: minimum and maximum of each coordinate of the data, in data units. Assumed values, which place
             pictures and nothing else, if `range_is_assumed`.

@@ -110,7 +110,7 @@ def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Modul
     Only tensors are unpickled. Keys, shapes, dtypes and finiteness are checked before any weight is copied.
 
     Raises:
-        DamagedCheckpoint: the file is not a `state_dict`, or not that of such a network.
+        DamagedCheckpoint: the file is not a `state_dict`, or does not belong to such a network.
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")

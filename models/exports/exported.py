@@ -44,11 +44,11 @@ class Exported:
 
     @property
     def state(self) -> dict[str, FloatArray]:
-        """Its state dict as arrays, also that of an ensemble: contiguous copies."""
+        """Its state dict as arrays, also for an ensemble: contiguous copies."""
         return joined_state([self.state_of_member(i) for i in range(len(self.members))])
 
     def state_of_member(self, i: int) -> dict[str, FloatArray]:
-        """The state dict of one network, without the prefix that its keys have in that of an ensemble."""
+        """The state dict of one network, without the prefix that its keys have in an ensemble."""
         return state_of(self.layout, self.members[i])
 
     @property
@@ -100,7 +100,7 @@ def digits(array: FloatArray) -> FloatArray | DoubleArray:
     """An array that JSON writes with so many digits that the float32 numbers read back exactly, by way of float64 too.
 
     The fewest digits that tell float32 numbers apart are enough for all but one: read as a float64 and rounded to
-    float32, `7.038531e-26` becomes the number's neighbour. This was tried for all 2^31 positive numbers.
+    float32, `7.038531e-26` becomes the number's neighbor. This was tried for all 2^31 positive numbers.
     """
     return array.astype(np.float64) if (np.abs(array) == _NEEDS_MORE_DIGITS).any() else array
 

@@ -1,7 +1,7 @@
 """A version as an ONNX model, built from its plan without torch. It needs the package onnx, which an extra brings.
 
 The graph takes `points`, float64 (N, D), in data units. It subtracts the offset of the input transform in float64, as
-`models.networks` does, because float32 cannot tell values such as 1700000030 from their neighbours. Everything after
+`models.networks` does, because float32 cannot tell values such as 1700000030 from their neighbors. Everything after
 the input transform is float32. It returns `labels` (N,), the classes themselves as int64 or string, and
 `probabilities`, float32 (N, K). Weights are initializers with the names and shapes of the state dict. The networks of
 an ensemble are parallel branches after the input transform, and the probabilities are the mean of theirs.
@@ -26,10 +26,10 @@ from models.networks.transforms import Shift
 from models.specs import Activation, InvalidInput
 
 OPSET = 17
-"""Of 2022, so that runtimes of the last years accept the file."""
+"""The operator set of 2022, so that runtimes of the last years accept the file."""
 
 IR_VERSION = 8
-"""That of the first release of onnx with `OPSET`, so that runtimes of that time accept the file."""
+"""The IR version of the first release of onnx with `OPSET`, so that runtimes of that time accept the file."""
 
 NEEDS_ONNX = "must be another one: this needs the package onnx, which is missing: pip install 'separatrix[onnx]'"
 
@@ -65,7 +65,7 @@ class _Graph:
         return kind
 
     def add(self, operator: str, *inputs: str, output: str, **attributes: float) -> str:
-        """Adds a node. Returns the name of its only output, which is also that of the node."""
+        """Adds a node. Returns the name of its only output, which is also the name of the node."""
         self._nodes.append(self._helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
@@ -154,7 +154,7 @@ def _terms(graph: _Graph, terms: Sequence[Term], scaled: str) -> str:
 
 
 def _mean(graph: _Graph, exported: Exported, inputs: str) -> str:
-    """Adds the networks: from the inputs to the probabilities, float32 (N, K), the mean of those of each network."""
+    """Adds the networks: from the inputs to the probabilities, float32 (N, K), the mean over the networks."""
     each = [
         _probabilities(graph, _logits(graph, exported.layout, plan, prefix, inputs), plan.outputs, prefix)
         for prefix, plan in zip(exported.prefixes, exported.members, strict=True)

@@ -1,7 +1,7 @@
 """A trained network that needs NumPy alone.
 
-In a program, `predict(points)` returns the class of each point and `probabilities(points)` those of all classes, for
-points (N, D) in the order of FEATURES and in the units of the training data. On the command line,
+In a program, `predict(points)` returns the class of each point and `probabilities(points)` the probabilities of all
+classes, for points (N, D) in the order of FEATURES and in the units of the training data. On the command line,
 
     python this_file.py < points.csv
 
@@ -105,7 +105,7 @@ def _logits(points):
 
 
 def _mean_logits(outputs):
-    """The logits whose probabilities are the mean of those of some networks, by logarithms in double precision."""
+    """The logits whose probabilities are the mean over some networks, by logarithms in double precision."""
     total = functools.reduce(np.logaddexp, map(_log_probabilities, outputs))
     if len(CLASSES) == 2:
         return (total[:, 1:] - total[:, :1]).astype(np.float32)

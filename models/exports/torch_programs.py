@@ -16,11 +16,11 @@ from models.networks.terms import Term
 from models.networks.transforms import IDENTITY, Shift, Transform
 
 EXAMPLE_POINTS = 2
-"""`torch.export` traces with so many points; 1 would become a constant of the program."""
+"""`torch.export` traces with this many points; 1 would become a constant of the program."""
 
 
 def encode_module(exported: Exported) -> bytes:
-    """The whole network, as `torch.save(network)` pickles it. It returns logits, for an ensemble those of the mean.
+    """The whole network, as `torch.save(network)` pickles it. It returns logits; for an ensemble, of the mean.
 
     A network that is an `nn.Sequential` and takes the coordinates as they are is pickled as such. Others become an
     `fx.GraphModule`, which contains its code, because plain torch does not have the classes of `models.networks`. It

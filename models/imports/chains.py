@@ -1,4 +1,4 @@
-"""Chains: the layers of a foreign network as affine maps and activations, and the same network as one of ours.
+"""Chains: the layers of a foreign network as affine maps and activations, and the same network as one of this project.
 
 Affine maps that follow each other without an activation are one affine map. So BatchNorm in evaluation mode, the scale
 of the inputs, and linear layers in a row all disappear in the layers beside them. This is done in float64.
@@ -22,7 +22,8 @@ EPS = 1e-5
 """What torch adds to the variance of BatchNorm by default. A state dict does not have it."""
 
 FAR = 1_000.0
-"""From so many divisors on, an offset is subtracted in float64 instead of being part of a bias, which is float32."""
+"""An offset of more than this many divisors is subtracted in float64, because float32 cannot represent it well in a
+bias."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Affine:
 
     Attributes:
         name: of the layer in the file.
-        is_scale: whether it scales each value by itself, so that its weight is diagonal.
+        is_scale: whether it scales each value by itself, so its weight is diagonal.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Function:
-    """An activation, applied to each value. `name` is that of the layer in the file, or of the layer before."""
+    """An activation, applied to each value. `name` is the name of the layer in the file, or of the layer before."""
 
     name: str
     activation: Activation
@@ -74,8 +75,8 @@ class Chain:
 
     Attributes:
         steps: at least one affine map.
-        skip: a linear layer from the inputs, whose outputs are added to those of the last step.
-        kind: the kind of ours with the same names of layers, if there is one.
+        skip: a linear layer from the inputs, whose outputs are added to the outputs of the last step.
+        kind: the kind of this project with the same names of layers, if there is one.
     """
 
     steps: tuple[Step, ...]
@@ -85,10 +86,10 @@ class Chain:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of ours, or an ensemble of several.
+    """A network of this project, or an ensemble of several.
 
     Attributes:
-        spec: its architecture; in an ensemble that of each network.
+        spec: its architecture; in an ensemble, the architecture of each network.
         features: number of coordinates of a point.
         n_classes: number of classes.
         state: its state dict, float32.
@@ -138,7 +139,7 @@ def batch_norm(
 
 
 def network_of(chain: Chain, options: ImportOptions, notes: Notes) -> Network:
-    """The network of ours that computes what a chain does, for points in the units of the client.
+    """The network of this project that computes what a chain does, for points in the units of the client.
 
     Raises:
         InvalidInput: there is none, or it is larger than allowed, or the options contradict the chain.

@@ -46,7 +46,7 @@ def parsed(text: str | bytes) -> dict[str, Any]:
     """A description, or a document that contains one.
 
     Raises:
-        InvalidInput: it is not one of ours.
+        InvalidInput: it was not written by Separatrix.
     """
     try:
         found = json.loads(text)
@@ -56,7 +56,7 @@ def parsed(text: str | bytes) -> dict[str, Any]:
 
 
 def checked(found: Any) -> dict[str, Any]:
-    """A document, if it is one of ours.
+    """A document, if it was written by Separatrix.
 
     Raises:
         InvalidInput: it is not.
@@ -64,7 +64,7 @@ def checked(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InvalidInput(FILE, f"must be JSON weights as this service exports them, with the format '{FORMAT}'")
     if found.get("format_version") != 1:
-        raise InvalidInput(FILE, "has a format_version other than 1: it is of a newer release")
+        raise InvalidInput(FILE, "has a format_version other than 1: it is from a newer release")
     return found
 
 
@@ -76,7 +76,7 @@ def described(found: dict[str, Any], state: dict[str, Array] | None, options: Im
     """
     for name in _DECIDED:
         if getattr(options, name) is not None:
-            raise InvalidInput(name, "must be left out: the file says it itself")
+            raise InvalidInput(name, "must be left out: the file contains it")
     try:
         spec, features, classes, names = _parts(found)
         steps = found["transform"]

@@ -37,7 +37,7 @@ def find(content: Any, wanted: str | None, notes: Notes) -> Found:
     if wanted is not None:
         chosen = [one for one in candidates if one.name == wanted or one.name.rpartition(".")[2] == wanted]
         if not any(one.name for one in candidates):
-            raise InvalidInput("entry", "must be left out: the file has no entries with weights of their own")
+            raise InvalidInput("entry", "must be left out: the file has no entries with separate weights")
         if len(chosen) != 1:
             raise InvalidInput("entry", f"must be one of {_names(candidates)}")
         candidates = chosen
@@ -60,7 +60,8 @@ def _names(candidates: list[Found]) -> str:
 def _candidates(content: Any, *, dimensions: int) -> Iterator[Found]:
     """All state dicts and networks in nested dictionaries, from the outside to the inside.
 
-    A state dict is a dictionary that has a tensor of so many dimensions: beside one, there may be counts and means.
+    A dictionary counts as a state dict if one of its tensors has at least `dimensions` dimensions. Tensors with fewer
+    may be counts and means.
     """
     waiting: list[tuple[str, Any, int]] = [("", content, 0)]
     seen: set[int] = set()
@@ -91,7 +92,7 @@ def is_network(value: Any) -> bool:
 
 
 def is_optimizer(value: Mapping[Any, Any]) -> bool:
-    """Whether a dictionary is the state of an optimiser, which has tensors as well."""
+    """Whether a dictionary is the state of an optimizer, which has tensors as well."""
     return "param_groups" in value
 
 

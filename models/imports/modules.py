@@ -50,7 +50,7 @@ def module_of(value: Placeholder, path: str = "", depth: int = 0) -> Module:
     """The module that a placeholder stands for.
 
     Raises:
-        InvalidInput: its attributes are not those of a module, or modules are nested too deeply.
+        InvalidInput: its attributes do not fit a module, or modules are nested too deeply.
     """
     if depth > MAX_CHECKPOINT_DEPTH:
         raise InvalidInput(FILE, f"must have modules within each other at most {MAX_CHECKPOINT_DEPTH} deep")
@@ -131,7 +131,7 @@ class _Reader:
         if module.hooks:
             raise InvalidInput(
                 FILE,
-                f"{_where(module.path, module.class_name)} has hooks, such as those of weight_norm or pruning: remove "
+                f"{_where(module.path, module.class_name)} has hooks, as weight_norm and pruning add: remove "
                 f"them, or {ADVICE}",
             )
         if module.class_name in _CONTAINERS:
@@ -156,7 +156,7 @@ class _Reader:
         self._weights.report()
         if self._evaluated:
             paths = ", ".join(map(quoted, self._evaluated[:10]))
-            self._notes.understood.append(f"Dropout and BatchNorm ({paths}) are those of evaluation mode.")
+            self._notes.understood.append(f"Dropout and BatchNorm ({paths}) are read as in evaluation mode.")
 
     def linear(self, module: Module) -> Iterator[Step]:
         """A dense layer."""
@@ -205,7 +205,7 @@ class _Reader:
         return None if value is None else self._weights.array(f"{module.path}.{name}" if module.path else name, value)
 
     def _activation(self, module: Module) -> Activation:
-        """The activation of ours that a module computes."""
+        """The activation of this service that a module computes."""
         for activation, settings in _ACTIVATION_CLASSES[module.class_name]:
             found = {name: module.settings.get(name, value) for name, value in settings.items()}
             is_known = module.has_all_settings or settings.keys() <= module.settings.keys()
@@ -220,8 +220,8 @@ class _Reader:
         ((activation, settings),) = _ACTIVATION_CLASSES[module.class_name]
         raise InvalidInput(
             FILE,
-            f"{_where(module.path, module.class_name)} must have {_listed(settings)}, as {activation} has here; "
-            f"activation={activation} reads it so all the same",
+            f"{_where(module.path, module.class_name)} must have {_listed(settings)}, as {activation} has in this "
+            f"service. To read it as {activation} anyway, send activation={activation}",
         )
 
 
@@ -237,7 +237,10 @@ def _without_probabilities(steps: list[Step | _Probabilities], notes: Notes) -> 
         steps = steps[:-1]
     for step in steps:
         if isinstance(step, _Probabilities):
-            raise InvalidInput(FILE, f"{quoted(step.name)}, {step.function}, must be the end, after 2 or more logits")
+            raise InvalidInput(
+                FILE,
+                f"{quoted(step.name)} ({step.function}) must be the last module, after a layer with 2 or more outputs",
+            )
     return steps
 
 

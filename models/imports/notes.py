@@ -7,7 +7,7 @@ FILE = "file"
 """The field that errors of a file name."""
 
 MAX_SHOWN = 10
-"""Most names in a message."""
+"""Maximum number of names in a message."""
 
 MAX_LENGTH = 60
 """Longest name that a message repeats whole."""

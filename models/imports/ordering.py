@@ -114,7 +114,7 @@ def _by_size(layers: Sequence[AnyLayer]) -> list[AnyLayer]:
 
 
 MAX_BLOCKS = 8
-"""Most blocks whose orders are tried: 8 have at most 40,320 orders."""
+"""Maximum number of blocks whose orders are tried: 8 have at most 40,320 orders."""
 
 
 def _blocks(layers: Sequence[AnyLayer]) -> list[list[AnyLayer]]:

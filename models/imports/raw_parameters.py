@@ -46,7 +46,7 @@ def chain_of(tensors: Mapping[str, Any], options: ImportOptions, weights: Weight
             if options.activation is None:
                 raise InvalidInput(
                     "activation",
-                    "must be given, such as tanh or relu: a state dict does not tell the activation of hidden layers",
+                    "must be given, such as tanh or relu: a state dict does not contain the hidden activation",
                 )
             steps.append(Function(weight, options.activation))
     order = "(inputs, outputs)" if is_input_major else "(outputs, inputs)"
@@ -55,7 +55,7 @@ def chain_of(tensors: Mapping[str, Any], options: ImportOptions, weights: Weight
 
 
 def _fits(tensors: Mapping[str, Any], pairs: list[tuple[str, str]], input_axis: int) -> bool:
-    """Whether the matrices follow each other if this axis is that of the inputs."""
+    """Whether the matrices follow each other if this axis is the axis of the inputs."""
     before: int | None = None
     for weight, bias in pairs:
         shape, bias_shape = shape_of(tensors[weight]), shape_of(tensors[bias])

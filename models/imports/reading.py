@@ -30,7 +30,7 @@ from models.specs import InvalidInput
 _OURS = "The file was exported by Separatrix and describes itself."
 
 ASSUMED_DIVISORS = 2.0
-"""The assumed range of the data is the offset plus and minus so many divisors, which holds nearly all values."""
+"""The assumed range of the data is the offset plus and minus this many divisors, which holds nearly all values."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ _READERS: dict[FileFormat, Callable[[Path, ImportOptions, Notes], Described]] = 
 
 
 def _check_numbers(options: ImportOptions) -> None:
-    """Checks the numbers that the client gives, without those of the file."""
+    """Checks the numbers that the client gives, without the numbers in the file."""
     for name in ("offset", "divisor", "data_min", "data_max"):
         for value in getattr(options, name) or ():
             if not math.isfinite(value) or abs(value) > MAX_COORDINATE:

@@ -1,7 +1,7 @@
 """The layers of a network from its state dict: from the names and the shapes of its tensors.
 
-A state dict names no activation, and no order beyond that of its keys. What cannot be told is refused, and the message
-names the option that decides. `raw_parameters` reads the networks that are written without layers.
+A state dict names no activation, and no order other than the order of its keys. What cannot be told is refused, and the
+message names the option to add. `raw_parameters` reads the networks that are written without layers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,10 +31,10 @@ _ADVICE = (
     ("weight_u", "comes from spectral_norm: call torch.nn.utils.remove_spectral_norm before saving"),
     ("weight_orig", "comes from pruning: call torch.nn.utils.prune.remove before saving"),
     ("weight_mask", "comes from pruning: call torch.nn.utils.prune.remove before saving"),
-    ("weight_ih", "is that of a recurrent layer, and only dense (linear) layers are supported"),
-    ("weight_hh", "is that of a recurrent layer, and only dense (linear) layers are supported"),
-    ("in_proj_weight", "is that of an attention layer, and only dense (linear) layers are supported"),
-    ("lora_", "is that of an adapter: merge it into the weights before saving"),
+    ("weight_ih", "is a weight of a recurrent layer, and only dense (linear) layers are supported"),
+    ("weight_hh", "is a weight of a recurrent layer, and only dense (linear) layers are supported"),
+    ("in_proj_weight", "is a weight of an attention layer, and only dense (linear) layers are supported"),
+    ("lora_", "is a weight of an adapter: merge it into the weights before saving"),
 )
 
 
@@ -110,7 +110,7 @@ class Layer:
         if len(weight) != 2:
             raise InvalidInput(
                 FILE,
-                f"{quoted(self._key('weight'))} has the shape {weight}, that of LayerNorm, PReLU or another layer "
+                f"{quoted(self._key('weight'))} has the shape {weight}, as in LayerNorm, PReLU or another layer "
                 "without running statistics: only dense (linear) layers and BatchNorm1d are supported",
             )
         if "bias" in shapes and shapes["bias"] != weight[:1]:
@@ -129,7 +129,7 @@ def chain_of(state: Mapping[str, Any], options: ImportOptions, notes: Notes, *, 
         state: tensors by key, and values of other kinds, which are left out and noted.
         options: what the client says.
         notes: gets what was understood.
-        is_ordered: whether the order of the keys is that of the layers, as torch writes it.
+        is_ordered: whether the keys are in the order of the layers, as torch writes it.
 
     Raises:
         InvalidInput: a key is too many, missing or wrong, or an option is needed.
@@ -144,7 +144,7 @@ def chain_of(state: Mapping[str, Any], options: ImportOptions, notes: Notes, *, 
 
 
 def members(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The state dict of each network of an ensemble of ours; the given one if it is that of a single network.
+    """The state dict of each network of an ensemble of this project; the given one if it holds a single network.
 
     Those of an ensemble have nothing but keys such as `members.0.layer1.weight`, and the same ones in each network.
     A layer by itself, such as `members.0.weight`, is one of the layers of a single network.
@@ -204,7 +204,7 @@ def _tensors(state: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
 
 
 def _looks_like_weights(value: object) -> bool:
-    """Whether a value that is no tensor may stand for one, so that it must not be left out."""
+    """Whether a value that is no tensor may stand for one, so it must not be left out."""
     if isinstance(value, Placeholder):
         return "ndarray" in value.class_name or "_reconstruct" in value.class_name or "torch" in value.class_name
     return isinstance(value, list | tuple) and bool(value)
@@ -242,12 +242,12 @@ def _layers(tensors: Mapping[str, Any]) -> list[Layer]:
 
 
 def _residual(layers: Sequence[Layer], options: ImportOptions) -> tuple[Layer | None, Sequence[Layer]]:
-    """The layer beside the others, and the others, if the names and shapes are those of a residual network."""
+    """The layer beside the others, and the others, if the names and shapes fit a residual network."""
     skips = [layer for layer in layers if "." not in layer.path and not layer.is_norm]
     branches = {layer.path.partition(".")[0] for layer in layers if "." in layer.path}
     if len(skips) != 1 or len(branches) != 1 or len(layers) < 2:
         if options.kind == "residual":
-            raise InvalidInput("kind", "must not be residual: the keys are not those of one layer beside one branch")
+            raise InvalidInput("kind", "must not be residual: the keys do not fit one layer beside one branch")
         return None, layers
     (skip,) = skips
     stack = [layer for layer in layers if layer is not skip]
@@ -306,7 +306,7 @@ def _activation_place(
     if len(possible) > 1:
         raise InvalidInput(
             "batch_norm",
-            f"must be given, before or after: the names of layers do not tell whether the activation between "
+            f"must be given, before or after: the names of layers do not say whether the activation between "
             f"{quoted(part[0].path)} and {quoted(following.path)} stands before or after BatchNorm",
         )
     return possible[0] if possible else None
@@ -316,7 +316,7 @@ def _activation(options: ImportOptions) -> Activation:
     if options.activation is None:
         raise InvalidInput(
             "activation",
-            "must be given, such as tanh or relu: a state dict does not tell the activation of the hidden layers",
+            "must be given, such as tanh or relu: a state dict does not contain the hidden activation",
         )
     return options.activation
 
@@ -336,7 +336,7 @@ def _report(dense: int, activated: Sequence[str], norms: Sequence[str], options:
 
 
 def _kind_of_keys(tensors: Mapping[str, Any], layers: Sequence[Layer]) -> NetworkKind | None:
-    """The kind of ours that has the same keys."""
+    """The kind of this project that has the same keys."""
     sizes = [layer.sizes for layer in layers]
     for kind in ("sequential", "module"):
         spec = NetworkSpec(kind=kind, hidden=(1,) * (len(sizes) - 1)) if len(sizes) <= 17 else None

@@ -16,7 +16,7 @@ _WIDENED = (torch.float16, torch.bfloat16)
 _ACCEPTED = (torch.float32, torch.float64, *_WIDENED)
 
 MAX_DIMENSIONS = 2
-"""Of a weight: those of convolutions have more."""
+"""Maximum number of dimensions of a weight: the weights of convolutions have more."""
 
 
 class Weights:

@@ -11,7 +11,7 @@ from models.inference import numpy_forward
 
 
 def mean_logits(logits: Sequence[FloatArray]) -> FloatArray:
-    """The logits whose probabilities are the mean of those of some networks, float32 (N, O).
+    """The logits whose probabilities are the mean over some networks, float32 (N, O).
 
     With the mean p of the probabilities of each class, that is log p_2 - log p_1 for two classes, and log p for more.
     All logarithms are float64, and no probability is rounded to 0 on the way.
@@ -28,7 +28,8 @@ def mean_logits(logits: Sequence[FloatArray]) -> FloatArray:
 def spread(logits: Sequence[FloatArray]) -> FloatArray:
     """The standard deviation of the probability of each class over the networks, float32 (N, K), from 0 to 1/2.
 
-    It is that of the networks themselves: the square root of the mean of the squared deviations from their mean.
+    It is the deviation of these networks themselves: the square root of the mean of the squared deviations from their
+    mean.
     """
     prob_MNK = np.stack([np.exp(numpy_forward.log_probabilities(one)) for one in logits])
     spread_NK: FloatArray = prob_MNK.std(axis=0).astype(np.float32)

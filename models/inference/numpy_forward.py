@@ -80,7 +80,7 @@ def entropy(logit_NO: FloatArray) -> FloatArray:
     """Entropy of the class probabilities, in bits: float32 (N,), from 0 to log2 K.
 
     For two classes and the logit z, that is log(1 + e^-|z|) + |z| sigmoid(-|z|) nats. For more, log S - sum of p d,
-    where d <= 0 is a logit less the greatest one and S the sum of e^d. All terms are positive, so that nothing cancels.
+    where d <= 0 is a logit less the greatest one and S the sum of e^d. All terms are positive, so nothing cancels.
     """
     if logit_NO.shape[1] == 1:
         z_N = np.abs(logit_NO[:, 0])

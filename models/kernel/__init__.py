@@ -4,11 +4,11 @@ What numba compiles belongs here, and the structures it works on. Nothing here k
 
 `models.training.compiled_run` and `models.inference.compiled` are the only callers. numba compiles each entry
 (`steps.advance`, `steps.measure`, `inference.probabilities`, `inference.grid`) on its first call and keeps the machine
-code on disk, so that a machine compiles once; see `compiling`.
+code on disk, so a machine compiles once; see `compiling`.
 
 Memory
     A *tape* holds all values of a network for one block of points: float32 (R, n), one row for each value. The points
-    of a row are contiguous, so that every loop runs along a row. The rows are the inputs of the first layer, a row of
+    of a row are contiguous, so every loop runs along a row. The rows are the inputs of the first layer, a row of
     ones, the inputs of the second layer, a row of ones, and so on to the logits; then three rows for the loss, the last
     of which holds the labels. The row of ones makes a bias a weight like the others. *Tape_grad* has the same rows, for
     the derivatives of the loss by these values. The loops allocate nothing but views.
@@ -19,5 +19,5 @@ Weights
 
 Order of sums
     The compiler may reorder sums, always in the same way. Results therefore do not depend on what else the machine
-    does, and one seed gives one set of weights, to the bit.
+    does, and one seed gives the same weights, bit for bit.
 """

@@ -1,6 +1,6 @@
 """Exponentials, logarithms, tanh and the logistic function of one float32 number.
 
-The coefficients were fitted for this project: least squares in float64, reweighted to minimise the greatest
+The coefficients were fitted for this project: least squares in float64, reweighted to minimize the greatest
 error (Lawson's method), then rounded; see docs/decisions/0007-the-compiled-kernel.md. The tests measure every error
 stated here.
 

@@ -73,7 +73,7 @@ def _entropy(tape, logit_row, outputs, out):
     """Writes the entropy of the class probabilities, in bits, into `out`, float32 (n,).
 
     For two classes, log(1 + e^-|z|) + |z| sigmoid(-|z|). For more, log S + sum e^d |d| / S, where d <= 0 is a logit
-    less the greatest one and S the sum of e^d. All terms are positive, so that nothing cancels.
+    less the greatest one and S the sum of e^d. All terms are positive, so nothing cancels.
     """
     n = out.size
     max_row = tape.shape[0] - SPARE_ROWS

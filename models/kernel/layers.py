@@ -15,7 +15,7 @@ def linear(start, target, t, targets, weights, w, target_step, source_step, sour
     The weight is weights[w + o * target_step + i * source_step]. The sum starts from 0 (`FROM_ZERO`), from the weight
     after the last (`FROM_BIAS`), or from the present content of the target (`FROM_TARGET`).
 
-    Sums four rows at a time: for no more than that does the compiler prove that they do not overlap the target, so that
+    Sums four rows at a time: for no more than that does the compiler prove that they do not overlap the target, so
     it can process eight points at once.
     """
     n = target.shape[1]

@@ -2,7 +2,7 @@
 
 Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; algorithms 7.4 and 7.5 of
 Nocedal and Wright, "Numerical Optimization", 2006. The objective is the mean loss, weighted by class if asked for, plus
-half the weight decay times the sum of squared weights. Its gradient is the one that the other optimisers follow.
+half the weight decay times the sum of squared weights. Its gradient is the one that the other optimizers follow.
 
 An epoch is one iteration: a direction, and a line search along it. A step is one evaluation of loss and gradient.
 """
@@ -179,9 +179,9 @@ def _evaluate(net, training, total, workspace, block, is_loaded, weight_grad, de
 def advance(net, settings, training, validation, workspace, state, history, _, steps):
     """Trains for `steps` evaluations, or fewer if the training ends.
 
-    Arguments and results are those of `models.kernel.steps.advance`, but the order of the points is not used. An
-    epoch's figures are those of its final weights. May also return `CONVERGED`: no further decrease can be expected or
-    measured. `net.weights` are always those of the last completed epoch.
+    Arguments and results are the same as for `models.kernel.steps.advance`, but the order of the points is not used. An
+    epoch's figures belong to its final weights. May also return `CONVERGED`: no further decrease can be expected or
+    measured. `net.weights` are always the weights of the last completed epoch.
     """
     weights = net.weights
     weight_grad, direction, gradient, starts, counts, sums, pairs, curvature, line = state

@@ -39,7 +39,8 @@ GROWTH = 4.0
 """Factor of the next step while no step has gone too far."""
 
 MAX_EVALUATIONS = MAX_LBFGS_EVALUATIONS - 2
-"""Of a search. An epoch may need two more: of the initial weights, and to return to the best step."""
+"""Maximum number of evaluations of a search. An epoch may need two more: of the initial weights, and to return to the
+best step."""
 
 
 @loop

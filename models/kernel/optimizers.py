@@ -1,4 +1,4 @@
-"""The optimisers that step along each gradient, as torch defines them: each has a code number and an update function.
+"""The optimizers that step along each gradient, as torch defines them: each has a code number and an update function.
 
 L-BFGS is not one of them, see `models.kernel.lbfgs`.
 """
@@ -17,7 +17,7 @@ CODES: dict[Optimizer, int] = {"sgd": SGD, "adam": ADAM}
 
 @loop
 def update(weights, weight_grad, first, second, counts, settings):
-    """One step of an optimiser, in place. `first` and `second` are its moments, 0 before the first step."""
+    """One step of an optimizer, in place. `first` and `second` are its moments, 0 before the first step."""
     decay = F(settings.weight_decay)
     if decay > F(0):
         for i in range(weights.size):

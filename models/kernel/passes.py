@@ -113,7 +113,7 @@ def forward(net, tape, slopes, first_layer_ready):
 def _backward(net, block, weight_grad, is_first):
     """Adds the gradient of the loss to `weight_grad`, from the derivatives by the logits in `tape_grad`.
 
-    `is_first`: `weight_grad` is still zero, so that products may be written instead of added.
+    `is_first`: `weight_grad` is still zero, so products may be written instead of added.
     """
     widths, codes, has_skip, weights = net
     tape, tape_grad, slopes, product, z = block
@@ -245,7 +245,7 @@ def _weigh_binary(tape, tape_grad, logit_row, weight_K, zero):
 def _weigh_softmax(tape, tape_grad, logit_row, weight_K, zero):
     """After `_softmax_loss`: multiplies the derivatives by the weights of the classes. Returns the weighted loss."""
     n = tape.shape[1]
-    weight_row = tape.shape[0] - SPARE_ROWS  # that of the maxima
+    weight_row = tape.shape[0] - SPARE_ROWS  # the row of the maxima
     inverse_row = weight_row + 1
     label_row = weight_row + 2
     loss = zero
@@ -280,7 +280,7 @@ def block_loss_and_grad(net, block, weight_K, weight_grad, total, is_first, zero
     Each loss is multiplied by the weight of its class, unless `weight_K` is empty. Adds the gradient of the summed loss
     divided by `total`, float64, to `weight_grad`; an empty `weight_grad` skips this. `is_first` means
     that `weight_grad` is zero. `zero` is 0 in the type that the losses are summed in: `F(0)`, or `np.float64(0)` for a
-    sum whose rounding is no larger than that of its terms.
+    sum whose rounding is no larger than the rounding of its terms.
     """
     tape, tape_grad, slopes, _, logit_row = block
     forward(net, tape, slopes, b1(False))

@@ -1,4 +1,4 @@
-"""Training: steps of an optimiser, epoch by epoch."""
+"""Training: steps of an optimizer, epoch by epoch."""
 
 import numpy as np
 

@@ -12,7 +12,7 @@ CONTINUES, EARLY_STOPPED, CONVERGED, DIVERGED = range(4)
 
 EPOCH, STEP, LAST_FINITE, SINCE_BEST, UPDATES, PAIRS, FLAT = range(7)
 """Indices of `State.counts`: epochs completed; steps completed of the current epoch; the index of the `State.starts`
-whose loss was last found to be finite; epochs since the watched loss improved; updates made by the optimiser. L-BFGS
+whose loss was last found to be finite; epochs since the watched loss improved; updates made by the optimizer. L-BFGS
 also has: pairs stored since it last started anew; epochs in a row without a measurable decrease."""
 
 LOSS, CORRECT, BEST = range(3)
@@ -79,7 +79,7 @@ class Workspace(NamedTuple):
 class State(NamedTuple):
     """What a training carries from step to step: float32 (P,), but `starts` (2, P), `counts` int64, `sums` float64.
 
-    `first` and `second` are the optimiser's moments; of L-BFGS the search direction, and the gradient at the current
+    `first` and `second` are the optimizer's moments; of L-BFGS the search direction, and the gradient at the current
     weights. `starts` are the weights at the start of the last two epochs; of L-BFGS the current weights, and those that
     its line search tries. L-BFGS alone has the rest, which is empty otherwise: `pairs`, float32 (2, M, P), the last M
     steps and the changes of the gradient in them; `curvature`, float64 (M,), the scalar product of each pair; `line`,

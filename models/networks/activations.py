@@ -102,8 +102,8 @@ def _gelu_slope(x: DoubleArray) -> DoubleArray:
 def _tabulated(slope_at: Callable[[DoubleArray], DoubleArray]) -> Slopes:
     """Where silu or gelu has a slope, to within a step of a table.
 
-    There f(x) - s x is level, so that its error is |f''| / 2 times the step squared, at most 4e-7: the rows' errors
-    include it. f(x) - f(-x) = x, so that a slope s above 1 is where the slope 1 - s is, mirrored.
+    There f(x) - s x is level, so its error is |f''| / 2 times the step squared, at most 4e-7: the rows' errors
+    include it. f(x) - f(-x) = x, so a slope s above 1 is where the slope 1 - s is, mirrored.
     """
 
     @cache

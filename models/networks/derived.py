@@ -26,7 +26,7 @@ _LARGEST = 3e38  # numbers up to here do not overflow float32
 class Derived:
     """Computes terms of the coordinates `s = (x - offset) / divisor` in float64, and then rounds to float32.
 
-    So the square of 5334000.25 keeps its digits: it is that of the distance from the mean, in deviations.
+    So the square of 5334000.25 keeps its digits: it is the square of the distance from the mean, in deviations.
 
     Attributes:
         terms: one for each of the I inputs of the first layer.
@@ -60,7 +60,7 @@ class Derived:
 
     def scaled(self, xy_ND: PointArray) -> DoubleArray:
         """The scaled coordinates of points (N, D), float64 (D, N)."""
-        scaled_DN: DoubleArray = self.centred_points(xy_ND).T / self._divisor_D1
+        scaled_DN: DoubleArray = self.centered_points(xy_ND).T / self._divisor_D1
         return scaled_DN
 
     def of_scaled(self, s_DN: DoubleArray) -> DoubleArray:
@@ -108,10 +108,10 @@ class Derived:
             (self._cosines, np.cos, lambda m: -np.sin(m)),
         ):
             inputs, (d,) = group.inputs, group.of
-            centre_IM, h_IM = value(m_DM[d]), h_DM[d]
-            part_IM = h_IM**2 / 2 * np.minimum(np.abs(centre_IM) + h_IM, 1) + ROUNDING * (size_DM[d] + 1)
+            center_IM, h_IM = value(m_DM[d]), h_DM[d]
+            part_IM = h_IM**2 / 2 * np.minimum(np.abs(center_IM) + h_IM, 1) + ROUNDING * (size_DM[d] + 1)
             is_wide_IM = ~(part_IM < 1)  # or not a number: then the whole range from -1 to 1
-            line_ISM[inputs, 0] = np.where(is_wide_IM, 0.0, centre_IM)
+            line_ISM[inputs, 0] = np.where(is_wide_IM, 0.0, center_IM)
             line_ISM[inputs, 1 + d] = np.where(is_wide_IM, 0.0, slope(m_DM[d]) * h_IM)
             radius_IM[inputs] = np.where(is_wide_IM, 1 + ROUNDING, part_IM)
 
@@ -134,23 +134,23 @@ class Derived:
         return [*scaled, *(f"{name} = {formula}" for name, formula in zip(inputs, formulas, strict=True))], inputs
 
     @property
-    def centred(self) -> "Derived":
-        """See `Identity.centred`."""
+    def centered(self) -> "Derived":
+        """See `Identity.centered`."""
         return replace(self, offset=(0.0,) * len(self.offset))
 
-    def centred_points(self, xy_ND: PointArray) -> DoubleArray:
-        """See `Identity.centred_points`."""
-        centred_ND: DoubleArray = xy_ND - np.array(self.offset)
-        return centred_ND
+    def centered_points(self, xy_ND: PointArray) -> DoubleArray:
+        """See `Identity.centered_points`."""
+        centered_ND: DoubleArray = xy_ND - np.array(self.offset)
+        return centered_ND
 
-    def data_units(self, centred_ND: DoubleArray) -> DoubleArray:
+    def data_units(self, centered_ND: DoubleArray) -> DoubleArray:
         """See `Identity.data_units`."""
-        xy_ND: DoubleArray = centred_ND + np.array(self.offset)
+        xy_ND: DoubleArray = centered_ND + np.array(self.offset)
         return xy_ND
 
-    def representable(self, centred_ND: DoubleArray) -> DoubleArray:
+    def representable(self, centered_ND: DoubleArray) -> DoubleArray:
         """See `Identity.representable`."""
-        return self.centred_points(self.data_units(centred_ND))
+        return self.centered_points(self.data_units(centered_ND))
 
     def along(self, axes: Sequence[int], at_D: DoubleArray) -> tuple["Derived", DoubleArray]:
         """See `Identity.along`. A term of free and fixed coordinates is a multiple of one of free coordinates alone.

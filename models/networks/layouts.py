@@ -37,7 +37,7 @@ class LayerLayout:
 
     @property
     def name(self) -> str:
-        """The name of its module, or that of its weight if the network has raw parameters."""
+        """The name of its module, or of its weight if the network has raw parameters."""
         return self.weight.removesuffix(".weight")
 
     @property
@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of the input, the hidden layers and the output."""
+        """Widths of the input, the hidden layers and the output."""
         return (self.stack[0].inputs, *(layer.outputs for layer in self.stack))
 
     @property
@@ -117,7 +117,7 @@ def member_states(state: Mapping[str, FloatArray]) -> list[dict[str, FloatArray]
 
 
 def states_of(state: Mapping[str, FloatArray], networks: int) -> list[dict[str, FloatArray]]:
-    """The state dict of each of so many networks.
+    """The state dict of each of `networks` networks.
 
     Raises:
         InvalidInput: there are more or fewer, or other keys beside theirs.
@@ -129,12 +129,12 @@ def states_of(state: Mapping[str, FloatArray], networks: int) -> list[dict[str, 
 
 
 def prefixes(networks: int) -> tuple[str, ...]:
-    """What the keys of each network begin with in the state dict of so many; those of a single one have no prefix."""
+    """What the keys of each network begin with in the state dict of several; the keys of one alone have no prefix."""
     return tuple(MEMBER.format(i) for i in range(networks)) if networks > 1 else ("",)
 
 
 def joined_state(members: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
-    """The state dict of an ensemble, from those of its networks, or that of the only one."""
+    """The state dict of an ensemble, from the state dicts of its networks, or of the only one."""
     return {
         prefix + key: array
         for prefix, state in zip(prefixes(len(members)), members, strict=True)
@@ -143,7 +143,7 @@ def joined_state(members: Sequence[Mapping[str, FloatArray]]) -> dict[str, Float
 
 
 def check_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
-    """Checks the keys and shapes of a state dict against those of a network.
+    """Checks the keys and shapes of a state dict against a network.
 
     Raises:
         InvalidInput: a key is missing or unknown, or a shape differs.

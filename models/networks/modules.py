@@ -122,7 +122,7 @@ def build(spec: NetworkSpec, features: int, classes: int, *, seed: int) -> nn.Mo
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds networks of one architecture. `weights` gives those of a new network without the time for its modules."""
+    """Builds networks of one architecture. `weights` returns those of a new network without its modules."""
 
     spec: NetworkSpec
     features: int
@@ -138,7 +138,7 @@ class Builder:
         return layout(self.spec, self.features, self.classes)
 
     def weights(self, seed: int) -> dict[str, Array]:
-        """The state dict of a new network as arrays, equal to that of `build` to the bit."""
+        """The state dict of a new network as arrays, bit for bit equal to the one of `build`."""
         generator = torch.Generator().manual_seed(seed)
         state: dict[str, Array] = {}
         for layer in ([self.layout.skip] if self.layout.skip else []) + [*self.layout.stack]:
@@ -188,7 +188,7 @@ def of_state(spec: NetworkSpec, features: int, classes: int, state: Mapping[str,
 def layout_of(network: nn.Module) -> Layout | None:
     """The layout of a network that consists of dense layers only, else None.
 
-    Recognises the networks of this module, and every plain `nn.Sequential` of `nn.Linear` and known activations that
+    Recognizes the networks of this module, and every plain `nn.Sequential` of `nn.Linear` and known activations that
     starts with a linear layer. All layers must have biases, and all parameters must be float32, trainable and not
     shared.
     """

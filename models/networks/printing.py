@@ -68,7 +68,7 @@ def _next(name: str) -> str:
 
 
 def text(kind: NetworkKind, found: Sequence[Part]) -> str:
-    """The network as torch prints it. Raw parameters are not modules, so that torch does not print them."""
+    """The network as torch prints it. Raw parameters are not modules, so torch does not print them."""
     modules = {part.name: part.text for part in found}
     match kind:
         case "logistic":

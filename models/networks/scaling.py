@@ -1,8 +1,8 @@
 """Scaling: a network is trained on points in units of their deviation, and then rewritten for points in data units.
 
 Training works best if every coordinate has mean 0 and deviation 1. The trained network takes `(x - mean) / deviation`;
-its first layer is linear, so that the same network for `x` has other weights: `w / deviation` and
-`b - w @ mean / deviation`. The state dict of a checkpoint is that of this network, for points as they are.
+its first layer is linear, so the same network for `x` has other weights: `w / deviation` and
+`b - w @ mean / deviation`. The state dict of a checkpoint belongs to this network, for points as they are.
 
 Derived inputs are terms of the scaled coordinates, so their network keeps its weights, and its transform scales; see
 `models.networks.derived`.
@@ -41,7 +41,7 @@ class Scaling:
 
     @classmethod
     def none(cls, features: int, terms: tuple[Term, ...] | None = None) -> "Scaling":
-        """Uses the coordinates as they are: no weight changes, to the bit."""
+        """Uses the coordinates as they are: no bit of a weight changes."""
         return cls(np.zeros(features), np.ones(features), np.zeros(features), terms)
 
     @classmethod
@@ -97,7 +97,7 @@ class Scaling:
         return scaled
 
     def in_data_units(self, layout: Layout, state: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """The state dict of the finished network, from that of the network in training."""
+        """The state dict of the finished network, from the state dict in training."""
         finished = dict(state)
         if self.terms is not None:
             return finished

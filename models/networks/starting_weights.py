@@ -33,10 +33,9 @@ class StartingWeights:
     def scaling(self, points: LabelledPoints, scale: Scale, terms: tuple[Term, ...] | None) -> Scaling:
         """How the coordinates of these points are scaled for the training.
 
-        What the finished network subtracts and divides by stays as it is, so that its function does not change.
-        Coordinates have the mean and the deviation of the new points in training, by which only the weights in training
-        change, and not the function. Derived inputs keep those of the version, since they are no linear functions of
-        the coordinates.
+        The offset and the divisor of the finished network stay those of the version, so the function does not change.
+        During training, coordinates are standardized by the new points, which changes the weights but not the function.
+        Derived inputs are not linear in the coordinates, so they keep the mean and deviation of the version.
         """
         offset_D = np.array(self.offset) if self.offset else np.zeros(points.features)
         if terms is not None:
@@ -55,9 +54,9 @@ class StartingWeights:
     def in_training(self, layout: Layout, scaling: Scaling, temperature: float) -> list[dict[str, FloatArray]]:
         """The state dict at which the training of each network begins.
 
-        Its logits are those of the network times the temperature, by which they are divided after the training. So
-        without an epoch the training returns the network: to the bit for a temperature of 1 and inputs that are not
-        scaled, else up to the rounding of float32.
+        Its logits are the logits of the network times the temperature, by which they are divided after the training.
+        So without an epoch the training returns the network: bit for bit for a temperature of 1 and inputs that are not
+        scaled, otherwise up to the rounding of float32.
 
         Raises:
             InvalidInput: a weight overflows float32.

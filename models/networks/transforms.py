@@ -1,6 +1,6 @@
 """Input transforms: the first stage of a plan, from the coordinates of a point to the inputs of the first layer.
 
-Every way to evaluate a plan passes points through `plan.transform`, so that a new transform is one more class here, or
+Every way to evaluate a plan passes points through `plan.transform`, so a new transform is one more class here, or
 beside it as `models.networks.derived`.
 """
 
@@ -18,7 +18,7 @@ class Identity:
     """Uses the coordinates as they are, rounded to float32."""
 
     def features(self, inputs: int) -> int:
-        """Number of coordinates of a point, for a network of so many inputs."""
+        """Number of coordinates of a point, for a network of this many inputs."""
         return inputs
 
     def points(self, xy_ND: PointArray) -> FloatArray:
@@ -30,14 +30,14 @@ class Identity:
         return x_W.astype(np.float32), y_H.astype(np.float32)
 
     def boxes(self, low_DM: DoubleArray, high_DM: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-        """Boxes (D, M), from `low` to `high` in data units, as boxes of centred coordinates, see `centred`.
+        """Boxes (D, M), from `low` to `high` in data units, as boxes of centered coordinates, see `centered`.
 
-        They are so wide that they contain the centred coordinates of all their points as they are computed.
+        They are so wide that they contain the centered coordinates of all their points as they are computed.
         """
         return np.minimum(low_DM, low_DM.astype(np.float32)), np.maximum(high_DM, high_DM.astype(np.float32))
 
     def affine_forms(self, mid_DM: DoubleArray, half_DM: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-        """Bounds of the inputs, as computed, on boxes of centred coordinates, in float64.
+        """Bounds of the inputs, as computed, on boxes of centered coordinates, in float64.
 
         Returns:
             Lines (I, 1 + D, M) and radii (I, M). The inputs are within the radius of the first of `line` plus the sum
@@ -57,21 +57,21 @@ class Identity:
         return [], names
 
     @property
-    def centred(self) -> "Transform":
-        """The rest of the transform after an offset is subtracted, that is, for points as `centred_points` returns."""
+    def centered(self) -> "Transform":
+        """The rest of the transform after an offset is subtracted, that is, for points as `centered_points` returns."""
         return self
 
-    def centred_points(self, xy_ND: PointArray) -> DoubleArray:
+    def centered_points(self, xy_ND: PointArray) -> DoubleArray:
         """Points (N, D) without their offset, in float64. All distances between points stay the same."""
         return xy_ND.astype(np.float64)
 
-    def data_units(self, centred_ND: DoubleArray) -> DoubleArray:
-        """The points (N, D) whose centred coordinates these are, in float64."""
-        return centred_ND
+    def data_units(self, centered_ND: DoubleArray) -> DoubleArray:
+        """The points (N, D) whose centered coordinates these are, in float64."""
+        return centered_ND
 
-    def representable(self, centred_ND: DoubleArray) -> DoubleArray:
+    def representable(self, centered_ND: DoubleArray) -> DoubleArray:
         """Centred coordinates (N, D), rounded so that going to data units and back does not change the inputs."""
-        return centred_ND.astype(np.float32).astype(np.float64)
+        return centered_ND.astype(np.float32).astype(np.float64)
 
     def along(self, axes: Sequence[int], at_D: DoubleArray) -> tuple["Transform", DoubleArray]:
         """The transform of a plan that is a function of the features `axes`, while the others have the values `at_D`.
@@ -82,14 +82,14 @@ class Identity:
             The new transform, and a matrix (I, 1 + J), float64: how each input depends on a constant 1 and on the J
             inputs of the new transform.
         """
-        return self, _selection(axes, self.centred_points(at_D))
+        return self, _selection(axes, self.centered_points(at_D))
 
 
 @dataclass(frozen=True)
 class Shift:
     """Subtracts an offset from each coordinate in float64, and then rounds to float32.
 
-    So values such as 1700000030, which float32 cannot tell from their neighbours, keep their differences.
+    So values such as 1700000030, which float32 cannot tell from their neighbors, keep their differences.
 
     Attributes:
         offset: for each coordinate, in data units.
@@ -124,26 +124,26 @@ class Shift:
         return [f"{name} = {name} - {float(offset)!r}" for name, offset in pairs], names
 
     @property
-    def centred(self) -> "Transform":
-        """See `Identity.centred`."""
+    def centered(self) -> "Transform":
+        """See `Identity.centered`."""
         return IDENTITY
 
-    def centred_points(self, xy_ND: PointArray) -> DoubleArray:
-        """See `Identity.centred_points`."""
+    def centered_points(self, xy_ND: PointArray) -> DoubleArray:
+        """See `Identity.centered_points`."""
         return xy_ND - self._offset_D
 
-    def data_units(self, centred_ND: DoubleArray) -> DoubleArray:
+    def data_units(self, centered_ND: DoubleArray) -> DoubleArray:
         """See `Identity.data_units`."""
-        return centred_ND + self._offset_D
+        return centered_ND + self._offset_D
 
-    def representable(self, centred_ND: DoubleArray) -> DoubleArray:
+    def representable(self, centered_ND: DoubleArray) -> DoubleArray:
         """See `Identity.representable`."""
-        return IDENTITY.representable(centred_ND)
+        return IDENTITY.representable(centered_ND)
 
     def along(self, axes: Sequence[int], at_D: DoubleArray) -> tuple["Transform", DoubleArray]:
         """See `Identity.along`."""
         kept = tuple(self.offset[axis] if axis < len(self.offset) else 0.0 for axis in axes)
-        return Shift(kept), _selection(axes, self.centred_points(at_D))
+        return Shift(kept), _selection(axes, self.centered_points(at_D))
 
     @property
     def _offset_D(self) -> DoubleArray:

@@ -21,22 +21,22 @@ HIDDEN = ((16,), (64,))
 """Tried widths of hidden layers, if none are given. Larger ones are tried only if smaller ones are of use."""
 
 LARGE = 10_000
-"""From more points on, hidden layers are trained by Adam on mini-batches, which then takes less work than L-BFGS."""
+"""Above this number of points, hidden layers are trained by Adam on mini-batches, which is then cheaper than L-BFGS."""
 
 LARGE_HIDDEN = (64, 64)
 LARGE_FIRST_WEIGHT_DECAY = 0.0003
-"""What stands for `HIDDEN` and `FIRST_WEIGHT_DECAY` then."""
+"""The values of `HIDDEN` and `FIRST_WEIGHT_DECAY` above `LARGE` points."""
 
 BATCH_SIZE = 250
 BATCH_LEARNING_RATE = 0.003
 BATCH_STEPS = 8_000
-"""The settings of Adam then, if none are given. The number of steps decides that of epochs."""
+"""Default settings of Adam above `LARGE` points. The number of epochs follows from the number of steps."""
 
 EPOCHS: dict[Optimizer, int] = {"lbfgs": 200, "adam": 500, "sgd": 2_000}
-"""Epochs of each optimiser, if none are given."""
+"""Epochs of each optimizer, if none are given."""
 
 EARLY_STOPPING = {"patience": 20, "min_delta": 1e-5}
-"""When a training stops early, if nothing is given: a smaller loss of the training points would not be of use."""
+"""Default early stopping. A further decrease of the training loss would not improve the result."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Given:
     training: dict[str, Any]
 
     def optimizer(self, hidden: tuple[int, ...], count: int) -> Optimizer:
-        """The optimiser of a network for so many points.
+        """The optimizer of a network for `count` points.
 
         It is L-BFGS, unless a setting is given that only others have, or a network with hidden layers is trained on
         more than `LARGE` points.

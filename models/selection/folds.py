@@ -14,7 +14,7 @@ _COUNTS = ((2_000, 5), (10_000, 3))
 
 
 def fold_count(points: int) -> int:
-    """Number of folds for so many points: the more points, the less a score depends on which ones it is taken from."""
+    """Number of folds. With more points, a score depends less on the split, so fewer folds suffice."""
     return next((count for most, count in _COUNTS if points <= most), 1)
 
 

@@ -1,4 +1,4 @@
-"""The search for the best candidate. Its work is bounded by a model of the cost, so that it is deterministic."""
+"""The search for the best candidate. Its work is bounded by a model of the cost, so it is deterministic."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from models.specs import InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
 from models.training.evaluation import Evaluation
 
 MAX_SEARCH_S = 30.0
-"""Most work of a search, in seconds of one core by the cost model."""
+"""Maximum work of a search, in seconds of one core by the cost model."""
 
 MIN_POINTS = 20
 """Fewer points do not tell which candidate is better."""
@@ -190,7 +190,7 @@ class _Search:
                 if score is None or score.loss >= best.loss:
                     break
                 best, i = score, i + direction
-            if i != at + direction:  # it decreased, so that it cannot decrease in the other direction too
+            if i != at + direction:  # it decreased, so it cannot decrease in the other direction too
                 break
         return best
 
@@ -263,7 +263,7 @@ def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
 
 
 def _is_worse(score: Score, other: Score, errors: float) -> bool:
-    """Whether a candidate's loss is greater by more than so many standard errors of the difference."""
+    """Whether a candidate's loss is greater by more than this many standard errors of the difference."""
     difference_N = score.loss_N - other.loss_N
     return bool(difference_N.mean() > errors * difference_N.std() / np.sqrt(len(difference_N)))
 

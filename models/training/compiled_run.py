@@ -26,7 +26,7 @@ SLICE_S = 0.02
 """About how long each call of the kernel takes; between calls a training can be stopped."""
 
 MAX_SLICE_EPOCHS = 16_384
-"""Most epochs in one call of the kernel."""
+"""Maximum number of epochs in one call of the kernel."""
 
 DRAWN_INDICES = 2**18
 """About how many indices of points, 2 MiB, are drawn in advance for mini-batches."""
@@ -162,7 +162,7 @@ class CompiledRun:
         return Epochs(before + 1, loss_E, accuracy_E, *(validation or (None, None)))
 
     def state(self) -> RunState:
-        """Copies of the weights, the optimiser's state, the counts, and the orders that are already drawn."""
+        """Copies of the weights, the optimizer's state, the counts, and the orders that are already drawn."""
         arrays = {"weights": self._net.weights, **self._state._asdict()}
         del arrays["weight_grad"]  # every step sets it to 0 first
         return {
@@ -233,7 +233,7 @@ def _initial_state(weights: FloatArray, *, is_lbfgs: bool) -> State:
 def warm_up_training(chosen: Sequence[Optimizer] = ("sgd", "lbfgs")) -> None:
     """Loads the training part of the kernel; compiles it if this machine has not done so yet.
 
-    `chosen` names an optimiser for each loop: that of `sgd` is also that of `adam`.
+    `chosen` names an optimizer for each loop: `sgd` and `adam` share one.
     """
     points = LabelledPoints(np.zeros((2, 2), np.float32), np.array([0, 1]), (0, 1))
     for optimizer in chosen:

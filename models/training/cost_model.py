@@ -14,7 +14,7 @@ LBFGS_STEPS = 2
 """Steps of an epoch of L-BFGS, of which nearly all take one, and the loops of its memory."""
 
 TORCH_STEP_S = 180e-6
-"""Fixed cost of a step of eager torch, including the optimiser."""
+"""Fixed cost of a step of eager torch, including the optimizer."""
 
 TORCH_LAYER_S = 110e-6
 """Additional cost of each layer in torch."""

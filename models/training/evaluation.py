@@ -10,7 +10,7 @@ from models.inference import dispatch, numpy_forward
 from models.networks.plans import AnyPlan
 
 MAX_WARNINGS = 5
-"""Most classes with a warning of their own."""
+"""Maximum number of classes with a separate warning."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How the figures of a training developed: those of about a hundred of its epochs. No torch."""
+"""How the figures of a training developed, at about a hundred of its epochs. No torch."""
 
 import math
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from models.datasets import DoubleArray, IntArray
 from models.training.runs import NO_HISTORY, Epochs, History
 
 POINTS = 128
-"""Most epochs of a history, without the last. Fewer differ where their logarithms are closer than whole numbers."""
+"""Maximum number of epochs of a history, without the last. It has fewer where rounding makes some of them equal."""
 
 
 @lru_cache
 def recorded_epochs(epochs: int) -> IntArray:
     """The epochs that are recorded of a training of at most `epochs`, ascending: the first, and log-spaced ones.
 
-    They depend on nothing else, so that equal recipes have equal histories.
+    They depend on nothing else, so equal recipes have equal histories.
     """
     if epochs <= POINTS:
         return np.arange(1, epochs + 1)

@@ -27,10 +27,11 @@ def new_networks(recipe: Recipe) -> Callable[[int], nn.Module]:
 
 
 def weights_after(recipe: Recipe, *, restart: int, epoch: int) -> dict[str, FloatArray]:
-    """The state dict that a training has after an epoch, in data units like that of its finished network.
+    """The state dict that a training has after an epoch, in data units, as for its finished network.
 
-    On one machine and with the same software it is that of the training to the bit, if `recipe.training.implementation`
-    is the one that trained it. For `epoch` and the errors see `models.training.train.weights_after`.
+    On one machine and with the same software it equals the state dict of the training bit for bit, if
+    `recipe.training.implementation` is the one that trained it. For `epoch` and the errors see
+    `models.training.train.weights_after`.
     """
     state = train.weights_after(
         new_networks(recipe),

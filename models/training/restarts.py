@@ -49,8 +49,8 @@ class Observer:
     def on_resume_state(self, resume_state: ResumeState) -> None:
         """Called with the resume state of all restarts.
 
-        The state of one restart is current, that of others in progress is from the last time one was wanted. Restarts
-        that have started since are not included.
+        The state of one restart is current; the states of others in progress are from the last time one was wanted.
+        Restarts that have started since are not included.
         """
 
     snapshot_epochs: tuple[int, ...] = ()
@@ -72,7 +72,7 @@ _SILENT = Observer()
 
 @dataclass(frozen=True)
 class Best:
-    """The best of several trained networks: the number of its restart, what makes it, and how its training ended."""
+    """A network that is kept: the number of its restart, a function that builds it, and its outcome."""
 
     restart: int
     make: Callable[[], nn.Module]
@@ -125,8 +125,8 @@ def train_best(
         points: the training data. All restarts hold out the same points.
         spec: the settings.
         validation: the validation points, with the classes of `points`, of which none is then held out.
-        threads: most restarts that train at the same time. The kernel releases the GIL, so that as many threads as
-            cores pay, except for small mini-batches, whose order is drawn in Python.
+        threads: maximum number of restarts that train at the same time. The kernel releases the GIL, so as many
+            threads as cores pay, except for small mini-batches, whose order is drawn in Python.
         observer: follows the trainings, and may stop them.
         resume_from: where an earlier call was stopped. Restarts that had ended are not trained again.
 

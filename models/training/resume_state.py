@@ -57,7 +57,7 @@ class ResumeState:
         running: restarts in progress.
         ended: results of the restarts that have ended.
         best: the best of these; None if none has ended.
-        members: those of an ensemble that have ended, the best included; empty without an ensemble.
+        members: the networks of an ensemble that have ended, the best included; empty without an ensemble.
     """
 
     task: str

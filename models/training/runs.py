@@ -19,7 +19,7 @@ somebody asked to stop; a loss or weight is not finite."""
 class Epoch:
     """One epoch.
 
-    `number` counts from 1. `loss` and `accuracy` are those of the training points as each step met them, before it
+    `number` counts from 1. `loss` and `accuracy` are figures of the training points as each step met them, before it
     changed the weights; with `lbfgs` they are taken after the epoch. So are the validation figures, which are None
     without validation points.
     """

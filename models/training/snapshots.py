@@ -11,9 +11,9 @@ FIELD = "training.snapshots"
 
 
 def snapshot_epochs(asked: int | Sequence[int], training: TrainingSpec, *, weights: int) -> list[int]:
-    """The epochs after which a training of one network of so many `weights` keeps them, ascending.
+    """The epochs after which a training of one network keeps its weights, ascending. `weights` is their number.
 
-    A number asks for so many epochs, spaced logarithmically from 0 to the last one: fewer if there are not so many.
+    A number asks for this many epochs, spaced logarithmically from 0 to the last one: fewer if there are fewer.
 
     Raises:
         InvalidInput: an epoch is after the last one, the training has several networks or divides its logits at the

@@ -23,7 +23,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class TorchRun:
-    """A training of a network in place; see `models.training.runs.Run`. Each `advance` is one step of the optimiser.
+    """A training of a network in place; see `models.training.runs.Run`. Each `advance` is one step of the optimizer.
 
     Run it within `one_thread`.
     """
@@ -123,7 +123,7 @@ class TorchRun:
         return self._spec.patience is not None and self._epochs_since_best >= self._spec.patience
 
     def state(self) -> RunState:
-        """Copies of the network's state dict, of the optimiser's moments, and of the progress within the epoch.
+        """Copies of the network's state dict, of the optimizer's moments, and of the progress within the epoch.
 
         The state excludes torch's own random generator, which dropout uses, for example.
         """
@@ -139,7 +139,7 @@ class TorchRun:
         }
 
     def _moments(self) -> dict[str, Tensor]:
-        """What the optimiser keeps for each parameter; 0 before its first step."""
+        """What the optimizer keeps for each parameter; 0 before its first step."""
         moments = {}
         for i, parameter in enumerate(self._parameters):
             for name in self._moment_names:
@@ -154,7 +154,7 @@ class TorchRun:
         self._check_counts(epochs_started, steps_left)
         self._rng = run_state.restored_generator(state["generator"])
         self._network.load_state_dict({key: torch.tensor(array) for key, array in _part(state, "network").items()})
-        if epochs_started:  # before that the optimiser has no moments: it makes them from the first gradient
+        if epochs_started:  # before that the optimizer has no moments: it makes them from the first gradient
             self._load_moments(_part(state, "optimizer"))
         self._start, self._last_finite = torch.tensor(state["start"]), torch.tensor(state["last_finite"])
         self._order_N = torch.tensor(state["order_N"])
@@ -206,7 +206,7 @@ def _tensors(points: LabelledPoints) -> Batch:
 
 @dataclass(frozen=True)
 class _OptimizerRow:
-    """How to make an optimiser, and what it keeps for each parameter, by torch's names."""
+    """How to make an optimizer, and what it keeps for each parameter, by torch's names."""
 
     make: Callable[[list[nn.Parameter], TrainingSpec], torch.optim.Optimizer]
     moments: Callable[[TrainingSpec], tuple[str, ...]]

@@ -69,8 +69,8 @@ def weights_after(
 ) -> dict[str, FloatArray]:
     """The state dict of one of several restarts after an epoch, by a training that ends there.
 
-    No step depends on how many epochs follow. So the weights are, to the bit, those that the whole training has then,
-    with the logits divided by the temperature, as those of a finished training are.
+    No step depends on how many epochs follow. So the weights are bit for bit the weights that the whole training has
+    then, with the logits divided by the temperature, as in a finished training.
 
     Args:
         build: returns a new network for a seed, as for `models.training.restarts.train_best`.
@@ -281,7 +281,7 @@ def _advice(spec: TrainingSpec, epoch: int) -> str:
     """Advice after a divergence. With SGD, weight decay by itself diverges if the learning rate is too large for it.
 
     The step `w - learning_rate weight_decay w` overshoots zero by more than `w` if the product exceeds 2. With momentum
-    the limit is 2 (1 + momentum), that of heavy-ball descent on a parabola (Polyak, 1964).
+    the limit is 2 (1 + momentum), as for heavy-ball descent on a parabola (Polyak, 1964).
     """
     what = f"The loss or a weight was no longer finite in epoch {epoch}."
     if spec.optimizer == "lbfgs":  # whose line search refuses such weights, so these are the initial ones

@@ -23,7 +23,7 @@ from models.checkpoints import atomic
 from models.specs import InvalidInput
 
 PREFIX = "sepx_"
-"""The first characters of each key, by which people and programs that look for secrets recognise it."""
+"""The first characters of each key, by which people and programs that look for secrets recognize it."""
 
 KEY_BYTES = 32
 """Random bytes of a key."""
@@ -32,7 +32,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 """The names of keys. They appear in the audit log."""
 
 MAX_KEYS = 1_000
-"""Most keys of a file. The file is read as a whole whenever it changes."""
+"""Maximum number of keys in a file. The file is read as a whole whenever it changes."""
 
 MAX_FILE_BYTES = 1_000_000
 """Largest file that is read; `MAX_KEYS` keys have a quarter of it."""
@@ -42,7 +42,7 @@ MAX_LIMIT = 1_000_000
 
 
 class Limits(NamedTuple):
-    """Limits of a key that replace those of the settings. None keeps the setting. See `Key`."""
+    """Limits of a key that replace the limits of the settings. None keeps the setting. See `Key`."""
 
     rate: float | None = None
     concurrency: int | None = None
@@ -72,9 +72,9 @@ class Key:
         role: the name of its role.
         digest: SHA-256 of the key in hexadecimal digits.
         created_at: when it was added, in UTC (ISO 8601).
-        rate: most requests a second; 0 sets no limit. None keeps the setting, here and in the next two.
-        concurrency: most requests in progress at a time; 0 sets no limit.
-        queued: most jobs that wait for a training process.
+        rate: maximum number of requests a second; 0 sets no limit. None keeps the setting, here and in the next two.
+        concurrency: maximum number of requests in progress at a time; 0 sets no limit.
+        queued: maximum number of jobs that wait for a training process.
     """
 
     name: str
@@ -182,10 +182,10 @@ def digest_of(secret: bytes) -> str:
 
 
 def matching(secret: bytes, keys: Mapping[str, Key]) -> Key | None:
-    """The key that this is, of keys by digest.
+    """Returns the key with this secret; None if there is none. `keys` maps digests to keys.
 
-    Neither step takes a time that says anything about a key: the digest of a guess is as good as random, so how far the
-    search in the mapping comes tells nothing, and the comparison takes the same time for all digests.
+    The lookup is safe against timing attacks: an attacker cannot choose the digest of a guess, and `compare_digest`
+    takes constant time.
     """
     digest = digest_of(secret)
     found = keys.get(digest)

@@ -65,7 +65,7 @@ class Services:
         response_cache: boundary grids that were requested before.
         heavy_threads: limits the threads for large responses, so that small work always finds a free thread.
         write_threads: limits the threads that write to the database, so that waiting writes do not block reads.
-        upload_threads: limits the data sets that are read at a time.
+        upload_threads: limits the datasets that are read at a time.
         waiting_requests: limits the requests that wait for a job at a time.
         database_probe: whether any job is queued, which a database that works answers at once.
         counts_probe, disk_probe: how many jobs the database has, and how many bytes are free on the disk.
@@ -177,7 +177,7 @@ ModelPath = Annotated[
     str, AfterValidator(matching(NAME_PATTERN, ModelNotFound)), Path(description="The name of a model.")
 ]
 DatasetPath = Annotated[
-    str, AfterValidator(matching(NAME_PATTERN, DatasetNotFound)), Path(description="The name of a data set.")
+    str, AfterValidator(matching(NAME_PATTERN, DatasetNotFound)), Path(description="The name of a dataset.")
 ]
 VersionPath = Annotated[
     int,

@@ -76,7 +76,7 @@ class InvocationsQuery(TableQuery):
     model: str | None = Field(
         None, pattern=NAME_PATTERN, description="By default the model of the setting `invocations_model`."
     )
-    version: int | None = Field(None, ge=1, le=MAX_VERSION, description="By default the one that `latest` names.")
+    version: int | None = Field(None, ge=1, le=MAX_VERSION, description="By default the version that `latest` names.")
     alias: AliasName = None
     output: Literal["labels", "probabilities"] = Field(
         "labels", description="What the predictions are: the class of each point, or its probabilities."
@@ -105,7 +105,7 @@ class _Answer(NamedTuple):
 async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, services: ServicesDep) -> Response:
     """Classifies points by the scoring protocol of MLflow, as `mlflow models serve` does.
 
-    The answers are those of `POST /predict`.
+    The answers are the same as from `POST /predict`.
     """
     headers = request_body.headers_of(request.scope)
     body = await request_body.content(headers, request.receive, services.bodies)
@@ -138,7 +138,7 @@ async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, 
     },
 )
 async def ping(services: ServicesDep) -> Response:
-    """Whether to send requests here, as hosts of model containers ask; the same as `GET /health/ready`."""
+    """Whether to send requests here, for platforms that host model containers; the same as `GET /health/ready`."""
     require_ready(services)
     return Response("\n", media_type="text/plain")
 

@@ -31,7 +31,7 @@ NEEDED: dict[Role, tuple[str, ...]] = {
         *("POST /predict", "POST /invocations", "POST /v2/repository/models/{model}/load"),
         *("POST /v2/models/{model}/infer", "POST /v2/models/{model}/versions/{version}/infer"),
     ),
-    # What adds jobs, versions and data sets. A training can move an alias, so this role may move aliases.
+    # What adds jobs, versions and datasets. A training can move an alias, so this role may move aliases.
     Role.TRAIN: (
         *("POST /train", "POST /models/{name}/corrections", "POST /models/{name}/versions", "POST /datasets/{name}"),
         *("POST /jobs/{job_id}/cancel", "POST /jobs/{job_id}/pause", "POST /jobs/{job_id}/resume"),

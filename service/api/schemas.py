@@ -41,10 +41,10 @@ class ClassEvaluation(BaseModel):
 class Evaluation(BaseModel):
     """How a network classifies the points that it was trained on, and those that were held out."""
 
-    training: ClassEvaluation = Field(description="By the training points.")
-    validation: ClassEvaluation | None = Field(description="By the validation points; null without any.")
+    training: ClassEvaluation = Field(description="On the training points.")
+    validation: ClassEvaluation | None = Field(description="On the validation points; null without any.")
     cross_validation: ClassEvaluation | None = Field(
-        description="By all points but the validation points, each by a network of the same settings that was trained "
+        description="On all points but the validation points, each by a network of the same settings that was trained "
         "without it; null unless the preset is `auto` or `validation_folds` is given.",
     )
 
@@ -58,7 +58,9 @@ class SearchCandidate(BaseModel):
     optimizer: Optimizer = Field(description="The optimizer.")
     weight_decay: float = Field(description="Weight decay.")
     temperature: float = Field(description="What the logits are divided by, so that the probabilities are calibrated.")
-    loss: float = Field(description="What candidates are compared by: the log loss with Platt's targets, in nats.")
+    loss: float = Field(
+        description="The figure by which candidates are compared: the log loss with Platt's targets, in nats."
+    )
     log_loss: float = Field(description="Mean loss with these probabilities, in nats.")
     accuracy: float = Field(description="Share of the points that get their label.")
 
@@ -73,7 +75,7 @@ class Search(BaseModel):
 
 
 class Promotion(BaseModel):
-    """What became of `promote_if`."""
+    """The result of `promote_if`."""
 
     alias: str = Field(description="The alias that moves to the version if the conditions hold.")
     promoted: bool = Field(description="Whether they held, and the alias moved.")
@@ -96,15 +98,15 @@ class RestartResult(BaseModel):
 
 
 class ValidationDataInfo(BaseModel):
-    """The points of a stored data set that are for validation only. They stay with the job if it is deleted."""
+    """The points of a stored dataset that are for validation only. They stay with the job if it is deleted."""
 
-    dataset: str = Field(description="The name that the data set had.")
+    dataset: str = Field(description="The name that the dataset had.")
     digest: str = Field(description="SHA-256 of its points, labels and class names.")
     n_points: int = Field(description="Number of its points.")
 
 
 OwnValidation = Annotated[
-    ValidationDataInfo | None, Field(description="The data set for validation; null if the request names none.")
+    ValidationDataInfo | None, Field(description="The dataset for validation; null if the request names none.")
 ]
 
 
@@ -112,7 +114,7 @@ class GeneratedDataInfo(BaseModel):
     """Points from a generator, with every parameter."""
 
     type: Literal["generated"] = "generated"
-    dataset: DatasetName = Field(description="The name of the data set.")
+    dataset: DatasetName = Field(description="The name of the dataset.")
     n: int = Field(description="Number of points.")
     noise: float = Field(description="In data units.")
     seed: int = Field(description="Seed of the points.")
@@ -138,10 +140,10 @@ class PointsDataInfo(_PointsInfo):
 
 
 class StoredDataInfo(_PointsInfo):
-    """The points of a stored data set. They stay with the job and its version if the data set is deleted."""
+    """The points of a stored dataset. They stay with the job and its version if the dataset is deleted."""
 
     type: Literal["stored"] = "stored"
-    dataset: str = Field(description="The name that the data set had.")
+    dataset: str = Field(description="The name that the dataset had.")
 
 
 DataInfo = Annotated[
@@ -166,9 +168,9 @@ class Corrections(BaseModel):
     """The corrected points among the training data."""
 
     count: int = Field(description="Number of different corrected points.")
-    relabelled: int = Field(description="Those that had another label in the training data.")
-    confirmed: int = Field(description="Those that had the same label already.")
-    added: int = Field(description="Those that are new.")
+    relabelled: int = Field(description="Number of corrected points that had another label in the training data.")
+    confirmed: int = Field(description="Number of corrected points that had the same label already.")
+    added: int = Field(description="Number of corrected points that are new.")
     repeat: int = Field(description="How often each of them is among the training data.")
 
 

@@ -87,7 +87,7 @@ async def _missing(services: Services) -> list[MissingPart]:
         reason = f"{free} can be written to the data folder. Free some space, or make the folder writable."
         missing.append(MissingPart(part="disk", reason=reason))
     elif services.disk.used_bytes >= services.settings.max_data_bytes:
-        reason = "The data folder has reached max_data_bytes. Delete versions or data sets, or raise that setting."
+        reason = "The data folder has reached max_data_bytes. Delete versions or datasets, or raise that setting."
         missing.append(MissingPart(part="disk", reason=reason))
     if not services.spaces.can_start_workers:
         reason = "No training process can be started. The log of the service says why."
@@ -124,7 +124,7 @@ UNENDED = tuple(state for state in JobState if not state.ended)
 async def get_metrics(services: ServicesDep) -> Response:
     """The metrics of the service, in the text format of Prometheus.
 
-    If several processes answer requests, the figures are those of all together, up to a second old.
+    If several processes answer requests, the figures are for all of them together, up to a second old.
     """
     counts, free_bytes = await asyncio.gather(
         services.counts_probe.answer(METRICS_S), services.disk_probe.answer(METRICS_S)

@@ -53,12 +53,12 @@ class WindowQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    x_min: Edge | None = Field(None, description="Left edge, less than `x_max`; by default that of the default window.")
-    x_max: Edge | None = Field(None, description="Right edge; by default that of the default window.")
+    x_min: Edge | None = Field(None, description="Left edge, less than `x_max`; by default from the default window.")
+    x_max: Edge | None = Field(None, description="Right edge; by default from the default window.")
     y_min: Edge | None = Field(
-        None, description="Lower edge, less than `y_max`; by default that of the default window. Not for a curve."
+        None, description="Lower edge, less than `y_max`; by default from the default window. Not for a curve."
     )
-    y_max: Edge | None = Field(None, description="Upper edge; by default that of the default window. Not for a curve.")
+    y_max: Edge | None = Field(None, description="Upper edge; by default from the default window. Not for a curve.")
     margin: FiniteFloat | None = Field(
         None,
         ge=0,

@@ -25,7 +25,7 @@ from service.render import comparison_png, palette
 from service.settings import Settings
 
 MAX_DRAWN = 1_000
-"""Points of a data set whose labels differ that the figure shows; more would hide it."""
+"""Points of a dataset whose labels differ that the figure shows; more would hide it."""
 
 MAX_PAIRS = 12
 """Pairs of classes in the legend: the most frequent differences."""
@@ -36,7 +36,7 @@ METRICS = ("training_accuracy", "validation_accuracy", "training_loss", "validat
 def run(
     settings: Settings, *, a: str, b: str, out: Path, resolution: int, dataset: str | None, part: Part | None = None
 ) -> None:
-    """Prints how the labels of two versions differ, in a window and perhaps on a data set, and draws it into a file.
+    """Prints how the labels of two versions differ, in a window and perhaps on a dataset, and draws it into a file.
 
     Args:
         settings: of the data folder.
@@ -44,12 +44,12 @@ def run(
         b: the second version.
         out: the figure, in the format that its suffix names.
         resolution: columns and rows of the window.
-        dataset: the name of a stored data set or a generator.
+        dataset: the name of a stored dataset or a generator.
         part: the part of the space that the figure shows; `within` does not apply.
 
     Raises:
         InvalidInput: the suffix is unknown, the versions cannot be compared, or they do not have the part.
-        ServiceError: there is no such version or data set.
+        ServiceError: there is no such version or dataset.
     """
     part = part or Part()
     boundary.require_format(out)
@@ -82,7 +82,7 @@ def _report(cells: WindowComparison, points: PointsComparison | None, dataset: s
     edges = ", ".join(f"{value:.4g}" for value in cells.window.position["window"].values())
     lines.append(f"window {edges}: {_differing(cells.agreement, 'cells', pair)}")
     if points:
-        lines.append(f"data set {dataset}: {_differing(points.agreement, 'points', pair)}")
+        lines.append(f"dataset {dataset}: {_differing(points.agreement, 'points', pair)}")
         accuracies = [_figure(one.accuracy) for one in (points.evaluation_a, points.evaluation_b)]
         lines.append(f"accuracy on {dataset}: {' and '.join(accuracies)}")
     return lines

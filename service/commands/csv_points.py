@@ -15,11 +15,11 @@ from service.tables.table import Table
 STANDARD_INPUT = Path("-")
 
 MAX_NAME_CHARACTERS = 63
-"""Of a name, as `service.records.NAME_RULE` says."""
+"""Maximum length of a name, as `service.records.NAME_RULE` says."""
 
 
 def name_of(path: Path, option: str) -> str:
-    """A name for what is made from a file: that of the file, with `-` for characters that names do not have.
+    """A name for what is made from a file: the name of the file, with `-` for characters that names do not have.
 
     Raises:
         InvalidInput: no such character is left. The message names the `option` that gives a name.

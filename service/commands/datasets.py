@@ -1,4 +1,4 @@
-"""`separatrix datasets`: the stored data sets of a data folder."""
+"""`separatrix datasets`: the stored datasets of a data folder."""
 
 import re
 import sys
@@ -23,10 +23,10 @@ from service.tables.options import TableOptions
 
 
 def add(settings: Settings, *, file: Path, name: str | None, replace: bool, options: TableOptions) -> None:
-    """Stores a file as a data set, by default under its own name, and reports how it was understood.
+    """Stores a file as a dataset, by default under its own name, and reports how it was understood.
 
     Raises:
-        InvalidInput: the name is invalid, or the file cannot be read as a data set.
+        InvalidInput: the name is invalid, or the file cannot be read as a dataset.
         DatasetReserved, DatasetExists, DatasetsFull: see `StoredDatasets.add`.
         OSError: the file cannot be read, or the data folder cannot be written.
     """
@@ -51,11 +51,11 @@ def _add(settings: Settings, file: IO[bytes], title: str, name: str, replace: bo
             written = reading.run(task, content)
         dataset, is_new = _datasets(settings, workspace).add(written, replace=replace)
     _report(dataset)
-    print(f"{'Stored' if is_new else 'The data set is now'} {name}. To train on it: separatrix train --dataset {name}")
+    print(f"{'Stored' if is_new else 'The dataset is now'} {name}. To train on it: separatrix train --dataset {name}")
 
 
 def show(settings: Settings, *, name: str) -> None:
-    """Prints what is known about a data set."""
+    """Prints what is known about a dataset."""
     with open_workspace(settings) as workspace:
         dataset = workspace.store.datasets.get(name)
     _report(dataset)
@@ -69,12 +69,12 @@ def show(settings: Settings, *, name: str) -> None:
 
 
 def list_all(settings: Settings) -> None:
-    """Prints one row for each stored data set."""
-    table = Table(Column("data set", no_wrap=True), "points", "features", "classes", "stored (UTC)")
+    """Prints one row for each stored dataset."""
+    table = Table(Column("dataset", no_wrap=True), "points", "features", "classes", "stored (UTC)")
     with open_workspace(settings) as workspace:
         datasets, _ = workspace.store.datasets.page(limit=sys.maxsize)
     if not datasets:
-        print("No data sets yet. Store one: separatrix datasets add points.csv")
+        print("No datasets yet. Store one: separatrix datasets add points.csv")
     for dataset in datasets:
         about = dataset.summary
         created = datetime.fromtimestamp(dataset.created_at, UTC).strftime("%Y-%m-%d %H:%M")
@@ -86,7 +86,7 @@ def list_all(settings: Settings) -> None:
 
 
 def remove(settings: Settings, *, name: str) -> None:
-    """Deletes a data set. Jobs and versions keep the points that they were trained on.
+    """Deletes a dataset. Jobs and versions keep the points that they were trained on.
 
     Raises:
         DatasetReserved, DatasetNotFound: see `StoredDatasets.delete`.

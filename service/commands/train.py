@@ -49,8 +49,8 @@ def run(
 ) -> None:
     """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
 
-    `data` is a generator, the name of a stored data set, or a CSV file, which is read as `table` says. `validation` is
-    the name of a stored data set. `start` is the model and the version at whose weights the training begins. For
+    `data` is a generator, the name of a stored dataset, or a CSV file, which is read as `table` says. `validation` is
+    the name of a stored dataset. `start` is the model and the version at whose weights the training begins. For
     `promote_if` and `promote_to` see `service.jobs.promotion.requested`.
     """
     promote = promotion.requested(promote_if or {}, promote_to) if promote_if or promote_to else None

@@ -1,4 +1,4 @@
-"""Data sets as arrays of NumPy: an `.npy` file with a column of labels, or an `.npz` file with X and y."""
+"""Datasets as arrays of NumPy: an `.npy` file with a column of labels, or an `.npz` file with X and y."""
 
 import errno
 import lzma
@@ -70,7 +70,7 @@ def _read_structured(array: Array, names: tuple[str, ...], name: str, options: T
         if array.dtype[one].shape:
             raise InvalidInput(
                 f"column '{one}'",
-                f"has arrays of the shape {array.dtype[one].shape}: give each number a column of its own",
+                f"has arrays of the shape {array.dtype[one].shape}: give each number a separate column",
             )
     rows = max(1, BLOCK_VALUES // len(names))
 

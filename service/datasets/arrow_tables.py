@@ -1,4 +1,4 @@
-"""Data sets in Arrow and Parquet, if pyarrow is installed.
+"""Datasets in Arrow and Parquet, if pyarrow is installed.
 
 Both may be compressed, so a small file can need much memory. `service.datasets.reading` bounds the memory.
 """
@@ -24,7 +24,7 @@ NEEDS_PYARROW = "Arrow and Parquet need pyarrow, which is not installed: pip ins
 
 _PART_ROWS = 10_000
 _BUFFER_BYTES = 2**18
-"""Of a Parquet file: read at a time, for each column."""
+"""Bytes of a Parquet file that are read at a time, for each column."""
 
 
 def read_stream(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Table:
@@ -126,7 +126,7 @@ def _unreadable(column: Column, kind: Any, options: TableOptions) -> InvalidInpu
     drop = options.spelled("drop", column.selector)
     return InvalidInput(
         column.title,
-        f"has values of the type {kind} that are not numbers or UTF-8 text: give each number a column of its own, or "
+        f"has values of the type {kind} that are not numbers or UTF-8 text: give each number a separate column, or "
         f"leave the column out with {drop}",
     )
 

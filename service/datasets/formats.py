@@ -1,4 +1,4 @@
-"""The formats of data sets: how each is told from the others, and which reader takes it."""
+"""The formats of datasets: how each is told from the others, and which reader takes it."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ Reader = Callable[[IO[bytes], str, TableOptions, Path], Table]
 
 @dataclass(frozen=True)
 class Format:
-    """A format of data sets.
+    """A format of datasets.
 
     Attributes:
         name: identifies it.
@@ -79,7 +79,7 @@ def of_content(file: IO[bytes]) -> Format:
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
             return kind
-    if start.startswith(b"PK\x03\x04") and b".npy" in start:  # other zip files are no data sets: CSV says so
+    if start.startswith(b"PK\x03\x04") and b".npy" in start:  # other zip files are no datasets: CSV says so
         return NPZ
     return JSON if _JSON.match(start) else CSV
 

@@ -1,4 +1,4 @@
-"""Reads a large file in a process of its own, which bounds the memory and keeps the server responsive."""
+"""Reads a large file in a separate process, which bounds the memory and keeps the server responsive."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ async def run(task: Task, file: IO[bytes]) -> StoredDataset:
     if -done.returncode in CRASHES:
         raise InvalidInput(task.title, "is damaged: the library that reads it has crashed. Write the file again")
     if done.returncode:
-        raise RuntimeError(f"the process that reads a data set ended with status {done.returncode}")
+        raise RuntimeError(f"the process that reads a dataset ended with status {done.returncode}")
     match json.loads(done.stdout):
         case {"stored": dataset}:
             return StoredDataset(**dataset)
@@ -36,4 +36,4 @@ async def run(task: Task, file: IO[bytes]) -> StoredDataset:
             raise InvalidInput(field, reason)
         case {"number": number, "error": text}:
             raise OSError(number, text)
-    raise RuntimeError("the process that reads a data set has printed no result")
+    raise RuntimeError("the process that reads a dataset has printed no result")

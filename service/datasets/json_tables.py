@@ -1,4 +1,4 @@
-"""Data sets in JSON: points with labels, columns, or records."""
+"""Datasets in JSON: points with labels, columns, or records."""
 
 import codecs
 import json

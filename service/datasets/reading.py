@@ -27,10 +27,10 @@ from service.tables.options import TableOptions
 from service.tables.table import Table
 
 MAX_MEMORY_BYTES = 2 * 2**30
-"""Most memory that the program takes, on Linux. Files that it maps do not count."""
+"""Maximum memory that the program takes, on Linux. Files that it maps do not count."""
 
 NICENESS = 10
-"""Of the program: predictions go first."""
+"""Niceness of the program: predictions go first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Task:
     """A file to be stored.
 
     Attributes:
-        name: of the data set.
+        name: of the dataset.
         title: how messages name the file.
         format: one of `FORMATS`.
         options: a `TableOptions` as JSON.
@@ -56,7 +56,7 @@ def run(task: Task, file: IO[bytes]) -> StoredDataset:
     """Reads a file and writes it to the data folder, without a row.
 
     Raises:
-        InvalidInput: the file cannot be read as a data set, or needs too much memory.
+        InvalidInput: the file cannot be read as a dataset, or needs too much memory.
         UnsupportedMediaType: pyarrow is needed and not installed.
         OSError: the data folder cannot be written.
     """
@@ -76,7 +76,7 @@ def too_large(title: str) -> InvalidInput:
 
 
 def _write(name: str, table: Table, folder: Path) -> StoredDataset:
-    """Writes the file of a data set. Its row is still missing; see `service.datasets.stored`.
+    """Writes the file of a dataset. Its row is still missing; see `service.datasets.stored`.
 
     Raises:
         InvalidInput: the table has too many values, or its labels or names do not fit.

@@ -1,4 +1,4 @@
-"""Stores data sets and opens them. A file is complete before its row exists, and lives as long as its row."""
+"""Stores datasets and opens them. A file is complete before its row exists, and lives as long as its row."""
 
 import logging
 from collections.abc import Iterator
@@ -19,23 +19,23 @@ logger = logging.getLogger(__name__)
 
 
 class StoredDatasets:
-    """The stored data sets of a data folder."""
+    """The stored datasets of a data folder."""
 
     def __init__(self, store: Store, files: Files, *, max_bytes: int) -> None:
-        """`max_bytes` bounds the files of all data sets together."""
+        """`max_bytes` bounds the files of all datasets together."""
         self._store = store
         self._files = files
         self._max_bytes = max_bytes
 
     def add(self, dataset: StoredDataset, *, replace: bool) -> tuple[StoredDataset, bool]:
-        """Adds the row of a data set whose file is written; see `service.datasets.reading`.
+        """Adds the row of a dataset whose file is written; see `service.datasets.reading`.
 
         Returns what now has the name, and whether the name is new.
 
         Raises:
-            DatasetReserved: the name is that of a generator.
+            DatasetReserved: the name belongs to a generator.
             DatasetExists: the name has other content, and `replace` is not set.
-            DatasetsFull: the data sets would take too much of the disk.
+            DatasetsFull: the datasets would take too much of the disk.
         """
         try:
             require_free(dataset.name)
@@ -50,10 +50,10 @@ class StoredDatasets:
         return found, before is None
 
     def delete(self, name: str) -> None:
-        """Deletes a data set. Jobs and versions keep the points that they were trained on.
+        """Deletes a dataset. Jobs and versions keep the points that they were trained on.
 
         Raises:
-            DatasetReserved: the name is that of a generator.
+            DatasetReserved: the name belongs to a generator.
             DatasetNotFound: there is none of this name.
         """
         require_free(name)
@@ -61,7 +61,7 @@ class StoredDatasets:
 
     @contextmanager
     def opened(self, name: str) -> Iterator[tuple[StoredDataset, PointsFile]]:
-        """Opens the points of a data set.
+        """Opens the points of a dataset.
 
         Raises:
             DatasetNotFound: there is none of this name.
@@ -73,12 +73,12 @@ class StoredDatasets:
                 yield dataset, file
         except (DamagedData, OSError) as error:
             if self._store.datasets.get(name) != dataset:  # raises DatasetNotFound if it was deleted
-                raise DatasetNotFound("The data set was replaced meanwhile. Send the request again.") from error
-            logger.error("the file of the data set %s cannot be read: %s", name, error)
+                raise DatasetNotFound("The dataset was replaced meanwhile. Send the request again.") from error
+            logger.error("the file of the dataset %s cannot be read: %s", name, error)
             raise DatasetBroken from error
 
     def points(self, name: str, *, field: str) -> tuple[StoredDataset, LabelledPoints]:
-        """Reads all points of a data set, to train on them. `field` is the name's field in the request.
+        """Reads all points of a dataset, to train on them. `field` is the name's field in the request.
 
         Raises:
             InvalidInput: they are too many for a training.
@@ -97,6 +97,6 @@ class StoredDatasets:
 
 
 def require_free(name: str) -> None:
-    """Raises `DatasetReserved` if the name is that of a generator."""
+    """Raises `DatasetReserved` if the name belongs to a generator."""
     if name in DATASET_NAMES:
         raise DatasetReserved

@@ -1,4 +1,4 @@
-"""What is known about the points of a data set, as JSON."""
+"""What is known about the points of a dataset, as JSON."""
 
 from typing import Any
 

@@ -27,15 +27,17 @@ from service.http import problems
 from service.settings import Settings
 
 LONGEST_LOOK_S = 1.0
-"""Most seconds between two looks at all connections. A request costs no timer, and a deadline is met so much later."""
+"""Maximum seconds between two looks at all connections. So no request needs a timer, but a deadline is met this much
+later."""
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Longest request line and headers together. Web servers commonly allow 8 to 64 KB."""
+"""Maximum length of the request line and headers together. Web servers commonly allow 8 to 64 KB."""
 
 TOO_LARGE = f"The request line and the headers have more than {MAX_HEAD_BYTES:,} bytes."
 
 MIN_BODY_BYTES_PER_S = 1_000
-"""A body may take `body_timeout_s`, and a second more for each so many bytes. A slow mobile connection sends 10,000."""
+"""A body may take `body_timeout_s`, and a second more for each `MIN_BODY_BYTES_PER_S` bytes. A slow mobile connection
+sends 10,000."""
 
 
 RESET = struct.pack("ii", 1, 0)
@@ -125,7 +127,7 @@ class Connection(HttpToolsProtocol):
     """A connection of uvicorn that a client cannot hold by sending or reading slowly.
 
     What it waits for is derived from uvicorn's state when the supervisor looks at it. Nearly nothing runs for each
-    request, so that small ones stay fast.
+    request, so small ones stay fast.
     """
 
     def __init__(self, *args: Any, supervisor: Supervisor, **options: Any) -> None:

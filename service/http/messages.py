@@ -41,7 +41,7 @@ RULES = {
 """What a field must be, by the type of pydantic's error. The names in braces are bounds of our schemas."""
 
 OTHER = "is not allowed"
-"""For an error without a rule. No schema of ours has one."""
+"""For an error without a rule. No schema of this API has one."""
 
 
 def sentence(error: Mapping[str, Any]) -> str:

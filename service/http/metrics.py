@@ -20,7 +20,7 @@ BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 """Upper bounds of the duration buckets: one point takes a tenth of a millisecond, a training seconds."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods with a label of their own; all others share the label `other`, so that clients cannot add labels."""
+"""Methods with a separate label; all others share the label `other`, so that clients cannot add labels."""
 
 COUNTERS = {
     "separatrix_points": "Points that were classified.",
@@ -92,12 +92,12 @@ class Metrics:
 class SharedMetrics:
     """The metrics of all processes that answer the requests of one service.
 
-    Each process writes its figures to a file now and then, and reads those of the others when it is asked for the
+    Each process writes its figures to a file now and then, and reads the files of the others when it is asked for the
     metrics. The figures of a process that has ended still count, as counters must never fall.
     """
 
     def __init__(self, folder: Path | None, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """`folder` is that of all processes; None if there is only this one. `snapshot` is called in the event loop."""
+        """All processes share `folder`; None if there is only this one. `snapshot` is called in the event loop."""
         self._folder = folder
         self._own = f"{os.getpid()}.json"
         self._snapshot = snapshot

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 Item = TypeVar("Item", bound=BaseModel)
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Most items of the page.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items of the page.")]
 
 
 class Page(BaseModel, Generic[Item]):

@@ -144,10 +144,10 @@ class InvalidParameter(InvalidInput):
 
 
 MAX_FIELDS = 10
-"""Most fields that one response names: enough to correct a request, few enough to read."""
+"""Maximum number of fields that one response names: enough to correct a request, few enough to read."""
 
 MAX_STEPS = 8
-"""Most steps of a field's path that are shown; no field of ours has more than five."""
+"""Maximum number of steps of a field's path that are shown; no field of this API has more than five."""
 
 _HIDDEN_STEPS = (
     *("generated", "stored", "given", "integer", "string"),  # the alternatives of a field, as the schemas name them
@@ -229,7 +229,7 @@ def install(app: FastAPI) -> None:
 
 
 def _allowed(app: FastAPI, path: str) -> list[str]:
-    """The methods of all routes of a path; Starlette names only those of one route."""
+    """The methods of all routes of a path; Starlette names only the methods of one route."""
     methods = {
         method for route in iter_route_contexts(app.routes) if route.path == path for method in route.methods or ()
     }
@@ -245,7 +245,7 @@ def response(error: Exception, path: str, *, place: Place = "body") -> Response:
 
     Args:
         error: any error.
-        path: of the request. It decides the form of the response: below `PROTOCOL_PATH`, that of the protocol.
+        path: of the request. It decides the form of the response: below `PROTOCOL_PATH`, the form of the protocol.
         place: the part of the request that an `InvalidInput` is about, unless the error says so itself.
     """
     found = _problem_response(error, place)
@@ -342,6 +342,6 @@ _RESPONSES: dict[type[Exception], Callable[[Any], Response]] = {
 
 
 def _path(location: Sequence[int | str]) -> str:
-    """The dotted path of a field as the client wrote it. Steps that cannot be a name of ours are not repeated."""
+    """The dotted path of a field as the client wrote it. Steps that cannot be a name of this API are not repeated."""
     steps = [str(step) for step in location if step not in _HIDDEN_STEPS][:MAX_STEPS]
     return ".".join(step if re.fullmatch(r"[A-Za-z0-9_ ().%/-]{1,64}", step) else "?" for step in steps) or "body"

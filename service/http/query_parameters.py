@@ -42,7 +42,7 @@ def parse(query: bytes, *, lists: Collection[str] = ()) -> dict[str, str]:
 
 
 async def require_known(request: Request) -> None:
-    """Rejects parameters that the route does not have, because a misspelt filter would otherwise be ignored.
+    """Rejects parameters that the route does not have, because a misspelled filter would otherwise be ignored.
 
     Raises:
         InvalidParameter: a parameter is unknown or repeated.

@@ -55,7 +55,7 @@ def over_window(pair: Pair, window: Window, *, with_lines: bool = False) -> Wind
     """Compares the labels at every cell of a window, by default one that has the default windows of both versions.
 
     Args:
-        pair: the versions. The names and numbers of features in `window` are those of `a`.
+        pair: the versions. `window` uses the names and numbers of the features of `a`.
         window: where.
         with_lines: whether to trace the boundaries. A curve has none.
 
@@ -84,7 +84,7 @@ def _placed(pair: Pair, window: Window) -> tuple[PlacedWindow, PlacedWindow]:
 
 
 def _range(pair: Pair, d: int, margin: float | None) -> tuple[float, float]:
-    """The default window along a feature of `a`: the union of both, or that of the one whose data are known."""
+    """The default window along a feature of `a`: the union of both, or the window of the one whose data are known."""
     sides = ((pair.a.card, d), (pair.b.card, pair.feature_D[d]))
     known = [one for one in sides if not one[0].range_is_assumed] or sides
     edges = [windows.default_range(card, feature, margin=margin) for card, feature in known]
@@ -96,10 +96,10 @@ class Flips:
     """Points whose label differs between two versions, in their order, all as far as a limit allows.
 
     Attributes:
-        index_F: int64 (F,), the number of each point in its data set, counted from 0.
+        index_F: int64 (F,), the number of each point in its dataset, counted from 0.
         xy_FD: (F, D), in the order of the features of `a`.
-        label_a_F, label_b_F, label_F: int64 (F,), the labels of both versions and that of the data set, as indices of
-            the classes of `a`.
+        label_a_F, label_b_F, label_F: int64 (F,), the labels of both versions and the label of the dataset, as indices
+            of the classes of `a`.
     """
 
     index_F: IntArray
@@ -111,7 +111,7 @@ class Flips:
 
 @dataclass(frozen=True)
 class PointsComparison:
-    """The labels of two versions on labelled points. The evaluations are in the order of the classes of `a`."""
+    """The labels of two versions on labeled points. The evaluations are in the order of the classes of `a`."""
 
     pair: Pair
     agreement: Agreement
@@ -121,7 +121,7 @@ class PointsComparison:
 
 
 def over_dataset(pair: Pair, name: str, datasets: StoredDatasets, *, max_flips: int) -> PointsComparison:
-    """Compares the labels of a stored data set, or of a generator with its default settings; see `over_points`.
+    """Compares the labels of a stored dataset, or of a generator with its default settings; see `over_points`.
 
     Raises:
         InvalidInput: see `over_points`.
@@ -150,21 +150,23 @@ def over_training_data(pair: Pair, version: LoadedVersion, files: Files, *, max_
     try:
         points = training_data.load(files, job_id, card.data, card.data_digest)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its training points cannot be read. Compare the versions on a data set.") from error
+        raise VersionBroken(
+            "The training points of the version cannot be read. Compare the versions on a dataset."
+        ) from error
     return over_points(pair, [points], count=len(points.label_N), max_flips=max_flips, field="training_data")
 
 
 def over_points(
     pair: Pair, parts: Iterable[LabelledPoints], *, count: int, max_flips: int, field: str
 ) -> PointsComparison:
-    """Compares the labels of points, and how well they fit those of the data.
+    """Compares the labels of points, and how well they fit the labels of the data.
 
     Args:
         pair: the versions.
         parts: the points, some at a time, in at least one part. Features are matched by name if both sides have names,
             else by position.
         count: their number in all, not 0.
-        max_flips: most points to list.
+        max_flips: maximum number of points to list.
         field: what the request calls the points.
 
     Raises:
@@ -237,7 +239,7 @@ def _labels(logit_NO: FloatArray) -> IntArray:
 
 
 def _summed(parts: Sequence[Evaluation]) -> Evaluation:
-    """The evaluation of all points, from those of some at a time."""
+    """The evaluation of all points, from evaluations of some at a time."""
     confusion_KK = np.sum([part.confusion_KK for part in parts], axis=0)
     loss = sum(part.log_loss * int(part.confusion_KK.sum()) for part in parts)
     return Evaluation(confusion_KK, loss / int(confusion_KK.sum()))

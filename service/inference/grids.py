@@ -22,7 +22,7 @@ from service.inference.windows import PlacedWindow
 from service.store.files import Files
 
 OF_ONE_CLASS = ("probability", "logit", "spread")
-"""The responses that are those of one class."""
+"""The responses that are about one class."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def probability_maps(window: PlacedWindow, *, max_values: int = MAX_GRID_VALUES)
 
     Args:
         window: where.
-        max_values: the most values, classes x cells.
+        max_values: maximum number of values, classes x cells.
 
     Raises:
         InvalidInput: there are too many cells.

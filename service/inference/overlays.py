@@ -154,4 +154,6 @@ def _all_points(window: PlacedWindow, files: Files) -> LabelledPoints | None:
     try:
         return training_data.load(files, job_id, card.data, card.data_digest)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its training points cannot be read. Ask for the picture without them.") from error
+        raise VersionBroken(
+            "The training points of the version cannot be read. Ask for the picture without them."
+        ) from error

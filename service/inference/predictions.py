@@ -78,7 +78,7 @@ class Prediction:
 
     @property
     def margin_N(self) -> FloatArray:
-        """Float32 (N,): the probability of each point's class minus that of the most probable other class.
+        """Float32 (N,): the probability of each point's class minus the one of the most probable other class.
 
         It is negative where the threshold decides against the more probable class.
         """
@@ -177,7 +177,7 @@ def of_few(version: LoadedNetwork, points: Sequence[Sequence[float]]) -> list[li
 
 
 def predict_like_json(version: LoadedNetwork, xy_ND: PointArray, request: PredictionRequest = _DEFAULT) -> Prediction:
-    """As `predict`, but with the bits of `POST /predict` in JSON: those of `of_few` for a few points without options.
+    """As `predict`, but with the bits of `POST /predict` in JSON: from `of_few` for a few points without options.
 
     Raises:
         InvalidInput: see `predict`.

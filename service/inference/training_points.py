@@ -18,7 +18,7 @@ from service.store.points_file import DamagedData
 
 @dataclass(frozen=True)
 class TrainingPoints:
-    """Some points of a training, in the order in which they were sent; validation points of their own come last.
+    """Some points of a training, in the order in which they were sent; separate validation points come last.
 
     Attributes:
         network: the network.
@@ -54,7 +54,7 @@ def training_points(network: LoadedNetwork, files: Files, *, offset: int, limit:
         network: of a version or of a job.
         files: has the points.
         offset: how many points to leave out.
-        limit: most points to return; fewer if they have many features or classes, or the network is large.
+        limit: maximum number of points to return; fewer if they have many features or classes, or the network is large.
 
     Raises:
         TrainingUnknown: the network was imported.
@@ -84,7 +84,7 @@ def _all(network: LoadedNetwork, files: Files) -> tuple[LabelledPoints, npt.NDAr
         points = training_data.load(files, job_id, card.data, card.data_digest)
         own = training_data.load_validation(files, job_id, card.data, points)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its training points cannot be read.") from error
+        raise VersionBroken("The training points of the version cannot be read.") from error
     if own is None:
         return points, held_out(points, fraction=spec.validation_fraction, seed=spec.seed)
     counts = len(points.label_N), len(own.label_N)

@@ -35,7 +35,9 @@ def training_range(version: LoadedNetwork, files: Files, *, field: str) -> Train
     try:
         return _read(files.checkpoint_folder(version.key), expected)
     except (DamagedCheckpoint, OSError) as error:
-        raise VersionBroken("The file of its training range cannot be read. Ask without it.") from error
+        raise VersionBroken(
+            "The file of the version's training range cannot be read. Leave out outside_training_range."
+        ) from error
 
 
 _read = lru_cache(maxsize=MAX_KEPT)(cards.read_range)

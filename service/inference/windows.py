@@ -21,7 +21,7 @@ class Window:
     """The window that a request asks for; the version that answers supplies whatever is None.
 
     Attributes:
-        x_min, x_max, y_min, y_max: the edges in data units; by default those of `default_range`.
+        x_min, x_max, y_min, y_max: the edges in data units; by default from `default_range`.
         margin: of the edges that are None, see `default_range`.
         width, height: columns and rows; by default as many rows as columns.
         axes: the features along x and y, or the one along which a curve runs, as in `features.axes`.
@@ -87,7 +87,7 @@ def place(
     Args:
         network: of a version or of a job.
         window: as it was asked for.
-        ranges: the default window along each axis, if it is not that of the network alone.
+        ranges: the default window along each axis, if it depends on more than the network.
 
     Raises:
         InvalidInput: the model has no such axes, `at` does not fit the other features, the edges, the margin or the

@@ -36,7 +36,7 @@ def corrections_job(
         xy_MD: the corrected points, in the order of the features of the version.
         labels: their right labels.
         repeat: how often each corrected point is in the training data.
-        training: the settings that the client decided. The others are those of the version.
+        training: the settings that the client decided. The others are taken from the version.
         metadata: of the job.
 
     Raises:
@@ -55,7 +55,9 @@ def corrections_job(
         left = _validation_left(files, job_id, card.data)
         data = training_data.with_own_validation(result.points, files, job_id, left)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its training data cannot be read. Send all points to POST /train.") from error
+        raise VersionBroken(
+            "The training data of the version cannot be read. Send all points to POST /train."
+        ) from error
     counts = {name: getattr(result, name) for name in ("count", "relabelled", "confirmed", "added", "repeat")}
     start = replace(warm_start.start_of(version, files), corrections=counts)
     given = Given({}, training)

@@ -31,7 +31,7 @@ START_S = 1.0
 server imports torch, which may be many seconds."""
 
 MIN_LIFETIME_S = 0.2
-"""A process that dies sooner probably dies of its start; the next one starts after the same pause."""
+"""A process that ends sooner has probably failed to start. The engine then waits this long before it starts another."""
 
 CLAIMED, ENDED, IDLE = b"+", b".", b"-"
 """What a training process tells the engine: it has claimed a job, a job may have ended, and it found no more jobs."""

@@ -25,7 +25,7 @@ EVENT_SHARE = 1 / 400
 """The pause before the next event, as a share of the training time so far: a long training emits some thousands."""
 
 SNAPSHOTS_PER_S = 20
-"""Most snapshots per second, for clients that watch."""
+"""Maximum number of snapshots per second, for clients that watch."""
 
 SNAPSHOT_BYTES_PER_S = 4_000_000
 """Bounds the load on the database by the snapshots of large networks."""

@@ -23,7 +23,7 @@ CHECKPOINT_S = 1.0
 """How often a training saves a checkpoint, at most. A crash loses that much work."""
 
 CHECKPOINT_SHARE = 0.05
-"""The share of a worker's time that checkpoints may take: those of large networks are saved less often."""
+"""The share of a worker's time that checkpoints may take: checkpoints of large networks are saved less often."""
 
 WeightsConverter = Callable[[dict[str, FloatArray]], dict[str, FloatArray]]
 
@@ -35,7 +35,7 @@ class JobObserver(Observer):
     """Observes the training of one attempt.
 
     Attributes:
-        in_data_units: turns a state dict of the training into that of the finished network. Set before the training.
+        in_data_units: turns a state dict of the training into one of the finished network. Set before the training.
         snapshot_epochs: the epochs after which `on_epoch_weights` is called.
         states_at: what the job keeps of them: the state dict of the network after each.
     """

@@ -70,7 +70,7 @@ def require_validation(spec: JobSpec) -> None:
         raise InvalidInput(
             FIELD,
             "needs figures on points that the network is not trained on: add training.validation_fraction, "
-            "training.validation_folds or a data set for validation, or use the preset auto",
+            "training.validation_folds or a dataset for validation, or use the preset auto",
         )
 
 

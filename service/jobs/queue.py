@@ -77,7 +77,7 @@ def save(files: Files, new: NewJob) -> None:
     """Stores what a job needs beside its row.
 
     Raises:
-        DatasetNotFound: the data set was deleted or replaced meanwhile.
+        DatasetNotFound: the dataset was deleted or replaced meanwhile.
         VersionNotFound: the version that the job starts from was deleted meanwhile.
         OSError: the disk is full or cannot be written.
     """
@@ -90,7 +90,7 @@ def save(files: Files, new: NewJob) -> None:
         training_data.save(files, new.spec.id, new.data)
     except FileNotFoundError as error:
         files.remove_starting_weights(new.spec.id)
-        raise DatasetNotFound("The data set was deleted or replaced meanwhile. Send the request again.") from error
+        raise DatasetNotFound("The dataset was deleted or replaced meanwhile. Send the request again.") from error
     except OSError:
         files.remove_starting_weights(new.spec.id)
         raise
@@ -148,7 +148,7 @@ class JobQueue:
 
         Raises:
             QueueFull, KeyReused, JobNotFound, WrongState: as `Jobs.add`.
-            DatasetNotFound: the data set was deleted or replaced meanwhile.
+            DatasetNotFound: the dataset was deleted or replaced meanwhile.
             VersionNotFound: the version that the job starts from was deleted meanwhile.
             FolderUnavailable: the points cannot be stored.
         """
@@ -165,7 +165,9 @@ class JobQueue:
             )
         except OSError as error:
             logger.error("the points of a job could not be stored: %s", error)
-            raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+            raise FolderUnavailable(
+                "The data folder cannot be written now. The log of the service says why."
+            ) from error
         except (JobNotFound, KeyReused, QueueFull, WrongState):  # after any other error the job may be in the queue
             remove(self._files, spec.id)
             raise
@@ -213,7 +215,9 @@ class JobQueue:
         try:
             data = training_data.read_back(self._files, job.spec)
         except (DamagedData, OSError) as error:
-            raise WrongState(job.state, "Its points cannot be read back. Submit the training again.") from error
+            raise WrongState(
+                job.state, "The points of the job cannot be read back. Submit the training again."
+            ) from error
         spec = replace(job.spec, id=_new_id(publishes=job.spec.publishes), retry_of=job_id, created_at=time.time())
         start = None if spec.started_from is None else self._files.starting_weights_file(job_id)
         return NewJob(spec, data, start)
@@ -279,8 +283,8 @@ def requested_job(
 
     Without a `model`, the result is not published.
 
-    Without a preset, settings are those of the version at which the training starts. Without that too, they are chosen
-    by a search if the points are the client's own and no setting is given.
+    Without a preset, settings are taken from the version at which the training starts. Without that too, they are
+    chosen by a search if the points are the client's own and no setting is given.
 
     Raises:
         InvalidInput: the model's name is invalid, or a given setting is out of bounds, also for this data; or there are
@@ -310,7 +314,7 @@ def _warm_started(
     card = start.version.card
     if preset == "auto":
         raise InvalidInput(
-            "preset", "must be version or tutorial: with training.from, the network is that of the version"
+            "preset", "must be version or tutorial: with training.from, the network is taken from the version"
         )
     points = training_data.points_of(data)
     warm_start.check_data(card, points)

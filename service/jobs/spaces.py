@@ -1,4 +1,4 @@
-"""Where jobs are: those that publish a version in the database of the service, the others in one of their own.
+"""Where jobs are: jobs that publish a version in the database of the service, the others in a separate database.
 
 Trainings that are not published need not survive a power failure. Their rows are in an SQLite file of which no commit
 waits for the disk, with the same tables and so with the same workers, events and views. It is in the data folder, so
@@ -32,10 +32,10 @@ FOLDER = "unpublished"
 """The folder of unpublished trainings in the data folder."""
 
 MAX_QUEUED = 100
-"""Most unpublished trainings that wait: a client that wants only the newest one uses `supersede`."""
+"""Maximum number of unpublished trainings that wait: a client that wants only the newest one uses `supersede`."""
 
 MAX_OWN_QUEUED = MAX_QUEUED // 2
-"""How many of them one key may have: half, so that nobody fills the queue."""
+"""Maximum number of them for one key: half, so that nobody fills the queue."""
 
 SWEEP_IDLE_S = 2.0
 """How often to look while no unpublished training has been submitted."""
@@ -44,10 +44,10 @@ SWEEP_S = 1.0
 """How often to look for trainings that have expired, or that exceed the bounds of number and size."""
 
 EXTEND_SHARE = 0.1
-"""A read extends the life of a training if this share of it is over: not each read writes."""
+"""A read extends the lifetime only after this share of it has passed, so most reads do not write to the database."""
 
 MAX_NICENESS = 5
-"""Highest niceness of their training process: somebody waits for it, so that it does not give way to everything."""
+"""Upper bound of the niceness of their training process, because a user waits for the result."""
 
 OLD_S = 24 * 3600.0
 """How long the files of an earlier start of the machine stay."""
@@ -133,7 +133,7 @@ class JobSpaces:
         return all(space.queue.can_start_workers for space in spaces if space is not None)
 
     def job(self, job_id: str) -> Job:
-        """A job. Reading an unpublished training extends its life.
+        """A job. Reading an unpublished training extends its lifetime.
 
         Raises:
             JobNotFound: there is no job of this id.
@@ -190,7 +190,7 @@ class JobSpaces:
         return SWEEP_S
 
     def _remove_surplus(self, space: JobSpace) -> None:
-        """Removes the trainings that were not read for longest, until the others are within the bounds."""
+        """Removes the least recently read trainings, until the others are within the bounds."""
         kept = space.store.jobs.kept()
         sizes = [space.files.size_bytes(job) for job in kept]
         count, total = len(kept), sum(sizes)

@@ -21,8 +21,8 @@ class FiledPoints:
 
     Attributes:
         points: the points.
-        file: the name of their file: that of a data set or of another job.
-        dataset: the name of the data set, if they are those of one.
+        file: the name of their file, which belongs to a dataset or to another job.
+        dataset: the name of the dataset, if they come from one.
     """
 
     points: LabelledPoints
@@ -35,7 +35,7 @@ TrainingData = DatasetSpec | LabelledPoints | FiledPoints
 
 @dataclass(frozen=True)
 class WithValidation:
-    """Data with validation points of their own, which are as they were stored."""
+    """Data with a separate validation set, whose points are as they were stored."""
 
     training: TrainingData
     validation: FiledPoints
@@ -49,7 +49,7 @@ VALIDATION_FIELD = "validation.dataset"
 
 
 def stored(datasets: StoredDatasets, name: str) -> FiledPoints:
-    """Returns the points of a stored data set.
+    """Returns the points of a stored dataset.
 
     Raises:
         InvalidInput, DatasetNotFound, DatasetBroken: as `StoredDatasets.points`.
@@ -59,22 +59,22 @@ def stored(datasets: StoredDatasets, name: str) -> FiledPoints:
 
 
 def with_validation(data: TrainingData, datasets: StoredDatasets, name: str | None) -> Data:
-    """Returns data with the validation points of a stored data set, if one is named.
+    """Returns data with the validation points of a stored dataset, if one is named.
 
     Raises:
-        InvalidInput: the name is that of a generator, or the data set has too many points.
+        InvalidInput: the name belongs to a generator, or the dataset has too many points.
         DatasetNotFound, DatasetBroken: as `StoredDatasets.points`.
     """
     if name is None:
         return data
     if name in DATASET_NAMES:
-        raise InvalidInput(VALIDATION_FIELD, f"must be a stored data set, but {name} is a generator")
+        raise InvalidInput(VALIDATION_FIELD, f"must be a stored dataset, but {name} is a generator")
     dataset, points = datasets.points(name, field=VALIDATION_FIELD)
     return WithValidation(data, FiledPoints(points, dataset.file, name))
 
 
 def is_generated(data: Data) -> bool:
-    """Whether the points to train on are those of a generator."""
+    """Whether the points to train on come from a generator."""
     return isinstance(data.training if isinstance(data, WithValidation) else data, DatasetSpec)
 
 
@@ -91,7 +91,9 @@ def points_of(data: Data) -> LabelledPoints:
 
 
 def validation_of(data: Data, points: LabelledPoints) -> LabelledPoints | None:
-    """Returns the validation points, if the data have some of their own, as the `points` to train on need them.
+    """Returns the separate validation points, with the features and classes in the order of the training `points`.
+
+    None if there are none.
 
     Raises:
         InvalidInput: they do not fit; see `models.validation.matched`.
@@ -168,7 +170,7 @@ def read_back(files: Files, spec: JobSpec) -> Data:
 
 
 def with_own_validation(training: TrainingData, files: Files, job_id: str, description: dict[str, Any]) -> Data:
-    """Returns data with the validation points of a job, if it has some of its own.
+    """Returns data with the separate validation points of a job, if it has any.
 
     Raises:
         DamagedData, OSError: as `load`.
@@ -191,9 +193,11 @@ def _generator(description: dict[str, Any]) -> DatasetSpec:
 def load_validation(
     files: Files, job_id: str, description: dict[str, Any], points: LabelledPoints
 ) -> LabelledPoints | None:
-    """Returns the validation points of a job, if it has some of its own, as the `points` to train on need them.
+    """Returns the separate validation points of a job; None if there are none.
 
-    `description` is that of the job's data, in its row or in the card of its version.
+    Their features and classes are in the order of the training `points`.
+
+    `description` describes the data of the job, as in its row or in the card of its version.
 
     Raises:
         DamagedData, OSError: as `load`.

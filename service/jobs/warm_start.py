@@ -27,10 +27,10 @@ from service.store.files import Files
 from service.store.points_file import DamagedData
 
 MAX_SHOWN = 20
-"""Most names of features or classes in a message."""
+"""Maximum number of names of features or classes in a message."""
 
 _OF_OPTIMIZER = ("epochs", "learning_rate", "momentum", "batch_size", "implementation")
-"""Settings that suit only the optimiser that they were chosen for."""
+"""Settings that suit only the optimizer that they were chosen for."""
 
 _NOT_KEPT: dict[str, Any] = {"restarts": 1, "validation_fraction": 0.0, "validation_folds": None}
 """Settings of a version that a training from it does not take over. One network begins at the weights of the version,
@@ -45,7 +45,7 @@ class Start:
         version: the version.
         weights: its weights.
         file: the file of its weights.
-        corrections: the points of the training that correct those of the version, see `service.jobs.corrections`; None
+        corrections: the points of the training that correct points of the version, see `service.jobs.corrections`; None
             if it is not a training on corrections.
     """
 
@@ -65,7 +65,7 @@ def start_of(version: LoadedVersion, files: Files) -> Start:
     try:
         weights = _read(file, card.files[ARRAYS_FILE], card.offset, card.divisor)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("Its weights cannot be read. Start from another version.") from error
+        raise VersionBroken("The weights of the version cannot be read. Start from another version.") from error
     return Start(version, weights, file)
 
 
@@ -123,12 +123,12 @@ def network(card: Card, given: dict[str, Any]) -> NetworkSpec:
             continue
         if value != own[name]:
             shown = ", ".join(map(str, own[name])) if isinstance(own[name], list) else own[name] or "none"
-            raise InvalidInput(f"network.{name}", f"must be left out, or be that of the version in {FIELD}: {shown}")
+            raise InvalidInput(f"network.{name}", f"must be left out, or be as in the version in {FIELD}: {shown}")
     return NetworkSpec(**own | given)
 
 
 def training(card: Card, given: dict[str, Any], *, as_version: bool) -> TrainingSpec:
-    """The settings in `given`, completed by those of a version, or by those of the tutorial if it was imported.
+    """The settings in `given`, completed by the settings of a version, or of the tutorial if it was imported.
 
     Raises:
         InvalidInput: a value is out of bounds.

@@ -356,7 +356,7 @@ def _evaluations(plan: AnyPlan, recipe: Recipe) -> dict[str, Evaluation]:
 
 
 def _metrics(results: Sequence[runs.Outcome], evaluations: dict[str, Evaluation]) -> dict[str, float | None] | None:
-    """Returns the metrics of the only network, or those of an ensemble."""
+    """Returns the metrics of the only network, or of an ensemble."""
     if len(results) == 1:
         return asdict(results[0].metrics) if results[0].metrics else None
     training, validation = evaluations["training"], evaluations.get("validation")

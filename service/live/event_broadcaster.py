@@ -53,7 +53,7 @@ class EventBroadcaster:
             frame_renderer: renders the boundary frames.
             wakeup: notified when a job may have new events.
             stopping: set when the service stops.
-            max_streams: most streams that may be open at a time.
+            max_streams: maximum number of streams that may be open at a time.
             keep_alive_s: longest silence of a stream.
         """
         self._spaces = spaces

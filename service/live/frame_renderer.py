@@ -27,7 +27,7 @@ from service.store.points_file import DamagedData
 logger = logging.getLogger(__name__)
 
 WATCH_S = 3.0
-"""How long a worker leaves snapshots after it was last told that its job is watched. It is told every second."""
+"""How long a worker stores snapshots after it was last told that its job is watched. It is told every second."""
 
 FRAME_S = 0.05
 """Shortest interval between two frames of a job."""
@@ -106,7 +106,7 @@ class FrameRenderer:
         return trainings
 
     def watch(self, job_id: str, training: RunningTraining | None) -> None:
-        """Has the worker of this job leave snapshots, until `unwatch`."""
+        """Lets the worker of this job store snapshots, until `unwatch`."""
         self._watched[job_id] = training
         self._watch_started.set()
 

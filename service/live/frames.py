@@ -31,10 +31,11 @@ LAYER_CELLS = 24
 """The columns and rows of the map of a hidden unit where nothing else is asked for."""
 
 MAX_LAYER_CELLS = 64
-"""Most columns, and rows, of the map of a hidden unit."""
+"""Maximum number of columns, and rows, of the map of a hidden unit."""
 
 MAX_LAYER_VALUES = 2**17
-"""Most cells of all units in a frame: 32 units of 64 x 64, or 227 of 24 x 24. That makes an event of 175 KB."""
+"""Maximum number of cells of all units in a frame: 32 units of 64 x 64, or 227 of 24 x 24. The event then has 175
+KB."""
 
 MOST_BYTE = 127
 """The byte of the greatest activation of a unit."""
@@ -64,7 +65,7 @@ def require_plane(jobs: Collection[Job]) -> None:
     """Checks that the points of all jobs have two coordinates.
 
     Raises:
-        InvalidInput: those of one job do not.
+        InvalidInput: the points of one job do not.
     """
     for job in jobs:
         if not job.spec.is_generated and job.spec.data["n_features"] != 2:
@@ -153,7 +154,7 @@ def _layers(network: LoadedNetwork, view: FrameView) -> list[dict[str, Any]]:
     widths = hidden_widths(window.plan)
     shown = _shown_layers(widths, view)
     if sum(widths[layer] for layer in shown) * window.spec.cells > MAX_LAYER_VALUES:
-        return []  # the preset `auto` has chosen so many units
+        return []  # the preset `auto` has chosen too many units
     return [_layer(window.plan, window.spec, layer) for layer in shown]
 
 
@@ -163,7 +164,7 @@ def _shown_layers(widths: Sequence[int], view: FrameView) -> list[int]:
 
 
 def _layer(plan: Plan, spec: GridSpec, layer: int) -> dict[str, Any]:
-    """The activations of a layer in eight bits, each unit on a scale of its own that is symmetric about 0."""
+    """The activations of a layer in eight bits, each unit on a separate scale that is symmetric about 0."""
     values_UHW = grids.outputs(hidden(plan, layer), spec).values_OHW
     most_U = np.abs(values_UHW).max(axis=(1, 2)).astype(np.float64)
     scale_U = np.where(most_U > 0, most_U, 1.0) / MOST_BYTE

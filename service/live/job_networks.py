@@ -23,10 +23,10 @@ WAIT_S = 1.0
 """How long to wait for the first weights of a job that nobody has watched lately."""
 
 POLL_S = 0.02
-"""How often to look for them. The worker leaves them within some 50 ms, or after its present step."""
+"""How often to look for them. The worker stores them within some 50 ms, or after its present step."""
 
 KEPT_TRAININGS = 64
-"""Trainings whose cards are kept, so that not each request reads the points of its job."""
+"""Number of trainings whose cards are kept, so that not every request reads the points of its job."""
 
 
 class JobNetworks:
@@ -45,8 +45,8 @@ class JobNetworks:
     async def find(self, job_id: str) -> LoadedNetwork:
         """The network of a job, with the `epoch` of its weights.
 
-        The weights of a running job are those of its frames: at most a moment old, or older if its present step takes
-        longer than `WAIT_S`.
+        The weights of a running job are the same as in its frames: at most a moment old, or older if its present step
+        takes longer than `WAIT_S`.
 
         Raises:
             JobNotFound: there is no such job.
@@ -92,10 +92,12 @@ class JobNetworks:
                 self._trainings[job.id] = training
             return training.network(snapshot)
         except (DamagedData, OSError, InvalidInput) as error:
-            raise NotReady("The newest weights of the training cannot be used. Ask for the job.") from error
+            raise NotReady(
+                "The newest weights of the training cannot be used. GET /jobs/{job_id} shows its state."
+            ) from error
 
 
 def _without_weights(state: JobState) -> WrongState:
     if state in (JobState.QUEUED, JobState.PAUSED):
-        return WrongState(state, "It has no weights that can answer until a worker trains it.")
-    return WrongState(state, "It has published no version that could answer.")
+        return WrongState(state, "The job has no weights until a worker trains it.")
+    return WrongState(state, "The job has published no version that could answer.")

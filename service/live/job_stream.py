@@ -15,7 +15,7 @@ KEPT_EVENTS = 200
 """Events of a job that are kept in memory, about 40 KB. A subscriber that is further behind reads from the store."""
 
 EVENTS_PER_CHUNK = 100
-"""Most events of a job that a subscription sends at a time."""
+"""Maximum number of events of a job that a subscription sends at a time."""
 
 
 class EncodedEvent(NamedTuple):

@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 class Probe(Generic[Answer]):
-    """Asks one part, in a thread of its own. Only one event loop may use it."""
+    """Asks one part, in a separate thread. Only one event loop may use it."""
 
     def __init__(self, ask: Callable[[], Answer]) -> None:
         """`ask` is called in a thread. The only error that it may raise is StoreUnavailable."""
@@ -22,7 +22,7 @@ class Probe(Generic[Answer]):
         self._asked: asyncio.Task[Answer] | None = None
 
     async def answer(self, within_s: float) -> Answer | None:
-        """The answer, or None if the part is unavailable or does not answer within so many seconds.
+        """The answer, or None if the part is unavailable or does not answer within this many seconds.
 
         While an earlier call still waits, this one waits for the same answer. So a part that hangs takes one thread,
         however often it is asked.

@@ -53,7 +53,7 @@ class _Deleted(Exception):
 
 
 def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
-    """Writes an archive. The rows are those of one moment, and the files of their versions are complete.
+    """Writes an archive. The rows are from one moment, and the files of their versions are complete.
 
     Services may run, train and publish meanwhile: files never change once they are written. If a version is deleted
     before its files were copied, the backup begins again.

@@ -127,11 +127,11 @@ def _datasets(store: Store, files: Files) -> Iterator[Finding]:
             count += 1
             if not files.points_file(dataset.file).is_file():
                 advice = f"`separatrix datasets remove {dataset.name}` and store it again, or restore a backup."
-                yield Finding("error", f"The points of data set {dataset.name} are missing. {advice}")
+                yield Finding("error", f"The points of dataset {dataset.name} are missing. {advice}")
         if not more:
             break
         after = page[-1].name
-    yield Finding("ok", f"{count:,} data sets are stored.")
+    yield Finding("ok", f"{count:,} datasets are stored.")
 
 
 def _unused(store: Store, files: Files) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
 
     Raises:
         FileExistsError: the data folder has files already.
-        InvalidInput: the archive is damaged, is none of ours, or comes from a later release.
+        InvalidInput: the archive is damaged, is not from Separatrix, or comes from a later release.
         OSError: the archive cannot be read, or the folder cannot be written.
         StoreUnavailable: the database cannot be written, or has tables.
     """

@@ -121,7 +121,7 @@ helper_processes = HelperProcesses()
 
 
 def limit_memory(bytes_: int) -> None:
-    """Lets this process allocate so many bytes more than it has. Beyond that its allocations fail."""
+    """Lets this process allocate this many bytes more than it has. Beyond that its allocations fail."""
     if sys.platform == "linux":
         used = _data_bytes()
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)

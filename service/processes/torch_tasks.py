@@ -1,4 +1,4 @@
-"""Short tasks that need torch, which the serving process does not import: each runs in a forked process of its own."""
+"""Short tasks that need torch, which the serving process does not import: each runs in a separate forked process."""
 
 import importlib
 import json
@@ -23,13 +23,13 @@ from service.processes.fork_server import CONTEXT, helper_processes, limit_memor
 logger = logging.getLogger(__name__)
 
 TASKS = 2
-"""Most tasks that run at a time; the others wait. Each takes a core."""
+"""Maximum number of tasks that run at a time; the others wait. Each takes a core."""
 
 LONGEST_S = 60.0
-"""Longest time of a task. It is the same for all, as a bound and not as an expectation."""
+"""Maximum time of a task. It is the same for all, as a bound and not as an expectation."""
 
 MEMORY_BYTES = 2 * 2**30
-"""Most memory that a task may allocate. The largest network has 1,000,000 weights."""
+"""Maximum memory that a task may allocate. The largest network has `MAX_WEIGHTS` weights, 16 MB."""
 
 START_ATTEMPTS = 2
 """The fork server may have died since the last task; the second attempt starts another one."""
@@ -47,9 +47,9 @@ class _Conditions:
 class TorchTasks:
     """Runs functions that need torch, each in a process that ends with it.
 
-    A function is named by text, `package.module:function`, so that nobody who names one imports torch. It takes what
-    can be pickled and returns bytes. This process never unpickles what a task returns: a task may have read a file of
-    a client, and whatever that file could do to it stays there.
+    A function is named by a string, `package.module:function`, so the caller does not import torch. Its arguments must
+    be picklable; its result is bytes. This process never unpickles a result: a task may have read an untrusted file,
+    and must not be able to run code here.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TorchTasks:
         log_level: str = "info",
         log_format: LogFormat = "text",
     ) -> None:
-        """`niceness` is that of the processes, see nice(1); for the log see `service.logs.set_up`."""
+        """`niceness` is the niceness of the processes, see nice(1); for the log see `service.logs.set_up`."""
         self._conditions = _Conditions(niceness, longest_s, memory_bytes, log_level, log_format)
         self._limiter = CapacityLimiter(TASKS)
         helper_processes.acquire()
@@ -138,18 +138,18 @@ class _Task:
 def _result(pipe: "Connection[bytes, bytes]", longest_s: float) -> bytes:
     """Waits for the answer of a process, and returns what its function returned or raises what it raised."""
     if not pipe.poll(longest_s):
-        raise TaskFailed(f"It takes longer than {longest_s:g} s. Ask for less.")
+        raise TaskFailed(f"The task took longer than {longest_s:g} s. Reduce the size of the request.")
     try:
         answer = pipe.recv_bytes()
     except (EOFError, OSError):
-        raise TaskFailed("The process that worked on it died. Ask for less.") from None
+        raise TaskFailed("The process of the task died. Reduce the size of the request.") from None
     match answer[:1]:
         case b"=":
             return answer[1:]
         case b"!":
             raise InvalidInput(**json.loads(answer[1:]))
         case b"m":
-            raise TaskFailed("It needs more memory than allowed. Ask for less.")
+            raise TaskFailed("The task exceeded its memory limit. Reduce the size of the request.")
     raise RuntimeError("a task failed; its process has logged why")
 
 

@@ -1,4 +1,4 @@
-"""Networks in memory that answer requests: those of published versions, and those of jobs that have published none."""
+"""Networks in memory that answer requests: of published versions, and of jobs that have published none."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from service.registry.loading import CARD_BYTES, LoadedVersion
 
 @dataclass(frozen=True, eq=False)
 class JobNetwork:
-    """The network of a job that has published no version, or none yet. It answers like that of a version.
+    """The network of a job that has published no version, or none yet. It answers like the network of a version.
 
     Attributes:
         job_id: the job.
@@ -36,7 +36,7 @@ class JobNetwork:
 
     @property
     def key(self) -> str:
-        """Tells its training from all others; that of a version is the name of its checkpoint."""
+        """Tells its training from all others; for a version, the name of its checkpoint."""
         return self.checkpoint_id or f"job:{self.job_id}"
 
     @property

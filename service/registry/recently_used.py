@@ -28,7 +28,7 @@ class RecentlyUsed(Generic[Value]):
         return found[0]
 
     def put(self, key: Hashable, value: Value, *, size_bytes: int) -> None:
-        """Keeps a value, in place of those that were not used for longest."""
+        """Keeps a value, in place of the least recently used ones."""
         with self._changing:
             self._remove(key)
             self._values[key] = value, size_bytes

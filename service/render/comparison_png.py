@@ -1,7 +1,7 @@
 """Where two versions differ in a window, as PNG: a pixel for each cell, the top row at `y_max`.
 
 A cell is pale where the versions agree, in the hue of the class. Where they differ it has a color of the two classes:
-mostly that of the class that `b` gives.
+mostly the color of the class that `b` gives.
 """
 
 import io
@@ -20,7 +20,7 @@ SHARE_OF_B = 0.85
 """Share of the class of `b` in the color of a cell: the region shows the class of `b`, and still differs from that."""
 
 LINE_OF_A, LINE_OF_B = (0x8A, 0x8A, 0x8A), png.LINE
-"""The boundaries of the two versions: that of `a` gray, that of `b` dark."""
+"""The boundaries of the two versions: `a` gray, `b` dark."""
 
 
 def encode(comparison: WindowComparison) -> bytes:

@@ -1,4 +1,4 @@
-"""Grids as CSV, `text/csv`: a header, then a line for each cell. Quoting is that of RFC 4180, lines end with LF."""
+"""Grids as CSV, `text/csv`: a header, then a line for each cell. Quoting follows RFC 4180, lines end with LF."""
 
 import io
 
@@ -14,7 +14,7 @@ MEDIA_TYPE = "text/csv"
 def encode(boundary: BoundaryGrid) -> bytes:
     """`x,y,value` for each cell, row by row from `y_min` up; `x,value` for a curve.
 
-    A number has as few digits as read back to the same float64 for coordinates, or float32 for values. A label is the
+    A number has the fewest digits that restore the same float64 for coordinates, or float32 for values. A label is the
     class itself. One row is encoded at a time, so little memory is taken beyond the result.
     """
     grid = boundary.grid

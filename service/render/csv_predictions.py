@@ -21,7 +21,7 @@ Column = npt.NDArray[np.generic] | Nearest
 def encode(card: Card, xy_ND: PointArray, columns: Mapping[str, Column]) -> bytes:
     """The points, and the outputs for each of them.
 
-    A number has as few digits as read back to the same float64, or float32 for outputs; whole numbers have no point. A
+    A number has the fewest digits that restore the same float64, or float32 for outputs; whole numbers have no point. A
     label is the class itself. Nearest changes become the coordinates of the point, its distance and its bound, of which
     all but the bound are empty where no other label was found.
 

@@ -25,9 +25,9 @@ FURTHER = (
     (0x5A, 0x3B, 0x00),
     (0x5A, 0x3E, 0xC6),
 )
-"""Of the classes after the first two: green, magenta, gray, teal, brown and violet. Any two of the eight also look
-different to those who see no red, no green or no blue. A search found them among the colors that stand out from all
-regions."""
+"""Colors of the classes after the first two: green, magenta, gray, teal, brown and violet. Any two of the eight also
+look different to those who see no red, no green or no blue. A search found them among the colors that stand out from
+all regions."""
 
 FIRST_HUE = np.radians(155)
 """Of the ninth class, in Oklab: a green."""
@@ -86,7 +86,7 @@ def class_codes(count: int) -> list[str]:
 
 
 def line_code(count: int, line: Line, class_index: int | None) -> str:
-    """The color of a boundary line, `#rrggbb`: those of its classes in the shares of their probabilities along it.
+    """The color of a boundary line, `#rrggbb`: its classes' colors in the shares of their probabilities along it.
 
     Args:
         count: the number of classes.

@@ -47,7 +47,7 @@ SHADES = 4
 has no room: from 31 classes on, and a single one from 63."""
 
 LEAST_OPACITY = 0.4
-"""Of the points farthest from the plane: paler ones could not be told from regions."""
+"""Opacity of the points farthest from the plane: paler ones could not be told from regions."""
 
 GAP = 2
 """Pixels between tiles."""
@@ -56,7 +56,7 @@ MOST_SPREAD = 0.5
 """The greatest standard deviation of numbers from 0 to 1."""
 
 LEAST_RANGE = 1e-30
-"""Of a scale: float32 cannot divide a smaller range into steps."""
+"""Minimum range of a scale: float32 cannot divide a smaller range into steps."""
 
 POINTS_AT_ONCE = 10_000
 """Training points drawn at a time: the coordinates of their pixels take about 10 MB."""
@@ -227,7 +227,7 @@ def _draw_points(index_HW: IndexArray, points: OverlayPoints, spec: GridSpec, cl
 
 
 def _pixels(xy_V2: DoubleArray, spec: GridSpec, size: tuple[int, int]) -> DoubleArray:
-    """Columns and rows, (V, 2), of points in data units. Rows count from the top; whole numbers are pixel centres."""
+    """Columns and rows, (V, 2), of points in data units. Rows count from the top; whole numbers are pixel centers."""
     assert spec.y_min is not None
     assert spec.y_max is not None
     width, height = size

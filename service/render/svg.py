@@ -24,8 +24,8 @@ _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def encode(boundary: BoundaryLines) -> bytes:
     """A document whose `viewBox` is the window and whose size is the resolution, in pixels.
 
-    The paths are in a group that is flipped by `scale(1 -1)`, so that their coordinates are data units with y up. The
-    color of a line is mixed from those of its classes, in the shares of their probabilities along it.
+    The paths are in a group that is flipped by `scale(1 -1)`, so their coordinates are data units with y up. The
+    color of a line is mixed from the colors of its classes, in the shares of their probabilities along it.
     """
     spec = boundary.window.spec
     assert spec.y_min is not None

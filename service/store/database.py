@@ -1,4 +1,4 @@
-"""Connections and transactions, with the same behaviour on SQLite and PostgreSQL."""
+"""Connections and transactions, with the same behavior on SQLite and PostgreSQL."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The rows of stored data sets. Every method is one transaction."""
+"""The rows of stored datasets. Every method is one transaction."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from service.store.tables import datasets
 
 
 class Datasets:
-    """The stored data sets by name."""
+    """The stored datasets by name."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -19,15 +19,15 @@ class Datasets:
     def put(
         self, dataset: StoredDataset, *, replace: bool, max_bytes: int
     ) -> tuple[StoredDataset, StoredDataset | None]:
-        """Stores a data set under its name. Equal content under that name stays as it is.
+        """Stores a dataset under its name. Equal content under that name stays as it is.
 
         Args:
             dataset: the new row.
             replace: whether to replace other content under that name.
-            max_bytes: most bytes of the files of all data sets.
+            max_bytes: maximum total size of the files of all datasets, in bytes.
 
         Returns:
-            The data set that now has the name, and the one that had it before, if any. Both are the same if the content
+            The dataset that now has the name, and the one that had it before, if any. Both are the same if the content
             is equal.
 
         Raises:
@@ -52,7 +52,7 @@ class Datasets:
             return dataset, before
 
     def get(self, name: str) -> StoredDataset:
-        """Returns one data set.
+        """Returns one dataset.
 
         Raises:
             DatasetNotFound: there is none of this name.
@@ -64,7 +64,7 @@ class Datasets:
         return _dataset(row)
 
     def page(self, *, limit: int, after: str = "") -> tuple[list[StoredDataset], bool]:
-        """Returns the data sets whose names follow `after`, by name, and whether more follow."""
+        """Returns the datasets whose names follow `after`, by name, and whether more follow."""
         # sorted here: the order of names in SQL depends on the collation of the database
         with self._database.reading() as connection:
             names = sorted(name for name in connection.scalars(select(datasets.c.name)) if name > after)
@@ -72,7 +72,7 @@ class Datasets:
         return sorted(map(_dataset, rows), key=lambda one: one.name), len(names) > limit
 
     def delete(self, name: str) -> StoredDataset:
-        """Deletes a data set and returns it.
+        """Deletes a dataset and returns it.
 
         Raises:
             DatasetNotFound: there is none of this name.
@@ -84,7 +84,7 @@ class Datasets:
         return _dataset(row)
 
     def files(self) -> set[str]:
-        """Returns the names of the files of all data sets."""
+        """Returns the names of the files of all datasets."""
         with self._database.reading() as connection:
             return set(connection.scalars(select(datasets.c.file)))
 

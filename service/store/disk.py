@@ -51,8 +51,8 @@ class DiskUse:
         """
         if self.used_bytes >= self._max_bytes or self.used_bytes + expected_bytes > self._max_bytes:
             raise DataFolderFull(
-                f"It may take {self._max_bytes:,} bytes (`max_data_bytes`) and has no room for this request. Delete "
-                "versions, jobs or data sets that are no longer needed."
+                f"The data folder may use at most {self._max_bytes:,} bytes (`max_data_bytes`), and has no room for "
+                "this request. Delete versions, jobs or datasets that are no longer needed."
             )
         self._added += expected_bytes
 

@@ -60,7 +60,10 @@ class Events:
             connection.execute(update(jobs).where(these).values(watched_until=now() + seconds))
 
     def watched_snapshot(self, job_id: str) -> tuple[Snapshot | None, bool]:
-        """Returns the latest snapshot of a job, if there is one, and whether it is replaced while the job runs."""
+        """Returns the latest snapshot of a job, if any, and whether a client watches the job.
+
+        While it is watched, its worker replaces the snapshot.
+        """
         query = (
             select(jobs.c.watched_until > now(), snapshots.c.serial, snapshots.c.epoch, snapshots.c.weights)
             .outerjoin(snapshots, snapshots.c.job_id == jobs.c.id)

@@ -37,7 +37,7 @@ class Files:
             data_dir: the folder.
             make: whether to create it.
             durable: whether its checkpoints survive a power failure.
-            sources: the data folder of the data sets that its jobs are trained on, if that is another one.
+            sources: the data folder of the datasets that its jobs are trained on, if that is another one.
 
         Raises:
             OSError: the folder cannot be created, or is missing.
@@ -124,7 +124,7 @@ class Files:
         points_file.write(path, xy_ND, points.label_N, points.classes, stored_as=xy_ND.dtype, durable=self.durable)
 
     def link_points(self, file: str, job_id: str) -> None:
-        """Stores the points of a file, that of a data set or of another job, as those of a job. Takes no space.
+        """Stores the points in the file of a dataset or of another job as the points of a job. Takes no space.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -146,7 +146,7 @@ class Files:
         return self._data_dir / "starts" / f"{job_id}.safetensors"
 
     def link_starting_weights(self, file: Path, job_id: str) -> None:
-        """Keeps the weights in a file, that of a checkpoint or of another job, as those that a job starts from.
+        """Keeps the weights in the file of a checkpoint or of another job as the weights that a job starts from.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -163,7 +163,7 @@ class Files:
 
     @staticmethod
     def validation_file(job_id: str) -> str:
-        """Returns the name of the file of a job's validation points, if it has some of its own."""
+        """Returns the name of the file of a job's separate validation points, if it has any."""
         return f"{job_id}-validation"
 
     def points(self, job_id: str, digest: str) -> LabelledPoints:
@@ -190,7 +190,7 @@ class Files:
         return self._data_dir / "datasets"
 
     def remove_orphans(self, in_use: Callable[[], Collection[str]]) -> None:
-        """Removes old files of data sets that have no row, because a process died after it wrote them.
+        """Removes old files of datasets that have no row, because a process died after it wrote them.
 
         `in_use` returns the names of the files that rows refer to. It is called after the files are listed.
         """

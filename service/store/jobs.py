@@ -94,8 +94,8 @@ class Jobs:
     ) -> str:
         """Adds a job to the queue and returns its id. If an equal job was added under `key`, returns that job's id.
 
-        Queued jobs of the same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after so
-        many seconds, see `expired`.
+        Queued jobs of the same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after
+        this many seconds, see `expired`.
 
         Raises:
             QueueFull: `max_queued` jobs are queued already, or `max_own` of the job's owner.
@@ -161,7 +161,7 @@ class Jobs:
         return _reported(row)
 
     def extend(self, job_id: str, *, ttl_s: float) -> float:
-        """Lets a job expire no sooner than after so many seconds, and returns when it does."""
+        """Lets a job expire no sooner than after `ttl_s` seconds, and returns when it does."""
         expires_at = time.time() + ttl_s
         with self._database.writing(durable=False) as connection:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(expires_at=expires_at))
@@ -190,7 +190,7 @@ class Jobs:
         """Returns a page of jobs, newest first, and whether more follow.
 
         Args:
-            limit: the most jobs of the page.
+            limit: maximum number of jobs of the page.
             after: the id of the last job of the previous page. It may have been deleted less than `CURSOR_TTL_S` ago.
             state: only jobs in this state.
             model: only jobs of this model.
@@ -292,7 +292,7 @@ class Jobs:
                     raise WrongState(job.state, "Only a paused job can be resumed.")
 
     def checkpoints_in_use(self, job_id: str) -> set[str]:
-        """Returns the ids of the job's checkpoints that rows refer to: its latest, and that of its version."""
+        """Returns the ids of the job's checkpoints that rows refer to: its latest one, and its version's."""
         own = select(jobs.c.checkpoint).where(jobs.c.id == job_id, jobs.c.checkpoint.is_not(None))
         published = select(versions.c.checkpoint_id).where(versions.c.job_id == job_id)
         with self._database.reading() as connection:
@@ -303,7 +303,7 @@ class Jobs:
         unended = select(jobs.c.id).where(jobs.c.state.not_in(_ENDED))
         resumable = select(jobs.c.checkpoint).where(jobs.c.checkpoint.is_not(None))
         trained = select(versions.c.job_id).where(versions.c.job_id.is_not(None))
-        # a retry needs the points of those that did not succeed, pictures those of trainings that are not published
+        # a retry needs the points of jobs that did not succeed, pictures need the points of unpublished trainings
         needed = or_(jobs.c.state != JobState.SUCCEEDED.value, jobs.c.expires_at.is_not(None))
         retryable = select(jobs.c.id).where(needed)
         with self._database.reading() as connection:
@@ -334,7 +334,7 @@ class Jobs:
 
 
 class _Room(NamedTuple):
-    """Most jobs that may be queued: of all owners together, and of one owner; None sets no limit for one owner."""
+    """Maximum numbers of queued jobs: of all owners together, and of one owner; None sets no limit for one owner."""
 
     total: int
     own: int | None
@@ -372,9 +372,13 @@ def _require_room(connection: Connection, room: _Room, owner: str | None, *, sup
     """Raises `QueueFull` if there is no room beside the queued jobs of other groups."""
     queued, queued_own = connection.execute(_QUEUED, {"of_owner": owner, "group": superseding or ""}).one()
     if queued >= room.total:
-        raise QueueFull(f"It has {room.total:,} jobs, which is its limit. Try again when some of them are done.")
+        raise QueueFull(
+            f"The queue has reached its limit, which is {room.total:,}. Try again when some of its jobs are done."
+        )
     if owner is not None and room.own is not None and queued_own >= room.own:
-        raise QueueFull(f"This key has {room.own:,} jobs in it, which is its limit. Try again when some are done.")
+        raise QueueFull(
+            f"This key has reached its limit of queued jobs, which is {room.own:,}. Try again when some are done."
+        )
 
 
 def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:

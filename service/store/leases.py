@@ -25,7 +25,7 @@ LONGEST_LEASE_S = 3_600.0
 """The upper bound of the setting `lease_s`, which holds for every service on the database."""
 
 MAX_RECLAIMED = 100
-"""Most jobs that one call reclaims; the next call follows a moment later."""
+"""Maximum number of jobs that one call reclaims; the next call follows a moment later."""
 
 RECLAIM_WITHIN_S = 0.5
 """A search for expired leases stops after this time: if it had to wait for the database, so had the workers, which may

@@ -1,4 +1,4 @@
-"""Files of labelled points: `.npz` archives without compression, written and read some rows at a time."""
+"""Files of labeled points: `.npz` archives without compression, written and read some rows at a time."""
 
 import json
 import zipfile
@@ -16,7 +16,7 @@ from models.checkpoints import atomic
 from models.datasets import Array, IntArray, Label, LabelledPoints, PointArray, blocks, digest_of
 
 DATASET_PREFIX = "set-"
-"""How the names of the files of data sets begin. The file of a job is named by its id."""
+"""How the names of the files of datasets begin. The file of a job is named by its id."""
 
 _LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name and its extra field
 

@@ -16,7 +16,7 @@ CHANGES_KEPT_S = 3600.0
 """How long changes are kept. A process that has read none for longer reads all rows again."""
 
 MAX_DROPPED = 100
-"""Most versions that one publication drops, so that it stays short. The next ones drop more."""
+"""Maximum number of versions that one publication drops, so that it stays short. The next ones drop more."""
 
 
 class Publication(NamedTuple):

@@ -40,11 +40,11 @@ def load(database: Database, rows: Iterable[tuple[str, Row]], *, written_by: str
 
     Args:
         database: without tables.
-        rows: as `dump` gives them, perhaps those of an earlier release.
+        rows: as `dump` gives them, perhaps from an earlier release.
         written_by: the revision of the tables that they come from.
 
     Raises:
-        StoreUnavailable: the database cannot be written or has tables, or the rows are those of a later release.
+        StoreUnavailable: the database cannot be written or has tables, or the rows are from a later release.
     """
     with database.writing(serial=True, patient=True) as connection:
         if revision(connection) is not None:

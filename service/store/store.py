@@ -19,7 +19,7 @@ from service.store.versions import Versions
 
 
 def database_url(settings: Settings, files: Files) -> str:
-    """The URL of the database that the settings name, else that of the SQLite file of the data folder."""
+    """The URL of the database that the settings name, else of the SQLite file of the data folder."""
     given = settings.database_url
     return given.get_secret_value() if given is not None else files.database_url
 

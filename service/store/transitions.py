@@ -12,7 +12,7 @@ from service.records import EventKind, Job, JobSpec, JobState, JobStatus
 from service.store.tables import events, job_totals, jobs, now, snapshots
 
 MAX_CRASHES = 3
-"""A job fails when so many workers in a row have crashed with it without reaching a checkpoint."""
+"""A job fails when this many workers in a row have crashed with it without reaching a checkpoint."""
 
 END_EVENTS = 2
 """How many events the end of a job writes: its last `status`, and `done`."""
@@ -98,7 +98,7 @@ def change(
 def _append(
     connection: Connection, job: Job, new_events: Sequence[NewEvent], *, first: int, version_seq: int | None = None
 ) -> None:
-    """Adds events to those of a job. The number of the first one is `first`."""
+    """Adds events to a job. The number of the first one is `first`."""
     at = time.time()
     rows = [
         {"job_id": job.id, "number": number, "created_at": at, "version_seq": version_seq, **event._asdict()}
@@ -163,7 +163,7 @@ def release_after_crash(connection: Connection, job: Job) -> None:
         release(connection, job, crash_count=crash_count)
         return
     detail = (
-        f"Its training process crashed or stopped responding {crash_count} times in a row; the service's log may say "
+        f"The training process crashed or stopped responding {crash_count} times in a row; the service's log may say "
         "why. If memory ran out, try a smaller batch_size or narrower layers."
     )
     problem = {"code": "worker-died", "detail": detail}

@@ -224,7 +224,7 @@ def _require_version(connection: Connection, model: str, version: int) -> Publis
 def _require_unnamed(names: list[str]) -> None:
     if names:
         shown = ", ".join(sorted(names))
-        raise VersionInUse(f"It is named by {shown}. Move or delete the alias first.")
+        raise VersionInUse(f"These aliases name the version: {shown}. Move or delete them first.")
 
 
 def _move_latest(connection: Connection, model: str, deleted: int) -> int:

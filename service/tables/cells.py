@@ -37,7 +37,7 @@ def is_missing(cell: str) -> bool:
 
 
 def is_missing_label(cell: str) -> bool:
-    """Whether a label is missing. `none` is a class: many data sets have it."""
+    """Whether a label is missing. `none` is a class: many datasets have it."""
     return cell.strip().lower() in _MISSING_LABELS
 
 

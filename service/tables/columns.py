@@ -20,7 +20,7 @@ LABEL_NAMES = {
 """Headings that only a label column has."""
 
 _MAX_LABEL_LIKE = 20
-"""Most values of a first column that may be the label, in a table without a heading."""
+"""Maximum number of values of a first column that may be the label, in a table without a heading."""
 
 _WRITTEN_INDEX = re.compile(r"__index_level_[0-9]+__")
 """How pandas names an index without a name in Arrow and Parquet."""
@@ -31,7 +31,7 @@ _INDEX_READ_AS_COLUMN = re.compile(r"Unnamed: 0(\.[0-9]+)*")
 _ZERO_AND_ONE = {"0", "1", "0.0", "1.0"}
 
 _MIN_ROWS_OF_NAMES = 10
-"""From so many rows on, a text column without any repetition holds names, not labels."""
+"""Minimum number of rows of a text column that, without any repetition, holds names, not labels."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Column:
 
     @property
     def is_label_like(self) -> bool:
-        """Whether the values are few whole numbers, as those of classes."""
+        """Whether the values are few whole numbers, like classes."""
         few = len(self.values) <= max(2, min(MAX_CLASSES, self.rows // 2))
         return self.is_whole and few
 
@@ -173,7 +173,7 @@ def select_several(columns: Sequence[Column], selectors: str | None, option: str
 
 
 def named_label(columns: Sequence[Column]) -> list[Column]:
-    """The columns whose headings are those of labels."""
+    """The columns whose headings name labels."""
     found = [column for column in columns if column.name and column.name.casefold() in LABEL_NAMES]
     names = {column.name.casefold() for column in columns if column.name}
     if not found and "x" not in names:  # beside x, y is a coordinate

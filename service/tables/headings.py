@@ -12,7 +12,7 @@ Row = tuple[int, list[str]]
 """A line number and the cells of that line."""
 
 _SURE_NUMBERING = 6
-"""A first line that counts 0, 1, 2, ... to so many columns or more is a heading, not a point."""
+"""Minimum number of columns of a first line that counts 0, 1, 2, ... to be a heading, not a point."""
 
 _MIN_COUNTED_ROWS = 10
 """With fewer rows, the first line may have their number by chance."""

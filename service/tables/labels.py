@@ -15,7 +15,7 @@ _CODE = re.compile(r"[+-]?0[0-9]|[0-9]+[eE][0-9]")
 """How texts begin that may be codes, such as `0123` and `1E5`, although they are numbers."""
 
 MAX_SPELLINGS = 10 * MAX_CLASSES
-"""Most different texts of a label column. More than one may be the same label, such as `1` and `1.0`."""
+"""Maximum number of different texts of a label column. More than one may be the same label, such as `1` and `1.0`."""
 
 
 def labels_of(spellings: Sequence[str], decimal: Decimal) -> list[Label]:

@@ -97,7 +97,7 @@ def fitted(line: int, cells: list[str], width: int) -> list[str]:
 
 
 def unequal(line: int, cells: int, width: int, other: str, hint: str = "") -> InvalidInput:
-    """The error for a row whose length differs from that of another, with a `hint` unless there is a better one."""
+    """The error for a row whose length differs from another row, with a `hint` unless there is a better one."""
     if cells in (2 * width, 2 * width - 1) and width > 1:
         hint = ". Are these decimal commas? Then write another separator between the values"
     return InvalidInput(f"line {line}", f"has {cells} values, but {other} has {width}{hint}")

@@ -120,13 +120,13 @@ class Sheet(Choice):
         *,
         max_rows: int | None = None,
     ) -> Table:
-        """Reads points of so many features, without a label or an index.
+        """Reads points of `features` features, without a label or an index.
 
         Args:
             features: the number of features of the model.
             names: their names, if they have some. Columns are then matched by their headings, if there are headings.
             categories: the values of the text columns among them.
-            max_rows: most points.
+            max_rows: maximum number of points.
 
         Raises:
             InvalidInput: a value is missing or is not a number, or the columns of features are ambiguous.

@@ -182,7 +182,7 @@ def _about_classes(counts: dict[Label, int]) -> list[str]:
     label, most = max(counts.items(), key=lambda item: item[1])
     share = most / sum(counts.values())
     if len(counts) > 1 and share >= _MAJORITY:
-        return [f"{share:.1%} of the rows are of the class {label}: answering it always is right that often"]
+        return [f"{share:.1%} of the rows have the class {label}, so always answering {label} is right that often"]
     return []
 
 

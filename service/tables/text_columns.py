@@ -47,7 +47,7 @@ class TextColumn:
         return self._codes.setdefault(value, len(self._codes))
 
     def kept(self, code_N: DoubleArray) -> dict[str, int]:
-        """The code of each value that becomes a feature, in the order of the features. `code_N` has those of all rows.
+        """The code of each value that becomes a feature, in the order of the features. `code_N` has the codes of rows.
 
         Raises:
             InvalidInput: no value occurs twice, or a value is too long.

@@ -83,8 +83,8 @@ class PastTraining:
         if epoch > most:
             raise InvalidInput(
                 "epoch",
-                f"must be at most {most:,} for this version, or {self.epochs:,}, its last one: to repeat its training "
-                "up to a later epoch would take too long",
+                f"must be at most {most:,} for this version, or exactly {self.epochs:,}, its last epoch: repeating the "
+                "training up to any other epoch would take too long",
             )
 
 

@@ -29,7 +29,8 @@ KEPT_BYTES = 64 * 2**20
 """Memory for past epochs: four of the largest networks, or some 3,000 of the tutorial's."""
 
 MAX_RUNNING = 20
-"""Most trainings that are repeated or wait for it at a time: the last one waits for about `MAX_REPLAY_S` times ten."""
+"""Maximum number of trainings that are repeated or wait for it at a time. The last one waits for about ten times
+`MAX_REPLAY_S`."""
 
 Network = TypeVar("Network", bound=LoadedNetwork)
 

@@ -44,7 +44,7 @@ BETWEEN_FIELDS = (
     "must be smaller: .*",
     "must be two different features",
     "must be (version or tutorial|tutorial or auto): .*",
-    "must be a stored data set, .*",
+    "must be a stored dataset, .*",
     "must be 0 unless the optimizer is sgd",
     "must contain 2 to 100 different labels, but contain 1",
     "must have '.*",

@@ -140,7 +140,7 @@ def test_a_window_of_a_single_class_has_no_lines(client: httpx.Client) -> None:
         assert (len(np.unique(labels)) == 1) == (lines(client, model=model, **window)["features"] == [])
 
 
-def test_the_accept_header_selects_lines_and_their_tag_is_recognised(client: httpx.Client) -> None:
+def test_the_accept_header_selects_lines_and_their_tag_is_recognized(client: httpx.Client) -> None:
     answer = client.get("/boundary-grid", params={"model": "plane"}, headers={"Accept": GEOJSON})
     assert answer.headers["content-type"] == GEOJSON
     assert answer.json() == lines(client)

@@ -151,7 +151,7 @@ def test_the_settings_of_points_and_of_the_queue_are_enforced(small: httpx.Clien
     assert small.post("/train", json=training()).status_code == 202
     answer = small.post("/train", json=training())
     assert_problem(answer, 429, "queue-full")
-    assert "1 jobs" in answer.json()["detail"]
+    assert "which is 1" in answer.json()["detail"]
 
 
 def test_all_bodies_in_memory_have_a_common_bound_that_spares_small_ones(small: httpx.Client) -> None:

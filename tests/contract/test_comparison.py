@@ -158,7 +158,7 @@ def test_features_are_matched_by_name(versions: httpx.Client) -> None:
         assert mixed[side]["evaluation"]["accuracy"] == np.mean(np.array(labels) == NAMED["labels"])
 
 
-def test_every_point_of_a_stored_data_set_is_compared(versions: httpx.Client) -> None:
+def test_every_point_of_a_stored_dataset_is_compared(versions: httpx.Client) -> None:
     xy = np.random.default_rng(2).normal(size=(3_000, 2)).astype(np.float32)
     file = io.BytesIO()
     np.savez(file, X=xy, y=np.where(xy[:, 0] > 0, "red", "blue"))
@@ -281,7 +281,7 @@ def test_responses_have_tags_and_are_kept(versions: httpx.Client) -> None:
     assert latest.headers["cache-control"] == "no-cache"
 
 
-def test_a_new_version_and_a_replaced_data_set_change_the_answer(tmp_path: Path) -> None:
+def test_a_new_version_and_a_replaced_dataset_change_the_answer(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         train(client, "m", training={"epochs": 20})
         query = {"a": "m:1", "b": "m", "resolution": 20}
@@ -305,7 +305,7 @@ def test_a_new_version_and_a_replaced_data_set_change_the_answer(tmp_path: Path)
         assert (after.status_code, after.json()["compared"]) == (200, 3)
 
 
-def test_an_imported_version_is_compared_in_a_window_and_on_data_sets(versions: httpx.Client) -> None:
+def test_an_imported_version_is_compared_in_a_window_and_on_datasets(versions: httpx.Client) -> None:
     imported = versions.post(
         "/models/turn-imported/versions",
         params={"activation": "tanh", "classes": "red,blue"},
@@ -393,7 +393,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(
     ],
     ids=str,
 )
-def test_a_version_or_data_set_that_does_not_exist_is_not_found(
+def test_a_version_or_dataset_that_does_not_exist_is_not_found(
     versions: httpx.Client, query: dict[str, str], code: str
 ) -> None:
     assert_problem(versions.get("/comparison", params=query), 404, code)
@@ -411,4 +411,4 @@ def test_training_data_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         (tmp_path / "datasets" / f"{job['id']}.npz").unlink()
         answer = client.get("/comparison", params={"a": "own", "b": "own", "training_data": "a"})
         assert_problem(answer, 503, "version-broken")
-        assert "on a data set" in answer.json()["detail"]
+        assert "on a dataset" in answer.json()["detail"]

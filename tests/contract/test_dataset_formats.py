@@ -1,4 +1,4 @@
-"""Data sets in every format are read as the same table is read from CSV."""
+"""Datasets in every format are read as the same table is read from CSV."""
 
 import io
 import json
@@ -64,7 +64,7 @@ def parquet(columns: Any) -> bytes:
 
 
 def put(client: httpx.Client, name: str, content: Any, media_type: str, **query: str) -> httpx.Response:
-    """The response to a request that stores a data set; content that is not bytes is sent as JSON."""
+    """The response to a request that stores a dataset; content that is not bytes is sent as JSON."""
     body = content if isinstance(content, bytes) else json.dumps(content)
     headers = {"Content-Type": media_type}
     return client.post(f"/datasets/{name}", content=body, params=query | {"replace": "true"}, headers=headers)
@@ -97,7 +97,7 @@ def put(client: httpx.Client, name: str, content: Any, media_type: str, **query:
         (npz(X=X, y=Y, feature_names=np.array(["a", "b"])), ANY),
     ],
 )
-def test_a_format_gives_the_same_data_set_as_csv(service: httpx.Client, content: Any, media_type: str) -> None:
+def test_a_format_gives_the_same_dataset_as_csv(service: httpx.Client, content: Any, media_type: str) -> None:
     expected = stored(service, "as-csv", CSV)
     answer = put(service, "other", content, media_type)
     assert answer.status_code in (200, 201), answer.text
@@ -254,7 +254,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (npz(X=X, y=Y, feature_names=np.array(["a"])), NPZ, {}, "body", "one name for each"),
         (b"nonsense", STREAM, {}, "body", "Arrow IPC stream"),
         (arrow_stream(COLUMNS)[:300], STREAM, {}, "body", "Arrow IPC stream"),
-        (arrow_stream({"a": [[1.0, 2.0]], "label": [1]}), STREAM, {}, "body", "a column of its own"),
+        (arrow_stream({"a": [[1.0, 2.0]], "label": [1]}), STREAM, {}, "body", "a separate column"),
         (arrow_stream({}), STREAM, {}, "body", "has no columns"),
         (arrow_stream({"t": FAR_FUTURE, "label": [0, 1]}), STREAM, {}, "body", "leave the column out with drop=t"),
         (arrow_stream({"a": [1, 2], "label": [b"\xff", b"x"]}), STREAM, {}, "body", "UTF-8 text"),
@@ -262,7 +262,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (b"PK\x03\x04 a workbook", ANY, {}, "body", "Excel workbook"),
     ],
 )
-def test_what_is_no_data_set_is_refused_with_what_to_do(
+def test_what_is_no_dataset_is_refused_with_what_to_do(
     service: httpx.Client, content: Any, media_type: str, query: dict[str, str], field: str, told: str
 ) -> None:
     answer = put(service, "refused", content, media_type, **query)

@@ -12,7 +12,7 @@ from tests.serving import train
 NAMES = ["flower", "circles", "moons", "xor", "spirals", "gaussians"]
 
 
-def test_data_sets_are_listed_with_their_defaults(client: httpx.Client) -> None:
+def test_datasets_are_listed_with_their_defaults(client: httpx.Client) -> None:
     body = client.get("/datasets").json()
     assert [one["name"] for one in body["data"] if one["type"] == "generated"] == NAMES
     assert body["has_more"] is False
@@ -35,7 +35,7 @@ def test_points_equal_those_of_the_generator(client: httpx.Client, name: str) ->
     assert (body["object"], body["dataset"]) == ("points", name)
 
 
-def test_downloaded_points_train_the_same_model_as_their_data_set(client: httpx.Client) -> None:
+def test_downloaded_points_train_the_same_model_as_their_dataset(client: httpx.Client) -> None:
     points = client.get("/datasets/moons/points", params={"n": 40}).json()
     own = {"points": points["points"], "labels": points["labels"]}
     given = train(client, "given", data=own, network={"scale": "none"})
@@ -63,14 +63,14 @@ def test_an_invalid_parameter_is_rejected_with_its_name(
     assert_problem(client.get("/datasets/spirals/points", params=query), 422, "invalid-input", field=field)
 
 
-def test_a_data_set_of_two_classes_cannot_have_a_third(client: httpx.Client) -> None:
+def test_a_dataset_of_two_classes_cannot_have_a_third(client: httpx.Client) -> None:
     answer = client.get("/datasets/flower/points", params={"n_classes": 3})
     assert_problem(answer, 422, "invalid-input", field="n_classes")
     answer = client.get("/datasets/spirals/points", params={"n_classes": 9, "n": 5})
     assert_problem(answer, 422, "invalid-input", field="n")
 
 
-def test_an_unknown_data_set_is_not_found(client: httpx.Client) -> None:
+def test_an_unknown_dataset_is_not_found(client: httpx.Client) -> None:
     for name in ("roses", "Flower", "%00"):
         assert_problem(client.get(f"/datasets/{name}"), 404, "dataset-not-found")
         assert_problem(client.get(f"/datasets/{name}/points"), 404, "dataset-not-found")

@@ -118,7 +118,7 @@ def test_a_million_cells_are_answered(client: httpx.Client) -> None:
     assert content.count(b"\n") == 1 + 1024 * 1024
 
 
-def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Client) -> None:
+def test_the_accept_header_selects_it_and_its_tag_is_recognized(client: httpx.Client) -> None:
     query = {"model": "plane", "resolution": "14x9"}
     for accept in ("text/csv", "text/*", "text/csv;q=0.9, application/json;q=0.1"):
         answer = client.get("/boundary-grid", params=query, headers={"Accept": accept})

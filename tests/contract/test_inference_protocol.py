@@ -640,7 +640,7 @@ def test_loading_succeeds_and_unloading_is_not_supported(client: httpx.Client) -
     replaced = {"parameters": {"config": "{}"}}
     assert_error(client.post("/v2/repository/models/plane/load", json=replaced), 400, "must be empty")
     unload = client.post("/v2/repository/models/plane/unload", json={"parameters": {"unload_dependents": False}})
-    assert_error(unload, 501, "always answers")
+    assert_error(unload, 501, "always available")
     assert client.get("/v2/models/plane/ready").status_code == 200
 
 

@@ -302,7 +302,7 @@ def test_a_training_by_lbfgs_needs_no_learning_rate_and_ends_when_it_has_converg
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {"0": 1, "1": 19.5}])
-def test_class_weights_make_a_rare_class_recognised(client: httpx.Client, class_weight: Any) -> None:
+def test_class_weights_make_a_rare_class_recognized(client: httpx.Client, class_weight: Any) -> None:
     points = [[x / 190, (x * 7 % 190) / 190] for x in range(190)] + [[0.8 + x / 50, 0.9] for x in range(10)]
     data = {"points": points, "labels": [0] * 190 + [1] * 10}
     training = {"optimizer": "lbfgs", "epochs": 50, "weight_decay": 0.01}

@@ -93,11 +93,11 @@ def test_a_key_cannot_fill_the_queue(limited: httpx.Client) -> None:
     for query in ("", "?validate_only=true"):
         answer = limited.post(f"/train{query}", json=TRAINING, headers=AUTH["few"])
         assert_problem(answer, 429, "queue-full")
-        assert "This key has 2 jobs" in answer.json()["detail"]
+        assert "This key has reached its limit of queued jobs, which is 2." in answer.json()["detail"]
         assert answer.headers["retry-after"] == "1"
     for _ in range(3):  # the limit of the settings, because the key has none of its own
         assert submit(limited, "other").status_code == 202
-    assert "This key has 3 jobs" in submit(limited, "other").json()["detail"]
+    assert "This key has reached its limit of queued jobs, which is 3." in submit(limited, "other").json()["detail"]
     path = first.headers["location"]
     assert limited.post(f"{path}/pause", headers=AUTH["few"]).status_code == 200
     assert submit(limited, "few").status_code == 202, "a paused job does not wait"

@@ -158,7 +158,7 @@ def test_an_image_element_of_a_browser_gets_png_as_before(client: httpx.Client, 
     assert answer.headers["content-type"] == "image/png"
 
 
-def test_the_accept_header_selects_it_and_its_tag_is_recognised(client: httpx.Client) -> None:
+def test_the_accept_header_selects_it_and_its_tag_is_recognized(client: httpx.Client) -> None:
     query, accept = {"model": "plane"}, {"Accept": "image/svg+xml, image/png;q=0.5"}
     answer = client.get("/boundary-grid", params=query, headers=accept)
     assert answer.content == get(client, format="svg").content

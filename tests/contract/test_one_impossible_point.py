@@ -53,7 +53,7 @@ POINTS = [
 
 
 @pytest.mark.parametrize(("bad", "rest"), POINTS)
-def test_in_json(client: httpx.Client, bad: str, rest: str) -> None:
+def test_json_names_the_index_of_an_impossible_point(client: httpx.Client, bad: str, rest: str) -> None:
     headers = {"Content-Type": JSON}
     for count, at in ((9, 7), (N, AT)):  # small and large bodies are read in different ways
         body = f'{{"model": "plane", "points": {rows_with(bad, count=count, at=at)}}}'
@@ -66,7 +66,9 @@ def test_in_json(client: httpx.Client, bad: str, rest: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["null", '"x"', "1e31", "NaN"])
-def test_in_records_and_in_columns(client: httpx.Client, named: str, value: str) -> None:
+def test_records_and_columns_name_the_index_of_an_impossible_point(
+    client: httpx.Client, named: str, value: str
+) -> None:
     column = rows_with(value, good="1")
     for points in (rows_with(f'{{"a":1,"b":{value}}}', good='{"a":1,"b":2}'), f'{{"a":{[1] * N},"b":{column}}}'):
         body = f'{{"model": "{named}", "points": {points}}}'
@@ -75,7 +77,7 @@ def test_in_records_and_in_columns(client: httpx.Client, named: str, value: str)
         assert str(AT) in answer.json()["errors"][0]["field"].split(".")
 
 
-def test_in_labels(client: httpx.Client) -> None:
+def test_an_impossible_label_is_named_by_its_index(client: httpx.Client) -> None:
     for bad in (None, 1.5, "x", {}, float("nan")):
         labels = [i % 2 if i != AT else bad for i in range(N)]
         body = json.dumps({"model": "m", "data": {"points": [[0.25, 0.5]] * N, "labels": labels}})
@@ -84,7 +86,7 @@ def test_in_labels(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e31])
-def test_in_arrays(client: httpx.Client, named: str, value: float) -> None:
+def test_arrays_name_the_index_of_an_impossible_point(client: httpx.Client, named: str, value: float) -> None:
     wide = np.zeros((N, 2))
     wide[AT, 1] = value
     structured = np.zeros(N, [("a", "f8"), ("b", "f8")])
@@ -106,7 +108,9 @@ def arrow(columns: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize(("value", "rest"), [(np.nan, ".1"), (np.inf, ".1"), (1e31, ".1"), (None, "")])
-def test_in_arrow(client: httpx.Client, named: str, value: float | None, rest: str) -> None:
+def test_arrow_names_the_index_of_an_impossible_point(
+    client: httpx.Client, named: str, value: float | None, rest: str
+) -> None:
     y = pa.array([0.0 if i != AT else value for i in range(N)], pa.float64())
     pairs = [[0.0, one] for one in y.to_pylist()]
     for model, columns in (
@@ -120,14 +124,14 @@ def test_in_arrow(client: httpx.Client, named: str, value: float | None, rest: s
 
 
 @pytest.mark.parametrize("row", [[0.0], [0.0, 1.0, 2.0], [], None])
-def test_in_lists_of_arrow(client: httpx.Client, row: list[float] | None) -> None:
+def test_a_list_of_arrow_of_another_length_is_named_by_its_index(client: httpx.Client, row: list[float] | None) -> None:
     rows = [[0.0, 1.0]] * AT + [row] + [[0.0, 1.0]] * (N - AT - 1)
     content = arrow({"xy": pa.array(rows, pa.list_(pa.float64()))})
     answer = client.post("/predict?model=plane", content=content, headers={"Content-Type": ARROW})
     assert_problem(answer, 422, "invalid-input", field=f"points.{AT}")
 
 
-def test_a_batch_of_arrow_whose_lists_are_longer(client: httpx.Client) -> None:
+def test_the_first_longer_list_of_an_arrow_batch_is_named(client: httpx.Client) -> None:
     rows = [[0.0, 1.0]] * 600 + [[0.0, 1.0, 2.0]] * 400
     content = arrow({"xy": pa.array(rows, pa.list_(pa.float64()))})
     answer = client.post("/predict?model=plane", content=content, headers={"Content-Type": ARROW})
@@ -135,7 +139,7 @@ def test_a_batch_of_arrow_whose_lists_are_longer(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("line", ["1,nan", "1,inf", "1,1e31", "1,", "1,x", "1", "1,2,3", "1,2,3,4"])
-def test_in_csv(client: httpx.Client, line: str) -> None:
+def test_csv_names_the_line_of_an_impossible_point(client: httpx.Client, line: str) -> None:
     lines = ["1,2"] * N
     lines[AT] = line
     content = "\n".join(["x,y", *lines, ""])
@@ -145,7 +149,7 @@ def test_in_csv(client: httpx.Client, line: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["null", '"x"', "1e31", "[1]"])
-def test_in_json_of_a_data_set(client: httpx.Client, value: str) -> None:
+def test_json_of_a_dataset_names_the_row_of_an_impossible_point(client: httpx.Client, value: str) -> None:
     labels = ["ab"[i % 2] for i in range(N)]
     records = [f'{{"x":1,"y":{2 if i != AT else value},"label":"{label}"}}' for i, label in enumerate(labels)]
     columns = f'{{"x":{[1] * N},"y":{rows_with(value, good="1")},"label":{json.dumps(labels)}}}'
@@ -164,7 +168,7 @@ def test_a_number_that_json_does_not_have_is_named_with_its_place(client: httpx.
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e31])
-def test_in_arrays_of_a_data_set(client: httpx.Client, value: float) -> None:
+def test_arrays_of_a_dataset_name_the_row_of_an_impossible_point(client: httpx.Client, value: float) -> None:
     array = np.zeros((N, 3))
     array[:, 2] = np.arange(N) % 2
     array[AT, 1] = value
@@ -183,7 +187,7 @@ def test_in_arrays_of_a_data_set(client: httpx.Client, value: float) -> None:
 
 
 @pytest.mark.parametrize("count", [40, N, 40_000])
-def test_for_which_the_network_overflows(client: httpx.Client, steep: str, count: int) -> None:
+def test_a_point_that_overflows_the_network_is_named(client: httpx.Client, steep: str, count: int) -> None:
     array = np.zeros((count, 2), np.float32)
     array[31] = 1e30
     file = io.BytesIO()

@@ -53,7 +53,7 @@ def test_every_format_of_predictions_has_the_marks(service: httpx.Client) -> Non
     assert [line.split(",")[-1] for line in lines] == [OUTSIDE, "false", "true"]
 
 
-def test_every_format_of_grids_shows_them(service: httpx.Client) -> None:
+def test_every_format_of_grids_shows_cells_outside_the_training_range(service: httpx.Client) -> None:
     query = {"model": "flower", "response": OUTSIDE, "resolution": 30, "margin": 1}
     shown = service.get("/boundary-grid", params=query).json()
     x, y = np.meshgrid(shown["x"], shown["y"])
@@ -77,7 +77,7 @@ def test_every_format_of_grids_shows_them(service: httpx.Client) -> None:
     assert transparent.status_code == 200
 
 
-def test_slices_and_curves_are_those_of_whole_points(service: httpx.Client) -> None:
+def test_slices_and_curves_mark_what_predictions_of_whole_points_mark(service: httpx.Client) -> None:
     rng = np.random.default_rng(1)
     points = rng.normal((0, 100, -3), (1, 20, 0.1), (80, 3))
     data = {"points": points.tolist(), "labels": [int(x > 0) for x in points[:, 0]]}
@@ -95,7 +95,7 @@ def test_slices_and_curves_are_those_of_whole_points(service: httpx.Client) -> N
     assert curve["values"] == [int(one) for one in expected]
 
 
-def test_it_takes_no_class_and_no_lines(service: httpx.Client) -> None:
+def test_the_response_outside_training_range_takes_no_class_and_no_lines(service: httpx.Client) -> None:
     query = {"model": "flower", "response": OUTSIDE}
     for change, field in (
         ({"class": "0"}, "class"),

@@ -259,7 +259,7 @@ def test_a_picture_whose_training_points_cannot_be_read_is_refused(tmp_path: Pat
     [{}, {"response": "label"}, {"response": "entropy"}, {"response": "activation", "layer": "0", "unit": "1"}],
     ids=str,
 )
-def test_the_boundary_line_runs_exactly_where_neighbouring_labels_differ(
+def test_the_boundary_line_runs_exactly_where_neighboring_labels_differ(
     client: httpx.Client, model: str, params: dict[str, str]
 ) -> None:
     body = client.get("/boundary-grid", params={"model": model, "resolution": "240x160", "response": "label"}).json()

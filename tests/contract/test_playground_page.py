@@ -81,7 +81,7 @@ def test_a_first_visit_takes_less_than_100_kb_for_the_page_itself(client: httpx.
     assert total < 100_000
 
 
-def test_head_of_the_page_and_of_a_file(client: httpx.Client) -> None:
+def test_head_returns_the_headers_of_the_page_and_of_its_files(client: httpx.Client) -> None:
     for path in ("", referred(client.get("/").text)[0]):
         head = client.head(f"/{path}")
         assert (head.status_code, head.content) == (200, b"")

@@ -18,13 +18,13 @@ CSV = f"easting,northing,kind\n{ROWS}"
 
 
 def store(client: httpx.Client, name: str, content: str | bytes = CSV, **query: str) -> httpx.Response:
-    """The response to a request that stores a data set in CSV."""
+    """The response to a request that stores a dataset in CSV."""
     headers = {"Content-Type": "text/csv"}
     return client.post(f"/datasets/{name}", content=content, params=query, headers=headers)
 
 
 def stored(client: httpx.Client, name: str, content: str | bytes = CSV, **query: str) -> dict[str, Any]:
-    """The data set that is stored."""
+    """The dataset that is stored."""
     answer = store(client, name, content, **query)
     assert answer.status_code in (200, 201), answer.text
     assert answer.headers["location"] == f"/datasets/{name}"
@@ -36,7 +36,7 @@ def files(data_dir: Path) -> list[str]:
     return sorted(path.name for path in (data_dir / "datasets").iterdir())
 
 
-def test_a_stored_data_set_tells_what_was_understood(service: httpx.Client) -> None:
+def test_a_stored_dataset_tells_what_was_understood(service: httpx.Client) -> None:
     body = stored(service, "places")
     assert (body["object"], body["type"], body["name"]) == ("dataset", "stored", "places")
     assert (body["n_points"], body["n_features"], body["n_classes"]) == (5, 2, 2)
@@ -49,7 +49,7 @@ def test_a_stored_data_set_tells_what_was_understood(service: httpx.Client) -> N
     assert service.get(body["links"]["self"]).json() == body
 
 
-def test_a_data_set_has_the_digest_of_the_same_points_in_a_training(service: httpx.Client) -> None:
+def test_a_dataset_has_the_digest_of_the_same_points_in_a_training(service: httpx.Client) -> None:
     digest = stored(service, "same")["digest"]
     by_name = train(service, "by-name", data={"dataset": "same"})
     own = {"points": POINTS, "labels": LABELS, "feature_names": ["easting", "northing"]}
@@ -59,7 +59,7 @@ def test_a_data_set_has_the_digest_of_the_same_points_in_a_training(service: htt
     assert by_name["recipe_digest"] == by_points["recipe_digest"]
 
 
-def test_a_job_and_its_version_name_the_data_set(service: httpx.Client) -> None:
+def test_a_job_and_its_version_name_the_dataset(service: httpx.Client) -> None:
     stored(service, "named")
     job = train(service, "of-named", data={"type": "stored", "dataset": "named"})
     about = {
@@ -86,7 +86,7 @@ def test_the_same_content_again_changes_nothing(service: httpx.Client, data_dir:
     assert files(data_dir) == before
 
 
-def test_other_content_replaces_a_data_set_only_on_request(service: httpx.Client, data_dir: Path) -> None:
+def test_other_content_replaces_a_dataset_only_on_request(service: httpx.Client, data_dir: Path) -> None:
     first = stored(service, "changed")
     before = len(files(data_dir))
     assert_problem(store(service, "changed", CSV + "9,5334009,no\n"), 409, "dataset-exists")
@@ -102,7 +102,7 @@ def test_other_names_of_features_are_other_content(service: httpx.Client) -> Non
     assert_problem(store(service, "renamed", CSV.replace("easting", "east")), 409, "dataset-exists")
 
 
-def test_a_deleted_data_set_is_gone_with_its_file(service: httpx.Client, data_dir: Path) -> None:
+def test_a_deleted_dataset_is_gone_with_its_file(service: httpx.Client, data_dir: Path) -> None:
     before = files(data_dir)
     stored(service, "brief")
     assert service.delete("/datasets/brief").status_code == 204
@@ -114,7 +114,7 @@ def test_a_deleted_data_set_is_gone_with_its_file(service: httpx.Client, data_di
     assert_problem(service.post("/train", json=train_request), 404, "dataset-not-found")
 
 
-def test_a_job_and_its_version_keep_the_points_of_a_deleted_data_set(service: httpx.Client) -> None:
+def test_a_job_and_its_version_keep_the_points_of_a_deleted_dataset(service: httpx.Client) -> None:
     rows = "".join(f"{i},{i * i % 7},{'ab'[i % 2]}\n" for i in range(50))
     stored(service, "used", f"u,v,label\n{rows}")
     with endless(service, data={"dataset": "used"}) as job:
@@ -145,7 +145,7 @@ def test_an_invalid_name_is_refused(service: httpx.Client, name: str) -> None:
     assert_problem(store(service, name), 422, "invalid-input", field="name", place="path")
 
 
-def test_data_sets_are_listed_after_the_generators_by_name(tmp_path: Path) -> None:
+def test_datasets_are_listed_after_the_generators_by_name(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client:
         for name in ("b", "a.2", "a"):
             stored(client, name)
@@ -182,7 +182,7 @@ def test_pages_of_points_have_all_digits(service: httpx.Client) -> None:
     np.testing.assert_array_equal(np.load(io.BytesIO(labels.content)), [1, 0, 1, 0])
 
 
-def test_points_that_are_downloaded_as_csv_and_stored_again_are_the_same_data_set(service: httpx.Client) -> None:
+def test_points_that_are_downloaded_as_csv_and_stored_again_are_the_same_dataset(service: httpx.Client) -> None:
     rng = np.random.default_rng(1)
     rows = "".join(
         f"{x!r},{y!r},{k}\n" for (x, y), k in zip(rng.normal(size=(60, 2)).tolist(), [0, 1] * 30, strict=True)
@@ -252,7 +252,7 @@ def test_an_invalid_page_is_refused(service: httpx.Client, query: dict[str, Any]
         (b"\x93NUMPY", {}, "body", "body", "is an .npy file"),
     ],
 )
-def test_a_file_that_is_no_data_set_is_refused_with_what_to_do(
+def test_a_file_that_is_no_dataset_is_refused_with_what_to_do(
     service: httpx.Client,
     data_dir: Path,
     content: str | bytes,
@@ -283,7 +283,7 @@ def test_options_choose_columns_as_they_do_on_the_command_line(service: httpx.Cl
     assert service.get("/datasets/chosen/points").json()["points"] == [[0.5, 1.0], [1.5, 3.0]]
 
 
-def test_a_data_set_may_be_compressed(service: httpx.Client) -> None:
+def test_a_dataset_may_be_compressed(service: httpx.Client) -> None:
     headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip"}
     answer = service.post("/datasets/packed", content=gzip.compress(CSV.encode()), headers=headers)
     assert answer.status_code == 201
@@ -293,7 +293,7 @@ def test_a_data_set_may_be_compressed(service: httpx.Client) -> None:
         assert_problem(answer, 422, "invalid-input", field="body")
 
 
-def test_a_data_set_without_a_media_type_of_its_own_is_refused(service: httpx.Client) -> None:
+def test_a_dataset_without_a_media_type_of_its_own_is_refused(service: httpx.Client) -> None:
     for media_type in ("application/x-www-form-urlencoded", "image/png", ""):
         answer = service.post("/datasets/typed", content=CSV, headers={"Content-Type": media_type})
         assert_problem(answer, 415, "unsupported-media-type")
@@ -308,7 +308,7 @@ def test_a_format_may_be_left_to_the_content(service: httpx.Client) -> None:
     assert answer.json()["digest"] == digest
 
 
-def test_a_data_set_larger_than_allowed_is_refused(tmp_path: Path) -> None:
+def test_a_dataset_larger_than_allowed_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0, max_dataset_bytes=1_024, max_datasets_bytes=1_500) as client:
         assert_problem(store(client, "large", "a,b\n" * 257), 413, "body-too-large")
         bomb = {"Content-Type": "text/csv", "Content-Encoding": "gzip"}
@@ -320,7 +320,7 @@ def test_a_data_set_larger_than_allowed_is_refused(tmp_path: Path) -> None:
         stored(client, "first", CSV + "9,5334009,no\n", replace="true")  # which needs no more room
 
 
-def test_a_data_set_of_too_many_points_is_stored_but_not_trained_on(service: httpx.Client) -> None:
+def test_a_dataset_of_too_many_points_is_stored_but_not_trained_on(service: httpx.Client) -> None:
     rows = "".join(f"{i % 1000},{i % 7},{i % 2}\n" for i in range(100_001))
     assert stored(service, "large", f"a,b,label\n{rows}")["n_points"] == 100_001
     answer = service.post("/train", json={"model": "m", "data": {"dataset": "large"}})
@@ -339,7 +339,7 @@ def test_a_data_set_of_too_many_points_is_stored_but_not_trained_on(service: htt
         ({"dataset": "places", "type": "points"}, "data.type"),
     ],
 )
-def test_a_training_on_a_stored_data_set_takes_only_its_name(
+def test_a_training_on_a_stored_dataset_takes_only_its_name(
     service: httpx.Client, data: dict[str, Any], field: str
 ) -> None:
     answer = service.post("/train", json={"model": "m", "data": data})

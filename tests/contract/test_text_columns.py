@@ -72,7 +72,7 @@ def put(client: httpx.Client, name: str, content: str | bytes, media_type: str =
 
 @pytest.fixture(scope="module")
 def penguins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A service with the data set `penguins` and a model of it."""
+    """A service with the dataset `penguins` and a model of it."""
     with running(tmp_path_factory.mktemp("text")) as client:
         put(client, "penguins", PENGUINS, **OPTIONS)
         train(client, "penguins", data={"dataset": "penguins"}, training={"epochs": 100})
@@ -169,7 +169,7 @@ def test_predictions_take_the_text_column_or_its_features(penguins: httpx.Client
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_retry_and_a_deleted_data_set_keep_the_values(penguins: httpx.Client) -> None:
+def test_a_retry_and_a_deleted_dataset_keep_the_values(penguins: httpx.Client) -> None:
     put(penguins, "brief", PENGUINS, **OPTIONS)
     train(penguins, "brief", data={"dataset": "brief"}, training={"epochs": 5})
     diverging = {"optimizer": "sgd", "learning_rate": 1000, "weight_decay": 100, "epochs": 100}

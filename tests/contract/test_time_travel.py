@@ -149,7 +149,7 @@ def test_the_networks_of_an_ensemble_end_when_they_ended_by_themselves(trained: 
     assert_problem(answer, 422, "invalid-input", field="epoch")
 
 
-def test_settings_that_were_chosen_and_points_of_data_sets_are_those_of_the_card(trained: httpx.Client) -> None:
+def test_settings_that_were_chosen_and_points_of_datasets_are_those_of_the_card(trained: httpx.Client) -> None:
     text = "x,y,c\n" + "".join(f"{x},{y},{c}\n" for (x, y), c in zip(OWN["points"], OWN["labels"], strict=True))
     for name, rows in (("past-some", text), ("past-more", text.replace("0.", "0.1"))):
         stored = trained.post(f"/datasets/{name}?label=c", content=rows, headers={"Content-Type": "text/csv"})

@@ -83,7 +83,7 @@ def assert_is_revalidated(client: httpx.Client, found: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("path", ["points", "layers"])
-def test_its_points_and_layers_are_revalidated(client: httpx.Client, path: str) -> None:
+def test_points_and_layers_of_an_unpublished_training_are_revalidated(client: httpx.Client, path: str) -> None:
     job = trained(client)
     found = client.get(f"/jobs/{job['id']}/{path}")
     assert_is_revalidated(client, found)
@@ -96,7 +96,7 @@ def test_its_points_and_layers_are_revalidated(client: httpx.Client, path: str) 
     assert_problem(gone, 404, "job-not-found")
 
 
-def test_epochs_of_several_restarts_are_those_of_the_best(client: httpx.Client) -> None:
+def test_epochs_of_several_restarts_are_epochs_of_the_best_one(client: httpx.Client) -> None:
     training = {"epochs": 30, "restarts": 3}
     job = trained(client, training=training)
     published = train(client, "best-of-three", training=training)
@@ -106,7 +106,7 @@ def test_epochs_of_several_restarts_are_those_of_the_best(client: httpx.Client) 
 
 
 @pytest.mark.parametrize("form", ["json", "npy", "png", "csv", "geojson", "svg"])
-def test_its_boundary_is_that_of_the_version(client: httpx.Client, form: str) -> None:
+def test_the_boundary_of_an_unpublished_training_equals_the_published_one(client: httpx.Client, form: str) -> None:
     data = {"dataset": "gaussians", "n_classes": 3, "n": 90, "seed": 4}
     job = trained(client, data=data)
     version = train(client, "bounded", data=data, training=LBFGS)["version"]
@@ -121,13 +121,13 @@ def test_its_boundary_is_that_of_the_version(client: httpx.Client, form: str) ->
         assert found.content == expected.content
 
 
-def test_pictures_show_its_points(client: httpx.Client) -> None:
+def test_pictures_show_the_points_of_an_unpublished_training(client: httpx.Client) -> None:
     job = trained(client, data=GIVEN)
     picture = client.get("/boundary-grid", params={"job": job["id"], "format": "png", "overlay": "points,line"})
     assert picture.headers["separatrix-points"] == "6,6", picture.text
 
 
-def test_its_checkpoint_loads_in_torch(client: httpx.Client) -> None:
+def test_the_checkpoint_of_an_unpublished_training_loads_in_torch(client: httpx.Client) -> None:
     job = trained(client)
     content = client.get(job["links"]["checkpoint"]).content
     state = torch.load(io.BytesIO(content), weights_only=True)
@@ -139,7 +139,9 @@ def test_its_checkpoint_loads_in_torch(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "training", [LBFGS, {"epochs": 40}, {"epochs": 40, "batch_size": 64, "implementation": "torch"}]
 )
-def test_kept_weights_are_those_of_a_training_that_ended_there(client: httpx.Client, training: dict[str, Any]) -> None:
+def test_kept_weights_equal_the_weights_of_a_training_that_ended_there(
+    client: httpx.Client, training: dict[str, Any]
+) -> None:
     job = trained(client, training=training | {"snapshots": [0, 1, 7, 20]})
     assert job["snapshots"] == [0, 1, 7, 20, job["progress"]["epoch"]]
     repeated = trained(client, training=training)
@@ -174,7 +176,7 @@ def test_fields_that_do_not_apply_are_refused(client: httpx.Client, body: dict[s
 
 
 @pytest.mark.parametrize("form", ["safetensors", "json", "onnx", "py"])
-def test_it_is_exported_in_the_formats_of_versions(client: httpx.Client, form: str) -> None:
+def test_an_unpublished_training_is_exported_in_the_formats_of_versions(client: httpx.Client, form: str) -> None:
     job = trained(client)
     file = client.get(f"/jobs/{job['id']}/checkpoint", params={"format": form})
     assert file.status_code == 200, file.text
@@ -186,7 +188,7 @@ def test_it_is_exported_in_the_formats_of_versions(client: httpx.Client, form: s
         )
 
 
-def test_its_history_and_its_points_are_those_of_other_jobs(client: httpx.Client) -> None:
+def test_an_unpublished_training_has_a_history_and_points_like_other_jobs(client: httpx.Client) -> None:
     job = trained(client, data=GIVEN, training={"epochs": 30})
     history = client.get(f"/jobs/{job['id']}/history").json()
     assert (history["model"], history["epoch"][-1]) == (None, 30)
@@ -255,7 +257,7 @@ def test_only_the_newest_training_of_a_group_waits_and_the_running_one_goes_on(
     assert ended(client, f"/jobs/{other['id']}")["status"] == "succeeded"
 
 
-def test_stored_points_and_validation_points_of_their_own_are_used(client: httpx.Client) -> None:
+def test_stored_points_and_separate_validation_points_are_used(client: httpx.Client) -> None:
     for name in ("kept-apart", "kept-apart-too"):
         stored = client.post(f"/datasets/{name}", content=STORED, headers={"Content-Type": "text/csv"})
         assert stored.status_code == 201, stored.text
@@ -268,7 +270,7 @@ def test_stored_points_and_validation_points_of_their_own_are_used(client: httpx
 
 
 @pytest.mark.slow
-def test_the_preset_auto_chooses_its_settings(client: httpx.Client) -> None:
+def test_the_preset_auto_chooses_the_settings_of_an_unpublished_training(client: httpx.Client) -> None:
     points = [[i % 7, i % 5] for i in range(40)]
     labels = [int(x > y) for x, y in points]
     job = trained(client, data={"points": points, "labels": labels}, training={}, preset="auto")

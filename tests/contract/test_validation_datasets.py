@@ -1,4 +1,4 @@
-"""Trainings that are validated on the points of a stored data set."""
+"""Trainings that are validated on the points of a stored dataset."""
 
 import csv
 import io
@@ -49,7 +49,7 @@ def _data_sets(service: httpx.Client) -> None:
 
 @pytest.fixture(scope="module")
 def job(service: httpx.Client) -> dict[str, Any]:
-    """A job that is validated on a data set."""
+    """A job that is validated on a dataset."""
     return train(service, "validated", **SETTINGS, **VALIDATION)
 
 
@@ -73,7 +73,7 @@ def _predicted(service: httpx.Client, job: dict[str, Any], text: str) -> tuple[l
     return labels, shown["labels"], probabilities
 
 
-def test_the_metrics_of_validation_are_those_of_predictions_of_the_data_set(
+def test_the_metrics_of_validation_are_those_of_predictions_of_the_dataset(
     service: httpx.Client, job: dict[str, Any]
 ) -> None:
     text = service.get("/datasets/others/points", params={"format": "csv"}).text
@@ -100,7 +100,7 @@ def test_the_validation_points_take_no_part_in_the_training(service: httpx.Clien
     assert alone["data"]["validation"] is None
 
 
-def test_jobs_and_cards_name_the_data_set(service: httpx.Client, job: dict[str, Any]) -> None:
+def test_jobs_and_cards_name_the_dataset(service: httpx.Client, job: dict[str, Any]) -> None:
     digest = service.get("/datasets/others").json()["digest"]
     assert job["data"]["validation"] == {"dataset": "others", "digest": digest, "n_points": 30}
     assert _card(service, job)["data"] == job["data"]
@@ -122,7 +122,7 @@ def test_jobs_and_cards_name_the_data_set(service: httpx.Client, job: dict[str, 
     assert service.get("/boundary-grid", params=picture).status_code == 200
 
 
-def test_patience_counts_epochs_without_improvement_on_the_data_set(service: httpx.Client) -> None:
+def test_patience_counts_epochs_without_improvement_on_the_dataset(service: httpx.Client) -> None:
     training = {"epochs": 400, "patience": 5}
     unstopped = train(service, "patient", data=DATA, training=training)
     stopped = train(service, "patient", data=DATA, training=training, validation={"dataset": "flipped"})
@@ -131,7 +131,7 @@ def test_patience_counts_epochs_without_improvement_on_the_data_set(service: htt
     assert any("validation points are classified no better" in line for line in stopped["warnings"])
 
 
-def test_the_best_restart_is_the_one_with_the_least_loss_on_the_data_set(service: httpx.Client) -> None:
+def test_the_best_restart_is_the_one_with_the_least_loss_on_the_dataset(service: httpx.Client) -> None:
     training = {"epochs": 60, "restarts": 6}
     restarted = train(service, "restarted", data=DATA, training=training, validation={"dataset": "flipped"})
     metrics = [one["metrics"] for one in restarted["restart_results"]]
@@ -140,7 +140,7 @@ def test_the_best_restart_is_the_one_with_the_least_loss_on_the_data_set(service
     assert best["training_loss"] > min(one["training_loss"] for one in metrics)
 
 
-def test_auto_searches_among_the_training_points_and_reports_on_the_data_set(service: httpx.Client) -> None:
+def test_auto_searches_among_the_training_points_and_reports_on_the_dataset(service: httpx.Client) -> None:
     given = {"data": DATA, "network": {}, "training": {}}
     alone, validated = train(service, "auto-alone", **given), train(service, "auto", **given, **VALIDATION)
     assert validated["preset"] == "auto"
@@ -190,7 +190,7 @@ NAMED = "u,v,label\n1,2,a\n3,4,b\n"
         ("u,v,label\n1e25,2,a\n3,4,b\n", {"network": {"inputs": ["u^2"]}}, "network.inputs", "overflow"),
     ],
 )
-def test_a_data_set_that_does_not_fit_is_refused(
+def test_a_dataset_that_does_not_fit_is_refused(
     service: httpx.Client, data_dir: Path, content: str, change: dict[str, Any], field: str, told: str
 ) -> None:
     stored(service, "unfit", content, replace="true")
@@ -202,12 +202,12 @@ def test_a_data_set_that_does_not_fit_is_refused(
     assert files(data_dir) == before
 
 
-def test_an_unknown_data_set_is_not_found(service: httpx.Client) -> None:
+def test_an_unknown_dataset_is_not_found(service: httpx.Client) -> None:
     answer = service.post("/train", json={"model": "m", **SETTINGS, "validation": {"dataset": "nowhere"}})
     assert_problem(answer, 404, "dataset-not-found")
 
 
-def test_a_queued_job_keeps_the_points_of_a_data_set_that_is_replaced_and_deleted(
+def test_a_queued_job_keeps_the_points_of_a_dataset_that_is_replaced_and_deleted(
     tmp_path: Path, job: dict[str, Any]
 ) -> None:
     with running(tmp_path, training_processes=0) as client:

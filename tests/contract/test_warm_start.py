@@ -115,7 +115,7 @@ def test_an_accepted_job_survives_the_files_of_the_version_and_a_retry(tmp_path:
 @pytest.mark.parametrize(
     ("change", "field", "told"),
     [
-        ({"network": {"hidden": [4]}}, "network.hidden", "that of the version in training.from: 3"),
+        ({"network": {"hidden": [4]}}, "network.hidden", "as in the version in training.from: 3"),
         ({"network": {"kind": "module"}}, "network.kind", "sequential"),
         ({"network": {"activation": "relu"}}, "network.activation", "tanh"),
         ({"network": {"inputs": ["x"]}}, "network.inputs", "none"),

@@ -1,4 +1,4 @@
-"""Damaged files of data sets and networks are read, or refused with a clear message. They cause no other error."""
+"""Damaged files of datasets and networks are read, or refused with a clear message. They cause no other error."""
 
 import io
 import json
@@ -65,7 +65,7 @@ DATASETS: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_a_damaged_file_of_a_data_set_is_read_or_refused(tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_of_a_dataset_is_read_or_refused(tmp_path: Path, name: str) -> None:
     kind, valid = DATASETS[name]
     task = Task(
         name="fuzzed", title="file", format=kind, options={"label": "-1"} if name == "npy" else {}, folder=str(tmp_path)

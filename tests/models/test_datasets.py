@@ -21,7 +21,7 @@ def test_the_default_flower_consists_of_the_tutorials_own_points() -> None:
     assert flower.classes == ("red", "blue")
 
 
-def test_every_name_of_a_data_set_has_a_generator() -> None:
+def test_every_name_of_a_dataset_has_a_generator() -> None:
     assert tuple(GENERATORS) == DATASET_NAMES
 
 
@@ -89,7 +89,7 @@ def test_the_noise_of_the_flower_is_the_width_of_its_scatter() -> None:
         ({"dataset": "spirals", "n_classes": 9, "n": 8}, "data.n"),
     ],
 )
-def test_a_data_set_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict[str, object], field: str) -> None:
+def test_a_dataset_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         DatasetSpec(**change)  # type: ignore[arg-type]
     assert refused.value.field == field

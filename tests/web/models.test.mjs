@@ -42,7 +42,7 @@ test("the setup of a card asks for the same training again", () => {
   });
 });
 
-test("the data of a card are a generator, a stored data set, or points", () => {
+test("the data of a card are a generator, a stored dataset, or points", () => {
   assert.deepEqual(setupOfCard({ ...CARD, data: { type: "stored", dataset: "iris" } }).data, { type: "stored", dataset: "iris", digest: CARD.data_digest });
   assert.deepEqual(setupOfCard({ ...CARD, data: { type: "points", n_points: 5 } }).data, { type: "drawn" });
 });

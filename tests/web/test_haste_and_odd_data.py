@@ -1,4 +1,4 @@
-"""The page withstands quick clicks, odd data sets and files of one name, and keeps the focus of the keyboard."""
+"""The page withstands quick clicks, odd datasets and files of one name, and keeps the focus of the keyboard."""
 
 import json
 from typing import Any

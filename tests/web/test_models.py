@@ -107,7 +107,7 @@ def test_an_alias_is_set_moved_and_removed_and_protects_its_version(visit: Visit
     visit.expect_refusal("/aliases/No")
     row(page, "Version 2").get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("dialog")).to_contain_text("It is named by best")
+    expect(page.get_by_role("dialog")).to_contain_text("These aliases name the version: best")
     visit.expect_refusal("/versions/2")
     page.get_by_role("button", name="Keep").click()
     page.get_by_label("Remove the alias best").click()

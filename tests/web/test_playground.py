@@ -237,7 +237,7 @@ def test_a_refused_setting_is_explained_beside_it(visit: Visit) -> None:
     visit.expect_refusal("/train")
 
 
-def test_the_views_the_threshold_and_a_hovered_point(visit: Visit) -> None:
+def test_views_threshold_and_hover_show_what_the_service_answers(visit: Visit) -> None:
     page = visit.open()
     for name, asked in (("entropy", "response=entropy"), ("warped", "response=embedding")):
         with page.expect_response(lambda answer, asked=asked: asked in answer.url):  # type: ignore[misc]

@@ -3,9 +3,9 @@
 The method is forward linear relaxation by affine arithmetic (Stolfi and de Figueiredo 1997; for networks: Singh et al.
 2018, "Fast and effective robustness certification"). On a box, every value in the network lies within
 
-    centre + the sum over coordinates d of coef_d t_d, plus or minus radius,   t_d = (x_d - mid_d) / half_d in [-1, 1]
+    center + the sum over coordinates d of coef_d t_d, plus or minus radius,   t_d = (x_d - mid_d) / half_d in [-1, 1]
 
-A dense layer maps centres and coefficients exactly, and radii by the absolute weights. An activation is replaced by a
+A dense layer maps centers and coefficients exactly, and radii by the absolute weights. An activation is replaced by a
 line and a radius (`models.boundary.certified.relaxations`).
 
 The bounds hold for the outputs *as computed* in float32, by `models.inference.numpy_forward` or the kernel. They cover:
@@ -18,7 +18,7 @@ The bounds hold for the outputs *as computed* in float32, by `models.inference.n
 The bounds themselves are computed in float64, whose rounding is a billionth of that; the constants leave room for it.
 Where float32 may overflow, nothing is proven.
 
-Dimension letters beyond those of `models`: M boxes, I values of a layer, S a centre and its coefficients (1 + D).
+Dimension letters beyond those of `models`: M boxes, I values of a layer, S a center and its coefficients (1 + D).
 """
 
 from collections.abc import Iterator
@@ -51,38 +51,38 @@ _SAFE = 1e38  # sums up to here do not overflow float32
 
 @dataclass(frozen=True)
 class CertifiedBounds:
-    """Bounds of a plan's outputs on boxes: centre + coef . (x - mid) / half, plus or minus radius; all float64.
+    """Bounds of a plan's outputs on boxes: center + coef . (x - mid) / half, plus or minus radius; all float64.
 
     The radius is infinite or NaN where nothing is proven.
 
     Attributes:
-        mid_DM, half_DM: midpoints and half-widths of the boxes in centred coordinates, see
+        mid_DM, half_DM: midpoints and half-widths of the boxes in centered coordinates, see
             `models.networks.transforms.Identity.boxes`.
-        centre_OM, coef_ODM, radius_OM: see above, for each output.
+        center_OM, coef_ODM, radius_OM: see above, for each output.
     """
 
     mid_DM: DoubleArray
     half_DM: DoubleArray
-    centre_OM: DoubleArray
+    center_OM: DoubleArray
     coef_ODM: DoubleArray
     radius_OM: DoubleArray
 
     def margin(self, k: int | IntArray, level: float) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-        """Bounds of the margin of class k over each of R rivals: centres (R, M), coefficients (R, D, M), radii (R, M).
+        """Bounds of the margin of class k over each of R rivals: centers (R, M), coefficients (R, D, M), radii (R, M).
 
         `k` may differ from box to box (M,). With one output, the only rival is the other class, and the margin is the
         distance of the logit from `level`. With several, all classes are rivals; the margin of k over itself is
         infinite.
         """
-        if len(self.centre_OM) == 1:
+        if len(self.center_OM) == 1:
             sign_M = np.where(k, 1.0, -1.0)
-            return sign_M * (self.centre_OM - level), sign_M * self.coef_ODM, self.radius_OM + DECISION_SLACK
-        at = np.broadcast_to(k, self.centre_OM.shape[1:])
+            return sign_M * (self.center_OM - level), sign_M * self.coef_ODM, self.radius_OM + DECISION_SLACK
+        at = np.broadcast_to(k, self.center_OM.shape[1:])
         boxes = np.arange(len(at))
-        centre_OM = self.centre_OM[at, boxes] - self.centre_OM
-        centre_OM[at, boxes] = np.inf
+        center_OM = self.center_OM[at, boxes] - self.center_OM
+        center_OM[at, boxes] = np.inf
         coef_ODM = self.coef_ODM[at, :, boxes].T - self.coef_ODM
-        return centre_OM, coef_ODM, self.radius_OM[at, boxes] + self.radius_OM + DECISION_SLACK
+        return center_OM, coef_ODM, self.radius_OM[at, boxes] + self.radius_OM + DECISION_SLACK
 
 
 def output_bounds(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> CertifiedBounds:
@@ -108,8 +108,8 @@ def certified_labels(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray, *, l
 
 
 def _certify(bounds: CertifiedBounds, level: float) -> IntArray:
-    centre_OM = bounds.centre_OM
-    best_M = (centre_OM[0] > level).astype(np.int64) if len(centre_OM) == 1 else centre_OM.argmax(axis=0)
+    center_OM = bounds.center_OM
+    best_M = (center_OM[0] > level).astype(np.int64) if len(center_OM) == 1 else center_OM.argmax(axis=0)
     with np.errstate(all="ignore"):
         margin_RM, coef_RDM, radius_RM = bounds.margin(best_M, level)
         proven_M = (margin_RM > np.abs(coef_RDM).sum(axis=1) + radius_RM).all(axis=0)
@@ -139,14 +139,14 @@ def _in_blocks(plan: Plan, low_MD: DoubleArray, high_MD: DoubleArray) -> Iterato
 
 @dataclass(frozen=True)
 class _AffineForm:
-    """Values of a layer on M boxes: `line_ISM` holds their centres, then their coefficients for each coordinate."""
+    """Values of a layer on M boxes: `line_ISM` holds their centers, then their coefficients for each coordinate."""
 
     line_ISM: DoubleArray
     radius_IM: DoubleArray
 
     @property
     def deviation(self) -> Any:
-        """The greatest distance of each value from its centre: (I, M)."""
+        """The greatest distance of each value from its center: (I, M)."""
         return np.abs(self.line_ISM[:, 1:]).sum(axis=1) + self.radius_IM
 
 
@@ -189,8 +189,8 @@ def _sum(terms: list[tuple[Dense, _AffineForm]]) -> tuple[_AffineForm, Any]:
 def _activate(form: _AffineForm, activation: Activation) -> _AffineForm:
     if activation == "identity":
         return form
-    centre_IM, deviation_IM = form.line_ISM[:, 0], form.deviation
-    slope_IM, offset_IM, radius_IM = linear_relaxation(activation, centre_IM - deviation_IM, centre_IM + deviation_IM)
+    center_IM, deviation_IM = form.line_ISM[:, 0], form.deviation
+    slope_IM, offset_IM, radius_IM = linear_relaxation(activation, center_IM - deviation_IM, center_IM + deviation_IM)
     line_ISM = slope_IM[:, None] * form.line_ISM
     line_ISM[:, 0] += offset_IM
     return _AffineForm(line_ISM, np.abs(slope_IM) * form.radius_IM + radius_IM)

@@ -25,10 +25,10 @@ TOLERANCE = 1e-4
 """The search for a point ends when the distance found is certified to exceed the least by at most this share."""
 
 MAX_BOXES = 3_000
-"""Most boxes for one point: a search that needs more ends with the bounds it has."""
+"""Maximum number of boxes for one point: a search that needs more ends with the bounds it has."""
 
 MIN_BOXES = 100
-"""Boxes that each point must be allowed on average: with fewer, most searches would find nothing."""
+"""Minimum average number of boxes per point. With fewer, most searches would find nothing."""
 
 ACTIVATION_WORK = 30
 """Cost of bounding an activation, in multiplications."""
@@ -37,17 +37,17 @@ BLOCK_POINTS = 256
 """Points searched for at once, fewer for many classes: so memory does not grow with the number of points."""
 
 RING_POINTS, RINGS = 16, 16
-"""Points probed at first: so many on each of so many rings. A change found there limits the size of the boxes."""
+"""Points probed at first: `RING_POINTS` on each of `RINGS` rings. A change found there limits the size of the boxes."""
 
 FEW_BOXES = 256
 """Number of boxes below which each is split into 16 instead of 4: more boxes then cost less than another level."""
 
 SECTIONS, ROUNDS = 16, 5
-"""The segment from a point to a change is divided into so many sections, so many times, each time continuing with the
-first section at whose end the label differs: to a millionth of its length."""
+"""The segment from a point to a change is divided into `SECTIONS` sections, `ROUNDS` times, each time continuing with
+the first section at whose end the label differs: to a millionth of its length."""
 
 ROUNDING_FACTOR = 2.0
-"""A box is not split further when its radius is at most this many times that of the point, which is due to float32."""
+"""A box is not split further when its radius is at most this many times the point's, which is due to float32."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def nearest(plan: Plan, xy_N2: DoubleArray, *, level: float = 0.0, radius: float
         InvalidInput: the network's output overflows float32 within the radius.
     """
     transform = plan.transform
-    plan = replace(plan, transform=transform.centred)
-    xy_N2 = transform.centred_points(xy_N2)
+    plan = replace(plan, transform=transform.centered)
+    xy_N2 = transform.centered_points(xy_N2)
     allowed_boxes = MAX_NEAREST_WORK // _work_per_box(plan)
     searches = []
     step = max(8, BLOCK_POINTS // plan.widths[-1])
@@ -105,7 +105,7 @@ def max_points(plan: Plan) -> int:
 def _work_per_box(plan: Plan) -> int:
     """Multiplications for each box, of which those in double precision take as long as two.
 
-    The centre, a coefficient for each coordinate and the radius pass through the weights and the activations.
+    The center, a coefficient for each coordinate and the radius pass through the weights and the activations.
     """
     return 2 * (plan.features + 2) * (plan.parameters.size + ACTIVATION_WORK * sum(plan.widths[1:]))
 
@@ -188,7 +188,7 @@ class _Search:
         return boxes.select(boxes.bound_M < self.cutoff()[boxes.owner_M])
 
     def _limit_boxes(self, boxes: _Boxes, allowed_boxes: int) -> _Boxes:
-        """Counts the boxes; those of a point that has too many, or all if there are too many, stay unresolved."""
+        """Counts the boxes; the boxes of a point that has too many, or all if there are too many, stay unresolved."""
         boxes_N = self.boxes_N + self._count(boxes)
         too_many_M = (boxes_N > MAX_BOXES)[boxes.owner_M] | (boxes_N.sum() > allowed_boxes)
         self._leave_unresolved(boxes.select(too_many_M))

@@ -106,7 +106,7 @@ def _certify(plan: Plan, x_W: DoubleArray, y_H: DoubleArray, level: float) -> tu
 
 def _check_work(plan: Plan, *, evaluated: int, bounded: int) -> None:
     """Refuses too much work before it is done."""
-    # for each weight: a node's centre, coefficients and radius, in float64, which takes as long as two float32
+    # for each weight: a node's center, coefficients and radius, in float64, which takes as long as two float32
     products_per_node = 2 * (plan.features + 2)
     if plan.parameters.size * (evaluated + products_per_node * bounded) > MAX_ANSWER_WORK:
         raise InvalidInput(

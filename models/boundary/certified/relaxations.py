@@ -1,6 +1,6 @@
 """Linear relaxations of activations: a line and a radius that bound an activation f on an interval [l, u].
 
-The slope s of the line is that of the chord from l to u. The radius is half the range of f(x) - s x, whose extrema lie
+The line has the slope s of the chord from l to u. The radius is half the range of f(x) - s x, whose extrema lie
 at l, at u and at the critical points between them, where f' = s or f has a kink. Where f' is continuous, a chord
 deviates from f by at most max |f''| (u - l)^2 / 8, so halving the interval quarters the radius.
 """

@@ -1,6 +1,6 @@
 """Reads ONNX models that were exported here: their description, and the weights among their constants.
 
-The graph is not run. The graph of another program may compute anything, so that it is refused. This needs the package
+The graph is not run. The graph of another program may compute anything, so it is refused. This needs the package
 onnx, which an extra brings.
 """
 

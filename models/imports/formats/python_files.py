@@ -1,7 +1,7 @@
 """Reads the Python files that `models.exports.python_file` writes. They are never executed.
 
-The numbers of the layers are cut out first, so that what Python's parser gets is small whatever the file holds. Of the
-rest only assignments of literals to the names of the export count.
+The numbers of the layers are cut out first, so Python's parser gets a small text whatever the file holds. In the rest,
+only assignments of literals to the names of the export count.
 """
 
 import ast

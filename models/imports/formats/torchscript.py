@@ -1,7 +1,7 @@
 """Reads TorchScript archives: their modules, not their programs.
 
-`torch.jit.load` would run code of the archive. Here its pickle is read like that of a checkpoint, and the settings of
-its modules are looked up as constants in its source. A module counts as what its class is called.
+`torch.jit.load` would run code of the archive. Here its pickle is read like the pickle of a checkpoint, and the
+settings of its modules are looked up as constants in its source. A module counts as what its class is called.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The resource `/datasets`: generators and stored data sets, with their schemas, uploads and pages of points.
+"""The resource `/datasets`: generators and stored datasets, with their schemas, uploads and pages of points.
 
 What a file of points means belongs in `service.datasets` and `service.tables`.
 """

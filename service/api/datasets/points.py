@@ -1,4 +1,4 @@
-"""Pages of points as JSON, CSV or `.npy`, with as many digits as read back to the same numbers."""
+"""Pages of points as JSON, CSV or `.npy`, with the fewest digits that restore the numbers exactly."""
 
 import csv
 import io
@@ -23,12 +23,12 @@ FORMATS = (JSON, CSV, NPY)
 
 @dataclass(frozen=True)
 class PointsPage:
-    """Some points of a data set.
+    """Some points of a dataset.
 
     Attributes:
-        dataset: the name of the data set.
-        points: those of the page.
-        total: the number of points of the whole data set.
+        dataset: the name of the dataset.
+        points: the points of the page.
+        total: the number of points of the whole dataset.
         offset: how many of them precede the page.
     """
 
@@ -48,7 +48,7 @@ class PointsPage:
         return [self.points.classes[k] for k in self.points.label_N.tolist()]
 
     def encode(self, kind: Format, array: str) -> bytes:
-        """The page in one of the `FORMATS`. `array` is that of an `.npy` file: `points` or `labels`."""
+        """The page in one of the `FORMATS`. `array` says what an `.npy` file holds: `points` or `labels`."""
         if kind is JSON:
             return self._json()
         return self._csv() if kind is CSV else self._npy(array)
@@ -94,5 +94,5 @@ def _label_name(names: Sequence[str]) -> str:
 
 
 def page_size(limit: int, features: int) -> int:
-    """How many points of so many features a page has at most."""
+    """Maximum number of points of a page, if each has this many features."""
     return max(1, min(limit, MAX_ANSWER_VALUES // features))

@@ -1,4 +1,4 @@
-"""The routes of `/datasets`: list, store, show and delete data sets, and return their points."""
+"""The routes of `/datasets`: list, store, show and delete datasets, and return their points."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ from service.http.pagination import Limit
 from service.http.problems import InvalidParameter
 from service.records import NAME_PATTERN, NAME_RULE
 
-router = APIRouter(tags=["data sets"])
+router = APIRouter(tags=["datasets"])
 
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 
@@ -49,11 +49,11 @@ _POINTS: dict[int | str, dict[str, Any]] = {
     },
     304: {"description": "The client has the response already."},
 }
-_LOCATION = {"Location": documentation.header("The path of the data set.", example="/datasets/iris")}
+_LOCATION = {"Location": documentation.header("The path of the dataset.", example="/datasets/iris")}
 _STORED: dict[int | str, dict[str, Any]] = {
     200: {
         "model": StoredDataset,
-        "description": "The data set was replaced, or had the same content already.",
+        "description": "The dataset was replaced, or had the same content already.",
         "headers": _LOCATION,
     },
     201: {"headers": _LOCATION},
@@ -70,7 +70,7 @@ async def list_datasets(
     limit: Limit = 20,
     after: Annotated[str | None, Query(pattern=NAME_PATTERN, description="`last_id` of the previous page.")] = None,
 ) -> DatasetList:
-    """Lists the data sets: first the generators, then the stored ones by name."""
+    """Lists the datasets: first the generators, then the stored ones by name."""
     start = 0 if after is None else DATASET_NAMES.index(after) + 1 if _generator(after) else len(DATASET_NAMES)
     items: dict[str, DatasetItem] = {name: GeneratedDataset.of(name) for name in DATASET_NAMES[start : start + limit]}
     last = after if after and not _generator(after) else ""
@@ -97,7 +97,7 @@ async def create_dataset(
     services: ServicesDep,
     response: Response,
 ) -> StoredDataset:
-    """Stores a data set under a name. Content that is there already changes nothing; other content is refused."""
+    """Stores a dataset under a name. Content that is there already changes nothing; other content is refused."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidParameter("name", NAME_RULE, place="path")
     dataset, is_new = await uploads.store(name, request, query, services)
@@ -108,7 +108,7 @@ async def create_dataset(
 
 @router.get("/datasets/{name}", response_model=Dataset, responses={200: {"headers": _ETAG}, 304: _POINTS[304]})
 async def get_dataset(name: DatasetPath, services: ServicesDep, if_none_match: IfNoneMatch = "") -> Response:
-    """Returns one data set: its features, classes, and how its file was understood."""
+    """Returns one dataset: its features, classes, and how its file was understood."""
     known = _generator(name)
     view = (
         GeneratedDataset.of(known)
@@ -121,7 +121,7 @@ async def get_dataset(name: DatasetPath, services: ServicesDep, if_none_match: I
 
 @router.delete("/datasets/{name}", status_code=204)
 async def delete_dataset(name: DatasetPath, services: ServicesDep) -> Response:
-    """Deletes a stored data set. Jobs and versions keep the points that they were trained on."""
+    """Deletes a stored dataset. Jobs and versions keep the points that they were trained on."""
     await to_thread.run_sync(services.datasets.delete, name, limiter=services.write_threads)
     return Response(status_code=204)
 
@@ -135,7 +135,7 @@ async def get_dataset_points(
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
     if_none_match: IfNoneMatch = "",
 ) -> Response:
-    """Returns a page of points. For a generator, they are those of a training with the same parameters."""
+    """Returns a page of points. For a generator, a training with the same parameters uses the same points."""
     kind = content_negotiation.chosen(pages.FORMATS, accept, query.format)
     if query.array is not None and kind is not pages.NPY:
         raise InvalidInput("array", "needs format=npy")

@@ -1,4 +1,4 @@
-"""The schemas of data sets."""
+"""The schemas of datasets."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -23,19 +23,19 @@ class DatasetDefaults(BaseModel):
 
 
 class DatasetLinks(BaseModel):
-    """The links of a data set."""
+    """The links of a dataset."""
 
-    self: Link = Field(description="This data set.")
-    points: Link = Field(description="Its points; those of a generator with the default parameters.")
+    self: Link = Field(description="This dataset.")
+    points: Link = Field(description="Its points; for a generator, with the default parameters.")
 
     @classmethod
     def of(cls, name: str) -> "DatasetLinks":
-        """The links of the data set of this name."""
+        """The links of the dataset of this name."""
         return cls(self=f"/datasets/{name}", points=f"/datasets/{name}/points")
 
 
 class GeneratedDataset(BaseModel):
-    """A built-in data set, generated from its parameters."""
+    """A built-in dataset, generated from its parameters."""
 
     object: Literal["dataset"] = "dataset"
     type: Literal["generated"] = "generated"
@@ -64,7 +64,7 @@ class GeneratedDataset(BaseModel):
 
 
 class FeatureSummary(BaseModel):
-    """One feature of a data set."""
+    """One feature of a dataset."""
 
     name: str | None = Field(description="Its name; null without names.")
     min: float = Field(description="Its smallest value.")
@@ -73,7 +73,7 @@ class FeatureSummary(BaseModel):
 
 
 class ClassSummary(BaseModel):
-    """One class of a data set."""
+    """One class of a dataset."""
 
     label: int | str = Field(description="The label.")
     count: int = Field(description="Number of points of the class.")
@@ -87,23 +87,23 @@ class _StoredHead(BaseModel):
     n_features: int = Field(description="Number of coordinates of a point.")
     n_classes: int = Field(description="Number of classes.")
     digest: str = Field(description="SHA-256 of the points, labels and class names: `data_digest` of a training on it.")
-    size_bytes: int = Field(description="Of its file in the data folder.")
+    size_bytes: int = Field(description="Size of its file in the data folder.")
     created_at: datetime = Field(description="When it was stored, in UTC.")
 
 
 class StoredDatasetSummary(_StoredHead):
-    """The summary of a stored data set."""
+    """The summary of a stored dataset."""
 
     links: DatasetLinks
 
     @classmethod
     def of(cls, dataset: records.StoredDataset) -> "StoredDatasetSummary":
-        """The summary of a data set."""
+        """The summary of a dataset."""
         return cls(**_head(dataset), links=DatasetLinks.of(dataset.name))
 
 
 class StoredDataset(_StoredHead):
-    """A data set that a client has stored."""
+    """A dataset that a client has stored."""
 
     features: list[FeatureSummary] = Field(description="The features, in the order of the coordinates.")
     categories: dict[str, list[str]] | None = Field(
@@ -117,7 +117,7 @@ class StoredDataset(_StoredHead):
 
     @classmethod
     def of(cls, dataset: records.StoredDataset) -> "StoredDataset":
-        """The view of a data set."""
+        """The view of a dataset."""
         about = dataset.summary
         names = dataset.feature_names or [None] * about["n_features"]
         columns = zip(names, about["min"], about["max"], about["mean"], strict=True)
@@ -150,13 +150,13 @@ def _head(dataset: records.StoredDataset) -> dict[str, Any]:
 
 
 Dataset = Annotated[GeneratedDataset | StoredDataset, Field(discriminator="type")]
-"""A data set of either type."""
+"""A dataset of either type."""
 
 DatasetItem = Annotated[GeneratedDataset | StoredDatasetSummary, Field(discriminator="type")]
 
 
 class DatasetList(Page[DatasetItem]):
-    """A page of data sets: first the generators, then the stored ones by name. The id of a data set is its name."""
+    """A page of datasets: first the generators, then the stored ones by name. The id of a dataset is its name."""
 
 
 class PointsQuery(BaseModel):
@@ -165,7 +165,10 @@ class PointsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(
-        MAX_POINTS, ge=1, le=MAX_POINTS, description="Most points of the page. A page of many features has fewer."
+        MAX_POINTS,
+        ge=1,
+        le=MAX_POINTS,
+        description="Maximum number of points of the page. A page of many features has fewer.",
     )
     offset: int = Field(0, ge=0, le=10**9, description="How many points to skip.")
     format: str | None = Field(None, description="`json`, `csv` or `npy`. By default as `Accept` prefers.")
@@ -174,22 +177,22 @@ class PointsQuery(BaseModel):
     )
     n: int = Field(400, ge=2, le=MAX_POINTS, description="Generators only: number of points.")
     noise: FiniteFloat | None = Field(
-        None, ge=0, le=MAX_NOISE, description="Generators only: in data units; by default that of the data set."
+        None, ge=0, le=MAX_NOISE, description="Generators only: in data units; by default the noise of the dataset."
     )
     seed: int = Field(1, ge=0, le=MAX_SEED, description="Generators only: seed of the points.")
     n_classes: int = Field(
-        2, ge=2, le=MAX_CLASSES, description="Generators only: at most `max_classes` of the data set."
+        2, ge=2, le=MAX_CLASSES, description="Generators only: at most `max_classes` of the dataset."
     )
 
 
 class DatasetPoints(BaseModel):
-    """A page of labelled points. `POST /train` accepts `points` and `labels` as data."""
+    """A page of labeled points. `POST /train` accepts `points` and `labels` as data."""
 
     object: Literal["points"] = "points"
-    dataset: str = Field(description="The name of the data set.")
+    dataset: str = Field(description="The name of the dataset.")
     feature_names: list[str] | None = Field(description="The name of each coordinate; null without names.")
     classes: list[int] | list[str] = Field(description="The K classes, in the order of the outputs of a network.")
-    n_points: int = Field(description="Number of points of the whole data set.")
+    n_points: int = Field(description="Number of points of the whole dataset.")
     offset: int = Field(description="How many points were skipped.")
     has_more: bool = Field(
         description="Whether points follow; request them with `offset` plus the points of this page."

@@ -1,4 +1,4 @@
-"""Stores the body of a request as a data set."""
+"""Stores the body of a request as a dataset."""
 
 import logging
 import tempfile
@@ -25,11 +25,11 @@ from service.records import StoredDataset
 logger = logging.getLogger(__name__)
 
 APART_BYTES = 2**20
-"""Length above which a file is read in a process of its own, which takes half a second to start."""
+"""Length above which a file is read in a separate process, which takes half a second to start."""
 
 
 class StoreQuery(TableQuery):
-    """How to read a data set, and whether to replace another one."""
+    """How to read a dataset, and whether to replace another one."""
 
     replace: bool = Field(False, description="Replace other content under this name, which is refused otherwise.")
 
@@ -59,11 +59,11 @@ REQUEST: dict[str, Any] = {
 
 
 async def store(name: str, request: Request, query: StoreQuery, services: Services) -> tuple[StoredDataset, bool]:
-    """Stores the body of a request under a name. Returns the data set, and whether the name is new.
+    """Stores the body of a request under a name. Returns the dataset, and whether the name is new.
 
     Raises:
-        UnsupportedMediaType: the `Content-Type` is not that of a data set.
-        InvalidInput: the body cannot be read as a data set.
+        UnsupportedMediaType: the `Content-Type` is not one of a dataset.
+        InvalidInput: the body cannot be read as a dataset.
         DatasetReserved, DatasetExists, DatasetsFull: see `StoredDatasets.add`.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
         DataFolderFull: the data folder has reached the setting `max_data_bytes`.
@@ -84,8 +84,8 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
             async with services.upload_threads:
                 dataset = await _read(name, file, kind, query, services)
     except OSError as error:
-        logger.error("a data set could not be stored: %s", error)
-        raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+        logger.error("a dataset could not be stored: %s", error)
+        raise FolderUnavailable("The data folder cannot be written now. The log of the service says why.") from error
     add = partial(services.datasets.add, dataset, replace=query.replace)
     return await to_thread.run_sync(add, limiter=services.write_threads)
 
@@ -96,7 +96,7 @@ def _kind(media_type: str) -> Format | None:
         return None
     if media_type not in formats.MEDIA_TYPES:
         raise UnsupportedMediaType(
-            f"Send the data set with Content-Type: {', '.join(formats.MEDIA_TYPES)} or {formats.UNKNOWN}."
+            f"Send the dataset with Content-Type: {', '.join(formats.MEDIA_TYPES)} or {formats.UNKNOWN}."
         )
     return formats.MEDIA_TYPES[media_type]
 

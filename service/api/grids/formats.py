@@ -28,7 +28,7 @@ class GridFormat(Format):
         lines: encodes the boundary lines in place of the response. A curve has none.
         picture: draws a response, or the activation of a hidden unit, with an overlay.
         tiles: draws the activations of a hidden layer, one tile for each unit.
-        has_fields: whether bodies say which version answered and where, so that no `Separatrix-` headers are needed.
+        has_fields: whether bodies say which version answered and where, so no `Separatrix-` headers are needed.
         content: the OpenAPI media type object.
     """
 
@@ -94,7 +94,7 @@ FORMATS = (
         content={"schema": {"type": "string", "description": "A path for each line, in data units."}},
     ),
 )
-"""Of the formats that can show a kind of grid, the first is the default."""
+"""The first of the formats that can show a kind of grid is the default."""
 
 OFFERED: dict[Kind, tuple[GridFormat, ...]] = {
     kind: tuple(one for one in FORMATS if one.shows(kind)) for kind in get_args(Kind)

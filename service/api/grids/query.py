@@ -107,7 +107,7 @@ class GridQuery(WindowQuery, _Answering):
     )
     overlay: Overlay | None = Field(
         None,
-        description="For a picture, except that of a whole layer: what to draw on top, the training `points`, the "
+        description="For a picture, except of a whole layer: what to draw on top, the training `points`, the "
         "decision boundary as a `line`, or both: `points,line`.",
     )
     within: FiniteFloat | None = Field(

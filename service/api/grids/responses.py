@@ -135,7 +135,7 @@ _METADATA = {
     ),
     "Separatrix-Range": header("For pictures: the values at the two ends of the scale of colors.", example="0.0,1.0"),
 }
-"""Of the formats without fields for these: `npy`, `png`, `csv` and `svg`."""
+"""Headers of the formats without fields for these: `npy`, `png`, `csv` and `svg`."""
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

@@ -71,7 +71,7 @@ class BoundaryGrid(_Cells):
     layer: int | None = Field(description="The hidden layer of an activation, zero-based; null for everything else.")
     unit: int | None = Field(description="The hidden unit of an activation, zero-based; null for everything else.")
     shape: list[int] = Field(description="[H, W]; for a curve [W].")
-    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    classes: list[ClassLabel] = Field(description="The K classes, as labeled in the training data.")
     colors: Colors
     evaluated: int = Field(
         description="The number of cells that the network computed: all cells, or with `adaptive` those not certified."
@@ -88,7 +88,7 @@ class BoundaryProbabilities(_Cells):
     object: Literal["boundary.probabilities"]
     response: Literal["probabilities"]
     shape: list[int] = Field(description="[K, H, W]; for a curve [K, W].")
-    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    classes: list[ClassLabel] = Field(description="The K classes, as labeled in the training data.")
     colors: Colors
     values: list[list[list[float]]] | list[list[float]] = Field(
         description="(K, H, W) probabilities, which sum to 1 over the classes. For a curve (K, W)."
@@ -114,7 +114,7 @@ class BoundaryEmbedding(_Cells):
     explained: list[float] | None = Field(
         description="(2,) the share of the variance over the cells that each component explains; null for `first`."
     )
-    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    classes: list[ClassLabel] = Field(description="The K classes, as labeled in the training data.")
     colors: Colors
     values: list[list[list[float]]] | list[list[float]] = Field(
         description="(H, W, 2) the two coordinates of each cell. For a curve (W, 2)."
@@ -159,7 +159,7 @@ class BoundaryLines(_Placed):
     class_label: ClassLabel | None = Field(
         alias="class", description="The class whose probability the levels are; null for lines between more classes."
     )
-    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    classes: list[ClassLabel] = Field(description="The K classes, as labeled in the training data.")
     colors: Colors
     features: list[BoundaryLine] = Field(description="The lines.")
 

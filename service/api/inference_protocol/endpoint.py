@@ -24,7 +24,8 @@ from service.registry.registry import LoadedVersion
 PATHS = ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer")
 
 SHORTEST_VALUE_BYTES = 2
-"""Of a value in a body: a digit and a comma. Tensors of single bytes are rare and half as cheap to read."""
+"""Minimum length of a value in a body: a digit and a comma. Tensors of single bytes are rare and half as cheap to
+read."""
 
 _NUMBER = re.compile("[1-9][0-9]{0,9}")
 

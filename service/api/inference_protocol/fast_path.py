@@ -30,13 +30,13 @@ from service.registry.registry import LoadedVersion
 from service.settings import Settings
 
 MAX_BYTES = 2_000
-"""Longest body that is tried."""
+"""Maximum length of a body that is tried."""
 
 MAX_FORMS = 1_000
 """Most JSON texts of requests whose form is remembered. Clients send the same text again with other numbers."""
 
 MAX_COLUMNS = scalar_codegen.MAX_PARAMETERS
-"""Most features of a network that is small enough."""
+"""Maximum number of features of a network that is small enough."""
 
 MAX_DIGITS = 10
 """Longest header that is read as a number."""

@@ -1,4 +1,4 @@
-"""What the protocol tells of a model: its tensors, its configuration, and the index of all versions."""
+"""What the protocol shows of a model: its tensors, its configuration, and the index of all versions."""
 
 from typing import Any
 

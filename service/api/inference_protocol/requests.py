@@ -175,7 +175,7 @@ def parse(body: bytes, length: str, *, features: int) -> InferRequest:
         return _parsed(request_body.without_mark(body), memoryview(b""))
     if not _LENGTH.fullmatch(length) or int(length) > len(body):
         raise InvalidInput(
-            "Inference-Header-Content-Length", "must be the length of the JSON, at most that of the body"
+            "Inference-Header-Content-Length", "must be the length of the JSON, at most the length of the body"
         )
     if int(length) == 0:
         return _points_alone(body, features)

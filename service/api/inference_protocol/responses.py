@@ -20,7 +20,7 @@ from service.inference.predictions import Prediction
 from service.registry.registry import LoadedVersion
 
 MAX_CLASSIFICATION_VALUES = 200_000
-"""Most values of a classification: each is a text, which takes a microsecond."""
+"""Maximum number of values of a classification: each is a text, which takes a microsecond."""
 
 BINARY_OUTPUT = b'{"name":%b,"parameters":{"binary_data_size":%d}}'
 """The description of an output that follows the JSON, from its head and its size."""

@@ -184,7 +184,7 @@ async def load_model(model: ModelName, request: Request, services: ServicesDep) 
 async def unload_model(model: ModelName, services: ServicesDep) -> NothingMore:
     """Not supported, 501: a published model always answers."""
     await _version(services, model)
-    raise Unsupported("A published model always answers and needs not be unloaded to free memory.")
+    raise Unsupported("Published models are always available. They do not need to be unloaded.")
 
 
 _INFER: dict[str, Any] = {

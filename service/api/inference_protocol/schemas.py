@@ -30,7 +30,7 @@ class ServerMetadata(BaseModel):
 
     name: str = Field(description="`separatrix`.")
     version: str = Field(description="The version of the program.")
-    extensions: list[str] = Field(description="By the names that Triton gives them.")
+    extensions: list[str] = Field(description="Extensions of the protocol, by Triton's names.")
 
 
 class TensorMetadata(BaseModel):
@@ -157,8 +157,8 @@ class InferResponse(BaseModel):
 
     model_name: str = Field(description="The model that answered.")
     model_version: str = Field(description="The number of the version that answered.")
-    id: str | SkipJsonSchema[None] = Field(None, description="That of the request, if it has one.")
-    outputs: list[OutputTensor] = Field(description="The outputs that were wanted.")
+    id: str | SkipJsonSchema[None] = Field(None, description="The id of the request, if it has one.")
+    outputs: list[OutputTensor] = Field(description="The requested outputs.")
 
 
 class IndexRequest(BaseModel):

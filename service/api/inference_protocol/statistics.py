@@ -33,7 +33,7 @@ class VersionStatistics:
     answered_ns: int = 0
 
     def add(self, points: int, arrived_ns: int, decoded_ns: int, computed_ns: int, encoded_ns: int) -> None:
-        """Counts a successful request. The times are those of `time.perf_counter_ns`."""
+        """Counts a successful request. The times are from `time.perf_counter_ns`."""
         self.points += points
         self.successes += 1
         self.success_ns += encoded_ns - arrived_ns
@@ -87,7 +87,7 @@ class Statistics:
         return found
 
     def to_json(self, model: str | None = None, version: int | None = None) -> list[dict[str, Any]]:
-        """The statistics of all versions, of those of one model, or of one version, that were asked for."""
+        """The statistics of all versions, of the versions of one model, or of one version, that were asked for."""
         return [
             found.to_json(*key)
             for key, found in sorted(self._of.items())

@@ -30,8 +30,8 @@ class MetricsData(BaseModel):
     """The progress of a training."""
 
     epoch: int = Field(description="Epochs trained so far, summed over all restarts.")
-    epochs: int = Field(description="Most epochs that the job trains, summed over all restarts.")
-    metrics: Metrics = Field(description="Of the latest epoch.")
+    epochs: int = Field(description="Maximum number of epochs that the job trains, summed over all restarts.")
+    metrics: Metrics = Field(description="The metrics of the latest epoch.")
 
 
 class CheckpointData(BaseModel):
@@ -68,7 +68,7 @@ class FrameData(BaseModel):
         description="`probability` of the second of two classes; with more classes, or with `threshold`, `label`, an "
         "index into `classes`."
     )
-    classes: list[ClassLabel] = Field(description="The K classes, as labelled in the training data.")
+    classes: list[ClassLabel] = Field(description="The K classes, as labeled in the training data.")
     colors: Colors
     window: Window
     shape: list[int] = Field(description="[H, W]; row 0 lies at `y_min`.")

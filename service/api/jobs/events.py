@@ -33,10 +33,10 @@ from service.render import sse
 router = APIRouter(tags=["training"])
 
 MAX_EVENTS = 1_000
-"""Most events of a page."""
+"""Maximum number of events of a page."""
 
 MAX_JOBS = 20
-"""Most jobs of a stream."""
+"""Maximum number of jobs of a stream."""
 
 JobIds = Annotated[
     CommaList, list_of({"type": "string", "minLength": 1}, minItems=1, maxItems=MAX_JOBS, uniqueItems=True)

@@ -47,17 +47,17 @@ from service.records import ALIAS_PATTERN, LOSS_CONDITION_PATTERN, NAME_PATTERN,
 MAX_METADATA = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_LENGTH = 512
-"""Most characters of one value."""
+"""Maximum number of characters of one value."""
 
 
 class GeneratedData(Body):
     """Points from a generator."""
 
     type: Literal["generated"] = Field("generated", description="May be left out.")
-    dataset: DatasetName = Field(description="A built-in data set.")
+    dataset: DatasetName = Field(description="A built-in dataset.")
     n: Whole = Field(400, ge=2, le=MAX_POINTS, description="Number of points.")
     noise: FiniteFloat | None = Field(
-        None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets lists the default of each data set."
+        None, ge=0, le=MAX_NOISE, description="In data units; GET /datasets lists the default of each dataset."
     )
     seed: Whole = Field(1, ge=0, le=MAX_SEED, description="Seed of the points.")
     n_classes: Whole = Field(2, ge=2, le=MAX_CLASSES, description="More than 2 for `spirals` and `gaussians` only.")
@@ -70,10 +70,10 @@ class GeneratedData(Body):
 
 
 class StoredData(Body):
-    """The points of a stored data set."""
+    """The points of a stored dataset."""
 
     type: Literal["stored"] = Field("stored", description="May be left out.")
-    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored data set.")
+    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored dataset.")
 
     @model_validator(mode="before")
     @classmethod
@@ -93,9 +93,9 @@ def _refuse_given(value: Any) -> None:
 
 
 class ValidationData(Body):
-    """Validation points of their own."""
+    """A separate validation dataset."""
 
-    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored data set.")
+    dataset: str = Field(pattern=NAME_PATTERN, description="The name of a stored dataset.")
 
 
 def plain_labels(labels: Any) -> Any:
@@ -173,7 +173,7 @@ class NetworkSettings(Body):
     scale: Scale | None = Field(
         None,
         description="`standard` trains on coordinates of mean 0 and deviation 1, `none` on the coordinates as they "
-        "are. By default `standard` for your own points, and `none` for those of a generator.",
+        "are. By default `standard` for your own points, and `none` for the points of a generator.",
     )
     inputs: list[Annotated[str, Field(min_length=1, max_length=MAX_INPUT_LENGTH)]] | None = Field(
         None,
@@ -204,7 +204,7 @@ ClassWeight = Annotated[
 
 
 class TrainingSettings(Body):
-    """How to train. The defaults are those of the tutorial for the kind of network."""
+    """How to train. The defaults are the tutorial's values for the kind of network."""
 
     epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS), WHOLE] | None = Field(
         None, description="By default 10000, for `logistic` 100, for `lbfgs` 500."
@@ -276,7 +276,7 @@ class StartingVersion(Body):
 
     model: str = Field(pattern=NAME_PATTERN, description="The name of its model.")
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
-        None, description="Its number. By default the one that `latest` names."
+        None, description="Its number. By default the version that `latest` names."
     )
     alias: AliasName = None
 
@@ -303,12 +303,12 @@ class StartedTrainingSettings(TrainingSettings):
         None,
         alias="from",
         description="Begin at the weights of a version, which must have the features, the classes and the network of "
-        "the training. Settings that the request leaves open are those of the version. By default random weights.",
+        "the training. Settings that the request leaves open are taken from the version. By default random weights.",
     )
     snapshots: Snapshots | None = Field(
         None,
-        description="For `publish: false` only: keep the weights after some epochs, for `epoch`. A number asks for so "
-        "many epochs, spaced logarithmically from 0 to the last; a list names them. Not with several networks.",
+        description="For `publish: false` only: keep the weights after some epochs, for `epoch`. A number asks for "
+        "this many epochs, spaced logarithmically from 0 to the last; a list names them. Not with several networks.",
     )
 
 
@@ -342,13 +342,13 @@ class TrainRequest(Body):
     data: Data = Field(description="What to train on.", examples=[{"dataset": "flower"}])
     validation: ValidationData | None = Field(
         None,
-        description="A stored data set whose points are for validation only. It has the features of the training data, "
+        description="A stored dataset whose points are for validation only. It has the features of the training data, "
         "and no other labels. Excludes `training.validation_fraction` and `training.validation_folds`.",
     )
     preset: Preset | None = Field(
         None,
-        description="What decides the settings that the request leaves open: `tutorial`, the tutorial's values, or "
-        "`auto`, a search by cross-validation; or `version`, those of the version in `training.from`. By default "
+        description="Where settings that the request leaves open come from: `tutorial`, the tutorial's values, or "
+        "`auto`, a search by cross-validation; or `version`, the version in `training.from`. By default "
         "`version` with `training.from`, `auto` for your own points if the request has no settings of `network` or "
         "`training`, else `tutorial`.",
     )
@@ -375,6 +375,6 @@ class TrainRequest(Body):
     supersede: str | None = Field(
         None,
         pattern=NAME_PATTERN,
-        description="A group of trainings of which only the newest counts: this one cancels those of the group that "
-        "are still queued, and never the running one. Choose a random name.",
+        description="A group of trainings of which only the newest counts: this one cancels the queued trainings of "
+        "the group, and never the running one. Choose a random name.",
     )

@@ -37,8 +37,8 @@ class Progress(BaseModel):
 
     epoch: int = Field(description="Epochs trained so far, summed over all restarts.")
     epochs: int | None = Field(
-        description="Most epochs that the job trains, summed over all restarts. With `patience` it may stop early. "
-        "Null until the preset `auto` has chosen the settings."
+        description="Maximum number of epochs that the job trains, summed over all restarts. With `patience` it may "
+        "stop early. Null until the preset `auto` has chosen the settings."
     )
     fraction: float = Field(description="`epoch` / `epochs`; 0 while `epochs` is null.")
 
@@ -60,16 +60,18 @@ class Figures(BaseModel):
 class BeforeAndAfter(BaseModel):
     """The figures of both versions."""
 
-    before: Figures = Field(description="Of the version that the training started from.")
-    after: Figures = Field(description="Of the version that the job published.")
+    before: Figures = Field(description="The figures of the version that the training started from.")
+    after: Figures = Field(description="The figures of the version that the job published.")
 
 
 class CorrectedComparison(BaseModel):
-    """How many corrections each version gets right."""
+    """How many corrections each version classifies correctly."""
 
     count: int = Field(description="Number of different corrected points.")
-    correct_before: int = Field(description="Those that the version gets right that the training started from.")
-    correct_after: int = Field(description="Those that the published version gets right.")
+    correct_before: int = Field(
+        description="Number that the version at the start of the training classifies correctly."
+    )
+    correct_after: int = Field(description="Number that the published version classifies correctly.")
 
 
 class VersionComparison(BaseModel):
@@ -101,7 +103,7 @@ class _Submission(BaseModel):
     publish: bool = Field(description="Whether the result is published as a version.")
     data: DataInfo
     data_digest: DataDigest
-    preset: Preset = Field(description="What decides the settings that the client left open.")
+    preset: Preset = Field(description="Where the settings that the client left open come from.")
     network: ResolvedNetwork | None = Field(description="Null until the preset `auto` has chosen it.")
     training: ResolvedTraining | None = Field(description="Null until the preset `auto` has chosen it.")
     started_from: StartedFrom | None = Field(description="Where the training began; null if at random weights.")
@@ -172,7 +174,7 @@ class Job(_Submission, _Identity):  # the fields of the last base come first
     training_seconds: float = Field(description="Training time, summed over all attempts.")
     progress: Progress
     metrics: Metrics | None = Field(
-        description="The latest metrics. Once the job has succeeded or diverged, those of the weights that were saved."
+        description="The latest metrics. Once the job has succeeded or diverged, the metrics of the saved weights."
     )
     restart_results: list[RestartResult] | None = Field(description="The result of each restart, once all have ended.")
     warnings: Warnings

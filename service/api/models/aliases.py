@@ -47,7 +47,7 @@ class Alias(BaseModel):
     model: str = Field(description="The name of the model.")
     alias: str = Field(description="The name of the alias.")
     version: int = Field(description="The version that it names.")
-    moved_at: datetime = Field(description="When it came to name this version, in UTC.")
+    moved_at: datetime = Field(description="When the alias moved to this version, in UTC.")
     links: AliasLinks
 
     @classmethod

@@ -52,14 +52,17 @@ class _Versions(BaseModel):
     dataset: str | None = Field(
         None,
         pattern=NAME_PATTERN,
-        description="Compare on the points of this data set in place of a window: a stored one, or a generator with "
+        description="Compare on the points of this dataset in place of a window: a stored one, or a generator with "
         "its default settings.",
     )
     training_data: Literal["a", "b"] | None = Field(
         None, description="Compare on the points that `a`, or `b`, was trained on."
     )
     limit: int = Field(
-        100, ge=0, le=MAX_FLIPS, description="Most points to list of those whose labels differ, the first ones."
+        100,
+        ge=0,
+        le=MAX_FLIPS,
+        description="Maximum number of points to list of those whose labels differ, the first ones.",
     )
 
 
@@ -153,7 +156,7 @@ async def get_comparison(
         tag=etags.entity_tag(request.app.version, published, digest, asked, form.name),
         cache_control=etags.FOR_EVER if is_immutable else etags.REVALIDATE,
         if_none_match=if_none_match,
-        is_current=None if digest else is_current,  # another process may replace the data set at any time
+        is_current=None if digest else is_current,  # another process may replace the dataset at any time
     )
 
 

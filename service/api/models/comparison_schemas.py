@@ -21,9 +21,9 @@ class ComparedVersion(BaseModel):
 
     model: str = Field(description="The name of the model.")
     version: int = Field(description="The version.")
-    metrics: Metrics | None = Field(description="Of its training; null if they are not known.")
+    metrics: Metrics | None = Field(description="The metrics of its training; null if they are not known.")
     evaluation: ClassEvaluation | None = Field(
-        description="By the points that were compared, with the classes in the order of this response; null for a "
+        description="The evaluation on the compared points, with the classes in the order of this response; null for a "
         "window."
     )
 
@@ -50,11 +50,11 @@ class ClassPair(BaseModel):
 class Flip(BaseModel):
     """A point whose label differs."""
 
-    index: int = Field(description="The number of the point in the data set, counted from 0.")
+    index: int = Field(description="The number of the point in the dataset, counted from 0.")
     point: list[float] = Field(description="Its coordinates, in the order of the features of `a`.")
     a: ClassLabel = Field(description="The label that `a` gives.")
     b: ClassLabel = Field(description="The label that `b` gives.")
-    label: ClassLabel = Field(description="The label in the data set.")
+    label: ClassLabel = Field(description="The label in the dataset.")
 
 
 class Comparison(BaseModel):
@@ -66,9 +66,9 @@ class Comparison(BaseModel):
     classes: list[ClassLabel] = Field(description="The K classes, in the order of `a`.")
     colors: Colors
     window: ComparedWindow | None = Field(description="Where the versions were compared; null for points.")
-    dataset: str | None = Field(description="The data set on which they were compared; null for anything else.")
+    dataset: str | None = Field(description="The dataset on which they were compared; null for anything else.")
     training_data: Literal["a", "b"] | None = Field(
-        description="Whose training data they were compared on; null for anything else."
+        description="The version on whose training data they were compared; null for anything else."
     )
     compared: int = Field(description="The number of cells or points.")
     differing: int = Field(description="The number of those whose labels differ.")
@@ -90,7 +90,7 @@ def encode_window(compared: WindowComparison) -> bytes:
 
 
 def encode_points(compared: PointsComparison, *, dataset: str | None, training_data: str | None) -> bytes:
-    """The body of a `Comparison` on points, which are those of `dataset` or those that `training_data` names."""
+    """The body of a `Comparison` on points, from `dataset` or from the training data that `training_data` names."""
     classes, flips = compared.pair.a.card.classes, compared.flips
     columns = (getattr(flips, field.name) for field in fields(flips))
     return _encoded(

@@ -41,14 +41,15 @@ class CorrectionsRequest(Body):
         BeforeValidator(plain_labels),
     ]
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
-        None, description="The version to correct. By default the one that `latest` names."
+        None, description="The version to correct. By default the version that `latest` names."
     )
     alias: AliasName = None
     repeat: Annotated[int, Field(ge=1, le=MAX_REPEAT), WHOLE] = Field(
-        1, description="How often each corrected point is in the training data, so that few points have weight."
+        1,
+        description="How often each corrected point is in the training data, so that a few points have enough weight.",
     )
     training: TrainingSettings = Field(
-        TrainingSettings(), description="Settings of the training. By default those of the version."
+        TrainingSettings(), description="Settings of the training. By default the settings of the version."
     )
     metadata: Metadata = Field({})
 

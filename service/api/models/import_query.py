@@ -22,7 +22,7 @@ from service.inference import features
 _WHOLE = re.compile("0|-?[1-9][0-9]{0,15}")
 
 MAX_TEXTS = {"feature_names": 900, "inputs": 400}
-"""Most items of a list of texts in a query: the HTTP server refuses a query of more than 64 KB."""
+"""Maximum number of items of a list of texts in a query: the HTTP server refuses a query of more than 64 KB."""
 
 # `features.items` splits the lists, because a text may contain a comma
 _Labels = Annotated[
@@ -48,8 +48,8 @@ class ImportQuery(BaseModel):
 
     activation: Activation | None = Field(
         None,
-        description="Activation of the hidden layers. Needed for a state dict, which does not tell it. `gelu` is the "
-        "form with tanh.",
+        description="Activation of the hidden layers. Needed for a state dict, which does not contain it. `gelu` is "
+        "the form with tanh.",
     )
     kind: NetworkKind | None = Field(
         None, description="Kind of network. By default inferred from the names of the layers."
@@ -71,7 +71,7 @@ class ImportQuery(BaseModel):
         description="Derived inputs of the network, such as x,y,x^2,x*y, computed after `offset` and `divisor`.",
     )
     batch_norm: BatchNormPlace | None = Field(
-        None, description="Whether BatchNorm stands before or after the activation, if the names do not tell."
+        None, description="Whether BatchNorm stands before or after the activation, if the names do not say it."
     )
     entry: str | None = Field(
         None, max_length=256, description="The entry that has the weights, if several do, such as ema."

@@ -84,7 +84,7 @@ async def _written(request: Request, options: ImportOptions, services: Services)
     """Writes the body of a request as a checkpoint. Returns its id and what the task returned.
 
     Raises:
-        UnsupportedMediaType: the `Content-Type` is not that of a file.
+        UnsupportedMediaType: the `Content-Type` is not one of a file.
         InvalidInput: the body cannot be read as a network, or an option is missing or wrong.
         BodyTooLarge, BodyTooSlow, ClientDisconnect: see `body_file.receive_into`.
         TaskFailed: reading the file takes too long or too much memory.
@@ -111,7 +111,7 @@ async def _written(request: Request, options: ImportOptions, services: Services)
                 return checkpoint_id, await services.torch_tasks.run(TASK, file.name, folder, options)
     except OSError as error:
         logger.error("a checkpoint could not be stored: %s", error)
-        raise FolderUnavailable("It cannot be written now. The log of the service says why.") from error
+        raise FolderUnavailable("The data folder cannot be written now. The log of the service says why.") from error
 
 
 def _publish(services: Services, model: str, checkpoint_id: str, written: bytes) -> Version:

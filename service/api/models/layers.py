@@ -1,4 +1,4 @@
-"""`GET /models/{name}/versions/{version}/layers`: the layers of a version and their weights, and those of a job.
+"""`GET /models/{name}/versions/{version}/layers`: the layers of a version or a job, and their weights.
 
 The networks of an ensemble have the same layers. A request is about one of them, so that no response has more than the
 weights of one network.
@@ -197,7 +197,7 @@ async def get_layer(
 
 
 def _check(member: int, version: LoadedNetwork) -> None:
-    """Checks that a version has so many networks.
+    """Checks that a version has enough networks.
 
     Raises:
         InvalidParameter: it has fewer.

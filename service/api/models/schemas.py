@@ -201,7 +201,7 @@ class Card(BaseModel):
     )
     epochs_run: int | None = Field(description="Number of epochs that ran.")
     metrics: Metrics | None = Field(
-        description="Of the weights that were published; null if their loss is not finite or they were imported."
+        description="The metrics of the published weights; null if their loss is not finite or they were imported."
     )
     evaluation: Evaluation | None = Field(description="Null for versions that were published by old releases.")
     search: Search | None = Field(description="How the settings were chosen; null unless the preset was `auto`.")

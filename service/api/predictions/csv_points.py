@@ -13,7 +13,7 @@ class CsvPoints:
 
     Attributes:
         sheet: the table; its rows can be read once.
-        max_points: most points of one request.
+        max_points: maximum number of points of one request.
     """
 
     sheet: Sheet

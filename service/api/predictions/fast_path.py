@@ -18,7 +18,7 @@ from service.inference import predictions
 from service.settings import Settings
 
 MAX_BYTES = 2_000
-"""Longest body that is tried."""
+"""Maximum length of a body that is tried."""
 
 CONTENT_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
 ACCEPTS = frozenset(

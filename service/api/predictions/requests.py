@@ -65,7 +65,7 @@ class PredictOptions(Body):
         examples=["flower-sequential"],
     )
     version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = Field(
-        None, description="By default the one that the alias `latest` names."
+        None, description="By default the version that the alias `latest` names."
     )
     alias: AliasName = None
     job: JobName = None
@@ -97,7 +97,7 @@ class PredictQuery(TableQuery):
         None, pattern=NAME_PATTERN, description="Required if the body is not JSON and there is no `job`."
     )
     version: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="If the body is not JSON. By default the one that `latest` names."
+        None, ge=1, le=2**31 - 1, description="If the body is not JSON. By default the version that `latest` names."
     )
     alias: AliasName = None
     job: JobName = None

@@ -68,7 +68,8 @@ class Prediction(BaseModel):
         None, description="(N, K), if requested; for two classes (N, 1), the logit of the second."
     )
     margins: list[float] | None = Field(
-        None, description="(N,), if requested: the probability of the label less that of the likeliest other class."
+        None,
+        description="(N,), if requested: the probability of the label minus the one of the likeliest other class.",
     )
     nearest: list[NearestChange] | None = Field(None, description="(N,), if requested: where each label changes.")
     spread: list[list[float]] | None = Field(

@@ -99,7 +99,7 @@ def _predict(
     responses={
         200: {
             "description": "The outputs for each point: as `.npy` one of them, as Arrow a column for each, as CSV "
-            "columns after those of the point.",
+            "columns after the coordinates of the point.",
             "content": _ARRAYS,
             "headers": {
                 "Separatrix-Model": documentation.header("Unless it is JSON: the model that answered."),

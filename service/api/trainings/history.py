@@ -29,12 +29,14 @@ class History(BaseModel):
     model: str | None = Field(description="The name of the model; null for a job that publishes nothing.")
     version: int | None = Field(description="The version of the training; null without one.")
     job_id: str | None = Field(description="The job of the training.")
-    n_networks: int = Field(description="How many networks have a history: those of an ensemble, else at most 1.")
+    n_networks: int = Field(
+        description="How many networks have a history: all networks of an ensemble, else at most 1."
+    )
     member: int = Field(description="Which of them this is, counted from 0.")
     epoch: list[int] = Field(description="The epochs, ascending. The last one is the last that the training reached.")
     training_loss: Column = Field(
-        description="Mean loss of the training points, in nats, as each step of the epoch met them before it changed "
-        "the weights; of `lbfgs` after the epoch."
+        description="Mean loss of the training points, in nats, computed in each step of the epoch before it "
+        "changes the weights; for `lbfgs`, after the epoch."
     )
     training_accuracy: Column = Field(description="Share of the training points that were classified correctly then.")
     validation_loss: Column | None = Field(
@@ -52,7 +54,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     304: {"description": "The client has this response: its `If-None-Match` names the `ETag`.", "headers": _CACHING},
 }
 
-Member = Annotated[int, Query(ge=0, lt=MAX_ENSEMBLE, description="Of an ensemble: which network, counted from 0.")]
+Member = Annotated[int, Query(ge=0, lt=MAX_ENSEMBLE, description="The network of an ensemble, counted from 0.")]
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 
 

@@ -43,7 +43,7 @@ class TrainingPointsQuery(BaseModel):
         MAX_POINTS,
         ge=1,
         le=MAX_POINTS,
-        description="Most points of the page. A page of many features or classes has fewer.",
+        description="Maximum number of points of the page. A page of many features or classes has fewer.",
     )
     offset: int = Field(0, ge=0, le=10**9, description="How many points to skip.")
     format: str | None = Field(None, description="`json`, `csv` or `npy`. By default as `Accept` prefers.")
@@ -73,14 +73,14 @@ class TrainingPointsPage(BaseModel):
     points: list[list[float]] = Field(description="N points of D coordinates each.")
     labels: list[int] | list[str] = Field(description="The class of each point in the data.")
     split: list[Literal["training", "validation"]] = Field(
-        description="What each point was for. Validation points of their own come last."
+        description="What each point was for. Points of a separate validation dataset come last."
     )
     predicted_labels: list[int] | list[str] = Field(description="The most likely class of each point.")
     probabilities: list[list[float]] = Field(description="(N, K), in the order of `classes`; each row sums to 1.")
 
 
 _HEADERS = {
-    "ETag": documentation.header("Changes with the response. Not of a running job."),
+    "ETag": documentation.header("Changes with the response. Absent for a running job."),
     "Cache-Control": documentation.header("Revalidate before each use, or `no-store`.", example=etags.REVALIDATE),
     "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
     "Separatrix-Model": documentation.header("Unless it is JSON: the model that answered."),

@@ -37,7 +37,7 @@ def list_all(settings: Settings) -> None:
 
 
 def _shown(limit: float | None, default: float) -> str:
-    """A limit of a key; if it has none, that of the settings in parentheses."""
+    """A limit of a key; if it has none, the limit of the settings in parentheses."""
     if limit is None:
         return f"({_shown(default, default)})"
     return f"{limit:g}" if limit else "no limit"

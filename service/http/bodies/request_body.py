@@ -32,22 +32,22 @@ MAX_MARKS = {
     b",": ("values", 400_000),
 }
 """The largest numbers of brackets, quotes and commas in a JSON body. They bound the number of its values. Those inside
-strings count too; those of points in rows or records of numbers do not, see `json_rows`.
+strings count too; marks of points in rows or records of numbers do not, see `json_rows`.
 
 Parsing holds the interpreter lock: for a tenth of a second at these bounds, but for many seconds, and with gigabytes of
 memory, if only the number of bytes were bounded.
 """
 
 MAX_FIELDS = MAX_FEATURES
-"""Most fields of one object: as many as a record of a point has. A schema reports every unknown field, which takes some
-10 us and a kilobyte for each."""
+"""Maximum number of fields of one object: as many as a record of a point has. A schema reports every unknown field,
+which takes some 10 us and a kilobyte for each."""
 
 LARGE_BYTES = 200_000
-"""Longest body that the event loop parses, in a millisecond or two. Longer ones take up to 0.2 s, in a thread.
+"""Maximum length of a body that the event loop parses, in a millisecond or two. Longer ones take up to 0.2 s, in a
+thread.
 
-Of those with a schema, only one is parsed at a time. Parsing holds the interpreter lock: if several threads did it, a
-small request could wait for all of them in turn.
-"""
+Only one of the bodies with a schema is parsed at a time. Parsing holds the interpreter lock: if several threads did it,
+a small request could wait for all of them in turn. """
 
 PARSING = Lock()
 """Held while a large body is parsed, and for `PAUSE_S` after that."""

@@ -26,9 +26,9 @@ class Caller:
     Attributes:
         key: the name of the key; None in a service without keys.
         id: identifies the client, in all its requests.
-        rate: most requests a second; 0 sets no limit.
-        concurrency: most requests at a time, in each process; 0 sets no limit.
-        queued: most jobs of the key that wait for a training process.
+        rate: maximum number of requests a second; 0 sets no limit.
+        concurrency: maximum number of requests at a time, in each process; 0 sets no limit.
+        queued: maximum number of jobs of the key that wait for a training process.
     """
 
     key: str | None
@@ -44,7 +44,7 @@ class Caller:
 
 
 class Callers:
-    """Limits the requests of each client. The limits of a key replace those of the settings."""
+    """Limits the requests of each client. The limits of a key replace the limits of the settings."""
 
     def __init__(self, settings: Settings, shared_folder: Path | None = None) -> None:
         """All processes share `shared_folder`; None if there is only this process."""

@@ -1,7 +1,8 @@
 """Who may do what: refuses requests without a sufficient key, under foreign host names and from foreign pages.
 
-Two attacks concern a service without keys as well. A page can make its own name lead to this machine (DNS rebinding);
-its requests then have that name as `Host`. And a page can post forms to any address; its requests have its `Origin`.
+Two attacks concern a service without keys as well. A page can make its own name resolve to this machine (DNS
+rebinding); its requests then have that name as `Host`. And a page can post forms to any address; its requests have its
+`Origin`.
 """
 
 import logging
@@ -29,13 +30,13 @@ SAFE_METHODS = frozenset({"GET", "OPTIONS"})
 """The methods that change nothing. A HEAD request arrives here as GET."""
 
 READ_AGAIN_S = 1.0
-"""Most seconds until a change of the file of keys takes effect."""
+"""Maximum seconds until a change of the file of keys takes effect."""
 
 CACHED_PATHS = 1_000
 """How many paths are kept with the role that they need. Finding it takes some 20 us."""
 
 MAX_LOGGED_PATH = 200
-"""Most characters of a path in the audit log."""
+"""Maximum number of characters of a path in the audit log."""
 
 MAX_KNOWN_HOSTS = 100
 """How many hosts are kept that were found to be allowed, each with and without its port."""

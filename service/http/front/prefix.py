@@ -30,7 +30,7 @@ Link = Annotated[str, PlainSerializer(prefixed, return_type=str)]
 
 
 def behind_proxies(app: ASGIApp, *, root_path: str | None, trusted_proxies: Sequence[str]) -> ASGIApp:
-    """The app without the prefix in its paths, and with the addresses of clients in place of those of proxies.
+    """The app without the prefix in its paths, and with the addresses of clients in place of addresses of proxies.
 
     Args:
         app: the app. Its scopes have a `path` without the prefix and an empty `root_path`.
@@ -49,7 +49,7 @@ def behind_proxies(app: ASGIApp, *, root_path: str | None, trusted_proxies: Sequ
 
     async def with_prefix(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            client = scope["client"]  # before it is that of the header `X-Forwarded-For`
+            client = scope["client"]  # before it is replaced from the header `X-Forwarded-For`
             is_trusted = client is not None and client[0] in forwarded.trusted_hosts
             _prefix.set((_forwarded_prefix(scope) if is_trusted else "") or root_path or "")
             if is_trusted:
@@ -60,7 +60,7 @@ def behind_proxies(app: ASGIApp, *, root_path: str | None, trusted_proxies: Sequ
 
 
 def _forwarded_prefix(scope: Scope) -> str:
-    """The prefix that proxies have removed: that of the outermost one first. Empty if a part is malformed."""
+    """The prefixes that proxies have removed, joined: the outermost one first. Empty if a part is malformed."""
     values = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-prefix").decode("latin-1")
     parts = [part.strip() for part in values.split(",")]
     return "".join(part.rstrip("/") for part in parts) if all(map(FORWARDED_PREFIX.fullmatch, parts)) else ""

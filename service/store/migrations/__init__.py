@@ -1,1 +1,1 @@
-"""The steps from the first tables to those of today, as scripts of Alembic in `versions`, and what applies them."""
+"""The steps from the first tables to the present ones, as scripts of Alembic in `versions`, and what applies them."""

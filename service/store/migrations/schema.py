@@ -15,7 +15,7 @@ HEAD = "0015"
 
 
 def migrate(database: Database) -> None:
-    """Applies the missing migrations in one transaction. Of several processes that start at once, one applies them.
+    """Applies the missing migrations in one transaction. If several processes start at once, one applies them.
 
     Raises:
         StoreUnavailable: a later version of the program wrote the database, or it cannot be reached or written.
@@ -31,7 +31,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     """Applies the missing migrations up to a revision, within the caller's transaction.
 
     Raises:
-        StoreUnavailable: the tables, or the revision, are those of a later version of the program.
+        StoreUnavailable: the tables, or the revision, are from a later version of the program.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)  # at level INFO it lists its plugins
     from alembic import command

@@ -13,7 +13,7 @@ class ServerSilent(psycopg.OperationalError):
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection of psycopg, which has no deadline of its own for answers.
+    """A connection of psycopg, which itself has no deadline for answers.
 
     Attributes:
         silence_s: how long the server may send nothing. A long answer that arrives bit by bit is not silence.

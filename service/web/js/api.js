@@ -137,19 +137,19 @@ export function queryOf(target) {
   return "job" in target ? { job: target.job } : { model: target.model, version: target.version };
 }
 
-/** @returns {Promise<any[]>} the generators and the stored data sets */
+/** @returns {Promise<any[]>} the generators and the stored datasets */
 export async function datasets() {
   return (await requestJson("datasets", { query: { limit: 100 } })).data;
 }
 
-/** Labelled points of a data set.
+/** Labelled points of a dataset.
  * @param {string} name @param {Record<string, any>} query
  * @returns {Promise<any>} */
 export function datasetPoints(name, query) {
   return requestJson(`datasets/${encodeURIComponent(name)}/points`, { query });
 }
 
-/** Stores a file as a data set, and says how it was understood.
+/** Stores a file as a dataset, and says how it was understood.
  * @param {string} name @param {Blob} file @param {Record<string, any>} [query] */
 export function storeFile(name, file, query = {}) {
   const type = /\.(csv|tsv|txt)$/i.test(/** @type {File} */ (file).name ?? "") ? "text/csv" : "application/octet-stream";
@@ -158,7 +158,7 @@ export function storeFile(name, file, query = {}) {
   });
 }
 
-/** Stores points as a data set.
+/** Stores points as a dataset.
  * @param {string} name @param {{points: number[][], labels: (string | number)[], feature_names?: string[]}} points */
 export function storePoints(name, points) {
   return requestJson(`datasets/${encodeURIComponent(name)}`, { json: points });

@@ -1,4 +1,4 @@
-/** The points: from generators, stored data sets and files, or drawn. */
+/** The points: from generators, stored datasets and files, or drawn. */
 
 import * as api from "./api.js";
 import { t } from "./i18n.js";
@@ -14,7 +14,7 @@ const MAX_NAMESAKES = 20;
 /** Counts reads of points, so that an older answer never replaces a newer one. */
 let reads = 0;
 
-/** Reads which data sets there are, with an example of each generator. */
+/** Reads which datasets there are, with an example of each generator. */
 export async function readDatasets() {
   const all = await api.datasets();
   const detailed = await Promise.all(all.map(async (dataset) => {
@@ -30,7 +30,7 @@ export async function readDatasets() {
 /** @type {Promise<void>} */
 let reading = Promise.resolve();
 
-/** Resolves when the points of a stored data set are known, and with them its classes; else at once.
+/** Resolves when the points of a stored dataset are known, and with them its classes; else at once.
  * @returns {Promise<void>} */
 export function pointsReady() {
   return current().setup.data.type === "stored" ? reading : Promise.resolve();
@@ -73,7 +73,7 @@ export function chooseGenerator(dataset) {
   setData({ type: "generated", dataset: dataset.name, n, noise, seed, n_classes });
 }
 
-/** @param {string} name of a stored data set */
+/** @param {string} name of a stored dataset */
 export function chooseStored(name) {
   const { setup, view, datasets } = current();
   const { digest, features, categories } = datasets.find((dataset) => dataset.name === name);
@@ -100,7 +100,7 @@ export async function readFile(file, reading = {}) {
 
 /** Stores a file. Other content under the name stays: then a number follows the name.
  * @param {string} name @param {File} file @param {Record<string, any>} reading
- * @returns {Promise<any>} the stored data set */
+ * @returns {Promise<any>} the stored dataset */
 async function store(name, file, reading, number = 1) {
   try {
     return await api.storeFile(number === 1 ? name : `${name}-${number}`, file, reading);
@@ -111,7 +111,7 @@ async function store(name, file, reading, number = 1) {
   }
 }
 
-/** A name that data sets may have. @param {string} fileName */
+/** A name that datasets may have. @param {string} fileName */
 function nameOf(fileName) {
   const stem = fileName.toLowerCase().replace(/\.[^.]*$/, "").replace(/[^a-z0-9._-]+/g, "-").replace(/^[^a-z0-9]+/, "");
   return stem.slice(0, 60) || "file";

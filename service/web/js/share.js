@@ -27,7 +27,7 @@ export async function share() {
   }
 }
 
-/** Writes the setup into the address. Drawn points are stored as a data set first, so that a short link names them. */
+/** Writes the setup into the address. Drawn points are stored as a dataset first, so that a short link names them. */
 async function writeSetup() {
   if (current().setup.data.type === "drawn") await storeDrawn();
   const { setup, view } = current();

@@ -84,7 +84,7 @@ def test_outputs_of_a_box_lie_within_its_bounds_and_have_its_certified_label(
 
     bounds = output_bounds(plan, low_MD, high_MD)
     t_SDM = (xy_SMD.transpose(0, 2, 1) - bounds.mid_DM) / np.maximum(bounds.half_DM, 1e-300)
-    line_SOM = bounds.centre_OM + np.einsum("odm,sdm->som", bounds.coef_ODM, t_SDM)
+    line_SOM = bounds.center_OM + np.einsum("odm,sdm->som", bounds.coef_ODM, t_SDM)
     computed = numpy_forward.logits(plan, xy_ND.astype(np.float32))
     for logit_NO in (exact_logits(plan, xy_ND), exact_logits(plan, xy_ND.astype(np.float32)), computed):
         error_SOM = np.abs(logit_NO.reshape(shape).transpose(0, 2, 1) - line_SOM)
@@ -105,7 +105,7 @@ def test_outputs_of_the_kernel_lie_within_the_bounds_of_their_points(activation:
         xy_MD = np.stack(np.meshgrid(x_W, y_H), axis=-1).reshape(-1, 2)
         logit_HW = compiled.responses(plan, x_W, y_H, response="logit", class_index=1)
         bounds = output_bounds(plan, xy_MD, xy_MD)
-        error_M = np.abs(logit_HW.ravel() - bounds.centre_OM[0])
+        error_M = np.abs(logit_HW.ravel() - bounds.center_OM[0])
         deviation_M = bounds.radius_OM[0] + np.abs(bounds.coef_ODM[0]).sum(axis=0)
         assert (error_M <= deviation_M).all()
         level = float(np.median(logit_HW).clip(-15, 15))
@@ -127,7 +127,7 @@ def test_the_bounds_of_an_activation_hold_on_intervals_of_all_sizes(activation: 
     for t in np.linspace(-1, 1, 101):
         x_1M = bounds.mid_DM + t * bounds.half_DM
         value_1M = TORCH[activation](torch.from_numpy(x_1M)).numpy()
-        line_1M = bounds.centre_OM + bounds.coef_ODM[:, 0] * t
+        line_1M = bounds.center_OM + bounds.coef_ODM[:, 0] * t
         assert (np.abs(value_1M - line_1M) <= bounds.radius_OM).all()
 
 

@@ -18,7 +18,7 @@ from tests.models.boundary.test_certified_bounds import exact_logits, random_pla
 
 @pytest.fixture(scope="module")
 def flower() -> Plan:
-    """The tutorial's network, trained on the flower data set."""
+    """The tutorial's network, trained on the flower dataset."""
     spec, points = NetworkSpec(), generate(DatasetSpec())
     network = build(spec, 2, 2, seed=0)
     train(network, points, TrainingSpec(epochs=2_000))

@@ -175,7 +175,7 @@ def test_weights_beside_those_of_the_described_networks_are_refused(tmp_path: Pa
 def test_what_the_file_says_itself_must_not_be_given(tmp_path: Path) -> None:
     path = SOURCES["sequential"].write("json", tmp_path / "file")
     for options in (ImportOptions(activation="relu"), ImportOptions(offset=(1.0, 2.0)), ImportOptions(kind="module")):
-        with pytest.raises(InvalidInput, match="must be left out: the file says it itself"):
+        with pytest.raises(InvalidInput, match="must be left out: the file contains it"):
             read(path, options)
     renamed = read(path, ImportOptions(classes=(3, 4), feature_names=("a", "b")))
     assert (renamed.card.classes, renamed.card.feature_names) == ((3, 4), ("a", "b"))

@@ -70,9 +70,9 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
     ),
     "layer normalisation": (
         lambda: stack(nn.Linear(2, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 1)).state_dict(),
-        "'1.weight' has the shape (4,), that of LayerNorm",
+        "'1.weight' has the shape (4,), as in LayerNorm",
     ),
-    "a recurrent network": (lambda: nn.LSTM(2, 3).state_dict(), "'weight_ih_l0' is that of a recurrent layer"),
+    "a recurrent network": (lambda: nn.LSTM(2, 3).state_dict(), "'weight_ih_l0' is a weight of a recurrent layer"),
     "weight norm": (lambda: _normed().state_dict(), "'0.weight_g' comes from weight_norm: call"),
     "a parametrization": (
         lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(2, 1))).state_dict(),
@@ -162,9 +162,9 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
     ),
     "a whole network with another slope": (
         lambda: small(nn.LeakyReLU(0.2)),
-        "must have negative_slope=0.01, as leaky_relu has here",
+        "must have negative_slope=0.01, as leaky_relu has in this service",
     ),
-    "a whole network with hooks": (_normed, "has hooks, such as those of weight_norm"),
+    "a whole network with hooks": (_normed, "has hooks, as weight_norm"),
     "batch norm without statistics": (
         lambda: stack(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3)).append(nn.BatchNorm1d(3, track_running_stats=False)),
         "must have running statistics",
@@ -291,7 +291,7 @@ def nested(depth: int) -> Any:
 
 NAMES = {"0": "fc1", "1": "bn1", "3": "fc2"}
 OPTIONS: dict[str, tuple[Content, dict[str, Any], str, str]] = {
-    "no activation": (of(), {}, "activation", "a state dict does not tell"),
+    "no activation": (of(), {}, "activation", "a state dict does not contain"),
     "several entries": (
         lambda: {"model": small().state_dict(), "ema": small().state_dict()},
         {},

@@ -211,9 +211,9 @@ def test_outputs_of_a_box_lie_within_its_bounds_and_have_its_certified_label(
     xy_ND = xy_SMD.reshape(-1, derived.features)
 
     bounds = output_bounds(derived, low_MD, high_MD)
-    centred_SMD = xy_SMD - np.array(derived.transform.offset)
-    t_SDM = (centred_SMD.transpose(0, 2, 1) - bounds.mid_DM) / np.maximum(bounds.half_DM, 1e-300)
-    line_SOM = bounds.centre_OM + np.einsum("odm,sdm->som", bounds.coef_ODM, t_SDM.clip(-1, 1))
+    centered_SMD = xy_SMD - np.array(derived.transform.offset)
+    t_SDM = (centered_SMD.transpose(0, 2, 1) - bounds.mid_DM) / np.maximum(bounds.half_DM, 1e-300)
+    line_SOM = bounds.center_OM + np.einsum("odm,sdm->som", bounds.coef_ODM, t_SDM.clip(-1, 1))
     for logit_NO in (
         numpy_forward.logits(derived, xy_ND),
         numpy_forward.logits(plain, inputs_of(derived, inputs, xy_ND)),
@@ -236,7 +236,7 @@ def test_the_bounds_of_a_term_hold_on_intervals_of_all_sizes_and_shrink_with_the
     for t in itertools.product(np.linspace(-1, 1, 41), [-1, -0.3, 1] if text == "x*y" else [0]):
         t_21 = np.array(t)[:, None]
         value_M = by_numpy(text, (bounds.mid_DM + t_21 * bounds.half_DM).T)
-        line_M = bounds.centre_OM[0] + (bounds.coef_ODM[0] * t_21).sum(axis=0)
+        line_M = bounds.center_OM[0] + (bounds.coef_ODM[0] * t_21).sum(axis=0)
         assert (np.abs(value_M - line_M) <= bounds.radius_OM[0]).all()
     coarse, fine = (output_bounds(plan, low_M2 - half, low_M2 + half).radius_OM for half in (0.08, 0.04))
     assert np.median(fine / coarse) < 0.3

@@ -120,7 +120,7 @@ def test_the_seed_determines_the_weights_and_torchs_generator_is_not_changed() -
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_activation_has_a_module_that_the_layout_recognises(activation: Activation) -> None:
+def test_every_activation_has_a_module_that_the_layout_recognizes(activation: Activation) -> None:
     network = torch.nn.Sequential(torch.nn.Linear(2, 3), activation_module(activation), torch.nn.Linear(3, 1))
     layout = layout_of(network)
     assert layout is not None

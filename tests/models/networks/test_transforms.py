@@ -67,7 +67,7 @@ def test_bounds_are_those_of_transformed_boxes(plan: Plan, shifted: Plan) -> Non
         output_bounds(shifted, low_MD, low_MD + 0.1),
         output_bounds(plan, low_MD - OFFSET, low_MD + 0.1 - OFFSET),
     )
-    np.testing.assert_array_equal(ours.centre_OM, expected.centre_OM)
+    np.testing.assert_array_equal(ours.center_OM, expected.center_OM)
     np.testing.assert_array_equal(ours.radius_OM, expected.radius_OM)
 
 

@@ -141,7 +141,7 @@ def test_final_metrics_are_not_weighted(classes: int, implementation: Implementa
         assert loss == pytest.approx(plain.item(), rel=1e-5)
 
 
-def test_balanced_weights_a_rare_class_more_until_it_is_recognised() -> None:
+def test_balanced_weights_a_rare_class_more_until_it_is_recognized() -> None:
     rng = np.random.default_rng(1)
     xy_N2 = np.concatenate([rng.normal(0, 1, (380, 2)), rng.normal(1.5, 1, (20, 2))])
     points = from_rows(xy_N2.tolist(), ["common"] * 380 + ["rare"] * 20)

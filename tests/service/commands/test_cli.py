@@ -108,7 +108,7 @@ def test_versions_are_promoted_named_and_deleted(tmp_path: Path) -> None:
     assert [[cell.strip() for cell in row] for row in rows] == [["1", ""], ["2", "prod"], ["3", "best, latest"]]
 
     held = separatrix("delete", "m", "--version", "2", data=tmp_path)
-    assert (held.exit_code, "named by prod" in held.stderr) == (1, True)
+    assert (held.exit_code, "name the version: prod" in held.stderr) == (1, True)
     assert run("alias m prod --delete").stdout == "Deleted the alias prod of m.\n"
     assert run("delete m --version 2").stdout == "Deleted version 2 of m.\n"
     run("alias m best --delete")
@@ -269,7 +269,7 @@ def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) ->
     assert done.stdout.splitlines()[1].startswith("2.5,0.5,")
 
 
-def test_a_model_and_a_data_set_are_named_after_their_file_unless_named(tmp_path: Path) -> None:
+def test_a_model_and_a_dataset_are_named_after_their_file_unless_named(tmp_path: Path) -> None:
     data, path = tmp_path / "data", str(tmp_path / "My points_2.csv")
     Path(path).write_text("x,y,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
     trained = separatrix("train", "--csv", path, "--epochs", "2", data=data)
@@ -535,7 +535,7 @@ def test_a_file_without_settings_is_trained_with_chosen_ones(tmp_path: Path) -> 
     assert any("cross-validation accuracy" in text for text in texts_of(tmp_path / "fish.svg"))
 
 
-def test_the_penguins_of_the_readme_are_refused_first_and_then_recognised(tmp_path: Path) -> None:
+def test_the_penguins_of_the_readme_are_refused_first_and_then_recognized(tmp_path: Path) -> None:
     (line,) = (line for line in README.splitlines() if "penguins.csv --model" in line)
     command = shlex.split(line)[1:]
     refused, trained = (separatrix(*part, data=tmp_path) for part in (command[: command.index("--label")], command))

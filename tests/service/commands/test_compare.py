@@ -74,7 +74,7 @@ def test_the_figure_has_the_colors_of_the_regions(
         (["turn", "nobody", "out.png"], "Model not found"),
         (["turn", "turn", "out.txt"], "out: must end in one of .png"),
         (["turn", "turn", "out.png", "--axes", "0"], "axes: must be two features"),
-        (["turn", "turn", "out.png", "--dataset", "none"], "Data set not found"),
+        (["turn", "turn", "out.png", "--dataset", "none"], "Dataset not found"),
         (["turn", "turn", "out.png", "--resolution", "1"], "resolution: must be"),
     ],
     ids=str,

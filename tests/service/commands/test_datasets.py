@@ -12,7 +12,7 @@ from tests.serving import running
 CSV = "u;v;kind\n" + "".join(f"{i % 7},5;{i % 5};{('no', 'yes')[i % 2]}\n" for i in range(40))
 
 
-def test_a_data_set_is_added_listed_shown_trained_on_and_removed(tmp_path: Path) -> None:
+def test_a_dataset_is_added_listed_shown_trained_on_and_removed(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text(CSV)
     done = separatrix("datasets", "add", str(tmp_path / "points.csv"), "--name", "mine", data=tmp_path)
     assert done.exit_code == 0, done.stderr
@@ -27,13 +27,13 @@ def test_a_data_set_is_added_listed_shown_trained_on_and_removed(tmp_path: Path)
     assert "mine" in separatrix("models", data=tmp_path).stdout
     assert separatrix("datasets", "remove", "mine", data=tmp_path).exit_code == 0
     done = separatrix("train", "--dataset", "mine", data=tmp_path)
-    assert (done.exit_code, "Data set not found" in done.stderr) == (1, True)
-    assert "No data sets yet" in separatrix("datasets", "list", data=tmp_path).stdout
+    assert (done.exit_code, "Dataset not found" in done.stderr) == (1, True)
+    assert "No datasets yet" in separatrix("datasets", "list", data=tmp_path).stdout
     picture = tmp_path / "mine.png"
     assert separatrix("boundary", "mine-sequential", str(picture), "--resolution", "20", data=tmp_path).exit_code == 0
 
 
-def test_a_training_is_validated_on_a_stored_data_set(tmp_path: Path) -> None:
+def test_a_training_is_validated_on_a_stored_dataset(tmp_path: Path) -> None:
     (tmp_path / "training.csv").write_text(CSV)
     separatrix("datasets", "add", "-", "--name", "held-out", data=tmp_path, text="kind;v;u\nno;0;0,5\nyes;1;1,5\n")
     train = ["train", "--csv", str(tmp_path / "training.csv"), "--model", "m", "--epochs", "20"]
@@ -47,7 +47,7 @@ def test_a_training_is_validated_on_a_stored_data_set(tmp_path: Path) -> None:
     assert float(shown[2]) == pytest.approx(-np.log(probabilities).mean(), abs=1e-4)
 
 
-def test_a_service_serves_the_data_sets_of_the_command_line(tmp_path: Path) -> None:
+def test_a_service_serves_the_datasets_of_the_command_line(tmp_path: Path) -> None:
     np.savez(tmp_path / "points.npz", X=np.eye(3), y=[0, 1, 1])
     done = separatrix("datasets", "add", str(tmp_path / "points.npz"), "--name", "mine", data=tmp_path)
     assert done.exit_code == 0, done.stderr
@@ -63,13 +63,13 @@ def test_a_service_serves_the_data_sets_of_the_command_line(tmp_path: Path) -> N
         ("datasets add - --name flower", 1, "belongs to a generator"),
         ("datasets add - --name n --label sort", 2, "label: there is no column 'sort'"),
         ("datasets add - --name there", 1, "is taken"),
-        ("datasets show none", 1, "Data set not found"),
+        ("datasets show none", 1, "Dataset not found"),
         ("datasets remove flower", 1, "belongs to a generator"),
         ("train --dataset there --noise 1", 2, "noise: is for generators only"),
         ("train --dataset there --csv a.csv", 2, "csv: give either"),
         ("train --csv a.csv --noise 1", 2, "noise: is for generators only"),
-        ("train --validation-dataset none", 1, "Data set not found"),
-        ("train --validation-dataset moons", 2, "validation.dataset: must be a stored data set"),
+        ("train --validation-dataset none", 1, "Dataset not found"),
+        ("train --validation-dataset moons", 2, "validation.dataset: must be a stored dataset"),
         ("train --validation-dataset there", 2, "validation.dataset: must have labels of the training data"),
         (
             "train --dataset there --validation-dataset there --validation-fraction 0.5",
@@ -86,7 +86,7 @@ def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, arguments: str,
     assert done.stderr.count("\n") == 1
 
 
-def test_other_content_replaces_a_data_set_on_request(tmp_path: Path) -> None:
+def test_other_content_replaces_a_dataset_on_request(tmp_path: Path) -> None:
     for text, arguments in ((CSV, ()), (CSV + "9;9;no\n", ("--replace",))):
         done = separatrix("datasets", "add", "-", "--name", "mine", *arguments, data=tmp_path, text=text)
         assert done.exit_code == 0, done.stderr

@@ -24,10 +24,10 @@ def test_the_limit_of_a_queue_for_each_owner_holds_whatever_limit_the_owner_has(
     place.store.jobs.pause(first)
     for _ in range(2):
         submit(queue, owner="ada", max_own=50)
-    with pytest.raises(QueueFull, match="2 jobs"):
+    with pytest.raises(QueueFull, match="which is 2"):
         submit(queue, owner="ada", max_own=50)
-    with pytest.raises(QueueFull, match="2 jobs"):
+    with pytest.raises(QueueFull, match="which is 2"):
         queue.resume(first, max_own=50)
     submit(queue, owner="bob", max_own=1)
-    with pytest.raises(QueueFull, match="1 job"):
+    with pytest.raises(QueueFull, match="which is 1"):
         submit(queue, owner="bob", max_own=1)

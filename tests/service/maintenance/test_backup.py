@@ -24,7 +24,7 @@ CSV = "u,v,kind\n" + "".join(f"{i % 7},{i % 5}.5,{('no', 'yes')[i % 2]}\n" for i
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a model, an alias and a stored data set. Tests copy it."""
+    """A data folder with a model, an alias and a stored dataset. Tests copy it."""
     folder = tmp_path_factory.mktemp("filled")
     (folder / "points.csv").write_text(CSV)
     data = folder / "data"
@@ -191,7 +191,7 @@ def test_the_doctor_names_damaged_versions_and_missing_points_and_a_backup_keeps
     assert done.exit_code == 1
     assert "error   Version 1 of m is damaged: network.safetensors" in done.stdout
     assert "error   Version 2 of m is damaged" in done.stdout
-    assert "error   The points of data set mine are missing." in done.stdout
+    assert "error   The points of dataset mine are missing." in done.stdout
     assert "0 of 2 versions are intact" in done.stdout
     made = separatrix("backup", str(data.parent / "backup.tar"), data=data)
     assert (made.exit_code, "The files of 1 versions are missing" in made.stdout) == (0, True)

@@ -86,7 +86,7 @@ def test_points_stand_out_from_every_step_of_the_calm_scales(count: int) -> None
 
 
 @pytest.mark.parametrize("count", [2, 3, 12])
-def test_neighbouring_calm_regions_can_be_told_apart(count: int) -> None:
+def test_neighboring_calm_regions_can_be_told_apart(count: int) -> None:
     regions = palette.calm(palette.class_palette(min(count, 8)))
     pairs = [distance(regions[i], regions[j]) for i in range(len(regions)) for j in range(i)]
     assert min(pairs) > 0.02

@@ -1,4 +1,4 @@
-"""Stored data sets: their rows on both databases, and the order of writes to rows and files."""
+"""Stored datasets: their rows on both databases, and the order of writes to rows and files."""
 
 import os
 from collections.abc import Iterator
@@ -44,13 +44,13 @@ def put(store: Store, dataset: StoredDataset, *, replace: bool = False, max_byte
     return store.datasets.put(dataset, replace=replace, max_bytes=max_bytes)[0]
 
 
-def test_a_data_set_is_read_back_as_it_was_put(store: Store) -> None:
+def test_a_dataset_is_read_back_as_it_was_put(store: Store) -> None:
     assert store.datasets.put(SET, replace=False, max_bytes=100) == (SET, None)
     assert store.datasets.get("iris") == SET
     assert store.datasets.files() == {"set-1"}
 
 
-def test_equal_content_keeps_the_data_set_that_is_there(store: Store) -> None:
+def test_equal_content_keeps_the_dataset_that_is_there(store: Store) -> None:
     put(store, SET)
     again = replace(SET, file="set-2", created_at=9.0)
     for may_replace in (False, True):
@@ -70,7 +70,7 @@ def test_other_content_replaces_only_if_it_may(store: Store) -> None:
     assert store.datasets.get("iris") == other
 
 
-def test_all_data_sets_together_have_a_bound(store: Store) -> None:
+def test_all_datasets_together_have_a_bound(store: Store) -> None:
     put(store, SET, max_bytes=250)
     put(store, replace(SET, name="b", file="set-2"), max_bytes=250)
     with pytest.raises(DatasetsFull):
@@ -91,7 +91,7 @@ def test_pages_are_in_the_order_of_the_bytes_of_names(store: Store) -> None:
     assert found == sorted(names)
 
 
-def test_a_deleted_data_set_does_not_exist(store: Store) -> None:
+def test_a_deleted_dataset_does_not_exist(store: Store) -> None:
     put(store, SET)
     assert store.datasets.delete("iris") == SET
     with pytest.raises(DatasetNotFound):
@@ -100,7 +100,7 @@ def test_a_deleted_data_set_does_not_exist(store: Store) -> None:
         store.datasets.delete("iris")
 
 
-def test_of_simultaneous_data_sets_with_one_name_exactly_one_is_stored(store: Store) -> None:
+def test_of_simultaneous_datasets_with_one_name_exactly_one_is_stored(store: Store) -> None:
     def try_to_put(number: int) -> bool:
         try:
             put(store, replace(SET, file=f"set-{number}", digest=f"d{number}"))
@@ -157,7 +157,7 @@ def test_a_shortened_file_is_damaged(tmp_path: Path) -> None:
             file.all()
 
 
-def test_a_job_on_a_data_set_that_was_just_deleted_is_not_submitted(tmp_path: Path, url: str) -> None:
+def test_a_job_on_a_dataset_that_was_just_deleted_is_not_submitted(tmp_path: Path, url: str) -> None:
     place = Place(tmp_path, url)
     place.files.put_points("set-1", POINTS)
     stored = FiledPoints(POINTS, "set-1", "iris")
@@ -184,9 +184,7 @@ def test_points_that_cannot_be_stored_leave_no_validation_points(tmp_path: Path)
         assert files.points_file(name).samefile(files.points_file("set-1"))
 
 
-def test_without_hard_links_the_points_of_a_data_set_are_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_hard_links_the_points_of_a_dataset_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
@@ -198,7 +196,7 @@ def test_without_hard_links_the_points_of_a_data_set_are_copied(
     assert not files.points_file("job").samefile(files.points_file("set-1"))
 
 
-def test_a_refused_data_set_leaves_no_file(tmp_path: Path, store: Store) -> None:
+def test_a_refused_dataset_leaves_no_file(tmp_path: Path, store: Store) -> None:
     files = Files(tmp_path)
     datasets = StoredDatasets(store, files, max_bytes=150)
     files.put_points("set-1", POINTS)

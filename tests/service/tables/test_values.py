@@ -137,7 +137,7 @@ def test_a_decimal_comma_after_the_first_lines_is_refused_with_the_option() -> N
         ("17,0.5,A\n18,0.1,B\n19,0.9,A\n20,0.2,B\n", "column 1 looks like an id"),
         ("x,y,label\n1,2,A\n1,2,B\n3,4,A\n", "1 point occurs with more than one label"),
         ("x,y,label\n0,2,A\n-0.0,2.0,B\n3,4,A\n3,4,B\n3,4,B\n", "2 points occur with more than one label"),
-        ("x,label\n" + "".join(f"{i * i},{int(i == 7)}\n" for i in range(40)), "97.5% of the rows are of the class 0"),
+        ("x,label\n" + "".join(f"{i * i},{int(i == 7)}\n" for i in range(40)), "97.5% of the rows have the class 0"),
     ],
 )
 def test_likely_mistakes_give_warnings(content: str, warning: str) -> None:

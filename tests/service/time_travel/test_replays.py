@@ -108,7 +108,7 @@ async def test_a_training_goes_on_while_anybody_waits_for_it() -> None:
 async def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
     tasks, version = Tasks(), version_of()
     known = Replays(tasks, lambda _: Path())
-    tasks.failure = TaskFailed("It takes longer than 60 s. Ask for less.")
+    tasks.failure = TaskFailed("The task took longer than 60 s. Reduce the size of the request.")
     tasks.may_end.set()
     failed = await asyncio.gather(*(known.at(version, 5) for _ in range(3)), return_exceptions=True)
     assert failed == [tasks.failure] * 3
@@ -159,7 +159,9 @@ async def test_an_epoch_that_takes_too_long_is_refused_with_the_last_one_that_do
     tasks.may_end.set()
     known = Replays(tasks, lambda _: Path())
     version = version_of(**settings)
-    with pytest.raises(InvalidInput, match=r"epoch: must be at most .* or 1,000,000, its last one") as refused:
+    with pytest.raises(
+        InvalidInput, match=r"epoch: must be at most .* or exactly 1,000,000, its last epoch"
+    ) as refused:
         await known.at(version, 999_999)
     bound = int(re.findall("most ([0-9,]+) for", str(refused.value))[0].replace(",", ""))
     assert least < bound < most

@@ -1,4 +1,4 @@
-"""Data sets that clients have stored, and warnings of jobs."""
+"""Datasets that clients have stored, and warnings of jobs."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -8,7 +8,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Adds the histories of jobs. They are large, so that they are not a column of the jobs."""
+    """Adds the histories of jobs. They are large, so they are not a column of the jobs."""
     op.create_table(
         "histories",
         sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),

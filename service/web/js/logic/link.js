@@ -7,7 +7,7 @@ export const MAX_LENGTH = 1900;
 
 /** @typedef {import("./setup.js").Setup} Setup @typedef {import("./setup.js").View} View */
 
-/** The fragment, without `#`. Drawn points have no place in it: store them as a data set before.
+/** The fragment, without `#`. Drawn points have no place in it: store them as a dataset before.
  * @param {Setup} setup
  * @param {View} view
  * @returns {string} */

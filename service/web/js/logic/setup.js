@@ -21,7 +21,7 @@ export const MAX_LAYERS = 6;
 export const MAX_UNITS = 16;
 export const MAX_CLASSES = 8;
 
-/** Points that are shown at most: all of larger data sets take part in the training. */
+/** Points that are shown at most: all of larger datasets take part in the training. */
 export const SHOWN_POINTS = 3000;
 
 /** How many moments of a training are kept for the epoch slider and for playing it. */

@@ -53,7 +53,7 @@ async function readPoints(target, card) {
   return { points: pointsOf(answer), notes };
 }
 
-/** Whether the data of a version still exist: a stored data set may have been replaced or deleted.
+/** Whether the data of a version still exist: a stored dataset may have been replaced or deleted.
  * @param {any} card */
 async function isStillStored({ data, data_digest }) {
   if (data?.type !== "stored") return true;

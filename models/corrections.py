@@ -8,9 +8,7 @@ import numpy as np
 from models.datasets import IntArray, Label, LabelledPoints, PointArray, stored_type
 from models.limits import MAX_POINTS
 from models.specs import InvalidInput
-
-MAX_SHOWN_LABELS = 20
-"""Maximum number of labels in a message."""
+from models.wording import listed
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,8 @@ def _class_indices(points: LabelledPoints, xy_MD: PointArray, labels: Sequence[L
     index = {label: k for k, label in enumerate(points.classes)}
     for i, label in enumerate(labels):
         if label not in index:
-            shown = ", ".join(map(repr, points.classes[:MAX_SHOWN_LABELS]))
-            more = ", ..." if len(points.classes) > MAX_SHOWN_LABELS else ""
-            raise InvalidInput(f"labels.{i}", f"must be one of the classes of the version: {shown}{more}")
+            classes = listed(map(repr, points.classes))
+            raise InvalidInput(f"labels.{i}", f"must be one of the classes of the version: {classes}")
     return np.array([index[label] for label in labels], np.int64)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from models.specs import InvalidInput
+from models.wording import listed
 
 _SHOWN = 10
 """Maximum number of names that a message lists."""
@@ -63,9 +64,8 @@ def _plain(name: str) -> str:
 
 def quoted(names: Sequence[str]) -> str:
     """Names in quotes, separated by commas: the first ones of many, and the beginning of long ones."""
-    shown = [f"'{name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + '...'}'" for name in names]
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(shown[:_SHOWN])}{more}"
+    shown = (f"'{name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + '...'}'" for name in names)
+    return listed(shown, _SHOWN)
 
 
 def are_out_of_order(names: Sequence[str]) -> bool:

@@ -26,9 +26,7 @@ from models.networks.scaling import Scaling
 from models.networks.starting_weights import FIELD, StartingWeights
 from models.networks.terms import Term
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
-
-MAX_SHOWN_LABELS = 20
-"""Maximum number of labels in a message."""
+from models.wording import listed
 
 
 @dataclass(frozen=True)
@@ -219,8 +217,7 @@ def class_weights(training: TrainingSpec, points: LabelledPoints) -> FloatArray 
         return weight_K
     labels = [str(label) for label in classes]
     if given.keys() != set(labels):
-        shown = ", ".join(labels[:MAX_SHOWN_LABELS]) + (", ..." if len(labels) > MAX_SHOWN_LABELS else "")
-        raise InvalidInput("training.class_weight", f"must have one weight for each label, which are: {shown}")
+        raise InvalidInput("training.class_weight", f"must have one weight for each label, which are: {listed(labels)}")
     return np.array([given[label] for label in labels], np.float32)
 
 

@@ -7,9 +7,7 @@ import numpy as np
 from models.datasets import LabelledPoints
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
-
-MAX_SHOWN_LABELS = 20
-"""Maximum number of labels in a message."""
+from models.wording import listed
 
 
 def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str) -> LabelledPoints:
@@ -26,9 +24,8 @@ def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str)
     index = {label: k for k, label in enumerate(training.classes)}
     unknown = [label for label in validation.classes if label not in index]
     if unknown:
-        shown = ", ".join(map(repr, training.classes[:MAX_SHOWN_LABELS]))
-        more = ", ..." if len(training.classes) > MAX_SHOWN_LABELS else ""
-        raise InvalidInput(field, f"must have labels of the training data, {shown}{more}, but has {unknown[0]!r}")
+        known = listed(map(repr, training.classes))
+        raise InvalidInput(field, f"must have labels of the training data, {known}, but has {unknown[0]!r}")
     class_K = np.array([index[label] for label in validation.classes], np.int64)
     label_N = class_K[validation.label_N]
     return replace(training, xy_ND=xy_ND, label_N=label_N)

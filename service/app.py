@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -176,20 +176,43 @@ def _behind_front(app: ASGIApp, settings: Settings) -> ASGIApp:
 async def _running(
     settings: Settings, metrics: Metrics, response_cache: ResponseCache, stopping: Event, shared_folder: Path | None
 ) -> AsyncIterator[Services]:
-    """Opens the data folder, starts the engine and the background tasks, and ends them all."""
+    """Opens the data folder, starts the engine and the background tasks, and always ends what it started."""
+    async with AsyncExitStack() as ends:
+        services, membership = _started(settings, metrics, response_cache, stopping, shared_folder, ends)
+        async with _background_tasks(services, membership):
+            yield services
+
+
+def _started(
+    settings: Settings,
+    metrics: Metrics,
+    response_cache: ResponseCache,
+    stopping: Event,
+    shared_folder: Path | None,
+    ends: AsyncExitStack,
+) -> tuple[Services, Membership]:
+    """Opens and starts the parts of the service. `ends` receives how each of them ends."""
+
+    def at_end(end: Callable[[], None]) -> None:
+        ends.push_async_callback(to_thread.run_sync, end)
+
     server = secrets.token_hex(8)
     files = Files(settings.data_dir)
     files.remove_abandoned()
     store = Store.of(settings, files, server=server)
+    at_end(store.close)
     files.remove_orphans(store.datasets.files)
     wakeup = Wakeup()
-    engine = make_engine(settings, store, on_job_end=wakeup.notify)
     registry = Registry(store, files, loaded_bytes=settings.loaded_versions_bytes)
     membership = Membership(server, store, registry)
+    at_end(partial(_leave, membership))
+    engine = make_engine(settings, store, on_job_end=wakeup.notify)
+    at_end(engine.close)
     membership.renew()
     registry.loader.check(for_s=FIRST_CHECK_S)
     job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
     spaces = JobSpaces(settings, JobSpace(store, files, job_queue), on_job_end=wakeup.notify)
+    at_end(spaces.close)
     kept_networks = KeptNetworks(spaces)
     seed_models = SeedModels(store, registry, job_queue)
     bodies = HeldBodies(settings)
@@ -197,24 +220,12 @@ async def _running(
     torch_tasks = TorchTasks(
         niceness=settings.training_niceness, log_level=settings.log_level, log_format=settings.log_format
     )
+    at_end(torch_tasks.close)
     frame_renderer = FrameRenderer(spaces, registry, kept_networks, threads=live_threads)
     broadcaster = EventBroadcaster(
         spaces, registry, frame_renderer, wakeup=wakeup, stopping=stopping, max_streams=settings.max_streams
     )
-
-    def figures() -> dict[str, Any]:
-        counters = {
-            "separatrix_response_cache_hits": response_cache.hits,
-            "separatrix_response_cache_misses": response_cache.misses,
-        }
-        gauges = {
-            "separatrix_response_cache_bytes": response_cache.total_bytes,
-            "separatrix_loaded_versions_bytes": registry.loader.loaded_bytes,
-            "separatrix_request_bodies_bytes": bodies.held_bytes,
-            "separatrix_open_streams": broadcaster.open_streams,
-        }
-        return metrics.snapshot(counters, gauges)
-
+    figures = partial(_figures, metrics, response_cache, registry, bodies, broadcaster)
     services = Services(
         settings=settings,
         stopping=stopping,
@@ -246,14 +257,33 @@ async def _running(
         counts_probe=Probe(store.jobs.counts),
         disk_probe=Probe(lambda: files.free_bytes),
     )
-    async with _background_tasks(services, membership):
-        yield services
-    torch_tasks.close()
-    await to_thread.run_sync(spaces.close)
-    await to_thread.run_sync(engine.close)
+    return services, membership
+
+
+def _leave(membership: Membership) -> None:
     with suppress(StoreUnavailable):
-        await to_thread.run_sync(membership.leave)
-    store.close()
+        membership.leave()
+
+
+def _figures(
+    metrics: Metrics,
+    response_cache: ResponseCache,
+    registry: Registry,
+    bodies: HeldBodies,
+    broadcaster: EventBroadcaster,
+) -> dict[str, Any]:
+    """The metrics of this process."""
+    counters = {
+        "separatrix_response_cache_hits": response_cache.hits,
+        "separatrix_response_cache_misses": response_cache.misses,
+    }
+    gauges = {
+        "separatrix_response_cache_bytes": response_cache.total_bytes,
+        "separatrix_loaded_versions_bytes": registry.loader.loaded_bytes,
+        "separatrix_request_bodies_bytes": bodies.held_bytes,
+        "separatrix_open_streams": broadcaster.open_streams,
+    }
+    return metrics.snapshot(counters, gauges)
 
 
 @asynccontextmanager

@@ -87,7 +87,7 @@ Axes = Annotated[
     str | None,
     typer.Option(
         help="The features along x and y, by name or by number from 0, such as 'petal length,petal width'. A name "
-        "that contains a comma is written in double quotes. (default: the first two)"
+        "that contains a comma is written in double quotes. (default: the first two that vary)"
     ),
 ]
 At = Annotated[

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from models import wording
+
 FILE = "file"
 """The field that errors of a file name."""
 
@@ -35,6 +37,4 @@ def quoted(name: object) -> str:
 
 def listed(names: Iterable[object]) -> str:
     """Names in quotes, separated by commas: the first ones of many."""
-    shown = [*names]
-    more = f" and {len(shown) - MAX_SHOWN:,} more" if len(shown) > MAX_SHOWN else ""
-    return ", ".join(map(quoted, shown[:MAX_SHOWN])) + more
+    return wording.listed(map(quoted, names), MAX_SHOWN)

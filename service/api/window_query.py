@@ -76,8 +76,8 @@ class WindowQuery(BaseModel):
     axes: Axes | None = Field(
         None,
         description="The features along x and y, by zero-based number or by name; a single one gives a curve. By "
-        "default the first two, or the only one. A name that contains a comma, or that is the number of another "
-        "feature, is written in double quotes.",
+        "default the first two that vary in the data, or the only one. A name that contains a comma, or that is the "
+        "number of another feature, is written in double quotes.",
         examples=[[0, 1]],
     )
     at: Coordinates | None = Field(

@@ -49,7 +49,7 @@ class Part:
     """The part of the points that the figure shows.
 
     Attributes:
-        axes: the two features along x and y, by number or name, separated by commas; by default the first two.
+        axes: the two features along x and y, by number or name, separated by commas; by default two that vary.
         at: the values of the other features, see `service.inference.features.position`.
         margin: what the figure adds to the range of the points on each side, see `models.boundary.grids.padded_range`.
         within: the greatest distance from the plane of the points that are shown, see `models.boundary.slices`.

@@ -15,6 +15,7 @@ from models.networks import printing
 from models.networks.plans import members_of
 from models.networks.printing import Part
 from models.specs import InvalidInput
+from models.wording import listed
 from service.commands.workspace import open_workspace
 from service.records import Reference
 from service.registry.registry import LoadedVersion
@@ -23,8 +24,6 @@ from service.settings import Settings
 BINS = 24
 """Bars of the histogram of a layer."""
 
-MAX_LISTED = 10
-"""Classes or features that are listed; more are counted."""
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -63,10 +62,10 @@ def _facts(version: LoadedVersion) -> Iterator[tuple[str, str]]:
     widths = "-".join(map(str, members[0].widths))
     count = f"{len(members)} x " if len(members) > 1 else ""
     yield "network", f"{count}{card.network.kind} {widths}, {plan.size:,} parameters"
-    yield "features", _listed(card.feature_names) if card.feature_names else f"{card.features}, without names"
+    yield "features", listed(card.feature_names) if card.feature_names else f"{card.features}, without names"
     if card.network.inputs is not None:
-        yield "inputs", _listed(card.network.inputs)
-    yield "classes", _listed(card.classes)
+        yield "inputs", listed(card.network.inputs)
+    yield "classes", listed(card.classes)
     if card.data:
         yield "data", _data(card.data)
     if card.imported:
@@ -81,11 +80,6 @@ def _data(data: Mapping[str, Any]) -> str:
     name = data.get("dataset") or data.get("stored") or "points of the client"
     count = data.get("n", data.get("n_points"))
     return f"{name}, {count:,} points" if count else f"{name}"
-
-
-def _listed(items: tuple[Any, ...]) -> str:
-    text = ", ".join(map(str, items[:MAX_LISTED]))
-    return text if len(items) <= MAX_LISTED else f"{text} and {len(items) - MAX_LISTED} more"
 
 
 def _figures(card: Card) -> Table:

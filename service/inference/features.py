@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from models.checkpoints.cards import Card
 from models.limits import MAX_COORDINATE
 from models.specs import InvalidInput
-
-MAX_LISTED = 20
-"""Names of features that an error message lists. More would fill a screen."""
+from models.wording import listed
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _INDEX = re.compile("[0-9]{1,4}")
@@ -143,9 +141,5 @@ def _index(card: Card, text: str, field: str) -> int:
 
 def _listed(card: Card) -> str:
     """The features that there are, for an error message."""
-    listed = f"0 to {card.features - 1}" if card.features > 1 else "0"
-    if card.feature_names is None:
-        return listed
-    more = len(card.feature_names) - MAX_LISTED
-    shown = ", ".join(card.feature_names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
-    return f"{shown}; or by number, {listed}"
+    numbers = f"0 to {card.features - 1}" if card.features > 1 else "0"
+    return numbers if card.feature_names is None else f"{listed(card.feature_names)}; or by number, {numbers}"

@@ -7,13 +7,11 @@ import numpy as np
 
 from models.datasets import IntArray
 from models.specs import InvalidInput
+from models.wording import listed
 from service.registry.registry import LoadedVersion
 
 CLASS_WORK = 20
 """Cost of a point's class in multiplications: an exponential and a logarithm for each version."""
-
-MAX_LISTED = 10
-"""Names that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,7 @@ def _difference(own: Sequence[str], other: Sequence[str]) -> str:
     parts = []
     for who, names, others in (("a", own, other), ("b", other, own)):
         if alone := [name for name in names if name not in others]:
-            more = ", ..." if len(alone) > MAX_LISTED else ""
-            parts.append(f"only {who} has {', '.join(alone[:MAX_LISTED])}{more}")
+            parts.append(f"only {who} has {listed(alone)}")
     return " and ".join(parts)
 
 

@@ -21,13 +21,11 @@ from models.networks.starting_weights import FIELD, StartingWeights
 from models.recipes import Recipe
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec, resolve_training
 from models.training.evaluation import Evaluation
+from models.wording import listed
 from service.errors import VersionBroken
 from service.registry.registry import LoadedVersion
 from service.store.files import Files
 from service.store.points_file import DamagedData
-
-MAX_SHOWN = 20
-"""Maximum number of names of features or classes in a message."""
 
 _OF_OPTIMIZER = ("epochs", "learning_rate", "momentum", "batch_size", "implementation")
 """Settings that suit only the optimizer that they were chosen for."""
@@ -203,11 +201,9 @@ def check_data(card: Card, points: LabelledPoints) -> None:
         )
     if points.feature_names and card.feature_names and points.feature_names != card.feature_names:
         raise InvalidInput(
-            FIELD, f"must be a version with the features of the data, but has {_listed(card.feature_names)}"
+            FIELD, f"must be a version with the features of the data, but has {listed(map(repr, card.feature_names))}"
         )
     if points.classes != card.classes:
-        raise InvalidInput(FIELD, f"must be a version with the classes of the data, but has {_listed(card.classes)}")
-
-
-def _listed(names: tuple[int | str, ...]) -> str:
-    return ", ".join(map(repr, names[:MAX_SHOWN])) + (", ..." if len(names) > MAX_SHOWN else "")
+        raise InvalidInput(
+            FIELD, f"must be a version with the classes of the data, but has {listed(map(repr, card.classes))}"
+        )

@@ -284,15 +284,14 @@ class _Attempt:
             "ran_s": self._monitor.ran_s,
         }
         histories = [result.history.to_json() for result in results]
-        checkpoint = self._job.checkpoint_id
-        folder = self._files.checkpoint_folder(checkpoint)
+        folder = self._files.checkpoint_folder(self._job.checkpoint_id)
         diverged = next((result for result in results if result.advice is not None), None)
-        if diverged is not None and diverged.advice is not None:  # no evaluation: its outputs may overflow
+        if diverged is not None:  # no evaluation: its outputs may overflow
             metrics = asdict(diverged.metrics) if diverged.metrics else None
             card = _card(self._job, results, recipe, metrics, restarts)
             torch_files.save(folder, network, card, durable=self._files.durable)
-            left: StatusUpdate = {**status, "metrics": metrics, "checkpoint": checkpoint}
-            return Failed(code="diverged", detail=diverged.advice, status=left, networks=histories)
+            status |= {"metrics": metrics, "checkpoint": self._job.checkpoint_id}
+            return Failed(code="diverged", detail=diverged.advice or "", status=status, networks=histories)
         plan = of_members([plan_of(recipe.layout, state, recipe.scaling.transform) for state in states])
         evaluations = _evaluations(plan, recipe)
         metrics = _metrics(results, evaluations)
@@ -300,17 +299,12 @@ class _Attempt:
         warnings = evaluations[decisive].warnings(recipe.points.classes, decisive)
         warnings += _about_merged(recipe) + warm_start.warnings(recipe)
         status |= {"metrics": metrics, "warnings": warnings}
-        before = warm_start.plan_before(recipe)
-        if before is not None and self._job.spec.started_from is not None:
-            corrections = self._job.spec.started_from["corrections"]
-            status["comparison"] = warm_start.compare(before, plan, recipe, corrections)
-        shown = {kind: one.to_json() for kind, one in evaluations.items()}
+        if comparison := self._comparison(plan, recipe):
+            status["comparison"] = comparison
         choice = self._job.status.choice
-        if choice and choice["cross_validation"]:
-            shown["cross_validation"] = choice["cross_validation"]
         card = replace(
             _card(self._job, results, recipe, metrics, restarts),
-            evaluation=shown,
+            evaluation=_shown(evaluations, choice),
             warnings=tuple(warnings),
             search=choice["search"] if choice else None,
         )
@@ -324,10 +318,17 @@ class _Attempt:
         )
         if not self._job.spec.publishes:
             return Kept(status=status, networks=histories)
-        promoted = promotion.decide(self._job.spec.promote, shown)
+        promoted = promotion.decide(self._job.spec.promote, card.evaluation)
         return Published(
             card_digest=digest, summary=card.summary, promotion=promoted, status=status, networks=histories
         )
+
+    def _comparison(self, plan: AnyPlan, recipe: Recipe) -> dict[str, Any] | None:
+        """How a network differs from the version at whose weights its training began; None without one."""
+        before, start = warm_start.plan_before(recipe), self._job.spec.started_from
+        if before is None or start is None:
+            return None
+        return warm_start.compare(before, plan, recipe, start["corrections"])
 
     def _failed(self, code: FailureCode, detail: str) -> Outcome:
         return Failed(code=code, detail=detail, status={"ran_s": self._monitor.ran_s}, networks=self._so_far)
@@ -353,6 +354,14 @@ def _evaluations(plan: AnyPlan, recipe: Recipe) -> dict[str, Evaluation]:
     """Returns how the network classifies the `training` points and, if there are any, the `validation` points."""
     parts = zip(("training", "validation"), recipe.parts, strict=True)
     return {kind: Evaluation.of(plan, points) for kind, points in parts if points is not None}
+
+
+def _shown(evaluations: dict[str, Evaluation], choice: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Returns the evaluations as JSON, with the cross-validation of the chosen settings if there was one."""
+    shown = {kind: one.to_json() for kind, one in evaluations.items()}
+    if choice and choice["cross_validation"]:
+        shown["cross_validation"] = choice["cross_validation"]
+    return shown
 
 
 def _metrics(results: Sequence[runs.Outcome], evaluations: dict[str, Evaluation]) -> dict[str, float | None] | None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from models.limits import MAX_CLASSES
 from models.specs import InvalidInput
+from models.wording import listed
 from service.tables.cells import BOOLEANS, is_missing, number
 from service.tables.options import Decimal, TableOptions
 
@@ -156,9 +157,8 @@ def select(columns: Sequence[Column], selector: str, option: str) -> Column:
         position = 0
     if 1 <= abs(position) <= len(columns):
         return columns[position - 1 if position > 0 else position]
-    known = [f"'{column.name}'" if column.name else str(column.index + 1) for column in columns[:10]]
-    more = ", ..." if len(columns) > 10 else ""
-    raise InvalidInput(option, f"there is no column '{wanted}': the columns are {', '.join(known)}{more}")
+    known = listed(f"'{column.name}'" if column.name else column.index + 1 for column in columns)
+    raise InvalidInput(option, f"there is no column '{wanted}': the columns are {known}")
 
 
 def select_several(columns: Sequence[Column], selectors: str | None, option: str) -> list[Column]:
@@ -218,9 +218,8 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
     if last.kind == "boolean" and all(column.kind != "boolean" for column in columns[:-1]):
         return last, "the only column of truth values"
     if not last.is_label_like:
-        shown = ", ".join(column.title.removeprefix("column ") for column in columns[:10])
-        more = ", ..." if len(columns) > 10 else ""
-        raise _doubt([], f"it is not clear which of the columns {shown}{more} is the label", options, name)
+        shown = listed(column.title.removeprefix("column ") for column in columns)
+        raise _doubt([], f"it is not clear which of the columns {shown} is the label", options, name)
     rival = first.is_label_like and len(first.values) <= _MAX_LABEL_LIKE
     if len(columns) > 2 and rival and not all(column.is_whole for column in columns[1:-1]):
         raise _doubt([first, last], "may both be the label", options, name)

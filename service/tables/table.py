@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from models import categories
 from models.datasets import Categories, DoubleArray, IntArray, Label, LabelledPoints, blocks, hashes, labelled
+from models.wording import listed
 from service.tables.collector import Values
 from service.tables.columns import Column
 from service.tables.labels import alike, merged, near_equal
@@ -90,7 +91,7 @@ def make_table(
     rows = "1 row" if len(values.xy_ND) == 1 else f"{len(values.xy_ND):,} rows"
     report = [
         f"{name}: {rows}, {notation}",
-        f"features ({len(features)}): {_few([_short(column) for column in features])}",
+        f"features ({len(features)}): {listed([_short(column) for column in features], _SHOWN)}",
     ]
     found = [*warnings, *_about_features(values.xy_ND, features)]
     different = tuple(dict.fromkeys(labels))
@@ -99,7 +100,9 @@ def make_table(
         code_N = np.array([different.index(one) for one in labels], dtype=np.int64)[code_N]
         counts = {one: int(n) for one, n in zip(different, np.bincount(code_N, minlength=len(different)), strict=True)}
         report.append(f"label: {label.title}, {label_reason}")
-        report.append(f"classes ({len(counts)}): {_few([f'{one} ({n:,})' for one, n in sorted_counts(counts)])}")
+        report.append(
+            f"classes ({len(counts)}): {listed([f'{one} ({n:,})' for one, n in sorted_counts(counts)], _SHOWN)}"
+        )
         report.extend(merged(values.spellings, labels))
         found += _about_quantity(label, len(counts)) + near_equal(counts) + _about_classes(counts)
         found += _about_conflicts(values.xy_ND, code_N)
@@ -107,7 +110,7 @@ def make_table(
     for column_name, texts in values.categories.items():
         one_hot = categories.names(column_name, texts)
         count = "1 feature" if len(one_hot) == 1 else f"{len(one_hot)} features"
-        report.append(f"column '{column_name}' becomes {count}: {_few(one_hot)}")
+        report.append(f"column '{column_name}' becomes {count}: {listed(one_hot, _SHOWN)}")
         found += [
             f"{' and '.join(map(repr, group))} in column '{column_name}' are almost equal, but are different features"
             for group in alike(texts)
@@ -137,11 +140,6 @@ def sorted_counts(counts: dict[Label, int]) -> list[tuple[Label, int]]:
 
 def _short(column: Column) -> str:
     return column.name or f"column {column.index + 1}"
-
-
-def _few(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
 
 
 def _is_boolean(column: Column) -> bool:

@@ -19,7 +19,7 @@ def encode(boundary: BoundaryGrid) -> bytes:
     """
     grid = boundary.grid
     classes = boundary.window.network.card.classes if boundary.response == "label" else None
-    labels = None if classes is None else [_quoted(str(label)).encode() for label in classes]
+    labels = None if classes is None else [quoted(str(label)).encode() for label in classes]
     x_texts = [repr(x).encode() for x in grid.x_W.tolist()]
     if grid.y_H is None:
         return b"x,value\n" + _template(x_texts, b",%b\n") % _texts(grid.values_HW, labels)
@@ -42,7 +42,7 @@ def _texts(values_W: npt.NDArray[np.generic], labels: list[bytes] | None) -> tup
     return tuple(orjson.dumps(values_W, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b","))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A field by the rules of RFC 4180: in quotes if it holds a comma, a quote or a line break, with quotes doubled."""
     doubled = text.replace('"', '""')
     return f'"{doubled}"' if any(mark in text for mark in ',"\r\n') else text

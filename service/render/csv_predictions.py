@@ -1,7 +1,5 @@
 """Predictions as CSV, `text/csv`: a heading, then a line for each point. Quoting as in RFC 4180, lines end with LF."""
 
-import csv
-import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -11,6 +9,7 @@ import orjson
 from models.boundary.certified.nearest import Nearest
 from models.checkpoints.cards import Card
 from models.datasets import Label, PointArray
+from service.render.csv_cells import quoted
 
 MEDIA_TYPE = "text/csv"
 
@@ -92,6 +91,4 @@ def _nearest(nearest: Nearest) -> Iterator[bytes]:
 
 
 def _line(cells: Iterable[object]) -> bytes:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="").writerow(cells)
-    return file.getvalue().encode()
+    return ",".join(quoted(str(cell)) for cell in cells).encode()

@@ -31,7 +31,7 @@ _INDEX_READ_AS_COLUMN = re.compile(r"Unnamed: 0(\.[0-9]+)*")
 
 _ZERO_AND_ONE = {"0", "1", "0.0", "1.0"}
 
-_MIN_ROWS_OF_NAMES = 10
+_MIN_ROWS_OF_NAMES = 6
 """Minimum number of rows of a text column that, without any repetition, holds names, not labels."""
 
 

@@ -134,6 +134,15 @@ def test_a_feature_named_like_an_output_keeps_its_heading(named: httpx.Client) -
     assert table(answer)[0] == ["label", "p(0)", "predicted label", "predicted p(0)", "p(1)"]
 
 
+def test_labels_and_names_with_line_breaks_are_quoted(named: httpx.Client) -> None:
+    data = {"points": POINTS, "labels": ["a\nb", "c", "a\nb", "c"], "feature_names": ["x", "y"]}
+    train(named, "broken", data=data, training={"epochs": 5})
+    answer = post(named, "x,y\n0,1\n2,3\n", accept=CSV, model="broken", outputs="labels,probabilities")
+    heading, *rows = csv.reader(io.StringIO(answer.text, newline=""), strict=True)
+    assert heading == ["x", "y", "label", "p(a\nb)", "p(c)"]
+    assert {row[2] for row in rows} <= {"a\nb", "c"}
+
+
 def test_a_nearest_point_that_is_not_found_is_empty(named: httpx.Client) -> None:
     data = {"points": [[0, 0], [1, 1], [0, 1]], "labels": ["a", "a", "b"]}
     train(named, "settled", data=data, network={"kind": "logistic"}, training={"epochs": 1, "learning_rate": 1e-9})

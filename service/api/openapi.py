@@ -52,7 +52,7 @@ TAGS = [
     {"name": "inference protocol", "description": "The Open Inference Protocol v2, as `tritonclient` speaks it."},
     {"name": "training", "description": "Training jobs: submit, follow, pause, resume, cancel and retry them."},
     {"name": "models", "description": "Published models. Every training publishes an immutable version of one."},
-    {"name": "datasets", "description": "Labeled points to train on: generators, and your own points under a name."},
+    {"name": "data sets", "description": "Labeled points to train on: generators, and your own points under a name."},
     {"name": "operation", "description": "For the operators of the service: health checks and metrics."},
 ]
 

@@ -16,6 +16,7 @@ from models.limits import (
     MAX_CLASSES,
     MAX_COORDINATE,
     MAX_FEATURES,
+    MAX_LABEL_LENGTH,
     MAX_STORED_VALUES,
 )
 from models.specs import InvalidInput
@@ -112,7 +113,17 @@ class Collector:
         return tempfile.TemporaryFile(dir=self._folder) if self._folder else None  # closed in __exit__
 
     def code(self, label: Spelling) -> int:
-        """The index of a label. A new label gets the next index."""
+        """The index of a label. A new label gets the next index.
+
+        Raises:
+            InvalidInput: the label is too long, or there are too many labels.
+        """
+        if isinstance(label, str) and len(label) > MAX_LABEL_LENGTH and self._label:
+            raise InvalidInput(
+                self._label.title,
+                f"has a label of {len(label)} characters, which begins with '{label[:20]}': at most {MAX_LABEL_LENGTH} "
+                "are allowed",
+            )
         code = self.codes.setdefault(label, len(self.codes))
         if code >= MAX_SPELLINGS and self._label:
             raise InvalidInput(

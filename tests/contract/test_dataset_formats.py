@@ -161,7 +161,7 @@ def test_the_index_of_a_pandas_table_is_left_out(service: httpx.Client, index: s
     table = pa.table(COLUMNS | {index: list(range(40, 0, -1))}).replace_schema_metadata(about)
     file = io.BytesIO()
     pyarrow.parquet.write_table(table, file)
-    body = put(service, "indexed", file.getvalue(), PARQUET).json()
+    body = put(service, f"indexed-{len(index)}", file.getvalue(), PARQUET).json()
     assert [one["name"] for one in body["features"]] == ["a", "b"]
     assert f"column '{index}' is left out: it is the index of the table" in body["understood"]
 

@@ -32,7 +32,7 @@ from service.http.pagination import Limit
 from service.http.problems import InvalidParameter
 from service.records import NAME_PATTERN, NAME_RULE
 
-router = APIRouter(tags=["datasets"])
+router = APIRouter(tags=["data sets"])
 
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 

@@ -46,7 +46,7 @@ def test_the_death_of_a_process_is_reported_and_the_next_task_runs(tasks: TorchT
 
 
 def test_a_task_has_a_limit_of_memory(tasks: TorchTasks) -> None:
-    with pytest.raises(TaskFailed, match="more memory"):
+    with pytest.raises(TaskFailed, match="memory limit"):
         anyio.run(tasks.run, f"{TASKS}fill_memory")
 
 

@@ -59,6 +59,11 @@ def test_labels_that_differ_in_a_letter_or_a_sign_are_not_almost_equal() -> None
     assert "almost" not in said("x,label\n1,C\n2,C++\n3,C#\n4,D\n")
 
 
+def test_a_label_that_is_too_long_is_shown_with_its_column() -> None:
+    message = refusal(f"x,label\n1,{'long' * 20}\n2,b\n")
+    assert message.startswith("column 'label': has a label of 80 characters, which begins with 'longlonglong")
+
+
 def test_a_column_of_too_many_labels_is_refused() -> None:
     content = "x,label\n" + "".join(f"{i}.5,{i}\n" for i in range(1_200))
     assert "column 'label': cannot be the label" in refusal(content)

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -72,24 +73,28 @@ def _content(text: bytes, name: str) -> Any:
 
 def _repeated_key(text: bytes, content: Any) -> str | None:
     """A key that an object of the text has more than once; the parser keeps only its last value."""
-    if _STRING.sub(b"", text).count(b":") == _count_keys(content):
+    if not isinstance(content, dict | list) or _STRING.sub(b"", text).count(b":") == _count_keys(content):
         return None
     found: list[str] = []
 
     def note_repeated(pairs: list[tuple[str, Any]]) -> None:
         found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
 
-    json.loads(text, object_pairs_hook=note_repeated)
-    return found[0]
+    with suppress(RecursionError):  # lists in lists are no table anyway
+        json.loads(text, object_pairs_hook=note_repeated)
+    return found[0] if found else "a key"
 
 
-def _count_keys(value: Any) -> int:
+def _count_keys(content: Any) -> int:
     """The number of keys of all objects within a value."""
-    if isinstance(value, dict):
-        return len(value) + sum(map(_count_keys, value.values()))
-    if isinstance(value, list):
-        return sum(_count_keys(one) for one in value if isinstance(one, dict | list))
-    return 0
+    count, remaining = 0, [content]
+    while remaining:
+        value = remaining.pop()
+        if isinstance(value, dict):
+            count += len(value)
+            value = value.values()
+        remaining.extend(one for one in value if isinstance(one, dict | list))
+    return count
 
 
 def _record(names: list[Any], row: Any, number: int) -> dict[str, Any]:

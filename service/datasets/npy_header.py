@@ -19,7 +19,10 @@ def _read_header_3_0(file: IO[bytes], max_header_size: int) -> tuple[tuple[int, 
     if length > max_header_size:
         raise ValueError(length)
     header = ast.literal_eval(file.read(length).decode())
-    return header["shape"], header["fortran_order"], npy_format.descr_to_dtype(header["descr"])
+    shape, fortran_order = header["shape"], header["fortran_order"]
+    if not isinstance(shape, tuple) or not isinstance(fortran_order, bool):
+        raise TypeError(header)
+    return shape, fortran_order, npy_format.descr_to_dtype(header["descr"])
 
 
 _READERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {

@@ -155,7 +155,8 @@ def _plain(values: Values) -> Sequence[Any]:
     if not isinstance(values, np.ndarray):
         return values
     if values.dtype.kind == "f" and values.dtype.itemsize < 8:
-        return [float(str(value)) for value in values]
+        different, index_N = np.unique(values, return_inverse=True)
+        values = np.array([float(str(value)) for value in different])[index_N]
     plain: Sequence[Any] = values.tolist()
     return plain
 

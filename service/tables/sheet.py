@@ -203,7 +203,7 @@ class _Lines:
         self._number = 0
         self._is_in_quotes = False
         self._first_comments: list[tuple[int, str]] = []
-        self._row: tuple[str, int] | None = None
+        self._form: tuple[str, int] | None = None
 
     def head(self) -> list[str]:
         """The first lines."""
@@ -224,10 +224,10 @@ class _Lines:
         self._number += 1
         if not self._is_in_quotes and separators.is_comment(line):
             self.comments += 1
-            if self._row is None:
+            if self._form is None:
                 self._first_comments.append((self._number, line))
             else:
-                self._refuse_row(self._number, line)
+                _refuse_row(self._number, line, *self._form)
             return "\n"
         self._is_in_quotes ^= line.count('"') % 2 == 1
         return self.in_double_quotes(line)
@@ -238,24 +238,25 @@ class _Lines:
         Raises:
             InvalidInput: one of the first lines is such a comment. Reading a later one raises too.
         """
-        self._row = separator, width
+        self._form = separator, width
         for number, line in self._first_comments:
             if number > after:
-                self._refuse_row(number, line)
-
-    def _refuse_row(self, number: int, line: str) -> None:
-        separator, width = self._row or ("", 0)
-        if line.lstrip()[1:2].isspace() or width < 2 or line.count(separator) != width - 1:
-            return
-        raise InvalidInput(
-            f"line {number}",
-            "may be a comment or a row of the table: write a blank after '#' in a comment, or quotes around the first "
-            "value of a row",
-        )
+                _refuse_row(number, line, separator, width)
 
     def in_double_quotes(self, line: str) -> str:
         """A line with double quotes in place of single ones, if the file has single ones around values."""
         return separators.in_double_quotes(line, self.quoted) if self.quoted else line
+
+
+def _refuse_row(number: int, comment: str, separator: str, width: int) -> None:
+    """Refuses a comment that may be a row: as many values as the table has columns, and no blank after `#`."""
+    if comment.lstrip()[1:2].isspace() or width < 2 or comment.count(separator) != width - 1:
+        return
+    raise InvalidInput(
+        f"line {number}",
+        "may be a comment or a row of the table: write a blank after '#' in a comment, or quotes around the first "
+        "value of a row",
+    )
 
 
 def _separator(lines: list[str], name: str, options: TableOptions) -> str:

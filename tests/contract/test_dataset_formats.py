@@ -38,6 +38,11 @@ def npy(array: np.ndarray[Any, Any], **options: Any) -> bytes:
     return file.getvalue()
 
 
+def npy_3_0(header: str) -> bytes:
+    """A file with this header and no values."""
+    return b"\x93NUMPY\x03\x00" + len(header).to_bytes(4, "little") + header.encode()
+
+
 def npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -223,6 +228,8 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         ([{}, {"a": 1}], JSON, {}, "body", "has no columns"),
         (b'[{"a": 1, "a": 2, "label": 1}]', JSON, {}, "body", "several values for 'a'"),
         (b'{"a": [1, 2], "b": [1, 2], "a": [3, 4], "label": [0, 1]}', JSON, {}, "body", "several values for 'a'"),
+        (b"[" * 900 + b"]" * 900, JSON, {}, "body", '{"points"'),
+        (b'[{"a": 1, "a": ' + b"[" * 900 + b"]" * 900 + b"}]", JSON, {}, "body", "several values for"),
         ({"a": {"0": 1}, "label": {"0": 2}}, JSON, {}, "body", 'add orient="records"'),
         ({"columns": ["a", "label"], "data": [[1, 0], [2]]}, JSON, {}, "body", "row 2: must be a list of 2 values"),
         ({"a": [1, 2, 3], "label": ["x", " ", "y"]}, JSON, {}, "body", "row 2: has no label"),
@@ -243,6 +250,9 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (npy(X)[:-1], NPY, {"label": "1"}, "body", "as long as"),
         (npy(np.zeros((0, 3))), NPY, {"label": "1"}, "body", "no points"),
         (npy(np.zeros(3, [])), NPY, {}, "body", "structured array"),
+        (npy_3_0("{'descr': '<f8', 'fortran_order': False, 'shape': 3}"), NPY, {}, "body", "numpy.save"),
+        (npy_3_0("{'descr': '<f8', 'shape': (3,)}"), NPY, {}, "body", "numpy.save"),
+        (npy_3_0("(" * 9_000), NPY, {}, "body", "numpy.save"),
         (npy(np.zeros(4, [("x", "f8", 3), ("label", "i4")])), NPY, {}, "body", "arrays of the shape (3,)"),
         (npy(np.array([[1, "a"]], dtype=object), allow_pickle=True), NPY, {"label": "1"}, "body", "Python objects"),
         (b"nonsense", NPY, {"label": "1"}, "body", "numpy.save"),

@@ -96,7 +96,12 @@ class Files:
 
     def checkpoints_of(self, job_id: str) -> list[str]:
         """Returns the ids of all checkpoints on the disk, of all attempts at a job."""
-        return [path.name for path in (self._data_dir / "checkpoints").glob(f"{job_id}-*")]
+        try:
+            entries = os.scandir(self.checkpoints_folder)  # faster than a pattern, which is parsed for each job
+        except OSError:  # nothing was written so far, or nothing can be read
+            return []
+        with entries:
+            return [entry.name for entry in entries if entry.name.startswith(f"{job_id}-")]
 
     def remove_checkpoint(self, checkpoint_id: str) -> None:
         """Removes a checkpoint if it exists."""

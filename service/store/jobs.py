@@ -293,10 +293,8 @@ class Jobs:
 
     def checkpoints_in_use(self, job_id: str) -> set[str]:
         """Returns the ids of the job's checkpoints that rows refer to: its latest one, and its version's."""
-        own = select(jobs.c.checkpoint).where(jobs.c.id == job_id, jobs.c.checkpoint.is_not(None))
-        published = select(versions.c.checkpoint_id).where(versions.c.job_id == job_id)
         with self._database.reading() as connection:
-            return set(connection.scalars(own.union(published)))
+            return set(connection.scalars(_CHECKPOINTS_IN_USE, {"of_job": job_id}))
 
     def files_in_use(self) -> FilesInUse:
         """Returns which files of jobs and versions rows refer to."""
@@ -416,4 +414,9 @@ _QUEUED_OF_GROUP = select(jobs).where(jobs.c.supersede == bindparam("group"), _I
 _QUEUED = select(func.count(), func.count().filter(jobs.c.owner == bindparam("of_owner"))).where(
     _IS_QUEUED,
     jobs.c.supersede.is_distinct_from(bindparam("group")),  # "" is the name of no group
+)
+_CHECKPOINTS_IN_USE = (
+    select(jobs.c.checkpoint)
+    .where(jobs.c.id == bindparam("of_job"), jobs.c.checkpoint.is_not(None))
+    .union(select(versions.c.checkpoint_id).where(versions.c.job_id == bindparam("of_job")))
 )

@@ -112,3 +112,11 @@ def test_figures_of_the_last_epoch_are_marked_while_an_earlier_one_is_shown(visi
     expect(page.locator("#drawer-panel-numbers")).not_to_contain_text("last epoch")
     page.keyboard.press("Home")
     expect(page.locator("#drawer-panel-numbers")).to_contain_text("These figures are those of the last epoch")
+
+
+def test_a_constant_feature_is_not_an_axis(visit: Visit) -> None:
+    page = visit.open()
+    content = "same,a,b,label\n" + "".join(f"7,{i % 5},{i % 7},{'yes' if i % 5 > 2 else 'no'}\n" for i in range(40))
+    with page.expect_response(lambda answer: "/boundary-grid" in answer.url and "axes=1%2C2" in answer.url):
+        drop(visit, "constant.csv", content.encode())
+    assert [page.locator(".axes select").nth(i).input_value() for i in (0, 1)] == ["1", "2"]

@@ -79,7 +79,7 @@ export function chooseStored(name) {
   const { digest, features, categories } = datasets.find((dataset) => dataset.name === name);
   if (features.length < 2) return update({ problem: { field: "data.dataset", text: t("data.one_feature", { name }) } });
   const isText = (/** @type {string} */ feature) => Object.keys(categories ?? {}).some((column) => feature.startsWith(`${column}=`));
-  const measured = [...features.keys()].filter((i) => !isText(features[i].name));
+  const measured = [...features.keys()].filter((i) => !isText(features[i].name) && features[i].min < features[i].max);
   const axes = measured.length >= 2 ? measured.slice(0, 2) : [0, 1];
   update({ setup: { ...setup, network: { ...setup.network, inputs: [], scale: "standard" } }, view: { ...view, axes } });
   setData({ type: "stored", dataset: name, digest });

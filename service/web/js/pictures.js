@@ -26,7 +26,7 @@ export async function showPicture(isQuick = false) {
   const { run, shownEpoch, view, window } = current();
   if (!run.target) return;
   const mine = ++asked;
-  const place = { axes: placeOf(view.axes), ...(window ?? {}) };
+  const place = { axes: view.axes.join(","), ...(window ?? {}) };
   const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
   const key = JSON.stringify([run.target, epoch, place, view.response, run.order]);
   const query = { ...place, ...epoch };
@@ -73,11 +73,6 @@ export function showFrame(data) {
 /** The two classes of a probability, in the order of the page. @param {number[]} order */
 function pairOf(order) {
   return order.slice(0, 2).sort((one, other) => one - other);
-}
-
-/** @param {number[]} axes @returns {string | undefined} */
-function placeOf(axes) {
-  return axes[0] === 0 && axes[1] === 1 ? undefined : axes.join(",");
 }
 
 /** @param {string} key @param {import("./state.js").Picture} picture */

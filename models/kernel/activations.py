@@ -90,6 +90,7 @@ def _each(function: Callable[..., Any]) -> Callable[..., Any]:
         for i in range(values.size):
             values[i] = function(values[i])
 
+    rows_of.__qualname__ = f"{function.__name__}_rows"  # see `loop`
     return loop(rows_of)
 
 
@@ -102,6 +103,7 @@ def _chain(slope: Callable[..., Any]) -> Callable[..., Any]:
         for i in range(values.size):
             derivatives[i] *= slope(values[i])
 
+    rows_of.__qualname__ = f"{slope.__name__}_rows"  # see `loop`
     return loop(rows_of)
 
 

@@ -16,6 +16,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # without nnan and ninf, which would remove the checks for NaN and infinity
 _njit = partial(numba.njit, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
 
+_LOOP_NAMES: set[str] = set()
+"""The qualified names of all loops."""
+
 
 def inline(function: _Function) -> _Function:
     """Compiles a short function into each of its callers."""
@@ -26,7 +29,15 @@ def loop(function: _Function) -> _Function:
     """Compiles a function that only other compiled functions call.
 
     Pass constants as `np.int64(0)` or `np.bool_(True)`: a plain 0 has another type, for which numba compiles again.
+
+    Raises:
+        ValueError: another loop has this qualified name. An entry is kept on disk with its loops, and several processes
+            compile entries. A process that loads two entries links loops of one name as if they were the same.
     """
+    name = f"{function.__module__}.{function.__qualname__}"
+    if name in _LOOP_NAMES:
+        raise ValueError(f"two loops are named {name}: set their __qualname__")
+    _LOOP_NAMES.add(name)
     return cast(_Function, _njit()(function))
 
 

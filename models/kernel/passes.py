@@ -317,6 +317,7 @@ def _over_blocks(zero: np.floating[Any]) -> Callable[..., Any]:
             correct_sum += correct
         return loss_sum, correct_sum
 
+    blocks_loss_and_grad.__qualname__ = f"blocks_loss_and_grad_{zero.dtype}"  # see `loop`
     return loop(blocks_loss_and_grad)
 
 

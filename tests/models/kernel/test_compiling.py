@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import models
+from models.kernel.compiling import loop
 
 pytestmark = pytest.mark.processes
 
@@ -66,3 +67,12 @@ def test_a_cache_elsewhere_starts_as_a_copy_of_the_machine_code_beside_the_code(
     (place / name).write_bytes(b"as compiled here")
     version_and_place(kernel, **elsewhere)
     assert (place / name).read_bytes() == b"as compiled here"
+
+
+def test_two_loops_of_one_name_are_refused() -> None:
+    def doubled(x: float) -> float:
+        return 2 * x
+
+    loop(doubled)
+    with pytest.raises(ValueError, match="two loops are named"):
+        loop(doubled)

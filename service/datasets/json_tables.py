@@ -43,8 +43,8 @@ def read(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Tab
     match _content(file.read().removeprefix(codecs.BOM_UTF8), name):
         case {"points": list(), "labels": list()} as content:
             return _read_points(content, name, options, folder)
-        case {"columns": list(names), "data": list(rows)}:  # of pandas, orient="split"
-            return _read_records([_record(names, row, i) for i, row in enumerate(rows, 1)], name, options, folder)
+        case {"columns": list(names), "data": [list(), *_] as rows}:  # of pandas, orient="split"
+            return _read_rows(names, rows, name, options, folder)
         case {"schema": {"primaryKey": list(keys)}, "data": [dict(), *_] as records}:  # of pandas, orient="table"
             return _read_records(records, name, options, folder, indices=[key for key in keys if isinstance(key, str)])
         case dict() as columns:
@@ -97,10 +97,19 @@ def _count_keys(content: Any) -> int:
     return count
 
 
-def _record(names: list[Any], row: Any, number: int) -> dict[str, Any]:
-    if not isinstance(row, list) or len(row) != len(names):
-        raise InvalidInput(f"row {number}", f"must be a list of {len(names)} values, one for each column")
-    return {str(key): value for key, value in zip(names, row, strict=True)}
+def _read_rows(names: list[Any], rows: list[Any], name: str, options: TableOptions, folder: Path) -> Table:
+    _check_width(len(names), f"{name}, columns")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise InvalidInput(f"row {number}", f"must be a list of {len(names)} values, one for each column")
+
+    def parts() -> Iterator[Rows]:
+        for start in range(0, len(rows), _PART_ROWS):
+            yield [*zip(*rows[start : start + _PART_ROWS], strict=True)]
+
+    titles = [*map(str, names)]
+    found = frame.understand(name, titles, _checked(parts()), options, notation="columns and rows in JSON")
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
 
 _ALLOWED = (

@@ -171,6 +171,11 @@ def test_the_index_of_a_pandas_table_is_left_out(service: httpx.Client, index: s
     assert f"column '{index}' is left out: it is the index of the table" in body["understood"]
 
 
+def test_columns_named_columns_and_data_are_columns(service: httpx.Client) -> None:
+    body = put(service, "odd-names", {"columns": [1.5, 2, 3], "data": ["x", "y", "x"]}, JSON).json()
+    assert [one["name"] for one in body["features"]] == ["columns"]
+
+
 def test_text_in_another_encoding_than_unicode_is_refused(service: httpx.Client) -> None:
     content = "x,label\n1,café\n2,tea\n"
     answer = put(service, "encoded", content.encode("latin-1"), "text/csv; charset=ISO-8859-1")
@@ -232,6 +237,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (b'[{"a": 1, "a": ' + b"[" * 900 + b"]" * 900 + b"}]", JSON, {}, "body", "several values for"),
         ({"a": {"0": 1}, "label": {"0": 2}}, JSON, {}, "body", 'add orient="records"'),
         ({"columns": ["a", "label"], "data": [[1, 0], [2]]}, JSON, {}, "body", "row 2: must be a list of 2 values"),
+        ({"columns": ["a", "a", "label"], "data": [[1, 2, 0], [3, 4, 1]]}, JSON, {}, "body", "occurs twice"),
         ({"a": [1, 2, 3], "label": ["x", " ", "y"]}, JSON, {}, "body", "row 2: has no label"),
         ([{"a": 1, "label": 1}, 7], JSON, {}, "body", "row 2"),
         ([{"a": 1, "label": 1}, {"a": 1, "label": 2, "c": 3}], JSON, {}, "body", "row 2: has 'c'"),

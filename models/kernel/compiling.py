@@ -30,9 +30,12 @@ def loop(function: _Function) -> _Function:
 
     Pass constants as `np.int64(0)` or `np.bool_(True)`: a plain 0 has another type, for which numba compiles again.
 
+    Each loop needs a qualified name of its own. The machine code of an entry contains its loops, and different
+    processes may compile different entries. A process that loads two entries links loops of the same name as if they
+    were one function.
+
     Raises:
-        ValueError: another loop has this qualified name. An entry is kept on disk with its loops, and several processes
-            compile entries. A process that loads two entries links loops of one name as if they were the same.
+        ValueError: another loop has this qualified name.
     """
     name = f"{function.__module__}.{function.__qualname__}"
     if name in _LOOP_NAMES:

@@ -67,8 +67,8 @@ def _read(
     pa: Any, schema: Any, batches: Iterable[Any], name: str, options: TableOptions, folder: Path, notation: str
 ) -> Table:
     _check_width(len(schema), name)
-    unused = frame.unused(schema.names, options)
     columns = [describe(i, heading, (), ".") for i, heading in enumerate(schema.names)]
+    unused = frame.unused(columns, options)
     for column, kind in zip(columns, schema.types, strict=True):
         if pa.types.is_nested(kind) and column.index not in unused:
             raise _unreadable(column, kind, options)

@@ -84,18 +84,17 @@ def understand(
     )
 
 
-def unused(names: Sequence[str | None], options: TableOptions) -> set[int]:
+def unused(columns: Sequence[Column], options: TableOptions) -> set[int]:
     """The positions of the columns that the options leave out, whatever their values are.
 
     Raises:
         InvalidInput: an option names a column that does not exist.
     """
-    columns = [describe(i, heading, (), ".") for i, heading in enumerate(names)]
     dropped = {column.index for column in select_several(columns, options.drop, "drop")}
     features = {column.index for column in select_several(columns, options.features, "features")}
     if not features or options.label is None:
         return dropped
-    return {*range(len(names))} - features - {select(columns, options.label, "label").index}
+    return {*range(len(columns))} - features - {select(columns, options.label, "label").index}
 
 
 @dataclass(kw_only=True)

@@ -71,7 +71,7 @@ def find(rows: Sequence[Row], options: TableOptions) -> Heading:
 
 
 def _counts_the_table(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
-    """Whether the first line has the numbers of rows and features, and the classes, as scikit-learn's files have it."""
+    """Whether the first line gives the numbers of rows and features, and the classes, as in scikit-learn's files."""
     if len(rest) < _MIN_COUNTED_ROWS or [cell.strip() for cell in first[:2]] != [str(len(rest)), str(len(rest[0]) - 1)]:
         return False
     return all(map(_is_text, first[2:])) and len(first[2:]) == len({cells[-1].strip() for cells in rest})

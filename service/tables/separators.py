@@ -37,7 +37,7 @@ def declared(line: str) -> str | None:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line begins with `#`, which is neither a heading of its own nor an error of a spreadsheet."""
+    """Whether a line is a comment. A first cell that is `#` or an error such as `#N/A` begins a row instead."""
     if "#" not in line or not (text := line.lstrip()).startswith("#"):
         return False
     first = _CELL.match(text)

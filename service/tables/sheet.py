@@ -233,7 +233,7 @@ class _Lines:
         return self.in_double_quotes(line)
 
     def refuse_rows_as_comments(self, separator: str, width: int, *, after: int) -> None:
-        """Refuses comments that may be rows of a table of so many columns, from the line `after` on.
+        """Refuses comments after the line `after` that may be rows of a table of `width` columns.
 
         Raises:
             InvalidInput: one of the first lines is such a comment. Reading a later one raises too.

@@ -19,7 +19,7 @@ _MIN_ROWS_OF_COUNT = 4
 _ID_NAMES = ("id", "index", "idx", "nr", "no", "no.", "row", "uuid")
 _SHOWN = 12
 _MANY_NUMBERS = 30
-"""More whole numbers than these are rather a quantity than classes."""
+"""Labels of more different whole numbers look like a quantity."""
 
 
 @dataclass(frozen=True, kw_only=True)

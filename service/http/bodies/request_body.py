@@ -47,7 +47,8 @@ LARGE_BYTES = 200_000
 thread.
 
 Only one of the bodies with a schema is parsed at a time. Parsing holds the interpreter lock: if several threads did it,
-a small request could wait for all of them in turn. """
+a small request could wait for all of them in turn.
+"""
 
 PARSING = Lock()
 """Held while a large body is parsed, and for `PAUSE_S` after that."""

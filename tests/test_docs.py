@@ -55,6 +55,7 @@ def test_the_table_of_limits_has_the_values_of_the_program() -> None:
         assert shown in forms, name
 
 
+@pytest.mark.slow
 def test_every_setting_is_an_option_of_serve_with_its_default_and_its_variable() -> None:
     shown = help_of("serve")
     for name, field in Settings.model_fields.items():
@@ -78,12 +79,14 @@ def help_of(command: str) -> str:
     return " ".join(CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "1000"}).stdout.split())
 
 
+@pytest.mark.slow
 def test_every_route_is_documented_and_every_documented_route_exists(client: httpx.Client) -> None:
     documented = set(re.findall(r"^\| `(GET|POST|PUT|DELETE) (\S+)` \|", API, re.MULTILINE))
     paths = client.get("/openapi.json").json()["paths"]
     assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
 
 
+@pytest.mark.slow
 def test_every_parameter_of_a_boundary_grid_is_in_the_api_page_and_in_the_openapi_document(
     client: httpx.Client,
 ) -> None:
@@ -103,11 +106,13 @@ def test_every_setting_of_a_training_is_documented() -> None:
     assert documented == list(TrainingSettings.model_fields)
 
 
+@pytest.mark.slow
 def test_every_error_message_is_documented() -> None:
     documented = (ROOT / "docs" / "errors.md").read_text()
     assert documented.splitlines() == document().splitlines(), "python -m tests.error_messages > docs/errors.md"
 
 
+@pytest.mark.slow
 def test_the_curl_commands_of_the_readme_succeed(client: httpx.Client) -> None:
     for request in readme.requests():
         # the shared service has the model `plane`, not the tutorial's networks

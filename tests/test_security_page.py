@@ -27,6 +27,7 @@ def test_the_page_has_examples() -> None:
     assert len(EXAMPLES) >= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "output"), EXAMPLES, ids=[command[:60] for command, _ in EXAMPLES])
 def test_a_command_of_the_security_page_prints_what_the_page_says(
     client: httpx.Client, folder: Path, command: str, output: str

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from service.render import palette
 from tests.clients.tools import run, tool
@@ -12,10 +13,12 @@ from tests.service.render.test_palette import DEFICIENCIES, as_seen, distance
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_types_of_the_page_are_right() -> None:
     run(tool("node_modules", ".bin", "tsc"), "-p", "service/web/jsconfig.json", cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_the_pure_parts_of_the_page_pass_their_tests() -> None:
     tool("node_modules")
     run("node", "--test", "tests/web", cwd=ROOT)

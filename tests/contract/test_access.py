@@ -67,6 +67,7 @@ ROUTES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path", "needed"), ROUTES, ids=[f"{one[0]} {one[1]}" for one in ROUTES])
 def test_each_route_is_refused_to_lesser_roles_and_to_strangers(
     guarded: Guarded, method: str, path: str, needed: Role
@@ -134,6 +135,7 @@ def test_the_word_bearer_may_have_any_case(guarded: Guarded) -> None:
     assert guarded.client.get("/models", headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 def test_keys_are_added_and_revoked_while_the_service_runs(guarded: Guarded) -> None:
     key = guarded.file.add("visitor", "read")
     wait_until(lambda: guarded.client.get("/models", headers=bearer(key)).status_code == 200)
@@ -142,6 +144,7 @@ def test_keys_are_added_and_revoked_while_the_service_runs(guarded: Guarded) -> 
     assert guarded.send("GET", "/models", "read").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_file_of_keys_that_is_damaged_or_gone_opens_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = KeyFile(tmp_path / "keys.json")
     key = file.add("only", "read")
@@ -202,6 +205,7 @@ def test_refused_requests_are_counted_without_their_paths(guarded: Guarded) -> N
     assert "secret-name" not in metrics
 
 
+@pytest.mark.slow
 def test_the_document_declares_the_keys_and_which_calls_need_none(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
@@ -292,6 +296,7 @@ def separatrix(*arguments: str, data: Path) -> Result:
     return CliRunner().invoke(app, arguments, env={"SEPARATRIX_DATA_DIR": str(data), "COLUMNS": "160"})
 
 
+@pytest.mark.slow
 def test_keys_are_added_listed_and_revoked_by_the_command_line(tmp_path: Path) -> None:
     data = tmp_path / "data"
     added = separatrix("keys", "add", "ada", "--role", "train", data=data)

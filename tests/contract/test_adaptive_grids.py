@@ -45,6 +45,7 @@ def test_a_picture_of_67_million_cells_needs_few_evaluations(client: httpx.Clien
     np.testing.assert_array_equal(pixels[[-1, 0]][:, [0, -1]], corners)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -170,6 +170,7 @@ def test_an_alias_must_name_an_existing_version(
     assert "canary" not in flowers.get("/models/flowers").json()["aliases"]
 
 
+@pytest.mark.slow
 def test_each_answer_is_wholly_of_one_version_while_an_alias_moves(flowers: httpx.Client, production: str) -> None:
     expected = {number: predict(flowers, version=number) for number in (1, 2, 3)}
     ended = threading.Event()

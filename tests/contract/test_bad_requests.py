@@ -105,6 +105,7 @@ BODY_HEADERS: list[dict[str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), WRITES, ids=[f"{method} {path}" for method, path in WRITES])
 def test_bad_bodies_are_refused_by_every_route_that_reads_one(client: httpx.Client, method: str, path: str) -> None:
     is_import = path.endswith("/versions")  # each file starts a process; tests/contract/test_importing.py sends many
@@ -143,6 +144,7 @@ READ_HEADERS: list[dict[str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", READS)
 def test_bad_parameters_and_headers_are_refused_or_ignored_by_every_route(client: httpx.Client, path: str) -> None:
     for query in QUERIES:
@@ -151,6 +153,7 @@ def test_bad_parameters_and_headers_are_refused_or_ignored_by_every_route(client
         assert_tidy(client.get(path, headers=headers), headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(PATHS))
 def test_every_path_lists_its_methods_and_refuses_others(client: httpx.Client, path: str) -> None:
     options = client.options(path)

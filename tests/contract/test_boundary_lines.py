@@ -65,6 +65,7 @@ def test_the_boundary_of_a_logistic_model_is_the_straight_line_where_w_x_plus_b_
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_name", [None, "red"])
 def test_the_probability_at_each_vertex_approaches_the_level_as_the_grid_gets_finer(
     client: httpx.Client, class_name: str | None

@@ -177,6 +177,7 @@ def test_all_bodies_in_memory_have_a_common_bound_that_spares_small_ones(small: 
     assert small.post("/train", content=large, headers=JSON).status_code in (422, 429)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/train?validate_only=true", "/predict"])
 def test_while_large_bodies_are_parsed_small_requests_are_answered(client: httpx.Client, path: str) -> None:
     points = [[0, False]] * 20_000  # only the schema reads such points
@@ -193,6 +194,7 @@ def test_while_large_bodies_are_parsed_small_requests_are_answered(client: httpx
         assert {one.result().status_code for one in large} == {200}
 
 
+@pytest.mark.slow
 def test_with_a_full_data_folder_only_trainings_imports_and_uploads_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"x" * 2**20)
     with running(tmp_path, training_processes=0, max_data_bytes=2**20) as client:
@@ -210,6 +212,7 @@ def test_with_a_full_data_folder_only_trainings_imports_and_uploads_are_refused(
         assert "separatrix_data_bytes " in client.get("/metrics").text
 
 
+@pytest.mark.slow
 def test_an_upload_that_does_not_fit_is_refused_before_it_is_received(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0, max_data_bytes=8 * 2**20) as client:
         answer = client.post("/datasets/d", content=b" " * 9 * 2**20, headers={"Content-Type": "text/csv"})

@@ -281,6 +281,7 @@ def test_responses_have_tags_and_are_kept(versions: httpx.Client) -> None:
     assert latest.headers["cache-control"] == "no-cache"
 
 
+@pytest.mark.slow
 def test_a_new_version_and_a_replaced_dataset_change_the_answer(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         train(client, "m", training={"epochs": 20})
@@ -328,6 +329,7 @@ def test_an_imported_version_is_compared_in_a_window_and_on_datasets(versions: h
     assert compared(versions, "turn-imported", "turn", training_data="b")["compared"] == 400
 
 
+@pytest.mark.slow
 def test_an_alias_names_a_version_until_it_moves(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         for epochs in (20, 300):
@@ -405,6 +407,7 @@ def test_a_picture_of_points_is_not_acceptable(versions: httpx.Client) -> None:
     assert_problem(answer, 406, "not-acceptable")
 
 
+@pytest.mark.slow
 def test_training_data_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         job = train(client, "own", data=NAMED, network={"hidden": [2]}, training={"epochs": 5})

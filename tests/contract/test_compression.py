@@ -75,6 +75,7 @@ def test_a_large_prediction_is_compressed_on_request_and_says_the_same(send: Con
     assert small.headers["x-request-id"] != plain.headers["x-request-id"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [GRID, f"{GRID}&format=csv", f"{GRID}&format=geojson&levels=0.1,0.9", "/openapi.json"])
 def test_other_large_texts_are_compressed_too(send: Connection, path: str) -> None:
     plain, small = (send("GET", path, accept_encoding=encoding) for encoding in ("identity", "gzip"))

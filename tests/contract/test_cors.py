@@ -104,6 +104,7 @@ def varies_by(answer: httpx.Response) -> list[str]:
     return re.split(", *", answer.headers.get("vary", ""))
 
 
+@pytest.mark.slow
 def test_a_page_may_read_every_header_that_is_documented(shared: httpx.Client) -> None:
     answer = shared.post("/predict", json=POINT, headers={"Origin": PAGE})
     exposed = {name.lower() for name in answer.headers["access-control-expose-headers"].split(", ")}

@@ -75,6 +75,7 @@ def put(client: httpx.Client, name: str, content: Any, media_type: str, **query:
     return client.post(f"/datasets/{name}", content=body, params=query | {"replace": "true"}, headers=headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "media_type"),
     [
@@ -137,6 +138,7 @@ def test_labels_of_any_type_are_what_they_are_in_csv(service: httpx.Client) -> N
         assert [one["label"] for one in body["classes"]] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels",
     [
@@ -151,6 +153,7 @@ def test_labels_of_any_arrow_type_of_text_are_text(service: httpx.Client, labels
     assert [one["label"] for one in body["classes"]] == ["no", "yes"]
 
 
+@pytest.mark.slow
 def test_columns_that_are_left_out_may_have_any_values(service: httpx.Client) -> None:
     for values in (pa.array([253_402_300_800] * 40, pa.timestamp("s")), pa.array([[1.5]] * 40)):
         content = arrow_stream({"other": values} | COLUMNS)
@@ -160,6 +163,7 @@ def test_columns_that_are_left_out_may_have_any_values(service: httpx.Client) ->
             assert [one["name"] for one in body["features"]] == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", ["__index_level_0__", "when"])
 def test_the_index_of_a_pandas_table_is_left_out(service: httpx.Client, index: str) -> None:
     about = {"pandas": json.dumps({"index_columns": [index]})}
@@ -185,6 +189,7 @@ def test_text_in_another_encoding_than_unicode_is_refused(service: httpx.Client)
         assert put(service, "encoded", content.encode(charset), f'text/csv; charset="{charset}"').is_success
 
 
+@pytest.mark.slow
 def test_missing_values_are_refused_or_dropped_in_every_format(service: httpx.Client) -> None:
     gaps = COLUMNS | {"a": [None, *COLUMNS["a"][1:]], "label": [*COLUMNS["label"][:-1], None]}
     nan = X.copy()
@@ -202,6 +207,7 @@ def test_missing_values_are_refused_or_dropped_in_every_format(service: httpx.Cl
         assert body["n_points"] == rows
 
 
+@pytest.mark.slow
 def test_truth_values_and_integers_are_features(service: httpx.Client) -> None:
     columns = {"flag": [True, False] * 20, "count": list(range(0, 120, 3)), "label": Y.tolist()}
     ours = "flag,count,label\n" + "".join(
@@ -213,6 +219,7 @@ def test_truth_values_and_integers_are_features(service: httpx.Client) -> None:
         assert (body["digest"], body["understood"][1:]) == (expected["digest"], expected["understood"][1:])
 
 
+@pytest.mark.slow
 def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client) -> None:
     columns = {"id": list(range(40)), "text": ["a", "b"] * 20, **COLUMNS, "same": [1.5] * 40}
     for content, media_type in ((columns, JSON), (parquet(columns), PARQUET)):
@@ -224,6 +231,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         assert len(body["warnings"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "media_type", "query", "field", "told"),
     [
@@ -287,6 +295,7 @@ def test_what_is_no_dataset_is_refused_with_what_to_do(
     assert told in answer.json()["detail"], answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_small_file_that_claims_enormous_content_is_refused(service: httpx.Client) -> None:
     columns = {"a": np.zeros(10_000), "label": np.zeros(10_000, np.int8)}
     content = arrow_stream(columns, options=pa.ipc.IpcWriteOptions(compression="zstd"))

@@ -27,6 +27,7 @@ def version_of(client: httpx.Client, model: str) -> int:
     return version
 
 
+@pytest.mark.slow
 def test_a_deleted_version_is_gone_with_its_files(service: httpx.Client, data_dir: Path) -> None:
     first, second = trained(service, "deleted", 2, **OWN)
     assert len(files_of(data_dir, first)) == 2
@@ -49,6 +50,7 @@ def test_a_deleted_version_is_gone_with_its_files(service: httpx.Client, data_di
     assert service.delete(first["links"]["self"]).status_code == 204
 
 
+@pytest.mark.slow
 def test_deleting_the_latest_version_makes_the_one_before_it_the_latest_and_its_number_is_not_used_again(
     service: httpx.Client,
 ) -> None:
@@ -60,6 +62,7 @@ def test_deleting_the_latest_version_makes_the_one_before_it_the_latest_and_its_
     assert job["version"] == version_of(service, "undone") == 4
 
 
+@pytest.mark.slow
 def test_deleting_the_oldest_version_that_latest_names_makes_the_newest_the_latest(service: httpx.Client) -> None:
     trained(service, "oldest", 2, **OWN)
     service.put("/models/oldest/aliases/latest", json={"version": 1})

@@ -201,6 +201,7 @@ def test_the_nearest_change_is_near_and_has_another_label(client: httpx.Client, 
         assert 0 < change["at_least"] <= change["distance"]
 
 
+@pytest.mark.slow
 def test_frames_and_the_checkpoint_of_a_training_take_the_derived_inputs(client: httpx.Client) -> None:
     data = ring()
     points_N2 = np.array(data["points"])
@@ -220,6 +221,7 @@ def test_frames_and_the_checkpoint_of_a_training_take_the_derived_inputs(client:
     assert np.mean(label_N == (np.array(data["labels"]) == "out")) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 def test_both_implementations_train_with_derived_inputs(client: httpx.Client, implementation: str) -> None:
     network = {"kind": "logistic", "inputs": SEVEN}

@@ -84,6 +84,7 @@ def test_the_job_and_the_card_report_every_network_and_the_ensemble(
     )
 
 
+@pytest.mark.slow
 def test_a_plain_torch_script_loads_the_checkpoint_and_gives_the_same_answers(
     service: httpx.Client, ensemble: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -222,6 +222,7 @@ def test_a_stream_survives_an_outage_of_the_database(tmp_path: Path, mortal_post
             assert [event.kind for event in events] == ["status", "done"]
 
 
+@pytest.mark.slow
 def test_the_openapi_document_describes_pages_and_streams(worker: ManualWorker) -> None:
     paths = worker.client.get("/openapi.json").json()["paths"]
     responses = paths["/jobs/{job_id}/events"]["get"]["responses"]

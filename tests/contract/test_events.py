@@ -121,6 +121,7 @@ def test_a_stream_sends_statuses_in_order_and_the_version_is_served_when_it_is_n
     assert event.data["status"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_stream_resumes_after_any_event_without_loss_or_repetition(worker: ManualWorker) -> None:
     job = worker.new_job()
     for epoch in range(4):

@@ -87,6 +87,7 @@ def test_a_python_file_answers_as_predict_does_to_the_bit(
     np.testing.assert_array_equal(np.array([row[1:] for row in rows], np.float32), probabilities)
 
 
+@pytest.mark.slow
 def test_a_pickled_network_answers_as_predict_does(client: httpx.Client, models: dict[str, np.ndarray]) -> None:
     for model in ("plane", "curved-clock", "committee"):
         net = torch.load(io.BytesIO(export(client, model, "module")), weights_only=False)

@@ -184,6 +184,7 @@ def digest(answer: httpx.Response) -> str:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given_labels",
     [[0.0, 0.0, 1.0, 1.0], [[0], [0], [1], [1]], [[0.0], [0.0], [1.0], [1.0]], [False, False, True, True]],
@@ -196,6 +197,7 @@ def test_labels_as_floats_as_truth_values_or_in_lists_are_integers(service: http
     assert card["classes"] == [0, 1]
 
 
+@pytest.mark.slow
 def test_labels_in_lists_may_be_strings(service: httpx.Client) -> None:
     in_lists = trained(service, POINTS, [["a"], ["a"], ["b"], ["b"]])
     assert digest(in_lists) == digest(trained(service, POINTS, ["a", "a", "b", "b"]))

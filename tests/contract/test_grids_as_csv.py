@@ -37,6 +37,7 @@ def rows(client: httpx.Client, **query: Any) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     [

@@ -103,6 +103,7 @@ def test_a_body_that_stops_arriving_is_refused(impatient: httpx.Client, path: st
     assert impatient.get("/health/live").is_success
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     ["/health/live", "/health/ready", "/jobs", "/models", "/metrics", "/boundary-grid?model=plane&resolution=9"],

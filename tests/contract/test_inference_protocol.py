@@ -143,6 +143,7 @@ def test_a_model_is_ready_if_it_answers(client: httpx.Client) -> None:
     assert_error(client.get("/v2/models/nothing/ready"), 404)
 
 
+@pytest.mark.slow
 def test_a_service_that_stops_is_live_but_not_ready(tmp_path_factory: pytest.TempPathFactory) -> None:
     import threading
 
@@ -317,6 +318,7 @@ def test_a_classification_names_the_likeliest_classes(client: httpx.Client, is_b
     assert np.shape(outputs(infer(client, tensor(MANY[:20]), model="trio", outputs=wanted))["probabilities"]) == (20, 3)
 
 
+@pytest.mark.slow
 def test_a_version_in_the_path_answers(service: httpx.Client) -> None:
     for epochs in (5, 200):
         train(service, "two-versions", training={"epochs": epochs})
@@ -332,6 +334,7 @@ def test_a_version_in_the_path_answers(service: httpx.Client) -> None:
     assert service.get("/v2/models/two-versions").json()["versions"] == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_an_alias_in_the_path_answers(service: httpx.Client) -> None:
     for epochs in (5, 200):
         train(service, "aliased", training={"epochs": epochs})

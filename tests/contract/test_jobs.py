@@ -337,6 +337,7 @@ def test_a_full_queue_tells_when_to_retry(busy: httpx.Client) -> None:
     assert len(queued) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "field"),
     [

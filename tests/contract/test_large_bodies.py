@@ -61,6 +61,7 @@ def test_columns_that_do_not_fit_the_rows_are_refused(service: httpx.Client, nam
     assert_problem(answer, 422, "invalid-input")
 
 
+@pytest.mark.slow
 def test_trainings_on_rows_records_and_lists_of_labels_have_the_same_data(service: httpx.Client) -> None:
     names = ["width", "height"]
     forms: list[dict[str, Any]] = [

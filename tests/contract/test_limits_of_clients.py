@@ -44,6 +44,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 AUTH: dict[str, dict[str, str]] = {}
 
 
+@pytest.mark.slow
 def test_a_key_sends_no_more_requests_a_second_than_its_rate(limited: httpx.Client) -> None:
     assert limited.get("/models", headers=AUTH["slow"]).status_code == 200
     answer = limited.get("/models", headers=AUTH["slow"])
@@ -104,6 +105,7 @@ def test_a_key_cannot_fill_the_queue(limited: httpx.Client) -> None:
     assert_problem(limited.post(f"{path}/resume", headers=AUTH["few"]), 429, "queue-full")
 
 
+@pytest.mark.slow
 def test_without_keys_each_address_has_its_limits(tmp_path: Path) -> None:
     options: dict[str, Any] = {"trusted_proxies": ["127.0.0.1"], "max_requests_per_s": ONE_IN_1000_S}
     with running(tmp_path, training_processes=0, **options) as client:
@@ -171,6 +173,7 @@ def test_processes_count_the_requests_of_a_client_together(tmp_path: Path) -> No
     assert processes[1].take("another", rate) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [ONE_IN_1000_S, 1 / 3, 0.7, 30.0])
 def test_the_first_request_of_a_client_is_allowed_whatever_the_clock_shows(rate: float) -> None:
     """Sums with some times are rounded up, such as those in the last 1,000 s before a power of two."""
@@ -181,6 +184,7 @@ def test_the_first_request_of_a_client_is_allowed_whatever_the_clock_shows(rate:
         assert rates.take("client", rate) + rates.take("client", rate) > 0
 
 
+@pytest.mark.slow
 def test_a_client_among_more_than_the_table_holds_keeps_its_rate() -> None:
     rates = Rates()
     assert rates.take("greedy", ONE_IN_1000_S) == 0

@@ -102,6 +102,7 @@ def test_weights_that_nobody_asked_for_lately_are_replaced_before_they_answer(wo
     worker.fail(job)
 
 
+@pytest.mark.slow
 def test_a_running_job_without_weights_is_not_ready(worker: ManualWorker) -> None:
     job = worker.new_job(network=LOGISTIC)
     answer = grid(worker.client, job=job.id)
@@ -172,6 +173,7 @@ def test_epochs_of_a_running_job_are_those_of_a_training_that_ended_there(client
     assert past["probabilities"] == predicted(client, model="of-running")["probabilities"]
 
 
+@pytest.mark.slow
 def test_a_job_that_does_not_train_has_no_weights(client: httpx.Client) -> None:
     with endless(client):
         queued = submit(client, {"model": "of-queued", "data": {"dataset": "flower"}}).json()

@@ -167,6 +167,7 @@ def test_a_number_that_json_does_not_have_is_named_with_its_place(client: httpx.
         assert "has NaN or Infinity at line 2, column " in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e31])
 def test_arrays_of_a_dataset_name_the_row_of_an_impossible_point(client: httpx.Client, value: float) -> None:
     array = np.zeros((N, 3))

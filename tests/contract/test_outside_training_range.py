@@ -106,6 +106,7 @@ def test_the_response_outside_training_range_takes_no_class_and_no_lines(service
         assert_problem(answer, 422, "invalid-input", field=field, place="query")
 
 
+@pytest.mark.slow
 def test_the_range_stays_known_without_the_points_but_not_without_its_file(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         train(client, "own", data={"points": [[0], [1], [2], [9]], "labels": [0, 0, 1, 1]}, training={"epochs": 2})
@@ -119,6 +120,7 @@ def test_the_range_stays_known_without_the_points_but_not_without_its_file(tmp_p
         assert_problem(predict(client, model="other", points=[[1.5]]), 503, "version-broken")
 
 
+@pytest.mark.slow
 def test_a_version_without_a_range_is_refused(tmp_path: Path) -> None:
     """Old releases have stored none: their cards name no such file."""
     with zipfile.ZipFile("tests/service/store/data_folder_0_1_0.zip") as archive:

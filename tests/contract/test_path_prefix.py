@@ -86,6 +86,7 @@ def test_the_paths_of_requests_may_have_the_prefix_or_not(service: httpx.Client)
         assert_problem(service.get(path), 404, "no-such-path")
 
 
+@pytest.mark.slow
 def test_the_documentation_works_under_the_prefix(service: httpx.Client) -> None:
     assert service.get(f"{PREFIX}/openapi.json").json()["servers"][0]["url"] == PREFIX
     other = service.get("/openapi.json", headers={"X-Forwarded-Prefix": "/other"}).json()

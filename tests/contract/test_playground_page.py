@@ -97,6 +97,7 @@ def test_nothing_but_the_files_of_the_page_is_served(client: httpx.Client, name:
     assert_problem(client.get("/page/0000000000000000/style.css"), 404, "no-such-path")
 
 
+@pytest.mark.slow
 def test_the_page_works_below_a_path_prefix(tmp_path: Path) -> None:
     with running(tmp_path, root_path="/separatrix") as client:
         page = client.get("/separatrix/")

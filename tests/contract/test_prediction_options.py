@@ -181,6 +181,7 @@ def test_options_of_an_array_body_are_query_parameters(client: httpx.Client) -> 
         assert_problem(post(**{name: value}), 422, "invalid-input", field=name, place="query")
 
 
+@pytest.mark.slow
 def test_rejected_points_are_not_counted(client: httpx.Client) -> None:
     before = metrics(client)["separatrix_points_total"]
     assert predict(client, points=[[0, 0, 0]] * 300).status_code == 422
@@ -273,6 +274,7 @@ def bomb() -> bytes:
     return b"".join([packer.compress(b" " * 2**20) for _ in range(64)] + [packer.flush()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "status", "code"),
     [
@@ -451,6 +453,7 @@ def metrics(client: httpx.Client) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
+@pytest.mark.slow
 def test_requests_and_points_are_counted_by_route_and_status(client: httpx.Client) -> None:
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
@@ -477,6 +480,7 @@ def test_requests_and_points_are_counted_by_route_and_status(client: httpx.Clien
     assert after[whole] == after[count % ("POST", "/predict", 200)]
 
 
+@pytest.mark.slow
 def test_jobs_are_counted_also_after_they_are_deleted(client: httpx.Client) -> None:
     before = metrics(client)
     job = train(client, "counted", training={"epochs": 30})
@@ -495,6 +499,7 @@ def test_jobs_are_counted_also_after_they_are_deleted(client: httpx.Client) -> N
     assert after["separatrix_database_available"] == 1
 
 
+@pytest.mark.slow
 def test_answers_from_the_response_cache_are_counted(client: httpx.Client) -> None:
     before = metrics(client)
     for _ in range(3):

@@ -203,6 +203,7 @@ def test_a_model_without_names_takes_tables_by_position_and_refuses_records(name
     assert "must be lists of numbers, in the order of the training data" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_many_records_are_read(named: httpx.Client) -> None:
     many = np.resize(POINTS, (20_000, 4))
     assert records(named, NAMES, many).json()["labels"] == as_json(named, many.tolist()).json()["labels"]

@@ -16,6 +16,7 @@ def latest(client: httpx.Client, model: str) -> int | None:
     return served
 
 
+@pytest.mark.slow
 def test_latest_moves_only_if_the_conditions_hold(service: httpx.Client) -> None:
     first = train(service, "guarded", training=HELD_OUT)
     assert first["promotion"] is None

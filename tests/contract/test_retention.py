@@ -25,6 +25,7 @@ def job_ids(data_dir: Path) -> set[str]:
     return {path.name[:24] for folder in ("checkpoints", "datasets") for path in (data_dir / folder).glob("*")}
 
 
+@pytest.mark.slow
 def test_a_publication_deletes_older_versions_than_are_kept_except_those_with_an_alias(tmp_path: Path) -> None:
     with running(tmp_path, keep_versions=2) as client:
         assert client.get("/health/ready").status_code == 200
@@ -43,6 +44,7 @@ def test_a_publication_deletes_older_versions_than_are_kept_except_those_with_an
         assert versions_of(client, "m") == [6, 5]
 
 
+@pytest.mark.slow
 def test_a_model_keeps_as_many_versions_as_it_says(service: httpx.Client) -> None:
     for _ in range(3):
         train(service, "own", **OWN)
@@ -56,6 +58,7 @@ def test_a_model_keeps_as_many_versions_as_it_says(service: httpx.Client) -> Non
     assert versions_of(service, "own") == [5, 4]
 
 
+@pytest.mark.slow
 def test_latest_is_kept_when_it_went_back_to_an_old_version_until_it_moves(service: httpx.Client) -> None:
     for _ in range(2):
         train(service, "back", **OWN)
@@ -74,6 +77,7 @@ def test_an_invalid_number_of_versions_is_refused(client: httpx.Client, body: di
     assert_problem(client.put("/models/nobody", json={"keep_versions": 1}), 404, "model-not-found")
 
 
+@pytest.mark.slow
 def test_files_without_a_row_are_removed_and_all_others_stay(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         kept, lost = (train(client, model, **OWN)["id"] for model in ("kept", "lost"))

@@ -111,6 +111,7 @@ def test_a_plain_torch_script_gives_the_same_probabilities(client: httpx.Client,
     np.testing.assert_allclose(probabilities_N, second_N, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_frames_and_the_checkpoint_of_a_training_are_in_the_units_of_the_points(client: httpx.Client) -> None:
     data = moons("UTM metres")
     with endless(client, data=data) as job:

@@ -33,7 +33,7 @@ def stored(client: httpx.Client, name: str, content: str | bytes = CSV, **query:
 
 
 def files(data_dir: Path) -> list[str]:
-    return sorted(path.name for path in (data_dir / "datasets").iterdir())
+    return sorted(path.name for path in data_dir.glob("datasets/*"))
 
 
 def test_a_stored_dataset_tells_what_was_understood(service: httpx.Client) -> None:
@@ -49,6 +49,7 @@ def test_a_stored_dataset_tells_what_was_understood(service: httpx.Client) -> No
     assert service.get(body["links"]["self"]).json() == body
 
 
+@pytest.mark.slow
 def test_a_dataset_has_the_digest_of_the_same_points_in_a_training(service: httpx.Client) -> None:
     digest = stored(service, "same")["digest"]
     by_name = train(service, "by-name", data={"dataset": "same"})
@@ -114,6 +115,7 @@ def test_a_deleted_dataset_is_gone_with_its_file(service: httpx.Client, data_dir
     assert_problem(service.post("/train", json=train_request), 404, "dataset-not-found")
 
 
+@pytest.mark.slow
 def test_a_job_and_its_version_keep_the_points_of_a_deleted_dataset(service: httpx.Client) -> None:
     rows = "".join(f"{i},{i * i % 7},{'ab'[i % 2]}\n" for i in range(50))
     stored(service, "used", f"u,v,label\n{rows}")
@@ -145,6 +147,7 @@ def test_an_invalid_name_is_refused(service: httpx.Client, name: str) -> None:
     assert_problem(store(service, name), 422, "invalid-input", field="name", place="path")
 
 
+@pytest.mark.slow
 def test_datasets_are_listed_after_the_generators_by_name(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client:
         for name in ("b", "a.2", "a"):
@@ -308,6 +311,7 @@ def test_a_format_may_be_left_to_the_content(service: httpx.Client) -> None:
     assert answer.json()["digest"] == digest
 
 
+@pytest.mark.slow
 def test_a_dataset_larger_than_allowed_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0, max_dataset_bytes=1_024, max_datasets_bytes=1_500) as client:
         assert_problem(store(client, "large", "a,b\n" * 257), 413, "body-too-large")
@@ -320,6 +324,7 @@ def test_a_dataset_larger_than_allowed_is_refused(tmp_path: Path) -> None:
         stored(client, "first", CSV + "9,5334009,no\n", replace="true")  # which needs no more room
 
 
+@pytest.mark.slow
 def test_a_dataset_of_too_many_points_is_stored_but_not_trained_on(service: httpx.Client) -> None:
     rows = "".join(f"{i % 1000},{i % 7},{i % 2}\n" for i in range(100_001))
     assert stored(service, "large", f"a,b,label\n{rows}")["n_points"] == 100_001

@@ -24,6 +24,7 @@ def test_a_running_service_is_live_and_ready(client: httpx.Client) -> None:
     assert ready.json()["missing"] == []
 
 
+@pytest.mark.slow
 def test_readiness_says_that_the_disk_is_nearly_full(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0, min_free_bytes=2**50) as client:
         answer = client.get("/health/ready")
@@ -33,6 +34,7 @@ def test_readiness_says_that_the_disk_is_nearly_full(tmp_path: Path) -> None:
         assert float(missing["reason"].split()[0].replace(",", "")) == pytest.approx(free, rel=0.1)
 
 
+@pytest.mark.slow
 def test_readiness_says_that_the_data_folder_has_reached_its_bound(tmp_path: Path) -> None:
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "large").write_bytes(bytes(2**21))
@@ -53,6 +55,7 @@ def test_every_error_has_a_status_and_a_unique_code() -> None:
     assert len({error.code for error in errors}) == len(errors)
 
 
+@pytest.mark.slow
 def test_the_openapi_document_describes_every_body_and_problem(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
 

@@ -96,6 +96,7 @@ def test_jobs_and_versions_remember_the_values(penguins: httpx.Client) -> None:
     assert penguins.get("/jobs").json()["data"][0]["data"]["categories"] == CATEGORIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "media_type"),
     [
@@ -115,6 +116,7 @@ def test_every_format_gives_the_same_features(penguins: httpx.Client, content: s
     assert (answer.json()["digest"], answer.json()["features"]) == (expected["digest"], expected["features"])
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_by_a_process_of_its_own_with_the_same_result(penguins: httpx.Client) -> None:
     rng = np.random.default_rng(3)
     city_N, size_N, kind_N = rng.integers(0, 40, 60_000), rng.integers(0, 3, 60_000), rng.integers(0, 2, 60_000)

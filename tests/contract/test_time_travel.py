@@ -61,6 +61,7 @@ def assert_same_function(client: httpx.Client, one: dict[str, Any], other: dict[
     assert grid(client, **one, **window).content == grid(client, **other, **window).content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_version_after_an_epoch_answers_like_one_whose_training_ended_there(trained: httpx.Client, name: str) -> None:
     body, model = TRAININGS[name], f"past-{name}"
@@ -96,6 +97,7 @@ def test_of_several_restarts_the_published_one_is_repeated(trained: httpx.Client
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "network"),
     [
@@ -209,6 +211,7 @@ def test_pictures_mark_the_points_that_the_version_misclassified_then(trained: h
     assert wrong[3] > wrong[55]
 
 
+@pytest.mark.slow
 def test_responses_of_epochs_have_tags_of_their_own(trained: httpx.Client) -> None:
     first, other, published = (grid(trained, model="past", version=1, **of) for of in ({"epoch": 5}, {"epoch": 6}, {}))
     tags = [one.headers["etag"] for one in (first, other, published)]
@@ -266,6 +269,7 @@ def test_an_epoch_is_a_whole_number(trained: httpx.Client) -> None:
         assert_problem(answer, 422, "invalid-input", field="epoch")
 
 
+@pytest.mark.slow
 def test_a_version_whose_points_are_gone_still_answers_without_an_epoch(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         job = train(client, "own", data=OWN, training={"epochs": 20})

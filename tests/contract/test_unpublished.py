@@ -37,6 +37,7 @@ def predicted(client: httpx.Client, **named: Any) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -59,6 +60,7 @@ def test_an_unpublished_training_has_the_weights_of_a_published_one(client: http
     assert (of_job["model"], of_job["version"], of_job["job_id"]) == (None, None, job["id"])
 
 
+@pytest.mark.slow
 def test_an_unpublished_training_is_a_job_that_no_list_shows(client: httpx.Client) -> None:
     models = client.get("/models").json()
     job = trained(client, metadata={"who": "me"})
@@ -82,6 +84,7 @@ def assert_is_revalidated(client: httpx.Client, found: httpx.Response) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["points", "layers"])
 def test_points_and_layers_of_an_unpublished_training_are_revalidated(client: httpx.Client, path: str) -> None:
     job = trained(client)
@@ -136,6 +139,7 @@ def test_the_checkpoint_of_an_unpublished_training_loads_in_torch(client: httpx.
     assert np.allclose(logits.numpy(), predicted(client, job=job["id"])["logits"], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training", [LBFGS, {"epochs": 40}, {"epochs": 40, "batch_size": 64, "implementation": "torch"}]
 )
@@ -175,6 +179,7 @@ def test_fields_that_do_not_apply_are_refused(client: httpx.Client, body: dict[s
     assert_problem(client.post("/train", json=request), 422, "invalid-input", field=field)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["safetensors", "json", "onnx", "py"])
 def test_an_unpublished_training_is_exported_in_the_formats_of_versions(client: httpx.Client, form: str) -> None:
     job = trained(client)

@@ -207,6 +207,7 @@ def test_an_unknown_dataset_is_not_found(service: httpx.Client) -> None:
     assert_problem(answer, 404, "dataset-not-found")
 
 
+@pytest.mark.slow
 def test_a_queued_job_keeps_the_points_of_a_dataset_that_is_replaced_and_deleted(
     tmp_path: Path, job: dict[str, Any]
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_queued_job_keeps_the_points_of_a_dataset_that_is_replaced_and_deleted
         assert files(tmp_path) == [f"{retried['id']}.npz"]  # for pictures of the version
 
 
+@pytest.mark.slow
 def test_a_job_that_has_lost_its_validation_points_fails_and_cannot_be_retried(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client:
         stored(client, "others", CSV)
@@ -241,6 +243,7 @@ def test_a_job_that_has_lost_its_validation_points_fails_and_cannot_be_retried(t
         assert_problem(act(client, queued, "retry"), 409, "wrong-state", current_status="failed")
 
 
+@pytest.mark.slow
 def test_a_repeated_request_with_other_validation_points_is_another_request(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client:
         stored(client, "others", CSV)

@@ -33,6 +33,7 @@ def weights_of(client: httpx.Client, job: dict[str, Any]) -> str:
     return digest
 
 
+@pytest.mark.slow
 def test_a_training_from_a_version_goes_on_where_that_stopped(service: httpx.Client, first: dict[str, Any]) -> None:
     whole = train(service, "whole", network={"hidden": [3]}, training={"epochs": 25, "learning_rate": 0.5})
     second = train(service, "second", training={"epochs": 15, "from": {"model": "first", "version": 1}})
@@ -87,6 +88,7 @@ def test_the_calibration_of_a_version_is_kept(service: httpx.Client) -> None:
     assert again["metrics"]["training_loss"] == pytest.approx(auto["metrics"]["training_loss"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_an_accepted_job_survives_the_files_of_the_version_and_a_retry(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         train(client, "first", network={"hidden": [3]}, training={"epochs": 3})
@@ -195,6 +197,7 @@ def test_a_training_from_an_imported_version_takes_the_settings_of_the_tutorial(
     assert_problem(service.post("/predict", json=question), 422, "invalid-input", field="outputs")
 
 
+@pytest.mark.slow
 def test_the_weights_that_a_version_started_from_go_with_it(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         train(client, "first", training={"epochs": 1})

@@ -30,6 +30,7 @@ def evaluate() -> object:
     return grids.evaluate(WIDE, WINDOW, response="probability", class_index=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compute",
     [

@@ -45,6 +45,7 @@ def test_the_middle_of_a_ring_is_outside_although_it_is_in_the_box_of_the_data()
     assert not known.outside(ring_N2).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [2, 10, 40])
 def test_about_one_in_a_hundred_points_like_the_training_points_is_marked(features: int) -> None:
     known = TrainingRange.of(labelled(_rng.normal(size=(3_000, features))))

@@ -42,6 +42,7 @@ def test_only_a_valid_traceparent_is_read(header: str, read: str | None) -> None
     assert tracing.parse(header.encode()) == read
 
 
+@pytest.mark.slow
 def test_a_job_keeps_the_trace_of_its_request(tmp_path: Path) -> None:
     with running(tmp_path, training_processes=0) as client:
         body = {"model": "m", "data": {"dataset": "flower"}}
@@ -53,12 +54,14 @@ def test_a_job_keeps_the_trace_of_its_request(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_the_sdk_of_opentelemetry_is_not_imported_without_the_setting() -> None:
     program = "import sys, service.app, service.jobs.loop; print('opentelemetry.sdk' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_the_setting_without_the_packages_is_refused_with_the_reason(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['opentelemetry.sdk'] = None\n"

@@ -96,6 +96,7 @@ def test_outputs_of_a_box_lie_within_its_bounds_and_have_its_certified_label(
     assert (label_SM == proven_M)[:, proven_M >= 0].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("skip", [False, True])
 def test_outputs_of_the_kernel_lie_within_the_bounds_of_their_points(activation: Activation, skip: bool) -> None:

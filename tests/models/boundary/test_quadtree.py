@@ -114,6 +114,7 @@ def test_a_window_with_one_label_is_certified_without_computing_a_cell() -> None
     assert (found.values_HW == 1).all()
 
 
+@pytest.mark.slow
 def test_a_hundred_classes_are_told_apart() -> None:
     # k x - k^2 / 2 is greatest for the integer k nearest to x
     k = np.arange(100)

@@ -67,6 +67,7 @@ def test_the_program_imports_numpy_and_the_standard_library_alone(tmp_path: Path
     assert all(isinstance(node, ast.Import) for node in imports)
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_csv_and_prints_labels_and_probabilities(tmp_path: Path) -> None:
     one = sample("residual", offset=UNIX_TIME, points=20)
     text = "\n".join(f"{x!r},{y!r}" for x, y in one.xy_ND.tolist())
@@ -80,6 +81,7 @@ def test_the_command_line_reads_csv_and_prints_labels_and_probabilities(tmp_path
     assert len(done.stdout.splitlines()) == 21
 
 
+@pytest.mark.slow
 def test_columns_are_found_by_name_and_text_columns_by_their_values(tmp_path: Path) -> None:
     one = sample(data=NAMED)
     path = program(one, tmp_path)
@@ -111,6 +113,7 @@ def test_a_file_that_cannot_be_read_without_doubt_is_refused(text: str, message:
         net.read_points(io.StringIO(text))
 
 
+@pytest.mark.slow
 def test_the_command_line_reports_a_refusal_in_one_line(tmp_path: Path) -> None:
     path = program(sample(), tmp_path)
     for text in ("1,2\n3\n", "\udcff,2\n"):
@@ -119,6 +122,7 @@ def test_the_command_line_reports_a_refusal_in_one_line(tmp_path: Path) -> None:
         assert re.fullmatch(rf"{re.escape(str(path))}: .+\n", done.stderr)
 
 
+@pytest.mark.slow
 def test_an_option_decides_whether_the_first_line_is_a_heading(tmp_path: Path) -> None:
     path = program(sample(), tmp_path)
     assert len(run(path, "0,1\n3,4\n", "--heading").stdout.splitlines()) == 2

@@ -137,6 +137,7 @@ def _optimizer(network: nn.Module) -> Any:
     return optimizer.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WRITERS)
 def test_state_dicts_are_read_whatever_is_around_them(tmp_path: Path, kind: str) -> None:
     content = WRITERS[kind](network := small())
@@ -312,6 +313,7 @@ def test_a_sigmoid_at_the_end_of_a_whole_network_is_left_out(tmp_path: Path) -> 
     assert_equal(found, small())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [torch.jit.script, lambda net: torch.jit.trace(net, torch.zeros(3, 2))])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_torchscript_is_read_without_running_its_program(tmp_path: Path, make: Callable[[nn.Module], Any]) -> None:

@@ -43,6 +43,7 @@ def assert_the_same(found: Imported, exported: Exported) -> None:
         np.testing.assert_array_equal(found.state[key], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ENCODERS)
 def test_every_network_comes_back_to_the_bit(form: str, tmp_path: Path) -> None:
     for given in [*EVERY_SAMPLE.values(), NAMES]:

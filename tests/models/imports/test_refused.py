@@ -172,6 +172,7 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STATE_DICTS)
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
 def test_a_checkpoint_that_cannot_be_read_says_which_part(tmp_path: Path, kind: str) -> None:
@@ -232,6 +233,7 @@ def _safetensors(header: str) -> bytes:
     return len(header).to_bytes(8, "little") + header.encode() + bytes(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_that_is_no_checkpoint_says_what_it_is(tmp_path: Path, kind: str) -> None:
     make, reason = FILES[kind]
@@ -344,6 +346,7 @@ def test_a_doubt_names_the_option_that_decides(tmp_path: Path, kind: str) -> Non
     assert reason in refused.value.reason
 
 
+@pytest.mark.slow
 def test_depth_and_entries_are_bounded(tmp_path: Path) -> None:
     assert len(imported(nested(32), tmp_path, activation="tanh").state) == 4
     with pytest.raises(InvalidInput, match="at most 32 deep"):

@@ -120,6 +120,7 @@ def test_the_gradient_of_any_dense_network_is_that_of_autograd(count: int, **of:
     assert_same_gradient(network, points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "relu"])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_gradient_of_wide_layers_and_several_blocks_of_points_is_that_of_autograd(
@@ -133,6 +134,7 @@ def test_the_gradient_of_wide_layers_and_several_blocks_of_points_is_that_of_aut
     assert_same_gradient(build(residual, 3, classes, seed=1), points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chain",
     [

@@ -85,6 +85,7 @@ def test_the_epochs_of_a_history_are_about_a_hundred_and_log_spaced() -> None:
         assert ratios.max() < np.log(epochs) / (POINTS - 1) + 0.03  # rounded to whole numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS[1:3], ids=str)
 def test_a_training_that_was_interrupted_has_the_history_of_one_that_was_not(settings: dict[str, Any]) -> None:
     whole = history_of(trained(Observer(), **settings))

@@ -168,6 +168,7 @@ def searched(curve: Curve, first_step: float) -> tuple[int, float, int]:
     raise AssertionError("the search does not end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CURVES)
 @pytest.mark.parametrize("first_step", [1e-2, 1.0, 30.0])
 def test_the_line_search_ends_at_a_step_that_meets_the_strong_wolfe_conditions(name: str, first_step: float) -> None:
@@ -180,12 +181,14 @@ def test_the_line_search_ends_at_a_step_that_meets_the_strong_wolfe_conditions(n
         assert abs(slope) <= line_search.FLATTENING * abs(start_slope)
 
 
+@pytest.mark.slow
 def test_the_line_search_fails_where_nothing_decreases() -> None:
     found, _, evaluations = searched(lambda t: (1.0 + np.sqrt(t), -1.0), 1.0)  # a slope that is wrong
     assert found == line_search.FAILED
     assert evaluations <= line_search.MAX_EVALUATIONS
 
 
+@pytest.mark.slow
 def test_where_the_decrease_vanishes_in_rounding_the_slope_decides() -> None:
     found, step, evaluations = searched(lambda t: (1.0 + 1e-8 * np.sin(1e3 * t), 1e-9 * (t - 1)), 1.0)
     assert (found, step, evaluations) == (line_search.FOUND, 1.0, 1)

@@ -272,6 +272,7 @@ def test_a_training_restores_the_number_of_torch_threads() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 def test_the_advice_names_weight_decay_as_the_cause_of_a_divergence(implementation: ImplementationChoice) -> None:
     points = generate(DatasetSpec(dataset="spirals"))

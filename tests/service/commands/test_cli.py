@@ -89,6 +89,7 @@ def test_train_predict_boundary_and_models_need_no_server(tmp_path: Path) -> Non
         assert answer.json()["labels"] == [row["label"] for row in rows]
 
 
+@pytest.mark.slow
 def test_versions_are_promoted_named_and_deleted(tmp_path: Path) -> None:
     def run(arguments: str) -> Result:
         done = separatrix(*arguments.split(), data=tmp_path)
@@ -116,6 +117,7 @@ def test_versions_are_promoted_named_and_deleted(tmp_path: Path) -> None:
     assert "No models yet" in run("models").stdout
 
 
+@pytest.mark.slow
 def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("a,b,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
     trained = separatrix(
@@ -130,6 +132,7 @@ def test_train_and_predict_read_csv_files(tmp_path: Path) -> None:
     assert len(from_file.stdout.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_derived_inputs_may_name_the_columns_of_a_csv_file(tmp_path: Path) -> None:
     rows = "".join(f"{a},{b},{('no', 'yes')[a * b > 0]}\n" for a in (-2, -1, 1, 2) for b in (-30, -20, 10, 40))
     (tmp_path / "own.csv").write_text("a,b,kind\n" + rows)
@@ -155,6 +158,7 @@ def test_derived_inputs_may_name_the_columns_of_a_csv_file(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -282,6 +286,7 @@ def test_a_model_and_a_dataset_are_named_after_their_file_unless_named(tmp_path:
         assert f"give a name with --{'model' if command[0] == 'train' else 'name'}" in refused.stderr
 
 
+@pytest.mark.slow
 def test_predict_matches_the_columns_of_a_file_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("a,long name,kind\n0.1,7,no\n1,7.5,no\n0,1,yes\n1,0.25,yes\n")
     data = tmp_path / "data"
@@ -353,6 +358,7 @@ def texts_of(figure: Path) -> list[str]:
     return re.findall(r"<!-- (.*?) -->", figure.read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_figure_names_the_axes_the_accuracy_of_validation_and_the_number_of_points_of_each_class(
     iris_like: Path,
 ) -> None:
@@ -383,6 +389,7 @@ def test_the_figure_names_the_axes_the_accuracy_of_validation_and_the_number_of_
     assert max(ticks) > column_N.max() + np.ptp(column_N) / 2, "the margin is as large as the range"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -406,6 +413,7 @@ def test_a_part_that_the_model_does_not_have_is_refused_in_one_line(
     assert not (iris_like / "none.png").exists()
 
 
+@pytest.mark.slow
 def test_without_validation_the_figure_names_the_accuracy_of_training(tmp_path: Path) -> None:
     arguments = ["train", "--dataset", "gaussians", "--n-classes", "60", "--n", "240", "--model", "many"]
     assert separatrix(*arguments, "--epochs", "3", data=tmp_path).exit_code == 0
@@ -448,6 +456,7 @@ def test_a_training_that_diverges_in_its_last_step_fails(tmp_path: Path) -> None
     assert "Failed (diverged)" in done.stderr
 
 
+@pytest.mark.slow
 def test_class_weights_are_balanced_or_given_once_for_each_label(tmp_path: Path) -> None:
     train = ["train", "--dataset", "flower", "--n", "40", "--optimizer", "lbfgs", "--epochs", "3", "--model", "m"]
     for options in (["balanced"], ["red=2", "blue=0.5"]):
@@ -467,6 +476,7 @@ def test_a_training_by_lbfgs_says_when_it_has_converged(tmp_path: Path) -> None:
     assert re.search(r"Converged after \d+ of 500 epochs\.", done.stderr)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_suggests_a_lower_learning_rate(tmp_path: Path) -> None:
     done = separatrix(
         *["train", "--hidden", "4,4", "--activation", "identity", "--learning-rate", "1000", "--epochs", "500"],
@@ -524,6 +534,7 @@ def test_a_running_service_serves_what_the_command_line_trains(tmp_path: Path) -
         assert client.post("/predict", json={"model": "fresh", "points": [[0, 0]]}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_file_without_settings_is_trained_with_chosen_ones(tmp_path: Path) -> None:
     rows = [f"{length},{length % 3},{'long' if length > 20 else 'short'}" for length in range(40)]
     (tmp_path / "fish.csv").write_text("\n".join(["length,girth,kind", *rows]))
@@ -591,6 +602,7 @@ def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> No
         assert told in refused.stderr
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_trained_and_listed(tmp_path: Path) -> None:
     done = separatrix("train", "--model", "few", "--epochs", "5", "--ensemble", "2", data=tmp_path)
     assert done.exit_code == 0, done.stderr

@@ -53,6 +53,7 @@ def test_compare_prints_the_figures_of_the_service_and_draws_them(
     assert any("turn version 1 and turn version 2" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_the_figure_has_the_colors_of_the_regions(
     turns: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from tests.serving import running
 CSV = "u;v;kind\n" + "".join(f"{i % 7},5;{i % 5};{('no', 'yes')[i % 2]}\n" for i in range(40))
 
 
+@pytest.mark.slow
 def test_a_dataset_is_added_listed_shown_trained_on_and_removed(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text(CSV)
     done = separatrix("datasets", "add", str(tmp_path / "points.csv"), "--name", "mine", data=tmp_path)
@@ -47,6 +48,7 @@ def test_a_training_is_validated_on_a_stored_dataset(tmp_path: Path) -> None:
     assert float(shown[2]) == pytest.approx(-np.log(probabilities).mean(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_service_serves_the_datasets_of_the_command_line(tmp_path: Path) -> None:
     np.savez(tmp_path / "points.npz", X=np.eye(3), y=[0, 1, 1])
     done = separatrix("datasets", "add", str(tmp_path / "points.npz"), "--name", "mine", data=tmp_path)
@@ -55,6 +57,7 @@ def test_a_service_serves_the_datasets_of_the_command_line(tmp_path: Path) -> No
         assert client.get("/datasets/mine/points").json()["points"] == np.eye(3).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [

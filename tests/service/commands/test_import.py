@@ -9,6 +9,7 @@ from tests.service.commands.test_cli import separatrix
 CASES = Path(__file__).parents[2] / "models" / "imports" / "cases"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_imported_and_predicts_as_torch_does(tmp_path: Path) -> None:
     data = tmp_path / "data"
     file = saved(small().state_dict(), tmp_path / "net.pth")

@@ -36,6 +36,7 @@ def test_a_large_body_takes_little_memory() -> None:
     assert peak < 6 * MIB
 
 
+@pytest.mark.slow
 def test_a_body_that_decompresses_to_much_takes_little_memory() -> None:
     packed = gzip.compress(bytes(64 * MIB), 1)
     headers = {b"content-encoding": b"gzip"}

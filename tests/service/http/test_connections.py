@@ -74,6 +74,7 @@ def assert_disconnected_if_it_does_not_read(service: httpx.Client) -> None:
         assert closed.poll(DEADLINE_S * 1_000)
 
 
+@pytest.mark.slow
 def test_connections_that_say_nothing_are_closed_and_do_not_delay_others(service: httpx.Client) -> None:
     with ExitStack() as stack:
         silent = [stack.enter_context(connect(service)) for _ in range(250)]
@@ -81,6 +82,7 @@ def test_connections_that_say_nothing_are_closed_and_do_not_delay_others(service
         assert [answer(client) for client in silent] == [b""] * 250
 
 
+@pytest.mark.slow
 def test_headers_that_trickle_are_refused(service: httpx.Client) -> None:
     with connect(service) as client:
         client.sendall(b"GET /health/live HTTP/1.1\r\n")
@@ -89,6 +91,7 @@ def test_headers_that_trickle_are_refused(service: httpx.Client) -> None:
     assert (found["status"], found["code"]) == (408, "head-too-slow")
 
 
+@pytest.mark.slow
 def test_blank_lines_after_a_response_do_not_keep_a_connection_open(service: httpx.Client) -> None:
     with connect(service) as client:
         client.sendall(LIVE)
@@ -97,6 +100,7 @@ def test_blank_lines_after_a_response_do_not_keep_a_connection_open(service: htt
         assert problem(client)["code"] == "head-too-slow"
 
 
+@pytest.mark.slow
 def test_a_body_that_trickles_without_a_pause_is_refused(service: httpx.Client) -> None:
     with connect(service) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n{")
@@ -105,6 +109,7 @@ def test_a_body_that_trickles_without_a_pause_is_refused(service: httpx.Client) 
     assert (found["status"], found["code"]) == (408, "body-too-slow")
 
 
+@pytest.mark.slow
 def test_the_rest_of_a_refused_body_does_not_keep_a_connection_open(service: httpx.Client) -> None:
     with connect(service) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\n\r\n{")
@@ -148,10 +153,12 @@ def test_a_body_that_follows_its_headers_is_no_head(service: httpx.Client) -> No
     assert len(service.post("/predict", json={"model": "plane", "points": points}).json()["labels"]) == 20_000
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_its_response_is_disconnected(service: httpx.Client) -> None:
     assert_disconnected_if_it_does_not_read(service)
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_slowly_gets_the_whole_response(service: httpx.Client) -> None:
     expected = service.get(GRID, headers={"Accept-Encoding": "identity"}).content
     with connect(service) as client:
@@ -163,6 +170,7 @@ def test_a_client_that_reads_slowly_gets_the_whole_response(service: httpx.Clien
     assert received.endswith(expected)
 
 
+@pytest.mark.slow
 def test_the_unread_responses_of_all_connections_have_a_common_bound(tmp_path: Path) -> None:
     patient = dict.fromkeys(("head_timeout_s", "body_timeout_s", "write_timeout_s"), 3_600)
     with running(tmp_path, **patient, max_unread_bytes=2**20) as service:
@@ -186,6 +194,7 @@ def test_what_is_not_http_gets_a_problem(service: httpx.Client) -> None:
     assert (found["status"], found["code"]) == (400, "malformed-request")
 
 
+@pytest.mark.slow
 def test_a_connection_beyond_the_limit_gets_a_problem(tmp_path: Path) -> None:
     with running(tmp_path, max_connections=5) as service:
         with ExitStack() as stack:

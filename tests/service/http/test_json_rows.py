@@ -30,6 +30,7 @@ def check(found: Rows | None, body: dict[str, Any], field: str, expected: Any) -
     assert json.loads(found.rest) == body | {field: MARK}
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 4), st.sampled_from(STYLES), st.sampled_from(FIELDS))
 @settings(max_examples=100, deadline=None)
 def test_rows_equal_those_of_the_text(data: st.DataObject, features: int, style: dict[str, Any], field: str) -> None:

@@ -257,6 +257,7 @@ def test_a_training_emits_its_progress_now_and_then(place: Place) -> None:
     assert job.status.epoch >= epochs[-1]
 
 
+@pytest.mark.slow
 def test_watchers_see_the_weights_of_a_running_training(place: Place) -> None:
     job_id = place.submit(**ENDLESS)
     seen: dict[int, bytes] = {}
@@ -322,6 +323,7 @@ def test_chosen_settings_are_recorded_once_the_database_is_back(place: Place) ->
     assert done.status.choice is not None
 
 
+@pytest.mark.slow
 def test_workers_that_claim_at_once_run_each_job_once(place: Place) -> None:
     for _ in range(6):
         place.submit(epochs=1)

@@ -3,6 +3,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from anyio import CapacityLimiter
 
 from models.specs import DatasetSpec, NetworkSpec, TrainingSpec
@@ -18,6 +19,7 @@ from service.settings import Settings
 from tests.service.places import Place
 
 
+@pytest.mark.slow
 def test_a_silent_stream_sends_pings_and_goes_on_with_the_next_event(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
     spec = new_spec("m", DatasetSpec(), NetworkSpec(), TrainingSpec(epochs=5), origin="http")

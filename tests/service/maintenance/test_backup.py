@@ -53,6 +53,7 @@ def predictions(data: Path, version: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_restored_data_folder_answers_as_the_original_and_trains_on(data: Path, tmp_path: Path) -> None:
     archive, copy = backed_up(data), tmp_path / "copy"
     done = separatrix("restore", str(archive), data=copy)
@@ -67,6 +68,7 @@ def test_a_restored_data_folder_answers_as_the_original_and_trains_on(data: Path
     assert [path for path in copy.parent.iterdir() if path.name.startswith(".restoring")] == []
 
 
+@pytest.mark.slow
 def test_a_backup_of_a_running_service_has_all_of_a_moment(tmp_path: Path) -> None:
     with running(tmp_path / "data") as client:
         train(client, "before")

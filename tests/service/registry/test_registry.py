@@ -91,6 +91,7 @@ def test_each_version_is_loaded_although_none_has_room(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_a_new_version_is_loaded_at_once(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
@@ -119,6 +120,7 @@ def test_a_version_that_is_deleted_while_it_is_looked_up_is_not_found_and_not_da
     store.close()
 
 
+@pytest.mark.slow
 def test_a_registry_that_has_missed_changes_reads_everything_again(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
@@ -156,6 +158,7 @@ def test_versions_of_old_releases_have_a_summary_once_their_card_was_read(tmp_pa
     store.close()
 
 
+@pytest.mark.slow
 def test_latest_passes_over_damaged_versions_and_those_that_were_not_promoted(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)

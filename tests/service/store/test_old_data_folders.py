@@ -111,6 +111,7 @@ def test_a_job_that_was_paused_under_the_last_release_can_be_resumed(released: P
     assert done.status.epoch == 20_000
 
 
+@pytest.mark.slow
 def test_a_data_folder_of_release_0_2_0_is_served_and_its_jobs_continue(tmp_path: Path) -> None:
     """Killed while `long` was running with a checkpoint and `waits` was queued. The model `mine` has two versions."""
     with ZipFile(FOLDER / "data_folder_0_2_0.zip") as archive:

@@ -86,6 +86,7 @@ def test_the_migrations_create_the_tables_that_the_program_uses(url: str, store:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_migrate_the_database_together(empty_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         stores = list(pool.map(lambda _: Store(empty_url), range(8)))
@@ -427,6 +428,7 @@ def test_publishing_ends_the_job_and_numbers_the_versions_of_each_model(store: S
     assert published == ["n", "m"]
 
 
+@pytest.mark.slow
 def test_versions_published_at_once_become_visible_in_the_order_of_their_seq(store: Store) -> None:
     claimed = [claim(store) for number in range(24) if add(store, f"{number}", model=f"m{number % 2}")]
     seen: list[int] = []

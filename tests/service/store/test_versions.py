@@ -153,6 +153,7 @@ def test_a_model_has_at_most_so_many_aliases(store: Store) -> None:
     assert len(aliases(store)) == MAX_ALIASES
 
 
+@pytest.mark.slow
 def test_a_publication_drops_versions_that_are_not_kept(store: Store) -> None:
     for _ in range(4):
         assert publish(store).dropped == []
@@ -179,6 +180,7 @@ def test_the_number_of_the_service_is_for_models_without_their_own(url: str, sto
     keeping.close()
 
 
+@pytest.mark.slow
 def test_one_publication_drops_no_more_than_it_may(store: Store) -> None:
     for _ in range(MAX_DROPPED + 5):
         publish(store)

@@ -219,6 +219,7 @@ def test_with_one_hot_a_column_of_text_may_be_a_feature_so_the_label_is_not_gues
     assert refusal(content).startswith("points.csv: column 'city' and column 'won' may both be the label")
 
 
+@pytest.mark.slow
 def test_values_are_counted_in_all_rows_that_are_used_and_sorted() -> None:
     late = "".join(f"a,{i},{i % 2}\n" for i in range(6_000)) + "c,1,0\nb,2,1\nlost,,1\nNA,3,0\n none ,4,1\n"
     table = read("kind,x,label\n" + late, **ONE_HOT, missing="drop")

@@ -127,6 +127,7 @@ def test_a_number_sign_within_quotes_begins_no_comment() -> None:
     assert read('x,label\n1,"a\n#b\nc"\n2,d\n').labels == ("a\n#b\nc", "d")
 
 
+@pytest.mark.slow
 def test_a_comma_after_the_first_lines_is_refused_if_it_may_separate_thousands_or_decimals() -> None:
     content = "x;label\n" + "".join(f"{i};{i % 2}\n" for i in range(5_000)) + "1,234;0\n"
     assert refusal(content).startswith("line 5002: '1,234' may have a decimal comma or a thousands separator")
@@ -316,6 +317,7 @@ def test_a_file_and_its_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert refusal("1,2,A\n3,4," + "x" * 500 + "\n").startswith("line 2: must have less than 500 characters")
 
 
+@pytest.mark.slow
 def test_too_many_points_or_features_are_refused() -> None:
     wide = ",".join(map(str, range(5, 1_007)))
     assert "at most 1,000 columns" in refusal(f"{wide},A\n{wide},B\n")
@@ -340,6 +342,7 @@ def test_a_stream_that_cannot_seek_and_returns_few_bytes_is_read() -> None:
     assert np.array_equal(table.xy_ND, [[0.25, 1.5], [0.75, 2.5]] * 500)
 
 
+@pytest.mark.slow
 @given(
     content=st.text(st.sampled_from("0123456789.,;|\t \"'#-+eEabxyNn\n\r=%é"), max_size=120)
     | st.lists(st.lists(st.sampled_from(["1", "0.5", "a", "", '"x"', "true", "1,5", "label", "NA"])), max_size=6).map(

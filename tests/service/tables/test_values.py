@@ -199,6 +199,7 @@ def _quoted(table: list[list[float]]) -> str:
 NUMBERS = st.floats(-1e29, 1e29)
 
 
+@pytest.mark.slow
 @given(table=st.integers(1, 4).flatmap(lambda d: st.lists(st.lists(NUMBERS, min_size=d, max_size=d), min_size=2)))
 @pytest.mark.parametrize("write", [_by_csv, _by_numpy, _by_a_spreadsheet, _quoted])
 def test_numbers_are_read_back_exactly(write: Callable[[list[list[float]]], str], table: list[list[float]]) -> None:
@@ -213,6 +214,7 @@ CELL = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(
     cells=st.lists(st.tuples(CELL, CELL, CELL).map(lambda row: ["0.5", "1.5", *row]), min_size=1, max_size=12),
     size=st.integers(1, 40),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import safetensors.numpy
 
 from models.datasets import FloatArray
@@ -32,6 +33,7 @@ def assert_same_bits(one: dict[str, FloatArray], other: dict[str, FloatArray]) -
         np.testing.assert_array_equal(array.view(np.int32), other[key].view(np.int32))
 
 
+@pytest.mark.slow
 def test_a_snapshot_of_the_running_job_has_the_weights_of_its_epoch(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
     job_id = place.submit(epochs=200_000, momentum=0.3)

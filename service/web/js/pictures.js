@@ -16,20 +16,39 @@ const LATTICE = 41;
 const kept = new Map();
 const KEPT = 150;
 
+/** The plane of a network that is not shown yet.
+ * @type {{key: string, plane: Promise<import("./state.js").Picture>} | null} */
+let ahead = null;
+
 /** Counts requests for pictures: a picture never replaces a newer one. */
 let asked = 0;
 let shown = 0;
 
+/** What a picture depends on, and what is asked for it.
+ * @param {Readonly<import("./state.js").State>} state */
+function requestOf({ run, shownEpoch, view, window }) {
+  const place = { axes: view.axes.join(","), ...(window ?? {}) };
+  const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
+  return { key: JSON.stringify([run.target, epoch, place, view.response, run.order]), query: { ...place, ...epoch } };
+}
+
+/** Reads the plane of a network, so that `showPicture` has it as soon as the network is that of the state. Does not fail:
+ * `showPicture` tells errors.
+ * @param {import("./state.js").Run} run @param {number | null} shownEpoch */
+export async function readAhead(run, shownEpoch) {
+  if (!run.target) return;
+  const { key, query } = requestOf({ ...current(), run, shownEpoch });
+  ahead = { key, plane: pictureOf(run.target, query, run.order, current().view.response) };
+  await ahead.plane.catch(() => {});
+}
+
 /** Shows the present target at the present epoch, in the present view.
  * @param {boolean} [isQuick] leaves the maps and weights of the units as they are */
 export async function showPicture(isQuick = false) {
-  const { run, shownEpoch, view, window } = current();
+  const { run, shownEpoch, view } = current();
   if (!run.target) return;
   const mine = ++asked;
-  const place = { axes: view.axes.join(","), ...(window ?? {}) };
-  const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
-  const key = JSON.stringify([run.target, epoch, place, view.response, run.order]);
-  const query = { ...place, ...epoch };
+  const { key, query } = requestOf(current());
   /** @param {import("./state.js").Picture} picture */
   const show = (picture) => {
     if (mine < shown) return;
@@ -40,7 +59,7 @@ export async function showPicture(isQuick = false) {
     const found = kept.get(key);
     if (found) return show(found);
     // The plane comes first, because the user waits for it. Requested together with it, maps and weights would delay it.
-    const outside = await pictureOf(run.target, query, run.order, isQuick ? undefined : view.response);
+    const outside = await (ahead?.key === key ? ahead.plane : pictureOf(run.target, query, run.order, isQuick ? undefined : view.response));
     const { units = [], lattices = [], network = null } = current().picture ?? {};
     show({ ...outside, units, lattices, network });
     if (isQuick && network) return;

@@ -6,7 +6,7 @@ import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest, withSnapshots } f
 import { spacedEpochs } from "./logic/epochs.js";
 import { pointsReady } from "./data.js";
 import { pointsOf } from "./logic/points.js";
-import { forgetPicture, showFrame, showPicture } from "./pictures.js";
+import { forgetPicture, readAhead, showFrame, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
 /** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
@@ -130,7 +130,12 @@ async function finish(job, order, mine, playAfter) {
   if (job.status === "failed") return fail(new api.Problem(422, job.problem));
   // An earlier request, which reached the service after this one, replaced it.
   if (job.status === "cancelled") return mine === newest ? train(playAfter) : undefined;
-  update({ run: runOf(job, order), shownEpoch: playAfter ? 0 : null, isPlaying: playAfter });
+  const run = runOf(job, order);
+  const shownEpoch = playAfter ? 0 : null;
+  // The page is drawn once for the figures and the plane, and not while the service computes the plane.
+  await readAhead(run, shownEpoch);
+  if (mine !== newest) return;
+  update({ run, shownEpoch, isPlaying: playAfter });
   await showPicture();
   if (mine === newest) await readDetails(mine);
 }

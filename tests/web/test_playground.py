@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -229,6 +230,23 @@ def test_a_file_that_cannot_be_read_is_answered_with_the_services_own_words(visi
     page.set_input_files("input[type=file]", {"name": "x.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"})
     expect(page.locator("#notice")).to_contain_text("must contain 2 to 100 different labels")
     visit.expect_refusal("/datasets/x")
+
+
+def test_a_file_in_doubt_is_read_once_the_person_decides(visit: Visit) -> None:
+    page = visit.open()
+    lines = (f"{n},{n}00;{n % 4};{'ab'[n % 2]}" for n in range(1, 9))
+    content = "\n".join(["price;rooms;kind", *lines, ""]).encode()
+    file: Any = {"name": "doubt.csv", "mimeType": "text/csv", "buffer": content}
+    page.set_input_files("input[type=file]", file)
+    expect(page.locator("#notice")).to_have_text(re.compile("^line 2: '1,100' may have a decimal comma"))
+    visit.expect_refusal("/datasets/doubt")
+    visit.field("decimal").select_option("comma (1,5)")
+    assert visit.trains(lambda: page.get_by_role("button", name="Read again").click())["data"] == {"dataset": "doubt"}
+    expect(page.locator(".reading")).to_be_hidden()
+    with page.expect_response("**/datasets/doubt*"):  # the same file can be chosen again
+        page.set_input_files("input[type=file]", file)
+    expect(page.locator(".reading")).to_be_visible()
+    visit.expect_refusal("/datasets/doubt")
 
 
 def test_a_refused_setting_is_explained_beside_it(visit: Visit) -> None:

@@ -9,10 +9,17 @@ import { current, subscribe, update } from "./state.js";
  * @param {unknown} error */
 export function showProblem(error) {
   if (error instanceof Offline) return;
-  if (error instanceof Problem) return update({ problem: { field: error.field, text: error.status === 404 ? `${error.sentence}. ${error.message}` : error.message } });
+  if (error instanceof Problem) return update({ problem: { field: error.field, text: textOf(error) } });
   if (error instanceof DOMException && error.name === "AbortError") return;
   console.error(error);
   update({ problem: { field: null, text: String(error) } });
+}
+
+/** What is wrong and what to do. A refused file needs no word about where in the request it is.
+ * @param {Problem} problem */
+function textOf({ status, sentence, message, errors, field }) {
+  if (field === "body") return errors.map(({ detail }) => detail).join(" ");
+  return status === 404 ? `${sentence}. ${message}` : message;
 }
 
 /** Connects the bar with the state. */

@@ -9,14 +9,14 @@ import { MAX_CLASSES } from "../logic/setup.js";
 import { showPicture } from "../pictures.js";
 import { current, subscribe, update } from "../state.js";
 import { classColors, themeColors } from "../theme.js";
-import { labelled, number, setNumber, slider } from "./controls.js";
+import { choice, labelled, number, setNumber, slider } from "./controls.js";
 
 const TILE = 44;
 
 /** @param {HTMLElement} root */
 export function mountData(root) {
   const tiles = h("div", { class: "tiles", role: "group", dataset: { i18nLabel: "data.generators" } });
-  const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet,.arrow", hidden: true, onchange: () => file.files[0] && readFile(file.files[0]) });
+  const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet,.arrow", hidden: true, onchange: () => readChosen(file) });
   const reading = readingForm();
   const stored = h("select", { onchange: () => stored.value && chooseStored(stored.value) });
   const palette = h("div", { class: "palette", role: "group", dataset: { i18nLabel: "data.brush" } });
@@ -139,20 +139,35 @@ export function mountData(root) {
   addEventListener("themechange-page", () => (drawTiles(), render()));
 }
 
+/** Reads the file that was chosen. The same file can be chosen again, because it may have changed.
+ * @param {HTMLInputElement} input */
+function readChosen(input) {
+  const [file] = input.files ?? [];
+  if (file) readFile(file);
+  input.value = "";
+}
+
 /** What to tell the service of a file that it refused. @returns {HTMLElement} */
 function readingForm() {
   const label = h("input", { type: "text" });
   const drop = h("input", { type: "text" });
+  const separator = choice(["", "comma", "semicolon", "tab", "space", "pipe"], () => {}, "separator");
+  const decimal = choice(["", ".", ","], () => {}, "decimal");
+  const header = choice(["", "true", "false"], () => {}, "header");
   const rows = h("input", { type: "checkbox" });
   const read = (/** @type {Event} */ event) => {
     event.preventDefault();
     const { file } = current();
-    if (file) readFile(file, { label: label.value || null, drop: drop.value || null, missing: rows.checked ? "drop" : null });
+    const given = { label: label.value, drop: drop.value, separator: separator.value, decimal: decimal.value, header: header.value, missing: rows.checked ? "drop" : "" };
+    if (file) readFile(file, Object.fromEntries(Object.entries(given).filter(([, value]) => value)));
   };
   return h("form", { class: "reading", hidden: true, onsubmit: read },
     h("h3", { dataset: { i18n: "data.reading" } }),
     labelled("data.label_column", label, { wide: true, field: "label" }),
     labelled("data.drop_columns", drop, { wide: true, field: "drop" }),
+    labelled("data.separator", separator, { field: "separator" }),
+    labelled("data.decimal", decimal, { field: "decimal" }),
+    labelled("data.header", header, { field: "header" }),
     h("label", { class: "check", dataset: { field: "missing" } }, rows, h("span", { dataset: { i18n: "data.drop_rows" } })),
     h("button", { dataset: { i18n: "data.read_again" } }));
 }

@@ -15,6 +15,8 @@ const MAPS = [84, 84, 76, 60, 52];
 const [LEAST_MAP, GAP] = [40, 14];
 /** Space above the units for the controls of their number, and below them for the number of those that are not shown. */
 const [TOP, BOTTOM] = [32, 16];
+/** More hidden layers than this have no space for their controls side by side on a phone. */
+const MANY_LAYERS = 3;
 /** The dash pattern of negative weights. */
 const DASHES = "7 4";
 
@@ -24,7 +26,8 @@ export function diagram(depth) {
   const links = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "links", "aria-hidden": "true" });
   const units = h("div", { class: "units" });
   const name = h("output", { class: "hovered" });
-  const element = h("div", {}, h("div", { class: "diagram" }, links, units), legend(), name);
+  const drawing = h("div", { class: "diagram" }, links, units);
+  const element = h("div", {}, drawing, legend(), name);
   /** The shape that is laid out, as text. */
   let laidOut = "";
   /** The network whose weights are drawn. @type {unknown} */
@@ -88,6 +91,7 @@ export function diagram(depth) {
     const { classes } = current().points;
     const outputs = last.y.map((_, k) => h("span", { class: "result" }, last.y.length === 1 ? `p(${classes[1] ?? 1})` : String(classes[k] ?? k)));
     place(outputs, last);
+    drawing.classList.toggle("many", hidden.length > MANY_LAYERS);
     refill(units, ...built, ...outputs);
     translate(units);
     translate(depth);

@@ -4,10 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from fastapi import Header
 
 from models.specs import InvalidInput
 from service.errors import NotAcceptable
+
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+"""The header as an argument of a route. The OpenAPI document names the media types of each response instead."""
 
 MAX_RANGES = 50
 """Media ranges of an `Accept` header that are read; the rest are ignored."""

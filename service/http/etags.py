@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from starlette.responses import Response
+from fastapi import Header, Response
+
+from service.http.documentation import header
 
 FOR_EVER = "max-age=31536000, immutable"
 """`Cache-Control` of a response that never changes, such as a grid of a numbered version: one year."""
@@ -15,6 +17,30 @@ REVALIDATE = "no-cache"
 
 NO_STORE = "no-store"
 """`Cache-Control` of a response that is outdated a moment later, such as a grid of a running training."""
+
+IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
+"""The header as an argument of a route."""
+
+
+def documented(lifetime: str = "Revalidate before each use.", *, is_negotiated: bool = True) -> dict[str, Any]:
+    """The headers of a response with a tag, for the OpenAPI document.
+
+    Args:
+        lifetime: what `Cache-Control` says.
+        is_negotiated: whether `Accept` may choose the format.
+    """
+    headers = {
+        "ETag": header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
+        "Cache-Control": header(lifetime, example=REVALIDATE),
+    }
+    if is_negotiated:
+        headers["Vary"] = header("The request header that chooses the format.", example="Accept")
+    return headers
+
+
+def not_modified(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The response 304 with these headers, for the OpenAPI document."""
+    return {"description": "The client has this response: its `If-None-Match` names the `ETag`.", "headers": headers}
 
 
 def entity_tag(*parts: Any) -> str:

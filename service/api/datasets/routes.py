@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from models.datasets import LabelledPoints, generate
 from models.specs import DATASET_NAMES, DatasetName, DatasetSpec, InvalidInput
@@ -27,6 +27,8 @@ from service.api.datasets.uploads import StoreQuery
 from service.api.deps import DatasetPath, Services, ServicesDep
 from service.http import content_negotiation, documentation, etags
 from service.http.bodies import request_body
+from service.http.content_negotiation import Accept
+from service.http.etags import IfNoneMatch
 from service.http.front.prefix import prefixed
 from service.http.pagination import Limit
 from service.http.problems import InvalidParameter
@@ -34,20 +36,20 @@ from service.records import NAME_PATTERN, NAME_RULE
 
 router = APIRouter(tags=["data sets"])
 
-IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
-
 _GENERATOR_PARAMETERS = ("n", "noise", "seed", "n_classes")
 
-_ETAG = {
-    "ETag": documentation.header("Changes with the response."),
-    "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
+_UNNEGOTIATED = etags.documented(is_negotiated=False)
+_DATASET: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _UNNEGOTIATED},
+    304: etags.not_modified(_UNNEGOTIATED),
 }
+_CACHING = etags.documented()
 _POINTS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {pages.CSV.media_type: {"schema": {"type": "string"}}, pages.NPY.media_type: documentation.BINARY},
-        "headers": _ETAG,
+        "headers": _CACHING,
     },
-    304: {"description": "The client has the response already."},
+    304: etags.not_modified(_CACHING),
 }
 _LOCATION = {"Location": documentation.header("The path of the dataset.", example="/datasets/iris")}
 _STORED: dict[int | str, dict[str, Any]] = {
@@ -106,7 +108,7 @@ async def create_dataset(
     return StoredDataset.of(dataset)
 
 
-@router.get("/datasets/{name}", response_model=Dataset, responses={200: {"headers": _ETAG}, 304: _POINTS[304]})
+@router.get("/datasets/{name}", response_model=Dataset, responses=_DATASET)
 async def get_dataset(name: DatasetPath, services: ServicesDep, if_none_match: IfNoneMatch = "") -> Response:
     """Returns one dataset: its features, classes, and how its file was understood."""
     known = _generator(name)
@@ -132,7 +134,7 @@ async def get_dataset_points(
     query: Annotated[PointsQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    accept: Accept = None,
     if_none_match: IfNoneMatch = "",
 ) -> Response:
     """Returns a page of points. For a generator, a training with the same parameters uses the same points."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.api.grids.formats import FORMATS, GridFormat
+from service.http import etags
 from service.http.documentation import header
 
 _PLACE = {
@@ -99,14 +100,9 @@ def _content(one: GridFormat) -> dict[str, Any]:
     return {**one.content, **({"examples": examples} if examples else {})}
 
 
-_CACHING = {
-    "ETag": header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
-    "Cache-Control": header(
-        "A year for a request that names the version, `no-store` for a running job, else to be revalidated.",
-        example="no-cache",
-    ),
-    "Vary": header("The request header that chooses the format.", example="Accept"),
-}
+_CACHING = etags.documented(
+    "A year for a request that names the version, `no-store` for a running job, else to be revalidated."
+)
 
 _METADATA = {
     "Separatrix-Model": header("The model that answered.", example="flower-sequential"),
@@ -144,8 +140,5 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {one.media_type: _content(one) for one in FORMATS},
         "headers": _CACHING | _METADATA,
     },
-    304: {
-        "description": "The client has this response: its `If-None-Match` names the `ETag`.",
-        "headers": _CACHING,
-    },
+    304: etags.not_modified(_CACHING),
 }

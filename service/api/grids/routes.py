@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from models.limits import MAX_GRID_CELLS, MAX_GRID_VALUES
@@ -15,6 +15,8 @@ from service.api.grids.query import GridQuery
 from service.api.grids.responses import RESPONSES
 from service.api.references import NamedVersion
 from service.http import content_negotiation, etags
+from service.http.content_negotiation import Accept
+from service.http.etags import IfNoneMatch
 from service.inference import grids, overlays, windows
 from service.inference.grids import BoundaryGrid
 from service.inference.windows import PlacedWindow
@@ -39,10 +41,8 @@ async def boundary_grid(
     query: Annotated[GridQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
-    if_none_match: Annotated[
-        str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")
-    ] = "",
+    accept: Accept = None,
+    if_none_match: IfNoneMatch = "",
 ) -> Response:
     """Evaluates a model at every cell of a regular grid, or along a curve.
 

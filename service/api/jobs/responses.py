@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.api.jobs.views import Job, Submitted
+from service.http import etags
 from service.http.documentation import header
 
 _APPLIED = {"Preference-Applied": header("The `Prefer: wait` that the service applied.")}
@@ -11,7 +12,7 @@ _LOCATION = {
     "Location": header("The path of the job. Absent with `validate_only`."),
     "Idempotent-Replayed": header("`true` if the key was used before: the job is the one of the earlier request."),
 }
-_TAG = {"ETag": header("Changes with the job."), "Cache-Control": header("`no-cache`: ask before each use.")}
+_CACHING = etags.documented(is_negotiated=False)
 
 SUBMISSION: dict[int | str, dict[str, Any]] = {
     200: {
@@ -33,7 +34,7 @@ RESUMED: dict[int | str, dict[str, Any]] = {200: {"headers": _APPLIED | _RETRY}}
 """The responses to a request that resumes a job."""
 
 JOB: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _TAG | _APPLIED | _RETRY},
-    304: {"description": "The job has not changed: `If-None-Match` contains its `ETag`.", "headers": _TAG},
+    200: {"headers": _CACHING | _APPLIED | _RETRY},
+    304: etags.not_modified(_CACHING),
 }
 """The responses to a request for a job."""

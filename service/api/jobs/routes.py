@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from models.datasets import LabelledPoints, labelled
 from models.selection.candidates import Given
@@ -25,6 +25,7 @@ from service.datasets.stored import StoredDatasets
 from service.errors import NoCheckpoint, VersionBroken
 from service.http import content_negotiation, etags
 from service.http.bodies import request_body
+from service.http.etags import IfNoneMatch
 from service.http.front.callers import Caller
 from service.http.pagination import Limit
 from service.jobs import promotion, training_data
@@ -154,9 +155,7 @@ async def get_job(
     job_id: JobPath,
     response: Response,
     wait: WaitDep,
-    if_none_match: Annotated[
-        str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")
-    ] = "",
+    if_none_match: IfNoneMatch = "",
 ) -> Response:
     """A job."""
     body = Job.of(await wait.for_job(job_id)).model_dump_json()

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from models.limits import MAX_ANSWER_VALUES
@@ -14,7 +14,8 @@ from service.api.models.comparison_schemas import Comparison, encode_points, enc
 from service.api.window_query import WindowQuery
 from service.http import content_negotiation, documentation, etags
 from service.http.bodies import request_body
-from service.http.content_negotiation import Format
+from service.http.content_negotiation import Accept, Format
+from service.http.etags import IfNoneMatch
 from service.http.patterns import VERSION_PATTERN
 from service.inference import comparison
 from service.inference.comparison import PointsComparison
@@ -95,11 +96,7 @@ class ComparisonQuery(WindowQuery, _Versions):
                 raise InvalidInput(name, "needs dataset or training_data")
 
 
-_CACHING = {
-    "ETag": documentation.header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
-    "Cache-Control": documentation.header("A year if both versions are numbered.", example=etags.REVALIDATE),
-    "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
-}
+_CACHING = etags.documented("A year if both versions are numbered.")
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {PNG.media_type: documentation.BINARY},
@@ -117,7 +114,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             "Separatrix-Colors": documentation.header("For PNG: the colors of the classes."),
         },
     },
-    304: {"description": "The client has this response: its `If-None-Match` names the `ETag`.", "headers": _CACHING},
+    304: etags.not_modified(_CACHING),
 }
 
 
@@ -126,10 +123,8 @@ async def get_comparison(
     query: Annotated[ComparisonQuery, Query()],
     services: ServicesDep,
     request: Request,
-    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
-    if_none_match: Annotated[
-        str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")
-    ] = "",
+    accept: Accept = None,
+    if_none_match: IfNoneMatch = "",
 ) -> Response:
     """Compares the labels of two versions in a window or on points, and their metrics.
 

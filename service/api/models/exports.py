@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import WithJsonSchema
 
 from models.exports.formats import FORMATS, ExportFormat
@@ -14,7 +14,8 @@ from service.api.downloads import attachment, disposition, read_checkpoint
 from service.api.models.network_document import EnsembleDocument, NetworkDocument
 from service.http import content_negotiation, documentation, etags
 from service.http.bodies import request_body
-from service.http.content_negotiation import Format
+from service.http.content_negotiation import Accept, Format
+from service.http.etags import IfNoneMatch
 from service.registry.networks import LoadedNetwork
 from service.registry.refresh import resolve
 
@@ -34,11 +35,7 @@ class Offered(Format):
 OFFERED = tuple(Offered(one.name, one.media_type, one) for one in FORMATS)
 """The formats of networks as files. The first one, `pth`, is the default."""
 
-_CACHING = {
-    "ETag": documentation.header("Identifies the file, for `If-None-Match`.", example='"3f6c1d"'),
-    "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
-    "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
-}
+_CACHING = etags.documented()
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -56,7 +53,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         },
         "headers": disposition("my-flower-v1.pth") | _CACHING,
     },
-    304: {"description": "The client has this file: its `If-None-Match` names the `ETag`.", "headers": _CACHING},
+    304: etags.not_modified(_CACHING),
 }
 
 
@@ -70,10 +67,8 @@ async def get_version_checkpoint(
         FormatName | None,
         Query(alias="format", description="By default the format that `Accept` prefers, else `pth`."),
     ] = None,
-    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
-    if_none_match: Annotated[
-        str, Header(alias="If-None-Match", description="The `ETag`s of files that the client has.")
-    ] = "",
+    accept: Accept = None,
+    if_none_match: IfNoneMatch = "",
 ) -> Response:
     """Downloads a version as a file, by default the `state_dict` for `torch.load(file, weights_only=True)`."""
     form = content_negotiation.chosen(OFFERED, accept, format_name)

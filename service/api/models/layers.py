@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
@@ -24,9 +24,10 @@ from service.api.epochs import Epoch
 from service.api.references import Named, NamedJob, NamedVersion
 from service.api.schemas import left_out
 from service.errors import LayerNotFound
-from service.http import content_negotiation, documentation, etags
+from service.http import content_negotiation, etags
 from service.http.bodies import request_body
-from service.http.content_negotiation import Format
+from service.http.content_negotiation import Accept, Format
+from service.http.etags import IfNoneMatch
 from service.http.problems import InvalidParameter
 from service.registry.networks import LoadedNetwork
 from service.registry.refresh import resolve
@@ -89,22 +90,13 @@ class Layers(BaseModel):
     layers: list[Layer] = Field(description="In the order in which torch lists them.")
 
 
-_CACHING = {
-    "ETag": documentation.header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
-    "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
-    "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
-}
-_KNOWN: dict[str, Any] = {
-    "description": "The client has this response: its `If-None-Match` names the `ETag`.",
-    "headers": _CACHING,
-}
+_CACHING = etags.documented()
+_KNOWN = etags.not_modified(_CACHING)
 EpochQuery = Annotated[Epoch, Query()]
 WithWeights = Annotated[bool, Query(description="Whether to return all weights: up to 4,000,000 numbers, about 48 MB.")]
 FormatQuery = Annotated[
     FormatName | None, Query(alias="format", description="By default the format that `Accept` prefers, else JSON.")
 ]
-Accept = Annotated[str | None, Header(include_in_schema=False)]
-IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 _PRINTED = {"schema": {"type": "string", "description": "The network as torch prints it."}}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from models.limits import MAX_ENSEMBLE
@@ -12,8 +12,9 @@ from models.specs import InvalidInput
 from models.training.runs import NO_HISTORY
 from service.api.deps import JobPath, ModelPath, ServicesDep, VersionPath
 from service.errors import TrainingUnknown
-from service.http import documentation, etags
+from service.http import etags
 from service.http.bodies import request_body
+from service.http.etags import IfNoneMatch
 from service.registry import refresh
 
 router = APIRouter(tags=["training"])
@@ -45,17 +46,13 @@ class History(BaseModel):
     validation_accuracy: Column | None = Field(description="Share of them that were classified correctly.")
 
 
-_CACHING = {
-    "ETag": documentation.header("Identifies the response, for `If-None-Match`.", example='"3f6c1d"'),
-    "Cache-Control": documentation.header("Revalidate before each use.", example=etags.REVALIDATE),
-}
+_CACHING = etags.documented(is_negotiated=False)
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"headers": _CACHING},
-    304: {"description": "The client has this response: its `If-None-Match` names the `ETag`.", "headers": _CACHING},
+    304: etags.not_modified(_CACHING),
 }
 
 Member = Annotated[int, Query(ge=0, lt=MAX_ENSEMBLE, description="The network of an ensemble, counted from 0.")]
-IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 
 
 @router.get("/models/{name}/versions/{version}/history", response_model=History, responses=_RESPONSES)

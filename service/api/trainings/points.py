@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.limits import MAX_POINTS
@@ -19,7 +19,8 @@ from service.api.epochs import Epoch
 from service.api.references import Named, NamedJob, NamedVersion
 from service.http import content_negotiation, documentation, etags
 from service.http.bodies import request_body
-from service.http.content_negotiation import Format
+from service.http.content_negotiation import Accept, Format
+from service.http.etags import IfNoneMatch
 from service.inference.training_points import TrainingPoints, training_points
 from service.render import csv_predictions, headers, npy, palette
 
@@ -80,9 +81,7 @@ class TrainingPointsPage(BaseModel):
 
 
 _HEADERS = {
-    "ETag": documentation.header("Changes with the response. Absent for a running job."),
-    "Cache-Control": documentation.header("Revalidate before each use, or `no-store`.", example=etags.REVALIDATE),
-    "Vary": documentation.header("The request header that chooses the format.", example="Accept"),
+    **etags.documented("Revalidate before each use; `no-store`, without an `ETag`, for a running job."),
     "Separatrix-Model": documentation.header("Unless it is JSON: the model that answered."),
     "Separatrix-Version": documentation.header("Unless it is JSON: the version that answered.", kind="integer"),
 }
@@ -91,11 +90,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {CSV.media_type: {"schema": {"type": "string"}}, NPY.media_type: documentation.BINARY},
         "headers": _HEADERS,
     },
-    304: {"description": "The client has the response already."},
+    304: etags.not_modified(_HEADERS),
 }
-
-Accept = Annotated[str | None, Header(include_in_schema=False)]
-IfNoneMatch = Annotated[str, Header(alias="If-None-Match", description="The `ETag`s of responses that the client has.")]
 
 
 @router.get("/models/{name}/versions/{version}/points", response_model=TrainingPointsPage, responses=_RESPONSES)

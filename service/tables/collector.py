@@ -164,7 +164,8 @@ class Collector:
     def _leave_out(self, lacking_N: npt.NDArray[np.bool_], xy_ND: DoubleArray, numbers: Sequence[int]) -> None:
         i = int(np.flatnonzero(lacking_N)[0])
         columns = [column.title for column, x in zip(self._features, xy_ND[i], strict=True) if np.isnan(x)]
-        what = f"has no value in {columns[0]}" if columns else "has no label"
+        no_label = "has no label, or one such as NA or null, which means none"
+        what = f"has no value in {columns[0]}" if columns else no_label
         if self._options.missing == "refuse":
             spelled = self._options.spelled("missing", "drop")
             raise InvalidInput(f"{self._row} {numbers[i]}", f"{what}: write one, or leave out such rows with {spelled}")

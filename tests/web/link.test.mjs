@@ -42,3 +42,10 @@ test("what is no number stays as at the first visit", () => {
   assert.equal(setup.data.n, 400);
   assert.deepEqual(setup.network.hidden, [4, 2]);
 });
+
+test("a view that cannot be shown stays as at the first visit", () => {
+  for (const fragment of ["view.threshold=7", "view.threshold=-1", "view.brush=77", "view.axes=1", "view.axes=2,2", "data.n_classes=-3"]) {
+    assert.deepEqual(readFragment(fragment), { setup: FIRST_SETUP, view: FIRST_VIEW }, fragment);
+  }
+  assert.equal(readFragment(`network.hidden=${new Array(12).fill(4)}`).setup.network.hidden.length, 6);
+});

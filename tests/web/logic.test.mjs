@@ -8,6 +8,7 @@ import { eventsOf } from "../../service/web/js/logic/event_stream.js";
 import { denseLayers, pythonName, withHidden } from "../../service/web/js/logic/network.js";
 import { readNpy } from "../../service/web/js/logic/npy.js";
 import { nearestPoint, plane, roundTicks, windowOf } from "../../service/web/js/logic/plane.js";
+import { joined, spreadOffsets } from "../../service/web/js/logic/points.js";
 import { classOrder, FIRST_SETUP, SNAPSHOTS, trainingRequest, withKind, withSnapshots } from "../../service/web/js/logic/setup.js";
 import en from "../../service/web/js/i18n/en.js";
 import zh from "../../service/web/js/i18n/zh.js";
@@ -52,6 +53,16 @@ test("a network knows only the drawn classes that have points, and sorts them", 
   assert.deepEqual(classOrder(data, POINTS), [1, 0]);
   assert.deepEqual(classOrder(data, { ...POINTS, classes: [0, 1, 2, 10], labels: [3, 0, 2] }), [0, 2, 3]);
   assert.deepEqual(classOrder(FIRST_SETUP.data, POINTS), [0, 1]);
+});
+
+test("of very many points, pages from everywhere are read once each", () => {
+  assert.deepEqual(spreadOffsets(3000, 3000, 300), [0, 300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700]);
+  assert.deepEqual(spreadOffsets(400, 3000, 300), [0, 300]);
+  const offsets = spreadOffsets(7000, 3000, 300);
+  assert.deepEqual([offsets.length, offsets[0], offsets.at(-1)], [10, 0, 6700]);
+  assert.ok(offsets.every((offset, i) => i === 0 || offset - offsets[i - 1] >= 300));
+  assert.deepEqual(joined([{ n_points: 9, points: [[1]], labels: ["a"] }, { n_points: 9, points: [[2]], labels: ["b"] }]),
+    { n_points: 9, points: [[1], [2]], labels: ["a", "b"] });
 });
 
 test("kinds of networks keep the layers that they can have", () => {

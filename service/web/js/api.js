@@ -3,8 +3,13 @@
 
 import { eventsOf } from "./logic/event_stream.js";
 import { readNpy } from "./logic/npy.js";
+import { joined, spreadOffsets } from "./logic/points.js";
+import { SHOWN_POINTS } from "./logic/setup.js";
 
 /** @typedef {import("./state.js").Target} Target */
+
+/** Points of a page, where only some of all are read. */
+const PAGE = 300;
 
 /** A refusal of the service, in its own words. */
 export class Problem extends Error {
@@ -81,10 +86,10 @@ export function urlOf(path, query = {}) {
 /** Sends a request and returns the response if it is a success.
  * @param {string} path
  * @param {{query?: Record<string, any>, method?: string, json?: any, body?: BodyInit, headers?: Record<string, string>,
- *          signal?: AbortSignal}} [options]
+ *          signal?: AbortSignal, keepalive?: boolean}} [options]
  * @returns {Promise<Response>} */
 export async function request(path, options = {}) {
-  const { query, method, json, signal } = options;
+  const { query, method, json, signal, keepalive } = options;
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json", ...options.headers };
   const body = json === undefined ? options.body : JSON.stringify(json);
@@ -93,7 +98,7 @@ export async function request(path, options = {}) {
   if (key) headers.Authorization = `Bearer ${key}`;
   let response;
   try {
-    response = await fetch(urlOf(path, query), { method: method ?? (body === undefined ? "GET" : "POST"), headers, body, signal });
+    response = await fetch(urlOf(path, query), { method: method ?? (body === undefined ? "GET" : "POST"), headers, body, signal, keepalive });
   } catch (error) {
     if (signal?.aborted) throw error;
     reportConnection(false);
@@ -142,11 +147,19 @@ export async function datasets() {
   return (await requestJson("datasets", { query: { limit: 100 } })).data;
 }
 
-/** Labelled points of a dataset.
- * @param {string} name @param {Record<string, any>} query
+/** Labelled points of a dataset: of very many, some from everywhere in the data.
+ * @param {string} name @param {Record<string, any>} [query]
  * @returns {Promise<any>} */
 export function datasetPoints(name, query) {
-  return requestJson(`datasets/${encodeURIComponent(name)}/points`, { query });
+  return pointsOf(`datasets/${encodeURIComponent(name)}/points`, query);
+}
+
+/** @param {string} path @param {Record<string, any>} [query] @returns {Promise<any>} */
+async function pointsOf(path, query) {
+  const first = await requestJson(path, { query: { limit: SHOWN_POINTS, ...query } });
+  if (!first.has_more) return first;
+  const pages = spreadOffsets(first.n_points, SHOWN_POINTS, PAGE).map((offset) => requestJson(path, { query: { ...query, limit: PAGE, offset } }));
+  return joined(await Promise.all(pages));
 }
 
 /** Stores a file as a dataset, and says how it was understood.
@@ -176,9 +189,9 @@ export function job(id) {
   return requestJson(`jobs/${id}`);
 }
 
-/** @param {string} id */
-export function cancel(id) {
-  return requestJson(`jobs/${id}/cancel`, { method: "POST" });
+/** @param {string} id @param {{keepalive?: boolean}} [options] `keepalive` sends it although the page is left */
+export function cancel(id, options) {
+  return requestJson(`jobs/${id}/cancel`, { method: "POST", ...options });
 }
 
 /** The values of a grid, with what its headers say.
@@ -229,11 +242,11 @@ export function history(target) {
   return requestJson(`${pathOf(target)}/history`);
 }
 
-/** Training points with what the network says about them.
- * @param {Target} target @param {number} limit
+/** Training points with what the network says about them: of very many, the same as those of their dataset.
+ * @param {Target} target
  * @returns {Promise<any>} */
-export function trainingPoints(target, limit) {
-  return requestJson(`${pathOf(target)}/points`, { query: { limit } });
+export function trainingPoints(target) {
+  return pointsOf(`${pathOf(target)}/points`);
 }
 
 /** Milliseconds before a lost event stream is requested again. */

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { t } from "./i18n.js";
 import { pointsOf } from "./logic/points.js";
-import { MAX_CLASSES, SHOWN_POINTS } from "./logic/setup.js";
+import { MAX_CLASSES } from "./logic/setup.js";
 import { showProblem } from "./problems.js";
 import { current, update } from "./state.js";
 
@@ -30,16 +30,23 @@ export async function readDatasets() {
 /** @type {Promise<void>} */
 let reading = Promise.resolve();
 
-/** Resolves when the points of a stored dataset are known, and with them its classes; else at once.
+/** Whether the last reading failed, as it does while the service cannot be reached. */
+let hasFailed = false;
+
+/** Resolves when the points of a stored dataset are known, and with them its classes; else at once. Points that could not
+ * be read are read again.
  * @returns {Promise<void>} */
 export function pointsReady() {
+  if (hasFailed) return readPoints();
   return current().setup.data.type === "stored" ? reading : Promise.resolve();
 }
 
 /** Reads the points of the present data, unless they are drawn.
  * @returns {Promise<void>} */
 export function readPoints() {
+  hasFailed = false;
   reading = read();
+  reading.catch(() => (hasFailed = true));
   return reading;
 }
 
@@ -48,9 +55,14 @@ async function read() {
   const mine = ++reads;
   if (data.type === "drawn") return;
   const { n, noise, seed, n_classes } = /** @type {any} */ (data);
-  const query = data.type === "generated" ? { n, noise, seed, n_classes } : { limit: SHOWN_POINTS };
+  const query = data.type === "generated" ? { n, noise, seed, n_classes } : {};
   const answer = await api.datasetPoints(data.dataset, query);
-  if (mine === reads) update({ points: pointsOf(answer) });
+  if (mine !== reads) return;
+  const points = pointsOf(answer);
+  const { view } = current();
+  // A link may name axes that the data do not have.
+  const isShown = view.axes.every((axis) => axis < (points.points[0]?.length ?? 2));
+  update({ points, ...(isShown ? {} : { view: { ...view, axes: [0, 1] } }) });
 }
 
 /** Replaces settings of a generator, and reads its points.
@@ -59,7 +71,7 @@ export function setData(changes) {
   const { setup, view } = current();
   const data = { ...setup.data, ...changes };
   const brush = view.brush === "erase" ? "erase" : 0;
-  update({ setup: { ...setup, data }, view: { ...view, brush }, window: null });
+  update({ setup: { ...setup, data }, view: { ...view, brush }, window: null, file: null });
   readPoints().catch(showProblem);
 }
 
@@ -120,21 +132,26 @@ function nameOf(fileName) {
 /** Shows as many classes: of a generator that can have them, else as brushes for drawn points.
  * @param {number} count */
 export function chooseClasses(count) {
-  if (count < 2 || count > MAX_CLASSES) return;
   const { setup, points, datasets, view } = current();
+  if (count < 2 || (count > MAX_CLASSES && count > points.classes.length)) return;
   const { data } = setup;
   const generator = data.type === "generated" ? datasets.find(({ name }) => name === data.dataset) : null;
   if (generator && count <= generator.max_classes) return setData({ n_classes: count });
-  const classes = Array.from({ length: count }, (_, i) => points.classes[i] ?? nextLabel(points.classes, i));
+  if (!hasAll()) return;
+  const classes = points.classes.slice(0, count);
+  while (classes.length < count) classes.push(nextLabel(classes));
   const kept = points.labels.map((label, i) => (label < count ? i : -1)).filter((i) => i >= 0);
   setPoints({ ...points, classes, points: kept.map((i) => points.points[i]), labels: kept.map((i) => points.labels[i]) });
   const brush = typeof view.brush === "number" ? Math.min(view.brush, count - 1) : view.brush;
   update({ view: { ...current().view, brush } });
 }
 
-/** @param {(string | number)[]} classes @param {number} place */
-function nextLabel(classes, place) {
-  return typeof classes[0] === "number" || !classes.length ? place : `class ${place + 1}`;
+/** A label that no class has yet. @param {(string | number)[]} classes */
+function nextLabel(classes) {
+  const isNumber = classes.every((label) => typeof label === "number");
+  let place = classes.length;
+  while (classes.includes(isNumber ? place : `class ${place + 1}`)) place++;
+  return isNumber ? place : `class ${place + 1}`;
 }
 
 /** Begins with an empty plane. */
@@ -151,7 +168,7 @@ export function clearPoints() {
 export function setPoints(points) {
   const { setup, picture, window } = current();
   reads++;
-  const drawn = { ...points, validation: null, predicted: null, probabilities: null };
+  const drawn = { ...points, total: points.points.length, validation: null, predicted: null, probabilities: null };
   if (setup.data.type === "drawn") return update({ points: drawn });
   // The service sorts the classes of stored points: with names in another order, a shared link would swap the colors.
   if (!isSorted(points.classes)) drawn.classes = [...points.classes.keys()];
@@ -161,6 +178,18 @@ export function setPoints(points) {
 /** @param {(string | number)[]} classes */
 function isSorted(classes) {
   return classes.every((label, i) => i === 0 || classes[i - 1] < label);
+}
+
+/** Whether the page has all points of the data. Says so if not: a change would throw the others away. */
+export function hasAll() {
+  const { points } = current();
+  if (points.points.length < points.total) update({ problem: { field: null, text: t("data.too_many", partOf(points)) } });
+  return points.points.length >= points.total;
+}
+
+/** How many points are shown, and of how many, as text. @param {import("./state.js").Points} points */
+export function partOf(points) {
+  return { shown: points.points.length.toLocaleString("en"), all: points.total.toLocaleString("en") };
 }
 
 /** Whether points can be trained on: at least one of two classes. */

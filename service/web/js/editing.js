@@ -1,6 +1,6 @@
 /** Adds, moves and erases points on the plane by pointer, and trains meanwhile. */
 
-import { canTrain, setPoints } from "./data.js";
+import { canTrain, hasAll, setPoints } from "./data.js";
 import { current, update } from "./state.js";
 import { pointAt, positionOf } from "./view/plane_view.js";
 import { retrain } from "./retraining.js";
@@ -15,7 +15,7 @@ export function editing(canvas) {
   canvas.addEventListener("pointerdown", (event) => {
     const position = positionOf(event);
     const { view } = current();
-    if (!position || event.button !== 0 || !canEdit()) return;
+    if (!position || event.button !== 0 || !canEdit() || !hasAll()) return;
     event.preventDefault();
     canvas.focus();
     canvas.setPointerCapture(event.pointerId);
@@ -77,6 +77,7 @@ export function erase(index) {
 
 /** @param {import("./state.js").Points} points */
 function change(points) {
+  if (!hasAll()) return;
   setPoints(points);
   // A change without dragging is trained like any other change of the setup.
   if (current().isDragging && canTrain()) retrain();

@@ -13,7 +13,7 @@ import { fromAddress, share } from "./share.js";
 import { current, start, subscribe, update } from "./state.js";
 import { mountTabs } from "./tabs.js";
 import { isDark, setTheme } from "./theme.js";
-import { forget, NO_RUN, train } from "./training.js";
+import { cancelOnLeave, forget, NO_RUN, train } from "./training.js";
 import { mountCode } from "./view/code_tab.js";
 import { mountCompare } from "./view/compare_tab.js";
 import { mountData } from "./view/data_view.js";
@@ -103,6 +103,7 @@ function askWhileOffline() {
     clearInterval(asking);
     if (offlineSince) asking = setInterval(() => api.requestJson("health/live").catch(() => {}), OFFLINE_MS);
     else if (current().run.status === "failed" && canTrain()) train();
+    else showPicture();
   });
 }
 
@@ -129,6 +130,7 @@ function connectControls() {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => showTheme(document.documentElement.dataset.theme ?? "auto"));
   addEventListener("keydown", onKey);
+  cancelOnLeave();
   subscribe((_, changed) => ["run", "isPlaying", "shownEpoch"].some((key) => changed.has(/** @type {any} */ (key))) && showTransport());
   addEventListener("languagechange-page", () => (showTransport(), showThemeButton()));
 }
@@ -216,7 +218,7 @@ async function openModels() {
 const { setup, view } = fromAddress();
 start({
   setup, view,
-  points: { points: [], labels: [], classes: [], names: null, validation: null, predicted: null, probabilities: null },
+  points: { points: [], labels: [], classes: [], names: null, total: 0, validation: null, predicted: null, probabilities: null },
   run: NO_RUN,
   picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], file: null, isDragging: false, lag: 0, cursor: null, problem: null, offlineSince: null,
 });

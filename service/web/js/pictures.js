@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { showProblem } from "./problems.js";
 import { likeliest } from "./logic/metrics.js";
 import { denseLayers } from "./logic/network.js";
+import { FIRST_VIEW } from "./logic/setup.js";
 import { current, update } from "./state.js";
 
 /** Cells along each side: of the plane, of the map of a unit, and of the warped lattice. */
@@ -29,7 +30,8 @@ let shown = 0;
 function requestOf({ run, shownEpoch, view, window }) {
   const place = { axes: view.axes.join(","), ...(window ?? {}) };
   const epoch = shownEpoch === null || shownEpoch === run.epochs ? {} : { epoch: shownEpoch };
-  return { key: JSON.stringify([run.target, epoch, place, view.response, run.order]), query: { ...place, ...epoch } };
+  const threshold = run.order.length === 2 ? view.threshold : null;
+  return { key: JSON.stringify([run.target, epoch, place, view.response, run.order, threshold]), query: { ...place, ...epoch } };
 }
 
 /** Reads the plane of a network, so that `showPicture` has it as soon as the network is that of the state. Does not fail:
@@ -67,9 +69,31 @@ export async function showPicture(isQuick = false) {
     keep(key, picture);
     show(picture);
   } catch (error) {
+    // A training expires when nobody reads it, and a version may be deleted. Then playing trains again.
+    if (error instanceof api.Problem && error.status === 404 && current().run.target === run.target) update({ run: { ...run, target: null, snapshots: [] }, shownEpoch: null });
     update({ isPlaying: false });
     showProblem(error);
   }
+}
+
+let isReadingLines = false;
+
+/** Draws the boundary where the threshold is now. While the threshold moves, one request follows another. */
+export async function moveBoundary() {
+  if (isReadingLines) return;
+  isReadingLines = true;
+  try {
+    for (let threshold = null; threshold !== current().view.threshold; ) {
+      ({ threshold } = current().view);
+      const { run, picture } = current();
+      if (!run.target || !picture) break;
+      const lines = await api.lines(run.target, { ...requestOf(current()).query, resolution: PLANE, levels: levelOf(run.order) });
+      if (current().picture === picture) update({ picture: { ...picture, lines } });
+    }
+  } catch (error) {
+    showProblem(error);
+  }
+  isReadingLines = false;
 }
 
 /** Removes the picture. One that is still being read will not be shown. */
@@ -101,6 +125,14 @@ function keep(key, picture) {
   if (kept.size > KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
 }
 
+/** The probability at which the boundary of two classes is, for the class that the service counts second. The usual one is left out.
+ * @param {number[]} order */
+function levelOf(order) {
+  const { threshold } = current().view;
+  if (order.length !== 2 || threshold === FIRST_VIEW.threshold) return undefined;
+  return order[0] > order[1] ? 1 - threshold : threshold;
+}
+
 /** The plane and the boundary of a network, without its inside.
  * @param {import("./state.js").Target} target @param {Record<string, any>} query @param {number[]} order of its classes
  * @param {string} [response]
@@ -109,7 +141,7 @@ export async function pictureOf(target, query, order, response) {
   const shown = order.length > 2 && response === "probability" ? "probabilities" : response === "entropy" ? response : undefined;
   const [grid, lines] = await Promise.all([
     api.grid(target, { ...query, resolution: PLANE, response: shown }),
-    api.lines(target, { ...query, resolution: PLANE }),
+    api.lines(target, { ...query, resolution: PLANE, levels: levelOf(order) }),
   ]);
   const plane = shown === "probabilities" ? withLabels(grid) : grid;
   const kind = response === "entropy" ? response : plane.values instanceof Uint8Array ? "label" : "probability";

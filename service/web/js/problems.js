@@ -19,7 +19,7 @@ export function showProblem(error) {
  * @param {Problem} problem */
 function textOf({ status, sentence, message, errors, field }) {
   if (field === "body") return errors.map(({ detail }) => detail).join(" ");
-  return status === 404 ? `${sentence}. ${message}` : message;
+  return status === 404 ? sentence : message;
 }
 
 /** Connects the bar with the state. */

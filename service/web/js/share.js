@@ -29,18 +29,21 @@ export async function share() {
 
 /** Writes the setup into the address. Drawn points are stored as a dataset first, so that a short link names them. */
 async function writeSetup() {
-  if (current().setup.data.type === "drawn") await storeDrawn();
   const { setup, view } = current();
-  history.replaceState(null, "", `#${fragmentOf(setup, view)}`);
+  const data = setup.data.type === "drawn" ? await storeDrawn() : setup.data;
+  history.replaceState(null, "", `#${fragmentOf({ ...setup, data }, view)}`);
 }
 
+/** Stores the drawn points. On the page they stay drawn, with the colors that their classes have.
+ * @returns {Promise<import("./logic/setup.js").Data>} the data that a link names */
 async function storeDrawn() {
-  const { points, setup, datasets } = current();
+  const { points, datasets } = current();
   const labels = points.labels.map((label) => points.classes[label]);
   const body = { points: points.points, labels, ...(points.names ? { feature_names: points.names } : {}) };
   const name = `drawn-${shortDigest(JSON.stringify(body))}`;
   const stored = await api.storePoints(name, body);
-  update({ datasets: [...datasets.filter((dataset) => dataset.name !== name), stored], setup: { ...setup, data: { type: "stored", dataset: name, digest: stored.digest } } });
+  update({ datasets: [...datasets.filter((dataset) => dataset.name !== name), stored] });
+  return { type: "stored", dataset: name, digest: stored.digest };
 }
 
 /** Twelve hexadecimal digits that differ for other text: the same points have the same name.

@@ -6,7 +6,8 @@
 /** What is shown and where it comes from.
  * @typedef {{job: string} | {model: string, version: number}} Target
  * Points in the order of the data, with one label index each.
- * @typedef {{points: number[][], labels: number[], classes: (string | number)[], names: string[] | null,
+ * `total` counts all points of the data: the page shows some of very many.
+ * @typedef {{points: number[][], labels: number[], classes: (string | number)[], names: string[] | null, total: number,
  *            validation: boolean[] | null, predicted: number[] | null, probabilities: number[][] | null}} Points
  * What a network looks like at an epoch: values over the plane, the boundary, maps of the units of each hidden layer
  * (units, height, width), where each hidden layer maps a lattice (height, width, 2), and the weights.

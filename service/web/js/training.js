@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { showProblem } from "./problems.js";
-import { classOrder, SHOWN_POINTS, SNAPSHOTS, trainingRequest, withSnapshots } from "./logic/setup.js";
+import { classOrder, SNAPSHOTS, trainingRequest, withSnapshots } from "./logic/setup.js";
 import { spacedEpochs } from "./logic/epochs.js";
 import { pointsReady } from "./data.js";
 import { pointsOf } from "./logic/points.js";
@@ -53,6 +53,11 @@ export async function train(playAfter = false) {
   } catch (error) {
     if (mine === newest) fail(error);
   }
+}
+
+/** Cancels the training that runs when the page is left: others wait for it. */
+export function cancelOnLeave() {
+  addEventListener("pagehide", () => running && api.cancel(running, { keepalive: true }).catch(() => {}));
 }
 
 /** Forgets the training and its network, because there are too few points for another one. */
@@ -108,7 +113,8 @@ async function cancelUnlessEnded(id) {
  * @param {any} job @param {any} body its request @param {number[]} order @param {number} mine */
 async function followJob(job, body, order, mine) {
   running = job.id;
-  update({ run: { ...runOf(job, order), status: "training" }, shownEpoch: null });
+  // Earlier epochs can be shown once the training has ended.
+  update({ run: { ...runOf(job, order), status: "training", snapshots: [] }, shownEpoch: null });
   const following = new AbortController();
   stopFollowing = () => following.abort();
   // Only points in the plane have frames.
@@ -175,17 +181,22 @@ export function adopt(job, order) {
   update({ run: { ...runOf(job, order), snapshots: [] }, shownEpoch: null });
 }
 
+/** @param {number[][]} some @param {number[][]} others */
+function isEqual(some, others) {
+  return some.length === others.length && some.every((point, i) => point.every((x, d) => x === others[i][d]));
+}
+
 /** Reads the history, and what the network says about its points.
  * @param {number} mine */
 async function readDetails(mine) {
   const { target } = current().run;
   if (!target) return;
-  const [history, points] = await Promise.all([api.history(target), api.trainingPoints(target, SHOWN_POINTS)]);
+  const [history, points] = await Promise.all([api.history(target), api.trainingPoints(target)]);
   if (mine !== newest) return;
   const { points: shown } = current();
   const answers = pointsOf(points, shown.classes);
-  const isSame = answers.points.length === shown.points.length;
-  // Points that are drawn stay the same objects: new ones would be trained again.
+  // Points that are drawn stay the same objects: new ones would be trained again. Others are those of the training.
+  const isSame = current().setup.data.type === "drawn" || isEqual(answers.points, shown.points);
   const { validation, predicted, probabilities } = answers;
   update({ run: { ...current().run, history }, points: isSame ? { ...shown, validation, predicted, probabilities } : answers });
 }

@@ -163,6 +163,7 @@ export default {
   "chart.loss": "loss",
   "chart.accuracy": "accuracy",
   "chart.pair": "training / validation",
+  "summary.training": "The network is being trained.",
   "summary.nothing": "No network yet: put points of two classes on the plane.",
   "summary.lines": "The boundary has {lines} parts.",
   "summary.line": "The boundary is one line.",
@@ -202,6 +203,8 @@ export default {
   "share.in_address": "The link is in the address",
   "code.selected": "Selected",
   "data.one_feature": "The playground needs at least two features, and {name} has one.",
+  "data.too_many": "The page shows {shown} of {all} points. They cannot be changed here, because the others would be lost.",
+  "data.part": "{shown} of {all} points are shown, from everywhere in the data. All are trained on.",
   "data.too_few": "Draw points of at least two classes: choose a class, then click on the plane.",
   "data.changed": "The dataset {name} has other points than when the link was made.",
 };

@@ -163,6 +163,7 @@ export default {
   "chart.loss": "损失",
   "chart.accuracy": "准确率",
   "chart.pair": "训练 / 验证",
+  "summary.training": "网络正在训练。",
   "summary.nothing": "还没有网络：请在平面上放置两类点。",
   "summary.lines": "边界由 {lines} 段组成。",
   "summary.line": "边界是一条线。",
@@ -202,6 +203,8 @@ export default {
   "share.in_address": "链接在地址栏中",
   "code.selected": "已选中",
   "data.one_feature": "实验台至少需要两个特征，而 {name} 只有一个。",
+  "data.too_many": "页面显示 {all} 个点中的 {shown} 个，不能在此修改，否则其余的点会丢失。",
+  "data.part": "显示 {all} 个点中的 {shown} 个（均匀选取）；训练使用全部的点。",
   "data.too_few": "请绘制至少两个类别的点：先选择类别，再点击平面。",
   "data.changed": "数据集 {name} 的内容与生成链接时不同。",
 };

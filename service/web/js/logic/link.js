@@ -1,6 +1,6 @@
 /** A setup as the fragment of a link, and back. Only what differs from the first setup is written. */
 
-import { FIRST_SETUP, FIRST_VIEW } from "./setup.js";
+import { FIRST_SETUP, FIRST_VIEW, MAX_CLASSES, MAX_LAYERS } from "./setup.js";
 
 /** Longest fragment: some programs cut links at about 2,000 characters. */
 export const MAX_LENGTH = 1900;
@@ -24,7 +24,29 @@ export function readFragment(fragment) {
   const setup = merged("", FIRST_SETUP, fields);
   const dataset = fields.get("data.digest") && fields.get("data.dataset");
   if (dataset) setup.data = { type: "stored", dataset, digest: fields.get("data.digest") ?? "" };
-  return { setup, view: merged("view.", FIRST_VIEW, fields) };
+  return { setup: bounded(setup), view: boundedView(merged("view.", FIRST_VIEW, fields)) };
+}
+
+/** A setup that the page can show. What only the service can judge stays as it is, so that the service says what is wrong.
+ * @param {Setup} setup
+ * @returns {Setup} */
+function bounded({ data, network, ...others }) {
+  const hidden = network.hidden.slice(0, MAX_LAYERS);
+  const isShown = data.type !== "generated" || (data.n_classes >= 2 && data.n_classes <= MAX_CLASSES);
+  return { ...others, data: isShown ? data : FIRST_SETUP.data, network: { ...network, hidden } };
+}
+
+/** A view with the usual value in place of each one that is out of bounds. Links do not choose the class of new points.
+ * @param {View} view
+ * @returns {View} */
+function boundedView({ threshold, axes, ...others }) {
+  const isPair = axes.length === 2 && axes[0] !== axes[1] && axes.every((axis) => axis >= 0);
+  return {
+    ...others,
+    brush: FIRST_VIEW.brush,
+    threshold: threshold > 0 && threshold < 1 ? threshold : FIRST_VIEW.threshold,
+    axes: isPair ? axes : FIRST_VIEW.axes,
+  };
 }
 
 /** @param {View} view @returns {Partial<View>} */

@@ -1,6 +1,7 @@
 /** The tutorial's four networks side by side: what each makes of the same points. */
 
 import { COMPARED, trainKind } from "../comparison.js";
+import { canTrain } from "../data.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { plane } from "../logic/plane.js";
@@ -23,9 +24,9 @@ export function mountCompare(panel) {
   let round = 0;
 
   return () => {
-    const { setup, points, run } = current();
+    const { setup, points, run, isDragging } = current();
     const key = JSON.stringify([setup, points.points.length, run.target]);
-    if (key === compared || run.status === "training" || !points.points.length) return;
+    if (key === compared || run.status === "training" || isDragging || !canTrain()) return;
     compared = key;
     const mine = ++round;
     for (const { kind, canvas, figures } of cards) {

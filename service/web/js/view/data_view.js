@@ -2,7 +2,7 @@
 
 import { h, refill } from "../dom.js";
 import { t, translate } from "../i18n.js";
-import { chooseClasses, chooseGenerator, chooseStored, clearPoints, readFile, setData } from "../data.js";
+import { chooseClasses, chooseGenerator, chooseStored, clearPoints, partOf, readFile, setData } from "../data.js";
 import { rgbOf, mixed } from "../logic/colors.js";
 import { windowOf, plane } from "../logic/plane.js";
 import { MAX_CLASSES } from "../logic/setup.js";
@@ -18,7 +18,7 @@ export function mountData(root) {
   const tiles = h("div", { class: "tiles", role: "group", dataset: { i18nLabel: "data.generators" } });
   const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet,.arrow", hidden: true, onchange: () => readChosen(file) });
   const reading = readingForm();
-  const stored = h("select", { onchange: () => stored.value && chooseStored(stored.value) });
+  const stored = h("select", { onchange: () => stored.value && (chooseStored(stored.value), render()) });
   const palette = h("div", { class: "palette", role: "group", dataset: { i18nLabel: "data.brush" } });
   const fewer = h("button", { type: "button", dataset: { i18nLabel: "data.fewer_classes" }, onclick: () => chooseClasses(current().points.classes.length - 1) }, "−");
   const more = h("button", { type: "button", dataset: { i18nLabel: "data.more_classes" }, onclick: () => chooseClasses(current().points.classes.length + 1) }, "+");
@@ -70,7 +70,7 @@ export function mountData(root) {
     }
     share.set(Math.round(100 * validation));
     const names = datasets.filter((dataset) => dataset.type === "stored").map((dataset) => dataset.name);
-    stored.replaceChildren(h("option", { value: "" }, t("data.none")), ...names.map((name) => h("option", { value: name }, name)));
+    stored.replaceChildren(h("option", { value: "", disabled: data.type === "stored" }, t("data.none")), ...names.map((name) => h("option", { value: name }, name)));
     stored.value = data.type === "stored" ? data.dataset : "";
     renderPalette();
     renderAxes(points, view);
@@ -122,7 +122,9 @@ export function mountData(root) {
   /** @param {import("../logic/setup.js").Data} data @param {any[]} datasets */
   function renderUnderstood(data, datasets) {
     const dataset = data.type === "stored" ? datasets.find(({ name }) => name === data.dataset) : null;
-    understood.replaceChildren(...(dataset?.understood ? [
+    const { points } = current();
+    const isPart = points.points.length < points.total;
+    understood.replaceChildren(...(isPart ? [h("p", {}, t("data.part", partOf(points)))] : []), ...(dataset?.understood ? [
       h("p", {}, t("data.summary", { points: dataset.n_points, features: dataset.features.length, classes: dataset.classes.length })),
       ...(dataset.warnings ?? []).map((/** @type {string} */ warning) => h("p", { class: "warning" }, warning)),
       h("details", {}, h("summary", {}, t("data.understood")), ...dataset.understood.map((/** @type {string} */ line) => h("p", {}, line))),
@@ -161,7 +163,7 @@ function readingForm() {
     const given = { label: label.value, drop: drop.value, separator: separator.value, decimal: decimal.value, header: header.value, missing: rows.checked ? "drop" : "" };
     if (file) readFile(file, Object.fromEntries(Object.entries(given).filter(([, value]) => value)));
   };
-  return h("form", { class: "reading", hidden: true, onsubmit: read },
+  const form = h("form", { class: "reading", hidden: true, onsubmit: read },
     h("h3", { dataset: { i18n: "data.reading" } }),
     labelled("data.label_column", label, { wide: true, field: "label" }),
     labelled("data.drop_columns", drop, { wide: true, field: "drop" }),
@@ -170,6 +172,14 @@ function readingForm() {
     labelled("data.header", header, { field: "header" }),
     h("label", { class: "check", dataset: { field: "missing" } }, rows, h("span", { dataset: { i18n: "data.drop_rows" } })),
     h("button", { dataset: { i18n: "data.read_again" } }));
+  /** The file that the form is about. @type {File | null} */
+  let asked = null;
+  subscribe(({ file }) => {
+    if (file === asked) return;
+    asked = file;
+    form.reset();
+  });
+  return form;
 }
 
 /** @param {string} name @param {() => void} onclick @param {(context: CanvasRenderingContext2D) => void} paint

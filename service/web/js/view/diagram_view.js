@@ -41,7 +41,7 @@ export function diagram(depth) {
     const isAuto = setup.preset === "auto";
     const inputs = inputNames(picture?.network?.dense[0]?.weight[0].length ?? 2, (isAuto ? run.network : setup.network)?.inputs, points.names);
     const layout = columns([inputs.length, ...hidden, picture?.network?.dense.at(-1)?.bias.length ?? 1]);
-    const shape = JSON.stringify([inputs, hidden, isAuto, points.classes, layout.length, layout.at(-1)?.y.length, document.documentElement.lang]);
+    const shape = JSON.stringify([inputs, hidden, isAuto, points.classes, run.order, layout.length, layout.at(-1)?.y.length, document.documentElement.lang]);
     if (shape !== laidOut) {
       laidOut = shape;
       maps = layOut(layout, inputs, hidden, isAuto);
@@ -88,8 +88,9 @@ export function diagram(depth) {
       return buttons.map((button) => button.querySelector("canvas"));
     });
     const last = /** @type {Column} */ (layout.at(-1));
-    const { classes } = current().points;
-    const outputs = last.y.map((_, k) => h("span", { class: "result" }, last.y.length === 1 ? `p(${classes[1] ?? 1})` : String(classes[k] ?? k)));
+    const { points: { classes }, run: { order } } = current();
+    const label = (/** @type {number} */ k) => String(classes[order[k]] ?? k);
+    const outputs = last.y.map((_, k) => h("span", { class: "result" }, last.y.length === 1 ? `p(${label(1)})` : label(k)));
     place(outputs, last);
     drawing.classList.toggle("many", hidden.length > MANY_LAYERS);
     refill(units, ...built, ...outputs);

@@ -3,6 +3,7 @@
 import { h, svg } from "../dom.js";
 import { t } from "../i18n.js";
 import { accuracy, confusion, labelsAt, percent, recalls, rocCurve } from "../logic/metrics.js";
+import { partOf } from "../data.js";
 import { current } from "../state.js";
 import { dot } from "./data_view.js";
 import { classColors } from "../theme.js";
@@ -15,9 +16,10 @@ export function mountNumbers(panel) {
     const { points, view, shownEpoch, run } = current();
     const { probabilities } = points;
     const isEarlier = shownEpoch !== null && shownEpoch !== run.epochs;
+    const isPart = points.points.length < points.total;
     if (!probabilities) return panel.replaceChildren(h("p", {}, t("numbers.none")));
     const groups = points.validation?.includes(true) ? [false, true] : [null];
-    panel.replaceChildren(...(isEarlier ? [h("p", { class: "hint" }, t("numbers.last_epoch"))] : []), ...groups.map((isValidation) => {
+    panel.replaceChildren(...(isEarlier ? [h("p", { class: "hint" }, t("numbers.last_epoch"))] : []), ...(isPart ? [h("p", { class: "hint" }, t("data.part", partOf(points)))] : []), ...groups.map((isValidation) => {
       const chosen = points.labels.map((_, i) => i).filter((i) => isValidation === null || points.validation?.[i] === isValidation);
       const labels = chosen.map((i) => points.labels[i]);
       const own = chosen.map((i) => probabilities[i]);

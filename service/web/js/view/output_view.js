@@ -6,7 +6,7 @@ import { t } from "../i18n.js";
 import { cursorKeys } from "../cursor.js";
 import { editing } from "../editing.js";
 import { percent } from "../logic/metrics.js";
-import { showPicture } from "../pictures.js";
+import { moveBoundary, showPicture } from "../pictures.js";
 import { current, subscribe, update } from "../state.js";
 import { chartView } from "./chart_view.js";
 import { labelled, segments, slider } from "./controls.js";
@@ -22,7 +22,7 @@ export function mountOutput(root) {
     showPicture();
   });
   const canvas = planeView();
-  const threshold = slider({ min: 0.01, max: 0.99, step: 0.01 }, (value) => update({ view: { ...current().view, threshold: value } }), (value) => value.toFixed(2));
+  const threshold = slider({ min: 0.01, max: 0.99, step: 0.01 }, moveThreshold, (value) => value.toFixed(2));
   const thresholdRow = labelled("view.threshold", threshold.element, { field: "threshold" });
   const readout = h("output", { class: "readout" });
   const told = h("p", { class: "told", role: "status" });
@@ -48,8 +48,9 @@ export function mountOutput(root) {
     }
     if (changed.has("lag")) age.textContent = state.lag > 250 ? t("output.age", { ms: Math.round(state.lag) }) : "";
     if (changed.has("picture") || changed.has("points") || changed.has("run")) {
-      clearTimeout(telling);
-      telling = setTimeout(() => {
+      // Frames of a long training come faster than anybody can be told of them.
+      telling ??= setTimeout(() => {
+        telling = undefined;
         const text = summary(current());
         canvas.setAttribute("aria-label", text);
         if (!current().isPlaying) told.textContent = text;
@@ -58,6 +59,12 @@ export function mountOutput(root) {
   });
   addEventListener("languagechange-page", () => (told.textContent = summary(current())));
   addEventListener("themechange-page", schedule);
+}
+
+/** @param {number} threshold */
+function moveThreshold(threshold) {
+  update({ view: { ...current().view, threshold } });
+  if (current().run.order.length === 2) moveBoundary();
 }
 
 /** What the marks of points mean. @returns {HTMLElement} */

@@ -368,6 +368,8 @@ function latticeWindow(values) {
 /** A sentence that says what the canvas shows, for those who do not see it.
  * @param {import("../state.js").State} state */
 export function summary({ picture, points, run, view, shownEpoch }) {
+  // Frames of a running training have no lines.
+  if (run.status === "training" && !picture?.lines.length) return t("summary.training");
   if (!picture) return t("summary.nothing");
   // What is known of the points is about the last epoch.
   const isLast = shownEpoch === null || shownEpoch === run.epochs;

@@ -5,7 +5,7 @@ import { t } from "../../i18n.js";
 import { measuredAxes, setupOfCard } from "./cards.js";
 import { spacedEpochs } from "../../logic/epochs.js";
 import { pointsOf } from "../../logic/points.js";
-import { SHOWN_POINTS, SNAPSHOTS } from "../../logic/setup.js";
+import { SNAPSHOTS } from "../../logic/setup.js";
 import { showPicture } from "../../pictures.js";
 import { current, update } from "../../state.js";
 import { abandon } from "../../training.js";
@@ -48,8 +48,8 @@ function runOf(target, card, history) {
  * @returns {Promise<{points: import("../../state.js").Points, notes: string[]}>} */
 async function readPoints(target, card) {
   if (card.imported) return { points: pointsOf({ points: [], labels: [], classes: card.classes, feature_names: card.feature_names }), notes: [] };
-  const answer = await api.trainingPoints(target, SHOWN_POINTS);
-  const notes = answer.has_more ? [t("models.part_of_points", { shown: answer.points.length, all: answer.n_points })] : [];
+  const answer = await api.trainingPoints(target);
+  const notes = answer.points.length < answer.n_points ? [t("models.part_of_points", { shown: answer.points.length, all: answer.n_points })] : [];
   return { points: pointsOf(answer), notes };
 }
 

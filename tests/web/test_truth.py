@@ -1,6 +1,7 @@
 """The page shows what the service answers, also with many points, after an outage, and for classes in an odd order."""
 
 import re
+from operator import eq
 from typing import Any
 
 import httpx
@@ -196,3 +197,17 @@ def test_what_was_chosen_for_one_file_is_not_used_for_the_next(visit: Visit) -> 
     visit.trains(lambda: page.click("[data-name=moons]"))
     expect(page.locator(".reading")).to_be_hidden()
     visit.complaints.clear()
+
+
+def test_the_accuracy_at_an_early_epoch_is_that_of_its_network(visit: Visit, service: httpx.Client) -> None:
+    page = visit.page
+    with page.expect_response(is_training) as found:
+        visit.open()
+    points = found.value.json()["links"]["self"] + "/points"
+    page.keyboard.press("Home")
+    for epoch in (0, 1, 2, 3):
+        expect(page.locator("#epoch")).to_contain_text(f"Epoch {epoch} ")
+        answer = service.get(points, params={"epoch": epoch}).json()
+        right = sum(map(eq, answer["labels"], answer["predicted_labels"]))
+        assert visit.accuracy() == round(100 * right / answer["n_points"], 1)
+        page.keyboard.press("ArrowRight")

@@ -57,10 +57,13 @@ function figures(run, shownEpoch) {
 
 /** @param {import("../state.js").Run} run @param {number | null} shownEpoch
  * @returns {Record<string, number | null>} */
-function valuesAt({ history, metrics, epochs }, shownEpoch) {
+function valuesAt({ history, metrics, epochs, training }, shownEpoch) {
   if (shownEpoch === null || shownEpoch === epochs || !history) return metrics ?? {};
-  const i = nearestKept(history.epoch, placeOf(shownEpoch, epochs), epochs);
-  return Object.fromEntries(Object.entries(history).map(([name, column]) => [name, column?.[i] ?? null]));
+  const at = (/** @type {number} */ epoch) => nearestKept(history.epoch, placeOf(epoch, epochs), epochs);
+  // Steps on all points report the training points as they were before the step: those of the epoch before.
+  const isBefore = training?.optimizer !== "lbfgs" && !training?.batch_size;
+  const [ofTraining, ofValidation] = [at(shownEpoch + Number(isBefore)), at(shownEpoch)];
+  return Object.fromEntries(Object.entries(history).map(([name, column]) => [name, column?.[name.startsWith("training") ? ofTraining : ofValidation] ?? null]));
 }
 
 /** @param {HTMLCanvasElement} canvas @param {import("../state.js").Run} run @param {number} epoch */

@@ -30,10 +30,11 @@ export function readFragment(fragment) {
 /** A setup that the page can show. What only the service can judge stays as it is, so that the service says what is wrong.
  * @param {Setup} setup
  * @returns {Setup} */
-function bounded({ data, network, ...others }) {
+function bounded(setup) {
+  const { data, network } = setup;
   const hidden = network.hidden.slice(0, MAX_LAYERS);
   const isShown = data.type !== "generated" || (data.n_classes >= 2 && data.n_classes <= MAX_CLASSES);
-  return { ...others, data: isShown ? data : FIRST_SETUP.data, network: { ...network, hidden } };
+  return { ...setup, data: isShown ? data : FIRST_SETUP.data, network: { ...network, hidden } };
 }
 
 /** A view with the usual value in place of each one that is out of bounds. Links do not choose the class of new points.

@@ -366,11 +366,11 @@ def alias(
     delete: Annotated[bool, typer.Option("--delete", help="Delete the alias; the version stays.")] = False,
 ) -> None:
     """Make an alias name a version of a model, or delete the alias."""
-    from service.commands import aliases as command
+    from service.commands import versions as command
 
     if (version is None) != delete:
         raise InvalidInput("version", "give either the number of a version or --delete")
-    command.run(Settings(**settings), model=model, alias=name, version=version)
+    command.alias(Settings(**settings), model=model, alias=name, version=version)
 
 
 @_command(settings=STORAGE)
@@ -381,11 +381,11 @@ def delete(
     whole_model: Annotated[bool, typer.Option("--all", help="Delete all versions.")] = False,
 ) -> None:
     """Delete a version of a model, or all, with their files. Refused while an alias other than latest names one."""
-    from service.commands import delete as command
+    from service.commands import versions as command
 
     if (version is None) != whole_model:
         raise InvalidInput("version", "give either --version or --all")
-    command.run(Settings(**settings), model=model, version=version)
+    command.delete(Settings(**settings), model=model, version=version)
 
 
 @_command(name="import", reading=Options(ImportQuery, panel="Checkpoint"), settings=STORAGE)

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from models.specs import DATASET_NAMES, InvalidInput
 from service.commands.csv_points import STANDARD_INPUT, name_of
+from service.commands.terminal import plain_console
 from service.commands.workspace import Workspace, open_workspace
 from service.datasets import formats, reading
 from service.datasets.reading import Task
@@ -63,8 +62,8 @@ def show(settings: Settings, *, name: str) -> None:
     names = dataset.feature_names or [str(d + 1) for d in range(about["n_features"])]
     table = Table(Column("feature", no_wrap=True), "min", "max", "mean")
     for row in zip(names, about["min"], about["max"], about["mean"], strict=True):
-        table.add_row(escape(row[0]), *(f"{value:g}" for value in row[1:]))
-    Console().print(table)
+        table.add_row(row[0], *(f"{value:g}" for value in row[1:]))
+    plain_console().print(table)
     print(f"SHA-256 {dataset.digest}")
 
 
@@ -81,7 +80,7 @@ def list_all(settings: Settings) -> None:
         counts = (f"{about['n_points']:,}", f"{about['n_features']:,}", str(len(about["classes"])))
         table.add_row(dataset.name, *counts, created)
     if datasets:
-        Console().print(table)
+        plain_console().print(table)
     print(f"Generators: {', '.join(DATASET_NAMES)}")
 
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from service.commands.terminal import plain_console
 from service.commands.workspace import open_workspace
 from service.records import PublishedVersion
 from service.registry.registry import Registry
@@ -26,7 +26,7 @@ def run(settings: Settings) -> None:
             for version in models[name].versions.values():
                 aliases = ", ".join(models[name].aliases_of(version))
                 table.add_row(name, str(version.version), aliases, *_about(version, registry))
-    Console().print(table)
+    plain_console().print(table)
 
 
 def _about(version: PublishedVersion, registry: Registry) -> list[str]:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from models.checkpoints.cards import Card
@@ -16,6 +15,7 @@ from models.networks.plans import members_of
 from models.networks.printing import Part
 from models.specs import InvalidInput
 from models.wording import listed
+from service.commands.terminal import plain_console
 from service.commands.workspace import open_workspace
 from service.records import Reference
 from service.registry.registry import LoadedVersion
@@ -43,7 +43,7 @@ def run(settings: Settings, *, model: str, version: Reference, member: int = 0) 
     networks = len(found.exported.members)
     if member >= networks:
         raise InvalidInput("member", f"must be less than {networks}, the number of networks of this version")
-    console = Console(markup=False, highlight=False)  # names and classes are texts of clients
+    console = plain_console()
     console.print(f"{model}, version {found.published.version}", style="bold")
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(found):

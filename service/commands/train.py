@@ -9,14 +9,15 @@ from threading import Event
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from models.selection.candidates import Given
 from models.selection.search import Score
 from models.specs import DatasetSpec, Preset
 from models.training.runs import Epoch, Metrics
 from service.commands.csv_points import name_of, read_labelled
+from service.commands.terminal import plain_console
 from service.commands.workspace import open_workspace
 from service.datasets.stored import StoredDatasets
 from service.jobs import promotion, training_data
@@ -28,7 +29,7 @@ from service.settings import Settings
 from service.store.store import Store
 from service.tables.options import TableOptions
 
-console = Console(stderr=True)
+console = plain_console(stderr=True)
 
 POLL_S = 0.02
 """How often to check whether the result is served, which takes moments."""
@@ -145,8 +146,9 @@ class _Progress(Progress):
         self.update(self._task, completed=epochs, done=done)
 
 
-def _say(line: str) -> None:
-    console.print(line, soft_wrap=True, highlight=False)  # unwrapped, so that a command in it can be copied
+def _say(line: str, *, lead: str = "", style: str = "") -> None:
+    """Prints a line, after a `lead` in a style."""
+    console.print(Text.assemble((lead, style), line), soft_wrap=True)  # unwrapped: a command in it can be copied
 
 
 def _best_restart(restarts: list[dict[str, Any]], metrics: dict[str, float | None]) -> str:
@@ -172,7 +174,7 @@ def _report(job: Job, *, drawable: bool) -> None:
         _say("Cancelled; nothing was published.")
         raise typer.Exit(130)
     if job.state == JobState.FAILED and status.problem:
-        _say(f"[red]Failed ({status.problem['code']}).[/] {status.problem['detail']}")
+        _say(f" {status.problem['detail']}", lead=f"Failed ({status.problem['code']}).", style="red")
     elif job.state == JobState.PAUSED:
         _say(f"A service on this data folder has paused the job. To resume it there: POST /jobs/{job.id}/resume.")
     else:  # this process slept past its lease, or the job was paused and resumed
@@ -208,7 +210,7 @@ def _say_promotion(promotion: dict[str, Any]) -> None:
 
 def _report_success(job: Job, *, drawable: bool) -> None:
     metrics, restarts = job.status.metrics or {}, job.status.restarts or []
-    _say(f"[green]Published {job.model} version {job.status.version}.[/]")
+    _say("", lead=f"Published {job.model} version {job.status.version}.", style="green")
     if job.status.promotion is not None:
         _say_promotion(job.status.promotion)
     if job.status.choice and job.status.choice["search"]:
@@ -230,7 +232,7 @@ def _report_success(job: Job, *, drawable: bool) -> None:
     if job.status.comparison and job.spec.started_from:
         _say(_compared(job.spec.started_from, job.status.comparison))
     for warning in job.status.warnings or []:
-        _say(f"[yellow]Warning:[/] {warning}")
+        _say(f" {warning}", lead="Warning:", style="yellow")
     if drawable:
         not_latest = "" if may_be_latest(job.status.promotion) else f" --version {job.status.version}"
         _say(f"To draw its decision boundary: separatrix boundary {job.model} {job.model}.png{not_latest}")

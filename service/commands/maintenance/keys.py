@@ -2,10 +2,10 @@
 
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from service.access.keys import KeyFile, Limits
+from service.commands.terminal import plain_console
 from service.settings import Settings
 
 
@@ -33,7 +33,7 @@ def list_all(settings: Settings) -> None:
     for key in KeyFile(settings.keys_path).read() or []:
         limits = [_shown(*both) for both in zip((key.rate, key.concurrency, key.queued), defaults, strict=True)]
         table.add_row(key.name, key.role, key.created_at, *limits)
-    Console().print(table)
+    plain_console().print(table)
 
 
 def _shown(limit: float | None, default: float) -> str:

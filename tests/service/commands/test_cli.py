@@ -256,6 +256,17 @@ def test_train_reports_how_it_understood_a_file(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
+def test_labels_that_look_like_markup_are_printed_as_they_are(tmp_path: Path) -> None:
+    for number, label in enumerate(("[/a]", "[b]q", ":cat:")):
+        (tmp_path / "own.csv").write_text(f"x,y,label\n1,2,{label}\n3,1,{label}\n2,5,b\n4,4,{label}\n5,5,b\n")
+        arguments = ["train", "--csv", str(tmp_path / "own.csv"), "--network", "logistic", "--epochs", "1"]
+        done = separatrix(*arguments, "--model", f"m{number}", data=tmp_path / "data")
+        assert done.exit_code == 0, done.stderr
+        warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+        assert any(label in line for line in warnings), done.stderr
+
+
 def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("label;x;y\n1;0,5;1\n0;1,5;2\n1;1700000030;5334000,25\n")
     path, data = str(tmp_path / "own.csv"), tmp_path / "data"

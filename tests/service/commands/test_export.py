@@ -108,12 +108,12 @@ def test_the_networks_of_an_ensemble_are_shown_one_by_one(data: Path, tmp_path: 
 
 
 def test_show_prints_names_and_warnings_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "points.csv").write_text("[bold]a,b,label\n1,2,[red]x\n2,1,[red]y\n1,1,[red]x\n2,2,[red]y\n")
+    (tmp_path / "points.csv").write_text("[bold]a,b,label\n1,2,[red]x\n2,1,:cat:\n1,1,[red]x\n2,2,:cat:\n")
     training = ("--csv", str(tmp_path / "points.csv"), "--model", "odd", "--epochs", "1", "--network", "logistic")
     assert separatrix("train", *training, data=tmp_path / "data").exit_code == 0
     shown = separatrix("show", "odd", data=tmp_path / "data").stdout
     assert "[bold]a, b" in shown
-    assert "[red]x, [red]y" in shown
+    assert ":cat:, [red]x" in shown
 
 
 def test_a_sparkline_has_its_greatest_bar_where_most_weights_are_and_shows_single_ones() -> None:

@@ -1,4 +1,4 @@
-"""`separatrix alias`."""
+"""`separatrix alias` and `separatrix delete`."""
 
 import re
 
@@ -9,7 +9,7 @@ from service.registry.propagation import wait_until_applied
 from service.settings import Settings
 
 
-def run(settings: Settings, *, model: str, alias: str, version: int | None) -> None:
+def alias(settings: Settings, *, model: str, alias: str, version: int | None) -> None:
     """Makes an alias name a version, or for None deletes the alias. Services on the same data have applied it then.
 
     Raises:
@@ -26,3 +26,19 @@ def run(settings: Settings, *, model: str, alias: str, version: int | None) -> N
             return
         wait_until_applied(workspace.store, None, versions.move_alias(model, alias, version))
         print(f"{alias} now names version {version} of {model}.")
+
+
+def delete(settings: Settings, *, model: str, version: int | None) -> None:
+    """Deletes a version with its files, or for None all versions. Services on the same data have dropped them then.
+
+    Raises:
+        ServiceError: there is no such model or version, an alias names it, or the database is unavailable.
+    """
+    with open_workspace(settings) as workspace:
+        versions = workspace.store.versions
+        deleted = versions.delete_model(model) if version is None else versions.delete(model, version)
+        wait_until_applied(workspace.store, None, deleted.seq)
+        workspace.files.remove_versions(deleted.versions)
+    count = len(deleted.versions)
+    versions_text = "1 version" if count == 1 else f"{count} versions"
+    print(f"Deleted {versions_text} of {model}." if version is None else f"Deleted version {version} of {model}.")

@@ -19,8 +19,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.checkpoints import atomic
 from models.specs import InvalidInput
+from service import outputs
 
 PREFIX = "sepx_"
 """The first characters of each key, by which people and programs that look for secrets recognize it."""
@@ -162,7 +162,7 @@ class KeyFile:
         return left
 
     def _write(self, keys: list[Key]) -> None:
-        with atomic.new_file(self.path) as file:
+        with outputs.new_file(self.path) as file:
             os.fchmod(file.fileno(), 0o600)
             shown = [{field: value for field, value in asdict(key).items() if value is not None} for key in keys]
             file.write(json.dumps({"keys": shown}, indent=1).encode() + b"\n")

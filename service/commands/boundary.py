@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.text import Text
 from models.boundary import contours
 from models.checkpoints.cards import Card
 from models.specs import GridSpec, InvalidInput
+from service import outputs
 from service.commands.workspace import open_workspace
 from service.inference import features, grids, overlays, windows
 from service.inference.grids import BoundaryGrid
@@ -92,8 +94,19 @@ def run(
         points = overlays.training_points(window, workspace.files, within=part.within)
         assert boundary.logits is not None
         figure = draw(boundary, Overlay(points, contours.between_classes(boundary.logits)))
-    figure.savefig(out)
+    write(figure, out)
     print(f"wrote {out}")
+
+
+def write(figure: Figure, out: Path) -> None:
+    """Writes a figure in the format that the suffix of its file names.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    content = BytesIO()
+    figure.savefig(content, format=out.suffix[1:].lower())
+    outputs.write(out, content.getvalue())
 
 
 def require_format(out: Path) -> None:

@@ -68,7 +68,7 @@ def run(
             points = comparison.over_dataset(pair, dataset, datasets, max_flips=MAX_DRAWN)
     for line in _report(cells, points, dataset):
         print(line)
-    draw(cells, points).savefig(out)
+    boundary.write(draw(cells, points), out)
     print(f"wrote {out}")
 
 

@@ -4,14 +4,16 @@ import importlib
 import sys
 from pathlib import Path
 
-from models.checkpoints import atomic
 from models.checkpoints.cards import NETWORK_FILE
 from models.exports.exported import Exported
 from models.exports.formats import FORMATS, ExportFormat
 from models.specs import InvalidInput
+from service import outputs
 from service.commands.workspace import open_workspace
 from service.records import Reference
 from service.settings import Settings
+
+STANDARD_OUTPUT = Path("-")
 
 
 def run(settings: Settings, *, model: str, version: Reference, file: Path, format_name: str | None) -> None:
@@ -27,10 +29,10 @@ def run(settings: Settings, *, model: str, version: Reference, file: Path, forma
         found = workspace.registry.resolve(model, version)
         stored = workspace.files.checkpoint_folder(found.published.checkpoint_id) / NETWORK_FILE
         content = _content(form, found.exported, stored)
-    if file.name == "-":
+    if file == STANDARD_OUTPUT:
         sys.stdout.buffer.write(content)
         return
-    atomic.write_file(file, content)
+    outputs.write(file, content)
     print(f"{file}: version {found.published.version} of {model}. {form.content}")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from models.checkpoints import atomic
+from service import outputs
 from service.settings import Settings
 from service.store.files import CHECKPOINTS, Files
 from service.store.migrations.schema import HEAD
@@ -74,7 +74,7 @@ def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
     store = Store.of(settings, files)
     try:
         for _ in range(ATTEMPTS):
-            with suppress(_Deleted), atomic.new_file(out) as file, tarfile.open(fileobj=file, mode="w") as archive:
+            with suppress(_Deleted), outputs.new_file(out) as file, tarfile.open(fileobj=file, mode="w") as archive:
                 versions, damaged = _write(archive, store, files, progress)
                 break
         else:

@@ -1,6 +1,9 @@
 import json
+import os
+import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,8 @@ def test_a_version_and_a_format_can_be_named_and_a_file_goes_to_standard_output(
         (["nobody", "net.py"], 1, "Model not found: "),
         (["net", "net.py", "--version", "9"], 1, "Version not found: "),
         (["net", "net.pth/net.py"], 1, "net.pth"),
+        (["net", "none/net.py"], 1, "none/net.py: No such file or directory"),
+        (["net", "folder.py"], 1, "folder.py: Is a directory"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_line(
@@ -54,10 +59,37 @@ def test_what_cannot_be_exported_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.pth").write_bytes(b"")
+    (tmp_path / "folder.py").mkdir()
     done = separatrix("export", *arguments, data=data)
     assert done.exit_code == status
     assert done.stderr.startswith(f"separatrix: {line}")
     assert len(done.stderr.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.py", "net.pth"]
+
+
+@pytest.mark.slow
+def test_a_file_that_exists_keeps_its_mode_and_a_link_stays_a_link(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "real").chmod(0o640)
+    for command, name in (("export", "link.json"), ("boundary", "link.svg"), ("compare", "link.png")):
+        (tmp_path / name).symlink_to("real")
+        models = ["net:1", "net:2"] if command == "compare" else ["net"]
+        done = separatrix(command, *models, str(tmp_path / name), data=data)
+        assert done.exit_code == 0, done.stderr
+        assert (tmp_path / name).readlink() == Path("real")
+        assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o640
+        assert (tmp_path / "real").read_bytes() != b"old"
+
+
+def test_an_export_goes_into_a_pipe_and_does_not_replace_it(data: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as threads:
+        read = threads.submit(pipe.read_bytes)
+        done = separatrix("export", "net", str(pipe), data=data)
+        assert done.exit_code == 0, done.stderr
+        assert json.loads(read.result())["model"] == "net"
+    assert pipe.is_fifo()
 
 
 def test_show_summarizes_a_version_and_draws_the_histogram_of_each_layer(data: Path) -> None:

@@ -173,6 +173,18 @@ def test_a_backup_and_a_restoration_replace_nothing(data: Path) -> None:
     assert (over.exit_code, "is not empty; restore into a new one" in over.stderr) == (1, True)
 
 
+def test_a_backup_is_written_where_its_link_points_and_makes_no_folder(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.tar").symlink_to("real.tar")
+    done = separatrix("backup", str(tmp_path / "link.tar"), data=data)
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "link.tar").readlink() == Path("real.tar")
+    assert (tmp_path / "real.tar").stat().st_size > 1_000
+    missing = tmp_path / "none" / "backup.tar"
+    refused = separatrix("backup", str(missing), data=data)
+    assert (refused.exit_code, refused.stderr.strip()) == (1, f"separatrix: {missing}: No such file or directory")
+    assert not missing.parent.exists()
+
+
 def test_the_doctor_finds_nothing_wrong_with_a_good_folder(data: Path) -> None:
     done = separatrix("doctor", data=data)
     assert done.exit_code == 0, done.stdout

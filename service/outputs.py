@@ -1,0 +1,68 @@
+"""Writes the files that users name. Whatever is at such a path stays what it is: a link, a device, a pipe."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from models.checkpoints import atomic
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written at a path that a user named.
+
+    A file appears complete, at the end of the block. If it exists, it is unchanged until then, and keeps its mode. A
+    link stays a link: the file that it names is written. Into a device or a pipe the content goes at once.
+
+    Raises:
+        OSError: the folder is missing, the path is a folder, or the disk is full or cannot be written. The error names
+            the path.
+    """
+    before = _status(path)
+    try:
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            with path.open("wb") as file:
+                yield file
+            return
+        with atomic.new_file(path.resolve()) as file:
+            if before is not None:
+                _keep_access(file, before)
+            yield file
+    except OSError as error:
+        own = error.filename is None or Path(error.filename).name.startswith(atomic.PREFIX)
+        if not own or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file at a path that a user named, see `new_file`.
+
+    Raises:
+        OSError: see `new_file`.
+    """
+    with new_file(path) as file:
+        file.write(content)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What is at a path, or where its link points; None if nothing is there.
+
+    Raises:
+        OSError: its folder is missing.
+    """
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        if not path.resolve().parent.is_dir():
+            raise
+        return None
+
+
+def _keep_access(file: BinaryIO, before: os.stat_result) -> None:
+    with suppress(PermissionError):  # only root may give files away
+        os.fchown(file.fileno(), before.st_uid, before.st_gid)
+    os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))

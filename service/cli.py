@@ -5,19 +5,22 @@ matplotlib take seconds to import.
 """
 
 import atexit
+import errno
 import functools
 import gc
 import inspect
+import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from models.selection.candidates import Given
 from models.specs import DATASET_NAMES, ClassWeight, DatasetSpec, InvalidInput, Preset
@@ -27,13 +30,30 @@ from service.api.models.import_query import ImportQuery
 from service.api.table_query import TableQuery
 from service.commands.options import Options
 from service.errors import ServiceError
+from service.http import messages
 from service.records import Reference
 from service.settings import Settings
 from service.tables.options import TableOptions
 
 atexit.register(gc.freeze)  # the process ends: looking for garbage in what is loaded takes half a second with torch
 
+
+class _Commands(TyperGroup):
+    """The commands. What is wrong with their arguments is told in one line, as everything else."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Reads the arguments before the name of the command."""
+        with _one_clear_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Reads the arguments of the command, and runs it."""
+        with _one_clear_line():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Train small neural networks on points, serve them over HTTP, and see where they draw the line.",
     no_args_is_help=True,
     add_completion=False,
@@ -117,8 +137,8 @@ def _command(
         @functools.wraps(function)
         def run(**values: Any) -> None:
             given = {name: group.given(values) for name, group in groups.items()}
-            with _one_clear_line():
-                function(**{one.name: values[one.name] for one in own}, **given)
+            function(**{one.name: values[one.name] for one in own}, **given)
+            sys.stdout.flush()  # here, because an error at the end of the process would be no clear line
 
         options = [parameter for group in groups.values() for parameter in group.parameters()]
         run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]  # what Typer reads
@@ -161,7 +181,9 @@ def train(
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Train on this CSV file instead of generated data; - reads standard input."),
+        typer.Option(
+            help="Train on this CSV file instead of generated data; - reads standard input.",
+        ),
     ] = None,
     validation_dataset: Annotated[
         str | None,
@@ -240,7 +262,8 @@ def predict(
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     csv: Annotated[
-        Path | None, typer.Argument(help="CSV file with one point on each line; - reads standard input.")
+        Path | None,
+        typer.Argument(help="CSV file with one point on each line; - reads standard input."),
     ] = None,
     point: Annotated[
         list[str] | None, typer.Option(help="A point, such as 0.5,-0.25. Repeat the option for more points.")
@@ -396,7 +419,7 @@ def import_model(
     file: Annotated[
         Path,
         typer.Argument(
-            help="PyTorch checkpoint, TorchScript, torch.export, safetensors, or an export; - reads standard input."
+            help="PyTorch checkpoint, TorchScript, torch.export, safetensors, or an export; - reads standard input.",
         ),
     ],
 ) -> None:
@@ -424,7 +447,10 @@ def show_model(
 def export(
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name of the model.")],
-    file: Annotated[Path, typer.Argument(help="The file to write, such as net.onnx; - is standard output.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="The file to write, such as net.onnx; - is standard output."),
+    ],
     format_name: Annotated[
         str | None,
         typer.Option(
@@ -445,7 +471,10 @@ def export(
 def add(
     table: dict[str, Any],
     settings: dict[str, Any],
-    file: Annotated[Path, typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input."),
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the dataset. (default: the name of the file)")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace other content under this name.")] = False,
 ) -> None:
@@ -563,18 +592,50 @@ def _one_clear_line() -> Iterator[None]:
     """Reports an error that the user can fix in one line, with exit status 2 for bad input and 1 for what failed."""
     try:
         yield
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # which Typer does not export
+            raise
+        _exit(2, _wrong_argument(error))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(step) for step in first["loc"])
-        _exit(2, f"{name}: {first['msg']}" if name else first["msg"].removeprefix("Value error, "))
+        _exit(2, f"{name}: {_rule(first)}" if name else _rule(first))
     except InvalidInput as error:
         _exit(2, str(error))
     except ServiceError as error:
         _exit(1, f"{error.title}: {error}")
     except OSError as error:
-        _exit(1, f"{error.filename or 'separatrix'}: {error.strerror or error}")
+        if error.errno == errno.EPIPE and error.filename is None:
+            raise  # the reader of the output, such as head, has enough; Typer ends the process without a word
+        reason = error.strerror or str(error)
+        _give_up_output()
+        _exit(1, f"{error.filename}: {reason}" if error.filename else reason)
 
 
-def _exit(status: int, line: str) -> None:
+def _wrong_argument(error: typer.TyperException) -> str:
+    """What is wrong with the arguments of a command, in one line."""
+    if isinstance(error, typer.BadParameter) and error.param is not None and error.message:
+        cause = error.__cause__
+        rule = _rule(cause.errors()[0]) if isinstance(cause, ValidationError) else error.message
+        return f"{error.param.opts[0]}: {rule}"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see --help"
+
+
+def _rule(error: Mapping[str, Any]) -> str:
+    """What a value must be, by an error of pydantic; without the words that pydantic puts first."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return messages.sentence(error) if error["type"] in messages.RULES else str(error["msg"])
+
+
+def _give_up_output() -> None:
+    """Drops the output that cannot be written. The end of the process would report it once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _exit(status: int, line: str) -> NoReturn:
     print(f"separatrix: {line}", file=sys.stderr)
     raise typer.Exit(status)

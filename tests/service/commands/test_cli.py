@@ -219,6 +219,60 @@ def test_an_error_that_the_user_can_fix_is_reported_in_one_line(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("train --epochs x", "--epochs: must be a whole number"),
+        ("train --momentum x", "--momentum: must be a number"),
+        ("train --optimizer foo", "--optimizer: 'foo' is not one of 'sgd', 'adam', 'lbfgs'."),
+        ("import m x --activation foo", "--activation: 'foo' is not one of 'relu', "),
+        ("show m --member -1", "--member: must be at least 0"),
+        ("show m --version :", "--version: must be the number of a version, counted from 1, or an alias"),
+        ("predict m --csv x", "No such option: --csv; see --help"),
+        ("boundary m", "Missing argument 'out'; see --help"),
+        ("frobnicate", "No such command 'frobnicate'; see --help"),
+        ("datasets frobnicate", "No such command 'frobnicate'; see --help"),
+        ("serve --port 99999", "port: must be at most 65,535"),
+        ("datasets list --database-url nonsense", "database_url: must look like postgresql+psycopg://"),
+    ],
+)
+def test_a_wrong_argument_is_reported_in_one_line(arguments: str, said: str, tmp_path: Path) -> None:
+    done = separatrix(*arguments.split(), data=tmp_path)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"separatrix: {said}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["datasets"], ["train", "--help"]])
+def test_help_is_no_error(arguments: list[str], tmp_path: Path) -> None:
+    done = separatrix(*arguments, data=tmp_path)
+    assert done.stderr == ""
+    assert "Usage: " in done.stdout
+
+
+@pytest.mark.processes
+def test_output_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "out").touch()
+    command = [sys.executable, "-m", "service", "models", "--data-dir", str(tmp_path / "data")]
+    with (tmp_path / "out").open("rb") as unwritable:
+        done = subprocess.run(
+            command, stdout=unwritable, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "separatrix: Bad file descriptor\n")
+
+
+@pytest.mark.processes
+def test_a_reader_of_the_output_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-m", "service", "models", "--data-dir", str(tmp_path / "data")]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False)
+    os.close(writing)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"1,2,a\n3,b\n", "line 2"),

@@ -76,6 +76,12 @@ TABLE = Options(TableQuery, panel="CSV file")
 """How to read the CSV file of a command."""
 
 
+def _path(text: str) -> Path:
+    if not text:  # which pathlib takes for the current folder
+        raise typer.BadParameter("is empty; give the name of a file")
+    return Path(text)
+
+
 def _reference(text: str) -> int | str:
     if re.fullmatch(r"[1-9][0-9]{0,9}", text):
         return int(text)
@@ -182,6 +188,8 @@ def train(
     csv: Annotated[
         Path | None,
         typer.Option(
+            parser=_path,
+            metavar="<path>",
             help="Train on this CSV file instead of generated data; - reads standard input.",
         ),
     ] = None,
@@ -263,7 +271,7 @@ def predict(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     csv: Annotated[
         Path | None,
-        typer.Argument(help="CSV file with one point on each line; - reads standard input."),
+        typer.Argument(parser=_path, help="CSV file with one point on each line; - reads standard input."),
     ] = None,
     point: Annotated[
         list[str] | None, typer.Option(help="A point, such as 0.5,-0.25. Repeat the option for more points.")
@@ -292,7 +300,7 @@ def predict(
 def boundary(
     settings: dict[str, Any],
     model: Annotated[str, typer.Argument(help="Name of the model.")],
-    out: Annotated[Path, typer.Argument(help="The picture to write, such as out.png.")],
+    out: Annotated[Path, typer.Argument(parser=_path, help="The picture to write, such as out.png.")],
     version: Version = None,
     epoch: Epoch = None,
     resolution: Resolution = 600,
@@ -321,7 +329,7 @@ def compare(
     settings: dict[str, Any],
     a: Annotated[str, typer.Argument(help="The first version: MODEL, MODEL:VERSION or MODEL:ALIAS.")],
     b: Annotated[str, typer.Argument(help="The second version, of the same or another model.")],
-    out: Annotated[Path, typer.Argument(help="The picture to write, such as out.png.")],
+    out: Annotated[Path, typer.Argument(parser=_path, help="The picture to write, such as out.png.")],
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -352,7 +360,7 @@ def models(settings: dict[str, Any]) -> None:
 @_command(settings=STORAGE)
 def backup(
     settings: dict[str, Any],
-    out: Annotated[Path, typer.Argument(help="The archive to write, such as backup.tar.")],
+    out: Annotated[Path, typer.Argument(parser=_path, help="The archive to write, such as backup.tar.")],
 ) -> None:
     """Write everything of a data folder and its database to one archive. Services may run meanwhile."""
     from service.commands.maintenance import backup as command
@@ -363,7 +371,7 @@ def backup(
 @_command(settings=STORAGE)
 def restore(
     settings: dict[str, Any],
-    archive: Annotated[Path, typer.Argument(help="An archive that `separatrix backup` wrote.")],
+    archive: Annotated[Path, typer.Argument(parser=_path, help="An archive that `separatrix backup` wrote.")],
 ) -> None:
     """Restore a backup into a new data folder, and an empty database if --database-url names one."""
     from service.commands.maintenance import backup as command
@@ -419,6 +427,7 @@ def import_model(
     file: Annotated[
         Path,
         typer.Argument(
+            parser=_path,
             help="PyTorch checkpoint, TorchScript, torch.export, safetensors, or an export; - reads standard input.",
         ),
     ],
@@ -449,7 +458,7 @@ def export(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     file: Annotated[
         Path,
-        typer.Argument(help="The file to write, such as net.onnx; - is standard output."),
+        typer.Argument(parser=_path, help="The file to write, such as net.onnx; - is standard output."),
     ],
     format_name: Annotated[
         str | None,
@@ -473,7 +482,7 @@ def add(
     settings: dict[str, Any],
     file: Annotated[
         Path,
-        typer.Argument(help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input."),
+        typer.Argument(parser=_path, help="CSV, JSON, .npy, .npz, Arrow or Parquet; - reads standard input."),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the dataset. (default: the name of the file)")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace other content under this name.")] = False,

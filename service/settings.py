@@ -335,6 +335,13 @@ class Settings(BaseSettings):
         "trusted.",
     )
 
+    @field_validator("data_dir", "keys_file", mode="before")
+    @classmethod
+    def _require_name(cls, path: Any) -> Any:
+        if path == "":  # such as an unset variable of a shell; pathlib takes it for the current folder
+            raise ValueError("is empty; give a path, or leave the setting out")
+        return path
+
     @field_validator("database_url")
     @classmethod
     def _require_postgresql(cls, url: SecretStr | None) -> SecretStr | None:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -67,4 +68,6 @@ def _kind(annotation: Any) -> tuple[Any, str | None]:
         return str, f"<{'int' if int in get_args(arguments[0]) else 'text'},...>"
     if get_origin(annotation) in (Union, UnionType):  # of a word and an object: the option is repeated
         return list[str], "<word|label=number>"
+    if annotation is Path:
+        return str, "<path>"  # the model makes a path of it, and sees if it is empty
     return (str, None) if annotation is SecretStr else (annotation, None)

@@ -273,6 +273,39 @@ def test_a_reader_of_the_output_that_has_enough_is_no_error(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["models", "--data-dir", ""], "data_dir: is empty"),
+        (["keys", "list", "--keys-file", ""], "keys_file: is empty"),
+        (["train", "--csv", ""], "--csv: is empty"),
+        (["predict", "m", ""], "is empty"),
+        (["import", "m", ""], "is empty"),
+        (["export", "m", "", "--format", "json"], "is empty"),
+        (["backup", ""], "is empty"),
+        (["datasets", "add", ""], "is empty"),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = separatrix(*arguments, data=tmp_path / "data")
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_variable_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["train", "--epochs", "1"], env={"SEPARATRIX_DATA_DIR": ""})
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "separatrix: data_dir: is empty; give a path, or leave the setting out\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"1,2,a\n3,b\n", "line 2"),

@@ -259,6 +259,7 @@ def train(
         preset=preset,
         given=Given(network, training),
         start=_starting_version(start) if start else None,
+        names_data=bool(csv or dataset),
         promote_if=_conditions(promote_if or []),
         promote_to=promote_to,
     )

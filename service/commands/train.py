@@ -12,9 +12,10 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from models.datasets import LabelledPoints
 from models.selection.candidates import Given
 from models.selection.search import Score
-from models.specs import DatasetSpec, Preset
+from models.specs import DatasetSpec, InvalidInput, Preset
 from models.training.runs import Epoch, Metrics
 from service.commands.csv_points import name_of, read_labelled
 from service.commands.terminal import plain_console
@@ -22,7 +23,7 @@ from service.commands.workspace import open_workspace
 from service.datasets.stored import StoredDatasets
 from service.jobs import promotion, training_data
 from service.jobs.queue import requested_job, save
-from service.jobs.warm_start import start_of
+from service.jobs.warm_start import Start, check_data, start_of
 from service.jobs.worker import work
 from service.records import Job, JobState, Reference, may_be_latest
 from service.settings import Settings
@@ -45,14 +46,16 @@ def run(
     preset: Preset | None,
     given: Given,
     start: tuple[str, Reference] | None = None,
+    names_data: bool = True,
     promote_if: Mapping[str, str] | None = None,
     promote_to: str | None = None,
 ) -> None:
     """Trains in this process with a progress bar, and prints the result. Ctrl-C cancels the job.
 
     `data` is a generator, the name of a stored dataset, or a CSV file, which is read as `table` says. `validation` is
-    the name of a stored dataset. `start` is the model and the version at whose weights the training begins. For
-    `promote_if` and `promote_to` see `service.jobs.promotion.requested`.
+    the name of a stored dataset. `start` is the model and the version at whose weights the training begins. Unless the
+    user `names_data`, the command says which data it takes for such a training. For `promote_if` and `promote_to` see
+    `service.jobs.promotion.requested`.
     """
     promote = promotion.requested(promote_if or {}, promote_to) if promote_if or promote_to else None
     chosen = read_labelled(data, table) if isinstance(data, Path) else data
@@ -65,6 +68,8 @@ def run(
         own = training_data.stored(datasets, chosen) if isinstance(chosen, str) else chosen
         points = training_data.with_validation(own, datasets, validation)
         begin = start_of(workspace.registry.resolve(*start), workspace.files) if start else None
+        if begin is not None and isinstance(chosen, DatasetSpec) and not names_data:
+            _explain_default_data(begin, chosen, training_data.points_of(points))
         new = requested_job(model, points, preset, given, origin="cli", start=begin, promote=promote)
         save(workspace.files, new)
         job = workspace.store.leases.add_claimed(new.spec, worker=f"command:{new.spec.id}")
@@ -81,6 +86,23 @@ def run(
             )
         job = _wait_until_reported(workspace.store, job)
     _report(job, drawable=training_data.points_of(points).features == 2)
+
+
+def _explain_default_data(start: Start, default: DatasetSpec, points: LabelledPoints) -> None:
+    """Says which data a training from a version takes if the user named none.
+
+    Raises:
+        InvalidInput: they do not suit the version.
+    """
+    try:
+        check_data(start.version.card, points)
+    except InvalidInput as error:
+        raise InvalidInput(
+            "from",
+            f"{error.reason}; the data are the generator {default.dataset}, because neither --dataset nor --csv names "
+            "others",
+        ) from None
+    _say(f"The data are the generator {default.dataset}, because neither --dataset nor --csv names others.")
 
 
 def _model_name(data: DatasetSpec | str, given: Given) -> str:

@@ -689,6 +689,7 @@ def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> No
     assert done.exit_code == 0, done.stderr
     assert "Published first version 2." in done.stderr
     assert "Compared with first version 1: " in done.stderr
+    assert "The data are the generator flower, because neither --dataset nor --csv names others." in done.stderr
     for wrong, told in (
         ("first:", "must be MODEL or MODEL:VERSION"),
         ("first:best", "Alias not found"),
@@ -698,6 +699,22 @@ def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> No
         refused = separatrix("train", "--from", wrong, data=tmp_path)
         assert refused.exit_code in (1, 2)
         assert told in refused.stderr
+
+
+def test_a_training_from_a_version_without_data_says_which_ones_do_not_suit_it(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("a,b,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
+    own = ("--csv", str(tmp_path / "own.csv"))
+    trained = separatrix("train", *own, "--epochs", "2", "--hidden", "2", data=tmp_path / "data")
+    assert trained.exit_code == 0, trained.stderr
+    refused = separatrix("train", "--from", "own", "--epochs", "2", data=tmp_path / "data")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        "separatrix: from: must be a version with the classes of the data, but has 'no', 'yes'; the data are the "
+        "generator flower, because neither --dataset nor --csv names others\n"
+    )
+    again = separatrix("train", "--from", "own", *own, "--epochs", "2", data=tmp_path / "data")
+    assert again.exit_code == 0, again.stderr
+    assert "neither" not in again.stderr
 
 
 @pytest.mark.slow

@@ -75,6 +75,12 @@ STORAGE = Options(Settings, names=("data_dir", "database_url"))
 TABLE = Options(TableQuery, panel="CSV file")
 """How to read the CSV file of a command."""
 
+CLASS_WEIGHT = (
+    "The weight of a class in the loss, such as yes=2; once for each label. Or balanced, by which all classes weigh "
+    "the same in total. By default all points weigh the same."
+)
+"""The help of an option that takes parts of what its field takes as an object."""
+
 
 def _path(text: str) -> Path:
     if not text:  # which pathlib takes for the current folder
@@ -171,7 +177,7 @@ def serve(settings: dict[str, Any]) -> None:
         panel="Generated data",
     ),
     network=Options(NetworkSettings, renamed={"kind": "network"}, panel="Network"),
-    training=Options(TrainingSettings, panel="Training"),
+    training=Options(TrainingSettings, helps={"class_weight": CLASS_WEIGHT}, panel="Training"),
     table=TABLE,
     settings=STORAGE,
 )

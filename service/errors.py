@@ -34,7 +34,7 @@ class VersionNotFound(ServiceError):
 
     code = "version-not-found"
     title = "Version not found"
-    advice = "GET /models/{name}/versions lists the versions of a model."
+    advice = "GET /models/{name}/versions, or `separatrix models`, lists the versions of a model."
 
 
 class AliasNotFound(ServiceError):
@@ -50,7 +50,7 @@ class AliasReserved(ServiceError):
 
     code = "alias-reserved"
     title = "The alias `latest` cannot be deleted"
-    advice = "Move it to another version with PUT."
+    advice = "Move it to another version, with PUT or `separatrix alias`."
 
 
 class VersionInUse(ServiceError):
@@ -98,7 +98,7 @@ class DatasetReserved(ServiceError):
 
     code = "dataset-reserved"
     title = "The name belongs to a generator"
-    advice = "Choose another name. GET /datasets lists the generators."
+    advice = "Choose another name. GET /datasets, or `separatrix datasets list`, lists the generators."
 
 
 class DatasetsFull(ServiceError):

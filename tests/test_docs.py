@@ -71,7 +71,9 @@ def test_every_option_of_train_says_what_it_is() -> None:
             if name == "type":
                 continue
             assert field.description, name
-            assert field.description.replace("`", "") in shown
+            assert name == "class_weight" or field.description.replace("`", "") in shown
+    assert "such as yes=2; once for each label. Or balanced, by which" in shown
+    assert '{"yes"' not in shown, "the option takes no object"
 
 
 def help_of(command: str) -> str:

@@ -19,12 +19,14 @@ class Options:
         model: the model whose fields give the names, the types and the help texts.
         names: the fields that become options; all of them if empty.
         renamed: the option's name for each field that cannot use its own, such as {"seed": "data_seed"}.
+        helps: the help of options that take another form than their field.
         panel: the heading above these options in the help.
     """
 
     model: type[BaseModel]
     names: Sequence[str] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    helps: Mapping[str, str] = field(default_factory=dict)
     panel: str | None = None
 
     def parameters(self) -> list[inspect.Parameter]:
@@ -55,7 +57,7 @@ class Options:
             notes.append(f"default {field.default}")
         if prefix := self.model.model_config.get("env_prefix"):
             notes.append(f"{prefix}{name.upper()}")
-        text = (field.description or "").replace("`", "")
+        text = self.helps.get(name, field.description or "").replace("`", "")
         return f"{text} ({'; '.join(notes)})" if notes else text
 
 

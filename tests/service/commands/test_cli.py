@@ -108,6 +108,10 @@ def test_versions_are_promoted_named_and_deleted(tmp_path: Path) -> None:
     rows = [line.split("│")[2:4] for line in run("models").stdout.splitlines() if "│ m" in line]
     assert [[cell.strip() for cell in row] for row in rows] == [["1", ""], ["2", "prod"], ["3", "best, latest"]]
 
+    for wrong, advice in (("alias m latest --delete", "`separatrix alias`"), ("alias m prod 9", "`separatrix models`")):
+        told = separatrix(*wrong.split(), data=tmp_path)
+        assert (told.exit_code, advice in told.stderr) == (1, True), told.stderr
+
     held = separatrix("delete", "m", "--version", "2", data=tmp_path)
     assert (held.exit_code, "name the version: prod" in held.stderr) == (1, True)
     assert run("alias m prod --delete").stdout == "Deleted the alias prod of m.\n"

@@ -15,7 +15,8 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file to be written at a path that a user named.
 
     A file appears complete, at the end of the block. If it exists, it is unchanged until then, and keeps its mode. A
-    link stays a link: the file that it names is written. Into a device or a pipe the content goes at once.
+    link stays a link: the file that it names is written. The content goes at once into a device, a pipe, or a file of a
+    folder that takes no other files.
 
     Raises:
         OSError: the folder is missing, the path is a folder, or the disk is full or cannot be written. The error names
@@ -23,7 +24,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """
     before = _status(path)
     try:
-        if before is not None and not stat.S_ISREG(before.st_mode):
+        if before is not None and not _is_replaceable(path, before):
             with path.open("wb") as file:
                 yield file
             return
@@ -60,6 +61,11 @@ def _status(path: Path) -> os.stat_result | None:
         if not path.resolve().parent.is_dir():
             raise
         return None
+
+
+def _is_replaceable(path: Path, before: os.stat_result) -> bool:
+    """Whether another file can take the place of what is at a path."""
+    return stat.S_ISREG(before.st_mode) and os.access(path.resolve().parent, os.W_OK)
 
 
 def _keep_access(file: BinaryIO, before: os.stat_result) -> None:

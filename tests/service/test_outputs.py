@@ -53,6 +53,17 @@ def test_a_link_to_a_pipe_writes_into_the_pipe(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into every folder")
+def test_a_file_that_may_be_written_is_written_in_a_folder_that_may_not(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "file"
+    path.write_bytes(b"old content")
+    path.parent.chmod(0o500)
+    outputs.write(path, b"new")
+    path.parent.chmod(0o700)
+    assert path.read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("name", ["none/file", "folder", "file/below", "loop", "into-none"])
 def test_an_error_names_the_path_that_the_user_named_and_nothing_is_left(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()

@@ -162,7 +162,7 @@ _NETWORKS = [_network(*one) for one in MEMBERS or [(LAYERS, SKIP)]]
 def read_points(lines, has_heading=None):
     """The points of a CSV file, float64 (N, D), from its lines.
 
-    By default the first line is a heading if it contains no number.
+    By default the first line is a heading if it names all features or contains no number.
 
     Raises:
         ValueError: the file cannot be read without doubt. The message says why.
@@ -172,15 +172,29 @@ def read_points(lines, has_heading=None):
     if not rows:
         raise ValueError("there are no points")
     first = rows[0][1]
-    if has_heading is None and first == [str(d) for d in range(len(first))]:
-        raise ValueError("the first line may be a heading or a point: give --heading or --no-heading")
     if has_heading is None:
-        has_heading = not any(map(_is_number, first))
+        has_heading = _is_heading(first)
     sources = _sources_by_name(first) if has_heading else None
     if sources is None:
         sources = _sources_by_position(len(first))
     points = [_point(line, row, sources, len(first)) for line, row in rows[has_heading:]]
     return np.array(points, np.float64).reshape(-1, len(FEATURES))
+
+
+def _is_heading(first):
+    """Whether the first line names the columns. Numbers may be names or a point."""
+    names_features = _names_features(first)
+    is_counting = first == [str(d) for d in range(len(first))]
+    if is_counting or (names_features and all(map(_is_number, first))):
+        raise ValueError("the first line may be a heading or a point: give --heading or --no-heading")
+    return names_features or not any(map(_is_number, first))
+
+
+def _names_features(heading):
+    try:
+        return FEATURES_HAVE_NAMES and _sources_by_name(heading) is not None
+    except ValueError:
+        return False
 
 
 def _sources_by_position(columns):

@@ -72,7 +72,7 @@ class Column:
     @property
     def feature_name(self) -> str:
         """The name of the feature: the heading in one line, or one made from the column's number."""
-        return " ".join((self.name or f"x{self.index + 1}").split())
+        return in_one_line(self.name or f"x{self.index + 1}")
 
     @property
     def is_named(self) -> bool:
@@ -95,6 +95,11 @@ class Column:
     def is_distinct(self) -> bool:
         """Whether no value occurs twice."""
         return len(self.values) == self.rows
+
+
+def in_one_line(heading: str) -> str:
+    """The name of the feature below a heading."""
+    return " ".join(heading.split())
 
 
 def describe(index: int, name: str | None, cells: Sequence[str], decimal: Decimal) -> Column:

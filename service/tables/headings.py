@@ -1,11 +1,11 @@
 """Whether the first line of a table names its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from models.specs import InvalidInput
 from service.tables.cells import BOOLEANS, is_missing, is_number
-from service.tables.columns import LABEL_NAMES
+from service.tables.columns import LABEL_NAMES, in_one_line
 from service.tables.options import TableOptions
 
 Row = tuple[int, list[str]]
@@ -38,8 +38,13 @@ class Heading:
     adds_row_names: bool = False
 
 
-def find(rows: Sequence[Row], options: TableOptions) -> Heading:
-    """The heading of a table, from its first rows.
+Wanted = Callable[[Collection[str]], Sequence[str]]
+"""The columns that have the features of a model, by their names, among columns of the given names; none if the
+features have no names."""
+
+
+def find(rows: Sequence[Row], options: TableOptions, wanted: Wanted | None = None) -> Heading:
+    """The heading of a table, from its first rows. A line with all names that are `wanted` is one.
 
     Raises:
         InvalidInput: the first line may be a heading or a point.
@@ -47,9 +52,16 @@ def find(rows: Sequence[Row], options: TableOptions) -> Heading:
     width = max(len(cells) for _, cells in rows[1:]) if len(rows) > 1 else len(rows[0][1])
     line, first = rows[0]
     rest = [cells for _, cells in rows[1:]]
-    if options.header is None and _counts_the_table(first, rest):
+    names_features = options.header is not False and wanted is not None and _names_features(first, wanted)
+    if options.header is None and not names_features and _counts_the_table(first, rest):
         return Heading(None, 1, (f"line {line} says how many rows and features follow, and is left out",))
-    if not (options.header if options.header is not None else _is_heading(line, first, rest, options)):
+    if options.header is not None:
+        is_heading = options.header
+    elif names_features and wanted is not None:
+        is_heading = _is_heading_of(wanted, line, first, rest, options)
+    else:
+        is_heading = _is_heading(line, first, rest, options)
+    if not is_heading:
         return Heading(None, 0)
     names = [cell.strip() for cell in first]
     notes = []
@@ -67,7 +79,26 @@ def find(rows: Sequence[Row], options: TableOptions) -> Heading:
             notes.append(f"lines {line} and {rows[1][0]} are the heading")
         else:
             notes.append(f"line {rows[1][0]} is a second heading, which is not read")
-    return Heading(tuple(names), taken, tuple(notes), tuple(_about_numbers(line, first)), adds_row_names)
+    warnings = [] if names_features else _about_numbers(line, first)
+    return Heading(tuple(names), taken, tuple(notes), tuple(warnings), adds_row_names)
+
+
+def _names_features(first: Sequence[str], wanted: Wanted) -> bool:
+    """Whether a line has the name of each feature of a model once."""
+    given = [in_one_line(cell) for cell in first]
+    features = wanted(given)
+    return bool(features) and all(given.count(feature) == 1 for feature in features)
+
+
+def _is_heading_of(
+    wanted: Wanted, line: int, first: Sequence[str], rest: Sequence[Sequence[str]], options: TableOptions
+) -> bool:
+    """Whether a line with the names of all features is a heading. Names that are numbers may also be a point."""
+    if any(map(_is_text, wanted([in_one_line(cell) for cell in first]))):
+        return True
+    if not _is_heading(line, first, rest, options):
+        raise _doubt(line, options)
+    return True
 
 
 def _counts_the_table(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:

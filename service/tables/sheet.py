@@ -31,7 +31,7 @@ _HEAD_LINES = 4_000
 
 
 def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
-    """Reads the first rows of a CSV file, and infers its notation and its columns.
+    """Reads the first rows of a CSV file, and infers what separates its values.
 
     Args:
         stream: the file, at its start. It need not be seekable.
@@ -55,62 +55,40 @@ def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
     rows = _rows(head, separator, is_complete=source.is_complete)
     if not rows:
         raise InvalidInput(name, "has no points")
-    heading = headings.find(rows, options)
-    body = rows[heading.rows :]
-    if not body:
-        source.refuse_rows_as_comments(separator, len(rows[0][1]), after=rows[0][0])
-        raise InvalidInput(name, "has no points, only a heading")
-    if heading.adds_row_names and separator == ",":
-        _refuse_decimal_commas(head, rows[0], body, options)
-    width, names = _width(rows[0][0], body, heading)
-    body = [(line, fitted(line, row, width)) for line, row in body]
-    source.refuse_rows_as_comments(separator, width, after=rows[0][0])
-    mark, is_certain = decimal_mark(body, options)
-    columns = [describe(i, names[i] if names else None, [row[i] for _, row in body], mark) for i in range(width)]
-    notes = list(heading.notes)
-    if source.quoted:
-        notes.append("single quotes around values are left out")
-    if options.decimal is None and separator == ";" and mark == "." and _all_may_be_thousands(body):
-        notes.append("numbers such as 1.234 are read with a decimal point")
-    warnings = list(heading.warnings)
-    if separator == "," and not names and width >= 5 and width % 2 and all(column.is_whole for column in columns):
-        warnings.append(
-            "all values are whole numbers: if the file has decimal commas, write another separator between the values"
-        )
-    first = body[0][0]
-    return Sheet(
-        name=name,
-        options=options,
-        columns=columns,
-        form=Form(name, separator, mark, is_certain, width, options),
-        heading_line=rows[0][0] if names else None,
-        source=source,
-        lines=chain(head[first - 1 :], source),
-        first_line=first,
-        notes=notes,
-        warnings=warnings,
-    )
+    return Sheet(name, options, source, head, rows, separator)
 
 
-@dataclass(kw_only=True)
-class Sheet(Choice):
-    """A CSV file whose columns are known. Its rows can be read once."""
+@dataclass(frozen=True)
+class Sheet:
+    """A CSV file whose first rows are known. Its rows can be read once.
 
-    form: Form
-    heading_line: int | None
+    Only then is it decided whether the first row is a heading, because the names of a model may tell.
+
+    Attributes:
+        name: how messages name the file.
+        options: of the user.
+        source: the lines after the first ones.
+        head: the first lines.
+        rows: the cells of these.
+        separator: the character between values.
+    """
+
+    name: str
+    options: TableOptions
     source: "_Lines"
-    lines: Iterator[str]
-    first_line: int
+    head: list[str]
+    rows: list[Row]
+    separator: str
 
     def labelled(self, *, max_rows: int | None = MAX_POINTS, folder: Path | None = None) -> Table:
         """Reads points and labels. For `folder` see `Collector`.
 
         Raises:
-            InvalidInput: a value is missing or is not a number, there are too many rows, or the columns are ambiguous.
+            InvalidInput: a value is missing or is not a number, there are too many rows, or the heading or the columns
+                are ambiguous.
             OSError: the file cannot be read, or the folder cannot be written.
         """
-        features, label, reason = self.features_and_label()
-        return self._read(features, label, reason, max_rows, folder, None)
+        return self._columns(headings.find(self.rows, self.options)).labelled(max_rows, folder)
 
     def points(
         self,
@@ -129,9 +107,74 @@ class Sheet(Choice):
             max_rows: maximum number of points.
 
         Raises:
-            InvalidInput: a value is missing or is not a number, or the columns of features are ambiguous.
+            InvalidInput: a value is missing or is not a number, or the heading or the columns of features are
+                ambiguous.
         """
         texts = categories or {}
+        heading = headings.find(self.rows, self.options, lambda given: columns(names or (), texts, given))
+        return self._columns(heading).points(features, names, texts, max_rows)
+
+    def _columns(self, heading: headings.Heading) -> "_Columns":
+        """The columns of the table below its heading.
+
+        Raises:
+            InvalidInput: there are no rows, or they contradict the heading or each other.
+        """
+        name, options, source, separator, rows = self.name, self.options, self.source, self.separator, self.rows
+        body = rows[heading.rows :]
+        if not body:
+            source.refuse_rows_as_comments(separator, len(rows[0][1]), after=rows[0][0])
+            raise InvalidInput(name, "has no points, only a heading")
+        if heading.adds_row_names and separator == ",":
+            _refuse_decimal_commas(self.head, rows[0], body, options)
+        width, names = _width(rows[0][0], body, heading)
+        body = [(line, fitted(line, row, width)) for line, row in body]
+        source.refuse_rows_as_comments(separator, width, after=rows[0][0])
+        mark, is_certain = decimal_mark(body, options)
+        found = [describe(i, names[i] if names else None, [row[i] for _, row in body], mark) for i in range(width)]
+        notes = list(heading.notes)
+        if source.quoted:
+            notes.append("single quotes around values are left out")
+        if options.decimal is None and separator == ";" and mark == "." and _all_may_be_thousands(body):
+            notes.append("numbers such as 1.234 are read with a decimal point")
+        warnings = list(heading.warnings)
+        if separator == "," and not names and width >= 5 and width % 2 and all(column.is_whole for column in found):
+            warnings.append(
+                "all values are whole numbers: if the file has decimal commas, write another separator between the "
+                "values"
+            )
+        first = body[0][0]
+        return _Columns(
+            name=name,
+            options=options,
+            columns=found,
+            form=Form(name, separator, mark, is_certain, width, options),
+            heading_line=rows[0][0] if names else None,
+            source=source,
+            lines=chain(self.head[first - 1 :], source),
+            first_line=first,
+            notes=notes,
+            warnings=warnings,
+        )
+
+
+@dataclass(kw_only=True)
+class _Columns(Choice):
+    """A CSV file whose columns are known. Its rows can be read once."""
+
+    form: Form
+    heading_line: int | None
+    source: "_Lines"
+    lines: Iterator[str]
+    first_line: int
+
+    def labelled(self, max_rows: int | None, folder: Path | None) -> Table:
+        """See `Sheet.labelled`."""
+        features, label, reason = self.features_and_label()
+        return self._read(features, label, reason, max_rows, folder, None)
+
+    def points(self, features: int, names: Sequence[str] | None, texts: Categories, max_rows: int | None) -> Table:
+        """See `Sheet.points`."""
         chosen = select_several(self.columns, self.options.features, "features")
         if not chosen:
             others = self.usable()

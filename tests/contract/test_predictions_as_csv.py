@@ -152,6 +152,39 @@ def test_a_nearest_point_that_is_not_found_is_empty(named: httpx.Client) -> None
     assert float(cells[5]) > 0
 
 
+@pytest.mark.slow
+def test_the_names_of_the_features_are_a_heading_even_if_some_look_like_numbers(named: httpx.Client) -> None:
+    names = ["my width", "length, cm", 'say "hi"', "007", "é"]
+    points = [[1.0, 2, 3, 4, 5], [5, 4, 3, 2, 1], [0, 1, 0, 1, 0]]
+    data = {"points": points, "labels": ["a", "b", "a"], "feature_names": names}
+    train(named, "wild", data=data, training={"epochs": 100})
+    answer = named.post("/predict", json={"model": "wild", "points": points}, headers={"Accept": CSV})
+    known = table(answer)
+    for order, more in (([0, 1, 2, 3, 4], []), ([4, 3, 2, 1, 0], []), ([3, 0, 1, 4, 2], ["label"])):
+        file = io.StringIO()
+        writer = csv.writer(file)
+        writer.writerow([names[d] for d in order] + more)
+        writer.writerows([[point[d] for d in order] + ["a"] * len(more) for point in points])
+        assert table(post(named, file.getvalue(), accept=CSV, model="wild")) == known
+        one_row = "\n".join(file.getvalue().splitlines()[:2])
+        assert table(post(named, one_row, accept=CSV, model="wild")) == known[:2]
+
+
+@pytest.mark.slow
+def test_names_of_features_that_may_be_a_point_are_refused_until_header_decides(named: httpx.Client) -> None:
+    data = {"points": [[1.5, 2, 3], [3, 2, 1], [0, 1, 0]], "labels": [0, 1, 1], "feature_names": ["1", "2", "3"]}
+    train(named, "numbered", data=data, training={"epochs": 1})
+    for text in ("3,2,1\n6,5,4\n", "3,2,1,cls\n6,5,4,7\n", "3,2,1\n"):
+        answer = post(named, text, model="numbered")
+        assert_problem(answer, 422, "invalid-input", field="body")
+        assert "line 1: may be a heading or a point: choose with header=true or header=false" in answer.text
+    answer = post(named, "3,2,1\n6,5,4\n", accept=CSV, model="numbered", header="true")
+    assert [row[:3] for row in table(answer)[1:]] == [["4", "5", "6"]]
+    answer = post(named, "3,2,1\n6,5,4\n", accept=CSV, model="numbered", header="false")
+    assert [row[:3] for row in table(answer)[1:]] == [["3", "2", "1"], ["6", "5", "4"]]
+    assert post(named, "3,2,2\n6,5,4\n", model="numbered").is_success
+
+
 def test_a_compressed_csv_body_is_read(named: httpx.Client) -> None:
     content = gzip.compress((HEADING + ROWS).encode())
     assert post(named, content, encoding="gzip").json()["labels"] == expected(named)

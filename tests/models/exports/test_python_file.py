@@ -113,6 +113,17 @@ def test_a_file_that_cannot_be_read_without_doubt_is_refused(text: str, message:
         net.read_points(io.StringIO(text))
 
 
+def test_a_heading_with_names_that_are_numbers_is_a_heading_unless_it_may_be_a_point(tmp_path: Path) -> None:
+    data = {"n_points": 4, "n_features": 2, "feature_names": ["mass", "007"]}
+    net = loaded(program(sample(data=data), tmp_path))
+    assert net.read_points(io.StringIO("007,mass\n1,2\n")).tolist() == [[2, 1]]
+    net = loaded(program(sample(data=data | {"feature_names": ["1", "2"]}), tmp_path))
+    with pytest.raises(ValueError, match="may be a heading or a point: give --heading or --no-heading"):
+        net.read_points(io.StringIO("2,1\n5,4\n"))
+    assert net.read_points(io.StringIO("2,1\n5,4\n"), has_heading=True).tolist() == [[4, 5]]
+    assert net.read_points(io.StringIO("2,1\n5,4\n"), has_heading=False).tolist() == [[2, 1], [5, 4]]
+
+
 @pytest.mark.slow
 def test_the_command_line_reports_a_refusal_in_one_line(tmp_path: Path) -> None:
     path = program(sample(), tmp_path)

@@ -1,10 +1,11 @@
 """Whether the first line of a table names its columns."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from models.specs import InvalidInput
-from service.tables.cells import BOOLEANS, is_missing, is_number
+from service.tables.cells import BOOLEANS, is_missing, is_missing_label, is_number
 from service.tables.columns import LABEL_NAMES, in_one_line
 from service.tables.options import TableOptions
 
@@ -16,6 +17,10 @@ _SURE_NUMBERING = 6
 
 _MIN_COUNTED_ROWS = 10
 """With fewer rows, the first line may have their number by chance."""
+
+
+_RARE = 0.05
+"""Share of rows with a text that no other row has, up to which one more such text is in doubt."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ def _is_heading(line: int, first: Sequence[str], rest: Sequence[Sequence[str]], 
         is_doubtful
         or (labels and new)
         or (numbering and new and _has_fractions(rest) and not _written_so(first, numbers))
+        or _is_alone([first[i] for i in texts], [columns[i] for i in texts])
     ):
         raise _doubt(line, options)
     return False
@@ -179,6 +185,24 @@ def _counts(cells: Sequence[str]) -> bool:
 
 def _has_fractions(rows: Sequence[Sequence[str]]) -> bool:
     return any("." in cell or "," in cell for cells in rows for cell in cells if is_number(cell))
+
+
+def _is_alone(texts: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """Whether the texts of a first line occur in no row below it, although the texts there occur again and again.
+
+    A text among others that occur once says nothing. Neither does a column that names the rows.
+    """
+    repeating = [(text, cells) for text, cells in zip(texts, columns, strict=True) if _repeats(cells)]
+    return bool(repeating) and all(text.strip() not in {cell.strip() for cell in cells} for text, cells in repeating)
+
+
+def _repeats(cells: Sequence[str]) -> bool:
+    """Whether nearly all texts of a column occur more than once. A few equal ones are no classes without another."""
+    count = Counter(cell.strip() for cell in cells if not is_missing_label(cell))
+    if len(count) < 2 and count.total() < _MIN_COUNTED_ROWS:
+        return False
+    rare = sum(n == 1 for n in count.values())
+    return rare < len(count) and rare <= max(1, _RARE * count.total()) and not all(map(is_number, count))
 
 
 def _written_so(first: Sequence[str], numbers: Sequence[int]) -> bool:

@@ -38,19 +38,31 @@ def test_a_long_heading_of_column_numbers_is_not_a_point() -> None:
         "0.5,0.7,label\n0.1,0.2,A\n0.9,0.8,B\n",
         "1,2,3\n0.1,0.2,0\n0.9,0.8,1\n",
         "2019,2020,label\n0.1,0.2,0\n0.9,0.8,1\n",
+        "2019,2020,cls\n1,2,ny\n3,4,n\n5,6,ny\n7,8,n\n",
+        "2019,2020,cls\n1,2,ny\n3,4,n\n5,6,ny\n",
+        "10,20,name\n" + "1,2,a\n3,4,b\n" * 20 + "5,6,c\n7,8,d\n",
+        "5.1,3.5,cls\n4.9,3.0,setosa\n6.2,2.8,virginica\n4.7,3.2,setosa\n5.9,3.0,virginica\n",
+        "5.1,cls,3.5\n4.9,true,3.0\n6.2,false,2.8\n4.7,true,3.2\n5.9,false,3.0\n",
+        "cls;1,5;2,5\na;1,5;2,5\nb;3,5;1\na;0,5;1,5\nb;1;2\n",
     ],
 )
 def test_a_first_line_that_may_be_a_heading_or_a_point_is_refused_with_the_options_that_decide(content: str) -> None:
     message = refusal(content)
     assert message == "line 1: may be a heading or a point: choose with --header or --no-header"
     body = content.count("\n") - 1
-    assert len(read(content, header=True, label="-1").xy_ND) == body
-    assert len(read(content, header=False, label="-1").xy_ND) == body + 1
+    label = str(1 + content.partition("\n")[0].replace(";", ",").split(",").index("cls")) if "cls" in content else "-1"
+    assert len(read(content, header=True, label=label).xy_ND) == body
+    assert len(read(content, header=False, label=label).xy_ND) == body + 1
 
 
 @pytest.mark.parametrize(
     "content",
-    ["0,1,yes\n0,0,no\n1,1,no\n1,0,yes\n", "0,1,1\n0,0,0\n1,1,0\n1,0,1\n", "0,1,A\n1,0,B\n", "0.5,1,A\n0.25,0,B\n"],
+    [
+        *("0,1,yes\n0,0,no\n1,1,no\n1,0,yes\n", "0,1,1\n0,0,0\n1,1,0\n1,0,1\n"),
+        *("0,1,A\n1,0,B\n", "0.5,1,A\n0.25,0,B\n", "0.5,1,A\n0.25,0,B\n0.75,0,B\n"),
+        "5.1,3.5,Z\n" + "1,2,a\n3,4,b\n" * 5 + "5,6,c\n7,8,d\n",
+        "5.1,3.5,Z\n1,2,a\n3,4,b\n5,6,c\n",
+    ],
 )
 def test_a_first_line_like_the_others_is_a_point(content: str) -> None:
     assert len(rows(content)) == content.count("\n")

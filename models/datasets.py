@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +36,9 @@ Array = npt.NDArray[Any]
 
 BLOCK_VALUES = 2**20
 """Values of a block of rows: 8 MB of float64."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+"""Control characters that a label cannot have: all but tabs and line breaks, which quotes protect in CSV."""
 
 Label = int | str
 
@@ -328,6 +332,10 @@ def check_classes(classes: Sequence[Label], *, field: str) -> None:
             raise InvalidInput(field, f"each must have 1 to {MAX_LABEL_LENGTH} characters")
         if isinstance(label, str) and not _encodes(label):
             raise InvalidInput(field, "each must be Unicode text")
+        if isinstance(label, str) and (found := _CONTROL.search(label)):
+            raise InvalidInput(
+                field, f"each must be text without control characters, but one has {found[0]!r}: remove it"
+            )
         if isinstance(label, int) and abs(label) > MAX_LABEL_NUMBER:
             raise InvalidInput(field, f"each must be between -{MAX_LABEL_NUMBER} and {MAX_LABEL_NUMBER}")
     if not 2 <= len(classes) <= MAX_CLASSES:

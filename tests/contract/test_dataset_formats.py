@@ -139,6 +139,35 @@ def test_labels_of_any_type_are_what_they_are_in_csv(service: httpx.Client) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("character", ["\x1b", "\x00", "\x07", "\x7f", "\x9b", "\r"])
+def test_labels_with_control_characters_are_refused_in_every_format(service: httpx.Client, character: str) -> None:
+    columns = COLUMNS | {"label": [f"a{character}b", "c"] * 20}
+    labels = np.array(columns["label"])
+    for content, media_type in (
+        (columns, JSON),
+        ({"points": X.tolist(), "labels": columns["label"]}, JSON),
+        (arrow_stream(columns), STREAM),
+        (parquet(columns), PARQUET),
+        (npz(X=X, y=labels), NPZ),
+        (f'x,label\n1,"a{character}b"\n2,c\n3,c\n'.encode(), "text/csv"),
+    ):
+        if media_type == "text/csv" and character in "\0\r":  # is no text; is a line break
+            continue
+        answer = put(service, "controlled", content, media_type)
+        assert_problem(answer, 422, "invalid-input")
+        assert "without control characters, but one has" in answer.json()["detail"]
+    body = {"model": "controlled", "data": {"points": X.tolist(), "labels": columns["label"]}}
+    answer = service.post("/train", json=body)
+    assert_problem(answer, 422, "invalid-input", field="data.labels")
+
+
+def test_labels_may_have_tabs_and_line_breaks(service: httpx.Client) -> None:
+    for labels in (["a\tb", "c\nd"], ["a\r\nb", "c"]):
+        body = put(service, "broken", {"points": X.tolist(), "labels": labels * 20}, JSON).json()
+        assert [one["label"] for one in body["classes"]] == labels
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels",
     [

@@ -112,7 +112,7 @@ class Frame(Choice):
             OSError: the table cannot be read, or the folder cannot be written.
         """
         features, label, reason = self.features_and_label()
-        first = 1
+        first, padded = 1, ""
         with Collector(self.options, features, label, row="row", folder=folder) as collector:
             for part in self.parts:
                 count = _length(part)
@@ -126,12 +126,16 @@ class Frame(Choice):
                         for d, column in enumerate(features)
                     ]
                 )
-                labels = [_label(value) for value in _plain(part[label.index])]
+                given = _plain(part[label.index])
+                labels = [_label(value) for value in given]
+                padded = padded or _padded(given)
                 collector.add(collector.checked(xy_ND, labels, range(first, first + count)))
                 first += count
                 if max_rows is not None and collector.count > max_rows:
                     raise InvalidInput(self.name, f"must have at most {max_rows:,} points")
             values = collector.values(self.name)
+        if padded:
+            self.notes.append(f"blanks around labels are left out, as in {padded!r}")
         return make_table(
             values,
             name=self.name,
@@ -204,6 +208,12 @@ def _number(value: Any, column: Column, row: int) -> float:
         return float(value)
     except OverflowError:
         return math.inf  # out of bounds, as the caller finds
+
+
+def _padded(labels: Sequence[Any]) -> str:
+    """The first label with blanks around it, which `_label` leaves out; empty if there is none."""
+    texts = (label for label in labels if isinstance(label, str))
+    return next((text for text in texts if text != text.strip() and not is_missing_label(text)), "")
 
 
 def _label(value: Any) -> Spelling | None:

@@ -161,6 +161,20 @@ def test_labels_with_control_characters_are_refused_in_every_format(service: htt
     assert_problem(answer, 422, "invalid-input", field="data.labels")
 
 
+@pytest.mark.slow
+def test_blanks_around_labels_are_left_out_and_reported(service: httpx.Client) -> None:
+    labels = ["a", " a", "b", "b\t"] * 10
+    for content, media_type in (
+        (COLUMNS | {"label": labels}, JSON),
+        (arrow_stream(COLUMNS | {"label": labels}), STREAM),
+        (npz(X=X, y=np.array(labels)), NPZ),
+    ):
+        body = put(service, "padded", content, media_type).json()
+        assert [one["label"] for one in body["classes"]] == ["a", "b"]
+        assert "blanks around labels are left out, as in ' a'" in body["understood"]
+    assert "blanks" not in str(put(service, "padded", COLUMNS, JSON).json()["understood"])
+
+
 def test_labels_may_have_tabs_and_line_breaks(service: httpx.Client) -> None:
     for labels in (["a\tb", "c\nd"], ["a\r\nb", "c"]):
         body = put(service, "broken", {"points": X.tolist(), "labels": labels * 20}, JSON).json()

@@ -34,9 +34,11 @@ class Choice:
             InvalidInput: the choice is ambiguous, or a column of features holds no numbers.
         """
         others = self.usable()
-        given = select_several(self.columns, self.options.features, "features")
+        given = self.given_features()
         if self.options.label is not None:
             label, reason = select(self.columns, self.options.label, "label"), "as given"
+            if label in self._dropped():
+                raise InvalidInput("label", f"{label.title} is the label, so it cannot be left out with drop")
         else:
             label, reason = guess_label(others, self.options, self.name)
             if label in given:
@@ -51,9 +53,24 @@ class Choice:
         self.check(features, label, texts=texts)
         return features, label, reason
 
+    def given_features(self) -> list[Column]:
+        """The columns of features that the user names, in the user's order.
+
+        Raises:
+            InvalidInput: an option names a column that does not exist, or both features and drop name one.
+        """
+        given, dropped = select_several(self.columns, self.options.features, "features"), self._dropped()
+        for column in given:
+            if column in dropped:
+                raise InvalidInput("features", f"{column.title} is in drop too: remove it from one of the two")
+        return given
+
+    def _dropped(self) -> list[Column]:
+        return select_several(self.columns, self.options.drop, "drop")
+
     def usable(self) -> list[Column]:
         """The columns without an index, and without those that the user drops or that are empty and have no name."""
-        dropped = select_several(self.columns, self.options.drop, "drop")
+        dropped = self._dropped()
         return [
             column
             for column in self.columns

@@ -14,7 +14,7 @@ from models.specs import InvalidInput
 from service.tables import headings, separators, text
 from service.tables.cells import decimal_mark, is_number, may_be_thousands
 from service.tables.choice import Choice
-from service.tables.columns import Column, describe, select, select_several
+from service.tables.columns import Column, describe, select
 from service.tables.headings import Row
 from service.tables.labels import labels_of
 from service.tables.model_columns import by_name, by_position
@@ -175,7 +175,7 @@ class _Columns(Choice):
 
     def points(self, features: int, names: Sequence[str] | None, texts: Categories, max_rows: int | None) -> Table:
         """See `Sheet.points`."""
-        chosen = select_several(self.columns, self.options.features, "features")
+        chosen = self.given_features()
         if not chosen:
             others = self.usable()
             if self.options.label is not None:

@@ -301,6 +301,8 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         ({"points": [[1], [2]], "labels": [1, "a"]}, JSON, {}, "body", "all integers or all strings"),
         ({"points": [[1e31], [2]], "labels": [1, 2]}, JSON, {}, "body", "must be a number between"),
         (COLUMNS, JSON, {"separator": ";"}, "separator", "CSV"),
+        (COLUMNS, JSON, {"features": "a,b", "drop": "a"}, "features", "column 'a' is in drop too"),
+        (arrow_stream(COLUMNS), STREAM, {"features": "a,b", "drop": "a"}, "features", "column 'a' is in drop too"),
         (npy(X), NPY, {}, "body", "label=-1"),
         (npy(X[:, 0]), NPY, {"label": "1"}, "body", "(N, D)"),
         (npy(X.astype(complex)), NPY, {"label": "1"}, "body", "numbers"),

@@ -206,6 +206,7 @@ def test_a_compressed_csv_body_is_read(named: httpx.Client) -> None:
         ("width;nr;k;long, name\n1;2;3;4\n", {}, "body", "body", "; leave out a column with drop=nr,k"),
         (HEADING + ROWS, {"features": "width"}, "features", "query", "must name 2 columns"),
         (HEADING + ROWS, {"features": "width,size"}, "features", "query", "there is no column 'size'"),
+        (HEADING + ROWS, {"features": "1,2", "drop": "2"}, "features", "query", "column 'width' is in drop too"),
         (HEADING + ROWS, {"drop": "size"}, "drop", "query", "there is no column 'size'"),
         (HEADING + ROWS, {"separator": "ab"}, "separator", "query", "must be one character"),
         (HEADING + ROWS, {"decimal": ";"}, "decimal", "query", "must be one of"),

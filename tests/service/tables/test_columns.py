@@ -457,3 +457,19 @@ def test_a_first_line_that_counts_the_rows_and_features_is_left_out() -> None:
 
 def test_a_heading_that_is_only_a_number_sign_names_a_column() -> None:
     assert read("#,x,label\n1,1.5,a\n2,2.5,b\n5,2.5,b\n").feature_names == ("#", "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": "x,y", "drop": "y"}, "features: column 'y' is in drop too: remove it from one of the two"),
+        ({"features": "1", "drop": "x"}, "features: column 'x' is in drop too: remove it from one of the two"),
+        ({"label": "label", "drop": "label"}, "label: column 'label' is the label, so it cannot be left out with drop"),
+    ],
+)
+def test_a_column_that_is_both_chosen_and_left_out_is_refused(options: dict[str, str], message: str) -> None:
+    content = "x,y,label\n1.5,2,a\n3,4.5,b\n"
+    assert refusal(content, **options) == message
+    if "features" in options:
+        with pytest.raises(InvalidInput, match="in drop too"):
+            sheet(content, **options).points(1)

@@ -29,6 +29,7 @@ from service.inference.predictions import PredictionRequest
 from service.records import NAME_PATTERN
 from service.registry import refresh
 from service.registry.registry import LoadedVersion
+from service.render.headers import LEFT_OUT, LEFT_OUT_MEANING, of_left_out
 from service.tables.sheet import understand
 
 router = APIRouter(tags=["predictions"])
@@ -95,12 +96,14 @@ class Predictions(BaseModel):
 class _Answer(NamedTuple):
     body: bytes
     points: int
+    left_out: tuple[int, ...]
 
 
 @router.post(
     "/invocations",
     response_model=Predictions,
     openapi_extra=request_body.documented(InvocationsRequest, also={csv_bodies.MEDIA_TYPE: documentation.BINARY}),
+    responses={200: {"headers": {LEFT_OUT: documentation.header(LEFT_OUT_MEANING, example="3,7")}}},
 )
 async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, services: ServicesDep) -> Response:
     """Classifies points by the scoring protocol of MLflow, as `mlflow models serve` does.
@@ -127,7 +130,7 @@ async def invoke(query: Annotated[InvocationsQuery, Query()], request: Request, 
             raise InvalidParameter(error.field, error.reason) from None
         raise
     services.metrics.points += found.points
-    return Response(found.body, media_type=request_body.JSON)
+    return Response(found.body, headers=of_left_out(found.left_out), media_type=request_body.JSON)
 
 
 @router.get(
@@ -145,6 +148,7 @@ async def ping(services: ServicesDep) -> Response:
 
 def _answer(version: LoadedVersion, media_type: str, body: bytes, query: InvocationsQuery, max_points: int) -> _Answer:
     card, features = version.card, version.plan.features
+    left_out: tuple[int, ...] = ()
     if media_type == request_body.JSON:
         for name in query.model_fields_set & TableQuery.model_fields.keys():
             raise InvalidParameter(name, "says how to read a CSV body, but the body is JSON")
@@ -156,7 +160,8 @@ def _answer(version: LoadedVersion, media_type: str, body: bytes, query: Invocat
     elif media_type == csv_bodies.MEDIA_TYPE:
         with csv_bodies.table_errors():
             sheet = understand(io.BytesIO(body), csv_bodies.BODY, query.options())
-        xy_ND = CsvPoints(sheet, max_points).placed(features, card.feature_names, card.categories)
+        table = CsvPoints(sheet, max_points).read(features, card.feature_names, card.categories)
+        xy_ND, left_out = table.xy_ND, table.left_out
     else:
         raise UnsupportedMediaType(
             f"Send the points with Content-Type: {request_body.JSON} or {csv_bodies.MEDIA_TYPE}."
@@ -166,7 +171,7 @@ def _answer(version: LoadedVersion, media_type: str, body: bytes, query: Invocat
         values = json_numbers(prediction.prob_NK)
     else:
         values = json_labels(version, prediction.best_N)
-    return _Answer(orjson.dumps({"predictions": orjson.Fragment(values)}), len(xy_ND))
+    return _Answer(orjson.dumps({"predictions": orjson.Fragment(values)}), len(xy_ND), left_out)
 
 
 def _json_points(body: bytes) -> tuple[str, JsonPoints | tuple[list[str] | None, TableRows]]:

@@ -1,6 +1,6 @@
 """The `Separatrix-` headers of responses whose format has no fields for what they say."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from service.inference import windows
 from service.inference.comparison import WindowComparison
@@ -11,6 +11,22 @@ from service.render import palette
 
 MAX_AT_LENGTH = 4_000
 """Characters of `Separatrix-At`. A longer header is left out: some proxies would refuse the response."""
+
+LEFT_OUT = "Separatrix-Left-Out"
+LEFT_OUT_MEANING = (
+    "With `missing=drop`: the numbers of the lines of a CSV body that have no point in the response, because a value "
+    "is missing. `...` at the end stands for more."
+)
+
+_SHOWN_LINES = 500
+"""Numbers of `Separatrix-Left-Out`, fewer than 4,000 characters."""
+
+
+def of_left_out(lines: Sequence[int]) -> dict[str, str]:
+    """The numbers of the lines of a CSV body that were left out, if there are some."""
+    if not lines:
+        return {}
+    return {LEFT_OUT: ",".join(map(str, lines[:_SHOWN_LINES])) + ",..." * (len(lines) > _SHOWN_LINES)}
 
 
 def of_version(version: LoadedNetwork) -> dict[str, str]:

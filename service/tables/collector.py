@@ -44,6 +44,7 @@ class Values:
         spellings: the different labels as the table has them, in the order in which they first occur.
         dropped: the number of rows left out because a value is missing.
         first_dropped: the first of them, and the missing value.
+        dropped_numbers: the number of each of them in the table; empty if there is a label column.
     """
 
     xy_ND: DoubleArray
@@ -53,6 +54,7 @@ class Values:
     spellings: list[Spelling]
     dropped: int
     first_dropped: str
+    dropped_numbers: tuple[int, ...]
 
 
 class Collector:
@@ -101,6 +103,7 @@ class Collector:
         self._codes: list[IntArray] = []
         self._dropped = 0
         self._first_dropped = ""
+        self._dropped_numbers: list[int] = []
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +175,8 @@ class Collector:
         if not self._dropped:
             self._first_dropped = f"{self._row} {numbers[i]} {what}"
         self._dropped += int(lacking_N.sum())
+        if not self._label:  # answers are matched to rows; a dataset may have millions that nobody matches
+            self._dropped_numbers.extend(numbers[i] for i in np.flatnonzero(lacking_N).tolist())
 
     def add(self, part: Part) -> None:
         """Appends some rows.
@@ -213,6 +218,7 @@ class Collector:
             list(self.codes),
             self._dropped,
             self._first_dropped,
+            tuple(self._dropped_numbers),
         )
 
     def _check_size(self, name: str, width: int) -> None:

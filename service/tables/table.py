@@ -36,6 +36,7 @@ class Table:
         label_name: the heading of the labels, if there is one.
         understood: one line for each thing that was understood or left out.
         warnings: one line for each thing that may be a mistake.
+        left_out: without a label column, the numbers of the rows that were left out for a missing value.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     label_name: str | None
     understood: tuple[str, ...]
     warnings: tuple[str, ...]
+    left_out: tuple[int, ...]
 
     def points(self) -> LabelledPoints:
         """The points and their classes.
@@ -130,6 +132,7 @@ def make_table(
         label_name=(label.name or None) if label else None,
         understood=tuple(report),
         warnings=tuple(found),
+        left_out=values.dropped_numbers,
     )
 
 

@@ -185,6 +185,33 @@ def test_names_of_features_that_may_be_a_point_are_refused_until_header_decides(
     assert post(named, "3,2,2\n6,5,4\n", model="numbered").is_success
 
 
+def test_lines_that_are_left_out_of_the_answer_are_named_in_every_format(named: httpx.Client) -> None:
+    text = HEADING + "0,1\n?,1\n2,3\n4,\n5,6\n"
+    answer = post(named, text, missing="drop").json()
+    assert (len(answer["labels"]), answer["left_out"]) == (3, [3, 5])
+    assert "2 rows are left out for a missing value: line 3 has no value in column 'long, name'" in answer["understood"]
+    for accept in (CSV, "application/x-npy", "application/vnd.apache.arrow.stream"):
+        assert post(named, text, accept=accept, missing="drop").headers["separatrix-left-out"] == "3,5"
+        assert "separatrix-left-out" not in post(named, HEADING + ROWS, accept=accept, missing="drop").headers
+    headers = {"Content-Type": CSV}
+    answer = named.post("/invocations", content=text, params={"model": "own", "missing": "drop"}, headers=headers)
+    assert (len(answer.json()["predictions"]), answer.headers["separatrix-left-out"]) == (3, "3,5")
+
+
+def test_the_header_for_lines_that_are_left_out_is_bounded(named: httpx.Client) -> None:
+    answer = post(named, HEADING + "0,1\n" + "?,1\n" * 900, accept=CSV, missing="drop")
+    shown = answer.headers["separatrix-left-out"].split(",")
+    assert (shown[0], shown[-2:], len(shown)) == ("3", ["502", "..."], 501)
+
+
+def test_an_answer_to_csv_says_how_the_body_was_understood(named: httpx.Client) -> None:
+    answer = post(named, "width|species|long, name\n1|a|2\n3|b|4\n").json()
+    assert answer["understood"][0] == "body: 2 rows, separated by '|', decimal mark '.', heading in line 1"
+    assert "column 'species' is left out" in answer["understood"]
+    assert "left_out" not in answer
+    assert "understood" not in named.post("/predict", json={"model": "own", "points": POINTS}).json()
+
+
 def test_a_compressed_csv_body_is_read(named: httpx.Client) -> None:
     content = gzip.compress((HEADING + ROWS).encode())
     assert post(named, content, encoding="gzip").json()["labels"] == expected(named)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from models.datasets import Categories, PointArray
+from models.datasets import Categories
 from service.api.csv_bodies import table_errors
 from service.tables.sheet import Sheet
+from service.tables.table import Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +20,11 @@ class CsvPoints:
     sheet: Sheet
     max_points: int
 
-    def placed(self, features: int, names: tuple[str, ...] | None, categories: Categories) -> PointArray:
-        """The points (N, D) of a model with D features, their names, and the values of its text columns, if any.
+    def read(self, features: int, names: tuple[str, ...] | None, categories: Categories) -> Table:
+        """The points of a model with D features, their names, and the values of its text columns, if any.
 
         Raises:
             InvalidInput: see `service.tables.sheet.Sheet.points`.
         """
         with table_errors():
-            return self.sheet.points(features, names, categories, max_rows=self.max_points).xy_ND
+            return self.sheet.points(features, names, categories, max_rows=self.max_points)

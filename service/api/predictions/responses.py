@@ -21,6 +21,7 @@ from service.http.middleware import RawResponse, ok
 from service.inference import predictions
 from service.registry.networks import LoadedNetwork
 from service.render import arrow, csv_predictions, headers, npy
+from service.tables.table import Table
 
 DEFAULT_OUTPUTS: tuple[Output, ...] = ("labels", "probabilities")
 
@@ -60,6 +61,14 @@ class Prediction(BaseModel):
     job_id: str | None = Field(None, description="The job that answered, if it has no version.")
     epoch: int | None = Field(None, description="The epoch of its training, if the request names one or a job.")
     classes: list[int] | list[str] = Field(description="The K classes, as named in the training data.")
+    understood: list[str] | None = Field(
+        None, description="How a CSV body was understood: one line for each thing that was read or left out."
+    )
+    left_out: list[int] | None = Field(
+        None,
+        description="With `missing=drop`: the numbers of the lines of a CSV body that have no point in the response, "
+        "because a value is missing.",
+    )
     labels: list[int] | list[str] | None = Field(None, description="The class of each of the N points.")
     probabilities: list[list[float]] | None = Field(
         None, description="(N, K), in the order of `classes`; each row sums to 1."
@@ -92,12 +101,14 @@ class Answer:
         xy_ND: the points, in the order of the version's features.
         outputs: what to return for each point; None for the default of the response's format.
         prediction: of the points.
+        table: that has the points, if they are CSV.
     """
 
     version: LoadedNetwork
     xy_ND: PointArray
     outputs: tuple[Output, ...] | None
     prediction: predictions.Prediction
+    table: Table | None
 
 
 class _JsonText(NamedTuple):
@@ -132,12 +143,20 @@ def _new_json_text(version: LoadedNetwork) -> _JsonText:
 
 def _json(answer: Answer) -> RawResponse:
     text = _json_text(answer.version)
-    pieces = [text.beginning]
+    pieces = [text.beginning, _json_about(answer.table)]
     for output in answer.outputs or DEFAULT_OUTPUTS:
         pieces.append(b',"%s":' % output.encode())
         pieces.append(_json_output(answer.version, output, answer.prediction))
     pieces.append(b"}")
     return ok(request_body.JSON.encode(), b"".join(pieces))
+
+
+def _json_about(table: Table | None) -> bytes:
+    """How a table was understood, as further fields of an object."""
+    if table is None:
+        return b""
+    about = {"understood": table.understood} | ({"left_out": table.left_out} if table.left_out else {})
+    return b"," + orjson.dumps(about)[1:-1]
 
 
 def _json_output(version: LoadedNetwork, output: Output, prediction: predictions.Prediction) -> bytes:
@@ -178,17 +197,17 @@ def _npy(answer: Answer) -> RawResponse:
     column = None if others else _column(output, answer.prediction)
     if not isinstance(column, np.ndarray):
         raise InvalidInput("outputs", f"must be one of {', '.join(ARRAY_OUTPUTS)}: an .npy response holds one array")
-    return ok(npy.MEDIA_TYPE.encode(), npy.encode(column), *_headers(answer.version))
+    return ok(npy.MEDIA_TYPE.encode(), npy.encode(column), *_headers(answer))
 
 
 def _arrow(answer: Answer) -> RawResponse:
     content = arrow.encode(answer.version, _columns(answer))
-    return ok(arrow.MEDIA_TYPE.encode(), content, *_headers(answer.version))
+    return ok(arrow.MEDIA_TYPE.encode(), content, *_headers(answer))
 
 
 def _csv(answer: Answer) -> RawResponse:
     content = csv_predictions.encode(answer.version.card, answer.xy_ND, _columns(answer))
-    return ok(csv_predictions.MEDIA_TYPE.encode(), content, *_headers(answer.version))
+    return ok(csv_predictions.MEDIA_TYPE.encode(), content, *_headers(answer))
 
 
 def _columns(answer: Answer) -> dict[str, csv_predictions.Column]:
@@ -216,8 +235,9 @@ def _column(output: Output, prediction: predictions.Prediction) -> csv_predictio
     return column
 
 
-def _headers(version: LoadedNetwork) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode()) for name, value in headers.of_version(version).items()]
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    found = headers.of_version(answer.version) | headers.of_left_out(answer.table.left_out if answer.table else ())
+    return [(name.lower().encode(), value.encode()) for name, value in found.items()]
 
 
 @dataclass(frozen=True, eq=False)

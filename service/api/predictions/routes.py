@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Query
 from starlette.types import Receive, Scope
 
+from models.datasets import PointArray
 from models.specs import InvalidInput
 from service.api import csv_bodies
 from service.api.deps import Services
@@ -21,6 +22,7 @@ from service.http.problems import InvalidParameter
 from service.inference import predictions
 from service.registry.networks import LoadedNetwork
 from service.render import arrow
+from service.render.headers import LEFT_OUT, LEFT_OUT_MEANING
 from service.store.files import Files
 
 router = APIRouter(tags=["predictions"])
@@ -87,9 +89,14 @@ def _predict(
     form: PredictionFormat, version: LoadedNetwork, request: ParsedRequest, files: Files
 ) -> tuple[RawResponse, int]:
     card = version.card
-    xy_ND = request.points.placed(version.plan.features, card.feature_names, card.categories)
+    place, points, table = (version.plan.features, card.feature_names, card.categories), request.points, None
+    if isinstance(points, CsvPoints):
+        table = points.read(*place)
+        xy_ND: PointArray = table.xy_ND
+    else:
+        xy_ND = points.placed(*place)
     prediction = predictions.predict(version, xy_ND, request.prediction, files=files)
-    return form.encode(Answer(version, xy_ND, request.outputs, prediction)), len(xy_ND)
+    return form.encode(Answer(version, xy_ND, request.outputs, prediction, table)), len(xy_ND)
 
 
 @router.post(
@@ -106,6 +113,7 @@ def _predict(
                 "Separatrix-Version": documentation.header(
                     "Unless it is JSON: the version that answered.", kind="integer"
                 ),
+                LEFT_OUT: documentation.header(f"Unless it is JSON. {LEFT_OUT_MEANING}", example="3,7"),
             },
         }
     },

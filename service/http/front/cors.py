@@ -29,6 +29,7 @@ EXPOSED = (
     "Separatrix-Epoch",
     "Separatrix-Evaluated",
     "Separatrix-Job-ID",
+    "Separatrix-Left-Out",
     "Separatrix-Misclassified",
     "Separatrix-Model",
     "Separatrix-Points",

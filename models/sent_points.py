@@ -21,12 +21,14 @@ class SentPoints:
         names: the name of each of the C columns; None if they have none.
         have_order: whether the client chose the order of the columns, as in a table; records have none.
         texts: the N values of each further column that is text, by its name.
+        indices: the names of columns that the table itself calls its index; used only if features have these names.
     """
 
     array: PointArray
     names: tuple[str, ...] | None = None
     have_order: bool = True
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    indices: frozenset[str] = frozenset()
 
     @property
     def count(self) -> int:
@@ -43,12 +45,23 @@ class SentPoints:
         Raises:
             InvalidInput: a name is missing or unknown, a text has no feature, or the number of columns is wrong.
         """
+        if self.indices:
+            return self._without(self.indices - {*(names or ()), *categories}).placed(
+                features, names, categories, field=field
+            )
         if self.names is not None and names is not None and categories:
             given = [*self.names, *self.texts]
             feature_names.positions(given, columns(names, categories, given), field=field)
         if self.texts or categories:
             return self._with_numbers(categories, field)._placed(features, names, field)
         return self._placed(features, names, field)
+
+    def _without(self, left_out: frozenset[str]) -> "SentPoints":
+        """The points without the columns of these names, and without any more indices."""
+        names = self.names or ()
+        kept = [i for i, name in enumerate(names) if name not in left_out]
+        texts = {name: texts for name, texts in self.texts.items() if name not in left_out}
+        return SentPoints(self.array[:, kept], tuple(names[i] for i in kept), self.have_order, texts)
 
     def _with_numbers(self, categories: Categories, field: str) -> "SentPoints":
         """The points with the features of text columns in place of these."""

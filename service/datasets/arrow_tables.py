@@ -83,7 +83,7 @@ def _read(
                     for column, values in zip(columns, part.columns, strict=True)
                 ]
 
-    indices = _indices_of_pandas(schema)
+    indices = indices_of_pandas(schema)
     found = frame.understand(name, schema.names, parts(), options, notation=notation, indices=indices)
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
@@ -99,7 +99,7 @@ def _check_width(width: int, name: str) -> None:
         raise InvalidInput(name, f"must have at most {MAX_FEATURES:,} features and a label")
 
 
-def _indices_of_pandas(schema: Any) -> set[str]:
+def indices_of_pandas(schema: Any) -> set[str]:
     """The columns that pandas wrote as the index of its table."""
     try:
         indices = json.loads(schema.metadata[b"pandas"])["index_columns"]

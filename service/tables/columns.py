@@ -129,9 +129,14 @@ def describe(index: int, name: str | None, cells: Sequence[str], decimal: Decima
     )
 
 
+def is_written_index(name: str) -> bool:
+    """Whether a column has the name that pandas gives to an index without a name, in Arrow and Parquet."""
+    return bool(_WRITTEN_INDEX.fullmatch(name))
+
+
 def is_row_index(column: Column) -> bool:
     """Whether a column is the index that pandas, or the row names that R writes first."""
-    if column.is_index or _WRITTEN_INDEX.fullmatch(column.name or ""):
+    if column.is_index or is_written_index(column.name or ""):
         return True
     if column.name is None or column.is_named or not column.is_distinct:
         return False

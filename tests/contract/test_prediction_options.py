@@ -387,7 +387,7 @@ def mutated(at: int, byte: int) -> bytes:
         (stream(lists(POINTS), compression="lz4"), "body"),
         (stream(pa.record_batch({"x": pa.array(["a", "b"])})), "points"),
         (stream(pa.record_batch({"x": pa.array([[1.0, 2.0], [3.0]])})), "points.1"),
-        (stream(pa.record_batch({"x": pa.array(["a", "b"]).dictionary_encode()})), "body"),
+        (stream(pa.record_batch({"x": pa.array(["a", "b"]).dictionary_encode()})), "points"),
         (stream(with_null(POINTS)), "points.0"),
         (stream(pa.record_batch([pa.array([], pa.list_(pa.float32(), 2**30))], ["points"])), "body"),
         (stream(*[columns(POINTS[:1])] * 1_001), "body"),

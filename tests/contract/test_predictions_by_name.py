@@ -1,6 +1,7 @@
 """`POST /predict` by the names of features: records, columns, Arrow, structured arrays and CSV."""
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -171,6 +172,43 @@ def test_points_without_names_are_taken_by_position(named: httpx.Client) -> None
     assert as_body(named, ARROW, stream(pa.record_batch([lists], ["points"]))).json()["labels"] == expected
     headless = csv_text(NAMES, POINTS).partition("\n")[2].encode()
     assert as_body(named, "text/csv", headless).json()["labels"] == expected
+
+
+def test_arrow_columns_have_the_types_that_datasets_may_have(named: httpx.Client) -> None:
+    expected = as_json(named, POINTS.tolist(), outputs=["labels", "probabilities"]).json()
+    numbers = list(map(pa.array, POINTS.T.copy()))
+    for d, other in (
+        (1, numbers[1].cast(pa.decimal128(38, 20), safe=False)),
+        (3, numbers[3].dictionary_encode()),
+        (3, numbers[3].cast(pa.decimal256(10, 2)).dictionary_encode()),
+    ):
+        columns = [*numbers[:d], other, *numbers[d + 1 :]]
+        structs = pa.StructArray.from_arrays(columns, NAMES)
+        for batch in (pa.record_batch(columns, NAMES), pa.record_batch([structs], ["points"])):
+            answer = as_body(named, ARROW, stream(batch), outputs="labels,probabilities")
+            assert answer.json()["labels"] == expected["labels"]
+            np.testing.assert_allclose(answer.json()["probabilities"], expected["probabilities"], atol=1e-6)
+    with_null = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 15), pa.array([1.0, None]))
+    answer = as_body(named, ARROW, stream(pa.record_batch([*numbers[:3], with_null], NAMES)))
+    assert_problem(answer, 422, "invalid-input", field="points.1")
+
+
+@pytest.mark.parametrize("index", ["__index_level_0__", "when"])
+@pytest.mark.parametrize("kind", ["numbers", "texts", "times"])
+def test_the_index_of_a_pandas_table_is_left_out(named: httpx.Client, index: str, kind: str) -> None:
+    rows = pa.array(range(30), pa.timestamp("s") if kind == "times" else pa.int64())
+    about = {"pandas": json.dumps({"index_columns": [index]})}
+    for model, names, count in (("iris", NAMES, 4), ("plane", ["x1", "x2"], 2)):
+        columns = [*map(pa.array, POINTS.T.copy()[:count]), rows.cast(pa.string()) if kind == "texts" else rows]
+        batch = pa.record_batch(columns, [*names, index]).replace_schema_metadata(about)
+        expected = as_json(named, POINTS[:, :count].tolist(), model=model).json()["labels"]
+        assert as_body(named, ARROW, stream(batch), model=model).json()["labels"] == expected
+
+
+def test_an_index_with_the_name_of_a_feature_is_the_feature(named: httpx.Client) -> None:
+    about = {"pandas": json.dumps({"index_columns": [NAMES[3]]})}
+    batch = pa.record_batch(list(map(pa.array, POINTS.T.copy())), NAMES).replace_schema_metadata(about)
+    assert as_body(named, ARROW, stream(batch)).json()["labels"] == as_json(named, POINTS.tolist()).json()["labels"]
 
 
 def test_a_repeated_arrow_column_is_refused(named: httpx.Client) -> None:

@@ -163,6 +163,15 @@ def test_predictions_take_the_text_column_or_its_features(penguins: httpx.Client
             found = probabilities(predict_body(penguins, content, media_type))
             np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(probabilities(predict(penguins, RECORDS[0]))[0], expected[0], rtol=1e-5)
+    coded = pa.Table.from_pylist(RECORDS)
+    for name in ("island", "sex", "bill_length_mm"):
+        d = coded.schema.get_field_index(name)
+        coded = coded.set_column(d, name, coded[name].dictionary_encode())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, coded.schema) as writer:
+        writer.write_table(coded, max_chunksize=5)
+    found = probabilities(predict_body(penguins, bytes(sink.getvalue()), ARROW))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
     structs = pa.array(RECORDS)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, pa.schema([("points", structs.type)])) as writer:

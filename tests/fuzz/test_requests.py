@@ -65,6 +65,7 @@ CSV = b"x0,x1\n0.5,-1.25\n2.0,3.5\n"
 COLUMNS = pa.table({"x0": XY[:, 0], "x1": XY[:, 1]})
 LISTS = pa.table({"points": XY.tolist()})
 TEXTS = pa.table({"x0": XY[:, 0], "x1": ["a", "b", "c"]})
+CODES = pa.table({"x": pa.array([0.5, 1.5, 0.5]).dictionary_encode(), "y": pa.array([1.0, 2.0, 3.0])})
 COMPRESSED = json.dumps(PREDICT).encode()
 
 SAMPLES = {
@@ -99,7 +100,7 @@ SAMPLES = {
         arrow(table),
         422 if name == "texts" else 200,
     )
-    for name, table in {"columns": COLUMNS, "lists": LISTS, "texts": TEXTS}.items()
+    for name, table in {"columns": COLUMNS, "lists": LISTS, "texts": TEXTS, "codes": CODES}.items()
 }
 
 

@@ -49,7 +49,7 @@ class SentPoints:
             return self._without(self.indices - {*(names or ()), *categories}).placed(
                 features, names, categories, field=field
             )
-        if self.names is not None and names is not None and categories:
+        if self.names is not None and names is not None and (categories or self.texts):
             given = [*self.names, *self.texts]
             feature_names.positions(given, columns(names, categories, given), field=field)
         if self.texts or categories:

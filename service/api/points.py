@@ -10,7 +10,16 @@ from itertools import chain
 from typing import Annotated, Any, cast
 
 import numpy as np
-from pydantic import Discriminator, Field, GetPydanticSchema, Tag, ValidationInfo, ValidatorFunctionWrapHandler
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    GetPydanticSchema,
+    Tag,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+)
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from models import feature_names
@@ -28,11 +37,19 @@ _Text = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 
 def _kind(value: Any) -> str:
+    if value is None:
+        return "[null]"
     return "[text]" if isinstance(value, str) else "[number]"
 
 
+def _refuse_null(_: None) -> None:
+    raise PydanticCustomError("null", "must be a number or text, not null")  # whether the feature is text is not known
+
+
+_Null = Annotated[float, BeforeValidator(_refuse_null), SkipJsonSchema()]
+
 Value = Annotated[
-    Annotated[Coordinate, Tag("[number]")] | Annotated[_Text, Tag("[text]")],
+    Annotated[Coordinate, Tag("[number]")] | Annotated[_Text, Tag("[text]")] | Annotated[_Null, Tag("[null]")],
     Discriminator(_kind),
 ]
 """A coordinate, or a value of a text column."""

@@ -30,6 +30,7 @@ RULES = {
     "model_attributes_type": "must be an object",
     "model_type": "must be an object",
     "of_generators": "n, noise, seed and n_classes are for generators only",
+    "null": "must be a number or text, not null",
     "string_too_long": "must have {max_length:,} or fewer characters",
     "string_too_short": "must have {min_length:,} or more characters",
     "string_type": "must be a string",

@@ -152,7 +152,7 @@ MAX_STEPS = 8
 _HIDDEN_STEPS = (
     *("generated", "stored", "given", "integer", "string"),  # the alternatives of a field, as the schemas name them
     *("[rows]", "[point]", "[records]", "[record]", "[columns]"),  # the forms of points, as `service.api.points` does
-    *("[number]", "[text]"),  # the values of named points
+    *("[number]", "[text]", "[null]"),  # the values of named points
     *("[weights]", "[word]"),  # the forms of `class_weight`
     "[key]",  # pydantic's mark for an error of the key itself
 )

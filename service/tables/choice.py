@@ -94,6 +94,8 @@ class Choice:
     def check(self, features: Sequence[Column], label: Column | None, *, texts: Collection[str] = ()) -> None:
         """Checks that the columns can be read. `texts` are the names of features that may be text.
 
+        Without a label they are the features of a model, none of which can be left out.
+
         Raises:
             InvalidInput: there are none or too many, two have the same name, or one holds no numbers.
         """
@@ -110,8 +112,22 @@ class Choice:
                     f"with {self.options.spelled('drop', str(column.index + 1))}",
                 )
         wrong = [c for c in features if c.kind in ("text", "empty") and c.feature_name not in texts]
+        if wrong and label is None:
+            raise self._no_numbers_of_features(wrong)
         if wrong:
             raise self._not_numbers(wrong)
+
+    def _no_numbers_of_features(self, columns: Sequence[Column]) -> InvalidInput:
+        """The error for columns that hold no numbers, although they are features of a model that are numbers."""
+        column = columns[0]
+        choose = f"or choose other columns with {self.options.spelled('features', 'A,B')}"
+        if column.kind == "empty":
+            return InvalidInput(column.title, f"has no values, but is a feature of the model: write them, {choose}")
+        text = _example(column)
+        return InvalidInput(
+            column.title,
+            f"is text, such as {text}, but this feature of the model is a number: write numbers, {choose}",
+        )
 
     def _not_numbers(self, columns: Sequence[Column]) -> InvalidInput:
         """The error for columns that hold no numbers. It names all of them, so that one option can leave them out."""
@@ -123,14 +139,18 @@ class Choice:
         texts = [column for column in columns if column.kind == "text"]
         if not texts:
             return InvalidInput(title, f"{'has' if verb == 'is' else 'have'} no values: leave {them} out with {drop}")
-        text = min(texts[0].values, key=lambda value: (is_number(value), value))  # numbers may be written as text
-        example = texts[0].example or f"'{text[:40]}'"
         one_hot = ""
         if any(len(column.values) <= MAX_CATEGORIES for column in texts):
             spelled = self.options.spelled("categorical", "one-hot")
             one_hot = f", let each {'of its values' if verb == 'is' else 'value'} become a feature with {spelled}"
         return InvalidInput(
             title,
-            f"{verb} text, such as {example}, but features must be numbers: leave {them} out with {drop}"
+            f"{verb} text, such as {_example(texts[0])}, but features must be numbers: leave {them} out with {drop}"
             f"{one_hot}, or write numbers in place of the text",
         )
+
+
+def _example(column: Column) -> str:
+    """A text of a column, for messages."""
+    text = min(column.values, key=lambda value: (is_number(value), value))  # numbers may be written as text
+    return column.example or f"'{text[:40]}'"

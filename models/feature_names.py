@@ -2,8 +2,9 @@
 
 import difflib
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from models.specs import InvalidInput
 from models.wording import listed
@@ -25,6 +26,17 @@ def positions(given: Sequence[str], wanted: Sequence[str], *, field: str) -> lis
     if len(index) == len(given) == len(wanted) and index.keys() == set(wanted):
         return [index[name] for name in wanted]
     raise InvalidInput(field, difference(given, wanted))
+
+
+def spelled_like(given: Sequence[str], wanted: Collection[str]) -> list[str]:
+    """The given names. One that differs from a wanted one only in how its letters are composed becomes that one.
+
+    A letter with an accent may be one character or two, which look the same. Keyboards and systems write either.
+    """
+    if all(map(str.isascii, given)):
+        return [*given]
+    composed = {unicodedata.normalize("NFC", name): name for name in wanted}
+    return [name if name in wanted else composed.get(unicodedata.normalize("NFC", name), name) for name in given]
 
 
 def difference(given: Sequence[str], wanted: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Points as a client sends them: by position or by name, before it is known which features they are for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -45,6 +45,10 @@ class SentPoints:
         Raises:
             InvalidInput: a name is missing or unknown, a text has no feature, or the number of columns is wrong.
         """
+        if self.names is not None and names is not None:
+            like = self._spelled_like({*names, *categories})
+            if like is not self:
+                return like.placed(features, names, categories, field=field)
         if self.indices:
             return self._without(self.indices - {*(names or ()), *categories}).placed(
                 features, names, categories, field=field
@@ -55,6 +59,16 @@ class SentPoints:
         if self.texts or categories:
             return self._with_numbers(categories, field)._placed(features, names, field)
         return self._placed(features, names, field)
+
+    def _spelled_like(self, wanted: Collection[str]) -> "SentPoints":
+        """The points with names that are composed as the wanted ones; itself if they are so already."""
+        names, texts = self.names or (), [*self.texts]
+        given, texts_given = feature_names.spelled_like(names, wanted), feature_names.spelled_like(texts, wanted)
+        if (given, texts_given) == ([*names], texts):
+            return self
+        if len({*given, *texts_given}) < len(given) + len(texts_given):
+            return self  # both spellings are there: which one is meant is not known
+        return replace(self, names=tuple(given), texts=dict(zip(texts_given, self.texts.values(), strict=True)))
 
     def _without(self, left_out: frozenset[str]) -> "SentPoints":
         """The points without the columns of these names, and without any more indices."""

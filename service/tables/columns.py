@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -154,7 +155,7 @@ def select(columns: Sequence[Column], selector: str, option: str) -> Column:
     wanted = selector.strip()
     for matches in (
         [column for column in columns if column.name == wanted],
-        [column for column in columns if column.name and column.name.casefold() == wanted.casefold()],
+        [column for column in columns if column.name and _plain(column.name) == _plain(wanted)],
     ):
         if len(matches) > 1:
             numbers = ", ".join(str(column.index + 1) for column in matches)
@@ -169,6 +170,11 @@ def select(columns: Sequence[Column], selector: str, option: str) -> Column:
         return columns[position - 1 if position > 0 else position]
     known = listed(f"'{column.name}'" if column.name else column.index + 1 for column in columns)
     raise InvalidInput(option, f"there is no column '{wanted}': the columns are {known}")
+
+
+def _plain(name: str) -> str:
+    """A name whatever its case, and however its letters with accents are composed."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def select_several(columns: Sequence[Column], selectors: str | None, option: str) -> list[Column]:

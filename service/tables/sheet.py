@@ -1,12 +1,13 @@
 """A table whose notation and columns are inferred from its first rows, before all rows are read."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO
 
+from models import feature_names
 from models.categories import columns
 from models.datasets import Categories
 from models.limits import MAX_POINTS
@@ -14,7 +15,7 @@ from models.specs import InvalidInput
 from service.tables import headings, separators, text
 from service.tables.cells import decimal_mark, is_number, may_be_thousands
 from service.tables.choice import Choice
-from service.tables.columns import Column, describe, select
+from service.tables.columns import Column, describe, in_one_line, select
 from service.tables.headings import Row
 from service.tables.labels import labels_of
 from service.tables.model_columns import by_name, by_position
@@ -111,8 +112,17 @@ class Sheet:
                 ambiguous.
         """
         texts = categories or {}
-        heading = headings.find(self.rows, self.options, lambda given: columns(names or (), texts, given))
-        return self._columns(heading).points(features, names, texts, max_rows)
+        sheet = self._spelled_like({*(names or ()), *texts})
+        heading = headings.find(sheet.rows, self.options, lambda given: columns(names or (), texts, given))
+        return sheet._columns(heading).points(features, names, texts, max_rows)
+
+    def _spelled_like(self, wanted: Collection[str]) -> "Sheet":
+        """The file with names in its first row that are composed as the wanted ones."""
+        line, first = self.rows[0]
+        given = [in_one_line(cell) for cell in first]
+        like = feature_names.spelled_like(given, wanted)
+        cells = [cell if name == old else name for cell, old, name in zip(first, given, like, strict=True)]
+        return replace(self, rows=[(line, cells), *self.rows[1:]])
 
     def _columns(self, heading: headings.Heading) -> "_Columns":
         """The columns of the table below its heading.

@@ -214,6 +214,32 @@ def test_an_index_with_the_name_of_a_feature_is_the_feature(named: httpx.Client)
     assert as_body(named, ARROW, stream(batch)).json()["labels"] == as_json(named, POINTS.tolist()).json()["labels"]
 
 
+COMPOSED, DECOMPOSED = "Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"
+
+
+@pytest.mark.parametrize(("own", "other"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_names_may_be_composed_in_another_way(named: httpx.Client, own: str, other: str) -> None:
+    model = f"accents-{len(own)}"
+    data = {"points": POINTS[:, :2].tolist(), "labels": LABELS, "feature_names": [own, "b"]}
+    train(named, model, data=data, training={"epochs": 5})
+    expected = as_json(named, POINTS[:, :2].tolist(), model=model).json()["labels"]
+    points = POINTS[:, 1::-1]
+    batch = pa.record_batch(list(map(pa.array, points.T.copy())), ["b", other])
+    csv_body = csv_text(["b", other], points).encode()
+    for answer in (
+        as_json(named, [{"b": b, other: a} for b, a in points.tolist()], model=model),
+        as_json(named, {"b": points[:, 0].tolist(), other: points[:, 1].tolist()}, model=model),
+        as_body(named, ARROW, stream(batch), model=model),
+        as_body(named, "text/csv", csv_body, model=model),
+        as_body(named, "text/csv", csv_body, model=model, features=f"{own},b"),
+        as_body(named, "text/csv", csv_body, model=model, features=f"{other},b"),
+    ):
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["labels"] == expected
+    answer = as_json(named, {own: 1, other: 1, "b": 2}, model=model)
+    assert_problem(answer, 422, "invalid-input", field="points")
+
+
 def test_a_repeated_arrow_column_is_refused(named: httpx.Client) -> None:
     answer = arrow_columns(named, [*NAMES[:3], NAMES[0]], POINTS)
     assert_problem(answer, 422, "invalid-input", field="points")

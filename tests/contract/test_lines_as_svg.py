@@ -127,7 +127,7 @@ def test_lines_have_the_colors_of_their_classes_in_the_shares_of_the_probabiliti
 
 
 def test_labels_are_escaped_and_characters_that_xml_forbids_are_replaced(client: httpx.Client) -> None:
-    data = {"points": [[0, 0], [1, 1], [2, 0]], "labels": ["<script>&amp;", "]]>\x00\x1b", "]]>\x00\x1b"]}
+    data = {"points": [[0, 0], [1, 1], [2, 0]], "labels": ["<script>&amp;", "]]>\ufffe\uffff", "]]>\ufffe\uffff"]}
     train(client, "hostile", data=data)
     root = drawing(client, model="hostile")
     assert {element.tag for element in root.iter()} <= {

@@ -198,9 +198,9 @@ def _started(
 
     server = secrets.token_hex(8)
     files = Files(settings.data_dir)
-    files.remove_abandoned()
-    store = Store.of(settings, files, server=server)
+    store = Store.of(settings, files, server=server)  # before any file is removed: it checks that it is the right one
     at_end(store.close)
+    files.remove_abandoned()
     files.remove_orphans(store.datasets.files)
     wakeup = Wakeup()
     registry = Registry(store, files, loaded_bytes=settings.loaded_versions_bytes)

@@ -40,7 +40,7 @@ def open_workspace(settings: Settings, *, make: bool = False) -> Iterator[Worksp
 
     Raises:
         OSError: the folder is missing, or cannot be created.
-        StoreUnavailable: its database cannot be opened.
+        StoreUnavailable: its database cannot be opened, or is not the one of the folder.
     """
     files = Files(settings.data_dir, make=make)
     store = Store.of(settings, files)

@@ -71,7 +71,7 @@ def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
     if out.exists():
         raise FileExistsError(errno.EEXIST, "the file exists already; choose another name", str(out))
     files = Files(settings.data_dir, make=False)
-    store = Store.of(settings, files)
+    store = Store.of(settings, files, make=False)
     try:
         for _ in range(ATTEMPTS):
             with suppress(_Deleted), outputs.new_file(out) as file, tarfile.open(fileobj=file, mode="w") as archive:

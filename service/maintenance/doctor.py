@@ -44,6 +44,8 @@ class Finding:
 def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
     """Examines everything and changes nothing, except that tables of an earlier release are migrated. Services may run.
 
+    A database that is missing stays missing.
+
     Raises:
         Nothing: whatever is wrong is a finding.
     """
@@ -54,7 +56,7 @@ def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
         return
     yield from _folder(settings.data_dir)
     try:
-        store = Store.of(settings, files)
+        store = Store.of(settings, files, make=False)
     except StoreUnavailable as error:
         yield Finding("error", f"The database cannot be opened. {error}")
         return

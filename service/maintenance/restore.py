@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.store import rows
 from service.store.database import Database
 from service.store.files import FOLDERS, Files
+from service.store.identity import pairing
 from service.store.store import database_url
 
 MEMBER = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{{0,199}}){{1,2}}")
@@ -118,9 +119,11 @@ def _check(sums: dict[str, str], listed: str) -> None:
 
 
 def _load_rows(settings: Settings, lines: Path, revision: str) -> None:
-    database = Database(database_url(settings, Files(settings.data_dir)))
+    files = Files(settings.data_dir)
+    database = Database(database_url(settings, files))
     try:
         rows.load(database, _rows(lines), written_by=revision)
+        pairing.remember(database, files)
     finally:
         database.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from math import inf
+from pathlib import Path
 from sqlite3 import SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY
 from sqlite3 import Connection as SQLiteConnection
 from sqlite3 import OperationalError as SQLiteError
@@ -85,6 +86,21 @@ class Database:
     def is_postgresql(self) -> bool:
         """Whether the database is PostgreSQL. Otherwise it is SQLite."""
         return self._url.get_backend_name() == "postgresql"
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the path of its file, or the URL without user, password and options."""
+        if not self.is_postgresql:
+            return str(self._url.database)
+        shown = URL.create("postgresql", host=self._url.host, port=self._url.port, database=self._url.database)
+        return shown.render_as_string()
+
+    def exists(self) -> bool:
+        """Whether the SQLite file exists and is not empty. A PostgreSQL database exists, or cannot be reached."""
+        if self.is_postgresql:
+            return True
+        path = Path(self.name)
+        return path.exists() and path.stat().st_size > 0
 
     def close(self) -> None:
         """Closes every connection."""

@@ -148,7 +148,11 @@ class Files:
 
     def starting_weights_file(self, job_id: str) -> Path:
         """Returns the path of the weights that a job starts from, if it starts from some: a safetensors file."""
-        return self._data_dir / "starts" / f"{job_id}.safetensors"
+        return self._starts_folder / f"{job_id}.safetensors"
+
+    @property
+    def _starts_folder(self) -> Path:
+        return self._data_dir / "starts"
 
     def link_starting_weights(self, file: Path, job_id: str) -> None:
         """Keeps the weights in the file of a checkpoint or of another job as the weights that a job starts from.
@@ -194,16 +198,23 @@ class Files:
         """The folder of all files of points."""
         return self._data_dir / "datasets"
 
-    def remove_orphans(self, in_use: Callable[[], Collection[str]]) -> None:
-        """Removes old files of datasets that have no row, because a process died after it wrote them.
+    def owned(self) -> list[Path]:
+        """The checkpoints, points and starting weights, by their names: each belongs to a row, or did."""
+        found = [*self.checkpoints_folder.glob("*"), *self.points_folder.glob("*"), *self._starts_folder.glob("*")]
+        return [path for path in found if path.name.startswith(DATASET_PREFIX) or job_of(path)]
 
-        `in_use` returns the names of the files that rows refer to. It is called after the files are listed.
+    def remove_orphans(self, in_use: Callable[[], Collection[str]], *, unchanged_s: float = atomic.ABANDONED_S) -> None:
+        """Removes files of datasets that have no row, because a process died after it wrote them.
+
+        Args:
+            in_use: returns the names of the files that rows refer to. Called after the files are listed.
+            unchanged_s: only files that have not changed for this many seconds. The row may still be to come.
         """
         files = [*self.points_folder.glob(f"{DATASET_PREFIX}*.npz")]
         used = in_use() if files else ()
         for path in files:
             with suppress(OSError):
-                if path.stem not in used and atomic.is_old(path):
+                if path.stem not in used and _age_s(path) > unchanged_s:
                     path.unlink()
 
     def remove_unused(self, in_use: Callable[[], FilesInUse], *, unchanged_s: float = atomic.ABANDONED_S) -> None:
@@ -226,7 +237,7 @@ class Files:
         """
         checkpoints = {path: _CHECKPOINT.fullmatch(path.name) for path in self.checkpoints_folder.glob("*")}
         points = {path: _POINTS.fullmatch(path.name) for path in self.points_folder.glob("*.npz")}
-        starts = {path: _START.fullmatch(path.name) for path in self.starting_weights_file("").parent.glob("*")}
+        starts = {path: _START.fullmatch(path.name) for path in self._starts_folder.glob("*")}
         used = in_use()
         found = [path for path, name in checkpoints.items() if name and name[1] not in used.jobs]
         found = [path for path in found if path.name not in used.checkpoints]
@@ -237,6 +248,12 @@ class Files:
 def is_unfinished(path: Path) -> bool:
     """Whether a file is still being written, or in a folder that is."""
     return path.name.startswith(atomic.PREFIX) or path.parent.name.startswith(atomic.PREFIX)
+
+
+def job_of(path: Path) -> str | None:
+    """The id of the job, or the import, that a checkpoint or a file belongs to; None if its name has none."""
+    found = next(filter(None, (kind.fullmatch(path.name) for kind in (_CHECKPOINT, _POINTS, _START))), None)
+    return found and found[1]
 
 
 _CHECKPOINT = re.compile(r"(?:import-)?(u?[0-9a-f]{24})(?:-[0-9]+(?:-[0-9a-f]+)?)?")

@@ -11,8 +11,9 @@ from service.store.database import Database
 from service.store.migrations.schema import migrate, revision, upgrade
 from service.store.tables import metadata
 
-LEFT_OUT = frozenset({"snapshots", "servers"})
-"""Tables that a backup does not need: weights of running trainings for frames, and the processes that run."""
+LEFT_OUT = frozenset({"snapshots", "servers", "identity"})
+"""Tables that a backup does not have: weights of running trainings for frames, the processes that run, and the id of
+the database, since the restored one is another."""
 
 TABLES = tuple(table.name for table in metadata.sorted_tables if table.name not in LEFT_OUT)
 """The tables of a backup, each after those that it refers to."""

@@ -11,6 +11,7 @@ from service.store.database import BUSY_S, Database
 from service.store.datasets import Datasets
 from service.store.events import Events
 from service.store.files import Files
+from service.store.identity import pairing
 from service.store.jobs import Jobs
 from service.store.leases import LEASE_S, Leases
 from service.store.migrations.schema import migrate
@@ -36,6 +37,8 @@ class Store:
         server: str | None = None,
         busy_s: float = BUSY_S,
         durable: bool = True,
+        files: Files | None = None,
+        make: bool = True,
     ) -> None:
         """Opens a database and migrates its tables.
 
@@ -46,13 +49,20 @@ class Store:
             server: the name of the API process that opens the store, if it is one.
             busy_s: longest wait for other writers.
             durable: whether commits survive a power failure.
+            files: of the data folder that must belong to the database, see `identity.pairing`; None for any.
+            make: whether to make the database if it is missing, and to note in the folder that both belong together.
 
         Raises:
-            StoreUnavailable: the database cannot be reached, read or written. Every method of every part may raise it.
+            StoreUnavailable: the database cannot be reached, read or written, or is not that of the data folder. Every
+                method of every part may raise it.
         """
         self._database = Database(url, busy_s=busy_s, durable=durable)
         try:
+            if files is not None:
+                pairing.require(self._database, files, make=make)
             migrate(self._database)
+            if files is not None and make:
+                pairing.remember(self._database, files)
         except BaseException:
             self._database.close()
             raise
@@ -78,14 +88,20 @@ class Store:
             return max(float(connection.scalar(select(one)) or 0) for one in newest)
 
     @classmethod
-    def of(cls, settings: Settings, files: Files, *, server: str | None = None) -> Self:
-        """Opens the database that the settings name, else the SQLite file of the data folder."""
+    def of(cls, settings: Settings, files: Files, *, server: str | None = None, make: bool = True) -> Self:
+        """Opens the database that the settings name, else the SQLite file of the data folder.
+
+        The data folder must belong to it, except one that need not survive a power failure: its files are replaceable.
+        For the other arguments and the errors see `__init__`.
+        """
         return cls(
             database_url(settings, files),
             lease_s=settings.lease_s,
             keep_versions=settings.keep_versions,
             server=server,
             durable=files.durable,
+            files=files if files.durable else None,
+            make=make,
         )
 
     def close(self) -> None:

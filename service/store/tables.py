@@ -188,6 +188,8 @@ datasets = Table(
     Column("created_at", Float, nullable=False),
 )
 
+identity = Table("identity", metadata, Column("id", String, primary_key=True))
+
 servers = Table(
     "servers",
     metadata,

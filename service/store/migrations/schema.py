@@ -10,7 +10,7 @@ from service.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0015"
+HEAD = "0016"
 """The latest revision in `versions`, which this program reads and writes."""
 
 

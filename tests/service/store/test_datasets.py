@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.checkpoints import atomic
 from models.datasets import LabelledPoints
 from service.datasets.stored import StoredDatasets
 from service.errors import DatasetExists, DatasetNotFound, DatasetsFull
@@ -112,16 +111,16 @@ def test_of_simultaneous_datasets_with_one_name_exactly_one_is_stored(store: Sto
         assert sum(threads.map(try_to_put, range(8))) == 1
 
 
-def test_a_file_without_a_row_is_removed_once_it_is_old(tmp_path: Path) -> None:
+def test_a_file_without_a_row_is_removed_unless_its_row_may_be_to_come(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    for name in ("set-used", "set-orphan", "set-new", "0123456789ab"):
-        files.put_points(name, POINTS)
-    hour_ago = files.points_file("set-new").stat().st_mtime - atomic.ABANDONED_S - 1
     for name in ("set-used", "set-orphan", "0123456789ab"):
-        os.utime(files.points_file(name), (hour_ago, hour_ago))
+        files.put_points(name, POINTS)
+    os.utime(files.points_file("set-orphan"), (0, 0))  # old content that has just got its name, as a copy may have
     files.remove_orphans(lambda: {"set-used"})
+    assert files.points_file("set-orphan").exists()
+    files.remove_orphans(lambda: {"set-used"}, unchanged_s=-1)
     left = {path.stem for path in files.points_folder.iterdir()}
-    assert left == {"set-used", "set-new", "0123456789ab"}
+    assert left == {"set-used", "0123456789ab"}
 
 
 def test_points_are_read_back_whole_and_in_parts(tmp_path: Path) -> None:

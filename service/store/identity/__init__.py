@@ -1,0 +1,1 @@
+"""Which database a data folder belongs to."""

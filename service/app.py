@@ -154,6 +154,7 @@ def create_app(settings: Settings, *, stopping: Event | None = None, shared_fold
         },
         metrics=metrics,
         guard=Guard(settings, Callers(settings, shared_folder), roles.by_route(), _routes(app)),
+        max_body_bytes=settings.max_body_bytes,
         tracer=tracer,
     )
     return _behind_front(middleware, settings)

@@ -71,10 +71,12 @@ class Middleware:
         endpoints: Mapping[Route, Endpoint],
         metrics: Metrics,
         guard: Guard,
+        max_body_bytes: int,
         tracer: Tracer | None = None,
     ) -> None:
         self._app = app
         self._guard = guard
+        self._max_body_bytes = max_body_bytes
         self._tracer = tracer
         self._fast_paths = fast_paths
         self._endpoints = endpoints
@@ -118,7 +120,11 @@ class Middleware:
             try:
                 self._guard.admit(scope, headers)
                 fast_path = self._fast_paths.get(route)
-                if fast_path is not None and fast_path.accepts(scope, headers):
+                if (
+                    fast_path is not None
+                    and fast_path.accepts(scope, headers)
+                    and request_body.declared_bytes(headers) <= self._max_body_bytes  # else refused without waiting
+                ):
                     message = await receive()
                     if not message.get("more_body", True):
                         response = fast_path.respond(scope, headers, message["body"])

@@ -103,6 +103,14 @@ def test_a_body_that_stops_arriving_is_refused(impatient: httpx.Client, path: st
     assert impatient.get("/health/live").is_success
 
 
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/m/infer", "/invocations", "/train"])
+def test_a_body_that_is_announced_as_too_large_is_refused_before_it_arrives(client: httpx.Client, path: str) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), DEADLINE_S) as connection:
+        headers = f"Content-Type: application/json\r\nContent-Length: {2**40}\r\nExpect: 100-continue"
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().split()[1] == b"413"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "path",

@@ -54,7 +54,9 @@ def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = N
         return "app"
 
     metrics, guard = Metrics(), Guard(Settings(), Callers(Settings()), {}, ())
-    middleware = Middleware(app, fast_paths={ECHO: OnlyShort()}, endpoints=ENDPOINTS, metrics=metrics, guard=guard)
+    middleware = Middleware(
+        app, fast_paths={ECHO: OnlyShort()}, endpoints=ENDPOINTS, metrics=metrics, guard=guard, max_body_bytes=2**20
+    )
     left = list(chunks or [b""])
     sent: list[Message] = []
 

@@ -154,6 +154,7 @@ _HIDDEN_STEPS = (
     *("[rows]", "[point]", "[records]", "[record]", "[columns]"),  # the forms of points, as `service.api.points` does
     *("[number]", "[text]", "[null]"),  # the values of named points
     *("[weights]", "[word]"),  # the forms of `class_weight`
+    "[list]",  # a form of `snapshots`
     "[key]",  # pydantic's mark for an error of the key itself
 )
 """Steps of pydantic's path of a field that are not in the request."""

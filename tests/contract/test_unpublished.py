@@ -167,6 +167,8 @@ def test_a_number_of_snapshots_is_spaced_logarithmically(client: httpx.Client) -
         ({"promote_to": "best"}, "promote_to"),
         ({"promote_if": {"accuracy": ">=0.9"}}, "promote_if"),
         ({"training": {"snapshots": [3, 21], "epochs": 20}}, "training.snapshots"),
+        ({"training": {"snapshots": [3, -1]}}, "training.snapshots.1"),
+        ({"training": {"snapshots": 0}}, "training.snapshots"),
         ({"training": {"snapshots": 3, "restarts": 2}}, "training.snapshots"),
         ({"training": {"snapshots": 3, "temperature": 2}}, "training.snapshots"),
         ({"training": {"snapshots": 3}, "preset": "auto"}, "training.snapshots"),

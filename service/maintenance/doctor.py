@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.checkpoints import cards
-from models.checkpoints.cards import DamagedCheckpoint
+from models.specs import InvalidInput
+from service.access.keys import KeyFile
 from service.errors import StoreUnavailable
-from service.records import PublishedVersion
+from service.maintenance import damage
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
@@ -55,6 +55,7 @@ def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
         yield Finding("error", f"{settings.data_dir}: {error.strerror}. Give the right one with --data-dir.")
         return
     yield from _folder(settings.data_dir)
+    yield from _keys(settings)
     try:
         store = Store.of(settings, files, make=False)
     except StoreUnavailable as error:
@@ -98,42 +99,31 @@ def _versions(store: Store, files: Files, progress: Progress) -> Iterator[Findin
     published = [one for rows in store.versions.all().values() for one in rows.versions.values()]
     damaged = 0
     for number, version in enumerate(published, 1):
-        finding = _version(version, files)
-        if finding is not None:
-            damaged += 1
-            yield finding
+        faults = [*damage.of_version(version, files)]
+        damaged += bool(faults)
+        yield from (Finding("error", fault) for fault in faults)
         progress(number, len(published))
     intact = len(published) - damaged
     yield Finding("ok", f"{intact:,} of {len(published):,} versions are intact.")
 
 
-def _version(version: PublishedVersion, files: Files) -> Finding | None:
-    name = f"Version {version.version} of {version.model}"
-    folder = files.checkpoint_folder(version.checkpoint_id)
-    try:
-        cards.read(folder, card_digest=version.card_digest)
-    except DamagedCheckpoint as error:
-        advice = f"Restore {folder} from a backup, or `separatrix delete {version.model} --version {version.version}`."
-        return Finding("error", f"{name} is damaged: {error}. {advice}")
-    except OSError as error:
-        return Finding("error", f"{name} cannot be read: {error.strerror}. Check the mode and the disk of {folder}.")
-    return None
-
-
 def _datasets(store: Store, files: Files) -> Iterator[Finding]:
     count = 0
-    after = ""
-    while True:
-        page, more = store.datasets.page(limit=100, after=after)
-        for dataset in page:
-            count += 1
-            if not files.points_file(dataset.file).is_file():
-                advice = f"`separatrix datasets remove {dataset.name}` and store it again, or restore a backup."
-                yield Finding("error", f"The points of dataset {dataset.name} are missing. {advice}")
-        if not more:
-            break
-        after = page[-1].name
+    for dataset in damage.all_datasets(store):
+        count += 1
+        yield from (Finding("error", fault) for fault in damage.of_dataset(dataset, files))
     yield Finding("ok", f"{count:,} datasets are stored.")
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    try:
+        keys = KeyFile(settings.keys_path).read()
+    except InvalidInput as error:
+        yield Finding("error", f"{settings.keys_path} {error.reason}.")
+    except OSError as error:
+        yield Finding("error", f"{settings.keys_path} cannot be read: {error.strerror}. Check its mode and the disk.")
+    else:
+        yield Finding("ok", "There is no file of keys." if keys is None else f"There are {len(keys):,} API keys.")
 
 
 def _unused(store: Store, files: Files) -> Iterator[Finding]:

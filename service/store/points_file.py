@@ -5,6 +5,8 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from models.checkpoints import atomic
-from models.datasets import Array, IntArray, Label, LabelledPoints, PointArray, blocks, digest_of
+from models.datasets import BLOCK_VALUES, Array, IntArray, Label, LabelledPoints, PointArray, blocks, digest_of
 
 DATASET_PREFIX = "set-"
 """How the names of the files of datasets begin. The file of a job is named by its id."""
@@ -85,6 +87,12 @@ class _Array:
             raise EOFError
         return found
 
+    def blocks(self, file: BinaryIO) -> Iterator[Array]:
+        """All rows in order, some at a time."""
+        count = max(1, BLOCK_VALUES // max(1, prod(self.shape[1:])))
+        for first in range(0, self.shape[0], count):
+            yield self.rows(file, first, min(first + count, self.shape[0]))
+
 
 class PointsFile:
     """An open file of points. It can be read even after it was deleted."""
@@ -114,6 +122,18 @@ class PointsFile:
         with _damage_named():
             xy_ND, label_N = (one.rows(self._file, first, last) for one in (self._xy, self._label))
             return LabelledPoints(xy_ND, label_N, self.classes)
+
+    def digest(self) -> str:
+        """The `LabelledPoints.digest` of all points, which are read some at a time.
+
+        Raises:
+            DamagedData: the file has a wrong format.
+            OSError: the file cannot be read now.
+        """
+        with _damage_named():
+            return digest_of(
+                self.shape, self.classes, chain(self._xy.blocks(self._file), self._label.blocks(self._file))
+            )
 
     def all(self) -> LabelledPoints:
         """All points. Raises as `rows`."""

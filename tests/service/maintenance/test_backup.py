@@ -205,10 +205,40 @@ def test_the_doctor_names_damaged_versions_and_missing_points_and_a_backup_keeps
     assert done.exit_code == 1
     assert "error   Version 1 of m is damaged: network.safetensors" in done.stdout
     assert "error   Version 2 of m is damaged" in done.stdout
-    assert "error   The points of dataset mine are missing." in done.stdout
+    assert "error   The points of dataset mine are damaged: " in done.stdout
     assert "0 of 2 versions are intact" in done.stdout
     made = separatrix("backup", str(data.parent / "backup.tar"), data=data)
     assert (made.exit_code, "The files of 1 versions are missing" in made.stdout) == (0, True)
+
+
+def the_file(data: Path, pattern: str) -> Path:
+    """The first file that matches."""
+    return min(data.glob(pattern))
+
+
+def change_a_point(path: Path) -> None:
+    """Changes a coordinate in a file of points, which keeps its format."""
+    content = path.read_bytes()
+    at = content.index(b"\n", content.index(b"NUMPY")) + 3
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_all_for_which_the_service_answers_503(data: Path) -> None:
+    assert separatrix("train", "--dataset", "mine", "--from", "m", "--epochs", "5", data=data).exit_code == 0
+    assert separatrix("keys", "add", "me", "--role", "read", data=data).exit_code == 0
+    assert separatrix("doctor", data=data).exit_code == 0
+    change_a_point(the_file(data, "datasets/set-*.npz"))
+    the_file(data, "datasets/[0-9a-f]*.npz").unlink()
+    the_file(data, "checkpoints/*/training_range.safetensors").write_bytes(b"junk")
+    the_file(data, "starts/*").unlink()
+    (data / "keys.json").write_bytes(b"junk")
+    done = separatrix("doctor", data=data)
+    assert done.exit_code == 1
+    for said in ("its points", "its training range", "the weights that it started from"):
+        assert f" has lost {said}: " in done.stdout, done.stdout
+    for said in ("The points of dataset mine are damaged", f"{data}/keys.json is damaged: restore it"):
+        assert f"error   {said}" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize(

@@ -369,10 +369,14 @@ def backup(
     settings: dict[str, Any],
     out: Annotated[Path, typer.Argument(parser=_path, help="The archive to write, such as backup.tar.")],
 ) -> None:
-    """Write everything of a data folder and its database to one archive. Services may run meanwhile."""
+    """Write everything of a data folder and its database to one archive. Services may run meanwhile.
+
+    The exit status is 1 if something is damaged. The archive is written nevertheless.
+    """
     from service.commands.maintenance import backup as command
 
-    command.run(Settings(**settings), out=out)
+    if not command.run(Settings(**settings), out=out):
+        raise typer.Exit(1)
 
 
 @_command(settings=STORAGE)

@@ -14,8 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from service import outputs
+from service.maintenance import damage
+from service.records import PublishedVersion, StoredDataset
 from service.settings import Settings
-from service.store.files import CHECKPOINTS, Files
+from service.store.files import CHECKPOINTS, DATASETS, Files
 from service.store.migrations.schema import HEAD
 from service.store.rows import Row
 from service.store.store import Store
@@ -40,23 +42,25 @@ class Backup:
     Attributes:
         size_bytes: of the archive.
         versions: number of versions.
-        damaged: number of versions whose files are missing. `separatrix doctor` says which.
+        damaged: what is damaged of its versions and datasets, a line each. The archive has it as it is.
     """
 
     size_bytes: int
     versions: int
-    damaged: int
+    damaged: list[str]
 
 
 class _Deleted(Exception):
-    """A version was deleted after its row was read, and before its files were copied."""
+    """A version or a dataset was deleted after its row was read, and before its files were copied."""
 
 
 def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
     """Writes an archive. The rows are from one moment, and the files of their versions are complete.
 
-    Services may run, train and publish meanwhile: files never change once they are written. If a version is deleted
-    before its files were copied, the backup begins again.
+    Services may run, train and publish meanwhile: files never change once they are written. If a version or a
+    dataset is deleted before its files were copied, the backup begins again.
+
+    Damage does not prevent a backup: what is intact is worth keeping.
 
     Args:
         settings: say where data folder and database are.
@@ -78,14 +82,14 @@ def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
                 versions, damaged = _write(archive, store, files, progress)
                 break
         else:
-            raise OSError(errno.EBUSY, "versions are deleted faster than they are copied; try again later", str(out))
+            raise OSError(errno.EBUSY, "data are deleted faster than they are copied; try again later", str(out))
     finally:
         store.close()
     return Backup(out.stat().st_size, versions, damaged)
 
 
-def _write(archive: tarfile.TarFile, store: Store, files: Files, progress: Progress) -> tuple[int, int]:
-    """Writes all members. Returns the number of versions, and how many of them are damaged.
+def _write(archive: tarfile.TarFile, store: Store, files: Files, progress: Progress) -> tuple[int, list[str]]:
+    """Writes all members. Returns the number of versions, and what is damaged.
 
     Raises:
         _Deleted: begin again.
@@ -95,40 +99,65 @@ def _write(archive: tarfile.TarFile, store: Store, files: Files, progress: Progr
     with tempfile.TemporaryDirectory() as folder:
         about, lines, listed = (Path(folder) / name for name in (MANIFEST, ROWS, CHECKSUMS))
         about.write_text(json.dumps(manifest))
-        checkpoints = _write_rows(lines, store.rows())
+        needed = _write_rows(lines, store.rows())
         sums += [_add(archive, path, path.name) for path in (about, lines)]
-        missing = checkpoints - _write_files(archive, files, sums, progress)
-        published = {one.checkpoint_id for rows in store.versions.all().values() for one in rows.versions.values()}
-        if missing - published:
+        missing = needed - _write_files(archive, files, sums, progress)
+        damaged = _damaged(store, files, needed)
+        if missing - _needed(store):
             raise _Deleted
         listed.write_text("".join(sums))
         _add(archive, listed, CHECKSUMS)
-    return len(checkpoints), len(missing)
+    return sum(name.startswith(CHECKPOINTS) for name in needed), damaged
 
 
 def _write_rows(path: Path, rows: Iterator[tuple[str, Row]]) -> set[str]:
-    """Writes rows as lines of JSON. Returns the checkpoints of their versions."""
-    checkpoints = set()
+    """Writes rows as lines of JSON. Returns the checkpoints of their versions and the files of their datasets."""
+    needed = set()
     with path.open("w") as file:
         for table, row in rows:
             file.write(json.dumps([table, row]) + "\n")
             if table == "versions":
-                checkpoints.add(row["checkpoint_id"])
-    return checkpoints
+                needed.add(f"{CHECKPOINTS}/{row['checkpoint_id']}")
+            if table == "datasets":
+                needed.add(f"{DATASETS}/{row['file']}.npz")
+    return needed
 
 
 def _write_files(archive: tarfile.TarFile, files: Files, sums: list[str], progress: Progress) -> set[str]:
-    """Writes the files of the data folder, except those that vanish meanwhile. Returns the checkpoints among them."""
+    """Writes the files of the data folder, except those that vanish meanwhile.
+
+    Returns the names of the files and of the folders among them.
+    """
     written = set()
     found = files.all()
     for number, (name, path) in enumerate(found.items(), 1):
         with suppress(FileNotFoundError):
             sums.append(_add(archive, path, name))
-            folder, _, rest = name.partition("/")
-            if folder == CHECKPOINTS:
-                written.add(rest.partition("/")[0])
+            written |= {name, name.rpartition("/")[0]}
         progress(number, len(found))
     return written
+
+
+def _needed(store: Store) -> set[str]:
+    """The checkpoints of the versions and the files of the datasets that exist now."""
+    return {*_versions(store), *_datasets(store)}
+
+
+def _versions(store: Store) -> dict[str, PublishedVersion]:
+    found = [one for rows in store.versions.all().values() for one in rows.versions.values()]
+    return {f"{CHECKPOINTS}/{one.checkpoint_id}": one for one in found}
+
+
+def _datasets(store: Store) -> dict[str, StoredDataset]:
+    return {f"{DATASETS}/{one.file}.npz": one for one in damage.all_datasets(store)}
+
+
+def _damaged(store: Store, files: Files, packed: set[str]) -> list[str]:
+    """What is damaged of the versions and datasets that were packed, except of those that are deleted meanwhile."""
+    found = {name: [*damage.of_version(one, files)] for name, one in _versions(store).items() if name in packed}
+    found |= {name: [*damage.of_dataset(one, files)] for name, one in _datasets(store).items() if name in packed}
+    still_there = _needed(store) if any(found.values()) else set()
+    return [line for name, lines in found.items() if name in still_there for line in lines]
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> str:

@@ -20,8 +20,8 @@ from service.store.database import sqlite_url
 from service.store.jobs import FilesInUse
 from service.store.points_file import DATASET_PREFIX
 
-CHECKPOINTS = "checkpoints"
-FOLDERS = (CHECKPOINTS, "datasets", "starts")
+CHECKPOINTS, DATASETS, STARTS = "checkpoints", "datasets", "starts"
+FOLDERS = (CHECKPOINTS, DATASETS, STARTS)
 """The folders of a data folder."""
 
 
@@ -152,7 +152,7 @@ class Files:
 
     @property
     def _starts_folder(self) -> Path:
-        return self._data_dir / "starts"
+        return self._data_dir / STARTS
 
     def link_starting_weights(self, file: Path, job_id: str) -> None:
         """Keeps the weights in the file of a checkpoint or of another job as the weights that a job starts from.
@@ -196,7 +196,7 @@ class Files:
     @property
     def points_folder(self) -> Path:
         """The folder of all files of points."""
-        return self._data_dir / "datasets"
+        return self._data_dir / DATASETS
 
     def owned(self) -> list[Path]:
         """The checkpoints, points and starting weights, by their names: each belongs to a row, or did."""

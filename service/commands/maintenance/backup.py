@@ -1,5 +1,6 @@
 """`separatrix backup` and `separatrix restore`."""
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -9,9 +10,14 @@ from service.maintenance import backup as backups
 from service.maintenance import restore as restoration
 from service.settings import Settings
 
+MOST_SHOWN = 20
+"""How many lines about damage are printed."""
 
-def run(settings: Settings, *, out: Path) -> None:
-    """Writes a backup to `out`. Services on the same data may run meanwhile.
+
+def run(settings: Settings, *, out: Path) -> bool:
+    """Writes a backup to `out`, and says what is damaged. Services on the same data may run meanwhile.
+
+    Returns whether nothing is.
 
     Raises:
         OSError: `out` exists or cannot be written, or the data folder cannot be read.
@@ -21,8 +27,12 @@ def run(settings: Settings, *, out: Path) -> None:
         task = bar.add_task("files")
         made = backups.back_up(settings, out, lambda done, total: bar.update(task, completed=done, total=total))
     print(f"Wrote {out}: {made.versions:,} versions, {made.size_bytes / 2**20:,.1f} MiB.")
+    for line in made.damaged[:MOST_SHOWN]:
+        print(f"separatrix: {line}", file=sys.stderr)
     if made.damaged:
-        print(f"The files of {made.damaged:,} versions are missing; `separatrix doctor` says which.")
+        count = f"{len(made.damaged):,} things are damaged, and so they are in the archive"
+        print(f"separatrix: {count}. `separatrix doctor` lists all. Keep an earlier backup.", file=sys.stderr)
+    return not made.damaged
 
 
 def restore(settings: Settings, *, archive: Path) -> None:

@@ -208,7 +208,11 @@ def test_the_doctor_names_damaged_versions_and_missing_points_and_a_backup_keeps
     assert "error   The points of dataset mine are damaged: " in done.stdout
     assert "0 of 2 versions are intact" in done.stdout
     made = separatrix("backup", str(data.parent / "backup.tar"), data=data)
-    assert (made.exit_code, "The files of 1 versions are missing" in made.stdout) == (0, True)
+    assert (made.exit_code, "2 versions" in made.stdout) == (1, True)
+    for said in ("Version 1 of m is damaged: network.safetensors", "Version 2 of m", "The points of dataset mine"):
+        assert f"separatrix: {said}" in made.stderr, made.stderr
+    assert "3 things are damaged, and so they are in the archive." in made.stderr
+    assert separatrix("restore", str(data.parent / "backup.tar"), data=data.parent / "copy").exit_code == 0
 
 
 def the_file(data: Path, pattern: str) -> Path:

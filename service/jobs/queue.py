@@ -229,10 +229,8 @@ class JobQueue:
             JobNotFound, WrongState: as `Jobs.delete`.
         """
         job = self._store.jobs.delete(job_id)
-        self._files.remove_points(self._files.validation_file(job_id))
         if job.status.version is None:
-            self._files.remove_points(job_id)
-            self._files.remove_starting_weights(job_id)
+            remove(self._files, job_id)
         in_use = self._store.jobs.checkpoints_in_use(job_id)
         for name in self._files.checkpoints_of(job_id):
             if name not in in_use:

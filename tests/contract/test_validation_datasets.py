@@ -227,7 +227,10 @@ def test_a_queued_job_keeps_the_points_of_a_dataset_that_is_replaced_and_deleted
         done = client.get(retried["links"]["self"], headers={"Prefer": "wait=50"}).json()
         assert done["metrics"] == job["metrics"]
         assert client.delete(retried["links"]["self"]).status_code == 204
-        assert files(tmp_path) == [f"{retried['id']}.npz"]  # for pictures of the version
+        assert files(tmp_path) == [f"{retried['id']}-validation.npz", f"{retried['id']}.npz"]  # of the version
+        assert client.get("/models/m/versions/1/points").json()["n_points"] == len(POINTS) + len(OTHER_POINTS)
+        assert client.delete("/models/m").status_code == 204
+        assert files(tmp_path) == []
 
 
 @pytest.mark.slow

@@ -245,13 +245,15 @@ def post(*headers: str, body: bytes = b"{}", start: str = "POST /predict HTTP/1.
         (post(start="POST canary7351 HTTP/1.1"), 400),
         (b"\x16\x03\x01canary7351\r\n\r\n", 400),
         (b"canary7351\r\n\r\n", 400),
-        (b"GET /models HTTP/1.1\r\n\r\n", 200),  # HTTP/1.1 requires a Host; uvicorn and most servers do not
+        (b"GET /models HTTP/1.1\r\n\r\n", 400),
+        (b"GET /models HTTP/1.0\r\n\r\n", 200),
         (b"GET http://canary7351/models HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
         (b"get /models HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
         (b"CONNECT canary7351:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET /models HTTP/1.1\r\nHost: canary7351\r\n\r\n", 421),
-        (b"GET /models HTTP/1.1\r\nHost: localhost\r\nHost: canary7351\r\n\r\n", 421),
+        (b"GET /models HTTP/1.1\r\nHost: localhost\r\nHost: canary7351\r\n\r\n", 400),
+        (b"GET /models HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
     ],
 )
 def test_malformed_http_is_refused(client: httpx.Client, sent: bytes, status: int) -> None:

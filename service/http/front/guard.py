@@ -84,15 +84,18 @@ class Guard:
         """Lets a request pass and counts it. Sets `scope["caller"]` to its `Caller` if its path has keys or limits.
 
         Raises:
+            HTTPException: it has no `Host`, or several; or it has a valid key, and there is no such path.
             HostNotAllowed: the `Host` is not a name of the service.
             OriginNotAllowed: the request would change something, and comes from a page of another origin.
             Unauthorized: it needs a key, and has no valid one.
             Forbidden: its key has a lesser role than it needs.
             TooManyRequests: its client sends more requests a second than it may.
-            HTTPException: it has a valid key, and there is no such path.
         """
         host = headers.get(b"host")
-        if host is not None and host not in self._known_hosts:
+        if host is None:
+            if scope["http_version"] == "1.1":
+                raise HTTPException(400)
+        elif host not in self._known_hosts:
             self._check_host(host)
         method = scope["method"]
         if method not in SAFE_METHODS and (b"origin" in headers or b"sec-fetch-site" in headers):
@@ -182,6 +185,8 @@ class Guard:
         return Role.READ if found else None  # the path exists, without the method: whoever has a key gets 405
 
     def _check_host(self, host: bytes) -> None:
+        if b", " in host:  # two headers: a proxy in front may have gone by the other one
+            raise HTTPException(400)
         if self._allows_all_hosts:
             return
         text = host.decode("latin-1").lower()

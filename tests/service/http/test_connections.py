@@ -103,7 +103,8 @@ def test_blank_lines_after_a_response_do_not_keep_a_connection_open(service: htt
 @pytest.mark.slow
 def test_a_body_that_trickles_without_a_pause_is_refused(service: httpx.Client) -> None:
     with connect(service) as client:
-        client.sendall(b"POST /predict HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n{")
+        headers = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 90000"
+        client.sendall(b"POST /predict HTTP/1.1\r\n" + headers + b"\r\n\r\n{")
         trickle(client, b" ")
         found = problem(client)
     assert (found["status"], found["code"]) == (408, "body-too-slow")

@@ -66,7 +66,8 @@ def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = N
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": [*(headers or {}).items()]}
+    scope = {"type": "http", "http_version": "1.0", "method": method, "path": path, "query_string": b""}
+    scope["headers"] = [*(headers or {}).items()]
     asyncio.run(middleware(scope, receive, send))
     return sent, metrics
 

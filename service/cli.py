@@ -623,7 +623,7 @@ def _one_clear_line() -> Iterator[None]:
     except InvalidInput as error:
         _exit(2, str(error))
     except ServiceError as error:
-        _exit(1, f"{error.title}: {error}")
+        _exit(1, f"{error.title}: {error.for_operator}")
     except OSError as error:
         if error.errno == errno.EPIPE and error.filename is None:
             raise  # the reader of the output, such as head, has enough; Typer ends the process without a word

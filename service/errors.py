@@ -20,6 +20,11 @@ class ServiceError(Exception):
         """`message` is the advice by default."""
         super().__init__(message or self.advice)
 
+    @property
+    def for_operator(self) -> str:
+        """The message for somebody who works on the machine of the service, with its commands."""
+        return str(self)
+
 
 class ModelNotFound(ServiceError):
     """The model has no published version."""
@@ -226,6 +231,16 @@ class StoreUnavailable(ServiceError):
     code = "store-unavailable"
     title = "The database is unavailable"
     advice = "Try again after `Retry-After` seconds. The log of the service says what is wrong with the database."
+
+    def __init__(self, message: str | None = None, *, for_operator: str | None = None) -> None:
+        """`message` is the advice by default; `for_operator` is the message by default."""
+        super().__init__(message)
+        self._for_operator = for_operator
+
+    @property
+    def for_operator(self) -> str:
+        """What the operator can do, where that is more than a client can."""
+        return self._for_operator or str(self)
 
 
 class FolderUnavailable(ServiceError):

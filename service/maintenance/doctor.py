@@ -59,7 +59,7 @@ def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
     try:
         store = Store.of(settings, files, make=False)
     except StoreUnavailable as error:
-        yield Finding("error", f"The database cannot be opened. {error}")
+        yield Finding("error", f"The database cannot be opened. {error.for_operator}")
         return
     try:
         yield from _database(store)
@@ -67,7 +67,7 @@ def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
         yield from _datasets(store, files)
         yield from _unused(store, files)
     except StoreUnavailable as error:
-        yield Finding("error", f"The database cannot be read. {error}")
+        yield Finding("error", f"The database cannot be read. {error.for_operator}")
     finally:
         store.close()
 

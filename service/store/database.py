@@ -43,7 +43,12 @@ UNAVAILABLE_STATES = ("25006", "25P03")
 
 POSTGRESQL_DISK_FULL = "53100"
 
+TELL = "Tell the operator of the service."
+"""What messages advise clients. The operator is advised what to do, by `REMEDIES`."""
+
 DISK_FULL = "The disk of the database is full. Tell the operator of the service."
+SILENT = "The database does not answer in time. Try again."
+DAMAGED = "The database file is damaged, or is not a database. Tell the operator of the service."
 
 SQLITE_ADVICE = {
     SQLITE_FULL: DISK_FULL,
@@ -52,6 +57,17 @@ SQLITE_ADVICE = {
     SQLITE_CANTOPEN: "The database file cannot be opened. Tell the operator of the service.",
 }
 """Messages for the errors of SQLite that waiting does not solve, by their primary code."""
+
+REMEDIES = {
+    SQLITE_FULL: "Free some space on it.",
+    SQLITE_READONLY: "Check their owner and mode, and whether the disk can be written.",
+    SQLITE_IOERR: "Check the disk, then run `separatrix doctor`.",
+    SQLITE_CANTOPEN: "Check its owner and mode, and those of its folder.",
+}
+"""What the operator can do about them."""
+
+CHECK_SERVER = "Check that its server runs, and that it accepts the user and the password of --database-url."
+RESTORE = "Restore a backup into a new data folder."
 
 SERIAL_LOCK = 0x5E9A
 """The advisory lock of serial transactions. The number is arbitrary."""
@@ -266,7 +282,7 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise StoreUnavailable(_advice(error)) from error
+        raise StoreUnavailable(_advice(error), for_operator=_advice_for_operator(error)) from error
     except InternalError as error:
         if getattr(error.orig, "sqlstate", None) not in UNAVAILABLE_STATES:
             raise
@@ -276,9 +292,7 @@ def _unavailable() -> Iterator[None]:
     except DatabaseError as error:
         if type(error) is not DatabaseError:  # its other subclasses are programming errors
             raise
-        raise StoreUnavailable(
-            "The database file is damaged, or is not a database. Tell the operator of the service."
-        ) from error
+        raise StoreUnavailable(DAMAGED, for_operator=DAMAGED.replace(TELL, RESTORE)) from error
 
 
 def _advice(error: Exception) -> str:
@@ -286,4 +300,12 @@ def _advice(error: Exception) -> str:
     if getattr(cause, "sqlstate", None) == POSTGRESQL_DISK_FULL:
         return DISK_FULL
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-    return SQLITE_ADVICE.get(code, "The database does not answer in time. Try again.")
+    return SQLITE_ADVICE.get(code, SILENT)
+
+
+def _advice_for_operator(error: Exception) -> str:
+    advice, cause = _advice(error), getattr(error, "orig", None)
+    if advice == SILENT and cause is not None and not isinstance(cause, SQLiteError):
+        return f"The database does not answer. {CHECK_SERVER}"
+    code = getattr(cause, "sqlite_errorcode", SQLITE_FULL) & 0xFF  # of PostgreSQL's errors, only a full disk needs more
+    return advice.replace(TELL, REMEDIES.get(code, TELL))

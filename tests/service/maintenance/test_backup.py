@@ -248,7 +248,10 @@ def test_the_doctor_finds_all_for_which_the_service_answers_503(data: Path) -> N
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda data: (data / "separatrix.db").write_bytes(b"no database" * 500), "The database cannot be opened."),
+        (
+            lambda data: (data / "separatrix.db").write_bytes(b"no database" * 500),
+            "The database file is damaged, or is not a database. Restore a backup into a new data folder.",
+        ),
         (shutil.rmtree, "the data folder does not exist"),
         (
             lambda data: execute(Files(data).database_url, "UPDATE versions SET created_at = created_at + 86400"),

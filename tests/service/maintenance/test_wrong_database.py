@@ -40,7 +40,7 @@ def assert_nothing_works(data: Path, reason: str, *options: str) -> None:
 def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
     data = filled(tmp_path)
     (data / DATABASE).unlink()
-    reason = f"{data}/{DATABASE} is missing or empty, but the data folder {data} has files."
+    reason = f"{data}/{DATABASE} is missing or empty, but the data folder {data} was used with one."
     assert_nothing_works(data, reason)
     (data / DATABASE).touch()
     assert_nothing_works(data, reason)
@@ -51,7 +51,7 @@ def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None
 def test_a_folder_of_postgresql_does_not_start_without_its_database(postgresql: PostgreSQL, tmp_path: Path) -> None:
     url, other = postgresql.new_database(), postgresql.new_database()
     data = filled(tmp_path, "--database-url", url)
-    assert_nothing_works(data, f"{data}/{DATABASE} is missing or empty, but the data folder {data} has files.")
+    assert_nothing_works(data, f"{data}/{DATABASE} is missing or empty, but the data folder {data} was used with one.")
     name = other.replace("postgres@", "")
     assert_nothing_works(
         data, f"The data folder {data} belongs to another database than {name}.", "--database-url", other

@@ -74,7 +74,9 @@ def test_a_lost_file_of_the_database_is_not_made_anew(tmp_path: Path) -> None:
     files = with_points(folder, Files(folder).database_url)
     for _ in range(2):  # without and with the id of its database
         lost = (folder / "separatrix.db").rename(tmp_path / "lost.db")
-        assert_refused(files.database_url, files, "separatrix.db is missing or empty, but the data folder .* has files")
+        assert_refused(
+            files.database_url, files, "separatrix.db is missing or empty, but the data folder .* was used with one"
+        )
         lost.rename(folder / "separatrix.db")
         Store(files.database_url, files=files).close()
 

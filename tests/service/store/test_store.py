@@ -749,3 +749,11 @@ def test_the_latest_revision_of_the_program_is_that_of_its_migrations() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent))
     assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/rows.db", "postgresql://nobody:secret@127.0.0.1:9/nothing"])
+def test_the_operator_is_told_what_to_do_about_a_database_that_cannot_be_opened(url: str) -> None:
+    with pytest.raises(StoreUnavailable) as raised:
+        Store(url)
+    assert "Check " in raised.value.for_operator
+    assert all(word not in raised.value.for_operator for word in ("Tell the operator", "secret"))

@@ -154,7 +154,7 @@ def _datasets(store: Store) -> dict[str, StoredDataset]:
 
 def _damaged(store: Store, files: Files, packed: set[str]) -> list[str]:
     """What is damaged of the versions and datasets that were packed, except of those that are deleted meanwhile."""
-    found = {name: [*damage.of_version(one, files)] for name, one in _versions(store).items() if name in packed}
+    found = {name: [*damage.of_version(one, files, store)] for name, one in _versions(store).items() if name in packed}
     found |= {name: [*damage.of_dataset(one, files)] for name, one in _datasets(store).items() if name in packed}
     still_there = _needed(store) if any(found.values()) else set()
     return [line for name, lines in found.items() if name in still_there for line in lines]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.checkpoints import cards
 from models.checkpoints.cards import Card, DamagedCheckpoint
+from service.errors import JobNotFound
 from service.records import PublishedVersion, StoredDataset
 from service.store import points_file
 from service.store.files import Files
@@ -16,7 +17,11 @@ PAGE = 100
 """Datasets that are listed at a time."""
 
 
-def of_version(version: PublishedVersion, files: Files) -> Iterator[str]:
+Part = tuple[Path, str, Callable[[], object]]
+"""A file of a version, what it has, and a function that reads it and checks it."""
+
+
+def of_version(version: PublishedVersion, files: Files, store: Store) -> Iterator[str]:
     """What is damaged of a version, a line each, with what to do about it."""
     name, folder = f"Version {version.version} of {version.model}", files.checkpoint_folder(version.checkpoint_id)
     advice = f"Restore {folder} from a backup, or `separatrix delete {version.model} --version {version.version}`."
@@ -28,14 +33,14 @@ def of_version(version: PublishedVersion, files: Files) -> Iterator[str]:
     except OSError as error:
         yield f"{name} cannot be read: {error.strerror}. Check the mode and the disk of {folder}."
         return
-    for path, part, read in _parts(version, card, files):
+    for path, part, read in _parts(version, card, files, store):
         reason = _fault(read)
         if reason is not None:
             yield f"{name} has lost {part}: {path} {reason}. Restore it from a backup; all else of the version works."
 
 
-def _parts(version: PublishedVersion, card: Card, files: Files) -> Iterator[tuple[Path, str, Callable[[], object]]]:
-    """What a version has beside its network: the file, what it has, and a function that reads it and checks it."""
+def _parts(version: PublishedVersion, card: Card, files: Files, store: Store) -> Iterator[Part]:
+    """What a version has beside its network."""
     folder, job_id, data = files.checkpoint_folder(version.checkpoint_id), version.job_id, card.data
     expected = card.files.get(cards.RANGE_FILE)
     if expected is not None:
@@ -43,8 +48,10 @@ def _parts(version: PublishedVersion, card: Card, files: Files) -> Iterator[tupl
     if job_id is None or data is None or card.data_digest is None:
         return  # it was imported
     points = {} if card.is_generated else {job_id: card.data_digest}
-    if data.get("validation"):
-        points[files.validation_file(job_id)] = data["validation"]["digest"]
+    own = files.validation_file(job_id)
+    # earlier releases removed these points with their job
+    if data.get("validation") and (files.points_file(own).exists() or _exists(job_id, store)):
+        points[own] = data["validation"]["digest"]
     for name, digest in points.items():
         path = files.points_file(files.file_of(name, digest))
         yield path, "its points", partial(_check_points, path, digest)
@@ -73,6 +80,14 @@ def all_datasets(store: Store) -> Iterator[StoredDataset]:
         page, more = store.datasets.page(limit=PAGE, after=after)
         yield from page
         after = page[-1].name if page else ""
+
+
+def _exists(job_id: str, store: Store) -> bool:
+    try:
+        store.jobs.get(job_id)
+    except JobNotFound:
+        return False
+    return True
 
 
 def _fault(read: Callable[[], object]) -> str | None:

@@ -99,7 +99,7 @@ def _versions(store: Store, files: Files, progress: Progress) -> Iterator[Findin
     published = [one for rows in store.versions.all().values() for one in rows.versions.values()]
     damaged = 0
     for number, version in enumerate(published, 1):
-        faults = [*damage.of_version(version, files)]
+        faults = [*damage.of_version(version, files, store)]
         damaged += bool(faults)
         yield from (Finding("error", fault) for fault in faults)
         progress(number, len(published))

@@ -26,15 +26,6 @@ NO_DATA = "Check --data-dir and --database-url, or train a model first."
 """What to do if there is no database where there should be one."""
 
 
-class WrongDatabase(StoreUnavailable):
-    """A data folder and a database do not belong together, or cannot be compared.
-
-    The message names paths, unlike others: it is for those who start services and commands, and no request causes it.
-    """
-
-    title = "The database cannot be used with the data folder"
-
-
 def require(database: Database, files: Files, *, make: bool = True) -> None:
     """Checks that a data folder and a database belong together, before anything is written to either.
 
@@ -47,33 +38,32 @@ def require(database: Database, files: Files, *, make: bool = True) -> None:
         make: whether the database may be new.
 
     Raises:
-        WrongDatabase: they do not; or the database is new, and must not be; or the id in the folder cannot be read.
-        StoreUnavailable: the database cannot be reached or read.
+        StoreUnavailable: they do not; or the database is new, and must not be; or one of them cannot be read. Only
+            `for_operator` names the folder and the database.
     """
     folder, expected = files.data_dir, known_id(files)
     if not database.exists():
         if expected is not None or files.owned():
-            raise WrongDatabase(
+            raise _refused(
                 f"{database.name} is missing or empty, but the data folder {folder} was used with one. {ADVICE}."
             )
         if not make:
-            raise WrongDatabase(f"{database.name} is missing or empty, and the data folder has no files. {NO_DATA}")
+            raise _refused(f"{database.name} is missing or empty, and the data folder has no files. {NO_DATA}")
         return
     with database.reading() as connection:
         is_new = not inspect(connection).has_table("jobs")
         belongs = _id(connection) == expected if expected is not None else _knows_one(connection, files)
     if not belongs:
-        raise WrongDatabase(f"The data folder {folder} belongs to another database than {database.name}. {ADVICE}.")
+        raise _refused(f"The data folder {folder} belongs to another database than {database.name}. {ADVICE}.")
     if is_new and not make:
-        raise WrongDatabase(f"The database {database.name} is empty, and the data folder has no files. {NO_DATA}")
+        raise _refused(f"The database {database.name} is empty, and the data folder has no files. {NO_DATA}")
 
 
 def remember(database: Database, files: Files) -> None:
     """Notes in a data folder which database it belongs to, unless it says so already.
 
     Raises:
-        WrongDatabase: the folder cannot be written.
-        StoreUnavailable: the database cannot be read.
+        StoreUnavailable: the database cannot be read, or the folder cannot be written.
     """
     if known_id(files) is not None:
         return
@@ -82,16 +72,14 @@ def remember(database: Database, files: Files) -> None:
     try:
         atomic.write_file(_file(files), f"{own}\n".encode())
     except OSError as error:
-        raise WrongDatabase(
-            f"{_file(files)} cannot be written: {error.strerror}. Check the mode and the disk."
-        ) from error
+        raise _refused(f"{_file(files)} cannot be written: {error.strerror}. Check the mode and the disk.") from error
 
 
 def known_id(files: Files) -> str | None:
     """The id of the database that a data folder belongs to; None if it does not say.
 
     Raises:
-        WrongDatabase: its file cannot be read.
+        StoreUnavailable: its file cannot be read.
     """
     try:
         with _file(files).open("rb") as file:
@@ -99,7 +87,12 @@ def known_id(files: Files) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise WrongDatabase(f"{_file(files)} cannot be read: {error.strerror}. Check its mode and the disk.") from error
+        raise _refused(f"{_file(files)} cannot be read: {error.strerror}. Check its mode and the disk.") from error
+
+
+def _refused(reason: str) -> StoreUnavailable:
+    """The error for operators, who may see paths. No request causes it."""
+    return StoreUnavailable(for_operator=reason)
 
 
 def _file(files: Files) -> Path:

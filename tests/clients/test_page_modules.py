@@ -46,6 +46,7 @@ def test_positive_and_negative_weights_differ_in_color_from_each_other_and_from_
 def test_the_page_loads_at_once_all_modules_that_a_first_visit_needs() -> None:
     preloaded = re.findall(r'rel="modulepreload" href="(.*?)"', (ROOT / "service/web/index.html").read_text())
     modules = {str(file.relative_to(ROOT / "service/web")) for file in (ROOT / "service/web").rglob("*.js")}
-    # The tab of models and the lessons are fetched when a person opens them: few visits need them.
-    on_demand = {module for module in modules if module.startswith(("js/lessons/", "js/models/"))}
+    # The tab of models, the lessons and the comparison are fetched when a person opens them: few visits need them.
+    parts = ("js/lessons/", "js/models/", "js/comparison.js", "js/view/compare_tab.js")
+    on_demand = {module for module in modules if module.startswith(parts)}
     assert set(preloaded) == modules - {"js/main.js"} - on_demand, "otherwise each level of imports costs a round trip"

@@ -15,7 +15,6 @@ import { mountTabs } from "./tabs.js";
 import { isDark, setTheme } from "./theme.js";
 import { cancelOnLeave, forget, NO_RUN, train } from "./training.js";
 import { mountCode } from "./view/code_tab.js";
-import { mountCompare } from "./view/compare_tab.js";
 import { mountData } from "./view/data_view.js";
 import { mountDrawer, onDemand } from "./view/drawer_view.js";
 import { mountHelp, showHelp } from "./view/help_view.js";
@@ -202,6 +201,12 @@ async function begin() {
   await train();
 }
 
+/** Reads the modules of the comparison. @returns what builds its tab */
+async function readCompare() {
+  await Promise.all(["./comparison.js", "./view/compare_tab.js"].map(api.fetchModule));
+  return (await import("./view/compare_tab.js")).mountCompare;
+}
+
 /** Reads the modules of the lessons. @returns what builds their tab */
 async function readLessons() {
   await api.fetchModule("./lessons/lessons_tab.js");
@@ -232,7 +237,7 @@ mountDrawer(byId("drawer"), [
   { id: "code", mount: mountCode },
   { id: "numbers", mount: mountNumbers },
   { id: "layers", mount: mountLayers },
-  { id: "compare", mount: mountCompare },
+  { id: "compare", mount: onDemand(readCompare) },
   { id: "lessons", mount: onDemand(readLessons) },
 ]);
 mountHelp(byId("help"));

@@ -23,6 +23,7 @@ export function onDemand(load) {
       load().then((mount) => {
         panel.replaceChildren();
         render = mount(panel);
+        translate(panel);
         render();
       }).catch((error) => {
         console.error(error);

@@ -8,8 +8,9 @@ from tests.serving import running, wait_until
 from tests.web.visits import LIMIT_MS, Visit, chromium, visiting
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """A browser for this folder only: Playwright runs an event loop in this thread, where other tests run theirs."""
     expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         browser = chromium(playwright)

@@ -44,6 +44,14 @@ export async function readAhead(run, shownEpoch) {
   await ahead.plane.catch(() => {});
 }
 
+/** The plane that was read ahead, if it is that of the key. It is used once: after a failure, it is asked for again.
+ * @param {string} key */
+function takeAhead(key) {
+  const plane = ahead?.key === key ? ahead.plane : null;
+  ahead = null;
+  return plane;
+}
+
 /** Shows the present target at the present epoch, in the present view.
  * @param {boolean} [isQuick] leaves the maps and weights of the units as they are */
 export async function showPicture(isQuick = false) {
@@ -61,7 +69,7 @@ export async function showPicture(isQuick = false) {
     const found = kept.get(key);
     if (found) return show(found);
     // The plane comes first, because the user waits for it. Requested together with it, maps and weights would delay it.
-    const outside = await (ahead?.key === key ? ahead.plane : pictureOf(run.target, query, run.order, isQuick ? undefined : view.response));
+    const outside = await (takeAhead(key) ?? pictureOf(run.target, query, run.order, isQuick ? undefined : view.response));
     const { units = [], lattices = [], network = null } = current().picture ?? {};
     show({ ...outside, units, lattices, network });
     if (isQuick && network) return;

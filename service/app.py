@@ -199,7 +199,7 @@ def _started(
 
     server = secrets.token_hex(8)
     files = Files(settings.data_dir)
-    store = Store.of(settings, files, server=server)  # before any file is removed: it checks that it is the right one
+    store = Store.of(settings, files, server=server)  # checks that the folder is its own, before files are removed
     at_end(store.close)
     files.remove_abandoned()
     files.remove_orphans(store.datasets.files)

@@ -39,7 +39,7 @@ atexit.register(gc.freeze)  # the process ends: looking for garbage in what is l
 
 
 class _Commands(TyperGroup):
-    """The commands. What is wrong with their arguments is told in one line, as everything else."""
+    """The commands. An error in their arguments is one line, like every other error."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Reads the arguments before the name of the command."""
@@ -79,7 +79,7 @@ CLASS_WEIGHT = (
     "The weight of a class in the loss, such as yes=2; once for each label. Or balanced, by which all classes weigh "
     "the same in total. By default all points weigh the same."
 )
-"""The help of an option that takes parts of what its field takes as an object."""
+"""The help of `--class-weight`, which takes one label at a time. Its field takes an object of all labels."""
 
 
 def _path(text: str) -> Path:
@@ -649,7 +649,7 @@ def _rule(error: Mapping[str, Any]) -> str:
 
 
 def _give_up_output() -> None:
-    """Drops the output that cannot be written. The end of the process would report it once more."""
+    """Drops the output that cannot be written. Python would report the error again when the process ends."""
     try:
         sys.stdout.flush()
     except OSError:

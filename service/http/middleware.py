@@ -123,7 +123,7 @@ class Middleware:
                 if (
                     fast_path is not None
                     and fast_path.accepts(scope, headers)
-                    and request_body.declared_bytes(headers) <= self._max_body_bytes  # else refused without waiting
+                    and request_body.declared_bytes(headers) <= self._max_body_bytes  # else refused by the route
                 ):
                     message = await receive()
                     if not message.get("more_body", True):

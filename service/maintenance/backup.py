@@ -42,7 +42,7 @@ class Backup:
     Attributes:
         size_bytes: of the archive.
         versions: number of versions.
-        damaged: what is damaged of its versions and datasets, a line each. The archive has it as it is.
+        damaged: one line for each damaged part of its versions and datasets. The archive contains them as they are.
     """
 
     size_bytes: int
@@ -89,7 +89,7 @@ def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
 
 
 def _write(archive: tarfile.TarFile, store: Store, files: Files, progress: Progress) -> tuple[int, list[str]]:
-    """Writes all members. Returns the number of versions, and what is damaged.
+    """Writes all members. Returns the number of versions, and a line for each damaged part.
 
     Raises:
         _Deleted: begin again.
@@ -153,7 +153,7 @@ def _datasets(store: Store) -> dict[str, StoredDataset]:
 
 
 def _damaged(store: Store, files: Files, packed: set[str]) -> list[str]:
-    """What is damaged of the versions and datasets that were packed, except of those that are deleted meanwhile."""
+    """The damage of the versions and datasets that were packed, except of those that were deleted meanwhile."""
     found = {name: [*damage.of_version(one, files, store)] for name, one in _versions(store).items() if name in packed}
     found |= {name: [*damage.of_dataset(one, files)] for name, one in _datasets(store).items() if name in packed}
     still_there = _needed(store) if any(found.values()) else set()

@@ -1,4 +1,4 @@
-"""What is damaged of versions and stored datasets, found by the functions that the service reads them with."""
+"""Finds damaged files of versions and stored datasets, with the functions by which the service reads them."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,11 +18,11 @@ PAGE = 100
 
 
 Part = tuple[Path, str, Callable[[], object]]
-"""A file of a version, what it has, and a function that reads it and checks it."""
+"""A file of a version, its content in words, and a function that reads and checks it."""
 
 
 def of_version(version: PublishedVersion, files: Files, store: Store) -> Iterator[str]:
-    """What is damaged of a version, a line each, with what to do about it."""
+    """The damage of a version: one line for each damaged part, with what to do about it."""
     name, folder = f"Version {version.version} of {version.model}", files.checkpoint_folder(version.checkpoint_id)
     advice = f"Restore {folder} from a backup, or `separatrix delete {version.model} --version {version.version}`."
     try:
@@ -36,11 +36,11 @@ def of_version(version: PublishedVersion, files: Files, store: Store) -> Iterato
     for path, part, read in _parts(version, card, files, store):
         reason = _fault(read)
         if reason is not None:
-            yield f"{name} has lost {part}: {path} {reason}. Restore it from a backup; all else of the version works."
+            yield f"{name} has lost {part}: {path} {reason}. Restore it from a backup; the rest of the version works."
 
 
 def _parts(version: PublishedVersion, card: Card, files: Files, store: Store) -> Iterator[Part]:
-    """What a version has beside its network."""
+    """The parts of a version other than its network."""
     folder, job_id, data = files.checkpoint_folder(version.checkpoint_id), version.job_id, card.data
     expected = card.files.get(cards.RANGE_FILE)
     if expected is not None:
@@ -61,7 +61,7 @@ def _parts(version: PublishedVersion, card: Card, files: Files, store: Store) ->
 
 
 def of_dataset(dataset: StoredDataset, files: Files) -> Iterator[str]:
-    """What is damaged of a stored dataset, in a line with what to do about it."""
+    """The damage of a stored dataset: a line with what to do about it, or none."""
     path = files.points_file(dataset.file)
     reason = _fault(partial(_check_points, path, dataset.digest))
     if reason is not None:

@@ -167,7 +167,7 @@ class Collector:
     def _leave_out(self, lacking_N: npt.NDArray[np.bool_], xy_ND: DoubleArray, numbers: Sequence[int]) -> None:
         i = int(np.flatnonzero(lacking_N)[0])
         columns = [column.title for column, x in zip(self._features, xy_ND[i], strict=True) if np.isnan(x)]
-        no_label = "has no label, or one such as NA or null, which means none"
+        no_label = "has no label (NA, null and the like count as none)"
         what = f"has no value in {columns[0]}" if columns else no_label
         if self._options.missing == "refuse":
             spelled = self._options.spelled("missing", "drop")

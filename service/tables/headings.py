@@ -20,7 +20,7 @@ _MIN_COUNTED_ROWS = 10
 
 
 _RARE = 0.05
-"""Share of rows with a text that no other row has, up to which one more such text is in doubt."""
+"""Largest share of texts that occur once in a column of classes. Where more do, one more in the first line is usual."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _is_alone(texts: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
 
 
 def _repeats(cells: Sequence[str]) -> bool:
-    """Whether nearly all texts of a column occur more than once. A few equal ones are no classes without another."""
+    """Whether nearly all texts of a column occur more than once. A few rows with one and the same text do not count."""
     count = Counter(cell.strip() for cell in cells if not is_missing_label(cell))
     if len(count) < 2 and count.total() < _MIN_COUNTED_ROWS:
         return False

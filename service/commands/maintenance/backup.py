@@ -15,9 +15,9 @@ MOST_SHOWN = 20
 
 
 def run(settings: Settings, *, out: Path) -> bool:
-    """Writes a backup to `out`, and says what is damaged. Services on the same data may run meanwhile.
+    """Writes a backup to `out`, and prints what is damaged. Services on the same data may run meanwhile.
 
-    Returns whether nothing is.
+    Returns whether everything is intact.
 
     Raises:
         OSError: `out` exists or cannot be written, or the data folder cannot be read.
@@ -30,7 +30,7 @@ def run(settings: Settings, *, out: Path) -> bool:
     for line in made.damaged[:MOST_SHOWN]:
         print(f"separatrix: {line}", file=sys.stderr)
     if made.damaged:
-        count = f"{len(made.damaged):,} things are damaged, and so they are in the archive"
+        count = f"{len(made.damaged):,} damaged parts are in the archive as they are"
         print(f"separatrix: {count}. `separatrix doctor` lists all. Keep an earlier backup.", file=sys.stderr)
     return not made.damaged
 

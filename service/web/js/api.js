@@ -8,7 +8,7 @@ import { SHOWN_POINTS } from "./logic/setup.js";
 
 /** @typedef {import("./state.js").Target} Target */
 
-/** Points of a page, where only some of all are read. */
+/** Points of each page, if only some points are read. */
 const PAGE = 300;
 
 /** A refusal of the service, in its own words. */
@@ -147,15 +147,16 @@ export async function datasets() {
   return (await requestJson("datasets", { query: { limit: 100 } })).data;
 }
 
-/** Labelled points of a dataset: of very many, some from everywhere in the data.
+/** Labelled points of a dataset: if there are very many, a part from everywhere in the data.
  * @param {string} name @param {Record<string, any>} [query]
  * @returns {Promise<any>} */
 export function datasetPoints(name, query) {
-  return pointsOf(`datasets/${encodeURIComponent(name)}/points`, query);
+  return somePoints(`datasets/${encodeURIComponent(name)}/points`, query);
 }
 
-/** @param {string} path @param {Record<string, any>} [query] @returns {Promise<any>} */
-async function pointsOf(path, query) {
+/** At most `SHOWN_POINTS` points of a resource. If it has more, they come from pages that are spread over all.
+ * @param {string} path @param {Record<string, any>} [query] @returns {Promise<any>} */
+async function somePoints(path, query) {
   const first = await requestJson(path, { query: { limit: SHOWN_POINTS, ...query } });
   if (!first.has_more) return first;
   const pages = spreadOffsets(first.n_points, SHOWN_POINTS, PAGE).map((offset) => requestJson(path, { query: { ...query, limit: PAGE, offset } }));
@@ -242,11 +243,11 @@ export function history(target) {
   return requestJson(`${pathOf(target)}/history`);
 }
 
-/** Training points with what the network says about them: of very many, the same as those of their dataset.
+/** Training points with what the network says about them: if there are very many, the same part as of their dataset.
  * @param {Target} target
  * @returns {Promise<any>} */
 export function trainingPoints(target) {
-  return pointsOf(`${pathOf(target)}/points`);
+  return somePoints(`${pathOf(target)}/points`);
 }
 
 /** Milliseconds before a lost event stream is requested again. */

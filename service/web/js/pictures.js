@@ -133,7 +133,7 @@ function keep(key, picture) {
   if (kept.size > KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
 }
 
-/** The probability at which the boundary of two classes is, for the class that the service counts second. The usual one is left out.
+/** The `levels` for the boundary of two classes: the probability of the class that the service lists second. None for the usual threshold.
  * @param {number[]} order */
 function levelOf(order) {
   const { threshold } = current().view;

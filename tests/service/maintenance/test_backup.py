@@ -211,7 +211,7 @@ def test_the_doctor_names_damaged_versions_and_missing_points_and_a_backup_keeps
     assert (made.exit_code, "2 versions" in made.stdout) == (1, True)
     for said in ("Version 1 of m is damaged: network.safetensors", "Version 2 of m", "The points of dataset mine"):
         assert f"separatrix: {said}" in made.stderr, made.stderr
-    assert "3 things are damaged, and so they are in the archive." in made.stderr
+    assert "3 damaged parts are in the archive as they are." in made.stderr
     assert separatrix("restore", str(data.parent / "backup.tar"), data=data.parent / "copy").exit_code == 0
 
 

@@ -42,6 +42,9 @@ RANGE_FILE = "training_range.safetensors"
 EPOCHS_FILE = "epochs.safetensors"
 """Only of trainings that kept their weights after some epochs."""
 
+EPOCHS_KEY = "epochs"
+"""The name of the array of these epochs in the file. The other arrays have a row for each epoch."""
+
 
 class DamagedCheckpoint(Exception):
     """A checkpoint that cannot be used. The message names the file and the reason, in one line, without a path."""
@@ -300,10 +303,12 @@ def read_epoch(folder: Path, card: Card, epoch: int) -> AnyPlan | None:
         return None
     try:
         arrays = safetensors.numpy.load(_read_file(folder / EPOCHS_FILE, card.files[EPOCHS_FILE]))
-        prefix = f"{epoch}/"
-        state = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        epoch_E = arrays.pop(EPOCHS_KEY, np.empty(0))  # earlier releases wrote it without
+        if epoch not in epoch_E:
+            return None
+        index = epoch_E.tolist().index(epoch)
         known = layout(card.network, card.features, len(card.classes))
-        return plan_of(known, state, card.transform) if state else None
+        return plan_of(known, {key: array_E[index] for key, array_E in arrays.items()}, card.transform)
     except (safetensors.SafetensorError, InvalidInput) as error:
         raise DamagedCheckpoint(f"{EPOCHS_FILE}: {error}") from error
 

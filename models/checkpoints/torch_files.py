@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import safetensors.numpy
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from models.checkpoints.cards import (
     ARRAYS_FILE,
     CARD_FILE,
     EPOCHS_FILE,
+    EPOCHS_KEY,
     NETWORK_FILE,
     RANGE_FILE,
     Card,
@@ -33,7 +35,7 @@ RESUME_STATE_FILE = "resume_state.bin"
 
 def save(
     folder: Path,
-    network: nn.Module,
+    state: Mapping[str, FloatArray],
     card: Card,
     training_range: TrainingRange | None = None,
     *,
@@ -44,10 +46,10 @@ def save(
 
     Args:
         folder: the new folder.
-        network: what it holds.
-        card: its description.
+        state: the state dict of the network, or of the ensemble.
+        card: the description of it.
         training_range: of the training points, for `cards.read_range`.
-        states_at: state dicts of the network after some epochs of its training, for `cards.read_epoch`.
+        states_at: its state dict after some epochs of the training, for `cards.read_epoch`.
         durable: whether the files must survive a power failure.
 
     Returns:
@@ -57,17 +59,11 @@ def save(
         FileExistsError: the folder exists.
         OSError: the disk is full or cannot be written.
     """
-    state = network.state_dict()
-    contents = {
-        NETWORK_FILE: _network_file(state),
-        ARRAYS_FILE: safetensors.numpy.save(_arrays(state)),
-    }
+    contents = {NETWORK_FILE: _network_file(state), ARRAYS_FILE: safetensors.numpy.save(dict(state))}
     if training_range is not None:
         contents[RANGE_FILE] = safetensors.numpy.save(training_range.to_arrays())
     if states_at:
-        contents[EPOCHS_FILE] = safetensors.numpy.save(
-            {f"{epoch}/{key}": array for epoch, state in states_at.items() for key, array in state.items()}
-        )
+        contents[EPOCHS_FILE] = _epochs_file(states_at)
     card_file = replace(card, files={name: digest(content) for name, content in contents.items()}).to_json()
     atomic.write_folder(folder, contents | {CARD_FILE: card_file}, durable=durable)
     return digest(card_file)
@@ -84,8 +80,7 @@ def save_resume_state(
         FileExistsError: the folder exists.
         OSError: the disk is full or cannot be written.
     """
-    state = {key: torch.tensor(array) for key, array in weights.items()}
-    contents = {NETWORK_FILE: _network_file(state), RESUME_STATE_FILE: resume_state.to_bytes()}
+    contents = {NETWORK_FILE: _network_file(weights), RESUME_STATE_FILE: resume_state.to_bytes()}
     atomic.write_folder(folder, contents, durable=durable)
 
 
@@ -129,10 +124,17 @@ def load(path: Path, spec: NetworkSpec, features: int, classes: int) -> nn.Modul
     return network
 
 
-def _network_file(state: Mapping[str, Tensor]) -> bytes:
+def _network_file(state: Mapping[str, FloatArray]) -> bytes:
     content = io.BytesIO()
-    torch.save(state, content)
+    torch.save({key: torch.tensor(array) for key, array in state.items()}, content)
     return content.getvalue()
+
+
+def _epochs_file(states_at: Mapping[int, Mapping[str, FloatArray]]) -> bytes:
+    """The epochs, int64 (E,), and each weight after all of them: hundreds of single arrays would take milliseconds."""
+    keys = next(iter(states_at.values()))
+    stacked = {key: np.stack([state[key] for state in states_at.values()]) for key in keys}
+    return safetensors.numpy.save({EPOCHS_KEY: np.array(list(states_at), np.int64)} | stacked)
 
 
 def _is_float32(value: object) -> bool:

@@ -28,7 +28,7 @@ from models.kernel.passes import (
     precise_loss_and_grad,
     total_weight,
 )
-from models.kernel.steps import copy, stops_early
+from models.kernel.steps import copy, keep_snapshot, stops_early
 from models.kernel.structures import (
     CONTINUES,
     CONVERGED,
@@ -176,7 +176,7 @@ def _evaluate(net, training, total, workspace, block, is_loaded, weight_grad, de
 
 
 @entry
-def advance(net, settings, training, validation, workspace, state, history, _, steps):
+def advance(net, settings, training, validation, workspace, state, record, _, steps):
     """Trains for `steps` evaluations, or fewer if the training ends.
 
     Arguments and results are the same as for `models.kernel.steps.advance`, but the order of the points is not used. An
@@ -185,6 +185,7 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
     """
     weights = net.weights
     weight_grad, direction, gradient, starts, counts, sums, pairs, curvature, line = state
+    history = record.history
     trial = starts[1]
     trial_net = Net(net.widths, net.codes, net.has_skip, trial)
     share = np.empty(pairs.shape[1])
@@ -241,6 +242,7 @@ def advance(net, settings, training, validation, workspace, state, history, _, s
             history[2, column] = watched = loss / validation_total
             history[3, column] = correct / validation_count
         column += 1
+        keep_snapshot(record, counts[EPOCH], weights)
         if stops_early(watched, settings, counts, sums):
             return EARLY_STOPPED
         if _aim(direction, gradient, pairs, curvature, counts, line, objective, share) or converged:

@@ -46,17 +46,25 @@ def stops_early(watched, settings, counts, sums):
     return settings.patience > 0 and counts[SINCE_BEST] >= settings.patience
 
 
+@loop
+def keep_snapshot(record, epoch, weights):
+    """Keeps the weights after an epoch if they are wanted."""
+    index = np.searchsorted(record.snapshot_epochs, epoch)
+    if index < record.snapshot_epochs.size and record.snapshot_epochs[index] == epoch:
+        copy(weights, record.snapshots[index])
+
+
 @entry
-def advance(net, settings, training, validation, workspace, state, history, order_EN, steps):
+def advance(net, settings, training, validation, workspace, state, record, order_EN, steps):
     """Trains for `steps` steps, or fewer if the training ends. Returns `CONTINUES`, `EARLY_STOPPED` or `DIVERGED`.
 
-    Each epoch that completes fills a column of `history`, float64 (4, steps): loss and accuracy of the training points,
-    then of the validation points. `order_EN` (int64) is the order of the points in the current epoch and in each epoch
-    that the steps reach; empty if each step takes all points. `state.starts[state.counts[LAST_FINITE]]` are the last
-    weights known to have a finite loss.
+    Each epoch that completes fills a column of `record.history`. `order_EN` (int64) is the order of the points in the
+    current epoch and in each epoch that the steps reach; empty if each step takes all points.
+    `state.starts[state.counts[LAST_FINITE]]` are the last weights known to have a finite loss.
     """
     weights = net.weights
     weight_grad, first, second, starts, counts, sums, _, _, _ = state
+    history = record.history
     no_order, no_grad = net.codes[:0], weights[:0]
     count = training.label_N.size
     validation_count = validation.label_N.size
@@ -102,6 +110,7 @@ def advance(net, settings, training, validation, workspace, state, history, orde
             history[2, column] = watched = loss / validation_total
             history[3, column] = correct / validation_count
         column += 1
+        keep_snapshot(record, counts[EPOCH], weights)
         if stops_early(watched, settings, counts, sums):
             return EARLY_STOPPED
     return CONTINUES

@@ -95,3 +95,16 @@ class State(NamedTuple):
     pairs: FloatArray
     curvature: DoubleArray
     line: DoubleArray
+
+
+class Record(NamedTuple):
+    """What a training writes down after its epochs.
+
+    `history`, float64 (4, steps): loss and accuracy of the training points, then of the validation points, a column for
+    each epoch of the current call. `snapshots`, float32 (S, P): the weights after each of the `snapshot_epochs`, int64
+    (S,), ascending.
+    """
+
+    history: DoubleArray
+    snapshot_epochs: IntArray
+    snapshots: FloatArray

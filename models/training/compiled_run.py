@@ -13,7 +13,7 @@ import numpy as np
 from models.datasets import FloatArray, IntArray, LabelledPoints
 from models.kernel import lbfgs, line_search, optimizers, steps, structures
 from models.kernel.buffers import SMALLEST, net_of, no_points, points_of, unweighted, workspace_for
-from models.kernel.structures import Points, Settings, State
+from models.kernel.structures import Points, Record, Settings, State
 from models.limits import LBFGS_MEMORY, MAX_LBFGS_EVALUATIONS
 from models.networks.plans import Plan
 from models.recipes import class_weights
@@ -51,8 +51,11 @@ class CompiledRun:
         *,
         order_seed: int,
         state: RunState | None = None,
+        snapshot_epochs: Sequence[int] = (),
     ) -> None:
         """Prepares the training. All arguments must fit together: the kernel checks no index.
+
+        `snapshot_epochs`, ascending, are those for which `weights_after` is asked.
 
         Raises:
             ValueError: the state does not belong to an unfinished training of such a network.
@@ -83,7 +86,11 @@ class CompiledRun:
         self._order_seed = order_seed
         self._drawn: list[IntArray] = []  # the orders of the current epoch and of some that follow
         self._max_drawn = max(1, DRAWN_INDICES // count) if shuffles else MAX_SLICE_EPOCHS
-        self._history = np.empty((4, min(spec.epochs, MAX_SLICE_EPOCHS)))
+        self._record = Record(
+            np.empty((4, min(spec.epochs, MAX_SLICE_EPOCHS))),
+            np.array(snapshot_epochs, np.int64),
+            np.empty((len(snapshot_epochs), plan.parameters.size), np.float32),
+        )
         self._steps = 1
         if state is not None:
             self._restore(state)
@@ -108,11 +115,16 @@ class CompiledRun:
         """The current parameters, float32 (P,), in a plan's order. Not a copy."""
         return self._net.weights
 
-    def advance(self, *, until: int | None = None) -> tuple[Epochs | None, StopReason | None]:
-        """Trains for some more steps, for about `SLICE_S`, but not beyond the epoch `until`."""
+    def weights_after(self, epoch: int) -> FloatArray:
+        """The parameters after one of the snapshot epochs, which has completed. Not a copy."""
+        weights_P: FloatArray = self._record.snapshots[self._record.snapshot_epochs.searchsorted(epoch)]
+        return weights_P
+
+    def advance(self) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for some more steps, for about `SLICE_S`."""
         counts = self._state.counts
         before = int(counts[structures.EPOCH])
-        step_count = self._slice(self._epochs if until is None else min(until, self._epochs))
+        step_count = self._slice()
         order_EN = self._orders(step_count)
         began = time.perf_counter()
         train = lbfgs.advance if self._is_lbfgs else steps.advance
@@ -123,7 +135,7 @@ class CompiledRun:
             self._validation,
             self._workspace,
             self._state,
-            self._history,
+            self._record,
             order_EN,
             step_count,
         )
@@ -136,12 +148,13 @@ class CompiledRun:
             stop_reason = "completed"
         return self._epochs_since(before), stop_reason
 
-    def _slice(self, last: int) -> int:
-        """Number of steps for the next call, limited by the epoch `last`, the history, and the orders drawn ahead."""
-        if self._is_lbfgs:  # which stops after the last epoch by itself; an epoch takes at least one step
-            return max(1, min(self._steps, MAX_SLICE_EPOCHS, last - int(self._state.counts[structures.EPOCH])))
+    def _slice(self) -> int:
+        """Number of steps for the next call, limited by the last epoch, the history, and the orders drawn ahead."""
         counts = self._state.counts
-        epochs = min(last - int(counts[structures.EPOCH]), MAX_SLICE_EPOCHS, self._max_drawn)
+        left = self._epochs - int(counts[structures.EPOCH])
+        if self._is_lbfgs:  # which stops after the last epoch by itself; an epoch takes at least one step
+            return max(1, min(self._steps, MAX_SLICE_EPOCHS, left))
+        epochs = min(left, MAX_SLICE_EPOCHS, self._max_drawn)
         return min(self._steps, epochs * self._batches - int(counts[structures.STEP]))
 
     def _orders(self, step_count: int) -> IntArray:
@@ -158,7 +171,7 @@ class CompiledRun:
         completed = int(self._state.counts[structures.EPOCH]) - before
         if completed == 0:
             return None
-        loss_E, accuracy_E, *validation = self._history[: 4 if self._validates else 2, :completed].copy()
+        loss_E, accuracy_E, *validation = self._record.history[: 4 if self._validates else 2, :completed].copy()
         return Epochs(before + 1, loss_E, accuracy_E, *(validation or (None, None)))
 
     def state(self) -> RunState:

@@ -13,7 +13,6 @@ from torch import nn
 
 from models import specs
 from models.datasets import FloatArray, LabelledPoints
-from models.networks.modules import arrays_of
 from models.specs import TrainingSpec
 from models.training import run_state
 from models.training.resume_state import BestSoFar, ResumeState, Running
@@ -72,16 +71,17 @@ _SILENT = Observer()
 
 @dataclass(frozen=True)
 class Best:
-    """A network that is kept: the number of its restart, a function that builds it, and its outcome."""
+    """A network that is kept: the number of its restart, what it was before, its state dict now, and its outcome."""
 
     restart: int
-    make: Callable[[], nn.Module]
+    new: NewNetwork
+    weights: dict[str, FloatArray]
     outcome: Outcome
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network. Most restarts are not the best for long, and never need it."""
-        return self.make()
+        """The network as a module."""
+        return self.new.with_weights(self.weights)
 
     @property
     def rank(self) -> tuple[bool, float, int]:
@@ -188,7 +188,7 @@ class _Restarts:
     def _restored(self, kept: BestSoFar) -> Best:
         new = self._new(kept.restart)
         run_state.check(kept.weights, new.weights)
-        return Best(kept.restart, partial(new.with_weights, kept.weights), kept.outcome)
+        return Best(kept.restart, new, kept.weights, kept.outcome)
 
     @property
     def kept(self) -> tuple[Best, ...]:
@@ -207,7 +207,7 @@ class _Restarts:
                 return Restart(seed_of(self._spec, restart), "stopped", before.epochs if before else 0, None)
             new = self._new(restart)
             self._active.add(restart)
-        outcome, trained = train_new(
+        outcome, weights = train_new(
             new,
             self._parts,
             self._spec,
@@ -220,7 +220,7 @@ class _Restarts:
         )
         result = Restart(seed_of(self._spec, restart), outcome.stop_reason, outcome.epochs, outcome.metrics)
         if outcome.stop_reason != "stopped":
-            self._end(result, Best(restart, trained, outcome))
+            self._end(result, Best(restart, new, weights, outcome))
         return result
 
     def resume_state(self) -> ResumeState:
@@ -283,7 +283,7 @@ class _Restarts:
 
 
 def _so_far(kept: Best) -> BestSoFar:
-    return BestSoFar(kept.restart, kept.outcome, arrays_of(kept.network))
+    return BestSoFar(kept.restart, kept.outcome, kept.weights)
 
 
 def _on_threads(run: Callable[[int], Restart], restarts: int, threads: int, stopped: Event) -> tuple[Restart, ...]:

@@ -167,8 +167,8 @@ class Run(Protocol):
         """Number of epochs started, including the current one."""
         ...
 
-    def advance(self, *, until: int | None = None) -> tuple[Epochs | None, StopReason | None]:
-        """Trains for some more steps, but not beyond the epoch `until`.
+    def advance(self) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for some more steps.
 
         Returns:
             The epochs that completed meanwhile, and the stop reason once the training has ended. A loss or a weight

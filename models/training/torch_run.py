@@ -63,9 +63,8 @@ class TorchRun:
         if state is not None:
             self._restore(state)
 
-    def advance(self, *, until: int | None = None) -> tuple[Epochs | None, StopReason | None]:
-        """Trains for one step, and so never beyond the epoch `until`."""
-        del until
+    def advance(self) -> tuple[Epochs | None, StopReason | None]:
+        """Trains for one step."""
         if self._steps_left == 0:
             self._begin_epoch()
         self._step(*self._batch())

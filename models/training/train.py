@@ -1,5 +1,6 @@
 """Trains one network, by the kernel or by torch."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -53,8 +54,8 @@ def train(
     """
     parts = split_points(points, None, spec)
     new = NewNetwork.of(network)
-    outcome, trained = train_new(new, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda _: should_stop())
-    trained()
+    outcome, weights = train_new(new, parts, spec, 0, None, on_epochs=on_epochs, should_stop=lambda _: should_stop())
+    load_arrays(network, weights)
     return outcome
 
 
@@ -151,19 +152,35 @@ class NewNetwork:
 
 @dataclass(frozen=True)
 class Started:
-    """A training of one network, in progress. `weights` copies the network's current state dict."""
+    """A training of one network, in progress.
+
+    Attributes:
+        run: the training itself.
+        implementation: which one it is.
+        recorder: records its history.
+        weights: copies the network's current state dict.
+        weights_after: copies its state dict after one of the snapshot epochs that the last `run.advance` has completed.
+    """
 
     run: Run
     implementation: Implementation
-    weights: Callable[[], dict[str, FloatArray]]
     recorder: Recorder
+    weights: Callable[[], dict[str, FloatArray]]
+    weights_after: Callable[[int], dict[str, FloatArray]]
 
     def as_running(self) -> Running:
         """Its part of a resume state."""
         return Running(self.run.epochs_started, self.run.state(), self.weights(), self.recorder.history())
 
 
-def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, before: Running | None = None) -> Started:
+def start(
+    new: NewNetwork,
+    parts: Parts,
+    spec: TrainingSpec,
+    restart: int,
+    before: Running | None = None,
+    snapshot_epochs: Sequence[int] = (),
+) -> Started:
     """Starts one of the restarts, or continues it from where it was before.
 
     The number of the restart decides the order of mini-batches, but not which points are held out.
@@ -183,10 +200,19 @@ def start(new: NewNetwork, parts: Parts, spec: TrainingSpec, restart: int, befor
     if layout is None or cost_model.implementation(layout, len(kept.label_N), spec) == "torch":
         network = new.module()
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
-        return Started(torch_run, "torch", partial(arrays_of, network), recorder)
+        weights = partial(arrays_of, network)
+        return Started(torch_run, "torch", recorder, weights, lambda _: weights())  # it advances by one epoch at most
     plan = plan_of(layout, new.weights)
-    run = CompiledRun(plan, kept, held_out, spec, order_seed=seed, state=state)
-    return Started(run, "compiled", lambda: state_of(layout, replace(plan, parameters=run.weights)), recorder)
+    run = CompiledRun(plan, kept, held_out, spec, order_seed=seed, state=state, snapshot_epochs=snapshot_epochs)
+
+    def state_dict(parameters: FloatArray) -> dict[str, FloatArray]:
+        return state_of(layout, replace(plan, parameters=parameters))
+
+    return Started(
+        *(run, "compiled", recorder),
+        weights=lambda: state_dict(run.weights),
+        weights_after=lambda epoch: state_dict(run.weights_after(epoch)),
+    )
 
 
 def train_new(
@@ -200,15 +226,15 @@ def train_new(
     should_stop: Callable[[Started], bool],
     snapshot_epochs: Sequence[int] = (),
     on_epoch_weights: Callable[[int, dict[str, FloatArray]], object] = lambda epoch, weights: None,
-) -> tuple[Outcome, Callable[[], nn.Module]]:
-    """Trains one of the restarts to its end. Returns how it ended, and what makes the trained network.
+) -> tuple[Outcome, dict[str, FloatArray]]:
+    """Trains one of the restarts to its end. Returns how it ended, and the state dict of the trained network.
 
     `on_epoch_weights` is called with a copy of the state dict right after each of the `snapshot_epochs`.
     """
-    started = start(new, parts, spec, restart, before)
+    started = start(new, parts, spec, restart, before, snapshot_epochs)
     with one_thread() if started.implementation == "torch" else nullcontext():
         outcome = _run(started, spec, on_epochs, should_stop, _Snapshots(started, snapshot_epochs, on_epoch_weights))
-    return outcome, partial(new.with_weights, started.weights())
+    return outcome, started.weights()
 
 
 def seed_of(spec: TrainingSpec, restart: int) -> int:
@@ -227,18 +253,16 @@ class _Snapshots:
     ) -> None:
         self._started = started
         self._on_epoch_weights = on_epoch_weights
-        self._due = [epoch for epoch in epochs if epoch >= started.run.epochs_started]
-        self.take(started.run.epochs_started)
+        begun = started.run.epochs_started  # maybe amid an epoch, of a training that resumes
+        self._due = deque(epoch for epoch in epochs if epoch > begun)
+        if begun == 0 and 0 in epochs:
+            on_epoch_weights(0, started.weights())
 
-    @property
-    def next_epoch(self) -> int | None:
-        """The next epoch whose weights are wanted. The training must not go past it in one call."""
-        return self._due[0] if self._due else None
-
-    def take(self, epoch: int) -> None:
-        """Copies the weights if this epoch, which has just ended, is wanted."""
-        if self._due and self._due[0] == epoch:
-            self._on_epoch_weights(self._due.pop(0), self._started.weights())
+    def take(self, last: int) -> None:
+        """Copies the weights after the wanted epochs up to `last`, which the training has just completed."""
+        while self._due and self._due[0] <= last:
+            epoch = self._due.popleft()
+            self._on_epoch_weights(epoch, self._started.weights_after(epoch))
 
 
 def _run(
@@ -253,12 +277,11 @@ def _run(
     while stop_reason is None:
         if should_stop(started):
             return Outcome("stopped", run.epochs_started, None, implementation, history=started.recorder.history())
-        epochs, stop_reason = run.advance(until=snapshots.next_epoch)
+        epochs, stop_reason = run.advance()
         if epochs is not None:
             started.recorder.take(epochs)
             on_epochs(epochs)
-            if stop_reason != "diverged":
-                snapshots.take(epochs.last.number)
+            snapshots.take(epochs.last.number)
     metrics = run.measure()
     if stop_reason == "diverged" or not metrics.finite:  # the latter if the very last step diverged
         stop_reason = "diverged"

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.checkpoints import torch_files
 from models.imports.options import ImportOptions
 from models.imports.reading import read
-from models.networks.modules import of_state
+from models.networks.modules import arrays_of, of_state
 
 
 def import_file(path: str, folder: str, options: ImportOptions) -> bytes:
@@ -25,5 +25,5 @@ def import_file(path: str, folder: str, options: ImportOptions) -> bytes:
     imported = read(Path(path), options)
     card = replace(imported.card, software={name: version(name) for name in ("separatrix", "torch", "numpy")})
     network = of_state(card.network, card.features, len(card.classes), imported.state)
-    digest = torch_files.save(Path(folder), network, card)
+    digest = torch_files.save(Path(folder), arrays_of(network), card)
     return json.dumps({"card_digest": digest, "summary": card.summary}).encode()

@@ -12,7 +12,7 @@ from models.checkpoints import cards, torch_files
 from models.checkpoints.cards import Card, DamagedCheckpoint
 from models.datasets import LabelledPoints, merged_count
 from models.limits import MAX_STEP_VALUES
-from models.networks.modules import Ensemble, arrays_of, load_arrays
+from models.networks.layouts import joined_state
 from models.networks.plans import AnyPlan, of_members, plan_of
 from models.recipes import Recipe, step_values
 from models.selection.candidates import Given
@@ -273,11 +273,7 @@ class _Attempt:
         """Saves the network, or the ensemble, of a training that has ended by itself."""
         results = [member.outcome for member in trained.members]
         restarts = [restart.to_json() for restart in trained.restarts]
-        states = [self._observer.in_data_units(arrays_of(member.network)) for member in trained.members]
-        for member, state in zip(trained.members, states, strict=True):
-            load_arrays(member.network, state)
-        networks = [member.network for member in trained.members]
-        network = networks[0] if len(networks) == 1 else Ensemble(networks, recipe.layout.widths[-1])
+        states = [self._observer.in_data_units(member.weights) for member in trained.members]
         status: StatusUpdate = {
             "epoch": sum(restart.epochs for restart in trained.restarts),
             "restarts": restarts,
@@ -289,7 +285,7 @@ class _Attempt:
         if diverged is not None:  # no evaluation: its outputs may overflow
             metrics = asdict(diverged.metrics) if diverged.metrics else None
             card = _card(self._job, results, recipe, metrics, restarts)
-            torch_files.save(folder, network, card, durable=self._files.durable)
+            torch_files.save(folder, joined_state(states), card, durable=self._files.durable)
             status |= {"metrics": metrics, "checkpoint": self._job.checkpoint_id}
             return Failed(code="diverged", detail=diverged.advice or "", status=status, networks=histories)
         plan = of_members([plan_of(recipe.layout, state, recipe.scaling.transform) for state in states])
@@ -310,7 +306,7 @@ class _Attempt:
         )
         digest = torch_files.save(
             folder,
-            network,
+            joined_state(states),
             card,
             TrainingRange.of(recipe.parts[0]),
             states_at=self._observer.states_at,

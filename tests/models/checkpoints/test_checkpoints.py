@@ -21,7 +21,7 @@ from models.checkpoints.cards import (
 )
 from models.datasets import generate
 from models.inference.numpy_forward import logits
-from models.networks.modules import build
+from models.networks.modules import arrays_of, build
 from models.specs import NETWORK_KINDS, DatasetSpec, NetworkKind, NetworkSpec, TrainingSpec
 
 FLOWER = generate(DatasetSpec())
@@ -59,7 +59,7 @@ def run_plain_torch(script: str, folder: Path) -> str:
 def test_a_saved_checkpoint_gives_the_same_answers_with_torch_and_without(kind: NetworkKind, tmp_path: Path) -> None:
     spec = NetworkSpec(kind=kind)
     network = build(spec, 2, 2, seed=1)
-    card_digest = torch_files.save(tmp_path / "one", network, card_for(spec))
+    card_digest = torch_files.save(tmp_path / "one", arrays_of(network), card_for(spec))
 
     card, plan = cards.read(tmp_path / "one", card_digest=card_digest)
     again = torch_files.load(tmp_path / "one" / NETWORK_FILE, spec, 2, 2)
@@ -75,7 +75,7 @@ def test_a_saved_checkpoint_gives_the_same_answers_with_torch_and_without(kind: 
 def test_a_plain_torch_script_loads_a_checkpoint_into_the_tutorials_network(tmp_path: Path) -> None:
     spec = NetworkSpec()
     network = build(spec, 2, 2, seed=1)
-    torch_files.save(tmp_path / "one", network, card_for(spec))
+    torch_files.save(tmp_path / "one", arrays_of(network), card_for(spec))
     printed = run_plain_torch(
         "import sys, torch; from torch import nn\n"
         "assert not any(name.startswith(('models', 'service')) for name in sys.modules)\n"
@@ -154,7 +154,7 @@ def test_a_file_that_is_not_the_networks_state_dict_is_refused_and_none_of_its_c
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
 def test_damage_to_any_file_of_a_checkpoint_is_detected_and_named(name: str, damage: str, tmp_path: Path) -> None:
     spec = NetworkSpec()
-    card_digest = torch_files.save(tmp_path / "one", build(spec, 2, 2, seed=0), card_for(spec))
+    card_digest = torch_files.save(tmp_path / "one", arrays_of(build(spec, 2, 2, seed=0)), card_for(spec))
     path = tmp_path / "one" / name
     content = bytearray(path.read_bytes())
     if damage == "gone":
@@ -205,9 +205,9 @@ def test_a_card_of_release_0_1_is_read_under_the_present_names(ending: str, stop
 
 def test_a_checkpoint_never_overwrites_another(tmp_path: Path) -> None:
     spec = NetworkSpec()
-    first = torch_files.save(tmp_path / "one", build(spec, 2, 2, seed=0), card_for(spec))
+    first = torch_files.save(tmp_path / "one", arrays_of(build(spec, 2, 2, seed=0)), card_for(spec))
     with pytest.raises(FileExistsError):
-        torch_files.save(tmp_path / "one", build(spec, 2, 2, seed=1), card_for(spec))
+        torch_files.save(tmp_path / "one", arrays_of(build(spec, 2, 2, seed=1)), card_for(spec))
     cards.read(tmp_path / "one", card_digest=first)
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 

@@ -11,7 +11,7 @@ from models.boundary.certified import quadtree
 from models.boundary.certified.quadtree import AdaptiveGrid
 from models.boundary.contours import Line
 from models.boundary.embeddings import Embedding
-from models.boundary.grids import Grid, GridAxes, Outputs
+from models.boundary.grids import Grid, Outputs
 from models.datasets import FloatArray, Label
 from models.inference import numpy_forward
 from models.limits import MAX_ANSWER_WORK, MAX_GRID_VALUES
@@ -54,10 +54,14 @@ class BoundaryGrid:
 
 @dataclass(frozen=True)
 class ProbabilityMaps:
-    """The probability of every class for each cell of a window: float32 (K, H, W), for a curve (K, W)."""
+    """The probability of every class for each cell of a window: float32 (K, H, W), for a curve (K, W).
+
+    Attributes:
+        logits: what the probabilities were computed from.
+    """
 
     window: PlacedWindow
-    axes: GridAxes
+    logits: Outputs
     values_KHW: FloatArray
 
 
@@ -217,8 +221,20 @@ def embedding_grid(window: PlacedWindow, layer: int, coordinates: EmbeddingCoord
     return EmbeddingGrid(window, layer, embeddings.embed(plan, window.spec, layer, coordinates))
 
 
-def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_name: str | None = None) -> BoundaryLines:
+def boundary_lines(
+    window: PlacedWindow,
+    levels: Sequence[float] = (),
+    class_name: str | None = None,
+    *,
+    known: Outputs | None = None,
+) -> BoundaryLines:
     """The lines between classes, or with levels, the lines along which the probability of a class has these levels.
+
+    Args:
+        window: where.
+        levels: the probabilities, each greater than 0 and less than 1.
+        class_name: the class whose probability it is; by default the second of two.
+        known: the logits, if they have been computed.
 
     Raises:
         InvalidInput: the window is a curve, a class is needed or not allowed, the model has no such class, or there are
@@ -231,7 +247,7 @@ def boundary_lines(window: PlacedWindow, levels: Sequence[float] = (), class_nam
     if class_name is not None and len(classes) > 2 and not levels:
         raise InvalidInput("class", "needs levels, because the model has more than two classes")
     k = _class_index(classes, class_name, "probability" if levels else "label")
-    found = logits(window)
+    found = known or logits(window)
     if not levels:
         return BoundaryLines(window, contours.between_classes(found), None)
     return BoundaryLines(window, contours.at_levels(found, k, levels), k)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.boundary import contours, slices
+from models.boundary import slices
 from models.boundary.contours import Line
 from models.datasets import DoubleArray, IntArray, LabelledPoints, PointArray
 from models.inference import dispatch, numpy_forward
@@ -16,7 +16,7 @@ from models.limits import MAX_ANSWER_WORK, MAX_DISTANCE
 from models.specs import InvalidInput
 from service.errors import VersionBroken
 from service.inference import grids, predictions
-from service.inference.grids import BoundaryGrid
+from service.inference.grids import BoundaryGrid, BoundaryLines
 from service.inference.windows import PlacedWindow
 from service.jobs import training_data
 from service.store.files import Files
@@ -69,8 +69,17 @@ def require_plane(window: PlacedWindow, parts: Collection[str]) -> None:
         raise InvalidInput("overlay", "needs two axes, but this window is a curve along one")
 
 
-def overlay(boundary: BoundaryGrid, files: Files, parts: Collection[str], within: float | None = None) -> Overlay:
-    """What to draw over the picture of a grid of the plane. For `within` see `training_points`.
+def overlay(
+    boundary: BoundaryGrid,
+    files: Files,
+    parts: Collection[str],
+    *,
+    within: float | None = None,
+    levels: Sequence[float] = (),
+) -> Overlay:
+    """What to draw over the picture of a grid of the plane.
+
+    For `within` see `training_points`, and for `levels` see `grids.boundary_lines`.
 
     Raises:
         InvalidInput: there are too many cells or points, or the lines have too many vertices.
@@ -83,10 +92,20 @@ def overlay(boundary: BoundaryGrid, files: Files, parts: Collection[str], within
         )
     if "line" not in parts:
         return Overlay(shown)
-    logits = boundary.logits or grids.logits(boundary.window)
+    return Overlay(shown, lines_over(boundary, levels).lines)
+
+
+def lines_over(boundary: BoundaryGrid, levels: Sequence[float] = ()) -> BoundaryLines:
+    """The decision boundary in a grid of the plane. For `levels` see `grids.boundary_lines`.
+
+    Raises:
+        InvalidInput: see `grids.boundary_lines`.
+    """
     if boundary.threshold is not None:
-        return Overlay(shown, contours.at_levels(logits, 1, [boundary.threshold]))
-    return Overlay(shown, contours.between_classes(logits))
+        levels = [boundary.threshold]
+    k = boundary.class_index
+    name = str(boundary.window.network.card.classes[k]) if levels and k is not None else None
+    return grids.boundary_lines(boundary.window, levels, name, known=boundary.logits)
 
 
 def training_points(

@@ -1,5 +1,7 @@
 """Boundary lines as GeoJSON (RFC 7946), `application/geo+json`: data units take the place of degrees."""
 
+from typing import Any
+
 import orjson
 
 from service.inference.grids import BoundaryLines
@@ -11,7 +13,25 @@ MEDIA_TYPE = "application/geo+json"
 def encode(boundary: BoundaryLines) -> bytes:
     """A FeatureCollection with one LineString for each line; its other members are foreign (RFC 7946, 6.1)."""
     classes, k = boundary.window.network.card.classes, boundary.class_index
-    features = [
+    window = boundary.window
+    spec = window.spec
+    content = {
+        "type": "FeatureCollection",
+        "bbox": [spec.x_min, spec.y_min, spec.x_max, spec.y_max],
+        **window.network.answered_by,
+        "class": None if k is None else classes[k],
+        **window.position,
+        "classes": classes,
+        "colors": palette.class_codes(len(classes)),
+        "features": features(boundary),
+    }
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def features(boundary: BoundaryLines) -> list[dict[str, Any]]:
+    """A Feature with a LineString for each line. The coordinates are arrays, float64 (V, 2)."""
+    classes, k = boundary.window.network.card.classes, boundary.class_index
+    return [
         {
             "type": "Feature",
             "properties": {
@@ -24,16 +44,3 @@ def encode(boundary: BoundaryLines) -> bytes:
         }
         for line in boundary.lines
     ]
-    window = boundary.window
-    spec = window.spec
-    content = {
-        "type": "FeatureCollection",
-        "bbox": [spec.x_min, spec.y_min, spec.x_max, spec.y_max],
-        **window.network.answered_by,
-        "class": None if k is None else classes[k],
-        **window.position,
-        "classes": classes,
-        "colors": palette.class_codes(len(classes)),
-        "features": features,
-    }
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -150,3 +150,52 @@ def test_the_accept_header_selects_lines_and_their_tag_is_recognized(client: htt
     unit = {"model": "plane", "response": "activation", "layer": 0, "unit": 0}
     refused = client.get("/boundary-grid", params=unit, headers={"Accept": GEOJSON})
     assert_problem(refused, 406, "not-acceptable")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"levels": "0.2,0.9"},
+        {"levels": "0.9", "class": "red", "response": "probability"},
+        {"response": "label"},
+        {"response": "logit"},
+        {"response": "entropy", "levels": "0.3"},
+        {"response": "activation", "layer": "0", "unit": "1"},
+        {"response": "probabilities"},
+    ],
+)
+def test_a_json_grid_with_its_line_has_the_values_and_the_lines_of_separate_requests(
+    client: httpx.Client, query: dict[str, str]
+) -> None:
+    own = {"model": "plane", "resolution": "30"} | query
+    of_lines = {name: value for name, value in query.items() if name in ("levels", "class")}
+    both = client.get("/boundary-grid", params=own | {"overlay": "line"}).json()
+    alone = client.get("/boundary-grid", params={name: own[name] for name in own if name != "levels"}).json()
+    assert both.pop("lines") == lines(client, resolution=30, **of_lines)["features"]
+    assert both == alone
+    assert "lines" not in alone
+
+
+def test_the_line_of_a_grid_of_labels_is_drawn_at_their_threshold(client: httpx.Client) -> None:
+    query = {"model": "plane", "resolution": "30", "threshold": "0.7", "overlay": "line"}
+    found = client.get("/boundary-grid", params=query).json()
+    assert found["lines"] == lines(client, resolution=30, levels="0.7")["features"]
+
+
+def test_a_json_grid_of_more_classes_has_the_lines_between_them(client: httpx.Client) -> None:
+    query = {"model": "trio", "resolution": "30", "overlay": "line"}
+    for response in ("label", "probabilities"):
+        found = client.get("/boundary-grid", params=query | {"response": response}).json()
+        assert found["lines"] == lines(client, model="trio", resolution=30)["features"]
+        assert len(found["lines"]) > 1
+
+
+def test_a_picture_draws_its_line_at_the_levels(client: httpx.Client) -> None:
+    query = {"model": "plane", "resolution": "60", "format": "png", "overlay": "line"}
+    pictures = {
+        levels: client.get("/boundary-grid", params=query | extra).content
+        for levels, extra in {None: {}, "0.5": {"levels": "0.5"}, "0.9": {"levels": "0.9"}}.items()
+    }
+    assert pictures["0.5"] == pictures[None]
+    assert pictures["0.9"] != pictures[None]

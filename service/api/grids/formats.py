@@ -25,6 +25,7 @@ class GridFormat(Format):
         probabilities: encodes the probabilities of all classes.
         layer: encodes the activations of a hidden layer.
         embedding: encodes where a hidden layer maps the cells.
+        grid_and_lines, probabilities_and_lines: encode the boundary lines beside the values, for `overlay=line`.
         lines: encodes the boundary lines in place of the response. A curve has none.
         picture: draws a response, or the activation of a hidden unit, with an overlay.
         tiles: draws the activations of a hidden layer, one tile for each unit.
@@ -36,6 +37,8 @@ class GridFormat(Format):
     probabilities: Callable[[ProbabilityMaps], bytes] | None = None
     layer: Callable[[ActivationMaps], bytes] | None = None
     embedding: Callable[[EmbeddingGrid], bytes] | None = None
+    grid_and_lines: Callable[[BoundaryGrid, BoundaryLines], bytes] | None = None
+    probabilities_and_lines: Callable[[ProbabilityMaps, BoundaryLines], bytes] | None = None
     lines: Callable[[BoundaryLines], bytes] | None = None
     picture: Callable[[BoundaryGrid, Overlay, bool], Picture] | None = None
     tiles: Callable[[ActivationMaps, bool], Picture] | None = None
@@ -61,6 +64,8 @@ FORMATS = (
         grid=schemas.encode_grid,  # no layer: it would be many megabytes of text
         probabilities=schemas.encode_probabilities,
         embedding=schemas.encode_embedding,
+        grid_and_lines=schemas.encode_grid,
+        probabilities_and_lines=schemas.encode_probabilities,
         has_fields=True,
         content={},  # FastAPI adds the response model
     ),
@@ -101,4 +106,5 @@ OFFERED: dict[Kind, tuple[GridFormat, ...]] = {
 }
 
 PICTURES = tuple(one for one in FORMATS if one.picture)
+WITH_LINES = tuple(one for one in FORMATS if one.picture or one.grid_and_lines)
 LINES = tuple(one for one in FORMATS if one.lines)

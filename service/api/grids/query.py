@@ -13,7 +13,7 @@ from models.limits import (
 )
 from models.specs import AnyResponse, EmbeddingCoordinates, InvalidInput
 from service.api.epochs import Epoch
-from service.api.grids.formats import FORMATS, LINES, PICTURES, GridFormat, Kind
+from service.api.grids.formats import FORMATS, LINES, PICTURES, WITH_LINES, GridFormat, Kind
 from service.api.predictions.requests import Threshold
 from service.api.references import AliasName, JobName, Named, named
 from service.api.window_query import WindowQuery
@@ -102,13 +102,14 @@ class GridQuery(WindowQuery, _Answering):
     )
     levels: Levels | None = Field(
         None,
-        description=f"For the formats {either(LINES)}: the probabilities to draw lines at, such as `0.1,0.5,0.9`. "
-        "By default the lines between classes.",
+        description=f"For the formats {either(LINES)}, and with `overlay=line`: the probabilities to draw lines at, "
+        "such as `0.1,0.5,0.9`. By default the lines between classes.",
     )
     overlay: Overlay | None = Field(
         None,
         description="For a picture, except of a whole layer: what to draw on top, the training `points`, the "
-        "decision boundary as a `line`, or both: `points,line`.",
+        "decision boundary as a `line`, or both: `points,line`. For JSON, except of an embedding: `line` adds the "
+        "boundary as `lines`.",
     )
     within: FiniteFloat | None = Field(
         None,
@@ -178,8 +179,10 @@ class GridQuery(WindowQuery, _Answering):
         Raises:
             InvalidInput: the format does not show what a parameter asks for.
         """
-        if self.levels is not None and not form.lines:
-            raise InvalidInput("levels", f"needs format={either(LINES)}")
+        if self.levels is not None and not (form.lines or "line" in self.overlay_parts()):
+            raise InvalidInput("levels", f"needs format={either(LINES)}, or overlay=line")
+        if self.levels is not None and self.threshold is not None:
+            raise InvalidInput("levels", "cannot be combined with threshold, at which the line is drawn")
         if self.threshold is not None and form.lines:
             raise InvalidInput("threshold", f"cannot be combined with format={form.name}: give it as levels")
         if self.response is not None and form.lines:
@@ -189,16 +192,22 @@ class GridQuery(WindowQuery, _Answering):
         if self.adaptive and (self.response not in (None, "label") or form.lines):
             values = [one for one in FORMATS if one.grid or one.picture]
             raise InvalidInput("adaptive", f"needs response=label and format={either(values)}")
-        self._check_picture(form)
+        self._check_overlay(form)
 
-    def _check_picture(self, form: GridFormat) -> None:
-        for name in ("overlay", "transparent"):
-            if getattr(self, name) and not form.picture:
-                raise InvalidInput(name, f"needs format={either(PICTURES)}")
+    def _check_overlay(self, form: GridFormat) -> None:
+        if self.transparent and not form.picture:
+            raise InvalidInput("transparent", f"needs format={either(PICTURES)}")
+        parts = self.overlay_parts()
+        if "points" in parts and not form.picture:
+            raise InvalidInput("overlay", f"points needs format={either(PICTURES)}")
+        if "line" in parts and form not in WITH_LINES:
+            raise InvalidInput("overlay", f"line needs format={either(WITH_LINES)}")
         if self.within is not None and "points" not in self.overlay_parts():
             raise InvalidInput("within", "needs overlay=points")
         if self.overlay is not None and self.kind == "layer":
             raise InvalidInput("overlay", "cannot be combined with all units of a layer: choose one unit")
+        if self.overlay is not None and self.kind == "embedding":
+            raise InvalidInput("overlay", "cannot be combined with response=embedding")
 
     def window(self, form: GridFormat) -> Window:
         """The window of the grid."""

@@ -97,21 +97,35 @@ class _GridRequest:
             lines = grids.boundary_lines(window, query.probabilities(), query.class_name)
             return self._encoded(window, form.lines(lines))
         if form.probabilities and query.kind == "probabilities":
-            most = MAX_GRID_CELLS if form.has_fields else MAX_GRID_VALUES
-            return self._encoded(window, form.probabilities(grids.probability_maps(window, max_values=most)))
+            return self._probabilities(window)
         if query.layer is not None and query.unit is None:
             return self._layer(window, query.layer)
         return self._grid(window)
 
+    def _probabilities(self, window: PlacedWindow) -> Response:
+        query, form = self.query, self.form
+        parts = query.overlay_parts()
+        overlays.require_plane(window, parts)
+        maps = grids.probability_maps(window, max_values=MAX_GRID_CELLS if form.has_fields else MAX_GRID_VALUES)
+        if parts:
+            assert form.probabilities_and_lines
+            lines = grids.boundary_lines(window, query.probabilities(), query.class_name, known=maps.logits)
+            return self._encoded(window, form.probabilities_and_lines(maps, lines))
+        assert form.probabilities
+        return self._encoded(window, form.probabilities(maps))
+
     def _grid(self, window: PlacedWindow) -> Response:
         query, form = self.query, self.form
-        parts = query.overlay_parts()  # empty unless the format is a picture
+        parts = query.overlay_parts()
         overlays.require_plane(window, parts)
         boundary = self._boundary(window, with_logits="line" in parts)
+        if form.grid_and_lines and parts:
+            lines = overlays.lines_over(boundary, query.probabilities())
+            return self._encoded(window, form.grid_and_lines(boundary, lines), evaluated=boundary.evaluated)
         if form.grid:
             return self._encoded(window, form.grid(boundary), evaluated=boundary.evaluated)
         assert form.picture
-        overlay = overlays.overlay(boundary, self.files, parts, query.within)
+        overlay = overlays.overlay(boundary, self.files, parts, within=query.within, levels=query.probabilities())
         picture = form.picture(boundary, overlay, query.transparent)
         about = headers.of_points(overlay.points) if overlay.points else {}
         response = self._encoded(window, picture.content, evaluated=boundary.evaluated, value_range=picture.range)

@@ -11,7 +11,7 @@ from models.specs import AnyResponse, EmbeddingCoordinates
 from service.api.schemas import left_out
 from service.inference import grids
 from service.inference.windows import PlacedWindow
-from service.render import palette
+from service.render import geojson, palette
 
 ClassLabel = int | str
 Colors = Annotated[list[str], Field(description="(K,) the color of each class in pictures, `#rrggbb`.")]
@@ -54,7 +54,43 @@ class _Cells(_Placed):
     )
 
 
-class BoundaryGrid(_Cells):
+class LineGeometry(BaseModel):
+    """The vertices of a line."""
+
+    type: Literal["LineString"]
+    coordinates: list[Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        description="(V, 2) the vertices, in data units. A closed line ends with its first vertex."
+    )
+
+
+class LineProperties(BaseModel):
+    """What a line separates."""
+
+    classes: list[ClassLabel] = Field(
+        description="The two classes on both sides; or the class whose probability is at `level`, of more than two."
+    )
+    level: float | None = Field(description="The probability along the line; null between two of more classes.")
+    closed: bool = Field(description="Whether the line is a ring.")
+    color: str = Field(description="`#rrggbb`, mixed from the colors of the classes, as in SVG.")
+
+
+class BoundaryLine(BaseModel):
+    """One boundary line, a Feature of GeoJSON."""
+
+    type: Literal["Feature"]
+    properties: LineProperties
+    geometry: LineGeometry
+
+
+class _Lined(_Cells):
+    """The cells of a grid, and with `overlay=line` the boundary."""
+
+    lines: list[BoundaryLine] | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="With `overlay=line`: the boundary lines, as features of GeoJSON."
+    )
+
+
+class BoundaryGrid(_Lined):
     """A response, or the activation of a hidden unit, on a regular grid or along a curve."""
 
     object: Literal["boundary.grid"]
@@ -82,7 +118,7 @@ class BoundaryGrid(_Cells):
     )
 
 
-class BoundaryProbabilities(_Cells):
+class BoundaryProbabilities(_Lined):
     """The probability of every class on a regular grid or along a curve."""
 
     object: Literal["boundary.probabilities"]
@@ -121,34 +157,6 @@ class BoundaryEmbedding(_Cells):
     )
 
 
-class LineGeometry(BaseModel):
-    """The vertices of a line."""
-
-    type: Literal["LineString"]
-    coordinates: list[Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
-        description="(V, 2) the vertices, in data units. A closed line ends with its first vertex."
-    )
-
-
-class LineProperties(BaseModel):
-    """What a line separates."""
-
-    classes: list[ClassLabel] = Field(
-        description="The two classes on both sides; or the class whose probability is at `level`, of more than two."
-    )
-    level: float | None = Field(description="The probability along the line; null between two of more classes.")
-    closed: bool = Field(description="Whether the line is a ring.")
-    color: str = Field(description="`#rrggbb`, mixed from the colors of the classes, as in SVG.")
-
-
-class BoundaryLine(BaseModel):
-    """One boundary line, a Feature of GeoJSON."""
-
-    type: Literal["Feature"]
-    properties: LineProperties
-    geometry: LineGeometry
-
-
 class BoundaryLines(_Placed):
     """The decision boundary as lines, a FeatureCollection of GeoJSON (RFC 7946) in data units in place of degrees."""
 
@@ -164,7 +172,7 @@ class BoundaryLines(_Placed):
     features: list[BoundaryLine] = Field(description="The lines.")
 
 
-def encode_grid(boundary: grids.BoundaryGrid) -> bytes:
+def encode_grid(boundary: grids.BoundaryGrid, lines: grids.BoundaryLines | None = None) -> bytes:
     """The body of a `BoundaryGrid`."""
     window, grid = boundary.window, boundary.grid
     classes, k = window.network.card.classes, boundary.class_index
@@ -180,12 +188,13 @@ def encode_grid(boundary: grids.BoundaryGrid) -> bytes:
             **_cells(window, grid, grid.values_HW.shape),
             **_classes(window),
             "evaluated": boundary.evaluated,
+            **_lines(lines),
             "values": grid.values_HW,
         }
     )
 
 
-def encode_probabilities(maps: grids.ProbabilityMaps) -> bytes:
+def encode_probabilities(maps: grids.ProbabilityMaps, lines: grids.BoundaryLines | None = None) -> bytes:
     """The body of a `BoundaryProbabilities`."""
     window = maps.window
     return _dumped(
@@ -193,8 +202,9 @@ def encode_probabilities(maps: grids.ProbabilityMaps) -> bytes:
             "object": "boundary.probabilities",
             **window.network.answered_by,
             "response": "probabilities",
-            **_cells(window, maps.axes, maps.values_KHW.shape),
+            **_cells(window, maps.logits, maps.values_KHW.shape),
             **_classes(window),
+            **_lines(lines),
             "values": maps.values_KHW,
         }
     )
@@ -223,6 +233,10 @@ def encode_embedding(grid: grids.EmbeddingGrid) -> bytes:
 def _classes(window: PlacedWindow) -> dict[str, Any]:
     classes = window.network.card.classes
     return {"classes": classes, "colors": palette.class_codes(len(classes))}
+
+
+def _lines(lines: grids.BoundaryLines | None) -> dict[str, Any]:
+    return {} if lines is None else {"lines": geojson.features(lines)}
 
 
 def _cells(window: PlacedWindow, axes: GridAxes, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -206,12 +206,27 @@ export async function grid(target, query, signal) {
   return { shape, values, window: { x_min, x_max, y_min, y_max }, colors };
 }
 
+/** A grid of the plane, and the boundary in it as lines. One response has both, since the user waits for it.
+ * @param {Target} target @param {Record<string, any>} query
+ * @returns {Promise<{grid: import("./state.js").Grid, lines: number[][][]}>} */
+export async function gridAndLines(target, query) {
+  const { shape, values, window, colors, response, lines } = await requestJson("boundary-grid", { query: { ...queryOf(target), ...query, overlay: "line" } });
+  const cells = values.flat(shape.length - 1);
+  const grid = { shape, values: response === "label" ? Uint8Array.from(cells) : Float32Array.from(cells), window, colors };
+  return { grid, lines: lines.map(coordinatesOf) };
+}
+
 /** The boundary as lines.
- * @param {Target} target @param {Record<string, any>} query @param {AbortSignal} [signal]
+ * @param {Target} target @param {Record<string, any>} query
  * @returns {Promise<number[][][]>} */
-export async function lines(target, query, signal) {
-  const collection = await requestJson("boundary-grid", { query: { ...queryOf(target), ...query, format: "geojson" }, headers: { Accept: "*/*" }, signal });
-  return collection.features.map((/** @type {any} */ feature) => feature.geometry.coordinates);
+export async function lines(target, query) {
+  const collection = await requestJson("boundary-grid", { query: { ...queryOf(target), ...query, format: "geojson" }, headers: { Accept: "*/*" } });
+  return collection.features.map(coordinatesOf);
+}
+
+/** @param {any} feature of GeoJSON */
+function coordinatesOf({ geometry }) {
+  return geometry.coordinates;
 }
 
 /** The weights of a network as a file: its `state_dict`.

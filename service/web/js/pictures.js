@@ -147,10 +147,7 @@ function levelOf(order) {
  * @returns {Promise<import("./state.js").Picture>} */
 export async function pictureOf(target, query, order, response) {
   const shown = order.length > 2 && response === "probability" ? "probabilities" : response === "entropy" ? response : undefined;
-  const [grid, lines] = await Promise.all([
-    api.grid(target, { ...query, resolution: PLANE, response: shown }),
-    api.lines(target, { ...query, resolution: PLANE, levels: levelOf(order) }),
-  ]);
+  const { grid, lines } = await api.gridAndLines(target, { ...query, resolution: PLANE, response: shown, levels: levelOf(order) });
   const plane = shown === "probabilities" ? withLabels(grid) : grid;
   const kind = response === "entropy" ? response : plane.values instanceof Uint8Array ? "label" : "probability";
   const isFlipped = kind === "probability" && order[0] > order[1];

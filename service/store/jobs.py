@@ -92,7 +92,7 @@ class Jobs:
         key: str | None = None,
         ttl_s: float | None = None,
     ) -> str:
-        """Adds a job to the queue and returns its id. If an equal job was added under `key`, returns that job's id.
+        """Adds a job to the queue and returns its id. If its owner added an equal one under `key`, returns that id.
 
         Queued jobs of the same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after
         this many seconds, see `expired`.
@@ -113,8 +113,8 @@ class Jobs:
             if key:
                 outdated = idempotency_keys.c.created_at <= time.time() - KEY_TTL_S
                 connection.execute(delete(idempotency_keys).where(outdated))
-                row = {"key": key, "payload": _payload(spec), "job_id": spec.id, "created_at": time.time()}
-                connection.execute(insert(idempotency_keys), row)
+                row = {"key": _stored_key(key, spec.owner), "payload": _payload(spec), "job_id": spec.id}
+                connection.execute(insert(idempotency_keys), row | {"created_at": time.time()})
             return spec.id
 
     def find_added(
@@ -380,14 +380,19 @@ def _require_room(connection: Connection, room: _Room, owner: str | None, *, sup
 
 
 def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:
-    """Returns the id of the job that was added under the key in the last `KEY_TTL_S` seconds."""
-    own = select(idempotency_keys).where(idempotency_keys.c.key == key)
+    """Returns the id of the job that its owner added under the key in the last `KEY_TTL_S` seconds."""
+    own = select(idempotency_keys).where(idempotency_keys.c.key == _stored_key(key, spec.owner))
     row = connection.execute(own.where(idempotency_keys.c.created_at > time.time() - KEY_TTL_S)).one_or_none()
     if row is None:
         return None
     if row.payload != _payload(spec):
         raise KeyReused("Use a new key for a different training.")
     return str(row.job_id)
+
+
+def _stored_key(key: str, owner: str | None) -> str:
+    """Returns an idempotency key as it is stored: owners may use the same one. Neither part contains a space."""
+    return key if owner is None else f"{owner} {key}"
 
 
 def _payload(spec: JobSpec) -> str:

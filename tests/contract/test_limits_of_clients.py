@@ -34,6 +34,8 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         ("narrow", Limits(concurrency=1)),
         ("few", Limits(queued=2)),
         ("other", Limits()),
+        ("ada", Limits()),
+        ("bob", Limits()),
         ("watcher", Limits()),
     ):
         AUTH[name] = {"Authorization": f"Bearer {file.add(name, 'train', limits)}"}
@@ -103,6 +105,18 @@ def test_a_key_cannot_fill_the_queue(limited: httpx.Client) -> None:
     assert limited.post(f"{path}/pause", headers=AUTH["few"]).status_code == 200
     assert submit(limited, "few").status_code == 202, "a paused job does not wait"
     assert_problem(limited.post(f"{path}/resume", headers=AUTH["few"]), 429, "queue-full")
+
+
+def test_each_key_has_idempotency_keys_of_its_own(limited: httpx.Client) -> None:
+    sent = {name: AUTH[name] | {"Idempotency-Key": "1"} for name in ("ada", "bob")}
+    first, other = (limited.post("/train", json=TRAINING, headers=headers) for headers in sent.values())
+    assert first.status_code == other.status_code == 202
+    assert "idempotent-replayed" not in other.headers
+    assert first.json()["id"] != other.json()["id"]
+    for headers, answer in zip(sent.values(), (first, other), strict=True):
+        again = limited.post("/train", json=TRAINING, headers=headers)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.json()["id"] == answer.json()["id"]
 
 
 @pytest.mark.slow

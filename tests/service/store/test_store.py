@@ -174,6 +174,16 @@ def test_an_idempotency_key_finds_the_job_that_was_added_under_it(url: str, stor
     assert store.jobs.add(again, max_queued=9, key="k") == "again"
 
 
+def test_each_owner_has_idempotency_keys_of_its_own(store: Store) -> None:
+    owners = (None, "ada", "bob")
+    added = [JobSpec(**EXAMPLE | {"id": f"of-{owner}", "recipe": f"{owner}", "owner": owner}) for owner in owners]
+    for spec in added:
+        assert store.jobs.find_added(spec, max_queued=9, key="k") is None
+        assert store.jobs.add(spec, max_queued=9, key="k") == spec.id
+    for spec in added:
+        assert store.jobs.add(replace(spec, id="again"), max_queued=9, key="k") == spec.id
+
+
 def test_concurrent_requests_with_one_idempotency_key_add_one_job(store: Store) -> None:
     def try_to_add(number: int) -> str:
         return store.jobs.add(JobSpec(**EXAMPLE | {"id": f"{number}"}), max_queued=100, key="k")

@@ -425,6 +425,20 @@ def test_a_model_without_names_takes_the_points_in_one_tensor(client: httpx.Clie
     assert_error(infer(client, tensor([0], "x"), tensor([0], "y")), 400, said)
 
 
+def test_whole_numbers_may_be_written_with_a_decimal_point(client: httpx.Client) -> None:
+    expected = outputs(infer(client, tensor(POINTS)))
+    assert outputs(infer(client, tensor(POINTS, shape=[2.0, 2]))) == expected
+    head = json.loads(GOLDEN[:140])
+    head["inputs"][0] |= {"shape": [2.0, 2.0], "parameters": {"binary_data_size": 16.0}}
+    answer = client.post("/v2/models/plane/infer", **binary(head, GOLDEN[140:]))
+    assert outputs(answer)["labels"] == expected["labels"]
+    one, same = (
+        infer(client, tensor(POINTS), outputs=[{"name": "probabilities", "parameters": {"classification": count}}])
+        for count in (2, 2.0)
+    )
+    assert outputs(one) == outputs(same)
+
+
 # ---- what is refused
 
 
@@ -463,6 +477,10 @@ def sized(size: Any, **more: Any) -> dict[str, Any]:
         ([sized("16")], ("binary_data_size",)),
         ([sized(0, data=[1, 2, 3, 4])], ("not both",)),
         ([{"name": "points", "shape": [1.5, 2], "datatype": "FP32", "data": []}], ("inputs.0.shape",)),
+        ([tensor([[1, 2]], shape=["1", 2])], ("inputs.0.shape",)),
+        ([tensor([[1, 2]], shape=[True, 2])], ("inputs.0.shape",)),
+        ([tensor([[1, 2]], shape=[1e300, 2])], ("at most 100,000 points",)),
+        ([sized(16.5)], ("binary_data_size",)),
         ([{"shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], ("`name`",)),
         ([], ("1 to 1,000 tensors",)),
         ([tensor([[1, 2]])] * 1_001, ("1 to 1,000 tensors",)),

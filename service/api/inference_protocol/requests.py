@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ from models.limits import MAX_FEATURES
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from service.api.inference_protocol import tensors
-from service.api.inference_protocol.tensors import Parameters, Tensor
+from service.api.inference_protocol.tensors import Parameters, Size, Tensor
 from service.http.bodies import request_body
 from service.registry.registry import LoadedVersion
 
@@ -49,7 +50,14 @@ class Head(msgspec.Struct):
     outputs: list[WantedOutput] | None = None
 
 
-_decode = msgspec.json.Decoder(Head).decode
+def _size(_: type[Size], sent: Any) -> Size:
+    found = tensors.whole(sent)
+    if found is None:
+        raise ValueError("must be a whole number")
+    return Size(found)
+
+
+_decode = msgspec.json.Decoder(Head, dec_hook=_size).decode
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ def _points_alone(body: bytes, features: int) -> InferRequest:
         raise InvalidInput(
             "body", f"must have {size:,} bytes for each point, {features:,} numbers of datatype {POINTS_DATATYPE}"
         )
-    tensor = Tensor(POINTS, [len(body) // size, features], POINTS_DATATYPE)
+    tensor = Tensor(POINTS, [Size(len(body) // size), Size(features)], POINTS_DATATYPE)
     return InferRequest(Head([tensor], parameters={"binary_data_output": True}), [memoryview(body)])
 
 
@@ -237,7 +245,8 @@ def _output(wanted: WantedOutput, default: bool | None) -> Output:
     if classification is not None:
         if wanted.name != PROBABILITIES:
             raise InvalidInput(field, f"must not have classification: only {PROBABILITIES} can be classified")
-        if type(classification) is not int or classification < 1:
+        classification = tensors.whole(classification)
+        if classification is None or classification < 1:
             raise InvalidInput(field, "must have a number of classes, 1 or more, as its classification")
     return Output(wanted.name, bool(default if own is None else own), classification)
 

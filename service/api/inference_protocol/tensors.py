@@ -43,6 +43,16 @@ _LENGTH = struct.Struct("<I")
 Parameters = dict[str, str | int | float | bool | None]
 
 
+class Size(int):
+    """A size in the shape of a tensor. In JSON 2.0 is as whole as 2, and some clients write it so."""
+
+
+def whole(sent: Any) -> int | None:
+    """The whole number that was sent in JSON; None if it is none."""
+    is_number = isinstance(sent, int | float) and not isinstance(sent, bool)
+    return int(sent) if is_number and sent == sent // 1 else None
+
+
 class Tensor(msgspec.Struct):
     """An input tensor as it is sent. Fields that the protocol does not have are ignored.
 
@@ -53,7 +63,7 @@ class Tensor(msgspec.Struct):
     """
 
     name: str
-    shape: list[int]
+    shape: list[Size]
     datatype: str
     parameters: Parameters | None = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -65,10 +75,11 @@ class Tensor(msgspec.Struct):
         Raises:
             InvalidInput: it is not a length, or the values are in the JSON too.
         """
-        size = (self.parameters or {}).get("binary_data_size")
-        if size is None:
+        sent = (self.parameters or {}).get("binary_data_size")
+        if sent is None:
             return None
-        if type(size) is not int or size < 0:
+        size = whole(sent)
+        if size is None or size < 0:
             raise InvalidInput(self.field, "must have a number of bytes as its binary_data_size")
         if self.data is not msgspec.UNSET:
             raise InvalidInput(self.field, "must have either data or binary_data_size, not both")

@@ -224,7 +224,10 @@ def test_a_service_on_loopback_answers_under_the_names_of_this_machine(client: h
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[", ""],
+    [
+        *("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[", ""),
+        *("localhost:evil.example", "localhost:80:80", "[::1]evil.example", "[::1]:x", "[localhost", "localhost]"),
+    ],
 )
 def test_a_service_on_loopback_answers_under_no_other_name(client: httpx.Client, host: str) -> None:
     assert_problem(client.get("/models", headers={"Host": host}), 421, "host-not-allowed")

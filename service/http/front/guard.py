@@ -6,6 +6,7 @@ rebinding); its requests then have that name as `Host`. And a page can post form
 """
 
 import logging
+import re
 import time
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -40,6 +41,10 @@ MAX_LOGGED_PATH = 200
 
 MAX_KNOWN_HOSTS = 100
 """How many hosts are kept that were found to be allowed, each with and without its port."""
+
+HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
+"""A `Host`: an address of IPv6 or a name, and perhaps a port. Only the name is compared: ports are forwarded, and no
+page can rebind the names of this machine. For browsers and for `_check_origin`, another port is another origin."""
 
 DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 
@@ -189,8 +194,8 @@ class Guard:
             raise HTTPException(400)
         if self._allows_all_hosts:
             return
-        text = host.decode("latin-1").lower()
-        name = text.partition("]")[0][1:] if text.startswith("[") else text.partition(":")[0]
+        found = HOST.fullmatch(host.decode("latin-1").lower())
+        name = (found[1] or found[2]) if found else ""
         if name not in self._allowed_names and f"[{name}]" not in self._allowed_names and not is_loopback(name):
             raise HostNotAllowed
         if len(self._known_hosts) < MAX_KNOWN_HOSTS:

@@ -534,14 +534,21 @@ def add_key(
     name: Annotated[str, typer.Argument(help="A name for the key; it appears in the audit log.")],
     role: Annotated[str, typer.Option(help="What the key allows: read, predict, train or admin.")],
     rate: Annotated[
-        float | None, typer.Option(help="Maximum number of requests a second, in place of the setting.")
+        float | None,
+        typer.Option(help="Maximum number of requests a second, in place of the setting. 0 sets no limit."),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Maximum number of requests in progress at a time, in place of the setting.")
+        int | None,
+        typer.Option(
+            help="Maximum number of requests in progress at a time, in place of the setting. 0 sets no limit."
+        ),
     ] = None,
     queued: Annotated[
         int | None,
-        typer.Option(help="Maximum number of jobs that wait for a training process, in place of the setting."),
+        typer.Option(
+            help="Maximum number of jobs that wait for a training process, in place of the setting; 1 or more. For no "
+            "trainings at all, give the role predict."
+        ),
     ] = None,
 ) -> None:
     """Add an API key and print it, once. From then on every request needs a key."""

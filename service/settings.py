@@ -23,6 +23,9 @@ OWN_PATHS = (
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
 """An origin as browsers send it (RFC 6454)."""
 
+MIN_RATE = 0.001
+"""Lowest limit of requests per second, a request in 17 minutes. A client that may send fewer needs no key."""
+
 
 def _split(value: Any) -> Any:
     """The parts of a text between commas; any other value as it is."""
@@ -372,6 +375,13 @@ class Settings(BaseSettings):
         if path and path.split("/")[1] in OWN_PATHS:
             raise ValueError(f"must not begin with /{path.split('/')[1]}, which is a path of the service itself")
         return path or None
+
+    @field_validator("max_requests_per_s")
+    @classmethod
+    def _require_rate(cls, rate: float) -> float:
+        if 0 < rate < MIN_RATE:
+            raise ValueError(f"must be 0, which sets no limit, or at least {MIN_RATE:g}")
+        return rate
 
     @field_validator("trusted_proxies")
     @classmethod

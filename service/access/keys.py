@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from models.specs import InvalidInput
 from service import outputs
+from service.settings import MIN_RATE
 
 PREFIX = "sepx_"
 """The first characters of each key, by which people and programs that look for secrets recognize it."""
@@ -129,10 +130,7 @@ class KeyFile:
             raise InvalidInput("name", "must be 1 to 63 letters, digits and . _ @ -, beginning with a letter or digit")
         if role not in ROLES:
             raise InvalidInput("role", f"must be one of {', '.join(ROLES)}")
-        for field, limit in limits._asdict().items():
-            least = 1 if field == "queued" else 0
-            if limit is not None and not least <= limit <= MAX_LIMIT:
-                raise InvalidInput(field, f"must be between {least} and {MAX_LIMIT:,}")
+        _check_limits(limits)
         with self._locked():
             keys = self.read() or []
             if any(key.name == name for key in keys):
@@ -190,6 +188,17 @@ def matching(secret: bytes, keys: Mapping[str, Key]) -> Key | None:
     digest = digest_of(secret)
     found = keys.get(digest)
     return found if found is not None and hmac.compare_digest(found.digest, digest) else None
+
+
+def _check_limits(limits: Limits) -> None:
+    for field, limit in limits._asdict().items():
+        least = MIN_RATE if field == "rate" else 1
+        if limit is None or least <= limit <= MAX_LIMIT:
+            continue
+        if field == "queued":
+            raise InvalidInput(field, f"must be between {least} and {MAX_LIMIT:,}")
+        if limit != 0:
+            raise InvalidInput(field, f"must be between {least:g} and {MAX_LIMIT:,}, or 0, which sets no limit")
 
 
 def _is_valid(key: Key) -> bool:

@@ -335,6 +335,7 @@ def test_keys_are_added_listed_and_revoked_by_the_command_line(tmp_path: Path) -
         ("keys list --keys-file damaged", "keys_file: is damaged"),
         ("serve --host 0.0.0.0 --keys-file none", "host: other machines can reach it"),
         ("serve --allowed-hosts http://x", "allowed_hosts: "),
+        ("serve --max-requests-per-s 1e-320", "max_requests_per_s: must be 0, which sets no limit, or at least 0.001"),
     ],
 )
 def test_wrong_keys_and_settings_are_refused_in_one_line(

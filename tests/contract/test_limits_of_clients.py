@@ -153,14 +153,22 @@ def test_the_command_line_sets_the_limits_of_a_key(tmp_path: Path) -> None:
     assert "2.5" in rows["ada"]
     assert "(no limit)" in rows["bob"]
     assert "(250)" in rows["bob"]
-    assert separatrix("keys add eve --role read --rate -1") == (
-        2,
-        "separatrix: rate: must be between 0 and 1,000,000\n",
-    )
-    assert separatrix("keys add eve --role read --queued 0") == (
-        2,
-        "separatrix: queued: must be between 1 and 1,000,000\n",
-    )
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--rate -1", "rate: must be between 0.001 and 1,000,000, or 0, which sets no limit"),
+        ("--rate 1e-320", "rate: must be between 0.001 and 1,000,000, or 0, which sets no limit"),
+        ("--rate nan", "rate: must be between 0.001 and 1,000,000, or 0, which sets no limit"),
+        ("--concurrency -1", "concurrency: must be between 1 and 1,000,000, or 0, which sets no limit"),
+        ("--queued 0", "queued: must be between 1 and 1,000,000"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(tmp_path: Path, option: str, said: str) -> None:
+    command = ["keys", "add", "eve", "--role", "read", *option.split()]
+    done = CliRunner().invoke(app, command, env={"SEPARATRIX_DATA_DIR": str(tmp_path)})
+    assert (done.exit_code, done.stderr) == (2, f"separatrix: {said}\n")
 
 
 @pytest.mark.parametrize("limit", ['"rate": -1', '"rate": "5"', '"rate": NaN', '"concurrency": 1.5', '"queued": true'])

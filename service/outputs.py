@@ -9,14 +9,17 @@ from typing import BinaryIO
 
 from models.checkpoints import atomic
 
+PRIVATE = 0o600
+"""The mode of files that only their owner may read and write."""
+
 
 @contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A file to be written at a path that a user named.
 
-    A file appears complete, at the end of the block. If it exists, it is unchanged until then, and keeps its mode. A
-    link stays a link: the file that it names is written. The content goes at once into a device, a pipe, or a file of a
-    folder that takes no other files.
+    A file appears complete, at the end of the block. If it exists, it is unchanged until then, and keeps its mode; else
+    it gets `mode`, to which the umask applies. A link stays a link: the file that it names is written. The content goes
+    at once into a device, a pipe, or a file of a folder that takes no other files.
 
     Raises:
         OSError: the folder is missing, the path is a folder, or the disk is full or cannot be written. The error names
@@ -28,7 +31,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             with path.open("wb") as file:
                 yield file
             return
-        with atomic.new_file(path.resolve()) as file:
+        with atomic.new_file(path.resolve(), mode=mode) as file:
             if before is not None:
                 _keep_access(file, before)
             yield file

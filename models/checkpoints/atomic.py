@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -72,10 +73,10 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def new_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, durable: bool = True, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A file to be written, which gets its name at the end of the block. Creates its folder if necessary.
 
-    Unless `durable` is set, a power failure may leave a damaged file.
+    Unless `durable` is set, a power failure may leave a damaged file. The umask applies to `mode`.
 
     Raises:
         OSError: the disk is full or cannot be written. An old file is left unchanged.
@@ -83,7 +84,7 @@ def new_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             yield file
             if durable:
                 _sync(file)

@@ -160,8 +160,8 @@ class KeyFile:
         return left
 
     def _write(self, keys: list[Key]) -> None:
-        with outputs.new_file(self.path) as file:
-            os.fchmod(file.fileno(), 0o600)
+        with outputs.new_file(self.path, mode=outputs.PRIVATE) as file:
+            os.fchmod(file.fileno(), outputs.PRIVATE)  # also if the file had another mode
             shown = [{field: value for field, value in asdict(key).items() if value is not None} for key in keys]
             file.write(json.dumps({"keys": shown}, indent=1).encode() + b"\n")
 

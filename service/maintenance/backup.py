@@ -55,7 +55,9 @@ class _Deleted(Exception):
 
 
 def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
-    """Writes an archive. The rows are from one moment, and the files of their versions are complete.
+    """Writes an archive, which only its owner may read.
+
+    The rows are from one moment, and the files of their versions are complete.
 
     Services may run, train and publish meanwhile: files never change once they are written. If a version or a
     dataset is deleted before its files were copied, the backup begins again.
@@ -78,8 +80,9 @@ def back_up(settings: Settings, out: Path, progress: Progress) -> Backup:
     store = Store.of(settings, files, make=False)
     try:
         for _ in range(ATTEMPTS):
-            with suppress(_Deleted), outputs.new_file(out) as file, tarfile.open(fileobj=file, mode="w") as archive:
-                versions, damaged = _write(archive, store, files, progress)
+            with suppress(_Deleted), outputs.new_file(out, mode=outputs.PRIVATE) as file:
+                with tarfile.open(fileobj=file, mode="w") as archive:
+                    versions, damaged = _write(archive, store, files, progress)
                 break
         else:
             raise OSError(errno.EBUSY, "data are deleted faster than they are copied; try again later", str(out))

@@ -16,7 +16,7 @@ from service.maintenance.backup import CHECKSUMS, FORMAT, MANIFEST, ROWS, Progre
 from service.settings import Settings
 from service.store import rows
 from service.store.database import Database
-from service.store.files import FOLDERS, Files
+from service.store.files import FOLDERS, PRIVATE_FOLDER, Files
 from service.store.identity import pairing
 from service.store.store import database_url
 
@@ -53,13 +53,15 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
         lines = Path(name) / ROWS
         revision = _extract(archive, folder, lines, progress)
         _load_rows(settings.model_copy(update={"data_dir": folder}), lines, revision)
-        target.rmdir() if target.exists() else None
+        if target.exists():
+            shutil.copymode(target, folder)
+            target.rmdir()
         folder.rename(target)
 
 
 def _extract(archive: Path, folder: Path, lines: Path, progress: Progress) -> str:
     """Writes the files of the data folder and the rows. Returns the revision of the rows."""
-    folder.mkdir()
+    folder.mkdir(mode=PRIVATE_FOLDER)
     sums: dict[str, str] = {}
     manifest: dict[str, Any] | None = None
     try:

@@ -24,6 +24,9 @@ CHECKPOINTS, DATASETS, STARTS = "checkpoints", "datasets", "starts"
 FOLDERS = (CHECKPOINTS, DATASETS, STARTS)
 """The folders of a data folder."""
 
+PRIVATE_FOLDER = 0o700
+"""The mode of a new data folder: what clients sent is for its owner alone."""
+
 
 class Files:
     """The layout of one data folder."""
@@ -43,7 +46,7 @@ class Files:
             OSError: the folder cannot be created, or is missing.
         """
         if make:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            data_dir.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         elif not data_dir.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the data folder does not exist", str(data_dir))
         self.database_url = sqlite_url(data_dir / "separatrix.db")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import shutil
+import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,22 @@ def test_a_backup_and_a_restoration_replace_nothing(data: Path) -> None:
     assert archive.read_bytes() == before
     over = separatrix("restore", str(archive), data=data)
     assert (over.exit_code, "is not empty; restore into a new one" in over.stderr) == (1, True)
+
+
+def test_a_backup_and_a_data_folder_are_for_their_owner_alone(data: Path, tmp_path: Path) -> None:
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    archive = backed_up(data)
+    assert mode(archive) == 0o600
+    assert separatrix("restore", str(archive), data=tmp_path / "new").exit_code == 0
+    assert mode(tmp_path / "new") == 0o700
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o750)
+    assert separatrix("restore", str(archive), data=tmp_path / "shared").exit_code == 0
+    assert mode(tmp_path / "shared") == 0o750, "an empty folder keeps its mode"
+    Files(tmp_path / "made")
+    assert mode(tmp_path / "made") == 0o700
 
 
 def test_a_backup_is_written_where_its_link_points_and_makes_no_folder(data: Path, tmp_path: Path) -> None:

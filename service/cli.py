@@ -317,8 +317,8 @@ def boundary(
     within: Annotated[
         float | None,
         typer.Option(
-            help="With more than two features: leave out points farther from the plane than this, in standard "
-            "deviations. All points fade with their distance. (default: no limit)"
+            help="Leave out points farther from the plane than this, in standard deviations. All points fade with "
+            "their distance. With two features all lie in the plane. (default: no limit)"
         ),
     ] = None,
 ) -> None:

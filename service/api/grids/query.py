@@ -115,10 +115,10 @@ class GridQuery(WindowQuery, _Answering):
         None,
         ge=0,
         le=MAX_DISTANCE,
-        description="With `overlay=points`, for a model of more than two features: show only points within this "
-        "distance of the plane. The distance is the root mean square of the differences in standard deviations, over "
-        "the features that are not on an axis: about 1 for a typical point. By default all points are shown. They fade "
-        "with the distance.",
+        description="With `overlay=points`: show only points within this distance of the plane. The distance is the "
+        "root mean square of the differences in standard deviations, over the features that are not on an axis: about "
+        "1 for a typical point, and 0 for all points of a model of two features. By default all points are shown. They "
+        "fade with the distance.",
     )
     transparent: bool = Field(False, description="For a picture: make uncertain cells more transparent.")
     adaptive: bool = Field(

@@ -13,6 +13,7 @@ import csv
 import functools
 import io
 import math
+import os
 import sys
 
 import numpy as np
@@ -162,7 +163,8 @@ _NETWORKS = [_network(*one) for one in MEMBERS or [(LAYERS, SKIP)]]
 def read_points(lines, has_heading=None):
     """The points of a CSV file, float64 (N, D), from its lines.
 
-    By default the first line is a heading if it names all features or contains no number.
+    By default the first line is a heading if it names all features or contains no number. Columns that are no features
+    are left out; a line on standard error names them.
 
     Raises:
         ValueError: the file cannot be read without doubt. The message says why.
@@ -177,6 +179,10 @@ def read_points(lines, has_heading=None):
     sources = _sources_by_name(first) if has_heading else None
     if sources is None:
         sources = _sources_by_position(len(first))
+    used = {column for column, _, _ in sources}
+    unused = [name for column, name in enumerate(first) if column not in used]
+    if unused:
+        print(f"{sys.argv[0]}: columns that are not used: {', '.join(map(repr, unused))}", file=sys.stderr)
     points = [_point(line, row, sources, len(first)) for line, row in rows[has_heading:]]
     return np.array(points, np.float64).reshape(-1, len(FEATURES))
 
@@ -270,13 +276,24 @@ def main(arguments):
     lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
     try:
         shares = probabilities(read_points(lines, *map(options.get, arguments)))
-    except (ValueError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         print(f"{sys.argv[0]}: {error}", file=sys.stderr)
         return 2
+    try:
+        _print(shares)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python reports the error again
+        if not isinstance(error, BrokenPipeError):  # the reader of the output, such as head, has enough
+            print(f"{sys.argv[0]}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _print(shares):
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["label", *(f"p({label})" for label in CLASSES)])
     writer.writerows([CLASSES[row.argmax()], *map(str, row)] for row in shares)
-    return 0
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

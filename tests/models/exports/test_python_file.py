@@ -5,6 +5,7 @@ import csv
 import importlib.util
 import io
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -87,8 +88,31 @@ def test_columns_are_found_by_name_and_text_columns_by_their_values(tmp_path: Pa
     path = program(one, tmp_path)
     by_position = run(path, "1.5,1\n2,0\n").stdout
     assert len(by_position.splitlines()) == 3
-    assert run(path, "ignored,island,mass\nhello,Dream,1.5\nworld,Biscoe,2\n").stdout == by_position
-    assert run(path, "island=Dream,mass\n1,1.5\n0,2\n").stdout == by_position
+    by_name = run(path, "kind,island,mass,\nhello,Dream,1.5,1\nworld,Biscoe,2,3\n")
+    assert by_name.stdout == by_position
+    assert by_name.stderr == f"{path}: columns that are not used: 'kind', ''\n"
+    by_value = run(path, "island=Dream,mass\n1,1.5\n0,2\n")
+    assert (by_value.stdout, by_value.stderr) == (by_position, "")
+
+
+@pytest.mark.slow
+def test_the_program_ends_in_silence_when_the_reader_of_its_output_has_enough(tmp_path: Path) -> None:
+    program(sample(), tmp_path)
+    (tmp_path / "points.csv").write_text("1,2\n" * 20_000)
+    script = f"{shlex.quote(sys.executable)} -I net.py < points.csv | head -1"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("label,p(no),p(yes)\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_the_program_says_in_one_line_that_its_output_cannot_be_written(tmp_path: Path) -> None:
+    path = program(sample(), tmp_path)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-I", path], input="1,2\n", stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, f"{path}: [Errno 28] No space left on device\n")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path("separatrix-data"),
-        description="Folder of the database, the checkpoints and the uploaded points; created if missing.",
+        description="Folder of the database, the checkpoints and the uploaded points. `serve` and whatever adds data "
+        "create it if it is missing.",
     )
     database_url: SecretStr | None = Field(
         None,

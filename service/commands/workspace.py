@@ -36,14 +36,14 @@ class Workspace:
 
 @contextmanager
 def open_workspace(settings: Settings, *, make: bool = False) -> Iterator[Workspace]:
-    """Opens the data folder and reads which versions exist; `make` creates the folder if it is missing.
+    """Opens the data folder and reads which versions exist; `make` creates the folder and its database if missing.
 
     Raises:
         OSError: the folder is missing, or cannot be created.
-        StoreUnavailable: its database cannot be opened, or is not the one of the folder.
+        StoreUnavailable: its database is missing, cannot be opened, or is not the one of the folder.
     """
     files = Files(settings.data_dir, make=make)
-    store = Store.of(settings, files)
+    store = Store.of(settings, files, make=make)
     try:
         registry = Registry(store, files)
         registry.refresh()

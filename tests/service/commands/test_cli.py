@@ -18,6 +18,8 @@ from typer.testing import CliRunner, Result
 from service.cli import app
 from service.records import JobState
 from service.render import palette
+from service.store.files import Files
+from service.store.store import Store
 from tests import processes
 from tests.readme import README
 from tests.service.places import Place
@@ -37,6 +39,14 @@ def separatrix_process(
     command = [sys.executable, "-m", "service", *arguments]
     environment = {**os.environ, **environment}
     return subprocess.run(command, env=environment, input=text, capture_output=True, timeout=DEADLINE_S, check=False)
+
+
+@pytest.fixture(scope="module")
+def no_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder without models."""
+    folder = tmp_path_factory.mktemp("no-models")
+    Store(Files(folder).database_url).close()
+    return folder
 
 
 @pytest.mark.slow
@@ -119,6 +129,32 @@ def test_versions_are_promoted_named_and_deleted(tmp_path: Path) -> None:
     run("alias m best --delete")
     assert run("delete m --all").stdout == "Deleted 2 versions of m.\n"
     assert "No models yet" in run("models").stdout
+
+
+READERS = (
+    *("models", "show m", "predict m --point 0,0", "boundary m out.png", "compare m n out.png", "export m out.json"),
+    *("alias m prod 1", "alias m prod --delete", "delete m --all"),
+    *("datasets list", "datasets show mine", "datasets remove mine", "backup out.tar", "doctor", "keys list"),
+)
+
+
+@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_command_that_adds_no_data_makes_no_data_folder(
+    command: str, exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    if exists:
+        data.mkdir()
+    done = separatrix(*command.split(), data=data)
+    assert not exists or [*data.iterdir()] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["data"] * exists
+    if command != "keys list":
+        reason = (
+            f"{data} is no data folder: it has no database" if exists else f"{data}: the data folder does not exist"
+        )
+        assert (done.exit_code, reason in done.output) == (1, True), done.output
 
 
 @pytest.mark.slow
@@ -209,13 +245,13 @@ def test_derived_inputs_may_name_the_columns_of_a_csv_file(tmp_path: Path) -> No
     ],
 )
 def test_an_error_that_the_user_can_fix_is_reported_in_one_line(
-    arguments: str, status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: str, status: int, said: str, no_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a-file").touch()
     (tmp_path / "rotten").mkdir()
     (tmp_path / "rotten" / "separatrix.db").write_bytes(b"no database at all" * 100)
-    done = separatrix(*arguments.split(), data=tmp_path)
+    done = separatrix(*arguments.split(), data=no_models)
     assert done.exit_code == status, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("separatrix: ")
@@ -254,10 +290,9 @@ def test_help_is_no_error(arguments: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
-def test_output_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
+def test_output_that_cannot_be_written_is_reported_in_one_line(no_models: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    command = [sys.executable, "-m", "service", "models", "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "service", "models", "--data-dir", str(no_models)]
     with (tmp_path / "out").open("rb") as unwritable:
         done = subprocess.run(
             command, stdout=unwritable, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False
@@ -266,9 +301,8 @@ def test_output_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -
 
 
 @pytest.mark.processes
-def test_a_reader_of_the_output_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    command = [sys.executable, "-m", "service", "models", "--data-dir", str(tmp_path / "data")]
+def test_a_reader_of_the_output_that_has_enough_is_no_error(no_models: Path) -> None:
+    command = [sys.executable, "-m", "service", "models", "--data-dir", str(no_models)]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False)

@@ -94,7 +94,7 @@ def test_a_lost_file_of_the_database_is_not_made_anew(tmp_path: Path) -> None:
 
 def test_a_reader_makes_no_database_and_no_id(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    with refused("is missing or empty, and the data folder has no files"):
+    with refused("is no data folder: it has no database"):
         Store.of(Settings(data_dir=tmp_path), files, make=False)
     assert list(tmp_path.iterdir()) == []
     Store(files.database_url).close()

@@ -44,30 +44,9 @@ UNAVAILABLE_STATES = ("25006", "25P03")
 POSTGRESQL_DISK_FULL = "53100"
 
 TELL = "Tell the operator of the service."
-"""What messages advise clients. The operator is advised what to do, by `REMEDIES`."""
+"""What messages advise clients about a failure that waiting does not solve. The operator is told what to do."""
 
-DISK_FULL = "The disk of the database is full. Tell the operator of the service."
 SILENT = "The database does not answer in time. Try again."
-DAMAGED = "The database file is damaged, or is not a database. Tell the operator of the service."
-
-SQLITE_ADVICE = {
-    SQLITE_FULL: DISK_FULL,
-    SQLITE_READONLY: "The database file, or its folder, cannot be written. Tell the operator of the service.",
-    SQLITE_IOERR: "The disk of the database has failed. Tell the operator of the service.",
-    SQLITE_CANTOPEN: "The database file cannot be opened. Tell the operator of the service.",
-}
-"""Messages for the errors of SQLite that waiting does not solve, by their primary code."""
-
-REMEDIES = {
-    SQLITE_FULL: "Free some space on it.",
-    SQLITE_READONLY: "Check their owner and mode, and whether the disk can be written.",
-    SQLITE_IOERR: "Check the disk, then run `separatrix doctor`.",
-    SQLITE_CANTOPEN: "Check its owner and mode, and those of its folder.",
-}
-"""What the operator can do about them."""
-
-CHECK_SERVER = "Check that its server runs, and that it accepts the user and the password of --database-url."
-RESTORE = "Restore a backup into a new data folder."
 
 SERIAL_LOCK = 0x5E9A
 """The advisory lock of serial transactions. The number is arbitrary."""
@@ -176,7 +155,7 @@ class Database:
             yield
             return
         if not self._sqlite_writer.acquire(timeout=self._busy_s):
-            raise StoreUnavailable("The database does not answer in time. Try again.")
+            raise StoreUnavailable(SILENT)
         try:
             yield
         finally:
@@ -282,7 +261,7 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise StoreUnavailable(_advice(error), for_operator=_advice_for_operator(error)) from error
+        raise _failure(error) from error
     except InternalError as error:
         if getattr(error.orig, "sqlstate", None) not in UNAVAILABLE_STATES:
             raise
@@ -292,20 +271,44 @@ def _unavailable() -> Iterator[None]:
     except DatabaseError as error:
         if type(error) is not DatabaseError:  # its other subclasses are programming errors
             raise
-        raise StoreUnavailable(DAMAGED, for_operator=DAMAGED.replace(TELL, RESTORE)) from error
+        raise StoreUnavailable(
+            f"The database file is damaged, or is not a database. {TELL}",
+            for_operator="The database file is damaged, or is not a database. Restore a backup into a new data folder.",
+        ) from error
 
 
-def _advice(error: Exception) -> str:
+def _failure(error: Exception) -> StoreUnavailable:
+    """The error for clients and operators by an error of SQLAlchemy."""
     cause = getattr(error, "orig", None)
-    if getattr(cause, "sqlstate", None) == POSTGRESQL_DISK_FULL:
-        return DISK_FULL
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-    return SQLITE_ADVICE.get(code, SILENT)
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary code
+    if lasting := _lasting_failures().get(code):
+        return lasting
+    if cause is None or isinstance(cause, SQLiteError):
+        return StoreUnavailable(SILENT)
+    check = "Check that its server runs, and that it accepts the user and the password of --database-url."
+    return StoreUnavailable(SILENT, for_operator=f"The database does not answer. {check}")
 
 
-def _advice_for_operator(error: Exception) -> str:
-    advice, cause = _advice(error), getattr(error, "orig", None)
-    if advice == SILENT and cause is not None and not isinstance(cause, SQLiteError):
-        return f"The database does not answer. {CHECK_SERVER}"
-    code = getattr(cause, "sqlite_errorcode", SQLITE_FULL) & 0xFF  # of PostgreSQL's errors, only a full disk needs more
-    return advice.replace(TELL, REMEDIES.get(code, TELL))
+def _lasting_failures() -> dict[int | str, StoreUnavailable]:
+    """The failures that waiting does not solve: of SQLite by their primary code, of PostgreSQL by their state."""
+    disk_full = StoreUnavailable(
+        f"The disk of the database is full. {TELL}",
+        for_operator="The disk of the database is full. Free some space on it.",
+    )
+    return {
+        SQLITE_FULL: disk_full,
+        POSTGRESQL_DISK_FULL: disk_full,
+        SQLITE_READONLY: StoreUnavailable(
+            f"The database file, or its folder, cannot be written. {TELL}",
+            for_operator="The database file, or its folder, cannot be written. Check their owner and mode, and whether "
+            "the disk can be written.",
+        ),
+        SQLITE_IOERR: StoreUnavailable(
+            f"The disk of the database has failed. {TELL}",
+            for_operator="The disk of the database has failed. Check the disk, then run `separatrix doctor`.",
+        ),
+        SQLITE_CANTOPEN: StoreUnavailable(
+            f"The database file cannot be opened. {TELL}",
+            for_operator="The database file cannot be opened. Check its owner and mode, and those of its folder.",
+        ),
+    }

@@ -119,8 +119,8 @@ def _texts(node: ast.expr, names: dict[str, ast.expr], functions: dict[str, Func
         case ast.JoinedStr(values):
             parts = [_texts(value, names, functions) for value in values]
             return ["".join(chosen) for chosen in product(*parts)]
-        case ast.FormattedValue(ast.IfExp() as choice):
-            return _texts(choice, names, functions)
+        case ast.FormattedValue(ast.IfExp() | ast.Name() as part):
+            return _texts(part, names, functions)
         case ast.IfExp(_, one, other):
             return _texts(one, names, functions) + _texts(other, names, functions)
         case ast.Name(name) if name in names:

@@ -8,7 +8,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 
@@ -36,7 +36,7 @@ def set_up(process: str, level: str, form: LogFormat) -> None:
         level: the least severe messages that are logged, such as `info`.
         form: see `LogFormat`.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     prefix = "" if process == "serving" else f"[{process}] "
     handler.setFormatter(
         JsonFormatter(process) if form == "json" else logging.Formatter(f"%(levelname)s:     {prefix}%(message)s")
@@ -46,6 +46,17 @@ def set_up(process: str, level: str, form: LogFormat) -> None:
     uvicorn_log = logging.getLogger("uvicorn.error")
     if not uvicorn_log.filters:
         uvicorn_log.addFilter(lambda record: "uvicorn[standard]" not in record.getMessage())
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the moment. A program that runs a command may replace it, and close it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)  # that of StreamHandler sets the stream
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # it is an attribute there
+        return sys.stderr
 
 
 class JsonFormatter(logging.Formatter):

@@ -32,7 +32,7 @@ def running(data_dir: Path, *, stopping: threading.Event | None = None, **settin
     given = {"seed_models": False, "log_level": "warning", "training_niceness": 0} | settings
     chosen = Settings(data_dir=data_dir, port=0, **given)
     app = create_app(chosen, stopping=stopping)
-    config = uvicorn.Config(app, port=0, log_level="warning", http=connections.protocol(chosen))
+    config = uvicorn.Config(app, port=0, log_config=None, log_level="warning", http=connections.protocol(chosen))
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -42,3 +42,19 @@ def test_json_is_an_object_in_each_line_with_the_request_the_job_and_the_traceba
     assert error.items() >= {"level": "error", "message": "two\nlines", "request_id": "abc-1", "job_id": "0123"}.items()
     assert error["error"].startswith("Traceback")
     assert error["time"].endswith("+00:00")
+
+
+def test_the_log_follows_a_standard_error_that_is_replaced_and_closed() -> None:
+    program = """
+import io, logging, sys
+from service import logs
+with io.StringIO() as replaced:
+    usual, sys.stderr = sys.stderr, replaced
+    logs.set_up("serving", "warning", "text")
+    logging.warning("while replaced")
+    assert replaced.getvalue().endswith("while replaced\\n")
+    sys.stderr = usual
+logging.warning("afterwards")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "WARNING:     afterwards\n"

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,48 @@ def test_whoever_has_a_key_learns_that_a_path_or_a_method_does_not_exist(guarded
     assert_problem(answer, 405, "method-not-allowed")
     assert "POST" in answer.headers["allow"]
     assert guarded.send("POST", "/train%0A", "read").status_code in (403, 404), "no other spelling of a path is let in"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/models%2Fm",
+            "/models%2fm",
+            "/models/m%2Fversions",
+            "/models/m%2Fversions%2F1",
+            "/%2Fmodels/m",
+            "/models/a%2Fb",
+        ),
+        *("//models/m", "/models//m", "/./models/m", "/models/./m", "/x/../models/m", "/models/%2e%2E/models/m"),
+        *(
+            "/health/live/../../models/m",
+            "/health/live%2F..%2F..%2Fmodels%2Fm",
+            "/page/..%2Fmodels/m",
+            "/page/../models/m",
+        ),
+        *("/models/m/", "/models/m;x", "/models;x/m", "/models%3B/m", "/models/m%3Fx", "/models/m%23x"),
+        *("/models%0A", "/models/m%0A", "/models/m%00", "/models/m%7F", "/MODELS/m", "/models/M"),
+    ],
+)
+def test_another_spelling_of_a_path_is_no_path(guarded: Guarded, path: str) -> None:
+    address = guarded.client.base_url
+    for method in ("GET", "DELETE"):  # as they are: a client of httpx would normalize them
+        connection = HTTPConnection(address.host, address.port or 80)
+        connection.request(method, path, headers=bearer(guarded.keys["admin"]))
+        assert connection.getresponse().status in ((404,) if method == "GET" else (404, 405)), path
+        connection.close()
+    assert guarded.send("GET", "/models/m", "read").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/%6Dodels/m", "/%6dodels/%6d", "/model%73/m"])
+def test_a_path_with_escaped_letters_needs_the_role_of_the_path_that_it_is(guarded: Guarded, path: str) -> None:
+    address = guarded.client.base_url
+    for role, method, status in (("read", "GET", 200), ("train", "DELETE", 403), ("read", "PUT", 403)):
+        connection = HTTPConnection(address.host, address.port or 80)
+        connection.request(method, path, headers=bearer(guarded.keys[role]))
+        assert connection.getresponse().status == status
+        connection.close()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def exchange(method: str, path: str, *chunks: bytes, headers: Headers | None = N
         sent.append(message)
 
     scope = {"type": "http", "http_version": "1.0", "method": method, "path": path, "query_string": b""}
-    scope["headers"] = [*(headers or {}).items()]
+    scope |= {"raw_path": path.encode(), "headers": [*(headers or {}).items()]}
     asyncio.run(middleware(scope, receive, send))
     return sent, metrics
 

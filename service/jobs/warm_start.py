@@ -3,6 +3,7 @@
 The weights are a file of the job, so that an accepted job can be trained after the version was deleted.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import safetensors
 import safetensors.numpy
 
-from models import specs
+from models import feature_names, specs
 from models.checkpoints.cards import ARRAYS_FILE, Card, digest
 from models.corrections import corrected_part
 from models.datasets import LabelledPoints
@@ -120,8 +121,10 @@ def network(card: Card, given: dict[str, Any]) -> NetworkSpec:
         if name == "scale" and card.network.inputs is None:
             continue
         if value != own[name]:
-            shown = ", ".join(map(str, own[name])) if isinstance(own[name], list) else own[name] or "none"
-            raise InvalidInput(f"network.{name}", f"must be left out, or be as in the version in {FIELD}: {shown}")
+            shown = listed(own[name]) if isinstance(own[name], list) else own[name]
+            raise InvalidInput(
+                f"network.{name}", f"must be left out, or be as in the version in {FIELD}: {shown or 'none'}"
+            )
     return NetworkSpec(**own | given)
 
 
@@ -197,13 +200,31 @@ def check_data(card: Card, points: LabelledPoints) -> None:
     """
     if points.features != card.features:
         raise InvalidInput(
-            FIELD, f"must be a version of {points.features} features, as the data have; this one has {card.features}"
+            FIELD,
+            "must be a version with as many features as the data: "
+            f"the version has {card.features}, the data have {points.features}",
         )
-    if points.feature_names and card.feature_names and points.feature_names != card.feature_names:
-        raise InvalidInput(
-            FIELD, f"must be a version with the features of the data, but has {listed(map(repr, card.feature_names))}"
-        )
+    if points.feature_names and card.feature_names:
+        _check_names(feature_names.spelled_like(points.feature_names, card.feature_names), card.feature_names)
     if points.classes != card.classes:
+        own, given = (listed(map(repr, classes)) for classes in (card.classes, points.classes))
         raise InvalidInput(
-            FIELD, f"must be a version with the classes of the data, but has {listed(map(repr, card.classes))}"
+            FIELD, f"must be a version with the classes of the data: the version has {own}, the data have {given}"
         )
+
+
+def _check_names(given: Sequence[str], own: Sequence[str]) -> None:
+    """Checks that the names of the data, `given`, are those of a version, in its order."""
+    if [*given] == [*own]:
+        return
+    if sorted(given) == sorted(own):
+        raise InvalidInput(
+            FIELD,
+            f"must be a version with the features in the order of the data, {feature_names.quoted(given)}, but has the "
+            f"order {feature_names.quoted(own)}: reorder the data",
+        )
+    raise InvalidInput(
+        FIELD,
+        "must be a version with the features of the data. For this version, the data "
+        f"{feature_names.difference(given, own)}",
+    )

@@ -124,8 +124,12 @@ def test_an_accepted_job_survives_the_files_of_the_version_and_a_retry(tmp_path:
         ({"preset": "auto"}, "preset", "must be version or tutorial"),
         ({"training": {"restarts": 2}}, "training.restarts", "must be 1 with training.from"),
         ({"training": {"validation_folds": 2}}, "training.validation_folds", "must be left out with training.from"),
-        ({"data": {"points": [[0], [1]], "labels": [0, 1]}}, "training.from", "of 1 features"),
-        ({"data": {"points": [[0, 1], [1, 2]], "labels": [7, 8]}}, "training.from", "classes of the data, but has"),
+        ({"data": {"points": [[0], [1]], "labels": [0, 1]}}, "training.from", "the version has 2, the data have 1"),
+        (
+            {"data": {"points": [[0, 1], [1, 2]], "labels": [7, 8]}},
+            "training.from",
+            "the version has 'red', 'blue', the data have 7, 8",
+        ),
         ({"training": {"from": {}}}, "training.from.model", "is required"),
         ({"training": {"from": {"model": "first", "version": 1, "alias": "best"}}}, "training.from.alias", "one of"),
         ({"training": {"from": {"model": "first", "version": 0}}}, "training.from.version", "1"),
@@ -152,8 +156,18 @@ def test_names_of_features_must_be_those_of_the_version(service: httpx.Client) -
     body = {"model": "m", "training": {"epochs": 1, "from": {"model": "named"}}}
     answer = service.post("/train", json=body | {"data": DATA | {"feature_names": ["v", "u"]}})
     assert_problem(answer, 422, "invalid-input", field="training.from")
-    assert "but has 'u', 'v'" in answer.json()["detail"]
+    assert "in the order of the data, 'v', 'u', but has the order 'u', 'v'" in answer.json()["detail"]
+    answer = service.post("/train", json=body | {"data": DATA | {"feature_names": ["u", "w"]}})
+    assert "the data must have 'v', and must not have 'w': the features are 'u', 'v'" in answer.json()["detail"]
     assert service.post("/train", json=body | {"data": DATA}).is_success
+
+
+def test_a_version_without_hidden_layers_is_told_as_such(service: httpx.Client) -> None:
+    train(service, "flat", network={"kind": "sequential", "hidden": []})
+    body = {"model": "m", "data": {"dataset": "flower"}, "network": {"hidden": [4]}}
+    answer = service.post("/train", json=body | {"training": {"from": {"model": "flat"}}})
+    assert_problem(answer, 422, "invalid-input", field="network.hidden")
+    assert answer.json()["detail"].endswith("as in the version in training.from: none")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,23 @@
 """Expected failures of the service, by name. Only `service.http.problems` knows the HTTP status of each."""
 
+from collections.abc import Iterable
+
+from models.wording import listed
+
+_SHOWN_CHARACTERS = 64
+"""Longest name that a message repeats whole. Every valid name is shorter."""
+
+
+def _shown(name: str) -> str:
+    """A name in quotes, with escapes for characters that cannot be printed."""
+    return repr(name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}...")
+
 
 class ServiceError(Exception):
     """Base of all expected failures.
 
-    The message is shown to the client: it says what to do, and contains no input, no path and no traceback.
+    The message is shown to the client: it says what to do, and contains no input but short names, no path and no
+    traceback.
 
     Attributes:
         code: identifies the kind of failure; never changes.
@@ -33,6 +46,11 @@ class ModelNotFound(ServiceError):
     title = "Model not found"
     advice = "GET /models, or `separatrix models`, lists all models."
 
+    @staticmethod
+    def named(name: str) -> "ModelNotFound":
+        """For a model of this name."""
+        return ModelNotFound(f"No model is named {_shown(name)}. {ModelNotFound.advice}")
+
 
 class VersionNotFound(ServiceError):
     """The model has no version of this number."""
@@ -41,6 +59,12 @@ class VersionNotFound(ServiceError):
     title = "Version not found"
     advice = "GET /models/{name}/versions, or `separatrix models`, lists the versions of a model."
 
+    @staticmethod
+    def numbered(number: int, model: str, newest: int | None = None) -> "VersionNotFound":
+        """For a version of this number; `newest` is the highest one, if it is known."""
+        hint = VersionNotFound.advice if newest is None else f"Its newest version is {newest}."
+        return VersionNotFound(f"The model {_shown(model)} has no version {number}. {hint}")
+
 
 class AliasNotFound(ServiceError):
     """The model has no alias of this name."""
@@ -48,6 +72,12 @@ class AliasNotFound(ServiceError):
     code = "alias-not-found"
     title = "Alias not found"
     advice = "GET /models/{name}/aliases, or `separatrix models`, lists the aliases of a model."
+
+    @staticmethod
+    def named(alias: str, model: str, aliases: Iterable[str]) -> "AliasNotFound":
+        """For an alias of this name; `aliases` are those that the model has."""
+        known = listed(sorted(aliases)) or "none"
+        return AliasNotFound(f"The model {_shown(model)} has no alias {_shown(alias)}. Its aliases: {known}.")
 
 
 class AliasReserved(ServiceError):
@@ -73,6 +103,11 @@ class LayerNotFound(ServiceError):
     title = "Layer not found"
     advice = "GET /models/{name}/versions/{version}/layers?weights=false lists the layers of a version."
 
+    @staticmethod
+    def named(layer: str) -> "LayerNotFound":
+        """For a layer of this index or name."""
+        return LayerNotFound(f"The network has no layer {_shown(layer)}. {LayerNotFound.advice}")
+
 
 class VersionBroken(ServiceError):
     """The version was published, but its checkpoint is damaged."""
@@ -88,6 +123,11 @@ class DatasetNotFound(ServiceError):
     code = "dataset-not-found"
     title = "Dataset not found"
     advice = "GET /datasets, or `separatrix datasets list`, lists all datasets."
+
+    @staticmethod
+    def named(name: str) -> "DatasetNotFound":
+        """For a dataset of this name."""
+        return DatasetNotFound(f"No dataset is named {_shown(name)}. {DatasetNotFound.advice}")
 
 
 class DatasetExists(ServiceError):
@@ -136,6 +176,11 @@ class JobNotFound(ServiceError):
     code = "job-not-found"
     title = "Job not found"
     advice = "GET /jobs lists the jobs that exist."
+
+    @staticmethod
+    def of(job_id: str) -> "JobNotFound":
+        """For a job of this id."""
+        return JobNotFound(f"No job has the id {_shown(job_id)}. {JobNotFound.advice}")
 
     @staticmethod
     def after() -> "JobNotFound":

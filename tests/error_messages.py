@@ -119,12 +119,14 @@ def _texts(node: ast.expr, names: dict[str, ast.expr], functions: dict[str, Func
         case ast.JoinedStr(values):
             parts = [_texts(value, names, functions) for value in values]
             return ["".join(chosen) for chosen in product(*parts)]
-        case ast.FormattedValue(ast.IfExp() | ast.Name() as part):
+        case ast.FormattedValue(ast.IfExp() | ast.Name() | ast.Attribute() as part):
             return _texts(part, names, functions)
         case ast.IfExp(_, one, other):
             return _texts(one, names, functions) + _texts(other, names, functions)
         case ast.Name(name) if name in names:
             return _texts(names[name], {key: value for key, value in names.items() if key != name}, functions)
+        case ast.Attribute(ast.Name(kind), "advice") if kind in KINDS:
+            return [KINDS[kind].advice]
         case ast.Call(ast.Name(name)) if name in functions:
             return list(_returned(functions[name], names, functions))
     return ["…"]

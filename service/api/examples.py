@@ -303,7 +303,9 @@ _PROTOCOL: dict[type[BaseModel], Any] = {
         ]
     },
     NothingMore: {},
-    ProtocolError: {"error": "Model not found: GET /models, or `separatrix models`, lists all models."},
+    ProtocolError: {
+        "error": "Model not found: No model is named 'flower'. GET /models, or `separatrix models`, lists all models."
+    },
 }
 """Those of the Open Inference Protocol."""
 

@@ -97,7 +97,7 @@ class JobSpaces:
         if not job_id.startswith(UNPUBLISHED_PREFIX):
             return self.published
         if self._unpublished is None and not (self._folder / "separatrix.db").exists():
-            raise JobNotFound
+            raise JobNotFound.of(job_id)
         return self.unpublished
 
     @property

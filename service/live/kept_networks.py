@@ -41,7 +41,7 @@ class KeptNetworks:
             card_digest = cards.digest((folder / cards.CARD_FILE).read_bytes())
             card, plan = cards.read(folder, card_digest=card_digest)
         except FileNotFoundError:
-            raise JobNotFound from None
+            raise JobNotFound.of(job_id) from None
         except (DamagedCheckpoint, OSError) as error:
             raise VersionBroken("The files of the training cannot be read. Train again.") from error
         return JobNetwork(job_id, None, card, plan, card.epochs or 0, checkpoint_id)

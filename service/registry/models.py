@@ -41,20 +41,20 @@ class PublishedModel:
         """
         if isinstance(reference, int):
             if reference not in self.versions:
-                raise VersionNotFound(f"The newest version of this model is {self.newest.version}.")
+                raise VersionNotFound.numbered(reference, self.name, self.newest.version)
             return self.versions[reference]
         number = self.aliases.get(LATEST if reference is None else reference)
         if number is None:
-            raise AliasNotFound(self._why_not(reference))
+            raise self._no_alias(reference)
         return self.versions[number]
 
-    def _why_not(self, reference: str | None) -> str:
+    def _no_alias(self, reference: str | None) -> AliasNotFound:
         if reference is None or reference == LATEST:
-            return (
-                "No version of this model has met the conditions of `promote_if`. Name a version, or make `latest` an "
-                "alias of one."
+            return AliasNotFound(
+                f"No version of the model {self.name!r} has met the conditions of `promote_if`. Name a version, or "
+                "make `latest` an alias of one."
             )
-        return f"The aliases of this model: {', '.join(sorted(self.aliases)) or 'none'}."
+        return AliasNotFound.named(reference, self.name, self.aliases)
 
     def or_older(self, version: PublishedVersion) -> Iterator[PublishedVersion]:
         """This version, then the older ones that `LATEST` may name, newest first."""

@@ -115,7 +115,7 @@ class Registry:
             ModelNotFound: the model has no version.
         """
         if name not in self._models:
-            raise ModelNotFound
+            raise ModelNotFound.named(name)
         return self._models[name]
 
     def published(self, model: str, reference: Reference = None) -> PublishedVersion:

@@ -60,7 +60,7 @@ class Datasets:
         with self._database.reading() as connection:
             row = connection.execute(select(datasets).where(datasets.c.name == name)).one_or_none()
         if row is None:
-            raise DatasetNotFound
+            raise DatasetNotFound.named(name)
         return _dataset(row)
 
     def page(self, *, limit: int, after: str = "") -> tuple[list[StoredDataset], bool]:
@@ -80,7 +80,7 @@ class Datasets:
         with self._database.writing(serial=True) as connection:
             row = connection.execute(delete(datasets).where(datasets.c.name == name).returning(datasets)).one_or_none()
         if row is None:
-            raise DatasetNotFound
+            raise DatasetNotFound.named(name)
         return _dataset(row)
 
     def files(self) -> set[str]:

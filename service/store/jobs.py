@@ -157,7 +157,7 @@ class Jobs:
         with self._database.reading() as connection:
             row = connection.execute(self._reported_one, {"job_id": job_id}).one_or_none()
         if row is None:
-            raise JobNotFound
+            raise JobNotFound.of(job_id)
         return _reported(row)
 
     def extend(self, job_id: str, *, ttl_s: float) -> float:
@@ -353,7 +353,7 @@ def _require_retryable(connection: Connection, spec: JobSpec) -> None:
         return
     state = connection.scalar(select(jobs.c.state).where(jobs.c.id == spec.retry_of))
     if state is None:
-        raise JobNotFound
+        raise JobNotFound.of(spec.retry_of)
     if state not in (JobState.FAILED, JobState.CANCELLED):
         raise WrongState(state, "Only a failed or cancelled job can be retried.")
 

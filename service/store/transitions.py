@@ -50,7 +50,7 @@ def lock(connection: Connection, job_id: str) -> Job:
     """
     row = connection.execute(_LOCKED, {"job_id": job_id}).one_or_none()
     if row is None:
-        raise JobNotFound
+        raise JobNotFound.of(job_id)
     return job_of(row)
 
 

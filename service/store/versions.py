@@ -140,7 +140,8 @@ class Versions:
             if alias == LATEST:
                 raise AliasReserved
             if not connection.execute(delete(aliases).where(_named(model, alias))).rowcount:
-                raise AliasNotFound
+                known = connection.scalars(select(aliases.c.alias).where(aliases.c.model == model))
+                raise AliasNotFound.named(alias, model, known)
             return publication.record_change(connection, model, alias=alias)
 
     def keep(self, model: str, keep_versions: int | None) -> int:
@@ -209,7 +210,7 @@ def _named(model: str, alias: str) -> ColumnElement[bool]:
 
 def _require_model(connection: Connection, model: str) -> None:
     if connection.execute(select(versions.c.seq).where(versions.c.model == model).limit(1)).one_or_none() is None:
-        raise ModelNotFound
+        raise ModelNotFound.named(model)
 
 
 def _require_version(connection: Connection, model: str, version: int) -> PublishedVersion:
@@ -217,7 +218,7 @@ def _require_version(connection: Connection, model: str, version: int) -> Publis
     row = connection.execute(own).one_or_none()
     if row is None:
         _require_model(connection, model)
-        raise VersionNotFound
+        raise VersionNotFound.numbered(version, model)
     return _published(row)
 
 

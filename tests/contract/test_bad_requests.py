@@ -18,7 +18,10 @@ CANARY = "canary7351"
 """A text that is in every bad request and must be in no error response."""
 
 MAX_BYTES = 64 * 1024
-FILLED = {"{name}": CANARY, "{model}": CANARY, "{version}": "7351", "{alias}": CANARY, "{layer}": "7351"}
+UNKNOWN = "nobody"
+"""A valid name that nothing has. Errors may repeat it."""
+
+FILLED = {"{name}": UNKNOWN, "{model}": UNKNOWN, "{version}": "7351", "{alias}": UNKNOWN, "{layer}": "7351"}
 FILLED |= {"{job_id}": CANARY, "{folder}": CANARY, "{digest}": CANARY, "{path:path}": CANARY}
 LEAKS = re.compile(
     r"Traceback|site-packages|File \\?\"|\.py\b|/tmp/|/dev/shm|sqlalchemy|pydantic|0x[0-9a-f]{6}", re.IGNORECASE

@@ -74,3 +74,5 @@ def test_an_unknown_dataset_is_not_found(client: httpx.Client) -> None:
     for name in ("roses", "Flower", "%00"):
         assert_problem(client.get(f"/datasets/{name}"), 404, "dataset-not-found")
         assert_problem(client.get(f"/datasets/{name}/points"), 404, "dataset-not-found")
+    assert "No dataset is named 'roses'" in client.get("/datasets/roses").json()["detail"]
+    assert "%00" not in client.get("/datasets/%00").text

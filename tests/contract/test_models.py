@@ -191,3 +191,19 @@ def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
         assert client.post("/predict", json=request | {"model": "bad"}).json()["version"] == 2
     messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert len([message for message in messages if "is broken and will not be served" in message]) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/models/nobody", "No model is named 'nobody'."),
+        ("/models/plane/versions/99", "The model 'plane' has no version 99. Its newest version is "),
+        ("/models/plane/aliases/best", "The model 'plane' has no alias 'best'. Its aliases: latest."),
+        ("/models/plane/versions/1/layers/9", "The network has no layer '9'."),
+        ("/jobs/0123456789abcdef01234567", "No job has the id '0123456789abcdef01234567'."),
+    ],
+)
+def test_what_is_not_found_is_named(client: httpx.Client, path: str, told: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith(told)

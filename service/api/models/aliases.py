@@ -118,5 +118,5 @@ def _aliases(services: Services, name: str) -> dict[str, records.Alias]:
 def _get(services: Services, name: str, alias: str) -> records.Alias:
     aliases = _aliases(services, name)
     if alias not in aliases:
-        raise AliasNotFound(f"The aliases of this model: {', '.join(aliases) or 'none'}.")
+        raise AliasNotFound.named(alias, name, aliases)
     return aliases[alias]

@@ -231,7 +231,7 @@ def _one(version: LoadedNetwork, member: int, wanted: str) -> bytes:
             state = exported.state_of_member(member)
             layer = _layer(i, part, exported.prefixes[member], state, with_values=True)
             return orjson.dumps(layer, option=orjson.OPT_SERIALIZE_NUMPY)
-    raise LayerNotFound
+    raise LayerNotFound.named(wanted)
 
 
 def _layer(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from service import errors
 from service.errors import ServiceError, WrongState
-from service.http.messages import RULES
+from service.http.messages import PARSER_LIMITS, RULES
 from service.http.patterns import PATTERN_RULES
 from service.http.problems import ALL_TYPES
 
@@ -78,7 +78,8 @@ def all_messages() -> Messages:
     details = {
         (code, f"The status of the job is …. {text}" if code == WrongState.code else text) for code, text in details
     }
-    return Messages(details, fields, {_shown(rule) for rule in (*RULES.values(), *PATTERN_RULES.values())})
+    rules = (*RULES.values(), *PATTERN_RULES.values(), *PARSER_LIMITS.values())
+    return Messages(details, fields, {_shown(rule) for rule in rules})
 
 
 def _constants(tree: ast.Module) -> dict[str, ast.expr]:

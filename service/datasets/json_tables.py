@@ -65,6 +65,10 @@ def _content(text: bytes, name: str) -> Any:
         place = f"at line {error.lineno}, column {error.colno}"
         if NO_NUMBER.match(error.doc, error.pos):
             raise InvalidInput(name, f"has NaN or Infinity {place}: write null for a missing value") from None
+        if error.msg.startswith("depth limit"):
+            raise InvalidInput(name, f"has lists or objects that are nested more than 1,024 deep {place}") from None
+        if error.msg.startswith("number is infinity"):
+            raise InvalidInput(name, f"has a number that is too large {place}") from None
         raise InvalidInput(name, f"is not valid JSON {place}") from None
     if repeated := _repeated_key(text, content):
         raise InvalidInput(name, f"has an object with several values for '{repeated[:40]}': give each key once")

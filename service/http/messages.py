@@ -41,6 +41,12 @@ RULES = {
 }
 """What a field must be, by the type of pydantic's error. The names in braces are bounds of our schemas."""
 
+PARSER_LIMITS = {
+    "recursion limit exceeded": "has lists or objects that are nested more than 200 deep",
+    "number out of range": "has a number of more than 4,300 digits",
+}
+"""What a body has that the parser does not read, by the words of the parser."""
+
 OTHER = "is not allowed"
 """For an error without a rule. No schema of this API has one."""
 
@@ -57,6 +63,17 @@ def sentence(error: Mapping[str, Any]) -> str:
 
 def syntax(error: Mapping[str, Any]) -> str:
     """Where a body stops being JSON, by pydantic's error `json_invalid`."""
+    return f"The body is not valid JSON{_place(error)}."
+
+
+def exceeded(error: Mapping[str, Any]) -> str | None:
+    """What a body has that is too much for the parser, by pydantic's error `json_invalid`; None if it is not JSON."""
+    for limit, rule in PARSER_LIMITS.items():
+        if limit in str(error["msg"]):
+            return f"{rule}{_place(error)}"
+    return None
+
+
+def _place(error: Mapping[str, Any]) -> str:
     place = re.search("line ([0-9]+) column ([0-9]+)", str(error["msg"]))
-    where = f" at line {place[1]}, column {place[2]}" if place else ""
-    return f"The body is not valid JSON{where}."
+    return f" at line {place[1]}, column {place[2]}" if place else ""

@@ -314,6 +314,8 @@ def _invalid_input(error: InvalidInput, place: Place) -> Response:
 def _invalid_request(error: RequestValidationError) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
+        if (limit := messages.exceeded(found[0])) is not None:
+            return _invalid([FieldProblem(place=found[0]["loc"][0], field="body", detail=limit)])
         return _response(MALFORMED_JSON, messages.syntax(found[0]))
     return _invalid(
         [

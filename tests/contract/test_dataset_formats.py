@@ -285,6 +285,8 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (b'[{"a": 1, "a": 2, "label": 1}]', JSON, {}, "body", "several values for 'a'"),
         (b'{"a": [1, 2], "b": [1, 2], "a": [3, 4], "label": [0, 1]}', JSON, {}, "body", "several values for 'a'"),
         (b"[" * 900 + b"]" * 900, JSON, {}, "body", '{"points"'),
+        (b"[" * 2_000 + b"]" * 2_000, JSON, {}, "body", "nested more than 1,024 deep at line 1"),
+        (b'{"a": [' + b"7" * 5_000 + b', 1], "label": [1, 2]}', JSON, {}, "body", "number that is too large"),
         (b'[{"a": 1, "a": ' + b"[" * 900 + b"]" * 900 + b"}]", JSON, {}, "body", "several values for"),
         ({"a": {"0": 1}, "label": {"0": 2}}, JSON, {}, "body", 'add orient="records"'),
         ({"columns": ["a", "label"], "data": [[1, 0], [2]]}, JSON, {}, "body", "row 2: must be a list of 2 values"),

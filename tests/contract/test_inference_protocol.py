@@ -462,6 +462,7 @@ def sized(size: Any, **more: Any) -> dict[str, Any]:
         ([tensor([[1, 2]], data=["1", "2"])], ("as its shape says",)),
         ([tensor([[1, 2]], data=[1, None])], ("must have numbers",)),
         ([tensor([[1, 2]], data=[True, 1])], ("must have numbers",)),
+        ([tensor([[1, 2]], data=[1, -(10**4_000)])], ("must have numbers within float64",)),
         ([tensor([[1, 2]], data=5)], ("as its shape says",)),
         ([tensor([[1, 2]], data={"a": 1})], ("as its shape says",)),
         ([tensor([[1.5, 2]], datatype="INT32")], ("whole numbers within INT32",)),

@@ -129,6 +129,17 @@ def test_a_body_that_is_not_json_is_rejected(client: httpx.Client, body: bytes) 
     assert_problem(answer, answer.status_code, "malformed-json" if answer.status_code == 400 else "invalid-input")
 
 
+@pytest.mark.parametrize(
+    ("points", "told"), [(b"[" * 500 + b"]" * 500, "200 deep"), (b"[[0, " + b"7" * 5_000 + b"]]", "4,300 digits")]
+)
+def test_json_beyond_a_limit_of_the_parser_is_refused_with_the_limit(
+    client: httpx.Client, points: bytes, told: str
+) -> None:
+    answer = client.post("/predict", content=b'{"model": "plane", "points": ' + points + b"}", headers=JSON)
+    assert_problem(answer, 422, "invalid-input", field="body")
+    assert f"more than {told} at line 1, column " in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("body", [b"null", b"[]", b"3", b'"plane"'])
 def test_json_that_is_not_an_object_is_rejected(client: httpx.Client, body: bytes) -> None:
     assert_problem(client.post("/predict", content=body, headers=JSON), 422, "invalid-input", field="body")

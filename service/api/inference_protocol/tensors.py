@@ -181,7 +181,7 @@ def _json_numbers(tensor: Tensor, dtype: np.dtype[Any]) -> DoubleArray:
             assert isinstance(parsed, simdjson.Array), "the text is in brackets"
             pieces.append(np.frombuffer(parsed.as_buffer(of_type="d")))
             start = end + 1
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError):  # the last by simdjson, for integers of very many digits
         raise InvalidInput(tensor.field, "must have numbers within float64 as data") from None
     flat: DoubleArray = np.concatenate(pieces)
     if tensor.datatype == "BOOL" and not np.isin(flat, (0, 1)).all():

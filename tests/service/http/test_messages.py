@@ -12,7 +12,7 @@ from service.api.grids.query import GridQuery
 from service.api.jobs.requests import TrainRequest
 from service.api.predictions.requests import PredictQuery, PredictRequest
 from service.errors import JobNotFound
-from service.http.messages import OTHER, RULES, sentence, syntax
+from service.http.messages import OTHER, RULES, exceeded, sentence, syntax
 
 TRAININGS = [
     {
@@ -88,10 +88,17 @@ def test_every_message_about_a_query_is_ours(schema: type[BaseModel]) -> None:
                     assert sentence(one) != OTHER, one
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[1,]", b"\xff", b"[" * 500, b'"\\ud800"', b"1 2"])
+@pytest.mark.parametrize("text", [b"", b"{", b"[1,]", b"\xff", b'"\\ud800"', b"1 2"])
 def test_a_body_that_is_not_json_is_located(text: bytes) -> None:
     (error,) = errors(TrainRequest, text)[:1]
     if error["type"] == "json_invalid":
+        assert exceeded(error) is None
         assert syntax(error).startswith("The body is not valid JSON at line 1, column ")
     else:
         assert sentence(error) == RULES["model_type"]
+
+
+@pytest.mark.parametrize(("text", "told"), [(b"[" * 500, "200 deep"), (b"7" * 5_000, "4,300 digits")])
+def test_json_that_is_too_much_for_the_parser_is_told_as_such(text: bytes, told: str) -> None:
+    (error,) = errors(TrainRequest, text)
+    assert f"more than {told} at line 1, column " in str(exceeded(error))

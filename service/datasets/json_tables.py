@@ -1,11 +1,8 @@
 """Datasets in JSON: points with labels, columns, or records."""
 
 import codecs
-import json
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +11,7 @@ import orjson
 
 from models.limits import MAX_FEATURES, MAX_STORED_POINTS
 from models.specs import InvalidInput
+from service.json_keys import repeated_key
 from service.tables import frame
 from service.tables.frame import Rows
 from service.tables.options import TableOptions
@@ -21,8 +19,6 @@ from service.tables.table import Table
 
 NO_NUMBER = re.compile("NaN|Infinity")
 """What Python writes for numbers that JSON does not have."""
-
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 _PART_ROWS = 4_000
 
@@ -70,35 +66,9 @@ def _content(text: bytes, name: str) -> Any:
         if error.msg.startswith("number is infinity"):
             raise InvalidInput(name, f"has a number that is too large {place}") from None
         raise InvalidInput(name, f"is not valid JSON {place}") from None
-    if repeated := _repeated_key(text, content):
+    if repeated := repeated_key(text):
         raise InvalidInput(name, f"has an object with several values for '{repeated[:40]}': give each key once")
     return content
-
-
-def _repeated_key(text: bytes, content: Any) -> str | None:
-    """A key that an object of the text has more than once; the parser keeps only its last value."""
-    if not isinstance(content, dict | list) or _STRING.sub(b"", text).count(b":") == _count_keys(content):
-        return None
-    found: list[str] = []
-
-    def note_repeated(pairs: list[tuple[str, Any]]) -> None:
-        found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-
-    with suppress(RecursionError):  # lists in lists are no table anyway
-        json.loads(text, object_pairs_hook=note_repeated)
-    return found[0] if found else "a key"
-
-
-def _count_keys(content: Any) -> int:
-    """The number of keys of all objects within a value."""
-    count, remaining = 0, [content]
-    while remaining:
-        value = remaining.pop()
-        if isinstance(value, dict):
-            count += len(value)
-            value = value.values()
-        remaining.extend(one for one in value if isinstance(one, dict | list))
-    return count
 
 
 def _read_rows(names: list[Any], rows: list[Any], name: str, options: TableOptions, folder: Path) -> Table:

@@ -235,6 +235,45 @@ def test_integers_may_be_written_as_whole_floats(client: httpx.Client) -> None:
         assert_problem(client.post("/train", json=body), 422, "invalid-input", field=field)
 
 
+RECORDS = ['{"u": 0, "v": 1}'] * 300
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/predict", '{"model": "plane", "points": [[0, 1]], "points": [[2, 3]]}', "points"),
+        ("/predict", '{"model": "plane", "model": "line", "points": [[0, 1]]}', "model"),
+        ("/predict", '{"model": "plane", "version": 1, "version": null, "points": [[0, 1]]}', "version"),
+        ("/predict", '{"model": "plane", "points": [[0, 1]], "po\\u0069nts": [[2, 3]]}', "points"),
+        ("/predict", '{"model": "plane", "points": [{"u": 0, "v": 1, "u": 2}]}', "u"),
+        (
+            "/predict",
+            f'{{"model": "plane", "points": [{", ".join([*RECORDS, RECORDS[0][:-1] + """, "v": 2}"""])}]}}',
+            "v",
+        ),
+        (
+            "/predict",
+            f'{{"model": "plane", "points": [{", ".join([one[:-1] + """, "v": 2}""" for one in RECORDS])}]}}',
+            "v",
+        ),
+        ("/train", '{"model": "m", "data": {"dataset": "flower", "seed": 1, "seed": 2}}', "seed"),
+        ("/train", '{"model": "m", "data": {"dataset": "flower"}, "metadata": {"a": "x", "a": "y"}}', "a"),
+        ("/invocations?model=plane", '{"inputs": [[0, 1]], "inputs": [[2, 3]]}', "inputs"),
+    ],
+)
+def test_a_key_that_an_object_has_several_times_is_refused(
+    client: httpx.Client, path: str, body: str, field: str
+) -> None:
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert_problem(answer, 422, "invalid-input", field=field, place="body")
+    assert "give it once" in answer.json()["detail"]
+
+
+def test_the_same_key_in_several_objects_is_no_repetition(client: httpx.Client) -> None:
+    body = {"model": "m", "data": {"dataset": "flower"}, "metadata": {"dataset": '"dataset": 1', "model": "{:}"}}
+    assert client.post("/train?validate_only=true", json=body).status_code == 200
+
+
 @pytest.mark.parametrize("points", [1, 1_000])
 def test_a_byte_order_mark_before_json_is_ignored(client: httpx.Client, points: int) -> None:
     body = json.dumps({"model": "plane", "points": [[0.25, 0.5]] * points}).encode()

@@ -117,8 +117,8 @@ def test_rows_in_another_field_are_refused(service: httpx.Client, rows: Any) -> 
     assert answer.json()["errors"][0]["field"] == "data"
 
 
-def test_the_last_of_two_fields_with_the_same_name_counts(service: httpx.Client, named: str) -> None:
-    """JSON leaves open what a repeated name means; most readers take its last value."""
-    text = f'{{"model": "{named}", "points": {XY}, "points": {XY[:1]}}}'
-    answer = service.post("/predict", content=text, headers={"Content-Type": "application/json"})
-    assert len(labels(answer)) == 1
+def test_points_that_are_given_twice_are_refused(service: httpx.Client, named: str) -> None:
+    for points in (f'"points": {XY}, "points": {XY[:1]}', f'"points": {XY[:1]}, "points": {XY}'):
+        text = f'{{"model": "{named}", {points}}}'
+        answer = service.post("/predict", content=text, headers={"Content-Type": "application/json"})
+        assert_problem(answer, 422, "invalid-input", field="points")

@@ -74,6 +74,8 @@ class PredictFastPath:
             request = _decode(body)
             services: Services = self._state.services
             alias, number = request.alias, request.version
+            if body.count(b":") != 2 + (alias is not None) + (number is not None):  # a key may be repeated
+                return None
             if alias is not None and number is not None:
                 return None
             version = services.registry.loaded(request.model, number if alias is None else alias)

@@ -16,9 +16,10 @@ import simdjson
 
 from models.datasets import DoubleArray
 from models.limits import MAX_FEATURES
+from service.json_keys import repeated_key
 
-MIN_BYTES = 2_000
-"""Length of a body from which this is faster than the schema."""
+MIN_BYTES = 300
+"""Length of a body from which this is faster than the schema, in bytes."""
 
 PIECE_BYTES = 2**16
 """Approximate length of the text that is parsed at a time: a fraction of a millisecond, then other threads may run."""
@@ -145,14 +146,14 @@ def _numbers(piece: bytes, row: bytes, features: int) -> DoubleArray:
 def _record_parser(first: bytes) -> tuple[tuple[str, ...], Parser]:
     """The names of records like the first one, and their parser."""
     (record,) = _decoded(b"[" + first + b"]")
-    if not 1 <= len(record) <= MAX_FEATURES:
+    if not 1 <= len(record) <= MAX_FEATURES or repeated_key(first) is not None:
         raise ValueError
-    return tuple(record), partial(_values, names=tuple(record))
+    return tuple(record), partial(_values, names=tuple(record), colons=first.count(b":"))
 
 
-def _values(piece: bytes, names: tuple[str, ...]) -> DoubleArray:
-    """The numbers of records, in the order of the names."""
+def _values(piece: bytes, names: tuple[str, ...], colons: int) -> DoubleArray:
+    """The numbers of records, in the order of the names. A name that is repeated shows as one more of the `colons`."""
     records = _decoded(b"[" + piece + b"]")
-    if any(len(record) != len(names) for record in records):
+    if piece.count(b":") != colons * len(records) or any(len(record) != len(names) for record in records):
         raise ValueError
     return np.array([[*map(record.__getitem__, names)] for record in records])

@@ -24,6 +24,7 @@ from service.http.bodies.held_bodies import HeldBodies
 from service.http.bodies.json_rows import Rows
 from service.http.problems import Place
 from service.http.schema import Body
+from service.json_keys import repeated_key
 
 MAX_MARKS = {
     b"[": ("lists", MAX_POINTS + 1_000),
@@ -114,7 +115,7 @@ async def read(headers: Headers, receive: Receive, schema: type[AnyBody], bodies
     Raises:
         UnsupportedMediaType: the `Content-Type` is not JSON.
         RequestValidationError: the body is not JSON or does not fit the schema.
-        InvalidInput: the body holds more values than any request may.
+        InvalidInput: the body holds more values than any request may, or an object has a key several times.
         BodyTooLarge, BodyTooSlow, TooManyBodies, ClientDisconnect: see `content`.
     """
     if media_type(headers) != JSON:
@@ -130,7 +131,7 @@ def validated(text: bytes, schema: type[AnyBody]) -> AnyBody:
 
     Raises:
         RequestValidationError: the text is not JSON or does not fit the schema.
-        InvalidInput: the text holds more values than any request may.
+        InvalidInput: the text holds more values than any request may, or an object has a key several times.
     """
     text = without_mark(text)
     rows = Rows.of(text) if len(text) >= json_rows.MIN_BYTES else None
@@ -153,9 +154,12 @@ def _validated(text: bytes, schema: type[AnyBody], rows: Rows | None = None) -> 
         if text.count(b":") > MAX_FIELDS:
             _check_objects(text)
         try:
-            return schema.model_validate_json(text, context=rows)
+            found = schema.model_validate_json(text, context=rows)
         except ValidationError as error:
             raise request_error(error) from None
+        if (key := repeated_key(text)) is not None:
+            raise InvalidInput(key, "has several values in one object: give it once")
+        return found
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import orjson
 
 from models.limits import MAX_FEATURES, MAX_STORED_POINTS
 from models.specs import InvalidInput
+from service.datasets.json_pages import ONE_OF_SEVERAL, data_of, is_page, is_whole
 from service.json_keys import repeated_key
 from service.tables import frame
 from service.tables.frame import Rows
@@ -29,8 +30,9 @@ def read(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Tab
     """The table of a JSON file. The caller bounds its length, because it is held in memory.
 
     The file is one of `{"points": [[...], ...], "labels": [...], "feature_names": [...]}`, where the names may be left
-    out, columns `{"a": [...], "b": [...]}`, records `[{"a": ..., "b": ...}, ...]` or one record in each line. Tables
-    that pandas writes with `orient="split"` and `orient="table"` are read too.
+    out, a page of points as the service returns it, columns `{"a": [...], "b": [...]}`, records
+    `[{"a": ..., "b": ...}, ...]` or one record in each line. Tables that pandas writes with `orient="split"` and
+    `orient="table"` are read too.
 
     Raises:
         InvalidInput: the file is none of these, or the table cannot be used.
@@ -96,6 +98,10 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
     for option in ("label", "features", "drop"):
         if getattr(options, option) is not None:
             raise InvalidInput(option, "is for tables: points and labels are told apart by their names")
+    if is_page(content):
+        if not is_whole(content):
+            raise InvalidInput(name, ONE_OF_SEVERAL)
+        content = data_of(content)
     for other in content.keys() - {"points", "labels", "feature_names"}:
         raise InvalidInput(name, f"has '{other[:40]}' beside points and labels, which is unknown; check its spelling")
     points, labels, names = content["points"], content["labels"], content.get("feature_names")

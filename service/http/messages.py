@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from service.datasets.json_pages import ONE_OF_SEVERAL
 from service.http.patterns import PATTERN_RULES
 
 RULES = {
@@ -31,6 +32,7 @@ RULES = {
     "model_type": "must be an object",
     "of_generators": "n, noise, seed and n_classes are for generators only",
     "null": "must be a number or text, not null",
+    "page": ONE_OF_SEVERAL,
     "string_too_long": "must have {max_length:,} or fewer characters",
     "string_too_short": "must have {min_length:,} or more characters",
     "string_type": "must be a string",

@@ -196,6 +196,36 @@ def test_points_that_are_downloaded_as_csv_and_stored_again_are_the_same_dataset
     assert stored(service, "copy", text, label="label_")["digest"] == first["digest"]
 
 
+def test_points_that_are_downloaded_as_json_can_be_sent_back_as_they_are(service: httpx.Client) -> None:
+    first = stored(service, "sent-back")
+    page = service.get("/datasets/sent-back/points").json()
+    again = service.post("/datasets/sent-again", json=page)
+    assert (again.status_code, again.json()["digest"]) == (201, first["digest"])
+    assert [one["name"] for one in again.json()["features"]] == ["easting", "northing"]
+    training = service.post("/train?validate_only=true", json={"model": "m", "data": page}).json()
+    assert (training["data_digest"], training["data"]["type"]) == (first["digest"], "points")
+    part = service.get("/datasets/sent-back/points", params={"limit": 3}).json()
+    rest = service.get("/datasets/sent-back/points", params={"offset": 3}).json()
+    for page in (part, rest):
+        refused = service.post("/datasets/part", json=page)
+        assert_problem(refused, 422, "invalid-input", field="body")
+        assert "one page of several" in refused.json()["detail"]
+        refused = service.post("/train", json={"model": "m", "data": page})
+        assert_problem(refused, 422, "invalid-input", field="data")
+        assert "one page of several" in refused.json()["detail"]
+
+
+@pytest.mark.slow
+def test_a_large_page_of_points_can_be_sent_back_too(service: httpx.Client) -> None:
+    page = service.get("/datasets/spirals/points", params={"n": 90_000}).json()
+    named = {"dataset": "spirals", "n": 90_000}
+    digests = {
+        service.post("/train?validate_only=true", json={"model": "m", "data": data}).json()["data_digest"]
+        for data in (page, named)
+    }
+    assert len(digests) == 1
+
+
 def test_points_of_a_generator_come_in_pages_and_formats_too(service: httpx.Client) -> None:
     path = "/datasets/spirals/points"
     whole = service.get(path, params={"n": 10}).json()

@@ -41,6 +41,7 @@ from models.specs import (
 )
 from service.api.points import FeatureName, Points
 from service.api.references import AliasName
+from service.datasets.json_pages import ONE_OF_SEVERAL, data_of, is_page, is_whole
 from service.http.schema import WHOLE, Body, Whole, whole
 from service.records import ALIAS_PATTERN, LOSS_CONDITION_PATTERN, NAME_PATTERN, SHARE_CONDITION_PATTERN
 
@@ -126,7 +127,10 @@ Label = Annotated[
 
 
 class GivenData(Body):
-    """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings."""
+    """Your own data: N points of D coordinates, and N labels of at least 2 classes, all integers or all strings.
+
+    A response of `GET /datasets/{name}/points` with all points of a dataset can be sent as it is.
+    """
 
     type: Literal["points"] = Field("points", description="May be left out.")
     points: Points = Field(description="N points of D coordinates each; records have the names of the features too.")
@@ -143,9 +147,18 @@ class GivenData(Body):
         description="The name of each coordinate, all different. Pictures and predictions know the coordinates by it.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_page(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not is_page(value):
+            return value
+        if not is_whole(value):
+            raise PydanticCustomError("page", ONE_OF_SEVERAL)
+        return data_of(value)
+
 
 def _kind_of_data(value: Any) -> str:
-    if not isinstance(value, dict) or "dataset" not in value:
+    if not isinstance(value, dict) or "dataset" not in value or is_page(value):
         return "given"
     name = value["dataset"]
     is_stored = isinstance(name, str) and name not in DATASET_NAMES and value.get("type") != "generated"

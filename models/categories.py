@@ -25,8 +25,8 @@ def to_json(categories: Categories) -> dict[str, Any]:
 
 
 def cleaned(text: str) -> str:
-    """A value in one line, without blanks around it."""
-    return " ".join(text.split())
+    """A value in one line, without blanks around it, however its letters are composed."""
+    return feature_names.composed(" ".join(text.split()))
 
 
 def names(column: str, values: Sequence[str]) -> list[str]:
@@ -53,7 +53,7 @@ def code(text: str, column: str, values: Sequence[str], *, field: str) -> int:
     Raises:
         InvalidInput: the column had no such value in the training data.
     """
-    value = cleaned(text)
+    (value,) = feature_names.spelled_like([cleaned(text)], values)
     if value not in values:
         known, one = feature_names.quoted(values), feature_names.quoted([value])
         raise InvalidInput(field, f"must have one of {known} in {feature_names.quoted([column])}, not {one}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.datasets import IntArray, Label, LabelledPoints, PointArray, stored_type
+from models.datasets import IntArray, Label, LabelledPoints, PointArray, class_indices, stored_type
 from models.limits import MAX_POINTS
 from models.specs import InvalidInput
 from models.wording import listed
@@ -90,12 +90,11 @@ def _class_indices(points: LabelledPoints, xy_MD: PointArray, labels: Sequence[L
         raise InvalidInput(
             "labels", f"must have one label for each point, but there are {len(labels)} labels for {len(xy_MD)} points"
         )
-    index = {label: k for k, label in enumerate(points.classes)}
-    for i, label in enumerate(labels):
-        if label not in index:
-            classes = listed(map(repr, points.classes))
-            raise InvalidInput(f"labels.{i}", f"must be one of the classes of the version: {classes}")
-    return np.array([index[label] for label in labels], np.int64)
+    indices = class_indices(labels, points.classes)
+    if None in indices:
+        classes = listed(map(repr, points.classes))
+        raise InvalidInput(f"labels.{indices.index(None)}", f"must be one of the classes of the version: {classes}")
+    return np.array(indices, np.int64)
 
 
 def _keys(xy_ND: PointArray) -> list[bytes]:

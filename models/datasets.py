@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.feature_names import composed
 from models.generators import GENERATORS
 from models.limits import (
     MAX_CLASSES,
@@ -41,6 +42,25 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
 """Control characters that a label cannot have: all but tabs and line breaks, which quotes protect in CSV."""
 
 Label = int | str
+
+FRACTIONS = "must be whole numbers or text: write a number with a fraction as text, if it is a class"
+"""Why labels such as 0.5 are refused. They are a quantity in most data."""
+
+
+def label_text(text: str) -> str:
+    """The label that a text is, whatever blanks are around it and however its letters are composed."""
+    return composed(text.strip())
+
+
+def class_indices(labels: Iterable[Label], classes: Sequence[Label]) -> list[int | None]:
+    """The index of each label among classes; None if it is none of them.
+
+    A label that is none of them may be the text of one: CSV cannot tell the number 1 from the text `1`.
+    """
+    exact = {label: k for k, label in enumerate(classes)}
+    by_text = {label_text(str(label)): k for k, label in enumerate(classes)}
+    return [exact[label] if label in exact else by_text.get(label_text(str(label))) for label in labels]
+
 
 Categories = Mapping[str, tuple[str, ...]]
 """The values of each text column that became features, in the order of these; see `models.categories`."""

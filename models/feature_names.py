@@ -28,6 +28,11 @@ def positions(given: Sequence[str], wanted: Sequence[str], *, field: str) -> lis
     raise InvalidInput(field, difference(given, wanted))
 
 
+def composed(text: str) -> str:
+    """A text with each letter with an accent as one character, where Unicode has one. It looks the same."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def spelled_like(given: Sequence[str], wanted: Collection[str]) -> list[str]:
     """The given names. One that differs from a wanted one only in how its letters are composed becomes that one.
 
@@ -35,8 +40,8 @@ def spelled_like(given: Sequence[str], wanted: Collection[str]) -> list[str]:
     """
     if all(map(str.isascii, given)):
         return [*given]
-    composed = {unicodedata.normalize("NFC", name): name for name in wanted}
-    return [name if name in wanted else composed.get(unicodedata.normalize("NFC", name), name) for name in given]
+    names = {composed(name): name for name in wanted}
+    return [name if name in wanted else names.get(composed(name), name) for name in given]
 
 
 def difference(given: Sequence[str], wanted: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from models import specs
 from models.datasets import FloatArray, LabelledPoints, split
+from models.feature_names import spelled_like
 from models.limits import (
     LBFGS_MEMORY,
     MAX_LBFGS_EVALUATIONS,
@@ -216,9 +217,10 @@ def class_weights(training: TrainingSpec, points: LabelledPoints) -> FloatArray 
         weight_K: FloatArray = (len(points.label_N) / (len(classes) * np.maximum(count_K, 1))).astype(np.float32)
         return weight_K
     labels = [str(label) for label in classes]
-    if given.keys() != set(labels):
+    weights = dict(zip(spelled_like([*given], labels), given.values(), strict=True))
+    if weights.keys() != set(labels) or len(weights) < len(given):
         raise InvalidInput("training.class_weight", f"must have one weight for each label, which are: {listed(labels)}")
-    return np.array([given[label] for label in labels], np.float32)
+    return np.array([weights[label] for label in labels], np.float32)
 
 
 def step_values(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec) -> int:

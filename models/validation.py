@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.datasets import LabelledPoints
+from models.datasets import LabelledPoints, class_indices
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from models.wording import listed
@@ -21,11 +21,10 @@ def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str)
     """
     sent = SentPoints(validation.xy_ND, validation.feature_names)
     xy_ND = sent.placed(training.features, training.feature_names, {}, field=field)
-    index = {label: k for k, label in enumerate(training.classes)}
-    unknown = [label for label in validation.classes if label not in index]
-    if unknown:
-        known = listed(map(repr, training.classes))
-        raise InvalidInput(field, f"must have labels of the training data, {known}, but has {unknown[0]!r}")
-    class_K = np.array([index[label] for label in validation.classes], np.int64)
+    indices = class_indices(validation.classes, training.classes)
+    if None in indices:
+        known, unknown = listed(map(repr, training.classes)), validation.classes[indices.index(None)]
+        raise InvalidInput(field, f"must have labels of the training data, {known}, but has {unknown!r}")
+    class_K = np.array(indices, np.int64)
     label_N = class_K[validation.label_N]
     return replace(training, xy_ND=xy_ND, label_N=label_N)

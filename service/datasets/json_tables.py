@@ -132,7 +132,7 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
 
     options = replace(options, label="-1")
     found = frame.understand(name, titles, _checked(parts()), options, notation="points and labels in JSON")
-    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder, fractions=False)
 
 
 def _read_columns(content: dict[str, Any], name: str, options: TableOptions, folder: Path) -> Table:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from models.datasets import FRACTIONS
 from service.datasets.json_pages import ONE_OF_SEVERAL
 from service.http.patterns import PATTERN_RULES
 
@@ -15,6 +16,7 @@ RULES = {
     "enum": "must be one of {expected}",
     "extra_forbidden": "is unknown; check its spelling",
     "finite_number": "must be a finite number",
+    "fraction": FRACTIONS,
     "float_parsing": "must be a number",
     "float_type": "must be a number",
     "greater_than": "must be greater than {gt:,}",

@@ -12,7 +12,7 @@ from models.boundary.certified.quadtree import AdaptiveGrid
 from models.boundary.contours import Line
 from models.boundary.embeddings import Embedding
 from models.boundary.grids import Grid, Outputs
-from models.datasets import FloatArray, Label
+from models.datasets import FloatArray, Label, class_indices
 from models.inference import numpy_forward
 from models.limits import MAX_ANSWER_WORK, MAX_GRID_VALUES
 from models.networks.plans import Plan, ensemble, single
@@ -265,11 +265,13 @@ def logits(window: PlacedWindow) -> Outputs:
 
 
 def _class_index(classes: tuple[Label, ...], name: str | None, response: AnyResponse) -> int:
-    names = [str(label) for label in classes]
-    if name is not None and name not in names:
-        raise InvalidInput("class", "must be one of the model's classes; GET /models/{name}/versions/{v} lists them")
     if name is not None:
-        return names.index(name)
+        (k,) = class_indices([name], classes)
+        if k is None:
+            raise InvalidInput(
+                "class", "must be one of the model's classes; GET /models/{name}/versions/{v} lists them"
+            )
+        return k
     if response in OF_ONE_CLASS and len(classes) > 2:
         raise InvalidInput("class", f"must name one of the model's {len(classes)} classes, or ask for response=label")
     return 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets import Array, DoubleArray
+from models.datasets import FRACTIONS, Array, DoubleArray, label_text
 from models.specs import InvalidInput
 from service.tables.cells import is_missing_label
 from service.tables.choice import Choice
@@ -104,8 +104,13 @@ class Frame(Choice):
     parts: Iterator[Rows]
     notation: str
 
-    def labelled(self, *, max_rows: int | None, folder: Path | None = None) -> Table:
-        """Reads points and labels. For `folder` see `Collector`.
+    def labelled(self, *, max_rows: int | None, folder: Path | None = None, fractions: bool = True) -> Table:
+        """Reads points and labels.
+
+        Args:
+            max_rows: the most points that are read.
+            folder: see `Collector`.
+            fractions: whether labels may be numbers with fractions.
 
         Raises:
             InvalidInput: a value is missing or is not a number, there are too many rows, or the columns are ambiguous.
@@ -134,6 +139,8 @@ class Frame(Choice):
                 if max_rows is not None and collector.count > max_rows:
                     raise InvalidInput(self.name, f"must have at most {max_rows:,} points")
             values = collector.values(self.name)
+        if not fractions and any(isinstance(label, float) for label in values.spellings):
+            raise InvalidInput("labels", FRACTIONS)
         if padded:
             self.notes.append(f"blanks around labels are left out, as in {padded!r}")
         return make_table(
@@ -223,6 +230,6 @@ def _label(value: Any) -> Spelling | None:
     if isinstance(value, float):
         return None if not math.isfinite(value) else int(value) if value.is_integer() else value
     if isinstance(value, str):
-        return None if is_missing_label(value) else value.strip()
+        return None if is_missing_label(value) else label_text(value)
     label: Spelling | None = value
     return label

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.datasets import Categories
+from models.datasets import Categories, label_text
 from models.limits import MAX_COORDINATE
 from models.specs import InvalidInput
 from service.tables import separators
@@ -168,7 +168,7 @@ class _Reader:
             return self._collector.codes[cell]
         if is_missing_label(cell):
             raise ValueError(cell)
-        return float(self._collector.code(cell.strip()))
+        return float(self._collector.code(label_text(cell)))
 
     def _code_of_replaced(self, cell: str) -> float:
         return self._code_of_plain(cell.replace(".", ","))  # each point of these lines was a comma
@@ -205,7 +205,7 @@ class _Reader:
             xy_ND[:, d] = _plain_numbers(cells, self._form.decimal) or [
                 self._value(cell, line, column) for line, cell in zip(lines, cells, strict=True)
             ]
-        texts = [row[self._label.index].strip() for row in rows] if self._label else None
+        texts = [label_text(row[self._label.index]) for row in rows] if self._label else None
         labels = None if texts is None else [None if is_missing_label(text) else text for text in texts]
         return self._collector.checked(xy_ND, labels, lines)
 

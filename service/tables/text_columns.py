@@ -7,7 +7,7 @@ import numpy as np
 
 from models.categories import cleaned, names
 from models.datasets import BLOCK_VALUES, DoubleArray
-from models.feature_names import quoted
+from models.feature_names import quoted, spelled_like
 from models.limits import MAX_CATEGORIES, MAX_NAME_LENGTH
 from models.specs import InvalidInput
 from service.tables.columns import Column
@@ -32,7 +32,7 @@ class TextColumn:
         """
         if text in self._codes:  # the usual case
             return self._codes[text]
-        value = cleaned(text)
+        (value,) = spelled_like([cleaned(text)], self._known or ())
         if value in self._codes:
             return self._codes[value]
         if self._known is not None:

@@ -131,11 +131,68 @@ def test_labels_of_any_type_are_what_they_are_in_csv(service: httpx.Client) -> N
     for labels, expected in (
         (np.array([1.0, 2.0] * 20), [1, 2]),
         (np.array([True, False] * 20), [0, 1]),
-        (np.array([0.5, 1.0] * 20), ["0.5", "1.0"]),
+        (np.array(["0.5", "1.0"] * 20), ["0.5", "1.0"]),
         (np.array(["1", "2"] * 20), ["1", "2"]),
     ):
         body = put(service, "labels", npz(X=X, y=labels), NPZ).json()
         assert [one["label"] for one in body["classes"]] == expected
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["NA", "EU", "EU", "US"], None),
+        (["EU", " null ", "EU", "US"], None),
+        (["EU", "", "EU", "US"], None),
+        (["EU", None, "EU", "US"], None),
+        ([0.5, 1.5, 0.5, 1], None),
+        ([1, "a", 1, "a"], None),
+        (["0.5", "1.5", "0.5", "1.5"], ["0.5", "1.5"]),
+        (["none", "some", "none", "some"], ["none", "some"]),
+        ([" a", "a\n", "b", "b "], ["a", "b"]),
+        ([True, 0, 1.0, False], [0, 1]),
+        (["true", "false", "true", "false"], ["false", "true"]),
+        ([COMPOSED, DECOMPOSED, "tea", "tea"], [COMPOSED, "tea"]),
+    ],
+)
+def test_labels_are_read_alike_in_datasets_and_trainings(service: httpx.Client, labels: Any, expected: Any) -> None:
+    data = {"points": [[0, 1], [1, 0], [2, 2], [3, 1]], "labels": labels}
+    dataset = put(service, "alike", data, JSON, replace="true")
+    training = service.post("/train?validate_only=true", json={"model": "m", "data": data})
+    if expected is None:
+        assert_problem(dataset, 422, "invalid-input")
+        assert_problem(training, 422, "invalid-input")
+        return
+    assert [one["label"] for one in dataset.json()["classes"]] == expected
+    assert training.json()["data_digest"] == dataset.json()["digest"]
+
+
+def test_numbers_with_fractions_as_labels_are_refused_unless_an_option_confirms_them(service: httpx.Client) -> None:
+    labels = np.array([0.5, 1.0] * 20)
+    for content, media_type in ((npz(X=X, y=labels), NPZ), ({"points": X.tolist(), "labels": labels.tolist()}, JSON)):
+        answer = put(service, "fractions", content, media_type)
+        assert_problem(answer, 422, "invalid-input", field="body")
+        assert "write a number with a fraction as text" in answer.json()["detail"]
+    columns = COLUMNS | {"label": labels.tolist()}
+    assert "confirm this one with label=label" in put(service, "fractions", columns, JSON).json()["detail"]
+    confirmed = put(service, "fractions", columns, JSON, label="label").json()
+    assert [one["label"] for one in confirmed["classes"]] == ["0.5", "1.0"]
+
+
+def test_letters_with_accents_are_the_same_however_they_are_composed(service: httpx.Client) -> None:
+    rows = "".join(f"{i % 3},{text}\n" for i, text in enumerate([COMPOSED, DECOMPOSED, "tea"] * 4))
+    for content, media_type in (
+        (f"x,label\n{rows}".encode(), "text/csv"),
+        (f'x,label\n"0",{DECOMPOSED}\n{rows}'.encode(), "text/csv"),
+        ({"x": [0, 1, 2] * 4, "label": [COMPOSED, DECOMPOSED, "tea"] * 4}, JSON),
+        (arrow_stream({"x": [0, 1, 2] * 4, "label": [COMPOSED, DECOMPOSED, "tea"] * 4}), STREAM),
+    ):
+        body = put(service, "accents", content, media_type, replace="true").json()
+        assert [one["label"] for one in body["classes"]] == [COMPOSED, "tea"]
+        assert body["warnings"] == []
 
 
 @pytest.mark.slow

@@ -321,3 +321,19 @@ def test_a_training_on_points_in_its_body_takes_no_text(penguins: httpx.Client) 
     answer = penguins.post("/train", json={"model": "own", "data": data})
     assert_problem(answer, 422, "invalid-input", field="data.points")
     assert "POST /datasets/NAME?categorical=one-hot" in answer.json()["detail"]
+
+
+def test_values_with_accents_are_the_same_however_they_are_composed(penguins: httpx.Client) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    rows = "".join(f"{i % 3},{text},{text[0]}\n" for i, text in enumerate([composed, decomposed, "tea"] * 8))
+    body = put(penguins, "drinks", f"x,drink,kind\n{rows}", categorical="one-hot", label="kind").json()
+    assert body["categories"] == {"drink": [composed, "tea"]}
+    train(penguins, "drinks", data={"dataset": "drinks"}, training={"epochs": 1})
+    answers = [
+        penguins.post("/predict", json={"model": "drinks", "points": [{"x": 0, "drink": text}]}).json()
+        for text in (composed, decomposed)
+    ]
+    assert answers[0]["probabilities"] == answers[1]["probabilities"]
+    table = f"x,drink\n0,{decomposed}\n"
+    answer = penguins.post("/predict?model=drinks", content=table, headers={"Content-Type": CSV})
+    assert answer.json()["labels"] == answers[0]["labels"]

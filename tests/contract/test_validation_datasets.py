@@ -100,6 +100,16 @@ def test_the_validation_points_take_no_part_in_the_training(service: httpx.Clien
     assert alone["data"]["validation"] is None
 
 
+def test_labels_of_the_dataset_may_be_the_texts_of_the_classes(service: httpx.Client) -> None:
+    """CSV cannot tell the number 1 from the text `1`, which other formats do."""
+    data = DATA | {"labels": ["123"["abc".index(label)] for label in LABELS]}
+    service.post("/datasets/as-text", json=data)
+    again = service.get("/datasets/as-text/points", params={"format": "csv"}).text
+    assert [one["label"] for one in stored(service, "as-numbers", again)["classes"]] == [1, 2, 3]
+    job = train(service, "text", data=data, training={"epochs": 1}, validation={"dataset": "as-numbers"})
+    assert job["metrics"]["validation_accuracy"] == job["metrics"]["training_accuracy"]
+
+
 def test_jobs_and_cards_name_the_dataset(service: httpx.Client, job: dict[str, Any]) -> None:
     digest = service.get("/datasets/others").json()["digest"]
     assert job["data"]["validation"] == {"dataset": "others", "digest": digest, "n_points": 30}

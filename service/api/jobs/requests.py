@@ -3,8 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, FailFast, Field, FiniteFloat, Tag, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from models.datasets import FRACTIONS, label_text
 from models.limits import (
     MAX_CLASS_WEIGHT,
     MAX_CLASSES,
@@ -100,9 +102,10 @@ class ValidationData(Body):
 
 
 def plain_labels(labels: Any) -> Any:
-    """Labels without a list around each, truth values as 1 and 0, and whole numbers as integers.
+    """Labels without a list around each, as in stored datasets.
 
-    Takes them all at once, which is faster. Truth values among other labels are left to the schema, which refuses them.
+    Truth values are 1 and 0, whole numbers are integers, and texts have no blanks around them. All labels are taken at
+    once, which is faster.
     """
     if not isinstance(labels, list):
         return labels
@@ -110,18 +113,35 @@ def plain_labels(labels: Any) -> Any:
     if kinds == {list} and {len(one) for one in labels} == {1}:
         labels = [one[0] for one in labels]
         kinds = set(map(type, labels))
-    if kinds == {bool}:
-        return [*map(int, labels)]
+    if kinds == {str}:
+        texts = {label: label_text(label) for label in set(labels)}
+        return [*map(texts.__getitem__, labels)]
+    if bool in kinds:
+        labels = [int(label) if isinstance(label, bool) else label for label in labels]
     return [*map(whole, labels)] if float in kinds else labels
 
 
 def _kind_of_label(value: Any) -> str:
-    return "string" if isinstance(value, str) else "integer"
+    if isinstance(value, str):
+        return "string"
+    if value is None:
+        return "[null]"
+    return "[number]" if isinstance(value, float) else "integer"
+
+
+def _refuse_null(_: None) -> None:
+    raise PydanticCustomError("null", "must be a number or text, not null")
+
+
+def _refuse_fraction(_: float) -> None:
+    raise PydanticCustomError("fraction", FRACTIONS)
 
 
 Label = Annotated[
     Annotated[int, Field(ge=-MAX_LABEL_NUMBER, le=MAX_LABEL_NUMBER), Tag("integer")]
-    | Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH), Tag("string")],
+    | Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH), Tag("string")]
+    | Annotated[int, BeforeValidator(_refuse_null), SkipJsonSchema(), Tag("[null]")]
+    | Annotated[int, BeforeValidator(_refuse_fraction), SkipJsonSchema(), Tag("[number]")],
     Discriminator(_kind_of_label),
 ]
 

@@ -33,6 +33,7 @@ from service.jobs.queue import NewJob, requested_job
 from service.jobs.training_data import TrainingData
 from service.jobs.warm_start import Start, start_of
 from service.records import NAME_PATTERN, JobState
+from service.tables.cells import is_missing_label
 
 router = APIRouter(tags=["training"])
 
@@ -124,6 +125,14 @@ def _training_data(data: GeneratedData | StoredData | GivenData, datasets: Store
 
 def _given(data: GivenData) -> LabelledPoints:
     xy_ND, names = data.points.sent(field="data.points").labelled(len(data.labels), data.feature_names)
+    missing = {label for label in set(data.labels) if isinstance(label, str) and is_missing_label(label)}
+    if missing:
+        i = next(i for i, label in enumerate(data.labels) if label in missing)
+        raise InvalidInput(
+            f"data.labels.{i}",
+            "is missing (NA, null and the like count as no label): write another label, leave the point out, or store "
+            "the points with POST /datasets/NAME?missing=drop",
+        )
     return labelled(xy_ND, data.labels, names)
 
 

@@ -23,6 +23,9 @@ from service.store.store import database_url
 MEMBER = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{{0,199}}){{1,2}}")
 """What the name of a file of a data folder looks like in an archive."""
 
+UNFINISHED = ".restoring-"
+"""The beginning of the name of the folder beside the new data folder in which it is made."""
+
 MAX_MANIFEST_BYTES = 10_000
 MAX_CHECKSUMS_BYTES = 2**28
 """The largest members that are read into memory. 2**28 bytes list a million files."""
@@ -48,15 +51,23 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
     if target.exists() and any(target.iterdir()):
         raise FileExistsError(errno.EEXIST, "the folder is not empty; restore into a new one", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".restoring-") as name:
-        folder = Path(name) / "data"
-        lines = Path(name) / ROWS
-        revision = _extract(archive, folder, lines, progress)
-        _load_rows(settings.model_copy(update={"data_dir": folder}), lines, revision)
-        if target.exists():
-            shutil.copymode(target, folder)
-            target.rmdir()
-        folder.rename(target)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=UNFINISHED) as name:
+            _restore(archive, settings, Path(name), progress)
+    except OSError as error:
+        if error.errno is None or not (error.filename is None or UNFINISHED in str(error.filename)):
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+def _restore(archive: Path, settings: Settings, temporary: Path, progress: Progress) -> None:
+    target, folder, lines = settings.data_dir, temporary / "data", temporary / ROWS
+    revision = _extract(archive, folder, lines, progress)
+    _load_rows(settings.model_copy(update={"data_dir": folder}), lines, revision)
+    if target.exists():
+        shutil.copymode(target, folder)
+        target.rmdir()
+    folder.rename(target)
 
 
 def _extract(archive: Path, folder: Path, lines: Path, progress: Progress) -> str:

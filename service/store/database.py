@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from math import inf
 from pathlib import Path
-from sqlite3 import SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY
+from sqlite3 import SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_IOERR, SQLITE_IOERR_SHMSIZE, SQLITE_READONLY
 from sqlite3 import Connection as SQLiteConnection
 from sqlite3 import OperationalError as SQLiteError
 from typing import Any
@@ -280,8 +280,10 @@ def _unavailable() -> Iterator[None]:
 def _failure(error: Exception) -> StoreUnavailable:
     """The error for clients and operators by an error of SQLAlchemy."""
     cause = getattr(error, "orig", None)
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary code
-    if lasting := _lasting_failures().get(code):
+    code: Any = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorcode", 0)
+    failures = _lasting_failures()
+    lasting = failures.get(code) or failures.get(code & 0xFF if isinstance(code, int) else code)
+    if lasting is not None:
         return lasting
     if cause is None or isinstance(cause, SQLiteError):
         return StoreUnavailable(SILENT)
@@ -290,13 +292,17 @@ def _failure(error: Exception) -> StoreUnavailable:
 
 
 def _lasting_failures() -> dict[int | str, StoreUnavailable]:
-    """The failures that waiting does not solve: of SQLite by their primary code, of PostgreSQL by their state."""
+    """The failures that waiting does not solve: of SQLite by their code or its low byte, of PostgreSQL by their state.
+
+    The low byte is the primary code, of which the others are special cases.
+    """
     disk_full = StoreUnavailable(
         f"The disk of the database is full. {TELL}",
         for_operator="The disk of the database is full. Free some space on it.",
     )
     return {
         SQLITE_FULL: disk_full,
+        SQLITE_IOERR_SHMSIZE: disk_full,  # there is no room even for the file that readers share
         POSTGRESQL_DISK_FULL: disk_full,
         SQLITE_READONLY: StoreUnavailable(
             f"The database file, or its folder, cannot be written. {TELL}",

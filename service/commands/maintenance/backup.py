@@ -3,9 +3,7 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
+from service.commands.terminal import progress_bar
 from service.maintenance import backup as backups
 from service.maintenance import restore as restoration
 from service.settings import Settings
@@ -23,9 +21,8 @@ def run(settings: Settings, *, out: Path) -> bool:
         OSError: `out` exists or cannot be written, or the data folder cannot be read.
         StoreUnavailable: the database cannot be read.
     """
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("files")
-        made = backups.back_up(settings, out, lambda done, total: bar.update(task, completed=done, total=total))
+    with progress_bar("files") as progress:
+        made = backups.back_up(settings, out, progress)
     print(f"Wrote {out}: {made.versions:,} versions, {made.size_bytes / 2**20:,.1f} MiB.")
     for line in made.damaged[:MOST_SHOWN]:
         print(f"separatrix: {line}", file=sys.stderr)
@@ -43,7 +40,6 @@ def restore(settings: Settings, *, archive: Path) -> None:
         InvalidInput: the archive is damaged or no backup.
         StoreUnavailable: the database cannot be written, or is in use.
     """
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("archive")
-        restoration.restore(archive, settings, lambda done, total: bar.update(task, completed=done, total=total))
+    with progress_bar("archive") as progress:
+        restoration.restore(archive, settings, progress)
     print(f"Restored {archive} into {settings.data_dir}.")

@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 import stat
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,7 @@ from tests.databases import execute
 from tests.postgres import PostgreSQL
 from tests.service.commands.test_cli import separatrix
 from tests.service.places import Place, all_versions
-from tests.serving import running, train
+from tests.serving import DEADLINE_S, running, train
 
 CSV = "u,v,kind\n" + "".join(f"{i % 7},{i % 5}.5,{('no', 'yes')[i % 2]}\n" for i in range(40))
 
@@ -200,6 +202,22 @@ def test_a_backup_is_written_where_its_link_points_and_makes_no_folder(data: Pat
     refused = separatrix("backup", str(missing), data=data)
     assert (refused.exit_code, refused.stderr.strip()) == (1, f"separatrix: {missing}: No such file or directory")
     assert not missing.parent.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_a_command_on_a_full_disk_says_in_one_line_which_one(data: Path, tmp_path: Path) -> None:
+    def on_full_disk(*arguments: str) -> tuple[int, str]:
+        limited = 'ulimit -f 4; exec "$@"'  # larger files cannot be written, as if the disk were full
+        command = ["sh", "-c", limited, "sh", sys.executable, "-m", "service", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        return done.returncode, done.stderr
+
+    archive, new = backed_up(data), tmp_path / "new"
+    assert on_full_disk("restore", str(archive), "--data-dir", str(new)) == (1, f"separatrix: {new}: File too large\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.tar", "data"]
+    full = "separatrix: The database is unavailable: The disk of the database is full. Free some space on it.\n"
+    assert on_full_disk("models", "--data-dir", str(data)) == (1, full)
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_good_folder(data: Path) -> None:

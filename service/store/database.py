@@ -315,6 +315,7 @@ def _lasting_failures() -> dict[int | str, StoreUnavailable]:
         ),
         SQLITE_CANTOPEN: StoreUnavailable(
             f"The database file cannot be opened. {TELL}",
-            for_operator="The database file cannot be opened. Check its owner and mode, and those of its folder.",
+            for_operator="The database file cannot be opened. Check its owner and mode, those of its folder, and "
+            "whether the disk can be written.",
         ),
     }

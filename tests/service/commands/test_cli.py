@@ -310,6 +310,18 @@ def test_a_reader_of_the_output_that_has_enough_is_no_error(no_models: Path) -> 
     assert done.stderr == ""
 
 
+@pytest.mark.processes
+def test_an_interruption_while_modules_are_imported_leaves_no_traceback(no_models: Path) -> None:
+    command = [sys.executable, "-v", "-m", "service", "models", "--data-dir", str(no_models)]  # -v shows each import
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        shown = iter(process.stderr.readline, "")
+        assert any("import 'pydantic'" in line or "pydantic/__init__" in line for line in shown)
+        process.send_signal(signal.SIGINT)
+        assert not any("Traceback" in line or "KeyboardInterrupt" in line for line in shown)
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

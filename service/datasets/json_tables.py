@@ -123,6 +123,7 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
         raise InvalidInput("feature_names", f"must have one name for each of the {width} coordinates")
     if all(isinstance(label, list) and len(label) == 1 for label in labels):
         labels = [label[0] for label in labels]
+    _check_truth_values(labels)
     titles = [*(names or [None] * width), None]
 
     def parts() -> Iterator[Rows]:
@@ -133,6 +134,15 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
     options = replace(options, label="-1")
     found = frame.understand(name, titles, _checked(parts()), options, notation="points and labels in JSON")
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder, fractions=False)
+
+
+def _check_truth_values(labels: list[Any]) -> None:
+    """Checks that truth values, which become 1 and 0, are not among other labels."""
+    is_truth_value = [isinstance(label, bool) for label in labels if label is not None]
+    if len(set(is_truth_value)) > 1:
+        odd = not is_truth_value[0]
+        i = next(i for i, label in enumerate(labels) if label is not None and isinstance(label, bool) == odd)
+        raise InvalidInput(f"labels.{i}", "must be true or false if another label is, and a number or text if not")
 
 
 def _read_columns(content: dict[str, Any], name: str, options: TableOptions, folder: Path) -> Table:

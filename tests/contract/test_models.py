@@ -132,7 +132,7 @@ def test_an_unknown_path_model_or_version_is_not_found(client: httpx.Client, pat
     [
         ("/models/NOBODY", "model-not-found"),
         ("/models/%00", "model-not-found"),
-        ("/models/plane%0a", "model-not-found"),
+        ("/models/plane%0a", "no-such-path"),
         ("/models/..%2f..%2fetc", "no-such-path"),
         ("/models/plane/versions/0", "version-not-found"),
         ("/models/plane/versions/01", "version-not-found"),

@@ -105,7 +105,7 @@ def plain_labels(labels: Any) -> Any:
     """Labels without a list around each, as in stored datasets.
 
     Truth values are 1 and 0, whole numbers are integers, and texts have no blanks around them. All labels are taken at
-    once, which is faster.
+    once, which is faster. Truth values among other labels are left to the schema, which refuses them.
     """
     if not isinstance(labels, list):
         return labels
@@ -116,8 +116,8 @@ def plain_labels(labels: Any) -> Any:
     if kinds == {str}:
         texts = {label: label_text(label) for label in set(labels)}
         return [*map(texts.__getitem__, labels)]
-    if bool in kinds:
-        labels = [int(label) if isinstance(label, bool) else label for label in labels]
+    if kinds == {bool}:
+        return [*map(int, labels)]
     return [*map(whole, labels)] if float in kinds else labels
 
 

@@ -46,9 +46,10 @@ HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 """A `Host`: an address of IPv6 or a name, and perhaps a port. Only the name is compared: ports are forwarded, and no
 page can rebind the names of this machine. For browsers and for `_check_origin`, another port is another origin."""
 
-NOWHERE = re.compile(rb"%(?:2f|[01][0-9a-f]|7f)", re.IGNORECASE)
-"""Escaped slashes and control characters, which no path of the service has. Routes are matched to decoded paths: an
-escaped slash would separate segments there, although a proxy in front may have taken it for a part of a name."""
+NOWHERE = re.compile(rb"%2f|%0a$", re.IGNORECASE)
+"""Escaped slashes, and a line feed at the end, which no path of the service has. Routes are matched to decoded paths:
+an escaped slash would separate segments there, although a proxy in front may have taken it for a part of a name, and
+the line feed would be ignored."""
 
 DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 
@@ -93,7 +94,7 @@ class Guard:
         """Lets a request pass and counts it. Sets `scope["caller"]` to its `Caller` if its path has keys or limits.
 
         Raises:
-            HTTPException: it has no `Host`, or several; or its path has a character of `NOWHERE`; or it has a valid
+            HTTPException: it has no `Host`, or several; or its path has what `NOWHERE` finds; or it has a valid
                 key, and there is no such path.
             HostNotAllowed: the `Host` is not a name of the service.
             OriginNotAllowed: the request would change something, and comes from a page of another origin.

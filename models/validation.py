@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.datasets import LabelledPoints, class_indices
+from models.datasets import LabelledPoints, class_indices, hashes
 from models.sent_points import SentPoints
 from models.specs import InvalidInput
 from models.wording import listed
+
+_SUSPICIOUS_SHARE = 0.5
+"""From this share on, it is hardly an accident that validation points are also training points."""
 
 
 def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str) -> LabelledPoints:
@@ -28,3 +31,21 @@ def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str)
     class_K = np.array(indices, np.int64)
     label_N = class_K[validation.label_N]
     return replace(training, xy_ND=xy_ND, label_N=label_N)
+
+
+def about_overlap(training: LabelledPoints, validation: LabelledPoints | None) -> list[str]:
+    """Returns a warning if many validation points are also training points, whatever the labels are."""
+    if validation is None:
+        return []
+    both = (validation, training)
+    is_single = any(points.xy_ND.dtype == np.float32 for points in both)
+    validation_N, training_N = (
+        hashes(points.xy_ND.astype(np.float32) if is_single else points.xy_ND) for points in both
+    )
+    seen_N = np.isin(validation_N, training_N)
+    if seen_N.mean() < _SUSPICIOUS_SHARE:
+        return []
+    total = len(seen_N)
+    share = f"All {total:,}" if seen_N.all() else f"{seen_N.sum():,} of {total:,}"
+    what = f"{share} validation points are also training points, so their figures say little about new points."
+    return [f"{what} Validate on points that are not trained on."]

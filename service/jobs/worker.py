@@ -26,6 +26,7 @@ from models.training.restarts import Trained, train_best
 from models.training.resume_state import ResumeState
 from models.training.runs import Metrics
 from models.training_range import TrainingRange
+from models.validation import about_overlap
 from service.errors import StoreUnavailable
 from service.jobs import outcome, promotion, training_data, warm_start
 from service.jobs.monitor import Monitor
@@ -293,7 +294,7 @@ class _Attempt:
         metrics = _metrics(results, evaluations)
         decisive = "validation" if "validation" in evaluations else "training"
         warnings = evaluations[decisive].warnings(recipe.points.classes, decisive)
-        warnings += _about_merged(recipe) + warm_start.warnings(recipe)
+        warnings += _about_merged(recipe) + warm_start.warnings(recipe) + about_overlap(*recipe.parts)
         status |= {"metrics": metrics, "warnings": warnings}
         if comparison := self._comparison(plan, recipe):
             status["comparison"] = comparison

@@ -58,6 +58,11 @@ def _card(service: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     return card
 
 
+def _csv(points: list[list[float]], labels: list[str]) -> str:
+    rows = [f"{u},{v},{label}" for (u, v), label in zip(points, labels, strict=True)]
+    return "\n".join(["u,v,label", *rows])
+
+
 def _predicted(service: httpx.Client, job: dict[str, Any], text: str) -> tuple[list[str], list[str], list[float]]:
     """The label of each row of a CSV file, the predicted one, and the probability of the former."""
     body = "".join(f"{row['u']},{row['v']}\n" for row in csv.DictReader(io.StringIO(text)))
@@ -98,6 +103,21 @@ def test_the_validation_points_take_no_part_in_the_training(service: httpx.Clien
         assert alone["metrics"][figure] == job["metrics"][figure]
     assert alone["recipe_digest"] != job["recipe_digest"]
     assert alone["data"]["validation"] is None
+
+
+def test_validation_on_the_training_points_comes_with_a_warning(service: httpx.Client, job: dict[str, Any]) -> None:
+    assert job["warnings"] == []
+    stored(service, "same", _csv(POINTS, LABELS))
+    stored(service, "shuffled", _csv(POINTS[::-1], LABELS[::-1]))
+    stored(service, "some", _csv(POINTS[:20] + OTHER_POINTS[:10], LABELS[:20] + OTHER_LABELS[:10]))
+    for data, told in (
+        ("same", "All 60 validation points are also training points"),
+        ("shuffled", "All 60 validation points are also training points"),
+        ("some", "20 of 30 validation points are also training points"),
+    ):
+        of = train(service, "overlap", data={"dataset": "same"}, training={"epochs": 60}, validation={"dataset": data})
+        assert [told in one for one in of["warnings"]] == [True]
+        assert _card(service, of)["warnings"] == of["warnings"]
 
 
 def test_labels_of_the_dataset_may_be_the_texts_of_the_classes(service: httpx.Client) -> None:

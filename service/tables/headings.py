@@ -1,5 +1,6 @@
 """Whether the first line of a table names its columns."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ _MIN_COUNTED_ROWS = 10
 
 _RARE = 0.05
 """Largest share of texts that occur once in a column of classes. Where more do, one more in the first line is usual."""
+
+_RULE = re.compile(":?[-=]+:?")
+"""A cell of a line that underlines a heading, as in tables of Markdown and of SQL clients."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,14 @@ def find(rows: Sequence[Row], options: TableOptions, wanted: Wanted | None = Non
         notes.append(f"line {line} has one name less than there are columns: column 1 has no name")
     taken = 1
     if len(rest) > 1 and _is_second_heading(rest[0], rest[1:]):
-        taken = 2
-        if len(set(names)) < len(names):
-            names = [f"{a} {b.strip()}".strip() for a, b in zip(names, rest[0], strict=False)]
+        taken, below = 2, [cell.strip() for cell in rest[0]]
+        if all(_RULE.fullmatch(cell) for cell in below if cell):
+            notes.append(f"line {rows[1][0]} underlines the heading")
+        elif len(names) > 2 and sum(map(bool, names)) == 1 and all(below):
+            names = below
+            notes.append(f"line {line} is a title, which is not read")
+        elif len(set(names)) < len(names):
+            names = [f"{a} {b}".strip() for a, b in zip(names, below, strict=False)]
             notes.append(f"lines {line} and {rows[1][0]} are the heading")
         else:
             notes.append(f"line {rows[1][0]} is a second heading, which is not read")

@@ -145,8 +145,8 @@ class Sheet:
         notes = list(heading.notes)
         if source.quoted:
             notes.append("single quotes around values are left out")
-        if options.decimal is None and separator == ";" and mark == "." and _all_may_be_thousands(body):
-            notes.append("numbers such as 1.234 are read with a decimal point")
+        if options.decimal is None and separator == ";" and mark == ".":
+            _refuse_thousands(body, options)
         warnings = list(heading.warnings)
         if separator == "," and not names and width >= 5 and width % 2 and all(column.is_whole for column in found):
             warnings.append(
@@ -361,6 +361,16 @@ def _refuse_decimal_commas(head: Sequence[str], heading: Row, body: Sequence[Row
         )
 
 
-def _all_may_be_thousands(body: Sequence[Row]) -> bool:
-    cells = [cell for _, row in body for cell in row if "." in cell and is_number(cell)]
-    return bool(cells) and all(map(may_be_thousands, cells))
+def _refuse_thousands(body: Sequence[Row], options: TableOptions) -> None:
+    """Refuses a table whose numbers with a point may all be whole numbers with a thousands separator.
+
+    Semicolons separate values where the comma is the decimal mark, and there the point separates thousands.
+    """
+    cells = [(line, cell) for line, row in body for cell in row if "." in cell and is_number(cell)]
+    if cells and all(may_be_thousands(cell) for _, cell in cells):
+        line, cell = cells[0]
+        raise InvalidInput(
+            f"line {line}",
+            f"{cell.strip()!r} may have a decimal point or a thousands separator, as all numbers with a point: choose "
+            f"with {options.spelled('decimal', '.')} or {options.spelled('decimal', ',')}",
+        )

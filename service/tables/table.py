@@ -1,5 +1,6 @@
 """A table that was read, and the report on it."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,20 @@ from service.tables.labels import alike, merged, near_equal
 _MAJORITY = 0.95
 _MIN_ROWS_OF_COUNT = 4
 _ID_NAMES = ("id", "index", "idx", "nr", "no", "no.", "row", "uuid")
+_TIME_NAMES = {"time", "timestamp", "date", "datetime", "datum", "zeit", "ts", "epoch", "unixtime"}
+_MIN_ROWS_OF_TIME = 10
+_INCREASING = 0.9
+"""Share of the rows at which a column of times does not decrease. A log may have the times of several days."""
+
+_MISSING_MARKS = [99.0, 999.0, 9_999.0, 99_999.0, 999_999.0, 32_767.0, 32_768.0]
+"""Numbers that stand for missing values in files of statistics programs and sensors, without their sign."""
+
+_PADDED = re.compile(r"[+-]?0[0-9]+(?:[.,][0-9]+)?")
+"""Numbers such as 01234 and 01.03."""
+
+_MANY_ROWS_OF_CLASS = 8
+"""With fewer rows for each class, on the average, a class of one row is no surprise."""
+
 _SHOWN = 12
 _MANY_NUMBERS = 30
 """Labels of more different whole numbers look like a quantity."""
@@ -153,6 +168,7 @@ def _about_features(xy_ND: DoubleArray, features: Sequence[Column]) -> list[str]
     warnings = []
     first_D = xy_ND[0]
     is_constant_D = np.logical_and.reduce([(block_ND == first_D).all(axis=0) for block_ND in blocks(xy_ND)])
+    marks = _missing_marks(xy_ND)
     share = Counter(column.index for column in features)  # a text column has several features, unless it is constant
     for d, column in enumerate(features):
         if share[column.index] > 1:
@@ -161,6 +177,16 @@ def _about_features(xy_ND: DoubleArray, features: Sequence[Column]) -> list[str]
             warnings.append(f"{column.title} is constant: all its values are {first_D[d]:g}")
         elif column.is_whole and column.is_distinct and _is_id(column, xy_ND[:, d]):
             warnings.append(f"{column.title} looks like an id, not like a feature: no value occurs twice")
+        elif column.is_whole and _is_time(column, xy_ND[:, d]):
+            warnings.append(f"{column.title} looks like a time, not like a feature: it increases from row to row")
+        if padded := [value for value in column.values if _PADDED.fullmatch(value)]:
+            example = min(padded)
+            warnings.append(f"{column.title} has numbers such as {example}, which may be codes, dates or times")
+        if d in marks:
+            warnings.append(
+                f"{column.title} has the value {marks[d]:g} several times, far from its other values: it may stand for "
+                "a missing value"
+            )
     return warnings
 
 
@@ -172,6 +198,37 @@ def _is_id(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
     return len(x_N) >= _MIN_ROWS_OF_COUNT and bool((np.diff(x_N) == 1).all())
 
 
+def _is_time(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
+    """Whether a column of whole numbers is named like a time, and hardly ever decreases."""
+    words = re.split(r"[^a-z]+", (column.name or "").casefold())
+    if len(x_N) < _MIN_ROWS_OF_TIME or _TIME_NAMES.isdisjoint(words):
+        return False
+    return bool((np.diff(x_N) >= 0).mean() >= _INCREASING)
+
+
+def _missing_marks(xy_ND: DoubleArray) -> dict[int, float]:
+    """Numbers that stand for missing values in many files, if they occur several times far from all other values.
+
+    They are returned by the column, of which only those are looked at that have such a number as an extreme.
+    """
+    extremes = [(block_ND.min(axis=0), block_ND.max(axis=0)) for block_ND in blocks(xy_ND)]
+    low_D = np.min([low_D for low_D, _ in extremes], axis=0)
+    high_D = np.max([high_D for _, high_D in extremes], axis=0)
+    found = {}
+    for value_D in (low_D, high_D):
+        for d in np.flatnonzero(np.isin(np.abs(value_D), _MISSING_MARKS)).tolist():
+            others_N = xy_ND[:, d][xy_ND[:, d] != value_D[d]]
+            if 0 < len(others_N) < len(xy_ND) - 1 and _is_far(value_D[d], others_N):
+                found[d] = float(value_D[d])
+    return found
+
+
+def _is_far(value: float, others_N: DoubleArray) -> bool:
+    """Whether a value is farther from all others than these are from each other, and than half its own size."""
+    distance = np.abs(others_N - value).min()
+    return bool(distance > max(np.ptp(others_N), abs(value) / 2))
+
+
 def _about_quantity(label: Column, classes: int) -> list[str]:
     if not label.is_fractional and not (label.is_whole and classes > _MANY_NUMBERS):
         return []
@@ -181,10 +238,16 @@ def _about_quantity(label: Column, classes: int) -> list[str]:
 
 def _about_classes(counts: dict[Label, int]) -> list[str]:
     label, most = max(counts.items(), key=lambda item: item[1])
-    share = most / sum(counts.values())
-    if len(counts) > 1 and share >= _MAJORITY:
-        return [f"{share:.1%} of the rows have the class {label}, so always answering {label} is right that often"]
-    return []
+    total = sum(counts.values())
+    found = []
+    if len(counts) > 1 and most / total >= _MAJORITY:
+        share = f"{most / total:.1%}"
+        found.append(f"{share} of the rows have the class {label}, so always answering {label} is right that often")
+    single = [label for label, count in sorted_counts(counts) if count == 1]
+    if single and total >= _MANY_ROWS_OF_CLASS * len(counts):
+        which = f"class {single[0]} has" if len(single) == 1 else f"classes {listed(single, _SHOWN)} have"
+        found.append(f"the {which} a single row: it may be a total, a remark or a typing error")
+    return found
 
 
 def _about_conflicts(xy_ND: DoubleArray, code_N: IntArray) -> list[str]:

@@ -85,12 +85,20 @@ def test_years_and_names_together_are_a_heading() -> None:
         ("x,y,label\ncm,cm,\n0.1,0.2,A\n0.9,0.8,B\n", ("x", "y")),
         ("x,y,label\n[m],[s],[-]\n0.1,0.2,A\n0.9,0.8,B\n", ("x", "y")),
         ("pos,pos,label\nx,y,\n0.1,0.2,A\n0.9,0.8,B\n", ("pos x", "pos y")),
+        ("x\ty\tlabel\n---\t---\t-----\n0.1\t0.2\tA\n0.9\t0.8\tB\n", ("x", "y")),
+        ("| x | y | label |\n|---|:-:|---|\n| 0.1 | 0.2 | A |\n| 0.9 | 0.8 | B |\n", ("x", "y")),
     ],
 )
 def test_a_second_heading_line_is_not_a_point(content: str, names: tuple[str, ...]) -> None:
     table = read(content)
     assert (table.feature_names, table.xy_ND.tolist()) == (names, [[0.1, 0.2], [0.9, 0.8]])
     assert "heading" in "\n".join(table.understood[1:])
+
+
+def test_a_title_above_the_heading_names_no_column() -> None:
+    content = "Series 2024,,\nx,y,label\n0.1,0.2,A\n0.9,0.8,B\n"
+    assert read(content).feature_names == ("x", "y")
+    assert "line 1 is a title, which is not read" in said(content)
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,15 @@ def test_a_comma_that_may_separate_thousands_or_decimals_is_refused_with_the_opt
     assert rows(content, decimal=".")[0][0] == 1234
 
 
+def test_points_among_semicolons_that_may_separate_thousands_are_refused_with_the_option_that_decides() -> None:
+    content = "a;b;label\n1.234;1;A\n2.345;2;B\n"
+    message = refusal(content)
+    assert message.startswith("line 2: '1.234' may have a decimal point or a thousands separator")
+    assert "choose with --decimal . or --decimal ," in message
+    assert rows(content, decimal=".")[0][0] == 1.234
+    assert rows(content, decimal=",")[0][0] == 1234
+
+
 def test_two_decimal_marks_in_one_file_are_refused_with_both_lines() -> None:
     message = refusal("x;y;label\n0,5;1;A\n0.5;2;B\n")
     assert message.startswith("line 3: '0.5' has another decimal mark than '0,5' in line 2")

@@ -143,6 +143,22 @@ def test_a_decimal_comma_after_the_first_lines_is_refused_with_the_option() -> N
         ("x,y,label\n1,2,A\n1,2,B\n3,4,A\n", "1 point occurs with more than one label"),
         ("x,y,label\n0,2,A\n-0.0,2.0,B\n3,4,A\n3,4,B\n3,4,B\n", "2 points occur with more than one label"),
         ("x,label\n" + "".join(f"{i * i},{int(i == 7)}\n" for i in range(40)), "97.5% of the rows have the class 0"),
+        (
+            "time,v,label\n" + "".join(f"{60 * (i % 20)},{i * 7 % 5}.5,{'AB'[i % 2]}\n" for i in range(40)),
+            "column 'time' looks like a time, not like a feature: it increases from row to row",
+        ),
+        (
+            "day,v,label\n" + "".join(f"{1 + i % 28:02d}.03,{i * 7 % 5}.5,{'AB'[i % 2]}\n" for i in range(40)),
+            "column 'day' has numbers such as 01.03, which may be codes, dates or times",
+        ),
+        (
+            "x,v,label\n" + "".join(f"{-9999 if i % 9 == 0 else i % 7},0.{i},{'AB'[i % 2]}\n" for i in range(40)),
+            "column 'x' has the value -9999 several times, far from its other values",
+        ),
+        (
+            "x,v,label\n" + "".join(f"{i % 7},0.{i},{'AB'[i % 2]}\n" for i in range(40)) + "120,9,Total\n",
+            "the class Total has a single row: it may be a total, a remark or a typing error",
+        ),
     ],
 )
 def test_likely_mistakes_give_warnings(content: str, warning: str) -> None:
@@ -151,6 +167,9 @@ def test_likely_mistakes_give_warnings(content: str, warning: str) -> None:
 
 def test_plain_data_give_no_warning() -> None:
     assert read("x,y,label\n0.1,0.2,A\n0.9,0.8,B\n0.9,0.8,B\n0.3,0.1,A\n").warnings == ()
+    ages = "".join(f"{20 + 7 * i % 80},{i * 7 % 5},{'AB'[i % 2]}\n" for i in range(80))
+    assert "99," in ages
+    assert read(f"age,time,label\n{ages}").warnings == ()
 
 
 def test_how_a_file_was_understood_is_reported() -> None:

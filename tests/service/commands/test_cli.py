@@ -759,8 +759,8 @@ def test_a_training_from_a_version_without_data_says_which_ones_do_not_suit_it(t
     refused = separatrix("train", "--from", "own", "--epochs", "2", data=tmp_path / "data")
     assert refused.exit_code == 2
     assert refused.stderr == (
-        "separatrix: from: must be a version with the classes of the data, but has 'no', 'yes'; the data are the "
-        "generator flower, because neither --dataset nor --csv names others\n"
+        "separatrix: from: must be a version with the classes of the data: the version has 'no', 'yes', the data have "
+        "'red', 'blue'; the data are the generator flower, because neither --dataset nor --csv names others\n"
     )
     again = separatrix("train", "--from", "own", *own, "--epochs", "2", data=tmp_path / "data")
     assert again.exit_code == 0, again.stderr

@@ -108,6 +108,13 @@ def test_every_setting_of_a_training_is_documented() -> None:
     assert documented == list(TrainingSettings.model_fields)
 
 
+def test_every_curl_command_of_the_api_page_names_the_type_of_its_body() -> None:
+    commands = re.findall(r"^ *(curl (?:.*\\\n)*.*)$", API, re.MULTILINE)
+    with_body = [command for command in commands if re.search(r" (-d|--data-binary) ", command)]
+    assert len(with_body) >= 3
+    assert [command for command in with_body if "Content-Type: " not in command] == []
+
+
 @pytest.mark.slow
 def test_every_error_message_is_documented() -> None:
     documented = (ROOT / "docs" / "errors.md").read_text()

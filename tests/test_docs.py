@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import service.app
-from models import limits
+from models import limits, specs
 from service import records
 from service.access import keys
 from service.api.jobs import events, requests
@@ -106,6 +106,18 @@ def test_every_setting_of_a_training_is_documented() -> None:
         r"^\| `(\w+)` \| .* \| .* \|$", API.partition("## Training settings")[2].partition("## ")[0], re.MULTILINE
     )
     assert documented == list(TrainingSettings.model_fields)
+
+
+def test_every_setting_of_a_network_and_of_a_generator_is_documented() -> None:
+    for heading, model in (("## Network settings", NetworkSettings), ("## Generators", GeneratedData)):
+        section = API.partition(heading)[2].partition("## ")[0]
+        documented = re.findall(r"^\| `(\w+)` \| .* \| .* \|$", section, re.MULTILINE)
+        assert documented == [name for name in model.model_fields if name != "type"], heading
+
+
+def test_every_kind_activation_and_generator_is_in_the_api_page() -> None:
+    for names in (specs.NETWORK_KINDS, specs.ACTIVATIONS, specs.DATASET_NAMES):
+        assert [name for name in names if f"`{name}`" not in API] == []
 
 
 def test_every_curl_command_of_the_api_page_names_the_type_of_its_body() -> None:

@@ -99,5 +99,5 @@ class JobNetworks:
 
 def _without_weights(state: JobState) -> WrongState:
     if state in (JobState.QUEUED, JobState.PAUSED):
-        return WrongState(state, "The job has no weights until a worker trains it.")
+        return WrongState(state, "The network of a job answers only while it is trained, and once it has succeeded.")
     return WrongState(state, "The job has published no version that could answer.")

@@ -185,6 +185,16 @@ def test_a_job_that_does_not_train_has_no_weights(client: httpx.Client) -> None:
     assert_problem(client.post("/predict", json={"job": "x", "points": POINTS}), 404, "job-not-found")
 
 
+@pytest.mark.slow
+def test_a_paused_job_says_that_its_network_answers_only_while_it_is_trained(client: httpx.Client) -> None:
+    with endless(client, model="of-paused") as job:
+        act(client, job, "pause")
+        wait_until(lambda: client.get(f"/jobs/{job['id']}").json()["status"] == "paused")
+        answer = grid(client, job=job["id"])
+    assert_problem(answer, 409, "wrong-state", current_status="paused")
+    assert "answers only while it is trained" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("also", [{"model": "of-job"}, {"version": 1}, {"alias": "latest"}])
 def test_a_job_is_named_instead_of_a_version(client: httpx.Client, ended: dict[str, Any], also: dict[str, Any]) -> None:
     field = next(iter(also))

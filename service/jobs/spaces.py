@@ -23,7 +23,7 @@ from service.jobs.queue import UNPUBLISHED_PREFIX, JobQueue
 from service.records import Job
 from service.settings import Settings
 from service.store.events import Latest
-from service.store.files import Files
+from service.store.files import DATABASE_FILE, Files
 from service.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class JobSpaces:
         """
         if not job_id.startswith(UNPUBLISHED_PREFIX):
             return self.published
-        if self._unpublished is None and not (self._folder / "separatrix.db").exists():
+        if self._unpublished is None and not (self._folder / DATABASE_FILE).exists():
             raise JobNotFound.of(job_id)
         return self.unpublished
 
@@ -221,5 +221,5 @@ def _remove_old(folder: Path) -> None:
     """Removes the folders of earlier starts of the machine."""
     for other in folder.parent.glob("*"):
         with suppress(OSError):
-            if other.name != folder.name and time.time() - (other / "separatrix.db").stat().st_mtime > OLD_S:
+            if other.name != folder.name and time.time() - (other / DATABASE_FILE).stat().st_mtime > OLD_S:
                 shutil.rmtree(other, ignore_errors=True)

@@ -16,7 +16,7 @@ from service.maintenance.backup import CHECKSUMS, FORMAT, MANIFEST, ROWS, Progre
 from service.settings import Settings
 from service.store import rows
 from service.store.database import Database
-from service.store.files import FOLDERS, PRIVATE_FOLDER, Files
+from service.store.files import DATABASE_FILE, FOLDERS, PRIVATE_FOLDER, Files
 from service.store.identity import pairing
 from service.store.store import database_url
 
@@ -24,7 +24,10 @@ MEMBER = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{{0
 """What the name of a file of a data folder looks like in an archive."""
 
 UNFINISHED = ".restoring-"
-"""The beginning of the name of the folder beside the new data folder in which it is made."""
+"""The beginning of the name of the folder in which the new data folder is made."""
+
+OF_THE_DISK = "lost+found"
+"""A folder at the root of a new ext4 disk, which counts as empty."""
 
 MAX_MANIFEST_BYTES = 10_000
 MAX_CHECKSUMS_BYTES = 2**28
@@ -35,6 +38,8 @@ COPY_BYTES = 2**20
 
 def restore(archive: Path, settings: Settings, progress: Progress) -> None:
     """Writes the content of a backup into a new data folder and an empty database. An error leaves neither.
+
+    The folder may exist if it is empty, as the root of a volume does.
 
     Args:
         archive: as `back_up` writes it. Any release since may read it.
@@ -48,11 +53,13 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
         StoreUnavailable: the database cannot be written, or has tables.
     """
     target = settings.data_dir
-    if target.exists() and any(target.iterdir()):
+    if target.exists() and any(path.name != OF_THE_DISK for path in target.iterdir()):
         raise FileExistsError(errno.EEXIST, "the folder is not empty; restore into a new one", str(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    # on the disk of the data folder, so that the files need not be copied again
+    place = target if target.exists() else target.parent
+    place.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=UNFINISHED) as name:
+        with tempfile.TemporaryDirectory(dir=place, prefix=UNFINISHED) as name:
             _restore(archive, settings, Path(name), progress)
     except OSError as error:
         if error.errno is None or not (error.filename is None or UNFINISHED in str(error.filename)):
@@ -64,10 +71,12 @@ def _restore(archive: Path, settings: Settings, temporary: Path, progress: Progr
     target, folder, lines = settings.data_dir, temporary / "data", temporary / ROWS
     revision = _extract(archive, folder, lines, progress)
     _load_rows(settings.model_copy(update={"data_dir": folder}), lines, revision)
-    if target.exists():
-        shutil.copymode(target, folder)
-        target.rmdir()
-    folder.rename(target)
+    if not target.exists():
+        folder.rename(target)
+        return
+    files = sorted(folder.iterdir(), key=lambda path: path.name.startswith(DATABASE_FILE))
+    for path in files:  # the database comes last: without it no service opens the folder
+        path.rename(target / path.name)
 
 
 def _extract(archive: Path, folder: Path, lines: Path, progress: Progress) -> str:

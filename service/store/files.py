@@ -24,6 +24,9 @@ CHECKPOINTS, DATASETS, STARTS = "checkpoints", "datasets", "starts"
 FOLDERS = (CHECKPOINTS, DATASETS, STARTS)
 """The folders of a data folder."""
 
+DATABASE_FILE = "separatrix.db"
+"""The database in a data folder, unless the service uses another one."""
+
 PRIVATE_FOLDER = 0o700
 """The mode of a new data folder: what clients sent is for its owner alone."""
 
@@ -49,7 +52,7 @@ class Files:
             data_dir.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         elif not data_dir.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the data folder does not exist", str(data_dir))
-        self.database_url = sqlite_url(data_dir / "separatrix.db")
+        self.database_url = sqlite_url(data_dir / DATABASE_FILE)
         self._data_dir = data_dir
         self.durable = durable
         self._sources = sources

@@ -71,6 +71,21 @@ def test_a_restored_data_folder_answers_as_the_original_and_trains_on(data: Path
     assert [path for path in copy.parent.iterdir() if path.name.startswith(".restoring")] == []
 
 
+def test_a_backup_can_be_restored_into_an_empty_folder_that_must_stay_such_as_a_volume(
+    data: Path, tmp_path: Path
+) -> None:
+    archive, volume, link = backed_up(data), tmp_path / "volume", tmp_path / "link"
+    (volume / "lost+found").mkdir(parents=True)
+    link.symlink_to(volume)
+    before = volume.stat().st_ino
+    done = separatrix("restore", str(archive), data=link)
+    assert done.exit_code == 0, done.stderr
+    assert volume.stat().st_ino == before
+    assert link.is_symlink()
+    assert predictions(link, "1") == predictions(data, "1")
+    assert [path for path in volume.iterdir() if path.name.startswith(".restoring")] == []
+
+
 @pytest.mark.slow
 def test_a_backup_of_a_running_service_has_all_of_a_moment(tmp_path: Path) -> None:
     with running(tmp_path / "data") as client:

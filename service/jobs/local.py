@@ -26,6 +26,9 @@ STOP_S = 3.0
 RETRY_S = 0.5
 """How long to wait before another attempt to start a process."""
 
+MAX_RETRY_S = 30.0
+"""Longest wait after repeated failures: each doubles it, and each is logged with a traceback."""
+
 START_S = 1.0
 """How long an engine that closes waits for a process that is being started. The first start takes as long as the fork
 server imports torch, which may be many seconds."""
@@ -130,12 +133,16 @@ class LocalEngine:
 
     def _supervise(self) -> None:
         """Runs until the engine closes, whatever error occurs: without this thread no job would be trained any more."""
+        pause_s = RETRY_S
         while not self._closing.poll(0):
+            began = time.monotonic()
             try:
                 self._keep_running()
             except Exception:
-                logger.exception("the supervision of the training processes failed; trying again")
-                self._closing.poll(RETRY_S)
+                has_lasted = time.monotonic() - began > MAX_RETRY_S
+                pause_s = RETRY_S if has_lasted else min(2 * pause_s, MAX_RETRY_S)
+                logger.exception("the supervision of the training processes failed; trying again in %g s", pause_s)
+                self._closing.poll(pause_s)
 
     def _keep_running(self) -> None:
         """Starts processes, passes on their messages, replaces those that die, and ends those long idle."""
@@ -189,13 +196,15 @@ class LocalEngine:
                 f"{self._name}:{self._started}", self._settings, durable=self._durable, is_first=self._started == 1
             )
         except (OSError, EOFError) as error:
+            if self._can_start and not self._closing.poll(0):  # once, and not at each attempt
+                logger.error("no training process could be started (%s); trying again until one can", error)
             self._can_start = False
-            if not self._closing.poll(0):
-                logger.error("no training process could be started (%s); trying again", error)
             return False
         with self._lock:
             self._workers.append(worker)
             self._missing -= 1
+        if not self._can_start:
+            logger.warning("training processes can be started again")
         self._can_start = True
         return True
 

@@ -32,6 +32,7 @@ from service.commands.options import Options
 from service.errors import ServiceError
 from service.http import messages
 from service.records import Reference
+from service.registry.references import named
 from service.settings import Settings
 from service.tables.options import TableOptions
 
@@ -105,6 +106,8 @@ Version = Annotated[
         show_default=False,
     ),
 ]
+
+ModelVersion = Annotated[str, typer.Argument(help="The model: MODEL, MODEL:VERSION or MODEL:ALIAS.")]
 
 Epoch = Annotated[
     int | None,
@@ -264,7 +267,7 @@ def train(
         table=TableOptions(**table),
         preset=preset,
         given=Given(network, training),
-        start=_starting_version(start) if start else None,
+        start=named(start) if start else None,
         names_data=bool(csv or dataset),
         promote_if=_conditions(promote_if or []),
         promote_to=promote_to,
@@ -275,7 +278,7 @@ def train(
 def predict(
     table: dict[str, Any],
     settings: dict[str, Any],
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    model: ModelVersion,
     csv: Annotated[
         Path | None,
         typer.Argument(parser=_path, help="CSV file with one point on each line; - reads standard input."),
@@ -292,6 +295,7 @@ def predict(
     if (csv is None) == (not point):
         raise InvalidInput("points", "give either --point or a CSV file")
     _check_table(table, csv)
+    model, version = _version_of(model, version)
     command.run(
         Settings(**settings),
         model=model,
@@ -306,7 +310,7 @@ def predict(
 @_command(settings=STORAGE)
 def boundary(
     settings: dict[str, Any],
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    model: ModelVersion,
     out: Annotated[Path, typer.Argument(parser=_path, help="The picture to write, such as out.png.")],
     version: Version = None,
     epoch: Epoch = None,
@@ -325,6 +329,7 @@ def boundary(
     """Draw the decision boundary of a model: its regions, and the training points with its errors marked."""
     from service.commands import boundary as command
 
+    model, version = _version_of(model, version)
     part = command.Part(axes=axes, at=at, margin=margin, within=within)
     command.run(
         Settings(**settings), model=model, version=version, epoch=epoch, out=out, resolution=resolution, part=part
@@ -453,20 +458,21 @@ def import_model(
 @_command(name="show", settings=STORAGE)
 def show_model(
     settings: dict[str, Any],
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    model: ModelVersion,
     version: Version = None,
     member: Annotated[int, typer.Option(min=0, help="Which network of an ensemble, counted from 0.")] = 0,
 ) -> None:
     """Show a model: its network, data and metrics, and the weights of each layer as a histogram."""
     from service.commands import show as command
 
+    model, version = _version_of(model, version)
     command.run(Settings(**settings), model=model, version=version, member=member)
 
 
 @_command(settings=STORAGE)
 def export(
     settings: dict[str, Any],
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    model: ModelVersion,
     file: Annotated[
         Path,
         typer.Argument(parser=_path, help="The file to write, such as net.onnx; - is standard output."),
@@ -484,6 +490,7 @@ def export(
     """Write a model as a file for other programs."""
     from service.commands import export as command
 
+    model, version = _version_of(model, version)
     command.run(Settings(**settings), model=model, version=version, file=file, format_name=format_name)
 
 
@@ -586,12 +593,12 @@ def _widths(hidden: str) -> tuple[int, ...]:
         raise InvalidInput("network.hidden", "must be whole numbers separated by commas, such as 16,16") from None
 
 
-def _starting_version(text: str) -> tuple[str, Reference]:
-    """The model and the version of `MODEL[:VERSION]`."""
-    model, colon, version = text.partition(":")
-    if colon and not version:
-        raise InvalidInput("from", "must be MODEL or MODEL:VERSION, such as flower:2")
-    return model, _reference(version) if colon else None
+def _version_of(text: str, option: Reference) -> tuple[str, Reference]:
+    """The model and the version of `MODEL[:VERSION]`, or the version that an option names."""
+    if ":" in text and option is not None:
+        raise InvalidInput("version", f"must be left out: {text} names a version")
+    model, version = named(text)
+    return model, option if version is None else version
 
 
 def _class_weight(options: list[str]) -> ClassWeight:

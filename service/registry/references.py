@@ -20,8 +20,8 @@ def named(text: str) -> tuple[str, Reference]:
         return model, None
     if re.fullmatch("[0-9]+", version):
         if not 1 <= int(version[:20]) <= MAX_VERSION:
-            raise VersionNotFound
+            raise VersionNotFound(f"Versions are counted from 1. {VersionNotFound.advice}")
         return model, int(version)
     if not re.fullmatch(ALIAS_PATTERN, version):
-        raise AliasNotFound
+        raise AliasNotFound("What follows the colon must be the number of a version or an alias, as in flower:2.")
     return model, version

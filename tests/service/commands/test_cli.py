@@ -741,7 +741,7 @@ def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> No
     assert "Compared with first version 1: " in done.stderr
     assert "The data are the generator flower, because neither --dataset nor --csv names others." in done.stderr
     for wrong, told in (
-        ("first:", "must be MODEL or MODEL:VERSION"),
+        ("first:", "must be the number of a version or an alias"),
         ("first:best", "Alias not found"),
         ("first:9", "Version not found"),
         ("no", "Model"),

@@ -111,6 +111,19 @@ def test_show_summarizes_a_version_and_draws_the_histogram_of_each_layer(data: P
     assert separatrix("show", "nobody", data=data).exit_code == 1
 
 
+@pytest.mark.parametrize("command", [("show",), ("predict", "--point", "0,0"), ("export", "-", "--format", "json")])
+def test_a_command_takes_the_version_after_a_colon_as_compare_does(data: Path, command: tuple[str, ...]) -> None:
+    name, *options = command
+    by_option = separatrix(name, "net", *options, "--version", "1", data=data)
+    assert separatrix(name, "net:1", *options, data=data).stdout == by_option.stdout != ""
+    assert separatrix(name, "net", *options, data=data).stdout != by_option.stdout
+    twice = separatrix(name, "net:1", *options, "--version", "1", data=data)
+    assert (twice.exit_code, "must be left out: net:1 names a version" in twice.stderr) == (2, True)
+    for unknown in ("net:9", "net:old", "net:", "net:0"):
+        refused = separatrix(name, unknown, *options, data=data)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1), refused.stderr
+
+
 def test_an_imported_version_is_shown_and_exported_again(data: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     for arguments in (("export", "net", str(first)), ("import", "again", str(first)), ("export", "again", str(second))):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from service.processes.fork_server import helper_processes
 from service.store.database import sqlite_url
@@ -18,13 +19,15 @@ MEMORY_BYTES = 4 * 2**30  # each worker has a PostgreSQL server with some forty 
 
 
 def pytest_configure() -> None:
-    """Sets what torch and pytest read when they are first used, here and in the processes that tests start."""
+    """Sets what torch, pytest and hypothesis read when they are first used; of torch also in processes of tests."""
     # One thread of torch for each process: they share the processor, and a thread that waits for another one spins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Temporary folders in memory, if there is room: on a disk, every commit waits.
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     gc.disable()  # until everything is imported
+    settings.register_profile("no deadline", deadline=None)  # an example may take long on a busy machine
+    settings.load_profile("no deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -101,7 +101,7 @@ FORMS: list[Send] = [records, columns_of_json, arrow_columns, arrow_structs, str
 
 @pytest.mark.parametrize("send", FORMS)
 def test_predictions_by_name_in_any_order_equal_those_by_position(named: httpx.Client, send: Send) -> None:
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(st.permutations(range(4)), st.integers(1, 30))
     def check(order: list[int], count: int) -> None:
         by_position = as_json(named, POINTS[:count].tolist(), outputs=["labels", "probabilities"]).json()

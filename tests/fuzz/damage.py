@@ -13,7 +13,6 @@ EXAMPLES = int(os.environ.get("FUZZ", "0"))
 few = settings(
     max_examples=EXAMPLES or 25,
     derandomize=not EXAMPLES,
-    deadline=None,
     database=None,
     suppress_health_check=[*HealthCheck],
 )

@@ -70,7 +70,7 @@ plans = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(plan=plans, size=st.sampled_from([0.0, 1e-7, 1e-3, 0.3, 10.0, 1e6]), seed=st.integers(0, 2**32 - 1))
 def test_outputs_of_a_box_lie_within_its_bounds_and_have_its_certified_label(
     plan: Plan, size: float, seed: int

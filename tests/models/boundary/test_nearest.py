@@ -23,7 +23,7 @@ def rings_around(xy_2: np.ndarray, radius: float, *, rings: int = 120, spokes: i
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     hidden=st.lists(st.integers(1, 16), max_size=2),
     outputs=st.sampled_from([1, 1, 2, 3, 5]),

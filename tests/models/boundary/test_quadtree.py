@@ -40,7 +40,7 @@ def may_be_rounding(plan: Plan, xy_N2: np.ndarray, level: float) -> np.ndarray:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     hidden=st.lists(st.integers(1, 24), max_size=3),
     outputs=st.sampled_from([1, 1, 2, 3, 4, 5]),

@@ -108,7 +108,7 @@ def assert_same_gradient(network: nn.Module, points: LabelledPoints) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example(kind="sequential", hidden=[2, 8, 8], activation="identity", features=2, classes=2, seed=3, count=3)
 @example(kind="residual", hidden=[2, 1], activation="relu", features=4, classes=2, seed=3, count=1)
 @given(**NETWORKS, count=st.integers(1, 80))

@@ -41,7 +41,7 @@ def assert_predicts_as_torch(network: nn.Module, plan: Plan, xy_ND: np.ndarray) 
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(**NETWORKS, count=st.integers(1, 60))
 @example(
     kind="sequential", hidden=[6, 7, 8, 8], activation="identity", features=3, classes=3, seed=586254, count=4

@@ -98,7 +98,7 @@ def cases(draw: st.DrawFn, *, features: int | None = None) -> tuple[Plan, Plan, 
     return derived, plain, inputs
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=cases())
 def test_the_answers_for_points_are_those_of_the_inputs(case: tuple[Plan, Plan, tuple[str, ...]]) -> None:
     derived, plain, inputs = case
@@ -114,7 +114,7 @@ def test_the_answers_for_points_are_those_of_the_inputs(case: tuple[Plan, Plan, 
         np.testing.assert_allclose([one_by_one(*xy) for xy in xy_ND.tolist()], expected_NK, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(case=cases(), data=st.data())
 def test_a_slice_answers_as_the_whole_network_does_on_its_plane_or_line(
     case: tuple[Plan, Plan, tuple[str, ...]], data: st.DataObject
@@ -191,7 +191,7 @@ def test_hidden_units_and_embeddings_are_those_of_the_inputs() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     case=cases(),
     size=st.sampled_from([0.0, 1e-7, 1e-3, 0.1, 1.0, 10.0, 1e6]),
@@ -278,7 +278,7 @@ def test_an_adaptive_grid_has_the_label_of_every_cell(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(case=cases(features=2), seed=st.integers(0, 2**32 - 1), radius=st.sampled_from([0.1, 3.0]))
 def test_no_label_changes_below_the_bound_and_the_nearest_point_has_another_label(
     case: tuple[Plan, Plan, tuple[str, ...]], seed: int, radius: float

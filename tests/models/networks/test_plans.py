@@ -21,7 +21,7 @@ def arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     kind=st.sampled_from(["logistic", "two_layer", "sequential", "module", "residual"]),
     hidden=st.lists(st.integers(1, 40), max_size=4),

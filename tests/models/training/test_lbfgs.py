@@ -82,7 +82,7 @@ def test_the_tutorials_network_reaches_from_most_seeds_in_100_epochs_the_loss_of
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**NETWORKS, decay=st.sampled_from([0.0, 1e-3, 1.0]))
 def test_the_objective_of_any_network_never_rises_and_its_weights_stay_finite(decay: float, **of: object) -> None:
     _, plan = random_network(**of)  # type: ignore[arg-type]

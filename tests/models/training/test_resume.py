@@ -175,7 +175,7 @@ some_stops = st.lists(st.integers(0, 12) | st.integers(0, 150), min_size=1, max_
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "implementation"), RUNS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(stops=some_stops)
 def test_a_resumed_training_ends_like_one_that_was_never_stopped(
     name: str, implementation: Implementation, stops: list[int]
@@ -208,7 +208,7 @@ def test_a_training_by_lbfgs_can_be_stopped_after_every_single_evaluation() -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=5), threads=st.sampled_from([1, 2]))
 def test_resumed_restarts_end_like_ones_that_were_never_stopped(
     implementation: Implementation, stops: list[int], threads: int
@@ -246,7 +246,7 @@ class Keeper(Watch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(where=st.floats(0, 1), threads=st.sampled_from([1, 2]))
 def test_every_resume_state_leads_to_the_same_result(
     implementation: Implementation, where: float, threads: int
@@ -323,7 +323,7 @@ def test_a_resume_state_survives_a_round_trip_through_bytes() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(where=st.floats(0, 1, exclude_max=True), flip=st.integers(0, 255))
 def test_damaged_bytes_are_refused_with_a_message_of_one_line(where: float, flip: int) -> None:
     content = some_resume_state().to_bytes()
@@ -336,7 +336,7 @@ def test_damaged_bytes_are_refused_with_a_message_of_one_line(where: float, flip
             ResumeState.from_bytes(one)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(content=st.binary(max_size=100))
 def test_other_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="SHA-256"):

@@ -32,7 +32,7 @@ def check(found: Rows | None, body: dict[str, Any], field: str, expected: Any) -
 
 @pytest.mark.slow
 @given(st.data(), st.integers(1, 4), st.sampled_from(STYLES), st.sampled_from(FIELDS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rows_equal_those_of_the_text(data: st.DataObject, features: int, style: dict[str, Any], field: str) -> None:
     rows = data.draw(st.lists(st.lists(NUMBERS, min_size=features, max_size=features), min_size=1, max_size=6))
     body = {"model": "plane", field: rows, "threshold": 0.5}
@@ -41,7 +41,7 @@ def test_rows_equal_those_of_the_text(data: st.DataObject, features: int, style:
 
 @pytest.mark.slow
 @given(st.data(), st.lists(st.text("xyé .,:_'", min_size=1, max_size=4), min_size=1, max_size=4, unique=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_records_equal_those_of_the_text_in_any_order_of_names(data: st.DataObject, names: list[str]) -> None:
     style = data.draw(st.sampled_from(STYLES))
     records = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, NUMBERS)), min_size=1, max_size=6))

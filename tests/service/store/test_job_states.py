@@ -424,7 +424,6 @@ def test_any_sequence_of_operations_has_the_expected_result(url: str, store: Sto
         settings=settings(
             max_examples=18,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow],  # on a busy machine
         ),
     )

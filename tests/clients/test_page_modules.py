@@ -46,7 +46,8 @@ def test_positive_and_negative_weights_differ_in_color_from_each_other_and_from_
 def test_the_page_loads_at_once_all_modules_that_a_first_visit_needs() -> None:
     preloaded = re.findall(r'rel="modulepreload" href="(.*?)"', (ROOT / "service/web/index.html").read_text())
     modules = {str(file.relative_to(ROOT / "service/web")) for file in (ROOT / "service/web").rglob("*.js")}
-    # The tab of models, the lessons and the comparison are fetched when a person opens them: few visits need them.
-    parts = ("js/lessons/", "js/models/", "js/comparison.js", "js/view/compare_tab.js")
+    # The tab of models, the lessons, the comparison and the programs are fetched when a person opens them.
+    tabs = ("js/comparison.js", "js/view/compare_tab.js", "js/logic/code.js", "js/view/code_tab.js")
+    parts = ("js/lessons/", "js/models/", *tabs)
     on_demand = {module for module in modules if module.startswith(parts)}
     assert set(preloaded) == modules - {"js/main.js"} - on_demand, "otherwise each level of imports costs a round trip"

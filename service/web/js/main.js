@@ -14,7 +14,6 @@ import { current, start, subscribe, update } from "./state.js";
 import { mountTabs } from "./tabs.js";
 import { isDark, setTheme } from "./theme.js";
 import { cancelOnLeave, forget, NO_RUN, train } from "./training.js";
-import { mountCode } from "./view/code_tab.js";
 import { mountData } from "./view/data_view.js";
 import { mountDrawer, onDemand } from "./view/drawer_view.js";
 import { mountHelp, showHelp } from "./view/help_view.js";
@@ -201,6 +200,12 @@ async function begin() {
   await train();
 }
 
+/** Reads the modules of the programs. @returns what builds their tab */
+async function readCode() {
+  await Promise.all(["./logic/code.js", "./view/code_tab.js"].map(api.fetchModule));
+  return (await import("./view/code_tab.js")).mountCode;
+}
+
 /** Reads the modules of the comparison. @returns what builds its tab */
 async function readCompare() {
   await Promise.all(["./comparison.js", "./view/compare_tab.js"].map(api.fetchModule));
@@ -234,7 +239,7 @@ mountData(byId("data"));
 mountNetwork(byId("network"));
 mountOutput(byId("output"));
 mountDrawer(byId("drawer"), [
-  { id: "code", mount: mountCode },
+  { id: "code", mount: onDemand(readCode) },
   { id: "numbers", mount: mountNumbers },
   { id: "layers", mount: mountLayers },
   { id: "compare", mount: onDemand(readCompare) },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accuracy, confusion, labelsAt, likeliest, recalls, rocCurve } from "../../service/web/js/logic/metrics.js";
+import { accuracy, confusion, entropyOf, labelsAt, likeliest, recalls, rocCurve } from "../../service/web/js/logic/metrics.js";
 
 /** Share of pairs of a point of class 1 and one of class 0 that the scores put in order; ties count half. */
 function areaByPairs(labels, scores) {
@@ -53,4 +53,10 @@ test("the likeliest of all classes is as certain as it exceeds chance", () => {
   const { labels, certainty } = likeliest(Float32Array.from([0.25, 1, 0.1, 0.25, 0, 0.7, 0.25, 0, 0.1, 0.25, 0, 0.1]), 4);
   assert.deepEqual([...labels], [0, 0, 1]);
   assert.deepEqual([...certainty].map((value) => Number(value.toFixed(6))), [0, 1, 0.6]);
+});
+
+test("the entropy of two classes is one bit where both are equally probable, and none where one is certain", () => {
+  assert.deepEqual([0.5, 0, 1].map(entropyOf), [1, 0, 0]);
+  assert.ok(Math.abs(entropyOf(0.25) - (2 - 0.75 * Math.log2(3))) < 1e-12);
+  assert.ok(Math.abs(entropyOf(0.75) - entropyOf(0.25)) < 1e-12);
 });

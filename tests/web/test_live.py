@@ -1,15 +1,45 @@
 """The page follows a long training while it runs."""
 
 import re
+from collections import Counter
 
 import pytest
 from playwright.sync_api import Request, expect
 
 from tests.serving import wait_until
 from tests.web.proxy import proxy_of
-from tests.web.visits import LONG_TRAINING, Visit, is_training
+from tests.web.visits import LONG_TRAINING, Visit, drawing, is_training, plane
 
 pytestmark = pytest.mark.processes
+
+
+def pixels(visit: Visit) -> Counter[tuple[int, ...]]:
+    """The colors of the plane (red, green, blue), each with the number of its pixels."""
+    colors = plane(visit).evaluate(
+        """canvas => {
+            const [width, height] = [canvas.width, canvas.height];
+            const copy = Object.assign(document.createElement("canvas"), { width, height });
+            const context = copy.getContext("2d", { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
+            return [...new Uint32Array(context.getImageData(0, 0, width, height).data.buffer)];
+        }"""
+    )
+    return Counter((color & 255, color >> 8 & 255, color >> 16 & 255) for color in colors)
+
+
+def share_of_red_and_blue(visit: Visit) -> float:
+    """The share of the plane that has the colors of the first two classes: in other views, only points."""
+    counts = pixels(visit)
+    return sum(count for (red, _, blue), count in counts.items() if abs(red - blue) > 40) / counts.total()
+
+
+def regions(visit: Visit) -> int:
+    """How many colors the plane has that cover more than points and lines do."""
+    return sum(count > 4500 for count in pixels(visit).values())
+
+
+def press(visit: Visit, name: str) -> None:
+    visit.page.get_by_role("button", name=name, exact=True).click()
 
 
 def test_a_live_training_goes_on_by_itself_after_a_lost_and_after_a_silent_connection(visit: Visit) -> None:
@@ -44,3 +74,64 @@ def test_a_live_training_goes_on_by_itself_after_a_lost_and_after_a_silent_conne
         visit.wait_until_trained()
         assert visit.epoch() == 50
         page.goto("about:blank")
+
+
+def test_the_plane_shows_the_pressed_view_of_a_training_that_runs(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/{LONG_TRAINING}")
+    visit.expect_live()
+    wait_until(lambda: share_of_red_and_blue(visit) > 0.7)
+    press(visit, "entropy")
+    wait_until(lambda: share_of_red_and_blue(visit) < 0.4)
+    visit.expect_live()
+    assert share_of_red_and_blue(visit) < 0.4
+    press(visit, "warped")
+    background = (251, 251, 250)
+    wait_until(lambda: pixels(visit)[background] > 10_000)  # around what the last hidden layer maps
+    before = drawing(visit)
+    wait_until(lambda: drawing(visit) != before)
+    assert pixels(visit)[background] > 10_000
+    page.goto("about:blank")
+
+
+def test_the_plane_shows_how_sure_a_network_of_three_classes_is_while_it_learns(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/{LONG_TRAINING}&data.dataset=gaussians&data.n_classes=3&data.noise=1")
+    visit.expect_live()
+    wait_until(lambda: regions(visit) > 3)
+    visit.expect_live()
+    assert regions(visit) > 3
+    press(visit, "label")
+    wait_until(lambda: regions(visit) == 3)
+    visit.expect_live()
+    assert regions(visit) == 3
+    page.goto("about:blank")
+
+
+def test_maps_and_weights_are_those_of_the_training_that_runs(visit: Visit) -> None:
+    page = visit.open("#data.n=2000&network.hidden=16&training.epochs=20")
+    maps = page.locator(".unit canvas")
+    weights = page.locator(".links g path:first-child")
+    looks = "all => all.map(one => one.toDataURL())"
+    widths = "all => all.map(one => one.getAttribute('stroke-width'))"
+    before = maps.evaluate_all(looks), weights.evaluate_all(widths)
+    visit.field("training.epochs").fill("1000000")
+    page.keyboard.press("Enter")
+    visit.expect_live()
+    wait_until(lambda: set(before[0]).isdisjoint(maps.evaluate_all(looks)))
+    wait_until(lambda: weights.evaluate_all(widths) != before[1])
+    page.goto("about:blank")
+
+
+def test_a_view_that_was_pressed_during_a_training_shows_its_result_at_the_end(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/#data.n=2000&network.hidden=16&training.epochs=60000")
+    visit.expect_live()
+    press(visit, "label")
+    visit.wait_until_trained()
+    press(visit, "Share")
+    expect(page.locator("#share")).not_to_have_text("Share")
+    shown = drawing(visit)
+    page.reload()
+    visit.wait_until_trained()
+    assert drawing(visit) == shown

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from tests.serving import wait_until
-from tests.web.visits import LONG_TRAINING, Visit, at, click, is_training, plane
+from tests.web.visits import LONG_TRAINING, Visit, at, click, drawing, is_training, plane
 
 pytestmark = pytest.mark.processes
 
@@ -18,11 +18,6 @@ def counts(visit: Visit) -> list[int]:
     """The number of points of each class, as the palette says it."""
     titles = visit.page.locator(".palette .swatch[title]").evaluate_all("all => all.map(({ title }) => title)")
     return [int(re.search(r": ([0-9]+) points", title)[1]) for title in titles]  # type: ignore[index]
-
-
-def drawing(visit: Visit) -> str:
-    """All that the plane shows, as text."""
-    return plane(visit).evaluate("canvas => canvas.toDataURL()")  # type: ignore[no-any-return]
 
 
 def test_many_points_are_shown_in_part_and_cannot_be_lost(visit: Visit, service: httpx.Client) -> None:

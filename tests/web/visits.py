@@ -117,6 +117,11 @@ def plane(visit: Visit) -> Any:
     return visit.page.locator("canvas.plane")
 
 
+def drawing(visit: Visit) -> str:
+    """All that the plane shows, as text."""
+    return plane(visit).evaluate("canvas => canvas.toDataURL()")  # type: ignore[no-any-return]
+
+
 def at(visit: Visit, x: float, y: float) -> tuple[float, float]:
     """A place on the plane in pixels of the page, from shares of its width and height."""
     box = plane(visit).bounding_box()

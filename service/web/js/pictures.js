@@ -74,9 +74,12 @@ export async function showPicture(isQuick = false) {
     show({ ...outside, units, lattices, network });
     if (isQuick && network) return;
     const picture = { ...outside, ...(await readInside(run.target, query, view.response)) };
-    keep(key, picture);
+    // The network of a running training is another one with the next epoch.
+    if (!run.live) keep(key, picture);
     show(picture);
   } catch (error) {
+    // A job that waits or has just ended has no network. What follows shows the next one.
+    if (error instanceof api.Problem && current().run.status === "training") return;
     // A training expires when nobody reads it, and a version may be deleted. Then playing trains again.
     if (error instanceof api.Problem && error.status === 404 && current().run.target === run.target) update({ run: { ...run, target: null, snapshots: [] }, shownEpoch: null });
     update({ isPlaying: false });
@@ -110,16 +113,47 @@ export function forgetPicture() {
   update({ picture: null });
 }
 
-/** A frame of a running training in place of a picture.
+/** Shows a frame of a running training, and what frames do not have.
  * @param {any} data of an event `boundary` */
 export function showFrame(data) {
+  const { picture, run, view } = current();
+  // Frames of two classes have probabilities, from which the other views follow. Those of more classes have labels.
+  if (view.response === "warped" || (data.response === "label" && view.response !== "label")) return void showNewest();
   shown = ++asked;
-  const bytes = Uint8Array.from(atob(data.values_base64), (character) => character.charCodeAt(0));
-  const { picture, run } = current();
+  const bytes = bytesOf(data.values_base64);
   const values = data.response === "label" ? bytes.map((label) => run.order[label]) : Float32Array.from(bytes, (byte) => (run.order[0] > run.order[1] ? 255 - byte : byte) * data.scale);
   const plane = { shape: data.shape, values, window: data.window, colors: data.colors };
-  update({ picture: { kind: data.response, pair: pairOf(run.order), plane, lines: [], units: picture?.units ?? [], network: picture?.network ?? null, lattices: [], epoch: data.epoch } });
+  const units = (data.layers ?? []).map((/** @type {any} */ layer) => ({ ...plane, shape: layer.shape, values: new Int8Array(bytesOf(layer.values_base64).buffer) }));
+  update({ picture: { kind: data.response, pair: pairOf(run.order), plane, lines: [], units, network: picture?.network ?? null, lattices: [], epoch: data.epoch } });
+  showWeights();
 }
+
+/** @param {string} base64 */
+function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+/** A function that does nothing while its last call goes on. @param {() => Promise<void>} work */
+function oneAtATime(work) {
+  let isBusy = false;
+  return async () => {
+    if (isBusy) return;
+    isBusy = true;
+    await work().finally(() => (isBusy = false));
+  };
+}
+
+/** Shows the newest network of a running training in a view that frames do not have. */
+export const showNewest = oneAtATime(() => showPicture());
+
+/** Shows the newest weights of a running training. */
+const showWeights = oneAtATime(async () => {
+  const { target } = current().run;
+  // A training that has just ended has none; its result follows.
+  const layers = target && (await api.layers(target).catch(() => null));
+  const { run, picture } = current();
+  if (layers && picture && run.target === target) update({ picture: { ...picture, network: denseLayers(layers) } });
+});
 
 /** The two classes of a probability, in the order of the page. @param {number[]} order */
 function pairOf(order) {

@@ -15,8 +15,9 @@
  * @typedef {{kind: string, pair: number[], plane: Grid, lines: number[][][], units: Grid[], lattices: Grid[],
  *            network: ReturnType<typeof import("./logic/network.js").denseLayers> | null, epoch: number}} Picture
  * @typedef {{shape: number[], values: any, certainty?: Float32Array, window: import("./logic/plane.js").Window, colors: string[]}} Grid
- * A training and what is known of it. `order` has the page's index of each class of the network.
- * @typedef {{status: "none" | "training" | "done" | "failed", target: Target | null, epoch: number, epochs: number,
+ * A training and what is known of it. `live` says whether it is followed while it runs, or is paused. `order` has the page's
+ * index of each class of the network.
+ * @typedef {{status: "none" | "training" | "done" | "failed", live: "running" | "paused" | null, target: Target | null, epoch: number, epochs: number,
  *            snapshots: number[], seconds: number | null, metrics: Record<string, number | null> | null,
  *            history: History | null, network: any, training: any, warnings: string[],
  *            order: number[]}} Run

@@ -2,11 +2,11 @@
 
 import * as api from "./api.js";
 import { showProblem } from "./problems.js";
-import { classOrder, SNAPSHOTS, trainingRequest, withSnapshots } from "./logic/setup.js";
+import { classOrder, MAX_LAYERS, MAX_UNITS, SNAPSHOTS, trainingRequest, withSnapshots } from "./logic/setup.js";
 import { spacedEpochs } from "./logic/epochs.js";
 import { pointsReady } from "./data.js";
 import { pointsOf } from "./logic/points.js";
-import { forgetPicture, readAhead, showFrame, showPicture } from "./pictures.js";
+import { forgetPicture, readAhead, showFrame, showNewest, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
 /** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
@@ -18,7 +18,7 @@ const GROUP = `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")
 /** What the page has before the first training.
  * @type {import("./state.js").Run} */
 export const NO_RUN = {
-  status: "none", target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null,
+  status: "none", live: null, target: null, epoch: 0, epochs: 0, snapshots: [], seconds: null, metrics: null, history: null,
   network: null, training: null, warnings: [], order: [0, 1],
 };
 
@@ -37,7 +37,7 @@ let stopFollowing = () => {};
 export async function train(playAfter = false) {
   const mine = ++newest;
   stopRunning();
-  update({ run: { ...current().run, status: "training" }, problem: null, isPlaying: false });
+  update({ run: { ...current().run, status: "training", live: null }, problem: null, isPlaying: false });
   try {
     await pointsReady();
     if (mine !== newest) return;
@@ -113,14 +113,20 @@ async function cancelUnlessEnded(id) {
  * @param {any} job @param {any} body its request @param {number[]} order @param {number} mine */
 async function followJob(job, body, order, mine) {
   running = job.id;
-  // Earlier epochs can be shown once the training has ended.
-  update({ run: { ...runOf(job, order), status: "training", snapshots: [] }, shownEpoch: null });
+  const { points } = current();
+  // Earlier epochs can be shown once the training has ended. What the network before said about the points is over.
+  update({ run: { ...runOf(job, order), status: "training", live: "running", snapshots: [] }, shownEpoch: null, points: { ...points, predicted: null, probabilities: null } });
   const following = new AbortController();
   stopFollowing = () => following.abort();
   // Only points in the plane have frames.
-  const frames = current().points.points[0]?.length === 2 ? { boundary: 96 } : {};
+  const hasFrames = points.points[0]?.length === 2;
+  const frames = hasFrames ? { boundary: 96, ...(hasMaps(job.network) ? { layer: "all" } : {}) } : {};
   await api.follow(job.id, frames, {
-    metrics: ({ epoch, epochs, metrics }) => update({ run: { ...current().run, epoch, epochs, metrics } }),
+    status: ({ status }) => update({ run: { ...current().run, live: status.startsWith("paus") ? "paused" : "running" } }),
+    metrics: ({ epoch, epochs, metrics }) => {
+      update({ run: { ...current().run, epoch, epochs, metrics } });
+      if (!hasFrames) showNewest();
+    },
     boundary: showFrame,
   }, following.signal);
   if (mine !== newest) return;
@@ -129,6 +135,12 @@ async function followJob(job, body, order, mine) {
   const best = bestSeed(ended);
   if (best !== null) await showBest(body, best, order, mine, false);
   else await finish(ended, order, mine, false);
+}
+
+/** Whether frames have maps of all hidden units: of a network that the page could have, and that has some. @param {any} network */
+function hasMaps(network) {
+  const units = (network?.hidden ?? []).reduce((/** @type {number} */ sum, /** @type {number} */ width) => sum + width, 0);
+  return units > 0 && units <= MAX_LAYERS * MAX_UNITS;
 }
 
 /** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */
@@ -148,7 +160,7 @@ async function finish(job, order, mine, playAfter) {
 
 /** @param {unknown} error */
 function fail(error) {
-  update({ run: { ...current().run, status: "failed" }, isPlaying: false });
+  update({ run: { ...current().run, status: "failed", live: null }, isPlaying: false });
   showProblem(error);
 }
 
@@ -158,6 +170,7 @@ function fail(error) {
 function runOf(job, order) {
   return {
     status: "done",
+    live: null,
     target: { job: job.id },
     epoch: job.progress.epoch,
     epochs: job.progress.epoch,

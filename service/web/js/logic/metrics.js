@@ -80,3 +80,9 @@ export function likeliest(probabilities, classes) {
   }
   return { labels, certainty };
 }
+
+/** The entropy of two classes in bits: 1 where both are equally probable.
+ * @param {number} p the probability of one of them */
+export function entropyOf(p) {
+  return [p, 1 - p].reduce((sum, share) => (share > 0 ? sum - share * Math.log2(share) : sum), 0);
+}

@@ -164,6 +164,7 @@ export function diagram(depth) {
 
   subscribe(({ picture }, changed) => {
     if (changed.has("setup") || (changed.has("picture") && picture?.network !== shownNetwork)) render();
+    else if (changed.has("picture")) paintMaps();
   });
   addEventListener("languagechange-page", render);
   addEventListener("themechange-page", render);

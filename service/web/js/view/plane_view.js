@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { CERTAINTIES, certaintyColors, divergingScale, mixed, paintValues, regionColors, rgbOf, sequentialScale } from "../logic/colors.js";
-import { labelsAt } from "../logic/metrics.js";
+import { entropyOf, labelsAt } from "../logic/metrics.js";
 import { nearestPoint, plane, roundTicks } from "../logic/plane.js";
 import { classColors, themeColors } from "../theme.js";
 import { current, subscribe } from "../state.js";
@@ -120,7 +120,8 @@ export function paintPlane(target, { kind, pair, plane: { shape, values, certain
   const { threshold, response } = current().view;
   if (certainty) paint(target, shape, values, certaintyColors(background, colors), (label, cell) => label * CERTAINTIES + Math.round(certainty[cell] * (CERTAINTIES - 1)));
   else if (kind === "label") paint(target, shape, values, regionColors(background, colors), (value) => value);
-  else if (kind === "entropy") paint(target, shape, values, sequentialScale(background, rgbOf(theme.entropy), 0.8), entropyStep());
+  else if (kind === "entropy") paint(target, shape, values, sequentialScale(background, rgbOf(theme.entropy), 0.8), entropyStep((value) => value));
+  else if (response === "entropy") paint(target, shape, values, sequentialScale(background, rgbOf(theme.entropy), 0.8), entropyStep(entropyOf));
   else if (response === "label") paint(target, shape, values, regionColors(background, colors), (value) => pair[Number(value > threshold)]);
   else paint(target, shape, values, divergingScale(background, colors[pair[0]], colors[pair[1]]), stepAround(threshold));
 }
@@ -130,9 +131,10 @@ function stepAround(threshold) {
   return (/** @type {number} */ p) => Math.round(255 * (p < threshold ? (0.5 * p) / threshold : 1 - (0.5 * (1 - p)) / (1 - threshold)));
 }
 
-function entropyStep() {
+/** Steps of an entropy. @param {(value: number) => number} bitsOf the entropy of a value of the plane */
+function entropyStep(bitsOf) {
   const most = Math.log2(Math.max(2, current().points.classes.length));
-  return (/** @type {number} */ value) => Math.min(255, Math.round((255 * value) / most));
+  return (/** @type {number} */ value) => Math.min(255, Math.round((255 * bitsOf(value)) / most));
 }
 
 /** Paints the map of a unit: the more negative, the more of the first color; 0 is the background.
@@ -368,8 +370,7 @@ function latticeWindow(values) {
 /** A sentence that says what the canvas shows, for those who do not see it.
  * @param {import("../state.js").State} state */
 export function summary({ picture, points, run, view, shownEpoch }) {
-  // Frames of a running training have no lines.
-  if (run.status === "training" && !picture?.lines.length) return t("summary.training");
+  if (run.live || (run.status === "training" && !picture)) return t("summary.training");
   if (!picture) return t("summary.nothing");
   // What is known of the points is about the last epoch.
   const isLast = shownEpoch === null || shownEpoch === run.epochs;

@@ -35,7 +35,7 @@ export async function openVersion(target) {
 function runOf(target, card, history) {
   const epochs = card.epochs_run ?? 0;
   return {
-    status: "done", target, epoch: epochs, epochs, history, seconds: null,
+    status: "done", live: null, target, epoch: epochs, epochs, history, seconds: null,
     // The service repeats the training up to an epoch.
     snapshots: card.imported ? [] : spacedEpochs(SNAPSHOTS, epochs),
     metrics: card.metrics, network: card.network, training: card.training,

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+import httpx
 import pytest
 from playwright.sync_api import Request, expect
 
@@ -135,3 +136,30 @@ def test_a_view_that_was_pressed_during_a_training_shows_its_result_at_the_end(v
     page.reload()
     visit.wait_until_trained()
     assert drawing(visit) == shown
+
+
+def test_play_pauses_a_training_that_runs_and_resumes_it(visit: Visit, service: httpx.Client) -> None:
+    page = visit.page
+    with page.expect_response(is_training) as found:
+        page.goto(f"{visit.address}/{LONG_TRAINING}")
+    job = found.value.json()["links"]["self"]
+    visit.expect_live()
+    page.get_by_role("button", name="Pause").click()
+    wait_until(lambda: service.get(job).json()["status"] == "paused")
+    expect(page.locator("#epoch")).to_contain_text("Paused at epoch")
+    paused_at = visit.epoch()
+    press(visit, "entropy")
+    wait_until(lambda: share_of_red_and_blue(visit) < 0.4)
+    expect(page.locator("#notice")).to_be_hidden()
+    press(visit, "warped")
+    expect(page.locator("#notice")).to_contain_text("Go on with the training")
+    page.get_by_role("button", name="Go on").click()
+    visit.expect_live()
+    assert visit.epoch() > paused_at
+    page.keyboard.press("Space")
+    wait_until(lambda: service.get(job).json()["status"] == "paused")
+    visit.field("training.epochs").fill("50")
+    page.keyboard.press("Enter")
+    visit.wait_until_trained()
+    assert service.get(job).json()["status"] == "cancelled"
+    expect(page.locator("#play")).to_have_attribute("aria-label", re.compile("^Play"))

@@ -195,6 +195,11 @@ export function cancel(id, options) {
   return requestJson(`jobs/${id}/cancel`, { method: "POST", ...options });
 }
 
+/** @param {string} id @param {"pause" | "resume"} action */
+export function control(id, action) {
+  return requestJson(`jobs/${id}/${action}`, { method: "POST" });
+}
+
 /** The values of a grid, with what its headers say.
  * @param {Target} target @param {Record<string, any>} query @param {AbortSignal} [signal]
  * @returns {Promise<{shape: number[], values: any, window: import("./logic/plane.js").Window, colors: string[]}>} */

@@ -7,7 +7,7 @@ import { currentLanguage, preferredLanguage, setLanguage, t, translate } from ".
 import { FIRST_SETUP } from "./logic/setup.js";
 import { showPicture } from "./pictures.js";
 import { followAddress } from "./place.js";
-import { pause, play, reset, step } from "./playback.js";
+import { playOrPause, reset, step } from "./playback.js";
 import { mountNotice, noteConnection, showProblem } from "./problems.js";
 import { fromAddress, share } from "./share.js";
 import { current, start, subscribe, update } from "./state.js";
@@ -116,7 +116,7 @@ function acceptFiles() {
 }
 
 function connectControls() {
-  byId("play").addEventListener("click", () => (current().isPlaying ? pause() : play()));
+  byId("play").addEventListener("click", playOrPause);
   byId("step").addEventListener("click", () => step(1));
   byId("reset").addEventListener("click", reset);
   byId("share").addEventListener("click", share);
@@ -136,8 +136,9 @@ function connectControls() {
 /** Shows the state of the training in the bar. */
 function showTransport() {
   const { run, shownEpoch, isPlaying } = current();
-  byId("play").classList.toggle("playing", isPlaying);
-  const key = isPlaying ? "transport.pause" : "transport.play";
+  const isRunning = isPlaying || run.live === "running";
+  byId("play").classList.toggle("playing", isRunning);
+  const key = isRunning ? "transport.pause" : run.live ? "transport.resume" : "transport.play";
   byId("play").dataset.i18nLabel = key;
   byId("play").setAttribute("aria-label", t(key));
   byId("play").title = t(key);
@@ -145,7 +146,7 @@ function showTransport() {
   const epoch = (shownEpoch ?? run.epoch).toLocaleString("en");
   const version = run.target && "model" in run.target ? `· ${run.target.model}:${run.target.version}` : "";
   const seconds = run.seconds === null ? version : t("transport.seconds", { ms: Math.round(1000 * run.seconds).toLocaleString("en") });
-  byId("epoch").textContent = run.status === "training" ? t("transport.training", { epoch }) : `${t("transport.epoch", { epoch })} ${seconds}`;
+  byId("epoch").textContent = run.status === "training" ? t(run.live === "paused" ? "transport.paused" : "transport.training", { epoch }) : `${t("transport.epoch", { epoch })} ${seconds}`;
   document.body.dataset.status = run.status;
 }
 
@@ -157,9 +158,9 @@ function onKey(event) {
   const isControl = target.matches("button, a, summary, input, select, textarea");
   if (byId("playground").hidden) return;
   if (isTyping || target.closest("dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const { points, view, isPlaying } = current();
+  const { points, view } = current();
   const digit = Number(event.key) - 1;
-  if (event.key === " " && !isControl) isPlaying ? pause() : play();
+  if (event.key === " " && !isControl) playOrPause();
   else if (event.key === "ArrowRight" && !isOtherSlider(target)) step(1);
   else if (event.key === "ArrowLeft" && !isOtherSlider(target)) step(-1);
   else if (event.key === "Home" && !isOtherSlider(target)) reset();

@@ -1,6 +1,7 @@
 /** The pictures of the network that is shown: the plane, the boundary, the hidden units and the weights. */
 
 import * as api from "./api.js";
+import { t } from "./i18n.js";
 import { showProblem } from "./problems.js";
 import { likeliest } from "./logic/metrics.js";
 import { denseLayers } from "./logic/network.js";
@@ -57,6 +58,7 @@ function takeAhead(key) {
 export async function showPicture(isQuick = false) {
   const { run, shownEpoch, view } = current();
   if (!run.target) return;
+  if (run.live === "paused") return showPaused();
   const mine = ++asked;
   const { key, query } = requestOf(current());
   /** @param {import("./state.js").Picture} picture */
@@ -117,15 +119,27 @@ export function forgetPicture() {
  * @param {any} data of an event `boundary` */
 export function showFrame(data) {
   const { picture, run, view } = current();
-  // Frames of two classes have probabilities, from which the other views follow. Those of more classes have labels.
-  if (view.response === "warped" || (data.response === "label" && view.response !== "label")) return void showNewest();
+  if (!hasView(data.response, view.response)) return void (run.live === "running" && showNewest());
   shown = ++asked;
   const bytes = bytesOf(data.values_base64);
   const values = data.response === "label" ? bytes.map((label) => run.order[label]) : Float32Array.from(bytes, (byte) => (run.order[0] > run.order[1] ? 255 - byte : byte) * data.scale);
   const plane = { shape: data.shape, values, window: data.window, colors: data.colors };
   const units = (data.layers ?? []).map((/** @type {any} */ layer) => ({ ...plane, shape: layer.shape, values: new Int8Array(bytesOf(layer.values_base64).buffer) }));
   update({ picture: { kind: data.response, pair: pairOf(run.order), plane, lines: [], units, network: picture?.network ?? null, lattices: [], epoch: data.epoch } });
-  showWeights();
+  if (run.live === "running") showWeights();
+}
+
+/** Whether a plane has what a view shows: all views but the warped one follow from the probabilities of two classes.
+ * @param {string} kind of the plane @param {string} response of the view */
+function hasView(kind, response) {
+  return kind === response || (kind === "probability" && response !== "warped");
+}
+
+/** Says what to do if the view needs the network, which a paused training does not have. */
+function showPaused() {
+  const { picture, view: { response } } = current();
+  const isThere = picture && (response === "warped" ? picture.lattices.length > 0 : hasView(picture.kind, response));
+  update({ problem: isThere ? null : { field: null, text: t("view.paused") } });
 }
 
 /** @param {string} base64 */

@@ -5,13 +5,21 @@ import { t } from "./i18n.js";
 import { nearestKept } from "./logic/epochs.js";
 import { showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
-import { train } from "./training.js";
+import { pauseOrResume, train } from "./training.js";
 
 /** Milliseconds for which each epoch is shown. */
 const FRAME_MS = 60;
 
+/** Plays or pauses: the training itself if it is followed live, else its saved epochs. */
+export function playOrPause() {
+  const { run, isPlaying } = current();
+  if (run.live) pauseOrResume();
+  else if (isPlaying) pause();
+  else play();
+}
+
 /** Plays on from the epoch that is shown, or from the start if that is the last one. Trains first if nothing is kept. */
-export function play() {
+function play() {
   const { run } = current();
   if (run.status === "training") return;
   if (!canTrain()) return update({ problem: { field: null, text: t("data.too_few") } });

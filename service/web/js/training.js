@@ -60,6 +60,15 @@ export function cancelOnLeave() {
   addEventListener("pagehide", () => running && api.cancel(running, { keepalive: true }).catch(() => {}));
 }
 
+/** Pauses the training that is followed live, or resumes it. Its events tell when that has happened. */
+export async function pauseOrResume() {
+  const { run } = current();
+  if (!running) return;
+  const isPaused = run.live === "paused";
+  update({ run: { ...run, live: isPaused ? "running" : "paused" }, problem: null });
+  await api.control(running, isPaused ? "resume" : "pause").catch(showProblem);
+}
+
 /** Forgets the training and its network, because there are too few points for another one. */
 export function forget() {
   abandon();
@@ -125,7 +134,7 @@ async function followJob(job, body, order, mine) {
     status: ({ status }) => update({ run: { ...current().run, live: status.startsWith("paus") ? "paused" : "running" } }),
     metrics: ({ epoch, epochs, metrics }) => {
       update({ run: { ...current().run, epoch, epochs, metrics } });
-      if (!hasFrames) showNewest();
+      if (!hasFrames && current().run.live === "running") showNewest();
     },
     boundary: showFrame,
   }, following.signal);

@@ -118,7 +118,7 @@ export function paintPlane(target, { kind, pair, plane: { shape, values, certain
   const colors = classColors().map(rgbOf);
   const background = rgbOf(theme.canvas);
   const { threshold, response } = current().view;
-  if (certainty) paint(target, shape, values, certaintyColors(background, colors), (label, cell) => label * CERTAINTIES + Math.round(certainty[cell] * (CERTAINTIES - 1)));
+  if (certainty && response !== "label") paint(target, shape, values, certaintyColors(background, colors), (label, cell) => label * CERTAINTIES + Math.round(certainty[cell] * (CERTAINTIES - 1)));
   else if (kind === "label") paint(target, shape, values, regionColors(background, colors), (value) => value);
   else if (kind === "entropy") paint(target, shape, values, sequentialScale(background, rgbOf(theme.entropy), 0.8), entropyStep((value) => value));
   else if (response === "entropy") paint(target, shape, values, sequentialScale(background, rgbOf(theme.entropy), 0.8), entropyStep(entropyOf));

@@ -8,7 +8,7 @@ import { showEpoch, pause } from "../playback.js";
 import { current, subscribe } from "../state.js";
 import { themeColors } from "../theme.js";
 
-const [WIDTH, HEIGHT] = [420, 104];
+const HEIGHT = 104;
 const [LEFT, RIGHT, TOP, BOTTOM] = [34, 40, 8, 18];
 const STEPS = 1000;
 
@@ -36,6 +36,7 @@ export function chartView() {
     canvas.setAttribute("aria-label", t("chart.label"));
   };
   subscribe((_, changed) => (changed.has("run") || changed.has("shownEpoch") || changed.has("view")) && requestAnimationFrame(draw));
+  new ResizeObserver(draw).observe(canvas);
   addEventListener("languagechange-page", draw);
   addEventListener("themechange-page", draw);
   return h("div", { class: "progress" }, legend, canvas, slider);
@@ -69,28 +70,37 @@ function valuesAt({ history, metrics, epochs, training }, shownEpoch) {
 /** @param {HTMLCanvasElement} canvas @param {import("../state.js").Run} run @param {number} epoch */
 function drawChart(canvas, { history, epochs }, epoch) {
   const ratio = devicePixelRatio || 1;
-  if (canvas.width !== WIDTH * ratio) [canvas.width, canvas.height] = [WIDTH * ratio, HEIGHT * ratio];
+  const width = canvas.clientWidth;
+  const [across, up] = [width, HEIGHT].map((length) => Math.round(length * ratio));
+  if (canvas.width !== across || canvas.height !== up) [canvas.width, canvas.height] = [across, up];
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, WIDTH, HEIGHT);
+  context.clearRect(0, 0, width, HEIGHT);
   const theme = themeColors();
-  const toX = (/** @type {number} */ at) => LEFT + placeOf(at, epochs) * (WIDTH - LEFT - RIGHT);
+  const toX = (/** @type {number} */ at) => LEFT + placeOf(at, epochs) * (width - LEFT - RIGHT);
   const toY = (/** @type {number} */ share) => HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
   context.font = "11px system-ui, sans-serif";
   context.fillStyle = theme.muted;
   context.strokeStyle = theme.lattice;
   context.lineWidth = 1;
-  context.strokeRect(LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
+  context.strokeRect(LEFT, TOP, width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
   const losses = [...(history?.training_loss ?? []), ...(history?.validation_loss ?? [])].filter((value) => value !== null);
   const most = Math.max(0.1, ...losses);
   context.textAlign = "right";
   context.fillText(most.toFixed(most < 10 ? 1 : 0), LEFT - 4, TOP + 8);
   context.fillText("0", LEFT - 4, HEIGHT - BOTTOM);
   context.textAlign = "left";
-  context.fillText("100 %", WIDTH - RIGHT + 3, TOP + 8);
-  context.fillText("0", WIDTH - RIGHT + 3, HEIGHT - BOTTOM);
+  context.fillText("100 %", width - RIGHT + 3, TOP + 8);
+  context.fillText("0", width - RIGHT + 3, HEIGHT - BOTTOM);
   context.textAlign = "center";
-  for (const tick of epochs ? epochTicks(epochs) : []) context.fillText(tick.toLocaleString("en"), toX(tick), HEIGHT - 5);
+  let end = Infinity;
+  for (const tick of epochs ? epochTicks(epochs).reverse() : []) {
+    const text = tick.toLocaleString("en");
+    const half = context.measureText(text).width / 2;
+    if (toX(tick) + half > end) continue;
+    context.fillText(text, toX(tick), HEIGHT - 5);
+    end = toX(tick) - half - 4;
+  }
   if (!history) return;
   const line = (/** @type {(number | null)[] | null} */ column, /** @type {number} */ scale, /** @type {string} */ color, /** @type {number[]} */ dash) => {
     context.beginPath();

@@ -8,7 +8,8 @@ import { nearestPoint, plane, roundTicks } from "../logic/plane.js";
 import { classColors, themeColors } from "../theme.js";
 import { current, subscribe } from "../state.js";
 
-const SIZE = 420;
+/** Side of the canvas, in CSS pixels. */
+let size = 420;
 const RADIUS = 3.6;
 const REACH = 9; // pixels within which a point is taken
 
@@ -26,6 +27,11 @@ export function planeView() {
   subscribe((state, changed) => {
     if (["picture", "points", "view", "window", "shownEpoch", "cursor"].some((key) => changed.has(/** @type {any} */ (key)))) schedule();
   });
+  // A hidden canvas has no size. A zoomed page has the same size with more pixels.
+  new ResizeObserver(() => {
+    size = canvas.clientWidth || size;
+    schedule();
+  }).observe(canvas);
   addEventListener("resize", schedule);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
   return canvas;
@@ -60,8 +66,8 @@ export function positionOf(event) {
   const window = shownWindow();
   if (!window) return null;
   const box = canvas.getBoundingClientRect();
-  const { fromX, fromY } = plane(window, SIZE);
-  return { x: fromX(((event.clientX - box.left) / box.width) * SIZE), y: fromY(((event.clientY - box.top) / box.height) * SIZE) };
+  const { fromX, fromY } = plane(window, size);
+  return { x: fromX(((event.clientX - box.left) / box.width) * size), y: fromY(((event.clientY - box.top) / box.height) * size) };
 }
 
 /** The index of the point below the pointer, or -1.
@@ -70,25 +76,25 @@ export function pointAt({ x, y }) {
   const { points, view } = current();
   const window = shownWindow();
   if (!window) return -1;
-  const { toX, toY } = plane(window, SIZE);
+  const { toX, toY } = plane(window, size);
   const [a, b] = view.axes;
   return nearestPoint(points.points.map((point) => [toX(point[a]), toY(point[b])]), toX(x), toY(y), REACH);
 }
 
 function draw() {
   const { picture, points, view, cursor } = current();
-  const ratio = devicePixelRatio || 1;
-  if (canvas.width !== SIZE * ratio) canvas.width = canvas.height = SIZE * ratio;
+  const pixels = Math.round(size * (devicePixelRatio || 1));
+  if (canvas.width !== pixels) canvas.width = canvas.height = pixels;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.setTransform(pixels / size, 0, 0, pixels / size, 0, 0);
   const theme = themeColors();
   context.fillStyle = theme.canvas;
-  context.fillRect(0, 0, SIZE, SIZE);
+  context.fillRect(0, 0, size, size);
   const window = shownWindow();
   if (!window) return;
   if (view.response === "warped" && picture?.lattices.length) return drawWarped(context, picture, theme);
   if (picture) drawCells(context, picture, theme);
-  const place = plane(window, SIZE);
+  const place = plane(window, size);
   drawTicks(context, window, place, theme);
   if (picture && !shownUnit(picture)) drawLines(context, picture.lines, place, theme);
   drawPoints(context, points.points.map((point) => [place.toX(point[view.axes[0]]), place.toY(point[view.axes[1]])]), theme);
@@ -109,7 +115,7 @@ function drawCells(context, picture, theme) {
   if (unit) paintUnit(cells, picture.units[unit.layer], unit.unit, theme, 0.5);
   else paintPlane(cells, picture, theme);
   context.imageSmoothingEnabled = unit !== null || picture.kind !== "label" || Boolean(picture.plane.certainty);
-  context.drawImage(cells, 0, 0, SIZE, SIZE);
+  context.drawImage(cells, 0, 0, size, size);
 }
 
 /** Paints the regions of a network, one pixel for each cell.
@@ -164,11 +170,11 @@ function drawTicks(context, window, place, theme) {
   context.font = "11px system-ui, sans-serif";
   context.textAlign = "center";
   for (const x of roundTicks(window.x_min, window.x_max, 6)) {
-    if (place.toX(x) > 16 && place.toX(x) < SIZE - 40) drawText(context, signed(x), place.toX(x), SIZE - 5, theme);
+    if (place.toX(x) > 16 && place.toX(x) < size - 40) drawText(context, signed(x), place.toX(x), size - 5, theme);
   }
   context.textAlign = "left";
   for (const y of roundTicks(window.y_min, window.y_max, 6)) {
-    if (place.toY(y) > 24 && place.toY(y) < SIZE - 24) drawText(context, signed(y), 4, place.toY(y) + 4, theme);
+    if (place.toY(y) > 24 && place.toY(y) < size - 24) drawText(context, signed(y), 4, place.toY(y) + 4, theme);
   }
 }
 
@@ -194,7 +200,7 @@ function drawAxisNames(context, theme) {
   const [across, up] = axes.map((axis, i) => names?.[axis] ?? (axes.every((a) => a < 2) ? "xy"[i] : `x${axis + 1}`));
   context.font = "600 11px system-ui, sans-serif";
   context.textAlign = "right";
-  drawText(context, across, SIZE - 5, SIZE - 5, theme);
+  drawText(context, across, size - 5, size - 5, theme);
   context.textAlign = "left";
   drawText(context, up, 4, 13, theme);
 }
@@ -320,7 +326,7 @@ function drawWarped(context, picture, theme) {
   const { points, view } = current();
   const layer = Math.min(view.unit?.layer ?? picture.lattices.length - 1, picture.lattices.length - 1);
   const { shape: [height, width], values, window } = picture.lattices[layer];
-  const place = plane(latticeWindow(values), SIZE);
+  const place = plane(latticeWindow(values), size);
   const pixel = (/** @type {number} */ row, /** @type {number} */ column) => {
     const i = 2 * (row * width + column);
     return [place.toX(values[i]), place.toY(values[i + 1])];

@@ -120,3 +120,17 @@ def test_a_constant_feature_is_not_an_axis(visit: Visit) -> None:
     with page.expect_response(lambda answer: "/boundary-grid" in answer.url and "axes=1%2C2" in answer.url):
         drop(visit, "constant.csv", content.encode())
     assert [page.locator(".axes select").nth(i).input_value() for i in (0, 1)] == ["1", "2"]
+
+
+def test_a_class_more_renames_no_class_of_the_data(visit: Visit) -> None:
+    page = visit.open()
+    labels = page.locator(".palette .swatch[title]")
+    rows = "".join(f"{i},{i % 7},{i % 5},{('setosa', 'virginica')[i % 2]}\n" for i in range(30))
+    drop(visit, "kinds.csv", f"a,b,c,kind\n{rows}".encode())
+    visit.trains(lambda: page.get_by_role("button", name="One class more").click())
+    assert labels.all_inner_texts() == ["setosa", "virginica", "virginica 2"]
+    visit.trains(lambda: page.get_by_role("button", name="One class more").click())
+    assert labels.all_inner_texts() == ["setosa", "virginica", "virginica 2", "virginica 3"]
+    drop(visit, "numbers.csv", rows.replace("setosa", "5").replace("virginica", "7").encode())
+    visit.trains(lambda: page.get_by_role("button", name="One class more").click())
+    assert labels.all_inner_texts() == ["5", "7", "8"]

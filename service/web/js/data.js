@@ -146,12 +146,13 @@ export function chooseClasses(count) {
   update({ view: { ...current().view, brush } });
 }
 
-/** A label that no class has yet. @param {(string | number)[]} classes */
+/** A label that no class has yet, and that comes after all in the order of the service. @param {(string | number)[]} classes */
 function nextLabel(classes) {
-  const isNumber = classes.every((label) => typeof label === "number");
-  let place = classes.length;
-  while (classes.includes(isNumber ? place : `class ${place + 1}`)) place++;
-  return isNumber ? place : `class ${place + 1}`;
+  const last = classes.reduce((most, label) => (label > most ? label : most));
+  if (typeof last === "number") return last + 1;
+  const [, stem, number] = /** @type {RegExpExecArray} */ (/^(.*?)(?: (\d+))?$/s.exec(last));
+  const label = `${stem} ${Number(number ?? 1) + 1}`;
+  return label > last ? label : `${last} 2`;
 }
 
 /** Begins with an empty plane. */

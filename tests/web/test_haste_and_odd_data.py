@@ -134,3 +134,20 @@ def test_a_class_more_renames_no_class_of_the_data(visit: Visit) -> None:
     drop(visit, "numbers.csv", rows.replace("setosa", "5").replace("virginica", "7").encode())
     visit.trains(lambda: page.get_by_role("button", name="One class more").click())
     assert labels.all_inner_texts() == ["5", "7", "8"]
+
+
+def test_a_file_that_is_dropped_on_the_tab_of_models_is_shown_in_the_playground(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/#tab=models")
+    expect(page.locator(".list")).to_be_visible()
+    files = page.evaluate_handle(
+        "text => { const data = new DataTransfer(); data.items.add(new File([text], 'dropped.csv')); return data; }",
+        table(2).decode(),
+    )
+    page.locator("#models").dispatch_event("drop", {"dataTransfer": files})
+    expect(page.locator("#playground")).to_be_visible()
+    expect(page.get_by_label("Stored dataset")).to_have_value("dropped")
+    visit.wait_until_trained()
+    expect(page.locator(".palette")).to_contain_text("c01")
+    page.go_back()
+    expect(page.locator(".list")).to_be_visible()

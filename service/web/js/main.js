@@ -4,9 +4,10 @@ import * as api from "./api.js";
 import { canTrain, readDatasets, readFile, readPoints } from "./data.js";
 import { byId } from "./dom.js";
 import { currentLanguage, preferredLanguage, setLanguage, t, translate } from "./i18n.js";
+import { START } from "./logic/place.js";
 import { FIRST_SETUP } from "./logic/setup.js";
 import { showPicture } from "./pictures.js";
-import { followAddress } from "./place.js";
+import { followAddress, go, here } from "./place.js";
 import { playOrPause, reset, step } from "./playback.js";
 import { mountNotice, noteConnection, showProblem } from "./problems.js";
 import { fromAddress, share } from "./share.js";
@@ -105,13 +106,15 @@ function askWhileOffline() {
   });
 }
 
-/** Files may be dropped anywhere on the page. */
+/** Files may be dropped anywhere on the page. The playground shows them. */
 function acceptFiles() {
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
     const file = event.dataTransfer?.files[0];
-    if (file) readFile(file);
+    if (!file) return;
+    if (here().tab !== START.tab) go(START);
+    readFile(file);
   });
 }
 

@@ -234,3 +234,22 @@ def test_a_tab_that_could_not_be_fetched_opens_once_the_service_answers_again(vi
     expect(row(page, garden)).to_be_visible()
     expect(page.locator("#notice")).to_be_hidden()
     visit.complaints.clear()
+
+
+def test_a_model_that_somebody_has_deleted_is_not_shown_after_going_back_to_it(
+    visit: Visit, service: httpx.Client
+) -> None:
+    train(service, "fleeting")
+    page = open_models(visit, "&model=fleeting")
+    expect(row(page, "Version 1")).to_be_visible()
+    page.click("#tab-playground")
+    visit.wait_until_trained()
+    service.delete("/models/fleeting").raise_for_status()
+    page.go_back()
+    expect(page.locator("#models").get_by_role("alert").first).to_contain_text("Model not found")
+    expect(row(page, "Version 1")).to_be_hidden()
+    expect(page.get_by_role("button", name="Delete model")).to_be_hidden()
+    visit.expect_refusal("/models/fleeting")
+    train(service, "fleeting")
+    page.reload()
+    expect(row(page, "Version")).to_be_visible()

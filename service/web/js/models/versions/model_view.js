@@ -36,9 +36,16 @@ export function mountModel(root, name) {
     h("div", { class: "heading" }, h("h2", {}, back, " / ", name, " ", count), h("span", { class: "row" }, settings, remove)),
     said, list.element);
 
+  const parts = [count, settings, remove, list.element];
+
   async function refresh() {
     const isThere = await attempt(async () => {
-      const model = await requests.model(name);
+      const model = await requests.model(name).catch((error) => {
+        // Somebody has deleted the model: nothing of it is left to show.
+        if (error.status === 404) for (const part of parts) part.hidden = true;
+        throw error;
+      });
+      for (const part of parts) part.hidden = false;
       count.textContent = t("models.count", { count: whole(model.version_count) });
       if (!settings.contains(document.activeElement)) settings.replaceChildren(keeping(model, attempt));
     });

@@ -116,6 +116,15 @@ def test_what_a_person_types_stays_while_a_training_ends(visit: Visit) -> None:
     assert visit.trains(lambda: page.keyboard.press("Enter"))["training"]["epochs"] == 123
 
 
+def test_an_empty_plane_has_no_maps_of_the_network_before(visit: Visit) -> None:
+    page = visit.open()
+    painted = "all => all.filter(map => map.width > 1).length"
+    assert page.locator(".unit canvas").evaluate_all(painted) == 4
+    page.click("[data-name=draw]")
+    expect(page.locator(".links g")).to_have_count(0)
+    assert page.locator(".unit canvas").evaluate_all(painted) == 0
+
+
 def test_points_are_drawn_dragged_and_erased(visit: Visit) -> None:
     page = visit.open()
     page.click("[data-name=draw]")

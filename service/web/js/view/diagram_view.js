@@ -158,7 +158,9 @@ export function diagram(depth) {
     const theme = themeColors();
     maps.forEach((column, layer) => column.forEach((canvas, unit) => {
       const grid = picture?.units[layer];
-      if (canvas && grid && unit < grid.shape[0]) paintUnit(canvas, grid, unit, theme);
+      if (!canvas) return;
+      if (grid && unit < grid.shape[0]) paintUnit(canvas, grid, unit, theme);
+      else canvas.width = 1; // which also clears it
     }));
   }
 

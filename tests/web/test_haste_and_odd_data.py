@@ -1,13 +1,14 @@
 """The page withstands quick clicks, odd datasets and files of one name, and keeps the focus of the keyboard."""
 
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.web.visits import Visit
+from tests.web.visits import Visit, is_training
 
 pytestmark = pytest.mark.processes
 
@@ -88,6 +89,17 @@ def test_data_of_one_feature_are_declined_in_a_sentence(visit: Visit) -> None:
     file: Any = {"name": "one.csv", "mimeType": "text/csv", "buffer": table(2, features=1)}
     page.set_input_files("input[type=file]", file)
     expect(page.locator("#notice")).to_contain_text("needs at least two features, and one has one")
+
+
+def test_a_training_that_replaces_one_that_is_played_is_played_to_its_end(visit: Visit) -> None:
+    page = visit.open()
+    page.click("#play")
+    expect(page.locator("#epoch")).not_to_contain_text("10,000")
+    with page.expect_response(is_training):
+        page.click("[data-name=spirals]")
+    expect(page.locator("#epoch")).to_contain_text("Epoch 0 ")
+    expect(page.locator("#epoch")).to_contain_text("Epoch 10,000 ")
+    expect(page.locator("#play")).to_have_attribute("aria-label", re.compile("^Play"))
 
 
 def test_play_without_points_says_what_to_do(visit: Visit) -> None:

@@ -8,7 +8,7 @@ import { START } from "./logic/place.js";
 import { FIRST_SETUP } from "./logic/setup.js";
 import { showPicture } from "./pictures.js";
 import { followAddress, go, here } from "./place.js";
-import { playOrPause, reset, step } from "./playback.js";
+import { mountPlayback, playOrPause, reset, step } from "./playback.js";
 import { mountNotice, noteConnection, showProblem } from "./problems.js";
 import { fromAddress, share } from "./share.js";
 import { current, start, subscribe, update } from "./state.js";
@@ -237,6 +237,7 @@ start({
   picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], file: null, isDragging: false, lag: 0, cursor: null, problem: null, offlineSince: null,
 });
 mountNotice();
+mountPlayback();
 api.onConnection(noteConnection);
 api.onKeyNeeded(() => prompt(t("key.ask")));
 mountData(byId("data"));

@@ -4,7 +4,7 @@ import { canTrain } from "./data.js";
 import { t } from "./i18n.js";
 import { nearestKept } from "./logic/epochs.js";
 import { showPicture } from "./pictures.js";
-import { current, update } from "./state.js";
+import { current, subscribe, update } from "./state.js";
 import { pauseOrResume, train } from "./training.js";
 
 /** Milliseconds for which each epoch is shown. */
@@ -23,10 +23,9 @@ function play() {
   const { run } = current();
   if (run.status === "training") return;
   if (!canTrain()) return update({ problem: { field: null, text: t("data.too_few") } });
-  if (!run.snapshots.length) return void train(true).then(playOn);
+  if (!run.snapshots.length) return void train(true);
   const isAtEnd = place() === run.snapshots.length - 1;
   update({ isPlaying: true, shownEpoch: isAtEnd ? run.snapshots[0] : current().shownEpoch });
-  playOn();
 }
 
 export function pause() {
@@ -59,6 +58,11 @@ export function showEpoch(epoch) {
 function place() {
   const { run, shownEpoch } = current();
   return shownEpoch === null ? run.snapshots.length - 1 : nearestKept(run.snapshots, Math.log1p(shownEpoch) / Math.log1p(run.epochs), run.epochs);
+}
+
+/** Plays whenever the state says so: a training that replaces one that is played is played too. */
+export function mountPlayback() {
+  subscribe(({ isPlaying }, changed) => changed.has("isPlaying") && isPlaying && playOn());
 }
 
 let isLooping = false;

@@ -64,3 +64,12 @@ def test_each_part_of_the_page_fits_a_width_of_320_pixels(visit: Visit) -> None:
     page.evaluate("location.hash = '#tab=models&compare=flower-module,flower-logistic'")
     expect(page.locator(".flips")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_draw_brings_the_plane_into_view_on_a_phone(visit: Visit) -> None:
+    page = visit.open()
+    page.set_viewport_size({"width": 390, "height": 700})
+    page.locator(".settings").scroll_into_view_if_needed()
+    page.click("[data-name=draw]")
+    expect(page.locator("canvas.plane")).to_be_in_viewport(ratio=0.9)
+    expect(page.locator(".age")).to_contain_text("click on the plane")

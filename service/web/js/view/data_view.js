@@ -53,7 +53,11 @@ export function mountData(root) {
   async function drawTiles() {
     const generators = current().datasets.filter((dataset) => dataset.type === "generated");
     generatorTiles = generators.map((dataset) => tile(dataset.name, () => chooseGenerator(dataset), drawExample(dataset.example)));
-    const draw = tile("draw", clearPoints, drawSymbol("M8 36L12 26 30 8 36 14 18 32zM26 12L32 18"));
+    const draw = tile("draw", () => {
+      clearPoints();
+      // On a phone, the plane is above this panel.
+      document.querySelector(".plane")?.scrollIntoView({ block: "nearest" });
+    }, drawSymbol("M8 36L12 26 30 8 36 14 18 32zM26 12L32 18"));
     const open = tile("file", () => file.click(), drawSymbol("M12 6H26L34 14V38H12zM26 6V14H34"));
     tiles.replaceChildren(...generatorTiles, draw, open);
     translate(tiles);

@@ -4,6 +4,7 @@ import * as api from "../api.js";
 import { h, svg } from "../dom.js";
 import { t } from "../i18n.js";
 import { cursorKeys } from "../cursor.js";
+import { canTrain } from "../data.js";
 import { editing } from "../editing.js";
 import { percent } from "../logic/metrics.js";
 import { moveBoundary, showPicture } from "../pictures.js";
@@ -37,6 +38,12 @@ export function mountOutput(root) {
   cursorKeys(canvas, (text) => (said.textContent = text));
   hovering(canvas, readout);
 
+  /** Says over the plane how old the picture is, or what to do on an empty plane. */
+  function hint() {
+    const { lag } = current();
+    age.textContent = canTrain() ? (lag > 250 ? t("output.age", { ms: Math.round(lag) }) : "") : t("data.too_few");
+  }
+
   /** @type {number | undefined} */
   let telling;
   subscribe((state, changed) => {
@@ -46,7 +53,7 @@ export function mountOutput(root) {
       const isTwo = state.points.classes.length === 2;
       threshold.input.disabled = !isTwo || state.view.response === "entropy";
     }
-    if (changed.has("lag")) age.textContent = state.lag > 250 ? t("output.age", { ms: Math.round(state.lag) }) : "";
+    if (["lag", "points", "setup"].some((key) => changed.has(/** @type {any} */ (key)))) hint();
     if (changed.has("picture") || changed.has("points") || changed.has("run")) {
       // Frames of a long training come faster than anybody can be told of them.
       telling ??= setTimeout(() => {
@@ -57,7 +64,10 @@ export function mountOutput(root) {
       }, 400);
     }
   });
-  addEventListener("languagechange-page", () => (told.textContent = summary(current())));
+  addEventListener("languagechange-page", () => {
+    told.textContent = summary(current());
+    hint();
+  });
   addEventListener("themechange-page", schedule);
 }
 

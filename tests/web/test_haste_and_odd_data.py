@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.web.visits import Visit, is_training
+from tests.web.visits import Visit, click, is_training
 
 pytestmark = pytest.mark.processes
 
@@ -104,9 +104,29 @@ def test_a_training_that_replaces_one_that_is_played_is_played_to_its_end(visit:
 
 def test_play_without_points_says_what_to_do(visit: Visit) -> None:
     page = visit.open()
+    sentence = "Draw points of at least two classes"
+    expect(page.locator(".age")).to_be_empty()
     page.click("[data-name=draw]")
-    page.click("#play")
-    expect(page.locator("#notice")).to_contain_text("Draw points of at least two classes")
+    expect(page.locator(".age")).to_contain_text(sentence)
+    for _ in range(2):  # a message that was closed comes back when its cause does
+        page.click("#play")
+        expect(page.locator("#notice")).to_contain_text(sentence)
+        page.get_by_role("button", name="Close this message").click()
+        expect(page.locator("#notice")).to_be_hidden()
+    click(visit, 0.2, 0.2)
+    page.keyboard.press("2")
+    visit.trains(lambda: click(visit, 0.8, 0.8))
+    expect(page.locator(".age")).to_be_empty()
+
+
+def test_a_warning_that_was_closed_leaves_the_page_free(visit: Visit) -> None:
+    page = visit.open("#data.dataset=spirals&data.noise=0.05")
+    expect(page.locator("#notice")).to_contain_text("get that label")
+    page.get_by_role("button", name="Close this message").click()
+    expect(page.locator("#notice")).to_be_hidden()
+    visit.trains(lambda: page.click("[data-i18n-label='network.more_layers']"))
+    visit.trains(lambda: page.click("[data-i18n-label='network.fewer_layers']"))
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_a_number_that_is_emptied_returns(visit: Visit) -> None:

@@ -22,8 +22,15 @@ function textOf({ status, sentence, message, errors, field }) {
   return status === 404 ? sentence : message;
 }
 
+/** The warning that the user has closed. */
+let closed = "";
+
 /** Connects the bar with the state. */
 export function mountNotice() {
+  byId("notice").lastChild.addEventListener("click", () => {
+    if (!current().problem) closed = byId("notice").textContent;
+    update({ problem: null });
+  });
   subscribe((state, changed) => {
     if (changed.has("offlineSince") || changed.has("problem") || changed.has("run")) render();
   });
@@ -42,13 +49,15 @@ function render() {
   const beside = problem?.field ? document.querySelector(`[data-field="${CSS.escape(problem.field)}"]`) : null;
   for (const marked of document.querySelectorAll(".refused")) marked.classList.remove("refused");
   beside?.classList.add("refused");
+  const warning = run.warnings.join(" ");
   const text = offlineSince
     ? t("notice.offline", { since: offlineSince.toLocaleTimeString(currentLanguage()) })
     : problem
       ? problem.text
-      : run.warnings.join(" ");
+      : warning === closed ? "" : warning;
   const bar = byId("notice");
   bar.hidden = !text;
-  bar.textContent = text;
+  bar.firstChild.textContent = text;
+  bar.lastChild.hidden = Boolean(offlineSince);
   bar.classList.toggle("bad", Boolean(offlineSince || problem));
 }

@@ -20,6 +20,7 @@ export default {
   "language.other": "中文",
   "key.ask": "This service needs a key. The page keeps it until this tab is closed.",
   "notice.offline": "The service has not answered since {since}. What is shown stays; changes are trained once it answers again.",
+  "notice.close": "Close this message",
   "data.heading": "Data",
   "data.generators": "Datasets",
   "data.flower": "flower",

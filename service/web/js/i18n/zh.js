@@ -20,6 +20,7 @@ export default {
   "language.other": "English",
   "key.ask": "此服务需要密钥。页面会保留它，直到关闭此标签页。",
   "notice.offline": "自 {since} 起服务没有响应。当前显示的内容会保留；服务恢复后才会训练新的更改。",
+  "notice.close": "关闭此消息",
   "data.heading": "数据",
   "data.generators": "数据集",
   "data.flower": "花瓣",

@@ -32,6 +32,8 @@ export function diagram(depth) {
   let laidOut = "";
   /** The network whose weights are drawn. @type {unknown} */
   let shownNetwork = null;
+  /** The maps that are painted. @type {unknown} */
+  let shownUnits = null;
   /** @type {(HTMLCanvasElement | null)[][]} */
   let maps = [];
 
@@ -156,6 +158,7 @@ export function diagram(depth) {
   function paintMaps() {
     const { picture } = current();
     const theme = themeColors();
+    shownUnits = picture?.units ?? null;
     maps.forEach((column, layer) => column.forEach((canvas, unit) => {
       const grid = picture?.units[layer];
       if (!canvas) return;
@@ -166,7 +169,7 @@ export function diagram(depth) {
 
   subscribe(({ picture }, changed) => {
     if (changed.has("setup") || (changed.has("picture") && picture?.network !== shownNetwork)) render();
-    else if (changed.has("picture")) paintMaps();
+    else if (changed.has("picture") && (picture?.units ?? null) !== shownUnits) paintMaps();
   });
   addEventListener("languagechange-page", render);
   addEventListener("themechange-page", render);

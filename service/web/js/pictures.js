@@ -148,7 +148,7 @@ function bytesOf(base64) {
 }
 
 /** A function that does nothing while its last call goes on. @param {() => Promise<void>} work */
-function oneAtATime(work) {
+export function oneAtATime(work) {
   let isBusy = false;
   return async () => {
     if (isBusy) return;

@@ -6,7 +6,7 @@ import { classOrder, MAX_LAYERS, MAX_UNITS, SNAPSHOTS, trainingRequest, withSnap
 import { spacedEpochs } from "./logic/epochs.js";
 import { pointsReady } from "./data.js";
 import { pointsOf } from "./logic/points.js";
-import { forgetPicture, readAhead, showFrame, showNewest, showPicture } from "./pictures.js";
+import { forgetPicture, oneAtATime, readAhead, showFrame, showNewest, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
 /** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
@@ -134,6 +134,7 @@ async function followJob(job, body, order, mine) {
     status: ({ status }) => update({ run: { ...current().run, live: status.startsWith("paus") ? "paused" : "running" } }),
     metrics: ({ epoch, epochs, metrics }) => {
       update({ run: { ...current().run, epoch, epochs, metrics } });
+      showHistory();
       if (!hasFrames && current().run.live === "running") showNewest();
     },
     boundary: showFrame,
@@ -145,6 +146,15 @@ async function followJob(job, body, order, mine) {
   if (best !== null) await showBest(body, best, order, mine, false);
   else await finish(ended, order, mine, false);
 }
+
+/** Shows the loss and the accuracy of a running training so far. Of several networks only the last one has a chart. */
+const showHistory = oneAtATime(async () => {
+  const { target, training } = current().run;
+  if (!target || training?.restarts > 1 || training?.ensemble > 1) return;
+  const history = await api.history(target).catch(() => null);
+  const { run } = current();
+  if (history?.epoch.length && run.live && run.target === target) update({ run: { ...run, history } });
+});
 
 /** Whether frames have maps of all hidden units: of a network that the page could have, and that has some. @param {any} network */
 function hasMaps(network) {

@@ -67,7 +67,9 @@ def corrected(points: LabelledPoints, xy_MD: PointArray, labels: Sequence[Label]
             first.append(i)
             label_of[key] = label
         elif label_of[key] != label:
-            raise InvalidInput(f"labels.{i}", "must be the same as for the equal point before it")
+            raise InvalidInput(
+                f"labels.{i}", "must be the label of the equal point before it: leave out one of the two points"
+            )
     before: dict[bytes, set[int]] = {}
     is_kept_N = np.ones(len(points.label_N), dtype=bool)
     for n, (key, label) in enumerate(zip(_keys(points.xy_ND), points.label_N.tolist(), strict=True)):
@@ -77,7 +79,7 @@ def corrected(points: LabelledPoints, xy_MD: PointArray, labels: Sequence[Label]
     confirmed = sum(labels_before == {label_of[key]} for key, labels_before in before.items())
     total = int(is_kept_N.sum()) + len(first) * repeat
     if total > MAX_POINTS:
-        raise InvalidInput("points", f"must make at most {MAX_POINTS:,} training points, but make {total:,}")
+        raise InvalidInput("points", f"must be fewer: {total:,} training points, at most {MAX_POINTS:,} are allowed")
     wide_ND = np.concatenate([points.xy_ND[is_kept_N], np.tile(xy_MD[first], (repeat, 1))], dtype=np.float64)
     stored_ND: PointArray = wide_ND.astype(stored_type(wide_ND))
     label_N = np.concatenate([points.label_N[is_kept_N], np.tile(label_M[first], repeat)])

@@ -57,9 +57,9 @@ class Recipe:
         self._check_start()
         weights = self.training.ensemble * self.weights
         if weights > MAX_WEIGHTS:
-            whole = f", in all {self.training.ensemble} networks" if self.training.ensemble > 1 else ""
+            whole = f" in {self.training.ensemble} networks" if self.training.ensemble > 1 else ""
             raise InvalidInput(
-                "network.hidden", f"must make at most {MAX_WEIGHTS:,} weights, but makes {weights:,}{whole}"
+                "network.hidden", f"must be smaller: {weights:,} weights{whole}, at most {MAX_WEIGHTS:,} are allowed"
             )
         count = len(self.points.xy_ND)
         is_lbfgs = self.training.optimizer == "lbfgs"
@@ -94,7 +94,7 @@ class Recipe:
             return
         for name in ("validation_fraction", "validation_folds"):
             if getattr(self.training, name):
-                raise InvalidInput("validation", f"must be left out: training.{name} is given, which excludes it")
+                raise InvalidInput("validation", f"cannot be combined with training.{name}: leave out one of the two")
 
     def _check_start(self) -> None:
         if self.start is None:

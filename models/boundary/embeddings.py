@@ -84,5 +84,5 @@ def _project(activation_UN: FloatArray, mean_U: DoubleArray, components_2U: Doub
         with np.errstate(over="ignore"):  # checked below
             values_N2[block] = (components_2U @ (activation_UN[:, block] - mean_U[:, None])).T
     if not np.isfinite(values_N2).all():
-        raise InvalidInput("x_max", "this window is too wide for the network: its activations overflow float32")
+        raise InvalidInput("x_max", "must be smaller: in this window the activations of the network overflow float32")
     return values_N2

@@ -192,7 +192,9 @@ class Card:
                 case 1:
                     fields = _from_format_1(fields)
                 case int(other) if other > FORMAT:
-                    raise DamagedCheckpoint(f"{CARD_FILE}: a later version of Separatrix wrote it. Install that one")
+                    raise DamagedCheckpoint(
+                        f"{CARD_FILE}: a newer release of Separatrix wrote it. Install that release"
+                    )
                 case other if other != FORMAT:
                     raise DamagedCheckpoint(f"{CARD_FILE}: is not of format {FORMAT} or 1")
             fields["network"] = NetworkSpec(**fields["network"])

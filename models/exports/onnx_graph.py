@@ -31,7 +31,7 @@ OPSET = 17
 IR_VERSION = 8
 """The IR version of the first release of onnx with `OPSET`, so that runtimes of that time accept the file."""
 
-NEEDS_ONNX = "must be another one: this needs the package onnx, which is missing: pip install 'separatrix[onnx]'"
+NEEDS_ONNX = "must be another one, because onnx is not installed here: pip install 'separatrix[onnx]'"
 
 
 def encode(exported: Exported) -> bytes:

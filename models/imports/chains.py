@@ -179,8 +179,8 @@ def _check_sizes(chain: Chain) -> None:
         if above.outputs != below.inputs:
             raise InvalidInput(
                 FILE,
-                f"{quoted(below.name)} takes {below.inputs:,} values, but {quoted(above.name)} before it returns "
-                f"{above.outputs:,}",
+                f"{quoted(below.name)} takes {below.inputs:,} values, "
+                f"but the layer before it, {quoted(above.name)}, returns {above.outputs:,}",
             )
     skip = chain.skip
     if skip and (skip.inputs, skip.outputs) != (affine[0].inputs, affine[-1].outputs):
@@ -237,7 +237,7 @@ def _derived_scale(options: ImportOptions, inputs: int) -> tuple[int, tuple[floa
     derived = len(terms.parse(options.inputs, features, options.feature_names))
     if derived != inputs:
         raise InvalidInput(
-            "inputs", f"must stand for {inputs:,} terms, those that the first layer takes, not {derived:,}"
+            "inputs", f"must expand to {inputs:,} terms, as many as the first layer takes, not {derived:,}"
         )
     return features, tuple(offset_D.tolist()), tuple(divisor_D.tolist())
 
@@ -320,7 +320,7 @@ def _kind(chain: Chain, options: ImportOptions, hidden: int) -> NetworkKind:
     if options.kind == "two_layer" and hidden != 1:
         raise InvalidInput("kind", f"must not be two_layer: the file has {hidden} hidden layers, not 1")
     if options.kind == "residual":
-        raise InvalidInput("kind", "must not be residual: the file has no layer beside the others")
+        raise InvalidInput("kind", "must not be residual: the file has no skip connection")
     return options.kind or chain.kind or "sequential"
 
 

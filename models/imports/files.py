@@ -29,7 +29,7 @@ _SAVE = "Save the weights with torch.save(net.state_dict(), path) and send that 
 
 _MISTAKES: Sequence[tuple[bytes, str]] = (
     (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself: fetch it with git lfs pull"),
-    (b"\x89HDF\r\n\x1a\n", f"is HDF5, as Keras writes it, which is not read. In PyTorch: {_SAVE}"),
+    (b"\x89HDF\r\n\x1a\n", f"is HDF5, as Keras writes it, which is not supported. In PyTorch: {_SAVE}"),
     (b"\x1f\x8b", "is compressed by gzip: unpack it first, or send it with Content-Encoding: gzip"),
     (b"BZh", "is compressed by bzip2: unpack it first"),
     (b"\xfd7zXZ\x00", "is compressed by xz: unpack it first"),
@@ -37,8 +37,8 @@ _MISTAKES: Sequence[tuple[bytes, str]] = (
     (b"Rar!", "is a RAR archive: unpack it first"),
     (b"7z\xbc\xaf", "is a 7z archive: unpack it first"),
     (b"\x93NUMPY", f"is a single NumPy array, without the names of layers. {_SAVE}"),
-    (b"GGUF", "is GGUF, the format of language models, which is not read"),
-    (b"TFL3", f"is TensorFlow Lite, which is not read. {_SAVE}"),
+    (b"GGUF", "is GGUF, the format of language models, which is not supported"),
+    (b"TFL3", f"is TensorFlow Lite, which is not supported. {_SAVE}"),
 )
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 
@@ -57,7 +57,7 @@ def file_format(path: Path) -> FileFormat:
         if start.startswith(magic):
             raise InvalidInput(FILE, mistake)
     if start.lstrip().lower().startswith(_MARKUP):
-        raise InvalidInput(FILE, "is a web page, not a checkpoint: the download led to a page. Open its address")
+        raise InvalidInput(FILE, "is a web page, not a checkpoint: download the file that the page links to")
     if start.startswith(b"PK"):
         return _zip_format(path)
     if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < MAX_CHECKPOINT_BYTES:
@@ -85,11 +85,11 @@ def _zip_format(path: Path) -> FileFormat:
     if "data.pkl" in names:
         return "torch"
     if any(name.endswith(".npy") for name in members):
-        raise InvalidInput(FILE, f"is an archive of NumPy arrays (.npz), which is not read. {_SAVE}")
+        raise InvalidInput(FILE, f"is an archive of NumPy arrays (.npz), which is not supported. {_SAVE}")
     if any(name.endswith("serialized_exported_program.json") or "/models/" in name for name in members):
         return "torch-export"
     if "config.json" in members or "model.weights.h5" in members:
-        raise InvalidInput(FILE, f"is an archive of Keras, which is not read. {_SAVE}")
+        raise InvalidInput(FILE, f"is an archive of Keras, which is not supported. {_SAVE}")
     raise InvalidInput(FILE, f"is a zip archive that torch did not write: it has no data.pkl. {_SAVE}")
 
 

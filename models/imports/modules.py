@@ -53,7 +53,7 @@ def module_of(value: Placeholder, path: str = "", depth: int = 0) -> Module:
         InvalidInput: its attributes do not fit a module, or modules are nested too deeply.
     """
     if depth > MAX_CHECKPOINT_DEPTH:
-        raise InvalidInput(FILE, f"must have modules within each other at most {MAX_CHECKPOINT_DEPTH} deep")
+        raise InvalidInput(FILE, f"must have modules that are nested at most {MAX_CHECKPOINT_DEPTH} deep")
     own = value.attributes
     parts = [own.get(name) for name in ("_modules", "_parameters", "_buffers")]
     if not all(isinstance(part, dict) for part in parts):
@@ -148,7 +148,7 @@ class _Reader:
             yield _Probabilities(module.path, _PROBABILITIES[module.class_name])
         else:
             known = module.class_name.startswith("torch.nn.")
-            why = "is not supported" if known else "is a class of other code, which is never run"
+            why = "is not supported" if known else "is not a class of torch, and other code is never run"
             raise InvalidInput(FILE, f"{_where(module.path, module.class_name)} {why}: {ADVICE}")
 
     def report(self) -> None:

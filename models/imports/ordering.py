@@ -91,8 +91,9 @@ def _require_fit(layers: Sequence[Named]) -> None:
         if above.sizes[1] != below.sizes[0]:
             raise InvalidInput(
                 FILE,
-                f"{quoted(below.path)} takes {below.sizes[0]:,} values, but {quoted(above.path)} before it returns "
-                f"{above.sizes[1]:,}: the layers do not follow each other, or one is missing",
+                f"{quoted(below.path)} takes {below.sizes[0]:,} values, "
+                f"but the layer before it, {quoted(above.path)}, returns {above.sizes[1]:,}: "
+                "the layers do not follow each other, or one is missing",
             )
 
 

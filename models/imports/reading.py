@@ -257,7 +257,7 @@ def _range(
     """The range of the data that the client gives, or the assumed one, and whether it is assumed."""
     if (options.data_min is None) != (options.data_max is None):
         missing = "data_min" if options.data_min is None else "data_max"
-        raise InvalidInput(missing, "must be given too: the range of the data has two ends")
+        raise InvalidInput(missing, "is required if the other end of the range is given")
     if options.data_min is not None and options.data_max is not None:
         for name, values in (("data_min", options.data_min), ("data_max", options.data_max)):
             if len(values) != features:

@@ -189,7 +189,7 @@ def _tensors(state: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
     left_out = []
     for key, value in state.items():
         if not isinstance(key, str):
-            raise InvalidInput(FILE, f"must have texts as keys, not {quoted(key)}")
+            raise InvalidInput(FILE, f"must have strings as keys, not {quoted(key)}")
         if is_number(value) and not key.endswith(_NORM):
             left_out.append(key)
         elif shape_of(value) or is_number(value) or _looks_like_weights(value):
@@ -247,7 +247,7 @@ def _residual(layers: Sequence[Layer], options: ImportOptions) -> tuple[Layer | 
     branches = {layer.path.partition(".")[0] for layer in layers if "." in layer.path}
     if len(skips) != 1 or len(branches) != 1 or len(layers) < 2:
         if options.kind == "residual":
-            raise InvalidInput("kind", "must not be residual: the keys do not fit one layer beside one branch")
+            raise InvalidInput("kind", "must not be residual: the keys do not fit one skip connection and one branch")
         return None, layers
     (skip,) = skips
     stack = [layer for layer in layers if layer is not skip]
@@ -263,8 +263,8 @@ def _residual(layers: Sequence[Layer], options: ImportOptions) -> tuple[Layer | 
         if fits and follows:
             raise InvalidInput(
                 "kind",
-                f"must be given, residual or sequential: {quoted(skip.path)} may stand before the other layers, or "
-                "beside them",
+                f"must be given, residual or sequential: {quoted(skip.path)} may be the first layer or "
+                "a skip connection",
             )
         if not fits:
             return None, layers

@@ -61,7 +61,7 @@ def parse(inputs: Sequence[str], features: int, names: Sequence[str] | None = No
     """
     total = count(inputs, features)
     if total > MAX_INPUTS:
-        raise InvalidInput("network.inputs", f"must stand for at most {MAX_INPUTS:,} terms, not {total:,}")
+        raise InvalidInput("network.inputs", f"must expand to at most {MAX_INPUTS:,} terms, not {total:,}")
     indices = _indices(features, names or ())
     position: dict[Term, int] = {}
     for i, text in enumerate(inputs):
@@ -70,7 +70,7 @@ def parse(inputs: Sequence[str], features: int, names: Sequence[str] | None = No
                 raise InvalidInput(f"network.inputs.{i}", f"repeats a term of network.inputs.{position[term]}")
             position[term] = i
     if not position:
-        raise InvalidInput("network.inputs", "must stand for at least one term: one coordinate has no products")
+        raise InvalidInput("network.inputs", "must expand to at least one term: a single coordinate has no products")
     return tuple(position)
 
 

@@ -20,16 +20,16 @@ def snapshot_epochs(asked: int | Sequence[int], training: TrainingSpec, *, weigh
             end, or these are too many weights.
     """
     if training.networks > 1:
-        raise InvalidInput(FIELD, "must be left out: only a single network keeps them, without restarts or an ensemble")
+        raise InvalidInput(FIELD, "cannot be combined with restarts or an ensemble")
     if training.temperature != 1:
-        raise InvalidInput(FIELD, "must be left out: there is a temperature, which only the trained network has")
+        raise InvalidInput(FIELD, "cannot be combined with temperature, which applies to the trained network only")
     epochs = _spaced(asked, training.epochs) if isinstance(asked, int) else sorted(set(asked))
     if epochs[-1] > training.epochs:
         raise InvalidInput(FIELD, f"must be at most {training.epochs:,}, the last epoch of the training")
     if len(epochs) > MAX_SNAPSHOTS:
         raise InvalidInput(FIELD, f"must be {MAX_SNAPSHOTS} or fewer epochs")
     if len(epochs) * weights * 4 > MAX_SNAPSHOT_BYTES:
-        raise InvalidInput(FIELD, f"must be {MAX_SNAPSHOT_BYTES // (4 * weights)} or fewer: the network is large")
+        raise InvalidInput(FIELD, f"must be {MAX_SNAPSHOT_BYTES // (4 * weights)} or fewer for a network of this size")
     return epochs
 
 

@@ -92,7 +92,7 @@ def weights_after(
         while epoch and stop_reason is None:
             _, stop_reason = run.advance()
         if run.epochs_started < epoch or stop_reason == "diverged":
-            raise InvalidInput("epoch", "cannot be reached: the same training ends earlier here")
+            raise InvalidInput("epoch", "must be smaller: the repeated training ends before this epoch")
         if spec.temperature != 1:
             run.divide_logits(spec.temperature)
         return started.weights()

@@ -56,9 +56,7 @@ async def read_checkpoint(files: Files, checkpoint_id: str) -> bytes:
     try:
         return await to_thread.run_sync(path.read_bytes)
     except OSError:
-        raise VersionBroken(
-            "The checkpoint file cannot be read. After a restart, the log of the service says why."
-        ) from None
+        raise VersionBroken("The checkpoint file cannot be read. Tell the operator of the service.") from None
 
 
 def attachment(filename: str) -> str:

@@ -151,7 +151,7 @@ def _answer(version: LoadedVersion, media_type: str, body: bytes, query: Invocat
     left_out: tuple[int, ...] = ()
     if media_type == request_body.JSON:
         for name in query.model_fields_set & TableQuery.model_fields.keys():
-            raise InvalidParameter(name, "says how to read a CSV body, but the body is JSON")
+            raise InvalidParameter(name, "must be left out: it says how to read a CSV body, but the body is JSON")
         field, points = _json_points(body)
         sent = points.sent(field=field) if isinstance(points, JsonPoints) else of_table(*points, field=f"{field}.data")
         if sent.count > max_points:

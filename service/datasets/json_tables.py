@@ -140,9 +140,10 @@ def _check_truth_values(labels: list[Any]) -> None:
     """Checks that truth values, which become 1 and 0, are not among other labels."""
     is_truth_value = [isinstance(label, bool) for label in labels if label is not None]
     if len(set(is_truth_value)) > 1:
-        odd = not is_truth_value[0]
-        i = next(i for i, label in enumerate(labels) if label is not None and isinstance(label, bool) == odd)
-        raise InvalidInput(f"labels.{i}", "must be true or false if another label is, and a number or text if not")
+        first = is_truth_value[0]
+        i = next(i for i, label in enumerate(labels) if label is not None and isinstance(label, bool) != first)
+        kind = "true or false" if first else "a number or text"
+        raise InvalidInput(f"labels.{i}", f"must be {kind}, as the first label is")
 
 
 def _read_columns(content: dict[str, Any], name: str, options: TableOptions, folder: Path) -> Table:

@@ -73,7 +73,7 @@ class StoredDatasets:
                 yield dataset, file
         except (DamagedData, OSError) as error:
             if self._store.datasets.get(name) != dataset:  # raises DatasetNotFound if it was deleted
-                raise DatasetNotFound("The dataset was replaced meanwhile. Send the request again.") from error
+                raise DatasetNotFound("The dataset was replaced during the request. Send the request again.") from error
             logger.error("the file of the dataset %s cannot be read: %s", name, error)
             raise DatasetBroken from error
 

@@ -33,7 +33,10 @@ later."""
 MAX_HEAD_BYTES = 64 * 1024
 """Maximum length of the request line and headers together. Web servers commonly allow 8 to 64 KB."""
 
-TOO_LARGE = f"The request line and the headers have more than {MAX_HEAD_BYTES:,} bytes."
+TOO_LARGE = (
+    f"The request line and the headers may have {MAX_HEAD_BYTES:,} bytes together. "
+    "Send fewer or shorter headers and parameters."
+)
 
 MIN_BODY_BYTES_PER_S = 1_000
 """A body may take `body_timeout_s`, and a second more for each `MIN_BODY_BYTES_PER_S` bytes. A slow mobile connection

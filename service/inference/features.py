@@ -104,7 +104,9 @@ def _named_values(card: Card, others: Sequence[int], parts: Sequence[str]) -> di
     for part in parts:
         name, equals, text = part.rpartition("=")
         if not equals or not _NUMBER.fullmatch(text.strip()):
-            raise InvalidInput("at", "must be numbers alone, or name=number for each, such as petal width=1.5")
+            raise InvalidInput(
+                "at", "must be all numbers, such as 1.5,0.2, or all name=number, such as petal width=1.5"
+            )
         d = _index(card, name, "at")
         if d not in others:
             raise InvalidInput("at", "must not contain a feature that is on an axis")

@@ -118,7 +118,9 @@ def response_grid(
     classes = window.network.card.classes
     if threshold is not None:
         if len(classes) > 2:
-            raise InvalidInput("threshold", f"must be left out: it needs two classes, this model has {len(classes)}")
+            raise InvalidInput(
+                "threshold", f"must be left out: it needs two classes, but this model has {len(classes)}"
+            )
         odds = response_grid(window, response="probability", with_logits=with_logits)
         label_HW = (odds.grid.values_HW > threshold).astype(np.uint8)
         return replace(
@@ -291,7 +293,7 @@ def _layer(window: PlacedWindow, layer: int) -> tuple[Plan, int]:
 
 def _check_work(window: PlacedWindow, per_cell: int) -> None:
     if window.spec.cells * per_cell > MAX_ANSWER_WORK:
-        raise InvalidInput("resolution", "too many cells for a network of this size: ask for fewer")
+        raise InvalidInput("resolution", "must be smaller: so many cells take too long for a network of this size")
 
 
 def _check_values(outputs: int, cells: int, most: int = MAX_GRID_VALUES) -> None:

@@ -55,7 +55,7 @@ class Pair:
 
 def _features(a: LoadedVersion, b: LoadedVersion) -> tuple[int, ...]:
     if a.card.features != b.card.features:
-        raise InvalidInput("b", f"must have {a.card.features} features like a, but has {b.card.features}")
+        raise InvalidInput("b", f"must have {a.card.features} features, as a has, but has {b.card.features}")
     own, other = a.card.feature_names, b.card.feature_names
     if own is None or other is None:
         return tuple(range(a.card.features))

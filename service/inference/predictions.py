@@ -106,7 +106,7 @@ def predict(
     if work(version, len(xy_ND)) > MAX_ANSWER_WORK or len(xy_ND) * plan.classes > MAX_ANSWER_VALUES:
         raise InvalidInput("points", "must be fewer for a network of this size; send them in several requests")
     if request.threshold is not None and plan.classes > 2:
-        raise InvalidInput("threshold", f"must be left out: it needs two classes, and this model has {plan.classes}")
+        raise InvalidInput("threshold", f"must be left out: it needs two classes, but this model has {plan.classes}")
     nearest = _nearest(version, xy_ND, request) if request.nearest else None
     logit_NO = None
     if request.logits:

@@ -84,7 +84,9 @@ def _all(network: LoadedNetwork, files: Files) -> tuple[LabelledPoints, npt.NDAr
         points = training_data.load(files, job_id, card.data, card.data_digest)
         own = training_data.load_validation(files, job_id, card.data, points)
     except (DamagedData, OSError) as error:
-        raise VersionBroken("The training points of the version cannot be read.") from error
+        raise VersionBroken(
+            "The training points of the version cannot be read. Tell the operator of the service."
+        ) from error
     if own is None:
         return points, held_out(points, fraction=spec.validation_fraction, seed=spec.seed)
     counts = len(points.label_N), len(own.label_N)

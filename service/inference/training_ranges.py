@@ -50,7 +50,7 @@ def outside_grid(window: PlacedWindow, known: TrainingRange) -> Grid:
         InvalidInput: there are too many cells.
     """
     if window.spec.cells * known.work > MAX_ANSWER_WORK:
-        raise InvalidInput("resolution", "too many cells for this training range: ask for fewer")
+        raise InvalidInput("resolution", "must be smaller: so many cells take too long with this training range")
     axes = axes_of(window.spec)
     y_H = np.zeros(1) if axes.y_H is None else axes.y_H
     outside_HW = np.empty((len(y_H), len(axes.x_W)), np.uint8)

@@ -125,7 +125,7 @@ def check_margin(margin: float | None) -> None:
 def _check_margin_is_used(window: Window, axes: int) -> None:
     edges_given = (window.x_min, window.x_max, window.y_min, window.y_max)[: 2 * axes]
     if window.margin is not None and None not in edges_given:
-        raise InvalidInput("margin", "needs an edge that is not given: leave out the margin, or one of the edges")
+        raise InvalidInput("margin", "has no effect if all edges are given: leave out margin, or one of the edges")
 
 
 def _spec(window: Window, defaults: Sequence[tuple[float, float]]) -> GridSpec:
@@ -159,7 +159,7 @@ def _curve_rows(window: Window) -> int:
 def _require_curve(window: Window) -> None:
     for name, edge in (("y_min", window.y_min), ("y_max", window.y_max)):
         if edge is not None:
-            raise InvalidInput(name, "a curve along one axis has no y: give two axes, or leave this out")
+            raise InvalidInput(name, "must be left out, or axes must have two features: a curve along one has no y")
     if window.height is not None and not window.is_picture:
         raise InvalidInput("resolution", "must be one number, such as 200: only the picture of a curve takes WxH")
     if window.is_adaptive:

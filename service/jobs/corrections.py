@@ -45,7 +45,7 @@ def corrections_job(
     """
     for name in KEPT_OUT:
         if training.get(name):
-            raise InvalidInput(f"training.{name}", "must be left out: all corrections are trained on")
+            raise InvalidInput(f"training.{name}", "must be left out: all corrections are training points")
     card, job_id = version.card, version.published.job_id
     if job_id is None or card.data is None or card.data_digest is None:
         raise InvalidInput("version", "must be one that was trained here: the training data of this one are not known")

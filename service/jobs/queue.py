@@ -85,12 +85,14 @@ def save(files: Files, new: NewJob) -> None:
         if new.start is not None:
             files.link_starting_weights(new.start, new.spec.id)
     except FileNotFoundError as error:
-        raise VersionNotFound("The version was deleted meanwhile. Start from another one.") from error
+        raise VersionNotFound("The version was deleted during the request. Start from another one.") from error
     try:
         training_data.save(files, new.spec.id, new.data)
     except FileNotFoundError as error:
         files.remove_starting_weights(new.spec.id)
-        raise DatasetNotFound("The dataset was deleted or replaced meanwhile. Send the request again.") from error
+        raise DatasetNotFound(
+            "The dataset was deleted or replaced during the request. Send the request again."
+        ) from error
     except OSError:
         files.remove_starting_weights(new.spec.id)
         raise

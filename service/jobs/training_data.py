@@ -125,7 +125,9 @@ def snapshot_epochs(spec: JobSpec, data: Data, asked: int | Sequence[int]) -> li
     """
     settings = Job(spec).settings
     if settings is None:
-        raise InvalidInput("training.snapshots", "must be left out: preset=auto chooses the epochs later")
+        raise InvalidInput(
+            "training.snapshots", "cannot be combined with preset=auto, which chooses the number of epochs"
+        )
     network, training = settings
     points = points_of(data)
     weights = layout(network, points.features, len(points.classes)).weights

@@ -69,7 +69,7 @@ def require_plane(jobs: Collection[Job]) -> None:
     """
     for job in jobs:
         if not job.spec.is_generated and job.spec.data["n_features"] != 2:
-            raise InvalidInput("boundary", "only for jobs whose points have two coordinates")
+            raise InvalidInput("boundary", "needs jobs whose points have two coordinates")
 
 
 def require(training: RunningTraining, view: FrameView) -> None:
@@ -80,10 +80,10 @@ def require(training: RunningTraining, view: FrameView) -> None:
             not for two classes.
     """
     if view.cells**2 * training.layout.weights > MAX_ANSWER_WORK:
-        raise InvalidInput("boundary", "too many cells for a network of this size: ask for fewer")
+        raise InvalidInput("boundary", "must be smaller: so many cells take too long for a network of this size")
     classes = len(training.card.classes)
     if view.threshold is not None and classes > 2:
-        raise InvalidInput("threshold", f"must be left out: it needs two classes, this job has {classes}")
+        raise InvalidInput("threshold", f"must be left out: it needs two classes, but this job has {classes}")
     if view.layer is None:
         return
     widths = [layer.outputs for layer in training.layout.stack[:-1]]
@@ -94,7 +94,7 @@ def require(training: RunningTraining, view: FrameView) -> None:
     if units * view.layer_cells**2 > MAX_LAYER_VALUES:
         most = math.isqrt(MAX_LAYER_VALUES // units)
         if most < MIN_CELLS:
-            raise InvalidInput("layer", f"cannot be shown in frames: it would be {units:,} units")
+            raise InvalidInput("layer", f"cannot be shown in frames: {units:,} units are too many")
         raise InvalidInput("layer_cells", f"must be at most {most} for {units:,} units")
 
 

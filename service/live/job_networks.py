@@ -93,11 +93,11 @@ class JobNetworks:
             return training.network(snapshot)
         except (DamagedData, OSError, InvalidInput) as error:
             raise NotReady(
-                "The newest weights of the training cannot be used. GET /jobs/{job_id} shows its state."
+                "The current weights of the training are not usable. GET /jobs/{job_id} shows whether it failed."
             ) from error
 
 
 def _without_weights(state: JobState) -> WrongState:
     if state in (JobState.QUEUED, JobState.PAUSED):
         return WrongState(state, "The network of a job answers only while it is trained, and once it has succeeded.")
-    return WrongState(state, "The job has published no version that could answer.")
+    return WrongState(state, "The job ended without a network. Retry it with POST /jobs/{job_id}/retry.")

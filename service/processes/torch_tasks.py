@@ -124,7 +124,7 @@ class _Task:
                 receiver.close()
                 logger.error("no process could be started for a task (%s)", error)
                 if not attempts_left:
-                    raise NotReady("The machine has no room for another process at present. Try again.") from None
+                    raise NotReady("The machine cannot start another process now. Try again later.") from None
                 continue
             finally:
                 sender.close()

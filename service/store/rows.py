@@ -49,7 +49,7 @@ def load(database: Database, rows: Iterable[tuple[str, Row]], *, written_by: str
     """
     with database.writing(serial=True, patient=True) as connection:
         if revision(connection) is not None:
-            raise StoreUnavailable("The database is in use. Restore into a new one.")
+            raise StoreUnavailable("The database already has data. Restore into an empty one.")
         upgrade(connection, written_by)
         found = MetaData()
         found.reflect(connection)

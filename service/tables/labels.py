@@ -36,7 +36,9 @@ def _integer(text: str, value: float) -> int:
         return int(text)  # exact, where a float is not
     except ValueError:
         if abs(value) > MAX_LABEL_NUMBER:
-            raise InvalidInput("data.labels", f"{text!r} is too large for an integer label") from None
+            raise InvalidInput(
+                "data.labels", f"must be integers of at most {MAX_LABEL_NUMBER:,} or text, but {text!r} is larger"
+            ) from None
         return int(value)
 
 

@@ -371,6 +371,6 @@ def _refuse_thousands(body: Sequence[Row], options: TableOptions) -> None:
         line, cell = cells[0]
         raise InvalidInput(
             f"line {line}",
-            f"{cell.strip()!r} may have a decimal point or a thousands separator, as all numbers with a point: choose "
-            f"with {options.spelled('decimal', '.')} or {options.spelled('decimal', ',')}",
+            f"{cell.strip()!r} may have a decimal point or a thousands separator, as may all numbers with a point: "
+            f"choose with {options.spelled('decimal', '.')} or {options.spelled('decimal', ',')}",
         )

@@ -61,7 +61,8 @@ class TextColumn:
         if count_K.max() == 1:
             raise InvalidInput(
                 self._column.title,
-                f"names or numbers the rows, because no value occurs twice: leave the column out with {self._drop}",
+                "seems to name or number the rows, because no value occurs twice: "
+                f"leave the column out with {self._drop}",
             )
         values = sorted(value for value, code in self._codes.items() if count_K[code])  # rows may be left out
         for value, name in zip(values, names(self._column.feature_name, values), strict=True):

@@ -10,6 +10,7 @@ BETWEEN_FIELDS = (
     "cannot be combined with .*",
     "cannot be shown in frames: .*",
     "each must be greater than 0",  # of a text that is a list of numbers
+    "has no effect if all edges are given: .*",
     "has no points.*",  # a file, which a schema cannot describe
     "is for generators only",
     "is required for .*",
@@ -21,7 +22,7 @@ BETWEEN_FIELDS = (
     "must be at most [0-9]+ for [0-9,]+ units",
     "must be auto or compiled: torch does not train by lbfgs here",
     "must be 2: only spirals and gaussians can have more classes",
-    "must be [0-9]+ or fewer: the network is large",
+    "must be [0-9]+ or fewer for a network of this size",
     "must be between [0-9]+ and 100,000",  # at least one point for each class
     "must be empty: send output and threshold as query parameters",
     "must be names, or the numbers of all columns from 0",
@@ -36,7 +37,7 @@ BETWEEN_FIELDS = (
     "must be less than [0-9]+, the number of networks of this version",
     "must be less than the number of networks with a history, .*",
     "must be less than the number of points, .*",
-    "must be numbers alone, or name=number .*",
+    "must be all numbers, such as .*",
     "must be lists of numbers, in the order of the training data.*",
     "must be one character, or one of comma, semicolon, tab, space and pipe",
     "must be one of the hidden layers, .*",
@@ -56,7 +57,7 @@ BETWEEN_FIELDS = (
     "must have [0-9,]+ values, (one for each column|as the first row), not .*",
     "must have columns of the same length, .*",
     "must have [0-9]+ values?, one for each feature that is not on an axis",
-    "must have [0-9]+ features like a, .*",
+    "must have [0-9]+ features, as a has, .*",
     "must have the (classes|features) of a, .*",
     "must have labels of the training data, .*",
     "must have one label for each point, .*",
@@ -73,7 +74,6 @@ BETWEEN_FIELDS = (
     "n, noise, seed and n_classes are for generators only",
     "needs .*",
     "there is no column .*",
-    "says how to read a CSV body, but the body is .*",
 )
 """What a request can be refused for although each of its fields is valid by itself."""
 

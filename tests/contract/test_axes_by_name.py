@@ -106,9 +106,9 @@ def test_unknown_axes_are_refused_with_the_names_that_exist(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("a=b=1,2", "must be numbers alone, or name=number for each"),
-        ("a=b", "must be numbers alone, or name=number for each"),
-        ("a=b=one", "must be numbers alone, or name=number for each"),
+        ("a=b=1,2", "must be all numbers, such as 1.5,0.2, or all name=number"),
+        ("a=b", "must be all numbers, such as 1.5,0.2, or all name=number"),
+        ("a=b=one", "must be all numbers, such as 1.5,0.2, or all name=number"),
         ("petal=1", "must name one of the model's features"),
         ("sepal length=1", "must not contain a feature that is on an axis"),
         ("2=1,a=b=2", "must name each feature only once"),

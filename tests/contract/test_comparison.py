@@ -352,7 +352,7 @@ def test_an_alias_names_a_version_until_it_moves(tmp_path: Path) -> None:
     [
         ({"a": "turn", "b": "trio"}, "b", "only a has 'red', 'blue' and only b has 0, 1, 2"),
         ({"a": "turn", "b": "line"}, "b", "only a has 'red', 'blue' and only b has -1, 7"),
-        ({"a": "turn-named", "b": "plane-of-two"}, "b", "must have 3 features like a, but has 2"),
+        ({"a": "turn-named", "b": "plane-of-two"}, "b", "must have 3 features, as a has, but has 2"),
         ({"a": "turn-named", "b": "turn-renamed"}, "b", "only a has r and only b has s"),
         ({"a": "turn", "b": "turn", "dataset": "xor"}, "dataset", "must have labels of the training data"),
         ({"a": "turn", "b": "turn", "dataset": "flower", "x_min": "0"}, "x_min", "it belongs to a window"),

@@ -147,7 +147,11 @@ def test_corrections_can_be_checked_and_repeated_like_trainings(service: httpx.C
     [
         ({"points": [[0, 0]], "labels": ["middle"]}, "labels.0", "one of the classes of the version: 'left', 'right'"),
         ({"points": [[0, 0]], "labels": [1]}, "labels.0", "one of the classes"),
-        ({"points": [[0, 0], [0, 0]], "labels": ["left", "right"]}, "labels.1", "the same as for the equal point"),
+        (
+            {"points": [[0, 0], [0, 0]], "labels": ["left", "right"]},
+            "labels.1",
+            "the label of the equal point before it",
+        ),
         ({"points": [[0, 0]], "labels": ["left", "left"]}, "labels", "one label for each point"),
         ({"points": [[0, 0, 0]], "labels": ["left"]}, "points", "2 coordinates each"),
         ({"points": [{"u": 0}], "labels": ["left"]}, "points", "'v'"),
@@ -161,7 +165,7 @@ def test_corrections_can_be_checked_and_repeated_like_trainings(service: httpx.C
         (
             {"points": np.arange(600).reshape(300, 2).tolist(), "labels": ["left"] * 300, "repeat": 1000},
             "points",
-            "at most 100,000 training points, but make 300,040",
+            "300,040 training points, at most 100,000 are allowed",
         ),
     ],
 )

@@ -413,7 +413,7 @@ def test_tensors_by_feature_that_do_not_fit_are_refused_with_what_is_wrong(named
         ([width, tensor([1.0], "length"), town], ("inputs.length", "[N]")),
         ([width, tensor([[1.0, 2.0]], "length"), town], ("inputs.length",)),
         ([tensor([[0] * 5]), width], ("either one tensor named points or",)),
-        ([tensor(["a", "b"], "town", "BYTES", shape=[3])], ("inputs.town", "3 texts")),
+        ([tensor(["a", "b"], "town", "BYTES", shape=[3])], ("inputs.town", "3 strings")),
         ([tensor([1.0, 2.0], "town", "BYTES")], ("inputs.town", "texts")),
     ]:
         assert_error(infer(named, *inputs, model="towns"), 400, *words)
@@ -633,7 +633,7 @@ def test_a_classification_of_too_many_values_is_refused(client: httpx.Client) ->
     wanted = [{"name": "probabilities", "parameters": {"classification": 3}}]
     head = {"inputs": [sized(points.nbytes, shape=[*points.shape])], "outputs": wanted}
     answer = client.post("/v2/models/trio/infer", **binary(head, points.tobytes()))
-    assert_error(answer, 400, "at most 200,000 values")
+    assert_error(answer, 400, "at most 200,000 classification values")
 
 
 def test_a_network_that_overflows_is_refused_and_never_answers_nan(client: httpx.Client) -> None:

@@ -286,7 +286,7 @@ def table(*columns: list[Any]) -> str:
 @pytest.mark.parametrize(
     ("content", "media_type", "said"),
     [
-        (table([f"name {i}" for i in range(40)]), CSV, "column 'c0': names or numbers the rows"),
+        (table([f"name {i}" for i in range(40)]), CSV, "column 'c0': seems to name or number the rows"),
         (table([f"name {i // 2}" for i in range(200)]), CSV, "column 'c0': has more than 50 different values"),
         (table(["x" * 254, "y"] * 2), CSV, "column 'c0': has a value of 254 characters"),
         (table(*[[f"v{i % 50}" for i in range(100)]] * 21), CSV, "at most 1,000 features, but has 1,050"),

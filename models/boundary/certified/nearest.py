@@ -280,4 +280,6 @@ class _Search:
         try:
             return computed_labels(self._plan, self._representable(xy_M2), level=self._level)
         except InvalidInput:
-            raise InvalidInput("radius", "too wide for the network: its output overflows float32") from None
+            raise InvalidInput(
+                "radius", "must be smaller: that far away the output of the network overflows float32"
+            ) from None

@@ -89,9 +89,9 @@ def load(content: Path | IO[bytes]) -> Any:
 def _reason(error: Exception) -> str:
     text = str(error)
     if "module sys" in text or "is blocked" in text:
-        return "names functions of the operating system, which no checkpoint needs: it is refused"
+        return "calls functions of the operating system, which no checkpoint needs: do not load it in any program"
     if "Unsupported operand" in text or "persistent_load" in text:
-        return "uses a form of pickle that is not read: save the weights with torch.save(net.state_dict(), path)"
+        return "uses a pickle feature that is not supported: save the weights with torch.save(net.state_dict(), path)"
     if "reduce for unrecognized" in text or "Can only" in text:
         return "has an object beside the weights that cannot be read: save only torch.save(net.state_dict(), path)"
     if "magic number" in text:

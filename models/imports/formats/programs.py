@@ -79,7 +79,7 @@ def _tensor(key: str, one: dict[str, Any], archive: zipfile.ZipFile, members: di
         KeyError, TypeError, ValueError: the list is damaged.
     """
     if one["use_pickle"]:
-        raise InvalidInput(FILE, f"{quoted(key)} is a pickled tensor, which is not read: save the state dict")
+        raise InvalidInput(FILE, f"{quoted(key)} is a pickled tensor, which is not supported: save the state dict")
     meta = one["tensor_meta"]
     shape, strides = ([int(size["as_int"]) for size in meta[name]] for name in ("sizes", "strides"))
     dtype = _TYPES.get(meta["dtype"])

@@ -182,7 +182,9 @@ class GridQuery(WindowQuery, _Answering):
         if self.levels is not None and not (form.lines or "line" in self.overlay_parts()):
             raise InvalidInput("levels", f"needs format={either(LINES)}, or overlay=line")
         if self.levels is not None and self.threshold is not None:
-            raise InvalidInput("levels", "cannot be combined with threshold, at which the line is drawn")
+            raise InvalidInput(
+                "levels", "cannot be combined with threshold, which already decides where the line is drawn"
+            )
         if self.threshold is not None and form.lines:
             raise InvalidInput("threshold", f"cannot be combined with format={form.name}: give it as levels")
         if self.response is not None and form.lines:

@@ -109,9 +109,7 @@ class InferRequest:
         if names == [POINTS] and (len(inputs[0].shape) == 2 or known is None or POINTS not in known):
             return SentPoints(bounded(tensors.numbers(inputs[0], self.binaries[0]), field=POINTS))
         if known is None:
-            raise InvalidInput(
-                "inputs", f"must be one tensor named {POINTS}: the features of the model have no names to name others"
-            )
+            raise InvalidInput("inputs", f"must be one tensor named {POINTS}: the features of the model have no names")
         if POINTS in names and POINTS not in known:
             raise InvalidInput("inputs", f"must be either one tensor named {POINTS} or one tensor for each feature")
         return self._by_name(names)
@@ -209,7 +207,9 @@ def _parsed(text: bytes, rest: memoryview) -> InferRequest:
         reason, place = (found[1], found[2]) if found else (str(error), "body")
         raise InvalidInput(place.replace("[", ".").replace("]", ""), _lower(reason)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason = str(error) if isinstance(error, msgspec.DecodeError) else "it is not Unicode text or nested too deeply"
+        reason = (
+            str(error) if isinstance(error, msgspec.DecodeError) else "it is not Unicode text, or is nested too deeply"
+        )
         raise InvalidInput("body", f"must be JSON, up to its Inference-Header-Content-Length: {reason}") from None
     if not 1 <= len(head.inputs) <= MAX_FEATURES:
         raise InvalidInput("inputs", f"must be 1 to {MAX_FEATURES:,} tensors")

@@ -163,7 +163,7 @@ def _classification(
     if count * most > MAX_CLASSIFICATION_VALUES:
         raise InvalidInput(
             "outputs.probabilities",
-            f"must have at most {MAX_CLASSIFICATION_VALUES:,} values of a classification in one request",
+            f"must have at most {MAX_CLASSIFICATION_VALUES:,} classification values in one request",
         )
     index_NC = np.argsort(-prob_NK, axis=1, kind="stable")[:, :most]
     value_NC = np.take_along_axis(prob_NK, index_NC, axis=1).astype(np.float32)

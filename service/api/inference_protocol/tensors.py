@@ -129,7 +129,7 @@ def texts(tensor: Tensor, binary: memoryview | None) -> list[str]:
     """
     found = _json_texts(tensor) if binary is None else _binary_texts(tensor, binary)
     if len(found) != count(tensor):
-        raise InvalidInput(tensor.field, f"must have {count(tensor):,} texts, as its shape says, not {len(found):,}")
+        raise InvalidInput(tensor.field, f"must have {count(tensor):,} strings, as its shape says, not {len(found):,}")
     return found
 
 
@@ -225,7 +225,7 @@ def _json_texts(tensor: Tensor) -> list[str]:
     try:
         found = msgspec.json.decode(data, type=list[str | list[str]])
     except msgspec.DecodeError:
-        raise InvalidInput(tensor.field, "must have texts as data, as its datatype says") from None
+        raise InvalidInput(tensor.field, "must have strings as data, as its datatype says") from None
     return [text for row in found for text in ([row] if isinstance(row, str) else row)]
 
 
@@ -241,6 +241,6 @@ def _binary_texts(tensor: Tensor, binary: memoryview) -> list[str]:
             found.append(str(binary[start - length : start], "utf-8"))
     except (struct.error, ValueError):  # of which UnicodeDecodeError is one
         raise InvalidInput(
-            tensor.field, "must have texts of UTF-8, each after its length as 4 bytes, in its binary_data_size"
+            tensor.field, "must have UTF-8 strings of binary_data_size bytes, each after its length as 4 bytes"
         ) from None
     return found

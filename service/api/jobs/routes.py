@@ -90,7 +90,9 @@ def _require_consistent(body: TrainRequest) -> None:
         if body.model is None:
             raise InvalidInput("model", "is required, unless publish is false")
         if body.training.snapshots is not None:
-            raise InvalidInput("training.snapshots", "needs publish=false: a version can be shown at every epoch")
+            raise InvalidInput(
+                "training.snapshots", "needs publish=false: for a version, ask with the parameter epoch instead"
+            )
         return
     for field in ("model", "promote_if", "promote_to"):
         if getattr(body, field) is not None:
@@ -238,11 +240,11 @@ async def get_job_checkpoint(
         if job.state == JobState.SUCCEEDED:
             return await _kept(job, form, services)
         if form is not OFFERED[0]:
-            raise InvalidInput("format", f"must be {OFFERED[0].name}: the training has not ended as succeeded")
+            raise InvalidInput("format", f"must be {OFFERED[0].name}: the other formats need a job that has succeeded")
         with suppress(VersionBroken):
             files, filename = services.spaces.of(job_id).files, f"{job.model or 'job'}-{job.id}.pth"
             return await checkpoint_download(files, job.status.checkpoint, filename=filename)
-    raise NoCheckpoint("The checkpoint file of the job cannot be read.")
+    raise NoCheckpoint("The checkpoint file of the job cannot be read. Train again.")
 
 
 async def _kept(job: records.Job, form: Offered, services: Services) -> Response:

@@ -153,7 +153,7 @@ def _array_parser(decode: Callable[..., SentPoints]) -> Callable[[bytes, bytes, 
     def parse_array(body: bytes, query: bytes, max_points: int) -> ParsedRequest:
         options = _options(query)
         for name in options.model_fields_set & TableQuery.model_fields.keys():
-            raise InvalidParameter(name, "says how to read a CSV body, but the body is an array")
+            raise InvalidParameter(name, "must be left out: it says how to read a CSV body, but the body is an array")
         return _parsed(options, decode(body, max_points=max_points))
 
     return parse_array

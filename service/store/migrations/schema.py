@@ -50,7 +50,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
             logger.info("migrating the tables of an earlier version")
         command.upgrade(config, to)
     except CommandError as error:
-        raise StoreUnavailable("The database belongs to a later version of Separatrix. Install that one.") from error
+        raise StoreUnavailable("A newer release of Separatrix wrote the database. Install that release.") from error
 
 
 def revision(connection: Connection) -> str | None:

@@ -60,7 +60,7 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
     "a key is missing": (of(**{"2_weight": None}), "must have '2.weight' beside '2.bias'"),
     "a layer is missing": (
         lambda: stack(*[nn.Linear(2, 3), nn.Tanh()] * 2).state_dict(),
-        "'2' takes 2 values, but '0' before it returns 3",
+        "'2' takes 2 values, but the layer before it, '0', returns 3",
     ),
     "a key is too many": (of(**{"2_scale": weight(4)}), "'2.scale' is unknown"),
     "a bias of another shape": (of(**{"0_bias": weight(3)}), "'0.bias' must have the shape (4,), not (3,)"),
@@ -130,7 +130,7 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
     "a number": (lambda: 3, "is a int, not weights"),
     "another object": (lambda: Path("x"), "is an object of the class 'pathlib"),
     "lists of numbers": (lambda: OrderedDict(a=[1.0, 2.0]), "has no tensors, only the entries 'a'"),
-    "keys that are no text": (lambda: {0: weight(2, 3)}, "must have texts as keys"),
+    "keys that are no text": (lambda: {0: weight(2, 3)}, "must have strings as keys"),
     "a raw matrix without its vector": (lambda: {"w1": weight(2, 3)}, "must have the bias 'b1' beside 'w1'"),
     "raw matrices that do not follow": (
         lambda: {"w1": weight(2, 3), "b1": weight(3), "w2": weight(4, 1), "b2": weight(1)},
@@ -147,7 +147,10 @@ STATE_DICTS: dict[str, tuple[Content, str]] = {
         ),
         "must have the same layers and the same offset in each network of the ensemble",
     ),
-    "a whole network of another class": (Unknown, "is a class of other code, which is never run: save the weights"),
+    "a whole network of another class": (
+        Unknown,
+        "is not a class of torch, and other code is never run: save the weights",
+    ),
     "a whole network with a layer of torch that is not dense": (
         lambda: stack(nn.Linear(2, 4), nn.LayerNorm(4), nn.Linear(4, 1)),
         "'1' of the class 'torch.nn.modules.normalization.LayerNorm' is not supported",
@@ -216,7 +219,10 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut off": (lambda: torch_file()[:-100], "damaged or cut off"),
     "cut off in a legacy file": (lambda: pickle.dumps(0x1950A86A20F9469CFC6C, 2)[:-3], "damaged or cut off"),
     "a plain pickle": (lambda: pickle.dumps({"w": [1.0]}, protocol=2), "torch.save did not write"),
-    "a pickle of another protocol": (lambda: pickle.dumps({"w": [1.0]}, protocol=4), "form of pickle that is not read"),
+    "a pickle of another protocol": (
+        lambda: pickle.dumps({"w": [1.0]}, protocol=4),
+        "pickle feature that is not supported",
+    ),
     "a damaged pickle": (lambda: zipped(a__data_pkl=b"\x80\x02q", a__version=b"3"), "damaged or cut off"),
     "a large memo": (two_to_the_31, "is an empty dictionary"),
     "a bomb": (lambda: zipped(a__data_pkl=b".", a__data__0=bytes(2**30 + 1)), "at most 1,073,741,824 bytes after"),
@@ -280,7 +286,7 @@ def test_a_function_that_a_file_names_is_never_called(tmp_path: Path) -> None:
 def test_the_program_of_torchscript_is_never_run(tmp_path: Path) -> None:
     """It would write a file when it is loaded; here only its class, which is not known, is named."""
     torch.jit.save(torch.jit.script(Unknown()), tmp_path / "net.pt")
-    with pytest.raises(InvalidInput, match=r"Unknown' is a class of other code, which is never run"):
+    with pytest.raises(InvalidInput, match=r"Unknown' is not a class of torch, and other code is never run"):
         read(tmp_path / "net.pt", ImportOptions())
 
 
@@ -324,14 +330,14 @@ OPTIONS: dict[str, tuple[Content, dict[str, Any], str, str]] = {
     "a short offset": (of(), {"offset": (1.0,)}, "offset", "must have 2 values"),
     "a divisor of 0": (of(), {"divisor": (1.0, 0.0)}, "divisor", "must be greater than 0"),
     "an infinite offset": (of(), {"offset": (1.0, np.inf)}, "offset", "each must be between"),
-    "half a range": (of(), {"data_min": (0.0, 0.0)}, "data_max", "must be given too"),
+    "half a range": (of(), {"data_min": (0.0, 0.0)}, "data_max", "is required if the other end"),
     "a range upside down": (of(), {"data_min": (0.0, 1.0), "data_max": (1.0, 0.0)}, "data_max", "at least data_min"),
     "derived inputs without a number of features": (of(), {"inputs": ("x", "y")}, "inputs", "give feature_names"),
     "too many derived inputs": (
         of(),
         {"inputs": ("x", "y", "x*y"), "offset": (0.0, 0.0)},
         "inputs",
-        "must stand for 2 terms",
+        "must expand to 2 terms",
     ),
 }
 

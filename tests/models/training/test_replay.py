@@ -177,7 +177,7 @@ def test_derived_inputs_and_validation_points_of_their_own_are_those_of_the_reci
 
 
 def test_an_epoch_that_the_training_does_not_reach_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="epoch: cannot be reached"):
+    with pytest.raises(InvalidInput, match="epoch: must be smaller"):
         weights_after(recipe_of("compiled", "sgd", patience=5, min_delta=1000.0), restart=0, epoch=50)
-    with pytest.raises(InvalidInput, match="epoch: cannot be reached"):
+    with pytest.raises(InvalidInput, match="epoch: must be smaller"):
         weights_after(recipe_of("compiled", "sgd", learning_rate=1000.0, weight_decay=50.0), restart=0, epoch=50)

@@ -543,7 +543,7 @@ def test_the_figure_names_the_axes_the_accuracy_of_validation_and_the_number_of_
     [
         (["--axes", "petal length"], "axes: must be two features"),
         (["--axes", "petal length,height"], "axes: must name one of the model's features: petal length, petal width,"),
-        (["--at", "age=old"], "at: must be numbers alone"),
+        (["--at", "age=old"], "at: must be all numbers"),
         (["--margin", "-1"], "margin: must be between 0 and 4"),
         (["--margin", "nan"], "margin: must be between 0 and 4"),
         (["--within", "-1"], "within: must be between 0 and 1000"),

@@ -77,7 +77,7 @@ def test_a_service_serves_the_datasets_of_the_command_line(tmp_path: Path) -> No
         (
             "train --dataset there --validation-dataset there --validation-fraction 0.5",
             2,
-            "validation: must be left out",
+            "validation: cannot be combined with training.validation_fraction",
         ),
     ],
 )

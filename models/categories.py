@@ -15,7 +15,7 @@ from models.specs import InvalidInput
 
 
 def from_json(found: Mapping[str, Sequence[str]] | None) -> Categories:
-    """The categories from their form in rows and cards; none if there are none."""
+    """The categories from their form in rows and cards; empty without text columns."""
     return {column: tuple(values) for column, values in (found or {}).items()}
 
 
@@ -25,7 +25,7 @@ def to_json(categories: Categories) -> dict[str, Any]:
 
 
 def cleaned(text: str) -> str:
-    """A value in one line, without blanks around it, however its letters are composed."""
+    """A value in one line, without blanks around it, in Unicode normalization form C."""
     return feature_names.composed(" ".join(text.split()))
 
 

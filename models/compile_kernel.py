@@ -12,7 +12,7 @@ PARTS: tuple[Optimizer | None, ...] = ("sgd", "lbfgs", None)
 
 
 def compile_part(optimizer: Optimizer | None) -> None:
-    """Compiles the training by an optimizer, or inference if there is none."""
+    """Compiles training by an optimizer, or inference if `optimizer` is None."""
     if optimizer is None:
         warm_up_inference()
     else:

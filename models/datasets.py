@@ -44,18 +44,18 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
 Label = int | str
 
 FRACTIONS = "must be whole numbers or text: write a number with a fraction as text, if it is a class"
-"""Why labels such as 0.5 are refused. They are a quantity in most data."""
+"""The message for labels such as 0.5, which are a quantity in most data."""
 
 
 def label_text(text: str) -> str:
-    """The label that a text is, whatever blanks are around it and however its letters are composed."""
+    """The text of a label: without blanks around it, in Unicode normalization form C."""
     return composed(text.strip())
 
 
 def class_indices(labels: Iterable[Label], classes: Sequence[Label]) -> list[int | None]:
-    """The index of each label among classes; None if it is none of them.
+    """The index of each label among the classes; None for a label that is not a class.
 
-    A label that is none of them may be the text of one: CSV cannot tell the number 1 from the text `1`.
+    A label also matches a class of the same text, because CSV does not distinguish the number 1 from the text `1`.
     """
     exact = {label: k for k, label in enumerate(classes)}
     by_text = {label_text(str(label)): k for k, label in enumerate(classes)}
@@ -238,7 +238,7 @@ def _hashes(xy_ND: PointArray) -> npt.NDArray[np.uint64]:
 
 
 def merged_count(xy_ND: PointArray, rounded: Callable[[PointArray], PointArray]) -> int:
-    """How many different points are no longer different after rounding."""
+    """How many distinct points rounding merges with others."""
     return len(np.unique(hashes(xy_ND))) - len(np.unique(hashes(xy_ND, rounded)))
 
 

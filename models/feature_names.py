@@ -29,7 +29,7 @@ def positions(given: Sequence[str], wanted: Sequence[str], *, field: str) -> lis
 
 
 def composed(text: str) -> str:
-    """A text with each letter with an accent as one character, where Unicode has one. It looks the same."""
+    """A text in Unicode normalization form C: an accented letter is one character where Unicode has one."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 

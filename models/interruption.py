@@ -1,4 +1,4 @@
-"""Interrupts long computations that nobody needs any more, between two of their blocks."""
+"""Interrupts long computations whose result is no longer needed, between two blocks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -10,7 +10,7 @@ from models.specs import InvalidInput
 from models.wording import listed
 
 _SUSPICIOUS_SHARE = 0.5
-"""From this share on, it is hardly an accident that validation points are also training points."""
+"""Share of validation points that are also training points from which this is unlikely to be chance."""
 
 
 def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str) -> LabelledPoints:
@@ -34,7 +34,7 @@ def matched(validation: LabelledPoints, training: LabelledPoints, *, field: str)
 
 
 def about_overlap(training: LabelledPoints, validation: LabelledPoints | None) -> list[str]:
-    """Returns a warning if many validation points are also training points, whatever the labels are."""
+    """Returns a warning if many validation points are also training points. Labels are not compared."""
     if validation is None:
         return []
     both = (validation, training)

@@ -4,13 +4,13 @@ import signal
 
 
 def main() -> None:
-    """Runs the command line. An interruption while its modules are imported ends it without a traceback."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:  # or else the signal is ignored, as in the background of a shell
+    """Runs the command line. Ctrl-C during its imports ends it without a traceback."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # a shell may have set it to be ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from service.cli import app
 
-    signal.signal(signal.SIGINT, usual)
+    signal.signal(signal.SIGINT, before)
     app()
 
 

@@ -322,7 +322,7 @@ def boundary(
         float | None,
         typer.Option(
             help="Leave out points farther from the plane than this, in standard deviations. All points fade with "
-            "their distance. With two features all lie in the plane. (default: no limit)"
+            "their distance. With two features, all points lie in the plane. (default: no limit)"
         ),
     ] = None,
 ) -> None:
@@ -553,8 +553,8 @@ def add_key(
     queued: Annotated[
         int | None,
         typer.Option(
-            help="Maximum number of jobs that wait for a training process, in place of the setting; 1 or more. For no "
-            "trainings at all, give the role predict."
+            help="Maximum number of jobs that wait for a training process, in place of the setting; 1 or more. To "
+            "allow no trainings, give the role predict."
         ),
     ] = None,
 ) -> None:
@@ -640,7 +640,7 @@ def _one_clear_line() -> Iterator[None]:
         _exit(1, f"{error.title}: {error.for_operator}")
     except OSError as error:
         if error.errno == errno.EPIPE and error.filename is None:
-            raise  # the reader of the output, such as head, has enough; Typer ends the process without a word
+            raise  # the reader, such as head, closed the pipe; Typer ends the process silently
         reason = error.strerror or str(error)
         _give_up_output()
         _exit(1, f"{error.filename}: {reason}" if error.filename else reason)

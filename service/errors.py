@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from models.wording import listed
 
 _SHOWN_CHARACTERS = 64
-"""Longest name that a message repeats whole. Every valid name is shorter."""
+"""Maximum length of a name that a message repeats in full. Every valid name is shorter."""
 
 
 def _shown(name: str) -> str:
@@ -16,8 +16,8 @@ def _shown(name: str) -> str:
 class ServiceError(Exception):
     """Base of all expected failures.
 
-    The message is shown to the client: it says what to do, and contains no input but short names, no path and no
-    traceback.
+    The message is shown to the client: it says what to do, and contains no path, no traceback and no input except
+    short names.
 
     Attributes:
         code: identifies the kind of failure; never changes.
@@ -35,7 +35,7 @@ class ServiceError(Exception):
 
     @property
     def for_operator(self) -> str:
-        """The message for somebody who works on the machine of the service, with its commands."""
+        """The message for an operator, who uses the commands on the machine of the service."""
         return str(self)
 
 
@@ -48,7 +48,7 @@ class ModelNotFound(ServiceError):
 
     @staticmethod
     def named(name: str) -> "ModelNotFound":
-        """For a model of this name."""
+        """The error for a model of this name."""
         return ModelNotFound(f"No model is named {_shown(name)}. {ModelNotFound.advice}")
 
 
@@ -61,7 +61,7 @@ class VersionNotFound(ServiceError):
 
     @staticmethod
     def numbered(number: int, model: str, newest: int | None = None) -> "VersionNotFound":
-        """For a version of this number; `newest` is the highest one, if it is known."""
+        """The error for a version of this number; `newest` is the highest number, if it is known."""
         hint = VersionNotFound.advice if newest is None else f"Its newest version is {newest}."
         return VersionNotFound(f"The model {_shown(model)} has no version {number}. {hint}")
 
@@ -75,7 +75,7 @@ class AliasNotFound(ServiceError):
 
     @staticmethod
     def named(alias: str, model: str, aliases: Iterable[str]) -> "AliasNotFound":
-        """For an alias of this name; `aliases` are those that the model has."""
+        """The error for an alias of this name; `aliases` are those that the model has."""
         known = listed(sorted(aliases)) or "none"
         return AliasNotFound(f"The model {_shown(model)} has no alias {_shown(alias)}. Its aliases: {known}.")
 
@@ -105,7 +105,7 @@ class LayerNotFound(ServiceError):
 
     @staticmethod
     def named(layer: str) -> "LayerNotFound":
-        """For a layer of this index or name."""
+        """The error for a layer of this index or name."""
         return LayerNotFound(f"The network has no layer {_shown(layer)}. {LayerNotFound.advice}")
 
 
@@ -126,7 +126,7 @@ class DatasetNotFound(ServiceError):
 
     @staticmethod
     def named(name: str) -> "DatasetNotFound":
-        """For a dataset of this name."""
+        """The error for a dataset of this name."""
         return DatasetNotFound(f"No dataset is named {_shown(name)}. {DatasetNotFound.advice}")
 
 
@@ -179,12 +179,12 @@ class JobNotFound(ServiceError):
 
     @staticmethod
     def of(job_id: str) -> "JobNotFound":
-        """For a job of this id."""
+        """The error for a job of this id."""
         return JobNotFound(f"No job has the id {_shown(job_id)}. {JobNotFound.advice}")
 
     @staticmethod
     def after() -> "JobNotFound":
-        """For a page that must start after a job that does not exist."""
+        """The error for a page that must start after a job that does not exist."""
         return JobNotFound("`after` must be the id of a job; list again without `after`.")
 
 

@@ -1,4 +1,4 @@
-"""Keys that an object in JSON has several times. Parsers keep the last value of each and say nothing."""
+"""Finds repeated keys in JSON objects. Parsers silently keep the last value of each."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"([ \t\r\n]*:)?')
 
 
 def repeated_key(text: bytes) -> str | None:
-    """A key that an object of a JSON text has several times; None if there is none."""
+    """A key that one object of a JSON text has several times; None if no key is repeated."""
     keys = [key for key, colon in _STRING.findall(text) if colon]
     if len(set(keys)) == len(keys) and not any(b"\\" in key for key in keys):
         return None  # the usual case, in a microsecond
@@ -21,6 +21,6 @@ def repeated_key(text: bytes) -> str | None:
         if len(dict(pairs)) < len(pairs):
             found.append(Counter(key for key, _ in pairs).most_common(1)[0][0])
 
-    with suppress(RecursionError):  # no schema and no table has lists so deep
+    with suppress(RecursionError):  # no schema and no table is nested this deep
         json.loads(text, object_pairs_hook=note_repeated)
     return found[0] if found else None

@@ -49,13 +49,13 @@ def set_up(process: str, level: str, form: LogFormat) -> None:
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at the moment. A program that runs a command may replace it, and close it."""
+    """Writes to the current `sys.stderr`, which a program that runs a command may replace and close."""
 
     def __init__(self) -> None:
-        logging.Handler.__init__(self)  # that of StreamHandler sets the stream
+        logging.Handler.__init__(self)  # StreamHandler would set the stream
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]  # it is an attribute there
+    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute in the base class
         return sys.stderr
 
 

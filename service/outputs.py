@@ -1,4 +1,4 @@
-"""Writes the files that users name. Whatever is at such a path stays what it is: a link, a device, a pipe."""
+"""Writes the files that users name. A link, a device or a pipe at such a path remains one."""
 
 import os
 import stat
@@ -17,8 +17,8 @@ PRIVATE = 0o600
 def new_file(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A file to be written at a path that a user named.
 
-    A file appears complete, at the end of the block. If it exists, it is unchanged until then, and keeps its mode; else
-    it gets `mode`, to which the umask applies. A link stays a link: the file that it names is written. The content goes
+    A file appears complete, at the end of the block. If it exists, it is unchanged until then, and keeps its mode; a
+    new file gets `mode`, less the umask. A link stays a link: the file that it names is written. The content goes
     at once into a device, a pipe, or a file of a folder that takes no other files.
 
     Raises:
@@ -53,7 +53,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """What is at a path, or where its link points; None if nothing is there.
+    """The status of the file at a path, or of the file that its link names; None if it does not exist.
 
     Raises:
         OSError: its folder is missing.

@@ -128,7 +128,7 @@ class JobSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class JobStatus:
-    """What has become of a job so far.
+    """The state and the results of a job.
 
     Attributes:
         state: see `JobState`.

@@ -24,7 +24,7 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][
 """An origin as browsers send it (RFC 6454)."""
 
 MIN_RATE = 0.001
-"""Lowest limit of requests per second, a request in 17 minutes. A client that may send fewer needs no key."""
+"""Minimum limit of requests per second: one in 17 minutes. A lower one is most likely a mistake."""
 
 
 def _split(value: Any) -> Any:

@@ -25,7 +25,7 @@ Kind = Literal["server", "consumer"]
 
 
 def parse(header: bytes | None) -> str | None:
-    """A `traceparent` of version 00; None if there is none or it is not valid, which is then ignored."""
+    """A `traceparent` of version 00; None if it is missing or not valid."""
     found = TRACEPARENT.fullmatch(header.decode("latin-1")) if header else None
     if found is None or (found[1] == "00" and found[5] is not None):
         return None

@@ -28,7 +28,7 @@ class Line:
         xy_V2: float64 (V, 2), its vertices, V >= 2, in data units.
         classes: the indices of the two classes that it separates. For a level of one of more than two classes, the
             index of that class alone.
-        level: the probability along the line; None between two of more than two classes, where it varies.
+        level: the probability along the line; None if it varies, between two of more than two classes.
         closed: whether the line is a ring, whose last vertex equals its first.
     """
 

@@ -40,10 +40,10 @@ RANGE_FILE = "training_range.safetensors"
 """Only of versions that were trained here, and not by an old release."""
 
 EPOCHS_FILE = "epochs.safetensors"
-"""Only of trainings that kept their weights after some epochs."""
+"""Exists only if the training kept its weights after some epochs."""
 
 EPOCHS_KEY = "epochs"
-"""The name of the array of these epochs in the file. The other arrays have a row for each epoch."""
+"""The name of the array of epochs in `EPOCHS_FILE`. The other arrays have a row for each of them."""
 
 
 class DamagedCheckpoint(Exception):
@@ -305,7 +305,7 @@ def read_epoch(folder: Path, card: Card, epoch: int) -> AnyPlan | None:
         return None
     try:
         arrays = safetensors.numpy.load(_read_file(folder / EPOCHS_FILE, card.files[EPOCHS_FILE]))
-        epoch_E = arrays.pop(EPOCHS_KEY, np.empty(0))  # earlier releases wrote it without
+        epoch_E = arrays.pop(EPOCHS_KEY, np.empty(0))  # missing in files of earlier releases
         if epoch not in epoch_E:
             return None
         index = epoch_E.tolist().index(epoch)

@@ -47,7 +47,7 @@ def save(
     Args:
         folder: the new folder.
         state: the state dict of the network, or of the ensemble.
-        card: the description of it.
+        card: its card.
         training_range: of the training points, for `cards.read_range`.
         states_at: its state dict after some epochs of the training, for `cards.read_epoch`.
         durable: whether the files must survive a power failure.
@@ -72,7 +72,7 @@ def save(
 def save_resume_state(
     folder: Path, resume_state: ResumeState, weights: Mapping[str, FloatArray], *, durable: bool = True
 ) -> None:
-    """Writes a resume state as a new folder, atomically, together with the weights to show meanwhile.
+    """Writes a resume state as a new folder, atomically, together with the weights to show during the training.
 
     `weights` is the state dict of `resume_state.weights` in data units, see `models.networks.scaling`.
 
@@ -131,7 +131,7 @@ def _network_file(state: Mapping[str, FloatArray]) -> bytes:
 
 
 def _epochs_file(states_at: Mapping[int, Mapping[str, FloatArray]]) -> bytes:
-    """The epochs, int64 (E,), and each weight after all of them: hundreds of single arrays would take milliseconds."""
+    """The content of `EPOCHS_FILE`. Each weight is one array over all epochs: hundreds of arrays take milliseconds."""
     keys = next(iter(states_at.values()))
     stacked = {key: np.stack([state[key] for state in states_at.values()]) for key in keys}
     return safetensors.numpy.save({EPOCHS_KEY: np.array(list(states_at), np.int64)} | stacked)

@@ -27,7 +27,7 @@ class Exported:
 
     Attributes:
         model: the name of the model, or of a job that has published none.
-        version: the number of the version; 0 if it is none.
+        version: the number of the version; 0 if it is not a version.
         card: of its checkpoint.
         plan: its network, or its ensemble of networks.
     """
@@ -99,7 +99,7 @@ class Exported:
 def digits(array: FloatArray) -> FloatArray | DoubleArray:
     """An array that JSON writes with so many digits that the float32 numbers read back exactly, by way of float64 too.
 
-    The fewest digits that tell float32 numbers apart are enough for all but one: read as a float64 and rounded to
+    The fewest digits that distinguish float32 numbers are enough for all but one: read as a float64 and rounded to
     float32, `7.038531e-26` becomes the number's neighbor. This was tried for all 2^31 positive numbers.
     """
     return array.astype(np.float64) if (np.abs(array) == _NEEDS_MORE_DIGITS).any() else array

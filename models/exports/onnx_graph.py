@@ -1,8 +1,8 @@
 """A version as an ONNX model, built from its plan without torch. It needs the package onnx, which an extra brings.
 
 The graph takes `points`, float64 (N, D), in data units. It subtracts the offset of the input transform in float64, as
-`models.networks` does, because float32 cannot tell values such as 1700000030 from their neighbors. Everything after
-the input transform is float32. It returns `labels` (N,), the classes themselves as int64 or string, and
+`models.networks` does, because float32 cannot distinguish values such as 1700000030 from their neighbors. Everything
+after the input transform is float32. It returns `labels` (N,), the classes themselves as int64 or string, and
 `probabilities`, float32 (N, K). Weights are initializers with the names and shapes of the state dict. The networks of
 an ensemble are parallel branches after the input transform, and the probabilities are the mean of theirs.
 """

@@ -39,7 +39,7 @@ TERMS = None
 # Name, activation and parameters of each layer. Each line is one output: the weights of its inputs, then its bias.
 LAYERS = [("0", "identity", "-1.0 1.0 0.0")]
 
-# The parameters of a linear layer from the inputs directly to the output; None if there is none.
+# The parameters of a linear layer from the inputs directly to the output; None without one.
 SKIP = None
 
 # LAYERS and SKIP of each network of an ensemble, which answers with the mean of their probabilities; None if there is
@@ -163,8 +163,8 @@ _NETWORKS = [_network(*one) for one in MEMBERS or [(LAYERS, SKIP)]]
 def read_points(lines, has_heading=None):
     """The points of a CSV file, float64 (N, D), from its lines.
 
-    By default the first line is a heading if it names all features or contains no number. Columns that are no features
-    are left out; a line on standard error names them.
+    By default the first line is a heading if it names all features or contains no number. Columns that are not
+    features are ignored; a line on standard error names them.
 
     Raises:
         ValueError: the file cannot be read without doubt. The message says why.
@@ -282,8 +282,8 @@ def main(arguments):
     try:
         _print(shares)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python reports the error again
-        if not isinstance(error, BrokenPipeError):  # the reader of the output, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python reports the error again
+        if not isinstance(error, BrokenPipeError):  # the reader, such as head, closed the pipe
             print(f"{sys.argv[0]}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -91,7 +91,7 @@ def _term(term: Term, scaled_ND: Tensor) -> Tensor:
 
 
 class _Whole(nn.Module):
-    """An input transform and a network whose layers and parameters are also this module's own, under their names."""
+    """A module of an input transform and a network. It registers the network's layers and parameters as its own."""
 
     def __init__(self, inputs: _Inputs, network: nn.Module) -> None:
         super().__init__()

@@ -142,7 +142,7 @@ def network_of(chain: Chain, options: ImportOptions, notes: Notes) -> Network:
     """The network of this project that computes what a chain does, for points in the units of the client.
 
     Raises:
-        InvalidInput: there is none, or it is larger than allowed, or the options contradict the chain.
+        InvalidInput: no such network exists, it is larger than allowed, or the options contradict the chain.
     """
     _check_sizes(chain)
     inputs = chain.steps[0].inputs if isinstance(chain.steps[0], Affine) else 0

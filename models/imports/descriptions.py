@@ -125,7 +125,7 @@ def _networks(found: dict[str, Any]) -> int:
     """The number of networks.
 
     Raises:
-        TypeError, ValueError: it is no number, or out of bounds.
+        TypeError, ValueError: it is not a number, or out of bounds.
     """
     networks = found.get("n_networks", 1)
     if type(networks) is not int:

@@ -16,7 +16,7 @@ _SAVE = "save the weights with torch.save(net.state_dict(), path)"
 
 @dataclass(frozen=True)
 class Found:
-    """What has the weights: a state dict, or a network as an object. `name` is the path of its entry, or empty."""
+    """An object with weights: a state dict or a network. `name` is the path of its entry, or empty."""
 
     name: str
     value: Mapping[str, Any] | Placeholder
@@ -31,7 +31,7 @@ def find(content: Any, wanted: str | None, notes: Notes) -> Found:
         notes: gets the name of the entry, and of what is left out.
 
     Raises:
-        InvalidInput: there is none, or several may be meant.
+        InvalidInput: no entry has weights, or several have.
     """
     candidates = [*_candidates(content, dimensions=2)] or [*_candidates(content, dimensions=0)]
     if wanted is not None:

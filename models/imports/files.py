@@ -1,4 +1,4 @@
-"""What kind of file it is, told by its content. Common mistakes are named."""
+"""Recognizes the format of a file by its content, and names common mistakes."""
 
 import lzma
 import struct
@@ -47,7 +47,7 @@ def file_format(path: Path) -> FileFormat:
     """The format of a file.
 
     Raises:
-        InvalidInput: it is none that is read, or a zip archive that is damaged or out of bounds.
+        InvalidInput: the format is not supported, or a zip archive is damaged or out of bounds.
     """
     with path.open("rb") as file:
         start = file.read(512)

@@ -1,4 +1,4 @@
-"""What a client says about a file, because the file cannot tell or does not say."""
+"""The options by which a client describes a file, where the file itself is not enough."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,7 +14,7 @@ BATCH_NORM_PLACES: tuple[BatchNormPlace, ...] = get_args(BatchNormPlace)
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What a client says about a file. None leaves it to the file, or to the default that is then reported.
+    """A description of a file. None means to infer the value, or to use a default, which is then reported.
 
     Attributes:
         kind: how to read the layers, where their names allow several readings.

@@ -52,10 +52,10 @@ def ordered(layers: Sequence[AnyLayer], *, is_ordered: bool) -> list[AnyLayer]:
 
 
 def gaps(paths: Sequence[str]) -> list[Gap]:
-    """What stands between each layer and the next one.
+    """The gap between the numbers of each layer and the next one.
 
-    Numbers that follow each other directly tell nothing if no other numbers of the file leave a gap: then they number
-    the layers, as in an `nn.ModuleList`, and not the modules of an `nn.Sequential`.
+    Consecutive numbers are only evidence if other numbers of the file leave a gap. Otherwise they may number the
+    layers, as in an `nn.ModuleList`, and not the modules of an `nn.Sequential`.
     """
     found = [_gap(above, below) for above, below in pairwise(paths)]
     return found if "some" in found else ["unknown"] * len(found)

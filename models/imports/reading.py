@@ -50,7 +50,7 @@ def read(path: Path, options: ImportOptions) -> Imported:
     """Reads a network from a file.
 
     Raises:
-        InvalidInput: the file is none that is read, or its content is wrong; the field is `file`. Or an option is
+        InvalidInput: the format is not supported, or its content is wrong; the field is `file`. Or an option is
             missing or wrong; the field is its name.
         OSError: the file cannot be read.
     """

@@ -197,14 +197,14 @@ def _tensors(state: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
         else:
             left_out.append(key)
     if left_out:
-        notes.understood.append(f"Left out, because they are no weights: {listed(left_out)}.")
+        notes.understood.append(f"Left out, because they are not weights: {listed(left_out)}.")
     if not tensors:
         raise InvalidInput(FILE, f"has no tensors with values, only {listed(state)}")
     return tensors
 
 
 def _looks_like_weights(value: object) -> bool:
-    """Whether a value that is no tensor may stand for one, so it must not be left out."""
+    """Whether a value that is not a tensor may represent one, so that it must not be left out."""
     if isinstance(value, Placeholder):
         return "ndarray" in value.class_name or "_reconstruct" in value.class_name or "torch" in value.class_name
     return isinstance(value, list | tuple) and bool(value)

@@ -31,7 +31,7 @@ class Weights:
         """The values of one tensor, contiguous float64. Exact for all accepted types.
 
         Raises:
-            InvalidInput: it is no tensor of finite floating-point numbers, or too large.
+            InvalidInput: it is not a tensor of finite floating-point numbers, or too large.
         """
         tensor = checked(key, value)
         self._count += tensor.numel()
@@ -52,7 +52,7 @@ class Weights:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a tensor of a single whole number, which counts something and is no weight."""
+    """Whether a value is a tensor of a single whole number, which is a counter, not a weight."""
     return isinstance(value, Tensor) and value.dim() == 0 and not value.is_floating_point() and not value.is_complex()
 
 
@@ -86,7 +86,7 @@ def checked(key: str, value: object) -> Tensor:
 
 
 def shape_of(value: object) -> Sequence[int]:
-    """The shape of a tensor; empty if the value is none."""
+    """The shape of a tensor; empty if the value is not a tensor."""
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 

@@ -28,8 +28,7 @@ def mean_logits(logits: Sequence[FloatArray]) -> FloatArray:
 def spread(logits: Sequence[FloatArray]) -> FloatArray:
     """The standard deviation of the probability of each class over the networks, float32 (N, K), from 0 to 1/2.
 
-    It is the deviation of these networks themselves: the square root of the mean of the squared deviations from their
-    mean.
+    It is the population standard deviation: the square root of the mean squared deviation from the mean.
     """
     prob_MNK = np.stack([np.exp(numpy_forward.log_probabilities(one)) for one in logits])
     spread_NK: FloatArray = prob_MNK.std(axis=0).astype(np.float32)

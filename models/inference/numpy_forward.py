@@ -67,7 +67,7 @@ def log_loss(logit_NO: FloatArray | DoubleArray, label_N: IntArray) -> float:
 
 
 def log_probabilities(logit_NO: FloatArray | DoubleArray) -> DoubleArray:
-    """Logarithms of the class probabilities, float64 (N, K), for logits (N, O). None is infinite."""
+    """Logarithms of the class probabilities, float64 (N, K), for logits (N, O). All are finite."""
     wide_NK = logit_NO.astype(np.float64)
     if wide_NK.shape[1] == 1:
         wide_NK = np.column_stack([np.zeros(len(wide_NK)), wide_NK])

@@ -48,7 +48,7 @@ def stops_early(watched, settings, counts, sums):
 
 @loop
 def keep_snapshot(record, epoch, weights):
-    """Keeps the weights after an epoch if they are wanted."""
+    """Copies the weights to the record if the epoch is one of its snapshot epochs."""
     index = np.searchsorted(record.snapshot_epochs, epoch)
     if index < record.snapshot_epochs.size and record.snapshot_epochs[index] == epoch:
         copy(weights, record.snapshots[index])

@@ -98,7 +98,7 @@ class State(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a training writes down after its epochs.
+    """What a training records after its epochs.
 
     `history`, float64 (4, steps): loss and accuracy of the training points, then of the validation points, a column for
     each epoch of the current call. `snapshots`, float32 (S, P): the weights after each of the `snapshot_epochs`, int64

@@ -60,14 +60,14 @@ class Scaling:
 
     @property
     def offset(self) -> tuple[float, ...]:
-        """What the finished network subtracts from each coordinate, in float64; empty if nothing."""
+        """The value that the finished network subtracts from each coordinate, in float64; empty if nothing."""
         if self.terms is not None:
             return tuple(self.mean_D.tolist())
         return tuple(self.offset_D.tolist()) if self.offset_D.any() else ()
 
     @property
     def divisor(self) -> tuple[float, ...]:
-        """What it then divides each coordinate by, in float64; empty without derived inputs."""
+        """The divisor of each coordinate in the finished network, in float64; empty without derived inputs."""
         return () if self.terms is None else tuple(self.deviation_D.tolist())
 
     def inputs(self, points: LabelledPoints) -> LabelledPoints:

@@ -89,7 +89,7 @@ class Identity:
 class Shift:
     """Subtracts an offset from each coordinate in float64, and then rounds to float32.
 
-    So values such as 1700000030, which float32 cannot tell from their neighbors, keep their differences.
+    So values such as 1700000030, which float32 cannot distinguish from their neighbors, keep their differences.
 
     Attributes:
         offset: for each coordinate, in data units.

@@ -136,7 +136,7 @@ class Candidate:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What distinguishes candidates."""
+        """The settings that distinguish candidates."""
         training = asdict(self.training)
         return {
             "kind": self.network.kind,

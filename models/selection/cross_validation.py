@@ -123,7 +123,7 @@ def cost_s(layout: Layout, count: int, training: TrainingSpec) -> float:
 
 
 def _logits(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_stop: Callable[[], bool]) -> FloatArray:
-    """Trains by the kernel, whatever implementation trains the winner: they compute the same."""
+    """Trains by the kernel even if torch will train the winner: both compute the same."""
     run = CompiledRun(initial, fold.kept, None, training, order_seed=training.seed)
     stop_reason = None
     while stop_reason is None:

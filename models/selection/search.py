@@ -52,7 +52,7 @@ class Score:
 
     @property
     def loss(self) -> float:
-        """What candidates are compared by."""
+        """The loss by which candidates are compared."""
         return float(self.loss_N.mean())
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class _Search:
                     self._score(self._candidate(kind, widths, hidden.candidate.training.weight_decay))
 
     def _first(self, architectures: Sequence[tuple[NetworkKind, tuple[int, ...]]]) -> Score | None:
-        """Scores the first architecture with the first weight decay; None if there is none or it has no score."""
+        """Scores the first architecture with the first weight decay; None without a candidate or a score."""
         decay = self._given.first_weight_decay(self._count)
         return self._score(self._candidate(*architectures[0], decay)) if architectures else None
 

@@ -55,7 +55,7 @@ class CompiledRun:
     ) -> None:
         """Prepares the training. All arguments must fit together: the kernel checks no index.
 
-        `snapshot_epochs`, ascending, are those for which `weights_after` is asked.
+        `snapshot_epochs` are the epochs, ascending, whose parameters `weights_after` returns.
 
         Raises:
             ValueError: the state does not belong to an unfinished training of such a network.
@@ -116,7 +116,7 @@ class CompiledRun:
         return self._net.weights
 
     def weights_after(self, epoch: int) -> FloatArray:
-        """The parameters after one of the snapshot epochs, which has completed. Not a copy."""
+        """The parameters after a completed snapshot epoch. Not a copy."""
         weights_P: FloatArray = self._record.snapshots[self._record.snapshot_epochs.searchsorted(epoch)]
         return weights_P
 

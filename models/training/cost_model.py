@@ -36,7 +36,7 @@ COMPILED_VALUE_S = 1e-9
 
 
 def implementation(layout: Layout, count: int, training: TrainingSpec) -> Implementation:
-    """What trains a network that the kernel can train, on `count` points."""
+    """Chooses the kernel or torch for a network that the kernel can train, on `count` points."""
     if training.optimizer == "lbfgs":
         return "compiled"
     if training.implementation == "auto":

@@ -71,7 +71,7 @@ _SILENT = Observer()
 
 @dataclass(frozen=True)
 class Best:
-    """A network that is kept: the number of its restart, what it was before, its state dict now, and its outcome."""
+    """A trained network that is kept: its restart, the untrained network, its state dict, and its outcome."""
 
     restart: int
     new: NewNetwork

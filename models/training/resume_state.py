@@ -73,7 +73,7 @@ class ResumeState:
 
     @property
     def weights(self) -> dict[str, FloatArray]:
-        """A state dict to show meanwhile: of the best so far, else of the first restart in progress, else empty."""
+        """A state dict to show during training: of the best so far, else the first restart in progress, else empty."""
         if self.best:
             return self.best.weights
         return self.running[min(self.running)].weights if self.running else {}

@@ -58,7 +58,7 @@ class Epochs:
 
     @property
     def last(self) -> Epoch:
-        """The last one."""
+        """The last epoch."""
         return Epoch(
             self.first + len(self) - 1,
             float(self.loss_E[-1]),
@@ -108,7 +108,7 @@ class History:
 
     @classmethod
     def from_json(cls, columns: dict[str, Any]) -> "History":
-        """What `to_json` returned, read back."""
+        """Reads what `to_json` returned."""
         tuples: dict[str, Any] = {name: None if column is None else tuple(column) for name, column in columns.items()}
         return cls(**tuples)
 
@@ -118,7 +118,7 @@ NO_HISTORY = History()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended. The network it was called with holds the weights.
+    """How a training ended.
 
     Attributes:
         stop_reason: why it ended.
@@ -171,7 +171,7 @@ class Run(Protocol):
         """Trains for some more steps.
 
         Returns:
-            The epochs that completed meanwhile, and the stop reason once the training has ended. A loss or a weight
+            The epochs that these steps completed, and the stop reason once the training has ended. A loss or a weight
             that is not finite after an epoch ends it as `diverged`.
         """
         ...

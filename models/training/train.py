@@ -156,8 +156,8 @@ class Started:
 
     Attributes:
         run: the training itself.
-        implementation: which one it is.
-        recorder: records its history.
+        implementation: whether the kernel or torch trains.
+        recorder: records the history.
         weights: copies the network's current state dict.
         weights_after: copies its state dict after one of the snapshot epochs that the last `run.advance` has completed.
     """
@@ -169,7 +169,7 @@ class Started:
     weights_after: Callable[[int], dict[str, FloatArray]]
 
     def as_running(self) -> Running:
-        """Its part of a resume state."""
+        """The part of a resume state for this training."""
         return Running(self.run.epochs_started, self.run.state(), self.weights(), self.recorder.history())
 
 
@@ -201,7 +201,7 @@ def start(
         network = new.module()
         torch_run = TorchRun(network, kept, held_out, spec, order_seed=seed, state=state)
         weights = partial(arrays_of, network)
-        return Started(torch_run, "torch", recorder, weights, lambda _: weights())  # it advances by one epoch at most
+        return Started(torch_run, "torch", recorder, weights, lambda _: weights())  # torch advances by one epoch
     plan = plan_of(layout, new.weights)
     run = CompiledRun(plan, kept, held_out, spec, order_seed=seed, state=state, snapshot_epochs=snapshot_epochs)
 
@@ -253,7 +253,7 @@ class _Snapshots:
     ) -> None:
         self._started = started
         self._on_epoch_weights = on_epoch_weights
-        begun = started.run.epochs_started  # maybe amid an epoch, of a training that resumes
+        begun = started.run.epochs_started  # a resumed training may begin within an epoch
         self._due = deque(epoch for epoch in epochs if epoch > begun)
         if begun == 0 and 0 in epochs:
             on_epoch_weights(0, started.weights())
@@ -283,7 +283,7 @@ def _run(
             on_epochs(epochs)
             snapshots.take(epochs.last.number)
     metrics = run.measure()
-    if stop_reason == "diverged" or not metrics.finite:  # the latter if the very last step diverged
+    if stop_reason == "diverged" or not metrics.finite:  # metrics are not finite if the last step diverged
         stop_reason = "diverged"
         run.restore_last_finite()
         metrics = run.measure()

@@ -66,7 +66,7 @@ ROLES = {role.name.lower(): role for role in Role if role is not Role.PUBLIC}
 
 @dataclass(frozen=True)
 class Key:
-    """A key as the file has it.
+    """A key as the file stores it.
 
     Attributes:
         name: for people; appears in the audit log.
@@ -119,7 +119,7 @@ class KeyFile:
         return keys
 
     def add(self, name: str, role: str, limits: Limits = Limits()) -> str:  # noqa: B008
-        """Adds a key, and returns it. Nobody can find it out again.
+        """Adds a key, and returns it. It cannot be recovered later.
 
         Raises:
             InvalidInput: the name is taken or not allowed, there is no such role, a limit is out of bounds, there are
@@ -161,7 +161,7 @@ class KeyFile:
 
     def _write(self, keys: list[Key]) -> None:
         with outputs.new_file(self.path, mode=outputs.PRIVATE) as file:
-            os.fchmod(file.fileno(), outputs.PRIVATE)  # also if the file had another mode
+            os.fchmod(file.fileno(), outputs.PRIVATE)  # even if the file had another mode
             shown = [{field: value for field, value in asdict(key).items() if value is not None} for key in keys]
             file.write(json.dumps({"keys": shown}, indent=1).encode() + b"\n")
 
@@ -180,7 +180,7 @@ def digest_of(secret: bytes) -> str:
 
 
 def matching(secret: bytes, keys: Mapping[str, Key]) -> Key | None:
-    """Returns the key with this secret; None if there is none. `keys` maps digests to keys.
+    """Returns the key with this secret; None if no key has it. `keys` maps digests to keys.
 
     The lookup is safe against timing attacks: an attacker cannot choose the digest of a guess, and `compare_digest`
     takes constant time.

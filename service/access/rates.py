@@ -32,7 +32,7 @@ class Rates:
     """The rates of all clients. A new client takes, of its possible slots, the one that has been quiet for longest."""
 
     def __init__(self, file: Path | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """All processes share `file`, which the first one creates; None if there is only this process.
+        """All processes share `file`, which the first one creates; None for a single process.
 
         `clock` returns the time in seconds. It must be the same for all processes, and must never go back.
 

@@ -55,7 +55,7 @@ class Services:
         spaces: where jobs are: those that are published, and the others.
         kept_networks: the networks of trainings that are not published.
         torch_tasks: runs what needs torch in processes beside this one.
-        wakeup: wakes whoever waits for a job that may have changed.
+        wakeup: wakes tasks that wait for a job that may have changed.
         broadcaster: sends the events of jobs to those who follow them.
         frame_renderer: renders the decision boundaries of running jobs.
         shared_metrics: those of all processes of the service.
@@ -133,7 +133,7 @@ class Services:
         return await refresh.resolve(self.registry, named.model, named.reference)
 
     async def at_epoch(self, network: LoadedNetwork, epoch: int | None, receive: Receive) -> LoadedNetwork:
-        """A network, or as it was after an epoch of its training. Raises as `answering`."""
+        """A network, as it was after an epoch of its training if one is given. Raises as `answering`."""
         if epoch is None:
             return network
         if isinstance(network, JobNetwork):

@@ -50,7 +50,7 @@ class SplitFrame(Body):
     """A data frame as `DataFrame.to_dict(orient="split")` writes it."""
 
     columns: list[FeatureName] | list[int] | None = Field(
-        None, description="The names of the columns. Numbers count from 0 and are no names."
+        None, description="The names of the columns. Numbers are positions from 0, not names."
     )
     data: Annotated[list[_Row], Field(min_length=1, fail_fast=True), WrapValidator(_rows)] = Field(
         description="The rows."

@@ -52,17 +52,17 @@ class NamedVersion(NamedTuple):
 
 
 class NamedJob(NamedTuple):
-    """A job, whatever has become of it."""
+    """A job in any state."""
 
     job_id: str
 
 
 Named = NamedVersion | NamedJob
-"""What should answer a request."""
+"""The version or the job whose network answers a request."""
 
 
 def named(model: str | None, version: int | None, alias: str | None, job: str | None) -> Named:
-    """What a request names.
+    """The version or the job that a request names.
 
     Raises:
         InvalidInput: it names neither a model nor a job, or both, or a version and an alias.
@@ -78,7 +78,7 @@ def named(model: str | None, version: int | None, alias: str | None, job: str | 
 
 
 def reference(version: int | None, alias: str | None) -> Reference:
-    """What a request names.
+    """The number or the alias of the version that a request names.
 
     Raises:
         InvalidInput: it names both a version and an alias.

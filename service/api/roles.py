@@ -10,7 +10,7 @@ NEEDED: dict[Role, tuple[str, ...]] = {
         *("GET /openapi.json", "GET /docs", "GET /docs/{folder}/{name}"),
         *("GET /", "GET /page/{digest}/{path:path}"),
     ),
-    # Everything that changes nothing. Whoever may download a network can draw its boundary and compare it anyway.
+    # Everything that changes nothing. Anyone who may download a network can draw its boundary and compare it anyway.
     Role.READ: (
         *("GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/checkpoint", "GET /jobs/{job_id}/events"),
         *("GET /events", "GET /datasets", "GET /datasets/{name}", "GET /datasets/{name}/points", "GET /metrics"),

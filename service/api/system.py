@@ -134,7 +134,7 @@ async def get_metrics(services: ServicesDep) -> Response:
 
 
 def _service_metrics(services: Services, counts: JobCounts | None, free_bytes: int | None) -> Iterator[Metric]:
-    """What is the same for all processes of a service.
+    """The metrics that are the same for all processes of a service.
 
     Without `counts`, the database is unavailable; without `free_bytes`, the disk.
     """

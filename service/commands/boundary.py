@@ -175,7 +175,7 @@ def _draw_points(axes: Axes, points: OverlayPoints, classes: int) -> None:
 def _title(window: PlacedWindow, points: OverlayPoints) -> str:
     card = window.network.card
     lines = [window.network.name, _accuracy(card)]
-    if window.network.epoch is not None:  # whose accuracy nobody has measured
+    if window.network.epoch is not None:  # the card has no accuracy of it
         lines[1:] = [f"after {window.network.epoch:,} of {card.epochs:,} epochs"]
     if len(window.axes) < card.features:
         lines.append(plane(window, card))

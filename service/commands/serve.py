@@ -164,7 +164,7 @@ def application(settings: Settings, shared_folder: Path | None = None) -> ASGIAp
 
 
 def _end_in_time(stopping: Event, within_s: float) -> None:
-    """Ends this process if a shutdown takes too long: a database that does not answer could delay it for ever."""
+    """Ends this process if a shutdown takes too long: a database that does not answer could delay it forever."""
     stopping.wait()
     time.sleep(within_s)
     logging.getLogger(__name__).error("the shutdown took longer than %g s; exiting without waiting any more", within_s)

@@ -17,7 +17,7 @@ def plain_console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, which disappears at the end. It is told how much is done, and how much there is."""
+    """A progress bar on a terminal, which disappears at the end. Call the result with what is done and the total."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what)

@@ -10,7 +10,7 @@ from service.settings import Settings
 
 
 def alias(settings: Settings, *, model: str, alias: str, version: int | None) -> None:
-    """Makes an alias name a version, or for None deletes the alias. Services on the same data have applied it then.
+    """Makes an alias name a version, or for None deletes it. Waits until services on the same data apply it.
 
     Raises:
         InvalidInput: the alias is not a name.
@@ -29,7 +29,7 @@ def alias(settings: Settings, *, model: str, alias: str, version: int | None) ->
 
 
 def delete(settings: Settings, *, model: str, version: int | None) -> None:
-    """Deletes a version with its files, or for None all versions. Services on the same data have dropped them then.
+    """Deletes a version with its files, or for None all versions. Waits until services on the same data drop them.
 
     Raises:
         ServiceError: there is no such model or version, an alias names it, or the database is unavailable.

@@ -20,7 +20,7 @@ class Workspace:
     registry: Registry
 
     def version(self, model: str, version: Reference, epoch: int | None) -> LoadedVersion:
-        """A version, or as it was after an epoch of its training.
+        """A version, as it was after an epoch of its training if one is given.
 
         Raises:
             ServiceError: there is no such version, or it is broken.

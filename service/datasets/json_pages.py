@@ -1,14 +1,14 @@
-"""Pages of points in JSON, as `GET /datasets/{name}/points` returns them, where a client sends one back."""
+"""Pages of points as `GET /datasets/{name}/points` returns them, which clients may send back as data."""
 
 from collections.abc import Mapping
 from typing import Any
 
 ONE_OF_SEVERAL = "is one page of several: join the points and labels of all pages, and leave out the other fields"
-"""Why a page cannot be used as data. Nobody would notice that the other points are missing."""
+"""The message for one page of several. If it were accepted, the missing points could go unnoticed."""
 
 
 def is_page(content: Mapping[str, Any]) -> bool:
-    """Whether an object is such a page."""
+    """Whether a JSON object is a page of points."""
     return content.get("object") == "points"
 
 

@@ -53,7 +53,7 @@ def read(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Tab
 
 
 def _content(text: bytes, name: str) -> Any:
-    """The value of a JSON text; a list of the values of its lines if each has an object of its own."""
+    """The value of a JSON text; a list of the values of its lines if each line is an object."""
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError as error:

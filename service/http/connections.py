@@ -74,7 +74,7 @@ class Limits:
 
     @property
     def look_s(self) -> float:
-        """Seconds between two looks at all connections."""
+        """Seconds between two checks of all connections."""
         return min(LONGEST_LOOK_S, min(self.head_timeout_s, self.body_timeout_s, self.write_timeout_s) / 4)
 
 
@@ -91,7 +91,7 @@ def protocol(settings: Settings) -> Any:
 
 
 class Supervisor:
-    """Looks at all connections of a process now and then, as long as there are any."""
+    """Checks all connections of a process at intervals, as long as there are any."""
 
     def __init__(self, limits: Limits) -> None:
         """Nothing happens before the first connection."""
@@ -269,7 +269,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _kernel_buffer_bytes(connection: socket.socket) -> int:
-    """What the kernel has yet to send, or to see acknowledged; on Linux only."""
+    """The bytes that the kernel has not sent, or that are not acknowledged; on Linux only."""
     if sys.platform != "linux":
         return 0
     answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))

@@ -49,7 +49,7 @@ PARSER_LIMITS = {
     "recursion limit exceeded": "has lists or objects that are nested more than 200 deep",
     "number out of range": "has a number of more than 4,300 digits",
 }
-"""What a body has that the parser does not read, by the words of the parser."""
+"""What a body has beyond a limit of the JSON parser, by a part of the parser's message."""
 
 OTHER = "is not allowed"
 """For an error without a rule. No schema of this API has one."""
@@ -71,7 +71,7 @@ def syntax(error: Mapping[str, Any]) -> str:
 
 
 def exceeded(error: Mapping[str, Any]) -> str | None:
-    """What a body has that is too much for the parser, by pydantic's error `json_invalid`; None if it is not JSON."""
+    """The parser's limit that a body exceeds, by pydantic's error `json_invalid`; None if the body is not JSON."""
     for limit, rule in PARSER_LIMITS.items():
         if limit in str(error["msg"]):
             return f"{rule}{_place(error)}"

@@ -97,7 +97,7 @@ class SharedMetrics:
     """
 
     def __init__(self, folder: Path | None, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """All processes share `folder`; None if there is only this one. `snapshot` is called in the event loop."""
+        """All processes share `folder`; None for a single process. `snapshot` is called in the event loop."""
         self._folder = folder
         self._own = f"{os.getpid()}.json"
         self._snapshot = snapshot

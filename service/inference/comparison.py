@@ -47,7 +47,7 @@ class WindowComparison:
 
     @property
     def agreement(self) -> Agreement:
-        """How often they agree."""
+        """How often the labels agree."""
         return Agreement.of(self.label_a_HW, self.label_b_HW, len(self.pair.class_K))
 
 

@@ -233,7 +233,7 @@ def boundary_lines(
     """The lines between classes, or with levels, the lines along which the probability of a class has these levels.
 
     Args:
-        window: where.
+        window: the window to trace.
         levels: the probabilities, each greater than 0 and less than 1.
         class_name: the class whose probability it is; by default the second of two.
         known: the logits, if they have been computed.

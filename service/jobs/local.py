@@ -219,7 +219,7 @@ class LocalEngine:
         try:
             self._store.leases.reclaim_from(worker.name)
         except StoreUnavailable:
-            logger.error("its job could not be put back in the queue; that happens when its lease expires")
+            logger.error("the job of the process could not be put back in the queue; it will be when its lease expires")
         if time.monotonic() - worker.began < MIN_LIFETIME_S:  # maybe not the job's fault: the next may die as fast
             self._closing.poll(MIN_LIFETIME_S)
 

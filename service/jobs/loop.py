@@ -42,7 +42,7 @@ class LoopControl:
         self._wakeup.set()
 
     def clear(self) -> None:
-        """Forgets earlier wakeups. To be called before a look at the queue, so that no later wakeup is lost."""
+        """Forgets earlier wakeups. Call it before reading the queue, so that no later wakeup is lost."""
         self._wakeup.clear()
 
     def wait(self, timeout_s: float | None = None) -> None:

@@ -1,7 +1,7 @@
 """Where jobs are: jobs that publish a version in the database of the service, the others in a separate database.
 
-Trainings that are not published need not survive a power failure. Their rows are in an SQLite file of which no commit
-waits for the disk, with the same tables and so with the same workers, events and views. It is in the data folder, so
+Trainings that are not published need not survive a power failure. Their rows are in an SQLite file whose commits do
+not wait for the disk, with the same tables and so with the same workers, events and views. It is in the data folder, so
 that all API processes on a machine answer for the same jobs, and in a subfolder that is named by the start of the
 machine: after a power failure, and on another machine, it is another file.
 """
@@ -68,7 +68,7 @@ class JobSpaces:
     The space of unpublished trainings is opened on first use.
 
     Attributes:
-        published: of the jobs that publish a version.
+        published: the space of the jobs that publish a version.
     """
 
     def __init__(self, settings: Settings, published: JobSpace, *, on_job_end: Callable[[], object]) -> None:

@@ -43,7 +43,7 @@ class Cursor:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether the events that follow are still in memory."""
+        """Whether the stream still holds all events after the position."""
         return self.stream.has_all_after(self.position)
 
 

@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Backup:
-    """What a backup has.
+    """The content of a backup.
 
     Attributes:
         size_bytes: of the archive.

@@ -24,9 +24,9 @@ MEMBER = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{{0
 """What the name of a file of a data folder looks like in an archive."""
 
 UNFINISHED = ".restoring-"
-"""The beginning of the name of the folder in which the new data folder is made."""
+"""The prefix of the temporary folder in which the new data folder is made."""
 
-OF_THE_DISK = "lost+found"
+LOST_AND_FOUND = "lost+found"
 """A folder at the root of a new ext4 disk, which counts as empty."""
 
 MAX_MANIFEST_BYTES = 10_000
@@ -53,7 +53,7 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
         StoreUnavailable: the database cannot be written, or has tables.
     """
     target = settings.data_dir
-    if target.exists() and any(path.name != OF_THE_DISK for path in target.iterdir()):
+    if target.exists() and any(path.name != LOST_AND_FOUND for path in target.iterdir()):
         raise FileExistsError(errno.EEXIST, "the folder is not empty; restore into a new one", str(target))
     # on the disk of the data folder, so that the files need not be copied again
     place = target if target.exists() else target.parent
@@ -114,7 +114,7 @@ def _manifest(member: tarfile.TarInfo, content: IO[bytes], sums: dict[str, str])
     if not is_ours:
         raise _invalid("was not written by `separatrix backup`")
     if found.get("format") != FORMAT:
-        raise _invalid("was written by a later release of Separatrix; restore it with that one")
+        raise _invalid("was written by a newer release of Separatrix; restore it with that release")
     return found
 
 

@@ -71,7 +71,7 @@ class TorchTasks:
         helper_processes.release()
 
     async def run(self, function: str, *args: Any) -> bytes:
-        """What the function returns. If the caller is cancelled, the process ends.
+        """Returns what the function returns. If the caller is cancelled, the process ends.
 
         Raises:
             InvalidInput: as the function raised it.

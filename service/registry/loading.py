@@ -60,12 +60,12 @@ class LoadedVersion:
 
     @property
     def name(self) -> str:
-        """What a reader calls it."""
+        """The name of the network in messages for people."""
         return f"{self.published.model} version {self.published.version}"
 
     @property
     def key(self) -> str:
-        """Tells its training from all others."""
+        """Identifies the training of the network."""
         return self.published.checkpoint_id
 
     @property
@@ -80,7 +80,7 @@ class LoadedVersion:
 
     @property
     def answered_by(self) -> dict[str, Any]:
-        """The model and the version, and the epoch if it is one, as the bodies of responses name them."""
+        """The model, the version and, with time travel, the epoch, as response bodies name them."""
         about = {"model": self.published.model, "version": self.published.version}
         return about if self.epoch is None else about | {"epoch": self.epoch}
 
@@ -91,7 +91,7 @@ class LoadedVersion:
 
     @property
     def size_bytes(self) -> int:
-        """Its approximate size in memory."""
+        """The approximate size of the network in memory."""
         rows = sum(len(network["epoch"]) for network in self.card.history)
         card_bytes = CARD_BYTES + RESTART_BYTES * len(self.card.restarts) + HISTORY_ROW_BYTES * rows
         return card_bytes + 4 * self.plan.size
@@ -148,7 +148,7 @@ class VersionLoader:
         return self._loaded.get(published.seq)
 
     def load(self, published: PublishedVersion, *, keep: bool = True) -> Version | None:
-        """The version, read from its files if necessary; None if it was deleted meanwhile.
+        """The version, read from its files if necessary; None if it has been deleted.
 
         It stays loaded if `keep` is set, or if there is room beside the others.
         """

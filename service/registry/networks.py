@@ -31,22 +31,22 @@ class JobNetwork:
 
     @property
     def name(self) -> str:
-        """What a reader calls it."""
+        """The name of the network in messages for people."""
         return f"job {self.job_id}"
 
     @property
     def key(self) -> str:
-        """Tells its training from all others; for a version, the name of its checkpoint."""
+        """Identifies the training of the network; for a version, the name of its checkpoint."""
         return self.checkpoint_id or f"job:{self.job_id}"
 
     @property
     def validator(self) -> str | None:
-        """Identifies its content in the entity tags of responses; None during training: they are soon outdated."""
+        """Identifies the network in the entity tags of responses; None during training, when the weights change."""
         return self.checkpoint_id
 
     @property
     def answered_by(self) -> dict[str, Any]:
-        """The job, and the epoch of its weights, as the bodies of responses name them. It is no version."""
+        """The job and the epoch of its weights, as response bodies name them: a job is not a version."""
         return {"model": self.model, "version": None, "job_id": self.job_id, "epoch": self.epoch}
 
     @property
@@ -56,7 +56,7 @@ class JobNetwork:
 
     @property
     def size_bytes(self) -> int:
-        """Its approximate size in memory."""
+        """The approximate size of the network in memory."""
         return CARD_BYTES + 4 * self.plan.size
 
 

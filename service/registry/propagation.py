@@ -11,7 +11,7 @@ POLL_S = 0.01
 
 
 def wait_until_applied(store: Store, registry: Registry | None, seq: int) -> None:
-    """Returns when every running process has applied a registry change, so that none answers as before it.
+    """Returns when every running process has applied a registry change, so that no process still answers as before.
 
     A process that does not announce so is waited for until its lease expires, `LEASE_S` at most.
 

@@ -91,7 +91,7 @@ class Registry:
         self.loaded_seq = changes[-1].seq
 
     def _replace(self, after: Mapping[str, PublishedModel], changed: Iterable[str]) -> None:
-        """Replaces the models. The models of these names have changed."""
+        """Replaces the models. `changed` are the names of the models that differ."""
         before, self._models = self._models, after
         added: dict[int, tuple[bool, PublishedVersion]] = {}
         for name in changed:

@@ -80,7 +80,7 @@ def decode_points(content: bytes, *, max_points: int) -> SentPoints:
 
 
 def _unused(pa: Any, schema: Any, indices: Collection[str]) -> set[str]:
-    """The names of the columns that are no features: an index that has no name, or one of times."""
+    """The names of the columns that are not features: an index without a name, or an index of times."""
     return {
         one.name
         for one in schema
@@ -253,9 +253,10 @@ def _numbers(column: Any) -> npt.NDArray[np.floating]:
 
 
 def _record_batch(metadata: bytes, *, is_dictionary: bool) -> tuple[int, bool]:
-    """The number of rows of a batch, and whether it is compressed: pyarrow tells only once it has decompressed it.
+    """The number of rows of a batch, and whether it is compressed.
 
-    A dictionary has its values in a batch too.
+    pyarrow itself reports compression only after it has decompressed the batch. The values of a dictionary are a batch
+    too.
     """
     from flatbuffers import encode, number_types, table
 

@@ -71,7 +71,7 @@ _LAB_OF_CONE = np.array(
 
 
 def class_palette(count: int) -> Palette:
-    """A color for each class: the tutorial's two, six that the color-blind tell apart too, then distinct hues."""
+    """A color for each class: the tutorial's two, six that suit color-blind people too, then distinct hues."""
     fixed = (*TUTORIAL, *FURTHER)
     further_C = np.arange(max(0, count - len(fixed)))
     hue_C = FIRST_HUE + GOLDEN_ANGLE * further_C

@@ -44,7 +44,7 @@ UNAVAILABLE_STATES = ("25006", "25P03")
 POSTGRESQL_DISK_FULL = "53100"
 
 TELL = "Tell the operator of the service."
-"""What messages advise clients about a failure that waiting does not solve. The operator is told what to do."""
+"""The advice to clients for failures that last. `for_operator` says what to do about them."""
 
 SILENT = "The database does not answer in time. Try again."
 
@@ -140,7 +140,7 @@ class Database:
                 connection.execute(text("ROLLBACK"))
 
     def faults(self) -> list[str]:
-        """What SQLite finds damaged in its file."""
+        """The damage that SQLite finds in its file."""
         if self.is_postgresql:
             return []
         with self.reading() as connection:
@@ -278,7 +278,7 @@ def _unavailable() -> Iterator[None]:
 
 
 def _failure(error: Exception) -> StoreUnavailable:
-    """The error for clients and operators by an error of SQLAlchemy."""
+    """Translates an error of SQLAlchemy."""
     cause = getattr(error, "orig", None)
     code: Any = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorcode", 0)
     failures = _lasting_failures()
@@ -292,9 +292,9 @@ def _failure(error: Exception) -> StoreUnavailable:
 
 
 def _lasting_failures() -> dict[int | str, StoreUnavailable]:
-    """The failures that waiting does not solve: of SQLite by their code or its low byte, of PostgreSQL by their state.
+    """The failures that last: of SQLite by error code, of PostgreSQL by SQLSTATE.
 
-    The low byte is the primary code, of which the others are special cases.
+    The low byte of a SQLite error code is the primary code, which covers all codes that share it.
     """
     disk_full = StoreUnavailable(
         f"The disk of the database is full. {TELL}",
@@ -302,7 +302,7 @@ def _lasting_failures() -> dict[int | str, StoreUnavailable]:
     )
     return {
         SQLITE_FULL: disk_full,
-        SQLITE_IOERR_SHMSIZE: disk_full,  # there is no room even for the file that readers share
+        SQLITE_IOERR_SHMSIZE: disk_full,  # no room for the file of shared memory
         POSTGRESQL_DISK_FULL: disk_full,
         SQLITE_READONLY: StoreUnavailable(
             f"The database file, or its folder, cannot be written. {TELL}",

@@ -1,4 +1,4 @@
-"""How much of the disk a data folder takes, measured now and then, and its limit."""
+"""The disk space that a data folder takes, measured from time to time, and its limit."""
 
 import os
 import time

@@ -28,7 +28,7 @@ DATABASE_FILE = "separatrix.db"
 """The database in a data folder, unless the service uses another one."""
 
 PRIVATE_FOLDER = 0o700
-"""The mode of a new data folder: what clients sent is for its owner alone."""
+"""The mode of a new data folder: only its owner may read what clients sent."""
 
 
 class Files:

@@ -92,10 +92,11 @@ class Jobs:
         key: str | None = None,
         ttl_s: float | None = None,
     ) -> str:
-        """Adds a job to the queue and returns its id. If its owner added an equal one under `key`, returns that id.
+        """Adds a job to the queue and returns its id.
 
-        Queued jobs of the same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after
-        this many seconds, see `expired`.
+        If its owner has added an equal job under `key`, returns the id of that job. Queued jobs of the
+        same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after this many seconds, see
+        `expired`.
 
         Raises:
             QueueFull: `max_queued` jobs are queued already, or `max_own` of the job's owner.
@@ -380,7 +381,7 @@ def _require_room(connection: Connection, room: _Room, owner: str | None, *, sup
 
 
 def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:
-    """Returns the id of the job that its owner added under the key in the last `KEY_TTL_S` seconds."""
+    """Returns the id of the job that the same owner added under the key in the last `KEY_TTL_S` seconds."""
     own = select(idempotency_keys).where(idempotency_keys.c.key == _stored_key(key, spec.owner))
     row = connection.execute(own.where(idempotency_keys.c.created_at > time.time() - KEY_TTL_S)).one_or_none()
     if row is None:
@@ -391,7 +392,7 @@ def _find_by_key(connection: Connection, key: str, spec: JobSpec) -> str | None:
 
 
 def _stored_key(key: str, owner: str | None) -> str:
-    """Returns an idempotency key as it is stored: owners may use the same one. Neither part contains a space."""
+    """Returns an idempotency key as it is stored, with its owner: two owners may use one key. Neither has a space."""
     return key if owner is None else f"{owner} {key}"
 
 

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 def dump(database: Database) -> Iterator[tuple[str, Row]]:
-    """All rows with the name of their table, table by table, as of one moment, whatever is written meanwhile.
+    """All rows with the name of their table, table by table, as of one moment, also during writes.
 
     Raises:
         StoreUnavailable: the database cannot be read.

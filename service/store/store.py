@@ -78,7 +78,7 @@ class Store:
         return rows.dump(self._database)
 
     def faults(self) -> list[str]:
-        """What SQLite finds damaged. PostgreSQL has no such check for its clients."""
+        """The damage that SQLite finds. PostgreSQL has no such check for its clients."""
         return self._database.faults()
 
     def newest_time(self) -> float:

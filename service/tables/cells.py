@@ -42,7 +42,7 @@ def is_missing_label(cell: str) -> bool:
 
 
 def number(cell: str, decimal: Decimal) -> float | None:
-    """The number in a cell, exactly as Python's `float` reads it. None if there is none, or if it is infinite."""
+    """The number in a cell, exactly as Python's `float` reads it. None if it is not a number, or infinite."""
     text = cell.strip().replace("\u2212", "-")  # the typographic minus
     if not _PLAIN[decimal].fullmatch(text):
         if not (found := _GROUPED[decimal].fullmatch(text)):

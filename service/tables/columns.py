@@ -67,7 +67,7 @@ class Column:
 
     @property
     def title(self) -> str:
-        """How messages name the column."""
+        """The name of the column in messages."""
         return f"column '{self.name}'" if self.name else f"column {self.index + 1}"
 
     @property
@@ -82,7 +82,7 @@ class Column:
 
     @property
     def selector(self) -> str:
-        """How an option names the column."""
+        """The name of the column in options."""
         name = self.name or str(self.index + 1)
         return name if name.replace("_", "").isalnum() else f'"{name}"'
 
@@ -173,7 +173,7 @@ def select(columns: Sequence[Column], selector: str, option: str) -> Column:
 
 
 def _plain(name: str) -> str:
-    """A name whatever its case, and however its letters with accents are composed."""
+    """A name without its case, in Unicode normalization form C."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

@@ -108,7 +108,7 @@ class Frame(Choice):
         """Reads points and labels.
 
         Args:
-            max_rows: the most points that are read.
+            max_rows: maximum number of points.
             folder: see `Collector`.
             fractions: whether labels may be numbers with fractions.
 

@@ -21,16 +21,16 @@ _ID_NAMES = ("id", "index", "idx", "nr", "no", "no.", "row", "uuid")
 _TIME_NAMES = {"time", "timestamp", "date", "datetime", "datum", "zeit", "ts", "epoch", "unixtime"}
 _MIN_ROWS_OF_TIME = 10
 _INCREASING = 0.9
-"""Share of the rows at which a column of times does not decrease. A log may have the times of several days."""
+"""Minimum share of rows at which a column of times does not decrease. A log may span several days of times."""
 
 _MISSING_MARKS = [99.0, 999.0, 9_999.0, 99_999.0, 999_999.0, 32_767.0, 32_768.0]
-"""Numbers that stand for missing values in files of statistics programs and sensors, without their sign."""
+"""Absolute values that mark missing values in files of statistics programs and sensors."""
 
 _PADDED = re.compile(r"[+-]?0[0-9]+(?:[.,][0-9]+)?")
 """Numbers such as 01234 and 01.03."""
 
 _MANY_ROWS_OF_CLASS = 8
-"""With fewer rows for each class, on the average, a class of one row is no surprise."""
+"""Mean number of rows per class from which a class of one row is suspicious."""
 
 _SHOWN = 12
 _MANY_NUMBERS = 30
@@ -207,9 +207,9 @@ def _is_time(column: Column, x_N: npt.NDArray[np.float64]) -> bool:
 
 
 def _missing_marks(xy_ND: DoubleArray) -> dict[int, float]:
-    """Numbers that stand for missing values in many files, if they occur several times far from all other values.
+    """The number that probably marks missing values, by column: it occurs several times, far from all other values.
 
-    They are returned by the column, of which only those are looked at that have such a number as an extreme.
+    Only columns whose minimum or maximum is such a number are examined.
     """
     extremes = [(block_ND.min(axis=0), block_ND.max(axis=0)) for block_ND in blocks(xy_ND)]
     low_D = np.min([low_D for low_D, _ in extremes], axis=0)
@@ -224,7 +224,7 @@ def _missing_marks(xy_ND: DoubleArray) -> dict[int, float]:
 
 
 def _is_far(value: float, others_N: DoubleArray) -> bool:
-    """Whether a value is farther from all others than these are from each other, and than half its own size."""
+    """Whether the distance of a value to the others exceeds both their range and half its own size."""
     distance = np.abs(others_N - value).min()
     return bool(distance > max(np.ptp(others_N), abs(value) / 2))
 

@@ -1,4 +1,4 @@
-"""What it takes to repeat the training of a published version."""
+"""The data and settings that repeat the training of a published version."""
 
 import math
 from dataclasses import dataclass, replace

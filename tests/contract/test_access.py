@@ -111,7 +111,7 @@ def test_a_key_of_each_role_may_do_what_the_role_says(guarded: Guarded, role: st
     assert guarded.send("DELETE", "/models/nobody", role).status_code == (404 if rank >= 3 else 403)
 
 
-def test_whoever_has_a_key_learns_that_a_path_or_a_method_does_not_exist(guarded: Guarded) -> None:
+def test_a_client_with_a_key_learns_that_a_path_or_a_method_does_not_exist(guarded: Guarded) -> None:
     assert guarded.send("GET", "/nowhere", None).status_code == 401
     assert_problem(guarded.send("GET", "/nowhere", "read"), 404, "no-such-path")
     answer = guarded.send("DELETE", "/predict", "read")
@@ -142,7 +142,7 @@ def test_whoever_has_a_key_learns_that_a_path_or_a_method_does_not_exist(guarded
         *("/models%0A", "/models/m%0A", "/models/m%00", "/models/m%7F", "/MODELS/m", "/models/M"),
     ],
 )
-def test_another_spelling_of_a_path_is_no_path(guarded: Guarded, path: str) -> None:
+def test_an_alternative_spelling_of_a_path_is_not_found(guarded: Guarded, path: str) -> None:
     address = guarded.client.base_url
     for method in ("GET", "DELETE"):  # as they are: a client of httpx would normalize them
         connection = HTTPConnection(address.host, address.port or 80)
@@ -153,7 +153,7 @@ def test_another_spelling_of_a_path_is_no_path(guarded: Guarded, path: str) -> N
 
 
 @pytest.mark.parametrize("path", ["/%6Dodels/m", "/%6dodels/%6d", "/model%73/m"])
-def test_a_path_with_escaped_letters_needs_the_role_of_the_path_that_it_is(guarded: Guarded, path: str) -> None:
+def test_a_path_with_escaped_letters_needs_the_role_of_the_unescaped_path(guarded: Guarded, path: str) -> None:
     address = guarded.client.base_url
     for role, method, status in (("read", "GET", 200), ("train", "DELETE", 403), ("read", "PUT", 403)):
         connection = HTTPConnection(address.host, address.port or 80)
@@ -173,7 +173,7 @@ def test_what_is_not_a_valid_key_is_refused(guarded: Guarded, header: str) -> No
     assert guarded.keys["admin"] not in answer.text
 
 
-def test_the_word_bearer_may_have_any_case(guarded: Guarded) -> None:
+def test_the_scheme_bearer_is_case_insensitive(guarded: Guarded) -> None:
     headers = {"authorization": f"bearer {guarded.keys['read']}"}
     assert guarded.client.get("/models", headers=headers).status_code == 200
 

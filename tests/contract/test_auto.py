@@ -55,7 +55,7 @@ def test_the_job_shows_the_settings_that_were_chosen(job: dict[str, Any], card: 
     assert job["progress"]["epochs"] == job["training"]["epochs"]
 
 
-def test_the_card_tells_all_candidates_and_the_winner(card: dict[str, Any]) -> None:
+def test_the_card_lists_all_candidates_and_the_winner(card: dict[str, Any]) -> None:
     search = card["search"]
     losses = [candidate["log_loss"] for candidate in search["candidates"]]
     assert search["folds"] == 5

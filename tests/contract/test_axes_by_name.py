@@ -152,7 +152,7 @@ def test_a_model_without_names_has_null_and_lists_its_numbers(client: httpx.Clie
     assert answer.json()["errors"][0]["detail"] == "must name one of the model's features: 0 to 1"
 
 
-def test_features_that_are_constant_in_the_data_are_no_axes_by_default(client: httpx.Client) -> None:
+def test_features_that_are_constant_in_the_data_are_not_axes_by_default(client: httpx.Client) -> None:
     points = np.insert(POINTS, 1, 7.0, axis=1)
     train(client, "constant", data={"points": points.tolist(), "labels": LABELS.tolist()}, training={"epochs": 5})
     assert grid(client, [], "constant").json()["axes"] == [0, 2]

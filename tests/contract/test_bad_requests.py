@@ -19,7 +19,7 @@ CANARY = "canary7351"
 
 MAX_BYTES = 64 * 1024
 UNKNOWN = "nobody"
-"""A valid name that nothing has. Errors may repeat it."""
+"""A valid name that does not exist. Errors may repeat it."""
 
 FILLED = {"{name}": UNKNOWN, "{model}": UNKNOWN, "{version}": "7351", "{alias}": UNKNOWN, "{layer}": "7351"}
 FILLED |= {"{job_id}": CANARY, "{folder}": CANARY, "{digest}": CANARY, "{path:path}": CANARY}

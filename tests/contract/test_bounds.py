@@ -154,7 +154,7 @@ def test_the_settings_of_points_and_of_the_queue_are_enforced(small: httpx.Clien
     assert "which is 1" in answer.json()["detail"]
 
 
-def test_all_bodies_in_memory_have_a_common_bound_that_spares_small_ones(small: httpx.Client) -> None:
+def test_large_bodies_in_memory_have_a_common_bound_and_small_ones_do_not(small: httpx.Client) -> None:
     head = (
         "POST /train HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n"
     )

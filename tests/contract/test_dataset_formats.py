@@ -183,7 +183,7 @@ def test_numbers_with_fractions_as_labels_are_refused_unless_an_option_confirms_
     assert [one["label"] for one in confirmed["classes"]] == ["0.5", "1.0"]
 
 
-def test_letters_with_accents_are_the_same_however_they_are_composed(service: httpx.Client) -> None:
+def test_accented_labels_are_equal_in_composed_and_decomposed_form(service: httpx.Client) -> None:
     rows = "".join(f"{i % 3},{text}\n" for i, text in enumerate([COMPOSED, DECOMPOSED, "tea"] * 4))
     for content, media_type in (
         (f"x,label\n{rows}".encode(), "text/csv"),
@@ -393,7 +393,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         (b"PK\x03\x04 a workbook", ANY, {}, "body", "Excel workbook"),
     ],
 )
-def test_what_is_no_dataset_is_refused_with_what_to_do(
+def test_what_is_not_a_dataset_is_refused_with_what_to_do(
     service: httpx.Client, content: Any, media_type: str, query: dict[str, str], field: str, told: str
 ) -> None:
     answer = put(service, "refused", content, media_type, **query)

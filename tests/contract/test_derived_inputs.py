@@ -256,7 +256,7 @@ def test_features_may_be_named_in_terms(client: httpx.Client) -> None:
         ("x", "network.inputs"),
     ],
 )
-def test_inputs_that_are_no_terms_are_refused_with_the_field_at_fault(
+def test_inputs_that_are_not_terms_are_refused_with_the_field_at_fault(
     client: httpx.Client, inputs: Any, field: str
 ) -> None:
     body = {"model": "refused", "data": {"dataset": "moons"}, "network": {"inputs": inputs}}

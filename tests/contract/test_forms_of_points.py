@@ -154,7 +154,7 @@ def test_arrow_columns_may_have_any_type_of_numbers(client: httpx.Client, kind: 
     ],
     ids=lambda value: str(value.to_pylist()) if isinstance(value, pa.Array) else value,
 )
-def test_lists_and_structs_that_are_no_points_are_refused(client: httpx.Client, column: pa.Array, field: str) -> None:
+def test_lists_and_structs_that_are_not_points_are_refused(client: httpx.Client, column: pa.Array, field: str) -> None:
     detail(post_arrow(client, pa.record_batch([column], ["points"])), field)
 
 

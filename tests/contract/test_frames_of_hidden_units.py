@@ -78,7 +78,7 @@ def test_a_frame_may_have_the_units_of_one_layer(worker: ManualWorker) -> None:
     assert "layers" not in frame_of(worker, "margin=0.5")
 
 
-def test_a_network_without_hidden_layers_has_none_to_show(worker: ManualWorker) -> None:
+def test_frames_of_hidden_units_are_refused_for_a_network_without_hidden_layers(worker: ManualWorker) -> None:
     job = worker.new_job(network=LOGISTIC)
     for layer in ("all", "0"):
         answer = asked(worker.client, events_path(job), boundary=8, layer=layer)

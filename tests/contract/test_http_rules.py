@@ -269,7 +269,7 @@ def test_a_key_that_an_object_has_several_times_is_refused(
     assert "give it once" in answer.json()["detail"]
 
 
-def test_the_same_key_in_several_objects_is_no_repetition(client: httpx.Client) -> None:
+def test_the_same_key_in_several_objects_is_accepted(client: httpx.Client) -> None:
     body = {"model": "m", "data": {"dataset": "flower"}, "metadata": {"dataset": '"dataset": 1', "model": "{:}"}}
     assert client.post("/train?validate_only=true", json=body).status_code == 200
 

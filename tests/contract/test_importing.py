@@ -167,7 +167,7 @@ def test_a_missing_or_wrong_parameter_is_named(service: httpx.Client, query: dic
 
 
 @pytest.mark.parametrize("body", [b"", b"<!doctype html>", content({"epoch": 3}), content(small().state_dict())[:-9]])
-def test_a_body_that_is_no_checkpoint_is_refused_and_leaves_nothing(
+def test_a_body_that_is_not_a_checkpoint_is_refused_and_leaves_nothing(
     service: httpx.Client, data_dir: Path, body: bytes
 ) -> None:
     before = {*data_dir.glob("checkpoints/*")}
@@ -181,7 +181,7 @@ def test_a_name_that_is_not_allowed_is_refused(service: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("media_type", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""])
-def test_a_form_is_no_file(service: httpx.Client, media_type: str) -> None:
+def test_a_form_is_not_accepted_as_a_file(service: httpx.Client, media_type: str) -> None:
     response = service.post("/models/form/versions", content=b"x", headers={"Content-Type": media_type})
     assert_problem(response, 415, "unsupported-media-type")
     assert "application/octet-stream" in response.json()["detail"]

@@ -414,7 +414,7 @@ def test_tensors_by_feature_that_do_not_fit_are_refused_with_what_is_wrong(named
         ([width, tensor([[1.0, 2.0]], "length"), town], ("inputs.length",)),
         ([tensor([[0] * 5]), width], ("either one tensor named points or",)),
         ([tensor(["a", "b"], "town", "BYTES", shape=[3])], ("inputs.town", "3 strings")),
-        ([tensor([1.0, 2.0], "town", "BYTES")], ("inputs.town", "texts")),
+        ([tensor([1.0, 2.0], "town", "BYTES")], ("inputs.town", "strings")),
     ]:
         assert_error(infer(named, *inputs, model="towns"), 400, *words)
 
@@ -541,7 +541,7 @@ def test_options_that_do_not_fit_are_refused_with_what_is_wrong(
         (b"1", "0"),
     ],
 )
-def test_a_body_that_is_no_request_is_refused(client: httpx.Client, body: bytes, length: str | None) -> None:
+def test_a_body_that_is_not_a_request_is_refused(client: httpx.Client, body: bytes, length: str | None) -> None:
     headers = {} if length is None else {"Inference-Header-Content-Length": length}
     assert_error(client.post("/v2/models/plane/infer", content=body, headers=headers), 400)
 

@@ -229,7 +229,7 @@ def test_a_job_reports_its_progress_while_it_trains(busy: httpx.Client) -> None:
 
 
 @pytest.mark.slow
-def test_a_wait_ends_when_its_time_is_up_and_tells_when_to_retry(busy: httpx.Client) -> None:
+def test_a_wait_ends_when_its_time_is_up_and_says_when_to_retry(busy: httpx.Client) -> None:
     (running_job,) = busy.get("/jobs", params={"status": "running"}).json()["data"]
     answer = busy.get(running_job["links"]["self"], headers={"Prefer": "wait=1"})
     assert answer.json()["status"] == "running"
@@ -329,7 +329,7 @@ def test_a_training_that_is_refused_leaves_no_files(busy: httpx.Client, busy_dir
     assert len(list((busy_dir / "datasets").iterdir())) <= 2
 
 
-def test_a_full_queue_tells_when_to_retry(busy: httpx.Client) -> None:
+def test_a_full_queue_says_when_to_retry(busy: httpx.Client) -> None:
     answers = [submit(busy) for _ in range(3)]
     assert_problem(answers[-1], 429, "queue-full")
     assert answers[-1].headers["retry-after"] == "1"

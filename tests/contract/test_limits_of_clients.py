@@ -165,7 +165,7 @@ def test_the_command_line_sets_the_limits_of_a_key(tmp_path: Path) -> None:
         ("--queued 0", "queued: must be between 1 and 1,000,000"),
     ],
 )
-def test_a_limit_that_makes_no_sense_is_refused(tmp_path: Path, option: str, said: str) -> None:
+def test_a_limit_out_of_range_is_refused(tmp_path: Path, option: str, said: str) -> None:
     command = ["keys", "add", "eve", "--role", "read", *option.split()]
     done = CliRunner().invoke(app, command, env={"SEPARATRIX_DATA_DIR": str(tmp_path)})
     assert (done.exit_code, done.stderr) == (2, f"separatrix: {said}\n")

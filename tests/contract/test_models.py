@@ -203,7 +203,7 @@ def test_after_a_restart_every_version_is_served_and_damaged_ones_are_broken(
         ("/jobs/0123456789abcdef01234567", "No job has the id '0123456789abcdef01234567'."),
     ],
 )
-def test_what_is_not_found_is_named(client: httpx.Client, path: str, told: str) -> None:
+def test_a_not_found_error_names_what_the_client_asked_for(client: httpx.Client, path: str, told: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json()["detail"].startswith(told)

@@ -161,7 +161,7 @@ def test_a_long_parameter_name_is_not_repeated_in_the_response(client: httpx.Cli
     assert len(answer.content) < 1_000
 
 
-def test_no_error_repeats_what_the_client_sent_but_short_names(client: httpx.Client) -> None:
+def test_errors_repeat_nothing_that_the_client_sent_except_short_names(client: httpx.Client) -> None:
     answers = [
         predict(client, model="SECRET name"),
         predict(client, points=[["secret"]]),

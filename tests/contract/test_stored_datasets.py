@@ -36,7 +36,7 @@ def files(data_dir: Path) -> list[str]:
     return sorted(path.name for path in data_dir.glob("datasets/*"))
 
 
-def test_a_stored_dataset_tells_what_was_understood(service: httpx.Client) -> None:
+def test_a_stored_dataset_reports_how_it_was_understood(service: httpx.Client) -> None:
     body = stored(service, "places")
     assert (body["object"], body["type"], body["name"]) == ("dataset", "stored", "places")
     assert (body["n_points"], body["n_features"], body["n_classes"]) == (5, 2, 2)
@@ -285,7 +285,7 @@ def test_an_invalid_page_is_refused(service: httpx.Client, query: dict[str, Any]
         (b"\x93NUMPY", {}, "body", "body", "is an .npy file"),
     ],
 )
-def test_a_file_that_is_no_dataset_is_refused_with_what_to_do(
+def test_a_file_that_is_not_a_dataset_is_refused_with_what_to_do(
     service: httpx.Client,
     data_dir: Path,
     content: str | bytes,
@@ -381,7 +381,7 @@ def test_a_training_on_a_stored_dataset_takes_only_its_name(
     assert_problem(answer, 422, "invalid-input", field=field)
 
 
-def test_a_damaged_file_is_told_when_it_is_needed(service: httpx.Client, data_dir: Path) -> None:
+def test_a_damaged_file_is_reported_when_it_is_needed(service: httpx.Client, data_dir: Path) -> None:
     before = set(files(data_dir))
     stored(service, "damaged")
     (name,) = set(files(data_dir)) - before

@@ -323,7 +323,7 @@ def test_a_training_on_points_in_its_body_takes_no_text(penguins: httpx.Client) 
     assert "POST /datasets/NAME?categorical=one-hot" in answer.json()["detail"]
 
 
-def test_values_with_accents_are_the_same_however_they_are_composed(penguins: httpx.Client) -> None:
+def test_accented_values_are_equal_in_composed_and_decomposed_form(penguins: httpx.Client) -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     rows = "".join(f"{i % 3},{text},{text[0]}\n" for i, text in enumerate([composed, decomposed, "tea"] * 8))
     body = put(penguins, "drinks", f"x,drink,kind\n{rows}", categorical="one-hot", label="kind").json()

@@ -123,7 +123,7 @@ def test_pages_follow_each_other(client: httpx.Client, own: tuple[str, dict[str,
     assert_problem(client.get(f"{path}/points", params={"array": "labels"}), 422, "invalid-input", field="array")
 
 
-def test_with_an_epoch_the_predictions_are_those_of_that_time(
+def test_with_an_epoch_the_predictions_are_those_of_that_epoch(
     client: httpx.Client, own: tuple[str, dict[str, Any]]
 ) -> None:
     path, job = own

@@ -121,7 +121,7 @@ def test_validation_on_the_training_points_comes_with_a_warning(service: httpx.C
 
 
 def test_labels_of_the_dataset_may_be_the_texts_of_the_classes(service: httpx.Client) -> None:
-    """CSV cannot tell the number 1 from the text `1`, which other formats do."""
+    """CSV does not distinguish the number 1 from the text `1`; other formats do."""
     data = DATA | {"labels": ["123"["abc".index(label)] for label in LABELS]}
     service.post("/datasets/as-text", json=data)
     again = service.get("/datasets/as-text/points", params={"format": "csv"}).text
@@ -206,13 +206,13 @@ NAMED = "u,v,label\n1,2,a\n3,4,b\n"
             "validation.dataset",
             "in the order of the training data, not 'y', 'x'",
         ),
-        (NAMED, {"training": {"validation_fraction": 0.2}}, "validation", "training.validation_fraction is given"),
-        (NAMED, {"training": {"validation_folds": 3}}, "validation", "training.validation_folds is given"),
+        (NAMED, {"training": {"validation_fraction": 0.2}}, "validation", "combined with training.validation_fraction"),
+        (NAMED, {"training": {"validation_folds": 3}}, "validation", "combined with training.validation_folds"),
         (
             NAMED,
             {"preset": "auto", "training": {"validation_folds": 3}},
             "validation",
-            "training.validation_folds is given",
+            "combined with training.validation_folds",
         ),
         (NAMED, {"validation": {"dataset": "moons"}}, "validation.dataset", "moons is a generator"),
         (NAMED, {"validation": {"dataset": "Upper"}}, "validation.dataset", "must be 1 to 63 characters"),

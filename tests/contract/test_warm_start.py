@@ -162,7 +162,7 @@ def test_names_of_features_must_be_those_of_the_version(service: httpx.Client) -
     assert service.post("/train", json=body | {"data": DATA}).is_success
 
 
-def test_a_version_without_hidden_layers_is_told_as_such(service: httpx.Client) -> None:
+def test_the_error_for_a_version_without_hidden_layers_says_none(service: httpx.Client) -> None:
     train(service, "flat", network={"kind": "sequential", "hidden": []})
     body = {"model": "m", "data": {"dataset": "flower"}, "network": {"hidden": [4]}}
     answer = service.post("/train", json=body | {"training": {"from": {"model": "flat"}}})

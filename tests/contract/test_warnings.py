@@ -38,13 +38,13 @@ def test_without_validation_only_the_training_points_are_counted(client: httpx.C
     assert sum(map(sum, evaluation["training"]["confusion"])) == 400
 
 
-def test_points_that_single_precision_cannot_tell_apart_are_named_in_a_warning(client: httpx.Client) -> None:
+def test_points_that_are_equal_in_single_precision_are_named_in_a_warning(client: httpx.Client) -> None:
     data = {"points": [[0.0], [1.0], [1.0 + 1e-9], [2.0]], "labels": ["a", "a", "b", "b"]}
     job = train(client, "too-close", data=data, training={"epochs": 5})
     assert any("1 point differs from another by less than single precision" in one for one in job["warnings"])
 
 
-def test_points_with_an_offset_are_told_apart_without_a_warning(client: httpx.Client) -> None:
+def test_points_with_an_offset_are_distinguished_without_a_warning(client: httpx.Client) -> None:
     data = {"points": [[1e9], [1e9 + 1], [1e9 + 2], [1e9 + 3]], "labels": ["a", "a", "b", "b"]}
     job = train(client, "far", data=data, training={"epochs": 50})
     assert not any("single precision" in one for one in job["warnings"])

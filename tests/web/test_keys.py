@@ -65,7 +65,7 @@ def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Brows
     assert questions == ["This service needs a key. The page keeps it until this tab is closed."]
 
 
-def test_a_person_who_gives_no_key_is_asked_once_and_told_why(browser: Browser, tmp_path: Path) -> None:
+def test_a_user_who_enters_no_key_is_asked_once_and_sees_why(browser: Browser, tmp_path: Path) -> None:
     with service_with_a_key(tmp_path) as (client, _):
         page = browser.new_page()
         questions = questions_of(page, lambda dialog: dialog.dismiss())

@@ -171,7 +171,7 @@ def test_the_curves_of_a_neuron_follow_its_weight_and_bias(visit: Visit) -> None
     expect(page.locator(".neuron")).to_contain_text("z = b = 1.0 everywhere")
 
 
-def test_a_file_that_is_no_network_is_answered_with_the_services_own_words(visit: Visit) -> None:
+def test_a_file_that_is_not_a_network_is_refused_with_the_message_of_the_service(visit: Visit) -> None:
     page = visit.open("#view.drawer=lessons&view.lesson=6")
     page.set_input_files("input[accept='.pth']", {"name": "a.pth", "mimeType": "x/y", "buffer": b"no network"})
     expect(page.locator("#notice.bad")).to_be_visible()

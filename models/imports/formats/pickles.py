@@ -100,7 +100,7 @@ def _reason(error: Exception) -> str:
 
 
 def _stand_in(name: str) -> Any:
-    """What takes the place of a class or function of this name."""
+    """The placeholder for a class or function of this name."""
     if name in _DICTIONARIES:
         return _dictionary
     kind = GraphModulePlaceholder if name == _GRAPH_MODULE else Placeholder

@@ -91,7 +91,7 @@ async def store(name: str, request: Request, query: StoreQuery, services: Servic
 
 
 def _kind(media_type: str) -> Format | None:
-    """The format that a `Content-Type` names; None if the first bytes tell it."""
+    """The format that a `Content-Type` names; None if the first bytes decide."""
     if media_type == formats.UNKNOWN:
         return None
     if media_type not in formats.MEDIA_TYPES:

@@ -41,7 +41,7 @@ Overlay = Annotated[CommaList, list_of({"type": "string", "enum": get_args(Overl
 
 
 class _Answering(BaseModel):
-    """What answers."""
+    """The version or the job that answers."""
 
     model: str | None = Field(
         None,

@@ -27,7 +27,7 @@ class Window(BaseModel):
 
 
 class _Placed(BaseModel):
-    """What answered, and where."""
+    """The network that answered, and the window."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -67,9 +67,11 @@ class LineProperties(BaseModel):
     """What a line separates."""
 
     classes: list[ClassLabel] = Field(
-        description="The two classes on both sides; or the class whose probability is at `level`, of more than two."
+        description="The two classes that the line separates; at a `level` of one of more classes, that class alone."
     )
-    level: float | None = Field(description="The probability along the line; null between two of more classes.")
+    level: float | None = Field(
+        description="The probability along the line; null if it varies, between two of more than two classes."
+    )
     closed: bool = Field(description="Whether the line is a ring.")
     color: str = Field(description="`#rrggbb`, mixed from the colors of the classes, as in SVG.")
 

@@ -155,7 +155,7 @@ class InferRequest:
         """The parameter `threshold`, see `PredictionRequest`.
 
         Raises:
-            InvalidInput: it is no probability.
+            InvalidInput: it is not a probability.
         """
         found = (self.head.parameters or {}).get("threshold")
         if found is None:

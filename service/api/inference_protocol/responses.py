@@ -43,14 +43,14 @@ class OutputTensor(NamedTuple):
 
 @dataclass(frozen=True)
 class VersionTexts:
-    """What all responses of a version share.
+    """The parts that all responses of a version share.
 
     Attributes:
         beginning: the JSON of the fields that name the version.
         datatype: of the labels: INT64 if all are integers, else BYTES.
         binary: each label in binary.
         padded_K: the same, each padded to one length.
-        is_label_K: for each byte of `padded_K` whether it is no padding; None if there is none.
+        is_label_K: whether each byte of `padded_K` is text, not padding; None without padding.
         templates: the JSON of responses with binary outputs, see `InferFastPath`.
     """
 

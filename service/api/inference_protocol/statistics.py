@@ -48,7 +48,7 @@ class VersionStatistics:
         self.failure_ns += ns
 
     def to_json(self, model: str, version: int) -> dict[str, Any]:
-        """As the protocol shows it. Requests wait in no queue, and no responses are cached."""
+        """The statistics as the protocol shows them. Requests wait in no queue, and no responses are cached."""
         return {
             "name": model,
             "version": str(version),
@@ -73,7 +73,7 @@ class Statistics:
     """The statistics of all versions that this process was asked for. Only the event loop may use them."""
 
     def __init__(self) -> None:
-        """Starts without any."""
+        """Starts without statistics."""
         self._of: dict[tuple[str, int], VersionStatistics] = {}
 
     def of(self, version: LoadedVersion) -> VersionStatistics:

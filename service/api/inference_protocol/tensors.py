@@ -44,11 +44,11 @@ Parameters = dict[str, str | int | float | bool | None]
 
 
 class Size(int):
-    """A size in the shape of a tensor. In JSON 2.0 is as whole as 2, and some clients write it so."""
+    """A size in the shape of a tensor. Some clients write 2 as 2.0 in JSON."""
 
 
 def whole(sent: Any) -> int | None:
-    """The whole number that was sent in JSON; None if it is none."""
+    """The value as a whole number, also if it was written as 2.0; None if it is not whole."""
     is_number = isinstance(sent, int | float) and not isinstance(sent, bool)
     return int(sent) if is_number and sent == sent // 1 else None
 
@@ -87,7 +87,7 @@ class Tensor(msgspec.Struct):
 
     @property
     def field(self) -> str:
-        """How messages name the tensor."""
+        """The name of the tensor in messages."""
         return f"inputs.{self.name[:MAX_NAME_LENGTH]}"
 
 
@@ -181,7 +181,7 @@ def _json_numbers(tensor: Tensor, dtype: np.dtype[Any]) -> DoubleArray:
             assert isinstance(parsed, simdjson.Array), "the text is in brackets"
             pieces.append(np.frombuffer(parsed.as_buffer(of_type="d")))
             start = end + 1
-    except (ValueError, TypeError, RuntimeError):  # the last by simdjson, for integers of very many digits
+    except (ValueError, TypeError, RuntimeError):  # simdjson: RuntimeError for very long integers
         raise InvalidInput(tensor.field, "must have numbers within float64 as data") from None
     flat: DoubleArray = np.concatenate(pieces)
     if tensor.datatype == "BOOL" and not np.isin(flat, (0, 1)).all():
@@ -204,7 +204,7 @@ def _json_text(tensor: Tensor) -> bytes:
     text = _json_data(tensor)
     values = count(tensor)
     marks = text.translate(None, _ALL_BUT_MARKS)
-    if values <= len(text):  # or else the lists below could be huge
+    if values <= len(text):  # otherwise the lists below could be huge
         row = b"[" + b"," * (tensor.shape[-1] - 1) + b"]"
         nested = b"[" + b",".join([row] * tensor.shape[0]) + b"]" if len(tensor.shape) > 1 else row
         if marks in (b"[" + b"," * (values - 1) + b"]", nested):

@@ -153,7 +153,7 @@ class ClosingEvent(_StreamedEvent):
 
 
 class Event(RootModel[Annotated[StatusEvent | MetricsEvent | CheckpointEvent | DoneEvent, _BY_TYPE]]):
-    """An event on a page."""
+    """An event, as pages of events list it."""
 
 
 class StreamEvent(

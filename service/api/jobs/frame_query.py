@@ -67,7 +67,7 @@ def _view(
     """The frames that a stream sends.
 
     Raises:
-        InvalidInput: a parameter needs another one.
+        InvalidInput: a parameter is given without another one that it needs.
     """
     if boundary is None:
         given = {"margin": margin, "threshold": threshold, "layer": layer, "layer_cells": layer_cells}

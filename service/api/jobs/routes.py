@@ -248,7 +248,7 @@ async def get_job_checkpoint(
 
 
 async def _kept(job: records.Job, form: Offered, services: Services) -> Response:
-    """What a job has kept that publishes nothing, as a file."""
+    """The network of a job that publishes no version, as a file."""
     network = await to_thread.run_sync(services.kept_networks.of, job)
     content = await encoded(services, network, form.export)
     headers = {"Content-Disposition": attachment(f"job-{job.id}{form.export.suffix}")}

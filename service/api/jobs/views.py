@@ -240,7 +240,7 @@ def _time(seconds: float) -> datetime:
 
 
 def _estimated_finish(job: records.Job) -> datetime | None:
-    """Assumes the pace so far, to the second. None while the pace is unknown, or too slow."""
+    """The time of the end at the pace so far, to the second; None while the pace is unknown, or too slow."""
     ran_s, fraction = job.status.ran_s, job.progress
     if job.state != JobState.RUNNING or ran_s >= MAX_ESTIMATE_S * fraction:
         return None

@@ -85,7 +85,7 @@ class ComparisonQuery(WindowQuery, _Versions):
         """Checks the parameters against each other.
 
         Raises:
-            InvalidInput: a window is given beside points, or the other way round.
+            InvalidInput: a parameter of windows is given for points, or a parameter of points for a window.
         """
         if self.dataset is not None and self.training_data is not None:
             raise InvalidInput("training_data", "cannot be combined with dataset")

@@ -147,7 +147,7 @@ async def list_job_layers(
 
 
 class _Asked(NamedTuple):
-    """What a request wants of the layers."""
+    """The options of a request for layers."""
 
     member: int
     epoch: int | None

@@ -57,7 +57,7 @@ def _files() -> dict[str, bytes]:
 
 @cache
 def _folder() -> str:
-    """A name that changes with the files, so that browsers may keep them for ever."""
+    """A name that changes with the files, so that browsers may keep them forever."""
     return hashlib.sha256(b"".join(_files().values())).hexdigest()[:16]
 
 

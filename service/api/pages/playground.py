@@ -1,7 +1,7 @@
 """`/`: the playground, a page that uses this service. Its files are in `service/web`.
 
 The page is the only file that may change under its address. All others are under a path that contains the digest of
-all, so browsers keep them for ever.
+all, so browsers keep them forever.
 """
 
 import gzip

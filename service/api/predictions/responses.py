@@ -231,7 +231,7 @@ def _column(output: Output, prediction: predictions.Prediction) -> csv_predictio
             column = prediction.spread_NK
         case "outside_training_range":
             column = prediction.outside_N
-    assert column is not None  # what is not computed for every request is requested
+    assert column is not None  # a requested output is computed
     return column
 
 

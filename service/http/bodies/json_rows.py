@@ -30,7 +30,7 @@ MARK = os.urandom(8).hex()
 _MARK_JSON = f'"{MARK}"'.encode()
 _FIELDS = (b'"points"', b'"instances"', b'"inputs"', b'"data"', b'"dataframe_records"')
 _MAX_PLACES = 3
-"""How often a name may occur before its rows."""
+"""Maximum number of occurrences of a name that are examined."""
 
 _SPACE = rb"[ \t\r\n]{0,99}"
 _BEGINNING = re.compile(_SPACE + rb":" + _SPACE + rb"(\[)" + _SPACE + rb"([\[{])")
@@ -78,7 +78,7 @@ class Rows:
             names, parse = _record_parser(first) if closing == b"}" else _row_parser(first)
             for begin, stop in _pieces(text, start, closing):
                 arrays.append(parse(text[begin:stop]))
-        except (ValueError, TypeError, KeyError, RuntimeError):  # the last by simdjson, for lists nested too deeply
+        except (ValueError, TypeError, KeyError, RuntimeError):  # simdjson: RuntimeError for deep nesting
             return None
         rest = b"".join([text[: beginning.start(1)], _MARK_JSON, text[text.index(b"]", stop) + 1 :]])
         return cls(rest, names, np.concatenate(arrays))
@@ -104,7 +104,7 @@ def _beginning(text: bytes) -> re.Match[bytes] | None:
 
 
 def _beginning_of(text: bytes, name: bytes) -> re.Match[bytes] | None:
-    """The text between a name and its first row. The name may also stand for a value before, as in a page of points."""
+    """The text between a field's name and its first row. The name may also be an earlier value, as in a page."""
     place = text.find(name)
     match = None
     for _ in range(_MAX_PLACES):
@@ -166,9 +166,9 @@ def _record_parser(first: bytes) -> tuple[tuple[str, ...], Parser]:
 
 
 def _values(piece: bytes, names: tuple[str, ...], colons: int) -> DoubleArray:
-    """The numbers of records, in the order of the names. A name that is repeated shows as one more of the `colons`."""
+    """The numbers of records, in the order of the names. `colons` is the number of them in a record."""
     records = _decoded(b"[" + piece + b"]")
-    found = np.count_nonzero(np.frombuffer(piece, np.uint8) == ord(":"))  # faster than `count` of bytes
+    found = np.count_nonzero(np.frombuffer(piece, np.uint8) == ord(":"))  # faster than `bytes.count`
     if found != colons * len(records) or any(len(record) != len(names) for record in records):
         raise ValueError
     return np.array([[*map(record.__getitem__, names)] for record in records])

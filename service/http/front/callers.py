@@ -39,7 +39,7 @@ class Caller:
 
     @property
     def subject(self) -> str:
-        """How messages name the client."""
+        """The name of the client in messages."""
         return "An address" if self.key is None else "This key"
 
 
@@ -47,7 +47,7 @@ class Callers:
     """Limits the requests of each client. The limits of a key replace the limits of the settings."""
 
     def __init__(self, settings: Settings, shared_folder: Path | None = None) -> None:
-        """All processes share `shared_folder`; None if there is only this process."""
+        """All processes share `shared_folder`; None for a single process."""
         self._settings = settings
         self._rates = Rates(shared_folder / "rates" if shared_folder else None)
         self._at_once: Counter[str] = Counter()

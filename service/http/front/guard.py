@@ -43,10 +43,10 @@ MAX_KNOWN_HOSTS = 100
 """How many hosts are kept that were found to be allowed, each with and without its port."""
 
 HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
-"""A `Host`: an address of IPv6 or a name, and perhaps a port. Only the name is compared: ports are forwarded, and no
+"""A `Host`: a name or an IPv6 address, with an optional port. Only the name is compared: ports are forwarded, and no
 page can rebind the names of this machine. For browsers and for `_check_origin`, another port is another origin."""
 
-NOWHERE = re.compile(rb"%2f|%0a$", re.IGNORECASE)
+INVALID_PATH = re.compile(rb"%2f|%0a$", re.IGNORECASE)
 """Escaped slashes, and a line feed at the end, which no path of the service has. Routes are matched to decoded paths:
 an escaped slash would separate segments there, although a proxy in front may have taken it for a part of a name, and
 the line feed would be ignored."""
@@ -94,7 +94,7 @@ class Guard:
         """Lets a request pass and counts it. Sets `scope["caller"]` to its `Caller` if its path has keys or limits.
 
         Raises:
-            HTTPException: it has no `Host`, or several; or its path has what `NOWHERE` finds; or it has a valid
+            HTTPException: it has no `Host`, or several; or its path matches `INVALID_PATH`; or it has a valid
                 key, and there is no such path.
             HostNotAllowed: the `Host` is not a name of the service.
             OriginNotAllowed: the request would change something, and comes from a page of another origin.
@@ -103,7 +103,7 @@ class Guard:
             TooManyRequests: its client sends more requests a second than it may.
         """
         path = scope["raw_path"]
-        if b"%" in path and NOWHERE.search(path):
+        if b"%" in path and INVALID_PATH.search(path):
             raise HTTPException(404)
         host = headers.get(b"host")
         if host is None:
@@ -196,7 +196,7 @@ class Guard:
         roles = [role for its_method, role in found if its_method == method]
         if roles:
             return max(roles)  # a path can match two routes, /v2/models/stats; the greater role is on the safe side
-        return Role.READ if found else None  # the path exists, without the method: whoever has a key gets 405
+        return Role.READ if found else None  # the path exists without this method: a client with a key gets 405
 
     def _check_host(self, host: bytes) -> None:
         if b", " in host:  # two headers: a proxy in front may have gone by the other one
@@ -242,7 +242,7 @@ class Guard:
         return None if keys is None else {key.digest: key for key in keys}
 
     def _current_stamp(self) -> tuple[int, int, int] | None:
-        """What differs whenever the file has been written; None if there is none."""
+        """A value that changes whenever the file is written; None if the file does not exist."""
         try:
             found = self._file.path.stat()
         except OSError:

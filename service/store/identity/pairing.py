@@ -33,13 +33,13 @@ def require(database: Database, files: Files, *, make: bool = True) -> None:
     files, or if the database knows at least one of them.
 
     Args:
-        database: which need not exist.
-        files: of the folder.
+        database: the database; it may not exist yet.
+        files: the files of the folder.
         make: whether the database may be new.
 
     Raises:
-        StoreUnavailable: they do not; or the database is new, and must not be; or one of them cannot be read. Only
-            `for_operator` names the folder and the database.
+        StoreUnavailable: they do not belong together; or the database is new and `make` is not set; or one of them
+            cannot be read. Only `for_operator` names the folder and the database.
     """
     folder, expected = files.data_dir, known_id(files)
     if not database.exists():

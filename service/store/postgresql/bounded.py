@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL that does not wait for ever. Imported only where PostgreSQL is used."""
+"""A connection to PostgreSQL with deadlines. Imported only where PostgreSQL is used."""
 
 import time
 from collections.abc import Generator

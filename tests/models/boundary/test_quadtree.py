@@ -115,7 +115,7 @@ def test_a_window_with_one_label_is_certified_without_computing_a_cell() -> None
 
 
 @pytest.mark.slow
-def test_a_hundred_classes_are_told_apart() -> None:
+def test_a_hundred_classes_are_distinguished() -> None:
     # k x - k^2 / 2 is greatest for the integer k nearest to x
     k = np.arange(100)
     parameters = np.column_stack([k, 0 * k, -(k**2) / 2]).astype(np.float32).ravel()

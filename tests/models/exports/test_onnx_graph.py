@@ -41,7 +41,7 @@ def test_a_graph_takes_any_number_of_points(points: int) -> None:
     assert (len(labels), probabilities.shape) == (points, (points, 2))
 
 
-def test_values_that_float32_cannot_tell_apart_get_different_answers() -> None:
+def test_values_that_are_equal_in_float32_get_different_answers() -> None:
     one = sample("logistic", offset=UNIX_TIME)
     xy_ND = np.add(UNIX_TIME, [[0.0, 0.0], [0.25, 0.0]])
     _, probabilities = run(onnx_graph.encode(one.exported), xy_ND)

@@ -96,7 +96,7 @@ def test_columns_are_found_by_name_and_text_columns_by_their_values(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_the_program_ends_in_silence_when_the_reader_of_its_output_has_enough(tmp_path: Path) -> None:
+def test_the_program_ends_silently_when_its_output_pipe_is_closed(tmp_path: Path) -> None:
     program(sample(), tmp_path)
     (tmp_path / "points.csv").write_text("1,2\n" * 20_000)
     script = f"{shlex.quote(sys.executable)} -I net.py < points.csv | head -1"

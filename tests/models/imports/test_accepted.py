@@ -59,7 +59,7 @@ def case_network(name: str) -> nn.Module:
         ("module_prefix.pth", "prefix 'module.'"),
         ("wrapped.pth", "entry 'state_dict'. Left out: 'epoch', 'optimizer'"),
         ("half.pth", "float16; they are widened to float32"),
-        ("numpy_scalar.pth", "no weights: 'best_acc'"),
+        ("numpy_scalar.pth", "not weights: 'best_acc'"),
         ("dropout_between.pth", "2 dense layers, with tanh after '0'"),
         ("two_logits.pth", "two logits of two classes become one"),
         ("whole_module.pth", "whole network"),
@@ -175,7 +175,7 @@ def test_the_activation_is_the_one_that_the_client_names(tmp_path: Path, activat
     assert_equal(imported(network, tmp_path), network)
 
 
-def test_gelu_with_tanh_is_read_and_the_other_one_only_if_the_client_says_so(tmp_path: Path) -> None:
+def test_gelu_with_tanh_is_imported_and_exact_gelu_only_on_request(tmp_path: Path) -> None:
     assert_equal(imported(small(nn.GELU(approximate="tanh")), tmp_path), small(nn.GELU(approximate="tanh")))
     found = imported(small(nn.GELU()), tmp_path, activation="gelu")
     assert_equal(found, small(nn.GELU()), tolerance=1e-3)

@@ -241,7 +241,7 @@ def _safetensors(header: str) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_that_is_no_checkpoint_says_what_it_is(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_not_a_checkpoint_says_what_it_is(tmp_path: Path, kind: str) -> None:
     make, reason = FILES[kind]
     path = tmp_path / "file"
     path.write_bytes(make())

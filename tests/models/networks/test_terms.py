@@ -65,7 +65,7 @@ def test_a_name_like_a_term_is_ambiguous(text: str, names: tuple[str, ...]) -> N
 @pytest.mark.parametrize(
     "text", ["z", "x3", "x0", "X", "x^3", "x**2", "sinx", "tan x", "sin x^2", "x*y*x", "x+y", "2*x", " "]
 )
-def test_what_is_no_term_of_the_coordinates_is_refused_with_those_that_exist(text: str) -> None:
+def test_what_is_not_a_term_of_the_coordinates_is_refused_with_those_that_exist(text: str) -> None:
     with pytest.raises(InvalidInput, match="x1 to x2, also called x and y") as refused:
         parse(("x", text), 2)
     assert refused.value.field == "network.inputs.1"
@@ -90,6 +90,6 @@ def test_too_many_terms_are_refused_before_they_are_listed() -> None:
         parse(("products",), 1_000)
 
 
-def test_the_products_of_a_single_coordinate_are_no_input() -> None:
+def test_the_products_of_a_single_coordinate_are_not_an_input() -> None:
     with pytest.raises(InvalidInput, match="at least one term"):
         parse(("products",), 1)

@@ -101,7 +101,7 @@ def test_the_nearest_change_is_that_of_transformed_points(plan: Plan, shifted: P
     np.testing.assert_array_equal(ours.xy_N2, expected.xy_N2 + OFFSET)
 
 
-def test_an_offset_keeps_the_differences_of_coordinates_that_float32_cannot_tell_apart() -> None:
+def test_an_offset_keeps_the_differences_of_coordinates_that_are_equal_in_float32() -> None:
     offset = 1_700_000_000.0
     xy_N1 = offset + np.array([[0.0], [30.0], [30.25]])
     assert len(np.unique(xy_N1.astype(np.float32))) == 1

@@ -407,7 +407,7 @@ def test_a_resume_state_of_another_training_is_refused_before_anything_is_traine
 
 
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
-def test_a_training_with_validation_points_of_its_own_resumes_with_the_same_points_only(
+def test_a_training_with_separate_validation_points_resumes_only_with_the_same_points(
     implementation: Implementation,
 ) -> None:
     points, network, training = CASES["batches by adam"]

@@ -90,7 +90,7 @@ def test_a_training_begins_with_the_predictions_of_the_version(
     np.testing.assert_allclose(after, before, rtol=2e-5, atol=2e-5 * np.abs(before).max())
 
 
-def test_the_function_stays_the_same_when_the_data_have_moved() -> None:
+def test_a_warm_start_computes_the_same_function_when_the_range_of_the_data_has_changed() -> None:
     network, spec = NetworkSpec(scale="standard"), TrainingSpec(epochs=20)
     first = Recipe(FAR, network, spec)
     state = trained(first)

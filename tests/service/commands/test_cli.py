@@ -140,7 +140,7 @@ READERS = (
 
 @pytest.mark.parametrize("command", READERS)
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_command_that_adds_no_data_makes_no_data_folder(
+def test_a_command_that_adds_no_data_creates_no_data_folder(
     command: str, exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -283,7 +283,7 @@ def test_a_wrong_argument_is_reported_in_one_line(arguments: str, said: str, tmp
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [], ["datasets"], ["train", "--help"]])
-def test_help_is_no_error(arguments: list[str], tmp_path: Path) -> None:
+def test_help_is_not_an_error(arguments: list[str], tmp_path: Path) -> None:
     done = separatrix(*arguments, data=tmp_path)
     assert done.stderr == ""
     assert "Usage: " in done.stdout
@@ -301,7 +301,7 @@ def test_output_that_cannot_be_written_is_reported_in_one_line(no_models: Path, 
 
 
 @pytest.mark.processes
-def test_a_reader_of_the_output_that_has_enough_is_no_error(no_models: Path) -> None:
+def test_a_closed_output_pipe_is_not_an_error(no_models: Path) -> None:
     command = [sys.executable, "-m", "service", "models", "--data-dir", str(no_models)]
     reading, writing = os.pipe()
     os.close(reading)

@@ -81,7 +81,7 @@ def test_a_service_serves_the_datasets_of_the_command_line(tmp_path: Path) -> No
         ),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, arguments: str, status: int, told: str) -> None:
+def test_an_impossible_command_is_refused_in_one_line(tmp_path: Path, arguments: str, status: int, told: str) -> None:
     separatrix("datasets", "add", "-", "--name", "there", data=tmp_path, text=CSV + "9;9;no\n")
     done = separatrix(*arguments.split(), data=tmp_path, text=CSV)
     assert done.exit_code == status

@@ -61,7 +61,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield one
 
 
-def test_a_service_that_is_told_to_stop_finishes_requests_and_ends_streams_and_waits(single: Service) -> None:
+def test_a_stopping_service_finishes_requests_and_ends_streams_and_waits(single: Service) -> None:
     one = single
     with ThreadPoolExecutor(2) as pool, httpx.Client(base_url=one.address) as other:
         train(one.client, "m")
@@ -124,7 +124,7 @@ def refuses(client: httpx.Client) -> bool:
         return True
 
 
-def test_a_service_that_is_told_to_stop_while_it_starts_ends(tmp_path: Path) -> None:
+def test_a_service_that_is_stopped_while_it_starts_ends(tmp_path: Path) -> None:
     with separatrix("serve", "--port", "0", "--data-dir", str(tmp_path), stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: "pydantic" in str([file.path for file in process.memory_maps()]))
         process.send_signal(signal.SIGTERM)

@@ -149,7 +149,7 @@ def test_a_head_may_end_anywhere_between_two_packets(service: httpx.Client, cut:
         assert answer(client).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_body_that_follows_its_headers_is_no_head(service: httpx.Client) -> None:
+def test_a_body_that_follows_its_headers_does_not_count_as_headers(service: httpx.Client) -> None:
     points = [[0.123456, -0.25]] * 20_000
     assert len(service.post("/predict", json={"model": "plane", "points": points}).json()["labels"]) == 20_000
 

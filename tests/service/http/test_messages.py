@@ -99,6 +99,6 @@ def test_a_body_that_is_not_json_is_located(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(("text", "told"), [(b"[" * 500, "200 deep"), (b"7" * 5_000, "4,300 digits")])
-def test_json_that_is_too_much_for_the_parser_is_told_as_such(text: bytes, told: str) -> None:
+def test_json_beyond_a_limit_of_the_parser_is_described_by_the_limit(text: bytes, told: str) -> None:
     (error,) = errors(TrainRequest, text)
     assert f"more than {told} at line 1, column " in str(exceeded(error))

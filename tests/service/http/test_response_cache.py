@@ -63,7 +63,7 @@ def test_a_response_is_compressed_once_for_all_clients_that_want_gzip() -> None:
     assert (plain_headers[b"etag"], int(plain_headers[b"content-length"])) == (b'"1"', len(TEXT))
 
 
-def test_a_client_without_gzip_before_makes_no_difference() -> None:
+def test_a_response_first_sent_without_gzip_is_compressed_once_for_later_clients() -> None:
     client = Client(1_000_000)
     plain, first, second = (client.get("/a", headers) for headers in (None, GZIP, GZIP))
     assert client.made == 1

@@ -115,7 +115,7 @@ def test_rows_move_between_sqlite_and_postgresql(data: Path, tmp_path: Path, pos
     assert separatrix("restore", str(archive), data=tmp_path / "third").exit_code == 0
     assert predictions(tmp_path / "third", "1") == predictions(data, "1")
     done = separatrix("restore", str(archive), "--database-url", url, data=tmp_path / "fourth")
-    assert (done.exit_code, "The database is in use." in done.stderr) == (1, True)
+    assert (done.exit_code, "The database already has data." in done.stderr) == (1, True)
     assert not (tmp_path / "fourth").exists()
 
 
@@ -167,12 +167,12 @@ ROWS = ("rows.jsonl", b"")
         (lambda path: written(path, ("../x", b""), sums()), "has a member that a backup does not have: '../x'"),
         (lambda path: written(path, ("checkpoints/../x", b""), sums()), "has a member that a backup does not have"),
         (lambda path: written(path, ("/etc/x", b""), sums()), "has a member that a backup does not have"),
-        (lambda path: written(path, layout=2), "was written by a later release"),
-        (lambda path: written(path, ROWS, sums(ROWS, revision="9999"), revision="9999"), "later version"),
+        (lambda path: written(path, layout=2), "was written by a newer release"),
+        (lambda path: written(path, ROWS, sums(ROWS, revision="9999"), revision="9999"), "newer release"),
         (link, "has a member that is no file"),
     ],
 )
-def test_an_archive_that_is_no_backup_is_refused_and_leaves_nothing(
+def test_an_archive_that_is_not_a_backup_is_refused_and_leaves_nothing(
     make: Callable[[Path], Any], reason: str, tmp_path: Path
 ) -> None:
     make(tmp_path / "backup.tar")
@@ -191,7 +191,7 @@ def test_a_backup_and_a_restoration_replace_nothing(data: Path) -> None:
     assert (over.exit_code, "is not empty; restore into a new one" in over.stderr) == (1, True)
 
 
-def test_a_backup_and_a_data_folder_are_for_their_owner_alone(data: Path, tmp_path: Path) -> None:
+def test_only_the_owner_may_read_a_backup_and_a_data_folder(data: Path, tmp_path: Path) -> None:
     def mode(path: Path) -> int:
         return stat.S_IMODE(path.stat().st_mode)
 
@@ -309,7 +309,7 @@ def test_the_doctor_finds_all_for_which_the_service_answers_503(data: Path) -> N
         ),
         (
             lambda data: execute(Files(data).database_url, "UPDATE alembic_version SET version_num = '9999'"),
-            "belongs to a later version of Separatrix",
+            "newer release of Separatrix",
         ),
     ],
 )

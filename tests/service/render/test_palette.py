@@ -42,7 +42,7 @@ def as_seen(colors_C3: np.ndarray, deficiency: str) -> np.ndarray:
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 @pytest.mark.parametrize(("count", "least"), [(2, 0.2), (8, 0.065)])
-def test_the_color_blind_tell_the_first_classes_apart(deficiency: str, count: int, least: float) -> None:
+def test_color_blind_people_can_distinguish_the_first_classes(deficiency: str, count: int, least: float) -> None:
     colors = as_seen(palette.class_palette(count), deficiency)
     pairs = [distance(colors[i], colors[j]) for i in range(count) for j in range(i)]
     assert min(pairs) > least
@@ -86,7 +86,7 @@ def test_points_stand_out_from_every_step_of_the_calm_scales(count: int) -> None
 
 
 @pytest.mark.parametrize("count", [2, 3, 12])
-def test_neighboring_calm_regions_can_be_told_apart(count: int) -> None:
+def test_neighboring_calm_regions_can_be_distinguished(count: int) -> None:
     regions = palette.calm(palette.class_palette(min(count, 8)))
     pairs = [distance(regions[i], regions[j]) for i in range(len(regions)) for j in range(i)]
     assert min(pairs) > 0.02

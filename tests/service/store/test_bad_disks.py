@@ -122,7 +122,7 @@ def later(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"), [(not_sqlite, "is damaged"), (torn, "is damaged"), (later, "later version of Separatrix")]
+    ("damage", "told"), [(not_sqlite, "is damaged"), (torn, "is damaged"), (later, "newer release of Separatrix")]
 )
 def test_a_database_that_cannot_be_used_is_refused_and_left_as_it_is(
     tmp_path: Path, migrated: Path, damage: Callable[[Path], None], told: str
@@ -140,5 +140,5 @@ def test_a_database_that_cannot_be_used_is_refused_and_left_as_it_is(
 def test_a_card_of_a_later_version_is_refused_with_the_reason() -> None:
     text = sample(points=1).exported.card.to_json()
     card = json.dumps(json.loads(text) | {"format": 3}).encode()
-    with pytest.raises(DamagedCheckpoint, match="a later version of Separatrix wrote it"):
+    with pytest.raises(DamagedCheckpoint, match="a newer release of Separatrix wrote it"):
         Card.from_json(card)

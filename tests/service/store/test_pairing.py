@@ -92,7 +92,7 @@ def test_a_lost_file_of_the_database_is_not_made_anew(tmp_path: Path) -> None:
         Store(files.database_url, files=files).close()
 
 
-def test_a_reader_makes_no_database_and_no_id(tmp_path: Path) -> None:
+def test_a_reader_creates_neither_a_database_nor_an_id(tmp_path: Path) -> None:
     files = Files(tmp_path)
     with refused("is no data folder: it has no database"):
         Store.of(Settings(data_dir=tmp_path), files, make=False)
@@ -110,7 +110,7 @@ def test_several_folders_may_belong_to_one_database(url: str, tmp_path: Path) ->
         store.close()
 
 
-def test_an_id_that_cannot_be_read_is_no_missing_id(tmp_path: Path) -> None:
+def test_an_id_that_cannot_be_read_is_not_a_missing_id(tmp_path: Path) -> None:
     (tmp_path / pairing.FILE).mkdir()
     with refused("cannot be read: Is a directory"):
         Store.of(Settings(data_dir=tmp_path), Files(tmp_path))

@@ -110,7 +110,7 @@ def test_many_connections_can_open_a_new_file_at_the_same_moment(tmp_path: Path)
 
 def test_a_database_of_a_later_version_is_refused(url: str, store: Store) -> None:
     execute(url, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreUnavailable, match="later version"):
+    with pytest.raises(StoreUnavailable, match="newer release"):
         Store(url)
 
 
@@ -699,7 +699,7 @@ def test_a_read_only_server_raises_store_unavailable(postgresql: PostgreSQL) -> 
             store.jobs.cancel("job")
 
 
-def test_a_transaction_that_stood_idle_too_long_raises_store_unavailable(postgresql: PostgreSQL) -> None:
+def test_a_transaction_that_was_idle_too_long_raises_store_unavailable(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
 
     def stand_idle(database: Database) -> None:
@@ -762,7 +762,7 @@ def test_the_latest_revision_of_the_program_is_that_of_its_migrations() -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite:////nowhere/rows.db", "postgresql://nobody:secret@127.0.0.1:9/nothing"])
-def test_the_operator_is_told_what_to_do_about_a_database_that_cannot_be_opened(url: str) -> None:
+def test_an_error_of_a_database_that_cannot_be_opened_says_what_the_operator_can_do(url: str) -> None:
     with pytest.raises(StoreUnavailable) as raised:
         Store(url)
     assert "Check " in raised.value.for_operator

@@ -95,7 +95,7 @@ def test_a_second_heading_line_is_not_a_point(content: str, names: tuple[str, ..
     assert "heading" in "\n".join(table.understood[1:])
 
 
-def test_a_title_above_the_heading_names_no_column() -> None:
+def test_a_title_above_the_heading_is_not_a_column_name() -> None:
     content = "Series 2024,,\nx,y,label\n0.1,0.2,A\n0.9,0.8,B\n"
     assert read(content).feature_names == ("x", "y")
     assert "line 1 is a title, which is not read" in said(content)

@@ -66,7 +66,7 @@ def test_whole_numbers_that_may_be_parts_of_decimal_commas_are_read_with_a_warni
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_encodings_and_line_endings_make_no_difference(encoding: str, ending: str) -> None:
+def test_a_file_is_read_alike_in_all_encodings_and_line_endings(encoding: str, ending: str) -> None:
     content = ending.join(["x,y,Größe", "0.1,0.2,A", "0.9,0.8,B", ""])
     table = read(content.encode(encoding), label="Größe")
     assert (table.xy_ND.tolist(), table.labels) == ([[0.1, 0.2], [0.9, 0.8]], ("A", "B"))
@@ -211,7 +211,7 @@ def test_an_inch_mark_within_a_label_is_part_of_it() -> None:
         "x,y,label,,,\n0.1,0.2,A,,,\n0.9,0.8,B,,,\n,,,,,\n",
     ],
 )
-def test_a_separator_at_the_end_of_lines_makes_no_column(content: str) -> None:
+def test_a_separator_at_the_end_of_lines_is_not_a_column(content: str) -> None:
     assert rows(content) == AB
 
 
@@ -244,7 +244,7 @@ def test_a_comma_that_may_separate_thousands_or_decimals_is_refused_with_the_opt
     assert rows(content, decimal=".")[0][0] == 1234
 
 
-def test_points_among_semicolons_that_may_separate_thousands_are_refused_with_the_option_that_decides() -> None:
+def test_numbers_that_may_have_a_thousands_point_are_refused_with_the_option_that_decides() -> None:
     content = "a;b;label\n1.234;1;A\n2.345;2;B\n"
     message = refusal(content)
     assert message.startswith("line 2: '1.234' may have a decimal point or a thousands separator")

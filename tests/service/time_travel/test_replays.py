@@ -131,7 +131,7 @@ async def test_the_memory_for_past_epochs_is_bounded() -> None:
     assert len(tasks.started) == fitting + 3, "the first ones are not"
 
 
-async def test_so_many_trainings_at_a_time_are_refused_until_some_have_ended() -> None:
+async def test_trainings_beyond_the_limit_are_refused_until_others_have_ended() -> None:
     tasks, version = Tasks(), version_of()
     known = Replays(tasks, lambda _: Path())
     waiting = [asyncio.create_task(known.at(version, epoch)) for epoch in range(replays.MAX_RUNNING)]

@@ -84,7 +84,7 @@ def test_programs_predict_a_point_with_the_features_of_the_data(visit: Visit) ->
     assert len(body["points"][0]) == 4
 
 
-def test_data_of_one_feature_are_declined_in_a_sentence(visit: Visit) -> None:
+def test_data_of_one_feature_are_refused_in_a_sentence(visit: Visit) -> None:
     page = visit.open()
     file: Any = {"name": "one.csv", "mimeType": "text/csv", "buffer": table(2, features=1)}
     page.set_input_files("input[type=file]", file)

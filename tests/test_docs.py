@@ -64,7 +64,7 @@ def test_every_setting_is_an_option_of_serve_with_its_default_and_its_variable()
         assert field.default is None or f"(default {field.default};" in shown
 
 
-def test_every_option_of_train_says_what_it_is() -> None:
+def test_every_option_of_train_has_a_description() -> None:
     shown = help_of("train")
     for schema in (GeneratedData, NetworkSettings, TrainingSettings):
         for name, field in schema.model_fields.items():

@@ -166,7 +166,7 @@ def test_a_path_with_escaped_letters_needs_the_role_of_the_unescaped_path(guarde
     "header",
     ["", "Bearer", "Bearer sepx_wrong", "Basic YTpi", "{key}", "Bearer {key}x", "Bearer {key} {key}"],
 )
-def test_what_is_not_a_valid_key_is_refused(guarded: Guarded, header: str) -> None:
+def test_an_invalid_key_is_refused(guarded: Guarded, header: str) -> None:
     headers = {"Authorization": header.format(key=guarded.keys["admin"])}
     answer = guarded.client.post("/predict", json=POINT, headers=headers)
     assert_problem(answer, 401, "unauthorized")

@@ -95,7 +95,7 @@ def test_a_cached_grid_in_another_format_is_not_sent(client: httpx.Client) -> No
             assert answer.headers["content-type"].partition(";")[0] == media_type
 
 
-def test_accept_in_several_lines_is_one_list_and_a_cache_key_of_its_own(client: httpx.Client) -> None:
+def test_accept_in_several_lines_is_one_list_and_a_separate_cache_key(client: httpx.Client) -> None:
     query = {"model": "plane", "resolution": "20", "x_min": -2.125}
     png, json = ("Accept", "image/png;q=0.9"), ("Accept", "application/json;q=0.5")
     for lines in ([png, json], [json, png]):

@@ -359,7 +359,7 @@ def test_columns_are_chosen_and_warned_of_in_every_format(service: httpx.Client)
         ({"points": [[1], [2, 3]], "labels": [1, 2]}, JSON, {}, "body", "points.1"),
         ({"points": [[1], [2]], "labels": [1, 2], "label": 1}, JSON, {}, "body", "unknown"),
         ({"points": [[1], [2]], "labels": [1, "a"]}, JSON, {}, "body", "all integers or all strings"),
-        ({"points": [[1], [2], [3]], "labels": [1, 0, True]}, JSON, {}, "body", "labels.2: must be true or false"),
+        ({"points": [[1], [2], [3]], "labels": [1, 0, True]}, JSON, {}, "body", "labels.2: must be a number or text"),
         ({"points": [[1], [2], [3]], "labels": [True, None, 0]}, JSON, {}, "body", "labels.2: must be true or false"),
         ({"points": [[1e31], [2]], "labels": [1, 2]}, JSON, {}, "body", "must be a number between"),
         (COLUMNS, JSON, {"separator": ";"}, "separator", "CSV"),

@@ -164,7 +164,7 @@ def test_bodies_that_do_not_fit_are_refused(client: httpx.Client, body: Any, fie
     assert_problem(invoke(client, body), 422, "invalid-input", field=field)
 
 
-def test_what_is_not_json_or_csv_is_refused(client: httpx.Client) -> None:
+def test_bodies_other_than_json_and_csv_are_refused(client: httpx.Client) -> None:
     nan = json.dumps({"instances": [[math.nan, 1]]})
     headers = {"Content-Type": "application/json"}
     answer = client.post("/invocations?model=plane", content=nan, headers=headers)

@@ -94,7 +94,7 @@ def test_a_running_job_answers_with_its_newest_weights_and_nothing_keeps_the_res
     worker.fail(job)
 
 
-def test_weights_that_nobody_asked_for_lately_are_replaced_before_they_answer(worker: ManualWorker) -> None:
+def test_weights_that_were_not_requested_recently_are_replaced_before_they_answer(worker: ManualWorker) -> None:
     job = worker.new_job(network=LOGISTIC)
     worker.leave_snapshot(job, 3, w=[[1.0], [1.0]], b=[0.0])
     with worker.leaving_snapshots(job, 4, w=[[2.0], [1.0]], b=[0.0]):

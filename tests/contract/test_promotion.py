@@ -133,7 +133,7 @@ FIGURES = {"accuracy": 0.9, "log_loss": 0.25}
         *[((">= 0.89"), True), (("> 0.91"), False), (("<1"), True)],
     ],
 )
-def test_a_condition_compares_as_it_says(condition: str, holds: bool) -> None:
+def test_a_condition_compares_by_its_operator(condition: str, holds: bool) -> None:
     decided = promotion.decide(promotion.requested({"accuracy": condition}, None), {"validation": FIGURES})
     assert decided is not None
     assert decided["promoted"] is holds
@@ -148,7 +148,7 @@ def test_a_condition_compares_as_it_says(condition: str, holds: bool) -> None:
         ({"validation": FIGURES, "cross_validation": {"log_loss": 0.01}}, "By validation points: log_loss is 0.25"),
     ],
 )
-def test_what_is_not_known_does_not_hold(evaluation: Mapping[str, Any], reason: str) -> None:
+def test_a_condition_on_an_unknown_figure_does_not_hold(evaluation: Mapping[str, Any], reason: str) -> None:
     decided = promotion.decide(promotion.requested({"log_loss": "<0.2"}, "prod"), evaluation)
     assert decided is not None
     assert (decided["alias"], decided["promoted"]) == ("prod", False)

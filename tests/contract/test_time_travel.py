@@ -137,7 +137,7 @@ def test_every_network_of_an_ensemble_is_repeated(trained: httpx.Client) -> None
     assert spreads[0] == spreads[1] != spreads[2]
 
 
-def test_the_networks_of_an_ensemble_end_when_they_ended_by_themselves(trained: httpx.Client) -> None:
+def test_each_network_of_an_ensemble_ends_at_its_own_last_epoch(trained: httpx.Client) -> None:
     settings = {"epochs": 200, "ensemble": 3, "patience": 3, "min_delta": 0.004}
     train(trained, "past-early", training=settings)
     ran = [one["epochs_run"] for one in trained.get("/models/past-early/versions/1").json()["card"]["restart_results"]]

@@ -73,7 +73,7 @@ def test_the_split_is_that_of_the_training(client: httpx.Client, own: tuple[str,
         assert [[pairs.count((row, column)) for column in range(3)] for row in range(3)] == confusion
 
 
-def test_validation_points_of_their_own_come_last(client: httpx.Client) -> None:
+def test_separate_validation_points_come_last(client: httpx.Client) -> None:
     rows = "x,y,c\n0.5,1,red\n-1,-0.25,blue\n2,2,red\n"
     stored = client.post("/datasets/points-held?label=c", content=rows, headers={"Content-Type": "text/csv"})
     assert stored.status_code == 201, stored.text
@@ -156,7 +156,7 @@ def test_a_page_of_points_is_revalidated(client: httpx.Client, own: tuple[str, d
     assert (again.status_code, answer.headers["cache-control"]) == (304, "no-cache")
 
 
-def test_what_was_not_trained_here_has_no_points(client: httpx.Client, own: tuple[str, dict[str, Any]]) -> None:
+def test_an_imported_version_has_no_training_points(client: httpx.Client, own: tuple[str, dict[str, Any]]) -> None:
     weights = client.get(f"{own[0]}/checkpoint").content
     imported = client.post(
         "/models/points-imported/versions",

@@ -209,7 +209,7 @@ def test_versions_that_cannot_be_compared_are_refused_in_the_services_words(visi
     visit.expect_refusal("/comparison")
 
 
-def test_the_tabs_are_reached_by_keyboard_and_the_playgrounds_keys_do_nothing_meanwhile(visit: Visit) -> None:
+def test_the_tabs_are_reached_by_keyboard_and_only_the_playground_has_its_keys(visit: Visit) -> None:
     page = visit.open()
     before = page.locator("#epoch").inner_text()
     page.get_by_role("tab", name="Playground").focus()

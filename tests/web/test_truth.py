@@ -172,7 +172,7 @@ def test_the_comparison_waits_while_a_point_is_dragged(visit: Visit) -> None:
     wait_until(lambda: (page.evaluate("1"), "logistic" in kinds)[1])
 
 
-def test_what_was_chosen_for_one_file_is_not_used_for_the_next(visit: Visit) -> None:
+def test_options_for_one_file_are_not_used_for_the_next(visit: Visit) -> None:
     page = visit.open()
 
     def refused(name: str) -> None:

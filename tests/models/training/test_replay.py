@@ -167,7 +167,7 @@ def test_a_restart_is_the_training_of_its_seed() -> None:
     assert len({state["0.weight"].tobytes() for state in others}) == 4
 
 
-def test_derived_inputs_and_validation_points_of_their_own_are_those_of_the_recipe() -> None:
+def test_derived_inputs_and_separate_validation_points_are_those_of_the_recipe() -> None:
     network = NetworkSpec(kind="logistic", scale="standard", inputs=("squares", "x1*x2"))
     spec = TrainingSpec(epochs=3000, optimizer="adam", patience=20, min_delta=1000.0)
     recipe = Recipe(FLOWER, network, spec, generate(DatasetSpec(n=40, seed=8)))

@@ -188,7 +188,7 @@ def test_a_head_without_an_end_is_refused(service: httpx.Client, head: bytes) ->
     assert (found["status"], found["code"]) == (431, "head-too-large")
 
 
-def test_what_is_not_http_gets_a_problem(service: httpx.Client) -> None:
+def test_bytes_that_are_not_http_get_a_problem(service: httpx.Client) -> None:
     with connect(service) as client:
         client.sendall(b"hello\r\n\r\n")
         found = problem(client)

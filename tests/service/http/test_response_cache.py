@@ -71,7 +71,7 @@ def test_a_response_first_sent_without_gzip_is_compressed_once_for_later_clients
     assert gzip.decompress(first[2]) == plain[2]
 
 
-def test_what_is_not_compressed_is_kept_once() -> None:
+def test_a_response_that_is_not_compressed_is_kept_once() -> None:
     client = Client(1_000_000, media_type="image/png")
     first, second = (client.get("/a", GZIP) for _ in range(2))
     assert b"content-encoding" not in dict(first[1])

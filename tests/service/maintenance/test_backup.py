@@ -207,7 +207,7 @@ def test_only_the_owner_may_read_a_backup_and_a_data_folder(data: Path, tmp_path
     assert mode(tmp_path / "made") == 0o700
 
 
-def test_a_backup_is_written_where_its_link_points_and_makes_no_folder(data: Path, tmp_path: Path) -> None:
+def test_a_backup_is_written_through_a_link_and_creates_no_folder(data: Path, tmp_path: Path) -> None:
     (tmp_path / "link.tar").symlink_to("real.tar")
     done = separatrix("backup", str(tmp_path / "link.tar"), data=data)
     assert done.exit_code == 0, done.stderr

@@ -80,7 +80,7 @@ def test_a_version_that_was_not_promoted_does_not_become_latest(store: Store) ->
     assert (aliases(store), numbers(all_versions(store))) == ({}, [1, 3])
 
 
-def test_changes_say_what_has_changed_as_it_is_now(store: Store) -> None:
+def test_changes_have_the_present_state_of_what_has_changed(store: Store) -> None:
     first = publish(store).version
     seqs = [first.seq, store.versions.move_alias("m", "a", 1), publish(store).version.seq]
     seqs += [store.versions.move_alias("m", "a", 2), store.versions.delete("m", 1).seq]

@@ -229,10 +229,6 @@ class TrainingSpec:
             if self.validation_fraction:
                 raise InvalidInput("training.validation_folds", "must be left out if validation_fraction is given")
         _within("training.temperature", self.temperature, MIN_TEMPERATURE, MAX_TEMPERATURE)
-        if self.validation_folds is not None:
-            _within("training.validation_folds", self.validation_folds, 2, MAX_FOLDS)
-            if self.validation_fraction:
-                raise InvalidInput("training.validation_folds", "must be left out if validation_fraction is given")
         if self.patience is not None:
             _within("training.patience", self.patience, 1, MAX_EPOCHS)
         _within("training.min_delta", self.min_delta, 0.0, MAX_LEARNING_RATE)

@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from models import specs
 from models.datasets import LabelledPoints
 from models.recipes import Recipe
-from models.specs import NetworkKind, NetworkSpec, Optimizer, TrainingSpec
+from models.specs import Activation, NetworkKind, NetworkSpec, Optimizer, TrainingSpec
 
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003)
 """Tried values, from the smoothest boundary to the most detailed one."""
@@ -17,15 +17,18 @@ WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003)
 FIRST_WEIGHT_DECAY = 0.003
 """The value that is tried first."""
 
-HIDDEN = ((16,), (64,))
-"""Tried widths of hidden layers, if none are given. Larger ones are tried only if smaller ones are of use."""
+HIDDEN: tuple[tuple[tuple[int, ...], Activation], ...] = (((16,), "tanh"), ((64,), "relu"))
+"""Tried hidden layers, if none are given: widths and activation. Larger ones are tried only if smaller ones are of use.
+
+They differ in their activation too, because data that suit one kind of boundary often do not suit the other.
+"""
 
 LARGE = 10_000
 """Above this number of points, hidden layers are trained by Adam on mini-batches, which is then cheaper than L-BFGS."""
 
 LARGE_HIDDEN = (64, 64)
 LARGE_FIRST_WEIGHT_DECAY = 0.0003
-"""The values of `HIDDEN` and `FIRST_WEIGHT_DECAY` above `LARGE` points."""
+"""The widths and the first weight decay above `LARGE` points."""
 
 BATCH_SIZE = 250
 BATCH_LEARNING_RATE = 0.003
@@ -37,6 +40,14 @@ EPOCHS: dict[Optimizer, int] = {"lbfgs": 200, "adam": 500, "sgd": 2_000}
 
 EARLY_STOPPING = {"patience": 20, "min_delta": 1e-5}
 """Default early stopping. A further decrease of the training loss would not improve the result."""
+
+
+class Architecture(NamedTuple):
+    """What kind of network a candidate is, unless a request decides it."""
+
+    kind: NetworkKind
+    hidden: tuple[int, ...]
+    activation: Activation = "tanh"
 
 
 @dataclass(frozen=True)
@@ -60,13 +71,13 @@ class Given:
         takes_batches = bool(hidden) and count > LARGE
         return "adam" if takes_batches or self.training.keys() & {"learning_rate", "batch_size"} else "lbfgs"
 
-    def candidate(self, kind: NetworkKind, hidden: tuple[int, ...], weight_decay: float, *, count: int) -> "Candidate":
+    def candidate(self, architecture: Architecture, weight_decay: float, *, count: int) -> "Candidate":
         """The candidate with these values for the training on `count` points, except for values that are given.
 
         Raises:
             InvalidInput: a given value is out of bounds.
         """
-        network = NetworkSpec(**{"kind": kind, "hidden": hidden, **self.network})
+        network = NetworkSpec(**{**architecture._asdict(), **self.network})
         optimizer = self.optimizer(network.widths, count)
         defaults = {"optimizer": optimizer, "epochs": EPOCHS[optimizer], "weight_decay": weight_decay, **EARLY_STOPPING}
         batch = self.training.get("batch_size", BATCH_SIZE)
@@ -83,8 +94,8 @@ class Given:
         """
         count = len(points.label_N)
         architectures = self.architectures(count)
-        architecture = architectures[min(1, len(architectures) - 1)]
-        candidate = self.candidate(*architecture, self.first_weight_decay(count), count=count)
+        architecture = next((one for one in architectures if one.hidden), architectures[0])
+        candidate = self.candidate(architecture, self.first_weight_decay(count), count=count)
         Recipe(points, candidate.network, candidate.training, validation)  # raises
         return candidate
 
@@ -97,17 +108,17 @@ class Given:
             parts.append({"validation": validation.digest})
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def architectures(self, count: int) -> list[tuple[NetworkKind, tuple[int, ...]]]:
-        """Kinds and hidden layers to try on `count` points, from the smallest network on."""
+    def architectures(self, count: int) -> list[Architecture]:
+        """What to try on `count` points, from the smallest network on."""
         kind: NetworkKind | None = self.network.get("kind")
         if "hidden" in self.network:
-            return [(kind or "sequential", tuple(self.network["hidden"]))]
+            return [Architecture(kind or "sequential", tuple(self.network["hidden"]))]
         if kind == "logistic":
-            return [("logistic", ())]
-        linear: list[tuple[NetworkKind, tuple[int, ...]]] = [] if kind else [("logistic", ())]
+            return [Architecture("logistic", ())]
+        linear = [] if kind else [Architecture("logistic", ())]
         if count > LARGE:
-            return [*linear, (kind or "sequential", LARGE_HIDDEN[:1] if kind == "two_layer" else LARGE_HIDDEN)]
-        return linear + [(kind or "sequential", widths) for widths in HIDDEN]
+            return [*linear, Architecture(kind or "sequential", LARGE_HIDDEN[: 1 if kind == "two_layer" else None])]
+        return linear + [Architecture(kind or "sequential", *hidden) for hidden in HIDDEN]
 
     def first_weight_decay(self, count: int) -> float:
         """The value of `weight_decays` to try first on `count` points."""

@@ -12,10 +12,10 @@ from models.datasets import DoubleArray, LabelledPoints, split
 from models.networks.layouts import layout
 from models.recipes import Recipe
 from models.selection import calibration
-from models.selection.candidates import Candidate, Given
+from models.selection.candidates import Architecture, Candidate, Given
 from models.selection.cross_validation import ScaledFold, StoppedError, cost_s, held_out_labels, held_out_logits
 from models.selection.folds import Fold, fold_count, folds
-from models.specs import InvalidInput, NetworkKind, NetworkSpec, TrainingSpec
+from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training.evaluation import Evaluation
 
 MAX_SEARCH_S = 30.0
@@ -162,31 +162,32 @@ class _Search:
     def run(self) -> None:
         """Scores candidates: small architectures with several weight decays, and a larger one if hidden units help."""
         architectures = self._given.architectures(self._count)
-        logistic = [one for one in architectures if not one[1]]
-        with_hidden = [one for one in architectures if one[1]]
+        logistic = [one for one in architectures if not one.hidden]
+        with_hidden = [one for one in architectures if one.hidden]
         linear, hidden = self._first(logistic), self._first(with_hidden)
         if linear is not None and (hidden is None or not _is_worse(linear, hidden, CLEAR)):
             linear = self._best_decay(linear)
         if hidden is not None:
             hidden = self._best_decay(hidden)
             if linear is None or hidden.loss < linear.loss:
-                for kind, widths in with_hidden[1:]:  # wider networks need about the same weight decay
-                    self._score(self._candidate(kind, widths, hidden.candidate.training.weight_decay))
+                for architecture in with_hidden[1:]:  # wider networks need about the same weight decay
+                    self._score(self._candidate(architecture, hidden.candidate.training.weight_decay))
 
-    def _first(self, architectures: Sequence[tuple[NetworkKind, tuple[int, ...]]]) -> Score | None:
+    def _first(self, architectures: Sequence[Architecture]) -> Score | None:
         """Scores the first architecture with the first weight decay; None without a candidate or a score."""
         decay = self._given.first_weight_decay(self._count)
-        return self._score(self._candidate(*architectures[0], decay)) if architectures else None
+        return self._score(self._candidate(architectures[0], decay)) if architectures else None
 
     def _best_decay(self, first: Score) -> Score:
         """The best of an architecture: goes from one weight decay to the next as long as the loss decreases."""
         network, decays = first.candidate.network, self._given.weight_decays
+        architecture = Architecture(network.kind, network.widths, network.activation)
         at = decays.index(first.candidate.training.weight_decay)
         best = first
         for direction in (1, -1):
             i = at + direction
             while 0 <= i < len(decays):
-                score = self._score(self._candidate(network.kind, network.widths, decays[i]))
+                score = self._score(self._candidate(architecture, decays[i]))
                 if score is None or score.loss >= best.loss:
                     break
                 best, i = score, i + direction
@@ -194,8 +195,8 @@ class _Search:
                 break
         return best
 
-    def _candidate(self, kind: NetworkKind, hidden: tuple[int, ...], weight_decay: float) -> Candidate:
-        return self._given.candidate(kind, hidden, weight_decay, count=self._count)
+    def _candidate(self, architecture: Architecture, weight_decay: float) -> Candidate:
+        return self._given.candidate(architecture, weight_decay, count=self._count)
 
     def _score(self, candidate: Candidate) -> Score | None:
         """Scores a candidate; None if it is too much work, or if its logits overflow."""

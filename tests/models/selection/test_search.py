@@ -8,7 +8,7 @@ import pytest
 
 from models.datasets import LabelledPoints, generate, split
 from models.recipes import Recipe
-from models.selection.candidates import BATCH_SIZE, BATCH_STEPS, LARGE, WEIGHT_DECAYS, Given
+from models.selection.candidates import BATCH_SIZE, BATCH_STEPS, LARGE, WEIGHT_DECAYS, Architecture, Given
 from models.selection.cross_validation import cross_validated
 from models.selection.search import Choice, Score, choose
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
@@ -79,22 +79,33 @@ def test_a_given_kind_is_tried_with_several_widths() -> None:
 
 
 @pytest.mark.parametrize(
+    ("network", "hidden"),
+    [({}, (16,)), ({"kind": "two_layer"}, (16,)), ({"kind": "logistic"}, ()), ({"hidden": [3]}, (3,))],
+)
+def test_few_points_get_the_first_architecture_with_hidden_units(
+    network: dict[str, Any], hidden: tuple[int, ...]
+) -> None:
+    points = generate(DatasetSpec(n=12))
+    assert Given(STANDARD | network, {}).default(points).network.widths == hidden
+
+
+@pytest.mark.parametrize(
     ("training", "optimizer"),
     [({}, "lbfgs"), ({"momentum": 0.9}, "sgd"), ({"learning_rate": 0.1}, "adam"), ({"batch_size": 32}, "adam")],
 )
 def test_settings_of_an_optimizer_choose_it(training: dict[str, Any], optimizer: str) -> None:
-    candidate = Given(STANDARD, training).candidate("sequential", (4,), 0.01, count=400)
+    candidate = Given(STANDARD, training).candidate(Architecture("sequential", (4,)), 0.01, count=400)
     assert candidate.training.optimizer == optimizer
 
 
 @pytest.mark.parametrize("count", [LARGE + 1, 20_000, 100_000])
 def test_hidden_layers_for_many_points_are_trained_on_batches_for_the_same_number_of_steps(count: int) -> None:
     given = Given(STANDARD, {})
-    (_, logistic), (kind, hidden) = given.architectures(count)
-    training = given.candidate(kind, hidden, 0.001, count=count).training
+    logistic, hidden = given.architectures(count)
+    training = given.candidate(hidden, 0.001, count=count).training
     assert (training.optimizer, training.batch_size, training.weight_decay) == ("adam", BATCH_SIZE, 0.001)
     assert training.epochs * count / BATCH_SIZE == pytest.approx(BATCH_STEPS, rel=0.05)
-    assert given.candidate("logistic", logistic, 0.001, count=count).training.optimizer == "lbfgs"
+    assert given.candidate(logistic, 0.001, count=count).training.optimizer == "lbfgs"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +118,7 @@ def test_hidden_layers_for_many_points_are_trained_on_batches_for_the_same_numbe
     ],
 )
 def test_given_settings_are_kept_for_many_points_too(training: dict[str, Any], expected: tuple[Any, ...]) -> None:
-    found = Given(STANDARD, training).candidate("sequential", (8,), 0.001, count=20_000).training
+    found = Given(STANDARD, training).candidate(Architecture("sequential", (8,)), 0.001, count=20_000).training
     assert (found.optimizer, found.batch_size, found.epochs) == expected
     assert all(getattr(found, name) == value for name, value in training.items())
 

@@ -46,9 +46,11 @@ def test_after_an_outage_the_points_are_those_of_the_network(visit: Visit) -> No
     visit.wait_until_trained()
     page.click("#share")
     expect(page.locator("#share")).not_to_have_text("Share")
+    visit.wait_until_settled()
     shown = drawing(visit)
     page.reload()
     visit.wait_until_trained()
+    visit.wait_until_settled()
     assert drawing(visit) == shown
     visit.complaints.clear()
 
@@ -102,6 +104,7 @@ def test_a_class_without_points_changes_no_color(visit: Visit) -> None:
 
     page.hover("#share")
     expect(page.locator(".readout")).to_be_empty()
+    visit.wait_until_settled()
     before = drawing(visit)
     page.click("#share")
     expect(page.locator("#share")).not_to_have_text("Share")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Response, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response, expect
 
 from tests.requirements import lacks
 from tests.serving import wait_until
@@ -43,14 +43,19 @@ class Visit:
         self.page = page
         self.address = address
         self.complaints: list[str] = []
+        self._asked, self._answered = 0, 0
+        page.on("request", self._on_request)
+        page.on("requestfinished", self._on_answer)
+        page.on("requestfailed", self._on_answer)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("response", self._on_response)
 
     def open(self, fragment: str = "") -> Page:
-        """Opens the page and waits until its network is trained."""
+        """Opens the page and waits until its network is trained, and shown with its history and points."""
         self.page.goto(f"{self.address}/{fragment}")
         self.wait_until_trained()
+        self.wait_until_settled()
         return self.page
 
     def expect_refusal(self, path: str) -> None:
@@ -90,6 +95,22 @@ class Visit:
             before = self.epoch()
             wait_until(lambda before=before: self.epoch() > before)  # type: ignore[misc]
         expect(self.page.locator("body")).to_have_attribute("data-status", "training")
+
+    def wait_until_settled(self) -> None:
+        """Waits until all requests of the page have been answered, and nothing has been asked for two frames."""
+
+        def is_settled() -> bool:
+            asked = self._asked
+            self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            return asked == self._asked == self._answered
+
+        wait_until(is_settled)
+
+    def _on_request(self, _: Request) -> None:
+        self._asked += 1
+
+    def _on_answer(self, _: Request) -> None:
+        self._answered += 1
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -19,7 +19,7 @@ MEMORY_BYTES = 4 * 2**30  # each worker has a PostgreSQL server with some forty 
 
 
 def pytest_configure() -> None:
-    """Sets what torch, pytest and hypothesis read when they are first used; of torch also in processes of tests."""
+    """Configures torch, pytest and hypothesis before their first use. Processes of tests inherit that of torch."""
     # One thread of torch for each process: they share the processor, and a thread that waits for another one spins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Temporary folders in memory, if there is room: on a disk, every commit waits.

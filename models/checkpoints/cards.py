@@ -305,10 +305,10 @@ def read_epoch(folder: Path, card: Card, epoch: int) -> AnyPlan | None:
         return None
     try:
         arrays = safetensors.numpy.load(_read_file(folder / EPOCHS_FILE, card.files[EPOCHS_FILE]))
-        epoch_E = arrays.pop(EPOCHS_KEY, np.empty(0))  # missing in files of earlier releases
-        if epoch not in epoch_E:
+        epochs = arrays.pop(EPOCHS_KEY, np.empty(0)).tolist()  # missing in files of earlier releases
+        if epoch not in epochs:
             return None
-        index = epoch_E.tolist().index(epoch)
+        index = epochs.index(epoch)
         known = layout(card.network, card.features, len(card.classes))
         return plan_of(known, {key: array_E[index] for key, array_E in arrays.items()}, card.transform)
     except (safetensors.SafetensorError, InvalidInput) as error:

@@ -12,11 +12,8 @@ def is_page(content: Mapping[str, Any]) -> bool:
     return content.get("object") == "points"
 
 
-def is_whole(page: Mapping[str, Any]) -> bool:
-    """Whether a page has all points of its dataset."""
-    return page.get("has_more") is False and page.get("offset") == 0
-
-
-def data_of(page: Mapping[str, Any]) -> dict[str, Any]:
-    """The points, labels and names of a page, without the fields that only describe it."""
+def data_of(page: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The points, labels and names of a page; None if it has only some points of its dataset."""
+    if page.get("has_more") is not False or page.get("offset") != 0:
+        return None
     return {name: page[name] for name in ("points", "labels", "feature_names") if name in page}

@@ -11,7 +11,7 @@ import orjson
 
 from models.limits import MAX_FEATURES, MAX_STORED_POINTS
 from models.specs import InvalidInput
-from service.datasets.json_pages import ONE_OF_SEVERAL, data_of, is_page, is_whole
+from service.datasets.json_pages import ONE_OF_SEVERAL, data_of, is_page
 from service.json_keys import repeated_key
 from service.tables import frame
 from service.tables.frame import Rows
@@ -99,9 +99,10 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
         if getattr(options, option) is not None:
             raise InvalidInput(option, "is for tables: points and labels are told apart by their names")
     if is_page(content):
-        if not is_whole(content):
+        data = data_of(content)
+        if data is None:
             raise InvalidInput(name, ONE_OF_SEVERAL)
-        content = data_of(content)
+        content = data
     for other in content.keys() - {"points", "labels", "feature_names"}:
         raise InvalidInput(name, f"has '{other[:40]}' beside points and labels, which is unknown; check its spelling")
     points, labels, names = content["points"], content["labels"], content.get("feature_names")

@@ -27,7 +27,7 @@ RETRY_S = 0.5
 """How long to wait before another attempt to start a process."""
 
 MAX_RETRY_S = 30.0
-"""Longest wait after repeated failures: each doubles it, and each is logged with a traceback."""
+"""Longest wait after repeated failures. Each failure doubles the wait, and is logged with a traceback."""
 
 START_S = 1.0
 """How long an engine that closes waits for a process that is being started. The first start takes as long as the fork

@@ -280,11 +280,11 @@ def _unavailable() -> Iterator[None]:
 def _failure(error: Exception) -> StoreUnavailable:
     """Translates an error of SQLAlchemy."""
     cause = getattr(error, "orig", None)
-    code: Any = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorcode", 0)
+    code = getattr(cause, "sqlite_errorcode", 0)
     failures = _lasting_failures()
-    lasting = failures.get(code) or failures.get(code & 0xFF if isinstance(code, int) else code)
-    if lasting is not None:
-        return lasting
+    for known in (getattr(cause, "sqlstate", None), code, code & 0xFF):
+        if known in failures:
+            return failures[known]
     if cause is None or isinstance(cause, SQLiteError):
         return StoreUnavailable(SILENT)
     check = "Check that its server runs, and that it accepts the user and the password of --database-url."

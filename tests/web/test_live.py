@@ -160,14 +160,7 @@ def test_a_view_that_was_pressed_during_a_training_shows_its_result_at_the_end(v
     visit.expect_live()
     press(visit, "label")
     visit.wait_until_trained()
-    press(visit, "Share")
-    expect(page.locator("#share")).not_to_have_text("Share")
-    visit.wait_until_settled()
-    shown = drawing(visit)
-    page.reload()
-    visit.wait_until_trained()
-    visit.wait_until_settled()
-    assert drawing(visit) == shown
+    visit.expect_link_to_reproduce_the_plane()
 
 
 def test_play_pauses_a_training_that_runs_and_resumes_it(visit: Visit, service: httpx.Client) -> None:

@@ -106,6 +106,17 @@ class Visit:
 
         wait_until(is_settled)
 
+    def expect_link_to_reproduce_the_plane(self) -> None:
+        """Presses Share, opens the address again, and checks that the plane shows the same, pixel by pixel."""
+        self.page.click("#share")
+        expect(self.page.locator("#share")).not_to_have_text("Share")
+        self.wait_until_settled()
+        shown = drawing(self)
+        self.page.reload()
+        self.wait_until_trained()
+        self.wait_until_settled()
+        assert drawing(self) == shown
+
     def _on_request(self, _: Request) -> None:
         self._asked += 1
 

@@ -204,11 +204,11 @@ class GridQuery(WindowQuery, _Answering):
             raise InvalidInput("overlay", f"points needs format={either(PICTURES)}")
         if "line" in parts and form not in WITH_LINES:
             raise InvalidInput("overlay", f"line needs format={either(WITH_LINES)}")
-        if self.within is not None and "points" not in self.overlay_parts():
+        if self.within is not None and "points" not in parts:
             raise InvalidInput("within", "needs overlay=points")
-        if self.overlay is not None and self.kind == "layer":
+        if parts and self.kind == "layer":
             raise InvalidInput("overlay", "cannot be combined with all units of a layer: choose one unit")
-        if self.overlay is not None and self.kind == "embedding":
+        if parts and self.kind == "embedding":
             raise InvalidInput("overlay", "cannot be combined with response=embedding")
 
     def window(self, form: GridFormat) -> Window:

@@ -43,7 +43,7 @@ from models.specs import (
 )
 from service.api.points import FeatureName, Points
 from service.api.references import AliasName
-from service.datasets.json_pages import ONE_OF_SEVERAL, data_of, is_page, is_whole
+from service.datasets.json_pages import ONE_OF_SEVERAL, data_of, is_page
 from service.http.schema import WHOLE, Body, Whole, whole
 from service.records import ALIAS_PATTERN, LOSS_CONDITION_PATTERN, NAME_PATTERN, SHARE_CONDITION_PATTERN
 
@@ -172,9 +172,10 @@ class GivenData(Body):
     def _of_page(cls, value: Any) -> Any:
         if not isinstance(value, dict) or not is_page(value):
             return value
-        if not is_whole(value):
+        data = data_of(value)
+        if data is None:
             raise PydanticCustomError("page", ONE_OF_SEVERAL)
-        return data_of(value)
+        return data
 
 
 def _kind_of_data(value: Any) -> str:

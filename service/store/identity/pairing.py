@@ -48,7 +48,7 @@ def require(database: Database, files: Files, *, make: bool = True) -> None:
                 f"{database.name} is missing or empty, but the data folder {folder} was used with one. {ADVICE}."
             )
         if not make:
-            raise _refused(f"{folder} is no data folder: it has no database. {NO_DATA}")
+            raise _refused(f"{folder} is not a data folder: it has no database. {NO_DATA}")
         return
     with database.reading() as connection:
         is_new = not inspect(connection).has_table("jobs")

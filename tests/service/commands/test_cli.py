@@ -152,7 +152,7 @@ def test_a_command_that_adds_no_data_creates_no_data_folder(
     assert [path.name for path in tmp_path.iterdir()] == ["data"] * exists
     if command != "keys list":
         reason = (
-            f"{data} is no data folder: it has no database" if exists else f"{data}: the data folder does not exist"
+            f"{data} is not a data folder: it has no database" if exists else f"{data}: the data folder does not exist"
         )
         assert (done.exit_code, reason in done.output) == (1, True), done.output
 

@@ -94,7 +94,7 @@ def test_a_lost_file_of_the_database_is_not_made_anew(tmp_path: Path) -> None:
 
 def test_a_reader_creates_neither_a_database_nor_an_id(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    with refused("is no data folder: it has no database"):
+    with refused("is not a data folder: it has no database"):
         Store.of(Settings(data_dir=tmp_path), files, make=False)
     assert list(tmp_path.iterdir()) == []
     Store(files.database_url).close()

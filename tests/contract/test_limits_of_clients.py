@@ -1,6 +1,5 @@
 """Limits of the request rate, of concurrent requests and of queued jobs, for each key or address."""
 
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path

@@ -6,26 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, Response, Route, expect
+from playwright.sync_api import Browser, Response, expect
 
 from tests.serving import running
-from tests.web.visits import Visit, at, bytes_received, click, first_paint_ms, is_training, plane, visiting
+from tests.web.visits import Visit, at, bytes_received, click, first_paint_ms, hold, is_training, plane, visiting
 
 pytestmark = pytest.mark.processes
 
 PENGUINS = Path(__file__).parent.parent.parent / "docs" / "penguins.csv"
-
-
-def hold(page: Page, *patterns: str) -> list[Route]:
-    """Holds back the requests that match one of the patterns. The list grows by each of them."""
-    held: list[Route] = []
-
-    def keep(route: Route) -> None:
-        held.append(route)
-
-    for pattern in patterns:
-        page.route(pattern, keep)
-    return held
 
 
 def test_a_trained_flower_is_there_before_any_click(visit: Visit) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.web.visits import Visit, click, is_training
+from tests.web.visits import Visit, click, hold, is_training
 
 pytestmark = pytest.mark.processes
 
@@ -166,6 +166,18 @@ def test_a_class_more_renames_no_class_of_the_data(visit: Visit) -> None:
     drop(visit, "numbers.csv", rows.replace("setosa", "5").replace("virginica", "7").encode())
     visit.trains(lambda: page.get_by_role("button", name="One class more").click())
     assert labels.all_inner_texts() == ["5", "7", "8"]
+
+
+def test_a_file_that_is_stored_while_the_page_lists_the_datasets_is_in_the_list(visit: Visit) -> None:
+    page = visit.page
+    held = hold(page, "**/datasets/moons/points*")  # the example of a generator, for which the list waits
+    with page.expect_request("**/datasets/moons/points*"):
+        page.goto(visit.address)
+    drop(visit, "early.csv", table(2))
+    for route in held:
+        route.continue_()
+    expect(page.locator("[data-name=moons]")).to_be_visible()
+    expect(page.get_by_label("Stored dataset")).to_have_value("early")
 
 
 def test_a_file_that_is_dropped_on_the_tab_of_models_is_shown_in_the_playground(visit: Visit) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response, Route, expect
 
 from tests.requirements import lacks
 from tests.serving import wait_until
@@ -143,6 +143,18 @@ def visiting(browser: Browser, service: httpx.Client) -> Iterator[Visit]:
     finally:
         context.close()
     assert visit.complaints == [], visit.complaints
+
+
+def hold(page: Page, *patterns: str) -> list[Route]:
+    """Holds back the requests that match one of the patterns. The list grows by each of them."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    for pattern in patterns:
+        page.route(pattern, keep)
+    return held
 
 
 def plane(visit: Visit) -> Any:

@@ -21,7 +21,9 @@ export async function readDatasets() {
     if (dataset.type !== "generated") return api.requestJson(`datasets/${encodeURIComponent(dataset.name)}`);
     return { ...dataset, example: pointsOf(await api.datasetPoints(dataset.name, { n: EXAMPLE_POINTS })) };
   }));
-  update({ datasets: detailed });
+  // A file that was stored meanwhile may be missing in the list.
+  const stored = current().datasets.filter(({ name }) => !detailed.some((dataset) => dataset.name === name));
+  update({ datasets: [...detailed, ...stored] });
   const { data } = current().setup;
   const own = data.type === "stored" ? detailed.find(({ name }) => name === data.dataset) : null;
   if (own && data.type === "stored" && own.digest !== data.digest) update({ problem: { field: null, text: t("data.changed", { name: own.name }) } });

@@ -22,10 +22,16 @@ def pixels(visit: Visit) -> Counter[tuple[int, ...]]:
             const copy = Object.assign(document.createElement("canvas"), { width, height });
             const context = copy.getContext("2d", { willReadFrequently: true });
             context.drawImage(canvas, 0, 0);
-            return [...new Uint32Array(context.getImageData(0, 0, width, height).data.buffer)];
+            const counts = new Map();
+            for (const color of new Uint32Array(context.getImageData(0, 0, width, height).data.buffer))
+                counts.set(color, (counts.get(color) ?? 0) + 1);
+            return [...counts];
         }"""
     )
-    return Counter((color & 255, color >> 8 & 255, color >> 16 & 255) for color in colors)
+    counts: Counter[tuple[int, ...]] = Counter()
+    for color, count in colors:
+        counts[color & 255, color >> 8 & 255, color >> 16 & 255] += count
+    return counts
 
 
 def share_of_red_and_blue(visit: Visit) -> float:

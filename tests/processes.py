@@ -70,7 +70,12 @@ class Service:
 
     @property
     def _is_up(self) -> bool:
-        return "running on" in self.log and self.log.count("startup complete") == self._workers
+        return "running on" in self.log and self.starts == self._workers
+
+    @property
+    def starts(self) -> int:
+        """How many serving processes have started, and could answer, since the last start of the service."""
+        return self.log.count("startup complete")
 
     @property
     def log(self) -> str:

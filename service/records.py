@@ -90,7 +90,7 @@ class JobSpec:
         retry_of: the id of the job that this one retries.
         promote: an alias, and the conditions under which it moves to the version, see `service.jobs.promotion`. None
             without conditions.
-        supersede: a group of jobs: this one cancels the queued jobs of the group. None without a group.
+        supersede: a group of jobs: this one cancels those of its owner that are queued. None without a group.
         snapshots: the epochs after which an unpublished training keeps its weights, ascending; None for none.
         owner: the name of the key that submitted it; None in a service without keys.
         traceparent: the trace that its request is part of (W3C trace context); None without a trace.

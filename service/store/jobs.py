@@ -94,8 +94,8 @@ class Jobs:
     ) -> str:
         """Adds a job to the queue and returns its id.
 
-        If its owner has added an equal job under `key`, returns the id of that job. Queued jobs of the
-        same group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after this many seconds, see
+        If its owner has added an equal job under `key`, returns the id of that job. Queued jobs of the same owner and
+        group, see `JobSpec.supersede`, are cancelled. With `ttl_s`, the job expires after this many seconds, see
         `expired`.
 
         Raises:
@@ -360,10 +360,10 @@ def _require_retryable(connection: Connection, spec: JobSpec) -> None:
 
 
 def _cancel_superseded(connection: Connection, spec: JobSpec) -> None:
-    """Cancels the queued jobs of the group of a new job."""
+    """Cancels the queued jobs that the owner of a new job has in its group."""
     if spec.supersede is None:
         return
-    for row in connection.execute(_QUEUED_OF_GROUP, {"group": spec.supersede}).all():
+    for row in connection.execute(_QUEUED_OF_GROUP, {"of_owner": spec.owner, "group": spec.supersede}).all():
         transitions.end(connection, job_of(row), JobState.CANCELLED, superseded_by=spec.id)
 
 
@@ -416,10 +416,12 @@ def _reported(row: Row[Any]) -> Job:
 # Statements that every job or idle process runs are built once: building one takes longer than running it.
 _IS_QUEUED = jobs.c.state == JobState.QUEUED.value
 _ANY_QUEUED = select(jobs.c.seq).where(_IS_QUEUED).limit(1)
-_QUEUED_OF_GROUP = select(jobs).where(jobs.c.supersede == bindparam("group"), _IS_QUEUED).with_for_update()
+_IS_OF_GROUP = and_(  # "" is the name of no group
+    jobs.c.supersede.is_not_distinct_from(bindparam("group")), jobs.c.owner.is_not_distinct_from(bindparam("of_owner"))
+)
+_QUEUED_OF_GROUP = select(jobs).where(_IS_QUEUED, _IS_OF_GROUP).with_for_update()
 _QUEUED = select(func.count(), func.count().filter(jobs.c.owner == bindparam("of_owner"))).where(
-    _IS_QUEUED,
-    jobs.c.supersede.is_distinct_from(bindparam("group")),  # "" is the name of no group
+    _IS_QUEUED, ~_IS_OF_GROUP
 )
 _CHECKPOINTS_IN_USE = (
     select(jobs.c.checkpoint)

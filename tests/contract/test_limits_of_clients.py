@@ -118,6 +118,14 @@ def test_each_key_has_idempotency_keys_of_its_own(limited: httpx.Client) -> None
         assert again.json()["id"] == answer.json()["id"]
 
 
+def test_each_key_has_supersede_groups_of_its_own(limited: httpx.Client) -> None:
+    request = TRAINING | {"supersede": "newest"}
+    first, other = (limited.post("/train", json=request, headers=AUTH[name]).json() for name in ("ada", "bob"))
+    newer = limited.post("/train", json=request, headers=AUTH["ada"]).json()
+    found = [limited.get(f"/jobs/{job['id']}", headers=AUTH["watcher"]).json() for job in (first, other, newer)]
+    assert [job["superseded_by"] for job in found] == [newer["id"], None, None]
+
+
 @pytest.mark.slow
 def test_without_keys_each_address_has_its_limits(tmp_path: Path) -> None:
     options: dict[str, Any] = {"trusted_proxies": ["127.0.0.1"], "max_requests_per_s": ONE_IN_1000_S}

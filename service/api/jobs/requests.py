@@ -410,5 +410,5 @@ class TrainRequest(Body):
         None,
         pattern=NAME_PATTERN,
         description="A group of trainings of which only the newest counts: this one cancels the queued trainings of "
-        "the group, and never the running one. Choose a random name.",
+        "the group, and never the running one. Each API key has groups of its own. Choose a random name.",
     )

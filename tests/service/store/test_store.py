@@ -184,6 +184,20 @@ def test_each_owner_has_idempotency_keys_of_its_own(store: Store) -> None:
         assert store.jobs.add(replace(spec, id="again"), max_queued=9, key="k") == spec.id
 
 
+def test_each_owner_has_supersede_groups_of_its_own(store: Store) -> None:
+    def add(name: str, owner: str | None) -> str:
+        spec = JobSpec(**EXAMPLE | {"id": name, "owner": owner, "supersede": "newest"})
+        return store.jobs.add(spec, max_queued=3)
+
+    for owner in (None, "ada", "bob"):
+        add(f"of-{owner}", owner)
+    with pytest.raises(QueueFull):
+        add("of-eve", "eve")
+    for owner in (None, "ada", "bob"):
+        newer = add(f"newer-of-{owner}", owner)
+        assert store.jobs.get(f"of-{owner}").status.superseded_by == newer
+
+
 def test_concurrent_requests_with_one_idempotency_key_add_one_job(store: Store) -> None:
     def try_to_add(number: int) -> str:
         return store.jobs.add(JobSpec(**EXAMPLE | {"id": f"{number}"}), max_queued=100, key="k")

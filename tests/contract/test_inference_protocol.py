@@ -546,6 +546,38 @@ def test_a_body_that_is_not_a_request_is_refused(client: httpx.Client, body: byt
     assert_error(client.post("/v2/models/plane/infer", content=body, headers=headers), 400)
 
 
+@pytest.mark.parametrize("more", ["", '"id":"a:b",', '"unknown":1,'])
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("inputs", '{"inputs":[],MORE"inputs":[TENSOR]}'),
+        ("id", '{"id":"1",MORE"id":"2","inputs":[TENSOR]}'),
+        ("parameters", '{"parameters":{},MORE"parameters":{"binary_data_output":true},"inputs":[TENSOR]}'),
+        ("threshold", '{MORE"parameters":{"threshold":0.5,"threshold":0.9},"inputs":[TENSOR]}'),
+        ("data", '{MORE"inputs":[{"data":[0,1],TENSOR_WITHOUT_BRACE]}'),
+        ("name", '{MORE"inputs":[TENSOR],"outputs":[{"name":"labels","name":"probabilities"}]}'),
+        ("shape", '{MORE"inputs":[{"shape":[1,2],TENSOR_WITHOUT_BRACE]}'),
+    ],
+)
+def test_a_repeated_key_is_refused_by_name(client: httpx.Client, key: str, text: str, more: str) -> None:
+    sent = json.dumps(tensor([[1, 2]]), separators=(",", ":"))
+    text = text.replace("TENSOR_WITHOUT_BRACE", sent[1:]).replace("TENSOR", sent).replace("MORE", more)
+    assert_error(client.post("/v2/models/plane/infer", content=text), 400, key, "several values in one object")
+
+
+def test_a_repeated_key_before_binary_tensors_is_refused_by_name(client: httpx.Client) -> None:
+    text = GOLDEN[:140].replace(b'"shape"', b'"shape":[4,1],"shape"')
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    for _ in range(2):
+        answer = client.post("/v2/models/plane/infer", content=text + GOLDEN[140:], headers=headers)
+        assert_error(answer, 400, "shape", "several values in one object")
+
+
+def test_a_repeated_key_in_a_request_to_the_repository_is_refused_by_name(client: httpx.Client) -> None:
+    answer = client.post("/v2/repository/index", content='{"ready":true,"ready":false}')
+    assert_error(answer, 400, "ready", "several values in one object")
+
+
 def test_bytes_after_json_that_has_all_numbers_are_refused(client: httpx.Client) -> None:
     for count in (1, 20):
         answer = client.post("/v2/models/plane/infer", **binary({"inputs": [tensor(MANY[:count])]}, b"1234"))

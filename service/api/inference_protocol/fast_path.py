@@ -26,6 +26,7 @@ from service.http.bodies.request_body import Headers
 from service.http.metrics import Metrics
 from service.http.middleware import RawResponse
 from service.inference import predictions
+from service.json_keys import repeated_key
 from service.registry.registry import LoadedVersion
 from service.settings import Settings
 
@@ -55,7 +56,7 @@ class _Tensor(msgspec.Struct):
 
 
 class _Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    binary_data_output: bool = False
+    binary_data_output: bool | None = None
 
 
 class _OutputParameters(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,7 +65,7 @@ class _OutputParameters(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Output(msgspec.Struct):
     name: Literal["probabilities", "labels"]
-    parameters: _OutputParameters = msgspec.field(default_factory=_OutputParameters)
+    parameters: _OutputParameters | None = None
 
 
 class _Request(msgspec.Struct):
@@ -72,7 +73,7 @@ class _Request(msgspec.Struct):
 
     inputs: tuple[_Tensor]
     id: str | None = None
-    parameters: _Parameters = msgspec.field(default_factory=_Parameters)
+    parameters: _Parameters | None = None
     outputs: list[_Output] | None = None
 
 
@@ -155,11 +156,14 @@ class InferFastPath:
             request = _decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
+        if text.count(b":") != _keys(request) and repeated_key(text) is not None:
+            return None
         (tensor,) = request.inputs
         count, columns = tensor.shape
         outputs = tuple(output.name for output in request.outputs or ()) or OUTPUTS
-        default = request.parameters.binary_data_output
-        chosen = {output.parameters.binary_data for output in request.outputs or ()} or {None}
+        default = bool(request.parameters and request.parameters.binary_data_output)
+        parameters = [output.parameters or _OutputParameters() for output in request.outputs or ()]
+        chosen = {one.binary_data for one in parameters} or {None}
         are_binary = {default if one is None else one for one in chosen}
         is_simple = 0 < count <= self._max_points and len(set(outputs)) == len(outputs) and len(are_binary) == 1
         if not is_simple or not 0 < columns <= MAX_COLUMNS:
@@ -177,6 +181,22 @@ class InferFastPath:
                 self._forms.clear()
             self._forms[text] = form
         return form
+
+
+def _keys(request: _Request) -> int:
+    """How many keys the JSON of a request has if it repeats none, has no null, and none that is ignored."""
+    (tensor,), parameters = request.inputs, request.parameters
+    count = 4 + (request.id is not None) + (tensor.data is not None)  # inputs, name, shape, datatype
+    if tensor.parameters is not None:
+        count += 2
+    if parameters is not None:
+        count += 1 + (parameters.binary_data_output is not None)
+    if request.outputs is not None:
+        count += 1 + len(request.outputs)
+        for output in request.outputs:
+            if output.parameters is not None:
+                count += 1 + (output.parameters.binary_data is not None)
+    return count
 
 
 def _number(text: bytes) -> int:

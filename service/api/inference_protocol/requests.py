@@ -211,6 +211,7 @@ def _parsed(text: bytes, rest: memoryview) -> InferRequest:
             str(error) if isinstance(error, msgspec.DecodeError) else "it is not Unicode text, or is nested too deeply"
         )
         raise InvalidInput("body", f"must be JSON, up to its Inference-Header-Content-Length: {reason}") from None
+    request_body.check_keys(text)
     if not 1 <= len(head.inputs) <= MAX_FEATURES:
         raise InvalidInput("inputs", f"must be 1 to {MAX_FEATURES:,} tensors")
     return InferRequest(head, _binaries(head, rest))

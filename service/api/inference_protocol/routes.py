@@ -230,6 +230,7 @@ async def _body(request: Request, services: Services) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise InvalidInput("body", "must be a JSON object, or empty")
+    request_body.check_keys(text)
     return found
 
 

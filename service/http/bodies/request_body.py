@@ -157,8 +157,7 @@ def _validated(text: bytes, schema: type[AnyBody], rows: Rows | None = None) -> 
             found = schema.model_validate_json(text, context=rows)
         except ValidationError as error:
             raise request_error(error) from None
-        if (key := repeated_key(text)) is not None:
-            raise InvalidInput(key, "has several values in one object: give it once")
+        check_keys(text)
         return found
 
 
@@ -170,6 +169,12 @@ def _alone() -> Iterator[None]:
             yield
         finally:
             time.sleep(PAUSE_S)
+
+
+def check_keys(text: bytes) -> None:
+    """Raises `InvalidInput` if an object of a JSON text has a key several times."""
+    if (key := repeated_key(text)) is not None:
+        raise InvalidInput(key, "has several values in one object: give it once")
 
 
 def check_size(text: bytes) -> None:

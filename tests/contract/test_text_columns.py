@@ -316,6 +316,13 @@ def test_the_same_points_without_the_text_column_are_other_content(penguins: htt
     assert put(penguins, "penguins", PENGUINS, **OPTIONS).status_code == 200
 
 
+def test_a_copy_by_its_page_of_points_has_the_features_and_not_the_text_columns(penguins: httpx.Client) -> None:
+    page = penguins.get("/datasets/penguins/points").json()
+    copy = penguins.post("/datasets/copy-of-penguins", json=page).json()
+    assert copy["categories"] is None
+    assert [feature["name"] for feature in copy["features"]] == NAMES
+
+
 def test_a_training_on_points_in_its_body_takes_no_text(penguins: httpx.Client) -> None:
     data = {"points": RECORDS, "labels": [row["species"] for row in ROWS[SOME]]}
     answer = penguins.post("/train", json={"model": "own", "data": data})

@@ -186,7 +186,7 @@ class PointsQuery(BaseModel):
 
 
 class DatasetPoints(BaseModel):
-    """A page of labeled points. `POST /train` accepts `points` and `labels` as data."""
+    """A page of labeled points. `POST /train` accepts `points` and `labels` as data. Text columns are numbers here."""
 
     object: Literal["points"] = "points"
     dataset: str = Field(description="The name of the dataset.")

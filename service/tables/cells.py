@@ -28,6 +28,14 @@ _GROUPED: dict[str, re.Pattern[str]] = {
     )
     for mark, other in (".,", ",.")
 }
+_CURRENCY = r"[A-Z]{0,3}[$\u00a2\u00a3\u00a5\u20a0-\u20cf]"  # the last ones are the block of currency signs
+_UNIT = r"[^0-9\s_.,;:|+\-'\"()?!*#=<>]{1,10}"
+_WITH_UNIT = re.compile(rf"([+\-\u2212]?)({_CURRENCY})?\s*([+\-\u2212]?[0-9.,].*?)\s*({_UNIT})?")
+"""A number with a currency sign before it or a unit after it."""
+
+_MAX_WITH_UNIT = 40
+"""Maximum length of a cell in which a unit is looked for. The time for that grows faster than the length."""
+
 _ONE_GROUP = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 
 
@@ -55,6 +63,20 @@ def number(cell: str, decimal: Decimal) -> float | None:
 def is_number(cell: str) -> bool:
     """Whether a cell contains a number, with either decimal mark."""
     return number(cell, ".") is not None or number(cell, ",") is not None
+
+
+def unit(cell: str) -> str:
+    """The unit or sign beside the number in a cell, such as `kg` in `5 kg` and `$` in `$5.00`.
+
+    Empty if the cell is a number alone, or contains anything else.
+    """
+    text = cell.strip()
+    found = _WITH_UNIT.fullmatch(text) if len(text) <= _MAX_WITH_UNIT else None
+    if not found or is_number(text):
+        return ""
+    sign, before, digits, after = found.groups(default="")
+    is_one = bool(before) != bool(after) and not (sign and digits[0] in "+-\u2212")
+    return before + after if is_one and is_number(digits) else ""
 
 
 def decimal_mark(rows: Iterable[tuple[int, list[str]]], options: TableOptions) -> tuple[Decimal, bool]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from models.limits import MAX_CATEGORIES, MAX_FEATURES
 from models.specs import InvalidInput
+from models.wording import listed
 from service.tables.cells import is_number
 from service.tables.columns import Column, guess_label, is_row_index, select, select_several
 from service.tables.options import TableOptions
@@ -123,7 +124,11 @@ class Choice:
         choose = f"or choose other columns with {self.options.spelled('features', 'A,B')}"
         if column.kind == "empty":
             return InvalidInput(column.title, f"has no values, but is a feature of the model: write them, {choose}")
-        text = _example(column)
+        text, unit = _example(column), column.unit
+        if unit:
+            return InvalidInput(
+                column.title, f"has '{unit}' beside its numbers, such as {text}: write the numbers alone, {choose}"
+            )
         return InvalidInput(
             column.title,
             f"is text, such as {text}, but this feature of the model is a number: write numbers, {choose}",
@@ -143,10 +148,15 @@ class Choice:
         if any(len(column.values) <= MAX_CATEGORIES for column in texts):
             spelled = self.options.spelled("categorical", "one-hot")
             one_hot = f", let each {'of its values' if verb == 'is' else 'value'} become a feature with {spelled}"
+        units = {column: unit for column in texts if (unit := column.unit)}
+        if units and len(columns) == 1:
+            what = f"has '{units[texts[0]]}' beside its numbers, such as {_example(texts[0])}"
+            return InvalidInput(title, f"{what}: write the numbers alone, or leave the column out with {drop}")
+        without = listed(f"'{unit}' in {column.title}" for column, unit in units.items())
         return InvalidInput(
             title,
             f"{verb} text, such as {_example(texts[0])}, but features must be numbers: leave {them} out with {drop}"
-            f"{one_hot}, or write numbers in place of the text",
+            f"{one_hot}, or write numbers in place of the text{f', without {without}' if units else ''}",
         )
 
 

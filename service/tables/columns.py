@@ -10,7 +10,7 @@ from typing import Literal
 from models.limits import MAX_CLASSES
 from models.specs import InvalidInput
 from models.wording import listed
-from service.tables.cells import BOOLEANS, is_missing, number
+from service.tables.cells import BOOLEANS, is_missing, number, unit
 from service.tables.options import Decimal, TableOptions
 
 Kind = Literal["number", "boolean", "text", "empty"]
@@ -91,6 +91,12 @@ class Column:
         """Whether the values are few whole numbers, like classes."""
         few = len(self.values) <= max(2, min(MAX_CLASSES, self.rows // 2))
         return self.is_whole and few
+
+    @property
+    def unit(self) -> str:
+        """The unit or sign that all values have beside a number, such as `kg`; empty if they have none in common."""
+        found = {unit(value) for value in self.values if not is_missing(value)}
+        return found.pop() if len(found) == 1 else ""
 
     @property
     def is_distinct(self) -> bool:
@@ -211,6 +217,7 @@ def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> 
         )
     named = named_label(columns)
     texts = [column for column in columns if column.kind == "text"]
+    texts = [column for column in texts if not column.unit] or texts
     if len(named) == 1:
         column, reason = named[0], "by its heading"
         if column.name and column.name.casefold() == "y" and texts and column not in texts:

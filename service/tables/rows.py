@@ -19,7 +19,7 @@ from models.datasets import Categories, label_text
 from models.limits import MAX_COORDINATE
 from models.specs import InvalidInput
 from service.tables import separators
-from service.tables.cells import BOOLEANS, ambiguous_comma, is_missing, is_missing_label, may_be_either, number
+from service.tables.cells import BOOLEANS, ambiguous_comma, is_missing, is_missing_label, may_be_either, number, unit
 from service.tables.collector import Collector, Part, Values
 from service.tables.columns import Column
 from service.tables.options import Decimal, TableOptions
@@ -228,6 +228,8 @@ class _Reader:
         if number(cell, other) is not None:
             spelled = self._form.options.spelled("decimal", other)
             return f"'{shown}' has another decimal mark than the lines before: choose it with {spelled}"
+        if beside := unit(cell):
+            return f"'{shown}' has '{beside}' beside the number: write the number alone"
         return f"'{shown}' is not a finite number"
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from models.specs import InvalidInput
-from service.tables.cells import ERRORS, is_missing, is_number
+from service.tables.cells import ERRORS, is_missing, is_number, unit
 from service.tables.options import TableOptions
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class _Fit:
     Attributes:
         separator: the separator.
         is_even: whether almost all rows are of equal length.
-        numbers: the share of the cells that are numbers.
+        numbers: the share of the cells that are numbers, perhaps with a unit.
         mixed: the share of the cells that are not numbers and contain other separators.
     """
 
@@ -156,7 +156,7 @@ def _fit(lines: list[str], separator: str) -> _Fit | None:
     is_even = frequency >= _EVEN * len(body) and (counts[width] >= _EVEN * len(sample) or is_heading_of_r)
     cells = [cell for row in body for cell in row if not is_missing(cell)]
     others = {*_OTHERS, ","} if separator == " " else _OTHERS
-    numbers = sum(map(is_number, cells))
+    numbers = sum(is_number(cell) or bool(unit(cell)) for cell in cells)
     mixed = sum(not is_number(cell) and not others.isdisjoint(cell) for cell in cells)
     total = max(1, len(cells))
     return _Fit(separator, width > 1 and is_even, numbers / total, mixed / total)

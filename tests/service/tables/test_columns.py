@@ -1,5 +1,7 @@
 """Which line is the heading, and which columns are the label, the features or neither."""
 
+import re
+
 import pytest
 
 from models.specs import InvalidInput
@@ -217,14 +219,57 @@ def test_two_columns_of_one_name_are_refused_unless_one_is_dropped() -> None:
     [
         ("city,x,label\nParis,1,a\nRome,2,b\n", "column 'city': is text, such as 'Paris'"),
         ("x,when,label\n1,2024-01-01,a\n2,2024-01-02,b\n", "column 'when': is text, such as '2024-01-01'"),
-        ("x,price,label\n1,$3.50,a\n2,$4.00,b\n", "column 'price': is text, such as '$3.50'"),
-        ("x,share,label\n1,5%,a\n2,7%,b\n", "column 'share': is text, such as '5%'"),
+        ("x,price,label\n1,5 kg,a\n2,7 g,b\n", "column 'price': is text, such as '5 kg'"),
+        ("x,code,label\n1,A5,a\n2,A7,b\n", "column 'code': is text, such as 'A5'"),
     ],
 )
 def test_a_feature_of_text_is_refused_with_what_to_do(content: str, said_of: str) -> None:
     message = refusal(content)
     assert message.startswith(said_of)
     assert "--drop" in message
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "unit"),
+    [
+        ("3,13 €", "0,99 €", "€"),
+        ("€3,13", "€0,99", "€"),
+        ("12 %", "7 %", "%"),
+        ("5%", "7%", "%"),
+        ("$5.00", "$0.99", "$"),
+        ("-$5.00", "$0.99", "$"),
+        ("US$ 5", "US$ -6", "US$"),
+        ("1 234 kg", "1 235 kg", "kg"),
+        ("5kg", "6kg", "kg"),
+        ("1.5e3 m", "2 m", "m"),
+        ("-4°C", "5°C", "°C"),
+        ("1.5 km/h", "", "km/h"),
+    ],
+)
+def test_a_column_of_numbers_with_a_unit_is_refused_by_the_unit(first: str, second: str, unit: str) -> None:
+    content = f"price;n;kind\n{first};1;a\n{second};2;b\n"
+    message = refusal(content)
+    assert message.startswith(f"column 'price': has '{unit}' beside its numbers, such as '")
+    assert "write the numbers alone, or leave the column out with --drop price" in message
+    assert rows(content, drop="price") == [(1, "a"), (2, "b")]
+    with pytest.raises(InvalidInput, match=f"column 'price': has '{re.escape(unit)}' beside its numbers"):
+        sheet(content).points(2, ["price", "n"])
+
+
+def test_a_number_with_a_unit_in_a_column_of_numbers_is_refused_by_the_unit() -> None:
+    message = refusal("mass,n,kind\n1,1,a\n2,2,b\n3 kg,3,a\n")
+    assert message == "line 4, column 'mass': '3 kg' has 'kg' beside the number: write the number alone"
+
+
+def test_units_are_named_beside_columns_of_other_text() -> None:
+    message = refusal("name,x,mass,kind\nAda,1,5 kg,a\nBob,2,6 kg,b\n", label="kind")
+    assert message.startswith("columns 'name' and 'mass': are text, such as 'Ada'")
+    assert message.endswith("or write numbers in place of the text, without 'kg' in column 'mass'")
+
+
+def test_a_column_with_a_unit_is_not_taken_for_the_label_beside_other_text() -> None:
+    assert refusal("mass,n,sort\n5kg,1,a\n6kg,2,b\n6kg,3,b\n").startswith("column 'mass': has 'kg'")
+    assert rows("x,n,dose\n5,1,5mg\n6,2,8mg\n6,3,8mg\n") == [(5, 1, "5mg"), (6, 2, "8mg"), (6, 3, "8mg")]
 
 
 ONE_HOT = {"categorical": "one-hot", "label": "label"}

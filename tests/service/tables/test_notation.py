@@ -270,7 +270,7 @@ def test_a_separator_is_refused_as_ambiguous_only_where_two_fit() -> None:
 @pytest.mark.parametrize("second", ["3 kg", "3,5 kg", "3.5 kg"])
 def test_units_after_numbers_do_not_make_blanks_or_commas_separators(second: str) -> None:
     message = refusal(f"x;y;label\n1,5 kg;2;a\n{second};4;b\n")
-    assert message.startswith("column 'x': is text, such as '1,5 kg'")
+    assert message.startswith("column 'x': has 'kg' beside its numbers, such as '1,5 kg'")
 
 
 @pytest.mark.parametrize("name", ["semicolon", ";", "Semicolon"])

@@ -46,7 +46,7 @@ POSTGRESQL_DISK_FULL = "53100"
 TELL = "Tell the operator of the service."
 """The advice to clients for failures that last. `for_operator` says what to do about them."""
 
-SILENT = "The database does not answer in time. Try again."
+NO_ANSWER = "The database does not answer in time. Try again."
 
 SERIAL_LOCK = 0x5E9A
 """The advisory lock of serial transactions. The number is arbitrary."""
@@ -155,7 +155,7 @@ class Database:
             yield
             return
         if not self._sqlite_writer.acquire(timeout=self._busy_s):
-            raise StoreUnavailable(SILENT)
+            raise StoreUnavailable(NO_ANSWER)
         try:
             yield
         finally:
@@ -286,9 +286,9 @@ def _failure(error: Exception) -> StoreUnavailable:
         if known in failures:
             return failures[known]
     if cause is None or isinstance(cause, SQLiteError):
-        return StoreUnavailable(SILENT)
+        return StoreUnavailable(NO_ANSWER)
     check = "Check that its server runs, and that it accepts the user and the password of --database-url."
-    return StoreUnavailable(SILENT, for_operator=f"The database does not answer. {check}")
+    return StoreUnavailable(NO_ANSWER, for_operator=f"The database does not answer. {check}")
 
 
 def _lasting_failures() -> dict[int | str, StoreUnavailable]:

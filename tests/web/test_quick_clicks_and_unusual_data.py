@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.web.visits import Visit, click, hold, is_training
 
@@ -100,6 +100,29 @@ def test_a_training_that_replaces_one_that_is_played_is_played_to_its_end(visit:
     expect(page.locator("#epoch")).to_contain_text("Epoch 0 ")
     expect(page.locator("#epoch")).to_contain_text("Epoch 10,000 ")
     expect(page.locator("#play")).to_have_attribute("aria-label", re.compile("^Play"))
+
+
+def test_play_that_is_pressed_before_a_training_has_ended_plays_it_unless_it_is_pressed_again(visit: Visit) -> None:
+    page = visit.open()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/train", hold)
+    play = page.locator("#play")
+    for name, presses in (("spirals", 1), ("moons", 2)):
+        with page.expect_request("**/train"):
+            page.click(f"[data-name={name}]")
+        for i in range(presses):
+            play.click()
+            expect(play).to_have_attribute("aria-label", re.compile("^Play" if i else "^Pause"))
+        with page.expect_request(lambda asked: "/boundary-grid" in asked.url) as first:
+            held.pop().continue_()
+        assert ("epoch=0" in first.value.url) == (presses == 1)
+        visit.wait_until_trained()
+        expect(play).to_have_attribute("aria-label", re.compile("^Play"))
+        visit.wait_until_settled()
 
 
 def test_play_without_points_says_what_to_do(visit: Visit) -> None:

@@ -74,7 +74,7 @@ function trainChanges() {
     if (changed.has("setup") && changed.has("run")) return;
     const isSingle = performance.now() - changedAt > REST_MS;
     changedAt = performance.now();
-    waiting = setTimeout(() => (canTrain() ? train(current().isPlaying) : forget()), isSingle ? 0 : REST_MS);
+    waiting = setTimeout(() => (canTrain() ? train() : forget()), isSingle ? 0 : REST_MS);
   });
 }
 

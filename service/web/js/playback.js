@@ -18,12 +18,16 @@ export function playOrPause() {
   else play();
 }
 
-/** Plays on from the epoch that is shown, or from the start if that is the last one. Trains first if nothing is kept. */
+/** Plays on from the epoch that is shown, or from the start if that is the last one. Trains first if nothing is kept. A training
+ * that has just begun is played once it has ended. */
 function play() {
   const { run } = current();
-  if (run.status === "training") return;
+  if (run.status === "training") return update({ isPlaying: true });
   if (!canTrain()) return update({ problem: { field: null, text: t("data.too_few") } });
-  if (!run.snapshots.length) return void train(true);
+  if (!run.snapshots.length) {
+    update({ isPlaying: true });
+    return void train();
+  }
   const isAtEnd = place() === run.snapshots.length - 1;
   update({ isPlaying: true, shownEpoch: isAtEnd ? run.snapshots[0] : current().shownEpoch });
 }
@@ -73,9 +77,9 @@ async function playOn() {
   while (current().isPlaying) {
     const { run } = current();
     const due = performance.now() + FRAME_MS;
-    await showPicture();
+    if (run.status !== "training") await showPicture();
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
-    if (!current().isPlaying || current().run !== run) continue;
+    if (!current().isPlaying || current().run !== run || run.status === "training") continue;
     const next = place() + 1;
     if (next >= run.snapshots.length) update({ isPlaying: false, shownEpoch: null });
     else update({ shownEpoch: run.snapshots[next] });

@@ -32,12 +32,11 @@ let running = null;
 /** @type {() => void} */
 let stopFollowing = () => {};
 
-/** Trains the present setup, and shows the result.
- * @param {boolean} [playAfter] shows the training from its start */
-export async function train(playAfter = false) {
+/** Trains the present setup, and shows the result: from the start of the training if the page is playing then. */
+export async function train() {
   const mine = ++newest;
   stopRunning();
-  update({ run: { ...current().run, status: "training", live: null }, problem: null, isPlaying: false });
+  update({ run: { ...current().run, status: "training", live: null }, problem: null });
   try {
     await pointsReady();
     if (mine !== newest) return;
@@ -47,8 +46,8 @@ export async function train(playAfter = false) {
     const job = await api.train({ ...body, supersede: GROUP }, PATIENCE_S);
     if (mine !== newest) return void (job.finished_at || cancelUnlessEnded(job.id));
     const best = bestSeed(job);
-    if (best !== null) await showBest(body, best, order, mine, playAfter);
-    else if (job.finished_at) await finish(job, order, mine, playAfter);
+    if (best !== null) await showBest(body, best, order, mine);
+    else if (job.finished_at) await finish(job, order, mine);
     else await followJob(job, body, order, mine);
   } catch (error) {
     if (mine === newest) fail(error);
@@ -99,12 +98,12 @@ function bestSeed(job) {
 }
 
 /** Trains the best of several networks once more by itself, which gives the same weights, so that its epochs can be shown.
- * @param {any} body the request of all @param {number} seed @param {number[]} order @param {number} mine @param {boolean} playAfter */
-async function showBest(body, seed, order, mine, playAfter) {
+ * @param {any} body the request of all @param {number} seed @param {number[]} order @param {number} mine */
+async function showBest(body, seed, order, mine) {
   const request = withSnapshots({ ...body, training: { ...body.training, seed, restarts: 1 } });
   const job = await api.train(request, PATIENCE_S);
   if (mine !== newest) return;
-  if (job.finished_at) await finish(job, order, mine, playAfter);
+  if (job.finished_at) await finish(job, order, mine);
   else await followJob(job, request, order, mine);
 }
 
@@ -124,7 +123,7 @@ async function followJob(job, body, order, mine) {
   running = job.id;
   const { points } = current();
   // Earlier epochs can be shown once the training has ended. What the network before said about the points is over.
-  update({ run: { ...runOf(job, order), status: "training", live: "running", snapshots: [] }, shownEpoch: null, points: { ...points, predicted: null, probabilities: null } });
+  update({ run: { ...runOf(job, order), status: "training", live: "running", snapshots: [] }, shownEpoch: null, isPlaying: false, points: { ...points, predicted: null, probabilities: null } });
   const following = new AbortController();
   stopFollowing = () => following.abort();
   // Only points in the plane have frames.
@@ -143,8 +142,8 @@ async function followJob(job, body, order, mine) {
   running = null;
   const ended = await api.job(job.id);
   const best = bestSeed(ended);
-  if (best !== null) await showBest(body, best, order, mine, false);
-  else await finish(ended, order, mine, false);
+  if (best !== null) await showBest(body, best, order, mine);
+  else await finish(ended, order, mine);
 }
 
 /** Shows the loss and the accuracy of a running training so far. Of several networks only the last one has a chart. */
@@ -162,17 +161,17 @@ function hasMaps(network) {
   return units > 0 && units <= MAX_LAYERS * MAX_UNITS;
 }
 
-/** @param {any} job @param {number[]} order @param {number} mine @param {boolean} playAfter */
-async function finish(job, order, mine, playAfter) {
+/** @param {any} job @param {number[]} order @param {number} mine */
+async function finish(job, order, mine) {
   if (job.status === "failed") return fail(new api.Problem(422, job.problem));
   // An earlier request, which reached the service after this one, replaced it.
-  if (job.status === "cancelled") return mine === newest ? train(playAfter) : undefined;
+  if (job.status === "cancelled") return mine === newest ? train() : undefined;
   const run = runOf(job, order);
-  const shownEpoch = playAfter ? 0 : null;
+  const epochToShow = () => (current().isPlaying ? 0 : null);
   // The page is drawn once for the figures and the plane, and not while the service computes the plane.
-  await readAhead(run, shownEpoch);
+  await readAhead(run, epochToShow());
   if (mine !== newest) return;
-  update({ run, shownEpoch, isPlaying: playAfter });
+  update({ run, shownEpoch: epochToShow() });
   await showPicture();
   if (mine === newest) await readDetails(mine);
 }

@@ -91,9 +91,10 @@ export async function showPicture(isQuick = false) {
 
 let isReadingLines = false;
 
-/** Draws the boundary where the threshold is now. While the threshold moves, one request follows another. */
+/** Draws the boundary where the threshold is now. While the threshold moves, one request follows another. Frames of a running
+ * training have no boundary. */
 export async function moveBoundary() {
-  if (isReadingLines) return;
+  if (isReadingLines || current().run.live) return;
   isReadingLines = true;
   try {
     for (let threshold = null; threshold !== current().view.threshold; ) {
@@ -147,14 +148,25 @@ function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
+/** What the functions of `oneAtATime` are doing.
+ * @type {Set<Promise<void>>} */
+const underWay = new Set();
+
 /** A function that does nothing while its last call goes on. @param {() => Promise<void>} work */
 export function oneAtATime(work) {
   let isBusy = false;
   return async () => {
     if (isBusy) return;
     isBusy = true;
-    await work().finally(() => (isBusy = false));
+    const doing = work().finally(() => (isBusy = false, underWay.delete(doing)));
+    underWay.add(doing);
+    await doing;
   };
+}
+
+/** Resolves when the network of a running training has been read: the service refuses such a request once the training is paused. */
+export function networkRead() {
+  return Promise.allSettled(underWay);
 }
 
 /** Shows the newest network of a running training in a view that frames do not have. */

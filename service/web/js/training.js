@@ -6,7 +6,7 @@ import { classOrder, MAX_LAYERS, MAX_UNITS, SNAPSHOTS, trainingRequest, withSnap
 import { spacedEpochs } from "./logic/epochs.js";
 import { pointsReady } from "./data.js";
 import { pointsOf } from "./logic/points.js";
-import { forgetPicture, oneAtATime, readAhead, showFrame, showNewest, showPicture } from "./pictures.js";
+import { forgetPicture, networkRead, oneAtATime, readAhead, showFrame, showNewest, showPicture } from "./pictures.js";
 import { current, update } from "./state.js";
 
 /** Seconds to wait for the end of a training before it is followed live: short ones need one request. */
@@ -65,7 +65,8 @@ export async function pauseOrResume() {
   if (!running) return;
   const isPaused = run.live === "paused";
   update({ run: { ...run, live: isPaused ? "running" : "paused" }, problem: null });
-  await api.control(running, isPaused ? "resume" : "pause").catch(showProblem);
+  await networkRead();
+  if (running) await api.control(running, isPaused ? "resume" : "pause").catch(showProblem);
 }
 
 /** Forgets the training and its network, because there are too few points for another one. */

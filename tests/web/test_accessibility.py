@@ -1,5 +1,6 @@
-"""axe-core finds nothing serious on the page."""
+"""axe-core finds nothing serious on the page, and screen readers are told what matters."""
 
+import re
 from typing import Any
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.clients.tools import tool
+from tests.serving import wait_until
 from tests.web.visits import Visit
 
 pytestmark = pytest.mark.processes
@@ -42,6 +44,28 @@ def test_the_page_is_accessible(visit: Visit, theme: str) -> None:
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 390, "height": 800})
     assert serious(visit) == []
+
+
+def test_screen_readers_are_told_the_end_of_a_training_that_is_played_and_not_each_epoch(visit: Visit) -> None:
+    page = visit.open()
+    page.evaluate(
+        """() => {
+            window.told = [];
+            const live = "output:not([aria-live=off]), [role=status]";
+            const watch = { childList: true, characterData: true, subtree: true };
+            for (const one of document.querySelectorAll(live)) {
+                new MutationObserver(() => window.told.push(one.textContent)).observe(one, watch);
+            }
+        }"""
+    )
+    page.click("#play")
+    expect(page.locator("#play")).to_have_attribute("aria-label", re.compile("^Pause"))
+    expect(page.locator("#play")).to_have_attribute("aria-label", re.compile("^Play"))
+    wait_until(lambda: page.evaluate("window.told.length"))
+    visit.wait_until_settled()
+    told = page.evaluate("window.told")
+    assert len(told) == 1, told
+    assert "Accuracy 96.5 %" in told[0]
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])

@@ -41,12 +41,12 @@ export function setNumber(input, value) {
   if (input !== document.activeElement) input.value = input.defaultValue;
 }
 
-/** A number on a slider, shown beside it.
+/** A number on a slider, shown beside it. Screen readers read it as the value of the slider.
  * @param {{min: number, max: number, step: number}} bounds @param {(value: number) => void} oninput
  * @param {(value: number) => string} textOf
  * @returns {{element: HTMLElement, set: (value: number) => void, input: HTMLInputElement}} */
 export function slider(bounds, oninput, textOf) {
-  const output = h("output");
+  const output = h("output", { "aria-live": "off" });
   const input = h("input", {
     type: "range", ...bounds,
     oninput: () => {

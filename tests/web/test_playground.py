@@ -235,7 +235,15 @@ def test_a_file_in_doubt_is_read_once_the_person_decides(visit: Visit) -> None:
     content = "\n".join(["price;rooms;kind", *lines, ""]).encode()
     file: Any = {"name": "doubt.csv", "mimeType": "text/csv", "buffer": content}
     page.set_input_files("input[type=file]", file)
-    expect(page.locator("#notice")).to_have_text(re.compile("^line 2: '1,100' may have a decimal comma"))
+    notice = page.locator("#notice")
+    expect(notice).to_have_text(re.compile("^line 2: '1,100' may have a decimal comma"))
+    visit.expect_refusal("/datasets/doubt")
+    page.get_by_role("button", name="Cancel").press("Enter")
+    expect(notice).to_be_hidden()
+    expect(page.locator(".reading")).to_be_hidden()
+    expect(page.get_by_role("button", name="file")).to_be_focused()
+    page.set_input_files("input[type=file]", file)
+    expect(notice).to_have_text(re.compile("^line 2: '1,100' may have a decimal comma"))
     visit.expect_refusal("/datasets/doubt")
     visit.field("decimal").select_option("comma (1,5)")
     assert visit.trains(lambda: page.get_by_role("button", name="Read again").click())["data"] == {"dataset": "doubt"}

@@ -64,6 +64,7 @@ export default {
   "header.false": "values",
   "data.drop_rows": "Leave out rows without a value",
   "data.read_again": "Read again",
+  "data.cancel": "Cancel",
   "data.axis_x": "Across",
   "data.axis_y": "Up",
   "data.summary": "{points} points, {features} features, {classes} classes",

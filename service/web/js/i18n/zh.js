@@ -64,6 +64,7 @@ export default {
   "header.false": "数据",
   "data.drop_rows": "忽略缺失值的行",
   "data.read_again": "重新读取",
+  "data.cancel": "取消",
   "data.axis_x": "横轴",
   "data.axis_y": "纵轴",
   "data.summary": "{points} 个点，{features} 个特征，{classes} 个类别",

@@ -155,6 +155,11 @@ function readChosen(input) {
 
 /** What to tell the service of a file that it refused. @returns {HTMLElement} */
 function readingForm() {
+  const cancel = () => {
+    update({ file: null, problem: null });
+    // The focus was in the form, which is hidden now.
+    /** @type {HTMLElement | null} */ (document.querySelector(".tile[data-name=file]"))?.focus();
+  };
   const label = h("input", { type: "text" });
   const drop = h("input", { type: "text" });
   const separator = choice(["", "comma", "semicolon", "tab", "space", "pipe"], () => {}, "separator");
@@ -175,7 +180,9 @@ function readingForm() {
     labelled("data.decimal", decimal, { field: "decimal" }),
     labelled("data.header", header, { field: "header" }),
     h("label", { class: "check", dataset: { field: "missing" } }, rows, h("span", { dataset: { i18n: "data.drop_rows" } })),
-    h("button", { dataset: { i18n: "data.read_again" } }));
+    h("div", { class: "pair" },
+      h("button", { dataset: { i18n: "data.read_again" } }),
+      h("button", { type: "button", dataset: { i18n: "data.cancel" }, onclick: cancel })));
   /** The file that the form is about. @type {File | null} */
   let asked = null;
   subscribe(({ file }) => {

@@ -5,11 +5,11 @@ from collections import Counter
 
 import httpx
 import pytest
-from playwright.sync_api import Request, Route, expect
+from playwright.sync_api import Request, expect
 
 from tests.serving import wait_until
 from tests.web.proxy import proxy_of
-from tests.web.visits import LONG_TRAINING, Visit, drawing, is_training, plane
+from tests.web.visits import LONG_TRAINING, Visit, drawing, hold, is_training, plane
 
 pytestmark = pytest.mark.processes
 
@@ -198,15 +198,10 @@ def test_play_pauses_a_training_that_runs_and_resumes_it(visit: Visit, service: 
 
 def test_a_training_pauses_after_the_last_request_for_its_weights_has_been_answered(visit: Visit) -> None:
     page = visit.page
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
     page.goto(f"{visit.address}/{LONG_TRAINING}")
     visit.expect_live()
     with page.expect_request("**/layers"):
-        page.route("**/layers", hold)
+        held = hold(page, "**/layers")
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#epoch")).to_contain_text("Paused at epoch")
     with page.expect_response("**/pause"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.web.visits import Visit, click, hold, is_training
 
@@ -104,12 +104,7 @@ def test_a_training_that_replaces_one_that_is_played_is_played_to_its_end(visit:
 
 def test_play_that_is_pressed_before_a_training_has_ended_plays_it_unless_it_is_pressed_again(visit: Visit) -> None:
     page = visit.open()
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/train", hold)
+    held = hold(page, "**/train")
     play = page.locator("#play")
     for name, presses in (("spirals", 1), ("moons", 2)):
         with page.expect_request("**/train"):

@@ -176,6 +176,18 @@ def click(visit: Visit, x: float, y: float) -> None:
     visit.page.mouse.click(*at(visit, x, y))
 
 
+def hold(page: Page, *patterns: str) -> list[Route]:
+    """Holds back the requests that match one of the patterns. The list grows by each of them."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    for pattern in patterns:
+        page.route(pattern, keep)
+    return held
+
+
 def epoch_in(text: str) -> int:
     found = re.search(r"poch ([0-9,]+)", text)
     return int(found[1].replace(",", "")) if found else 0

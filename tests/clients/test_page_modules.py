@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.training.evaluation import Evaluation
 from service.render import palette
 from tests.clients.tools import run, tool
 from tests.service.render.test_palette import DEFICIENCIES, as_seen, distance
@@ -41,6 +42,21 @@ def test_positive_and_negative_weights_differ_in_color_from_each_other_and_from_
         seen = [every, *(as_seen(every, deficiency) for deficiency in DEFICIENCIES)]
         assert min(distance(one[0], one[1]) for one in seen) > 0.12, "the colors of the signs are similar"
         assert min(distance(sign, other) for one in seen for sign in one[:2] for other in one[2:]) > 0.09, "and classes"
+
+
+def test_the_page_has_the_texts_of_the_warnings_about_classes_which_it_translates() -> None:
+    texts = re.findall(r'"said\.\w+": "(.*)",', (ROOT / "service/web/js/i18n/en.js").read_text())
+    known = [re.compile(re.sub(r"\\\{\w+\\\}", "(.+)", re.escape(text))) for text in texts]
+    confusions = [[[right, 9, 0], [0, 30, 0], [0, 5, others]] for right, others in ((0, 0), (0, 20), (1, 20), (4, 20))]
+    given = [
+        warning
+        for confusion in confusions
+        for kind in ("training", "validation")
+        for warning in Evaluation(np.array(confusion), 0.5).warnings(("red", "blue", "green"), kind)
+    ]
+    matched = {pattern.pattern for pattern in known for warning in given if pattern.fullmatch(warning)}
+    assert all(any(pattern.fullmatch(warning) for pattern in known) for warning in given), given
+    assert len(matched) == len(known), "and no others"
 
 
 def test_the_page_loads_at_once_all_modules_that_a_first_visit_needs() -> None:

@@ -147,6 +147,22 @@ def test_a_warning_that_was_closed_leaves_the_page_free(visit: Visit) -> None:
     expect(page.locator("#notice")).to_be_hidden()
 
 
+def test_warnings_are_in_the_language_of_the_page_and_other_sentences_of_the_service_are_marked_as_english(
+    visit: Visit,
+) -> None:
+    page = visit.open("#data.dataset=spirals&data.noise=0.05")
+    text = page.locator("#notice > span > span")
+    expect(text).to_have_text(re.compile("training points of the class 0 get that label"))
+    page.click("#language")
+    expect(text).to_have_text(re.compile("^类别 0 的 200 个训练点中.只有 [0-9]+ 个得到该标签。$"))
+    expect(text).to_have_attribute("lang", "zh-Hans")
+    visit.field("training.epochs").fill("0")
+    page.keyboard.press("Enter")
+    expect(text).to_have_text("training.epochs: must be at least 1")
+    expect(text).to_have_attribute("lang", "en")
+    visit.expect_refusal("/train")
+
+
 def test_a_number_that_is_emptied_returns(visit: Visit) -> None:
     visit.open()
     epochs = visit.field("training.epochs")

@@ -44,6 +44,29 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
+/** A sentence of the service in the language of the page, if the page has it among its texts; else the sentence, which is English.
+ * @param {string} sentence
+ * @returns {string} */
+export function translated(sentence) {
+  for (const [key, text] of Object.entries(en)) {
+    const values = key.startsWith("said.") && patternOf(text).exec(sentence)?.groups;
+    if (values) return t(key, values);
+  }
+  return sentence;
+}
+
+/** What matches a text with values in its places. @param {string} text */
+function patternOf(text) {
+  return new RegExp(`^${text.replace(/[.()]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.+)")}$`);
+}
+
+/** The language of a text, as a tag: that of the page, or English for sentences of the service.
+ * @param {string} text
+ * @returns {string} */
+export function languageOf(text) {
+  return language === "zh" && /\p{Script=Han}/u.test(text) ? "zh-Hans" : "en";
+}
+
 /** Writes the texts into all elements below `root` that name a key: as content (`data-i18n`), or as the label and tooltip
  * of a control (`data-i18n-label`).
  * @param {ParentNode} root */

@@ -1,8 +1,8 @@
 /** Refusals and lost connections, in the words of the service. */
 
 import { Offline, Problem } from "./api.js";
-import { byId } from "./dom.js";
-import { currentLanguage, t } from "./i18n.js";
+import { byId, h } from "./dom.js";
+import { currentLanguage, languageOf, t, translated } from "./i18n.js";
 import { current, subscribe, update } from "./state.js";
 
 /** Shows an error beside the control that caused it, or in the bar.
@@ -22,18 +22,19 @@ function textOf({ status, sentence, message, errors, field }) {
   return status === 404 ? sentence : message;
 }
 
-/** The warning that the user has closed. */
+/** The warnings that the user has closed. */
 let closed = "";
 
 /** Connects the bar with the state. */
 export function mountNotice() {
   byId("notice").lastChild.addEventListener("click", () => {
-    if (!current().problem) closed = byId("notice").textContent;
+    if (!current().problem) closed = current().run.warnings.join();
     update({ problem: null });
   });
   subscribe((state, changed) => {
     if (changed.has("offlineSince") || changed.has("problem") || changed.has("run")) render();
   });
+  addEventListener("languagechange-page", render);
 }
 
 /** Keeps since when the service has not answered.
@@ -49,15 +50,16 @@ function render() {
   const beside = problem?.field ? document.querySelector(`[data-field="${CSS.escape(problem.field)}"]`) : null;
   for (const marked of document.querySelectorAll(".refused")) marked.classList.remove("refused");
   beside?.classList.add("refused");
-  const warning = run.warnings.join(" ");
-  const text = offlineSince
-    ? t("notice.offline", { since: offlineSince.toLocaleTimeString(currentLanguage()) })
-    : problem
-      ? problem.text
-      : warning === closed ? "" : warning;
+  const warnings = run.warnings.join() === closed ? [] : run.warnings.map(translated);
+  const texts = offlineSince
+    ? [t("notice.offline", { since: offlineSince.toLocaleTimeString(currentLanguage()) })]
+    : problem ? [problem.text] : warnings;
   const bar = byId("notice");
-  bar.hidden = !text;
-  bar.firstChild.textContent = text;
+  bar.hidden = !texts.length;
+  // Screen readers would read the same text again.
+  if (bar.firstChild.textContent !== texts.join(" ")) {
+    bar.firstChild.replaceChildren(...texts.map((text, i) => h("span", { lang: languageOf(text) }, i ? ` ${text}` : text)));
+  }
   bar.lastChild.hidden = Boolean(offlineSince);
   bar.classList.toggle("bad", Boolean(offlineSince || problem));
 }

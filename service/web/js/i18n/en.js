@@ -211,5 +211,13 @@ export default {
   "data.too_many": "The page shows {shown} of {all} points. They cannot be changed here, because the others would be lost.",
   "data.part": "{shown} of {all} points are shown, from everywhere in the data. All are trained on.",
   "data.too_few": "Draw points of at least two classes: choose a class, then click on the plane.",
+  "said.no_better_training": "The training points are classified no better than by always answering {label} ({share}). Try more epochs, more hidden units or another learning_rate.",
+  "said.no_better_validation": "The validation points are classified no better than by always answering {label} ({share}). Try more epochs, more hidden units or another learning_rate.",
+  "said.some_training": "Only {right} of {all} training points of the class {label} get that label.",
+  "said.some_validation": "Only {right} of {all} validation points of the class {label} get that label.",
+  "said.one_training": "Only {right} of {all} training points of the class {label} gets that label.",
+  "said.one_validation": "Only {right} of {all} validation points of the class {label} gets that label.",
+  "said.none_training": "None of {all} training points of the class {label} gets that label.",
+  "said.none_validation": "None of {all} validation points of the class {label} gets that label.",
   "data.changed": "The dataset {name} has other points than when the link was made.",
 };

@@ -211,5 +211,13 @@ export default {
   "data.too_many": "页面显示 {all} 个点中的 {shown} 个，不能在此修改，否则其余的点会丢失。",
   "data.part": "显示 {all} 个点中的 {shown} 个（均匀选取）；训练使用全部的点。",
   "data.too_few": "请绘制至少两个类别的点：先选择类别，再点击平面。",
+  "said.no_better_training": "对训练点的分类并不比总是回答 {label}（{share}）更好。请尝试更多轮数、更多神经元或其他学习率。",
+  "said.no_better_validation": "对验证点的分类并不比总是回答 {label}（{share}）更好。请尝试更多轮数、更多神经元或其他学习率。",
+  "said.some_training": "类别 {label} 的 {all} 个训练点中，只有 {right} 个得到该标签。",
+  "said.some_validation": "类别 {label} 的 {all} 个验证点中，只有 {right} 个得到该标签。",
+  "said.one_training": "类别 {label} 的 {all} 个训练点中，只有 {right} 个得到该标签。",
+  "said.one_validation": "类别 {label} 的 {all} 个验证点中，只有 {right} 个得到该标签。",
+  "said.none_training": "类别 {label} 的 {all} 个训练点都没有得到该标签。",
+  "said.none_validation": "类别 {label} 的 {all} 个验证点都没有得到该标签。",
   "data.changed": "数据集 {name} 的内容与生成链接时不同。",
 };

@@ -2,6 +2,7 @@
 
 import { Offline, Problem } from "../api.js";
 import { h } from "../dom.js";
+import { languageOf } from "../i18n.js";
 
 /** A line that shows a refusal, and a function that calls `work` and shows its refusal there.
  * @returns {{element: HTMLElement, attempt: (work: () => Promise<void>) => Promise<boolean>}} `attempt` resolves to whether the work succeeded */
@@ -9,6 +10,7 @@ export function refusals() {
   const element = h("p", { class: "said", role: "alert", hidden: true });
   const show = (/** @type {string} */ text) => {
     element.textContent = text;
+    element.lang = languageOf(text);
     element.hidden = !text;
   };
   return {

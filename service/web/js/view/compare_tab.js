@@ -36,7 +36,7 @@ export function mountCompare(panel) {
         const accuracy = (100 * job.metrics.training_accuracy).toFixed(1);
         figures.textContent = t("compare.figures", { accuracy, ms: Math.round(1000 * job.training_seconds) });
         canvas.setAttribute("aria-label", `${t(`kind.${kind}`)}: ${figures.textContent}`);
-      }).catch((error) => mine === round && (figures.textContent = error.message));
+      }).catch((error) => mine === round && figures.replaceChildren(h("span", { lang: "en" }, error.message)));
     }
   };
 }

@@ -130,8 +130,8 @@ export function mountData(root) {
     const isPart = points.points.length < points.total;
     understood.replaceChildren(...(isPart ? [h("p", {}, t("data.part", partOf(points)))] : []), ...(dataset?.understood ? [
       h("p", {}, t("data.summary", { points: dataset.n_points, features: dataset.features.length, classes: dataset.classes.length })),
-      ...(dataset.warnings ?? []).map((/** @type {string} */ warning) => h("p", { class: "warning" }, warning)),
-      h("details", {}, h("summary", {}, t("data.understood")), ...dataset.understood.map((/** @type {string} */ line) => h("p", {}, line))),
+      ...(dataset.warnings ?? []).map((/** @type {string} */ warning) => h("p", { class: "warning", lang: "en" }, warning)),
+      h("details", {}, h("summary", {}, t("data.understood")), ...dataset.understood.map((/** @type {string} */ line) => h("p", { lang: "en" }, line))),
     ] : []));
   }
 

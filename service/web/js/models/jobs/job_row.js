@@ -20,7 +20,7 @@ export function jobRow(job, onchange, ondelete) {
   const bar = h("progress", { max: 1, "aria-label": t("models.progress_of", { model: job.model }) });
   const figures = h("span", { class: "muted" });
   const actions = h("span", { class: "job-actions" });
-  const problem = h("p", { class: "said", hidden: true });
+  const problem = h("p", { class: "said", hidden: true, lang: "en" });
   const element = h("li", { class: "job", dataset: { job: job.id } },
     h("div", { class: "job-head" }, status, model, h("span", { class: "space" }), h("small", {}, moment(job.created_at))),
     bar,

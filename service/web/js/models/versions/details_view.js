@@ -1,7 +1,7 @@
 /** The details of a version, from its card. */
 
 import { h } from "../../dom.js";
-import { t } from "../../i18n.js";
+import { languageOf, t, translated } from "../../i18n.js";
 import { facts } from "./cards.js";
 import { version as read } from "../requests.js";
 
@@ -12,5 +12,5 @@ export async function detailsOf(version) {
   const pairs = [...facts(card), ...(job_id ? [["job", job_id]] : [])];
   return h("div", {},
     h("dl", { class: "facts" }, ...pairs.map(([key, value]) => h("div", {}, h("dt", {}, t(`models.fact.${key}`)), h("dd", {}, value)))),
-    ...card.warnings.map((/** @type {string} */ warning) => h("p", { class: "said" }, warning)));
+    ...card.warnings.map(translated).map((/** @type {string} */ warning) => h("p", { class: "said", lang: languageOf(warning) }, warning)));
 }

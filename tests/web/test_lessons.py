@@ -136,6 +136,19 @@ def test_the_setup_before_the_lessons_comes_back_when_they_are_closed(visit: Vis
     assert page.evaluate("location.hash") == "#data.noise=0.3"
 
 
+def test_a_file_that_is_opened_during_a_lesson_stays_when_the_lessons_are_closed(visit: Visit) -> None:
+    page = visit.open()
+    page.click("#drawer-lessons")
+    set_up(visit)
+    content = "a,b,kind\n" + "".join(f"{i},{i % 7},{'no' if i < 20 else 'yes'}\n" for i in range(40))
+    file: Any = {"name": "own.csv", "mimeType": "text/csv", "buffer": content.encode()}
+    visit.trains(lambda: page.set_input_files("#data input[type=file]", file))
+    page.get_by_role("button", name="Close lessons").click()
+    visit.wait_until_settled()
+    expect(page.get_by_label("Stored dataset")).to_have_value("own")
+    expect(page.locator(".palette")).to_contain_text("yes")
+
+
 def test_a_lesson_follows_the_controls_that_it_points_at(visit: Visit) -> None:
     page = visit.open("#view.drawer=lessons&view.lesson=2")
     field = page.locator('[data-field="training.epochs"]')

@@ -21,14 +21,15 @@ export function enter(lesson) {
   writeAddress(lesson);
 }
 
-/** Ends the visit, and restores what the page showed before the first lesson was set up. */
+/** Ends the visit, and restores what the page showed before the first lesson was set up. A file that was opened meanwhile stays. */
 export function leave() {
   if (!isOpen) return;
   isOpen = false;
   writeAddress(null);
   const before = own;
   own = null;
-  if (!before) return;
+  const { data } = current().setup;
+  if (!before || (data.type === "stored" && data !== before.setup.data)) return;
   const isSame = JSON.stringify(before.setup) === JSON.stringify(current().setup);
   const { response, threshold, axes, brush } = before.view;
   update({ setup: before.setup, points: before.points, window: before.window, view: { ...current().view, response, threshold, axes, brush } });

@@ -145,18 +145,6 @@ def visiting(browser: Browser, service: httpx.Client) -> Iterator[Visit]:
     assert visit.complaints == [], visit.complaints
 
 
-def hold(page: Page, *patterns: str) -> list[Route]:
-    """Holds back the requests that match one of the patterns. The list grows by each of them."""
-    held: list[Route] = []
-
-    def keep(route: Route) -> None:
-        held.append(route)
-
-    for pattern in patterns:
-        page.route(pattern, keep)
-    return held
-
-
 def plane(visit: Visit) -> Any:
     return visit.page.locator("canvas.plane")
 

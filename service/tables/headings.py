@@ -1,11 +1,13 @@
 """Whether the first line of a table names its columns."""
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from models.specs import InvalidInput
+from service.tables import separators
 from service.tables.cells import BOOLEANS, is_missing, is_missing_label, is_number
 from service.tables.columns import LABEL_NAMES, in_one_line
 from service.tables.options import TableOptions
@@ -95,6 +97,56 @@ def find(rows: Sequence[Row], options: TableOptions, wanted: Wanted | None = Non
             notes.append(f"line {rows[1][0]} is a second heading, which is not read")
     warnings = [] if names_features else _about_numbers(line, first)
     return Heading(tuple(names), taken, tuple(notes), tuple(warnings), adds_row_names)
+
+
+def in_comment(
+    comments: Sequence[tuple[int, str]], first: Row, separator: str, options: TableOptions, wanted: Wanted | None = None
+) -> Row | None:
+    """The last comment above the first row that names the columns, as `numpy.savetxt` writes it; None without one.
+
+    Args:
+        comments: comments with their line numbers.
+        first: the first row of the table. Without a number it is the heading itself.
+        separator: of the table.
+        options: of the user; `header` decides whether such a comment is the heading.
+        wanted: see `find`.
+
+    Raises:
+        InvalidInput: a comment may be the heading or a remark.
+    """
+    if options.header is False or not any(map(is_number, first[1])):
+        return None
+    for line, comment in reversed(comments):
+        cells = _names_in(comment, separator)
+        if line > first[0] or len(cells) != len(first[1]) or not all(map(_is_text, cells)):
+            continue
+        if options.header or _is_surely_heading(cells, separator, wanted):
+            return line, cells
+        if len(cells) == 1 or (wanted is not None and not wanted(cells)):
+            continue  # a remark of one word, or names that would not be used
+        raise InvalidInput(
+            f"line {line}",
+            "may be a comment or the heading: choose the heading with "
+            f"{options.spelled('header', 'true')}, or the comment with {options.spelled('header', 'false')}",
+        )
+    return None
+
+
+def _names_in(comment: str, separator: str) -> list[str]:
+    """The cells of a comment without its `#`; none if its quotes are not balanced."""
+    try:
+        return next(separators.rows([comment.strip().lstrip("#")], separator), [])
+    except csv.Error:
+        return []
+
+
+def _is_surely_heading(cells: Sequence[str], separator: str, wanted: Wanted | None) -> bool:
+    """Whether as many texts as the table has columns are names: those of a model, one of a label, or single words."""
+    if wanted is not None and (_names_features(cells, wanted) or not wanted(cells)):
+        return bool(wanted(cells))
+    if any(cell.strip().casefold() in LABEL_NAMES for cell in cells):
+        return True
+    return len(cells) > 1 and separator != " " and all(len(cell.split()) == 1 for cell in cells)
 
 
 def _names_features(first: Sequence[str], wanted: Wanted) -> bool:

@@ -89,7 +89,8 @@ class Sheet:
                 are ambiguous.
             OSError: the file cannot be read, or the folder cannot be written.
         """
-        return self._columns(headings.find(self.rows, self.options)).labelled(max_rows, folder)
+        sheet = self._with_heading_in_comment()
+        return sheet._columns(headings.find(sheet.rows, sheet.options)).labelled(max_rows, folder)
 
     def points(
         self,
@@ -112,9 +113,22 @@ class Sheet:
                 ambiguous.
         """
         texts = categories or {}
-        sheet = self._spelled_like({*(names or ()), *texts})
-        heading = headings.find(sheet.rows, self.options, lambda given: columns(names or (), texts, given))
+
+        def wanted(given: Collection[str]) -> Sequence[str]:
+            return columns(names or (), texts, given)
+
+        sheet = self._with_heading_in_comment(wanted)._spelled_like({*(names or ()), *texts})
+        heading = headings.find(sheet.rows, sheet.options, wanted)
         return sheet._columns(heading).points(features, names, texts, max_rows)
+
+    def _with_heading_in_comment(self, wanted: headings.Wanted | None = None) -> "Sheet":
+        """The file with a comment that is its heading as the first row, see `headings.in_comment`."""
+        comments = self.source.first_comments
+        heading = headings.in_comment(comments, self.rows[0], self.separator, self.options, wanted)
+        if heading is None:
+            return self
+        self.source.comments -= 1
+        return replace(self, rows=[heading, *self.rows], options=replace(self.options, header=True))
 
     def _spelled_like(self, wanted: Collection[str]) -> "Sheet":
         """The file with names in its first row that are composed as the wanted ones."""
@@ -244,6 +258,7 @@ class _Lines:
 
     Attributes:
         comments: the number of comments so far.
+        first_comments: the comments among the first lines, with their line numbers.
         is_complete: whether `head` has returned all lines.
         quoted: what matches values in single quotes, if the file has these; lines then get double quotes.
     """
@@ -255,7 +270,7 @@ class _Lines:
         self.quoted: re.Pattern[str] | None = None
         self._number = 0
         self._is_in_quotes = False
-        self._first_comments: list[tuple[int, str]] = []
+        self.first_comments: list[tuple[int, str]] = []
         self._form: tuple[str, int] | None = None
 
     def head(self) -> list[str]:
@@ -278,7 +293,7 @@ class _Lines:
         if not self._is_in_quotes and separators.is_comment(line):
             self.comments += 1
             if self._form is None:
-                self._first_comments.append((self._number, line))
+                self.first_comments.append((self._number, line))
             else:
                 _refuse_row(self._number, line, *self._form)
             return "\n"
@@ -292,7 +307,7 @@ class _Lines:
             InvalidInput: one of the first lines is such a comment. Reading a later one raises too.
         """
         self._form = separator, width
-        for number, line in self._first_comments:
+        for number, line in self.first_comments:
             if number > after:
                 _refuse_row(number, line, separator, width)
 

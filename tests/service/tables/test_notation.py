@@ -94,7 +94,7 @@ def test_a_line_that_declares_the_separator_is_not_a_point(content: str) -> None
 @pytest.mark.parametrize(
     ("content", "comments"),
     [
-        ("# x,y,label\n# made by hand\n0.1,0.2,A\n0.9,0.8,B\n", 2),
+        ("# x,y\n# made by hand\n0.1,0.2,A\n0.9,0.8,B\n", 2),
         ("x,y,label\n0.1,0.2,A\n# a remark, with, commas\n0.9,0.8,B\n", 1),
         ('# he said "hello\n\n  # more\nx;y;label\n0.1;0.2;A\n0.9;0.8;B\n#end', 3),
     ],
@@ -102,6 +102,42 @@ def test_a_line_that_declares_the_separator_is_not_a_point(content: str) -> None
 def test_comment_lines_are_left_out_and_counted(content: str, comments: int) -> None:
     assert rows(content) == AB
     assert f"{comments} comment line" in said(content)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", " "])
+@pytest.mark.parametrize(
+    "first", ["#y,kind,x\n", "# y,kind,x\n", "# made by hand\n# y,kind,x\n", "# y,kind,x\n# 1 2\n"]
+)
+def test_a_comment_above_the_first_row_that_names_the_columns_is_the_heading(first: str, separator: str) -> None:
+    content = f"{first}0.2,0,0.1\n0.8,1,0.9\n".replace(",", separator)
+    table = read(content, features="x,y")
+    assert (table.feature_names, table.label_name) == (("x", "y"), "kind")
+    assert table.xy_ND.tolist() == [[0.1, 0.2], [0.9, 0.8]]
+    points = sheet(content, drop="kind").points(2, ["x", "y"])
+    assert points.xy_ND.tolist() == [[0.1, 0.2], [0.9, 0.8]]
+    with pytest.raises(InvalidInput, match="'z'"):
+        sheet(content, drop="kind").points(2, ["x", "z"])
+    by_position = sheet(content, header=False, drop="2").points(2, ["x", "y"])
+    assert by_position.xy_ND.tolist() == [[0.2, 0.1], [0.8, 0.9]]
+    assert sheet(content, drop="2").points(2).xy_ND.tolist() == [[0.2, 0.1], [0.8, 0.9]]
+
+
+@pytest.mark.parametrize(
+    "content", ["# two words,b,c\n0.2,0.1,0\n0.8,0.9,1\n", "# made by hand\n0.2 0.1 0\n0.8 0.9 1\n"]
+)
+def test_a_comment_that_may_be_the_heading_is_refused_with_the_option_that_decides(content: str) -> None:
+    message = refusal(content)
+    assert message.startswith("line 1: may be a comment or the heading")
+    assert "--header" in message
+    assert "--no-header" in message
+    assert "heading in line 1" in said(content, header=True)
+    assert "1 comment line is left out" in said(content, header=False)
+
+
+def test_a_comment_above_a_heading_or_above_one_column_is_a_comment() -> None:
+    assert read("# a,b,c\nx,y,label\n0.1,0.2,A\n0.9,0.8,B\n").feature_names == ("x", "y")
+    assert sheet("# remark\n0.1\n0.2\n").points(1, ["x"]).xy_ND.tolist() == [[0.1], [0.2]]
+    assert "heading in line 1" in "".join(sheet("# x\n0.1\n0.2\n").points(1, ["x"]).understood)
 
 
 @pytest.mark.parametrize(

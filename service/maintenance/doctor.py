@@ -11,7 +11,7 @@ from typing import Literal
 from models.specs import InvalidInput
 from service.access.keys import KeyFile
 from service.errors import StoreUnavailable
-from service.maintenance import damage
+from service.maintenance import damage, restore
 from service.settings import Settings
 from service.store.files import Files
 from service.store.store import Store
@@ -55,6 +55,7 @@ def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
         yield Finding("error", f"{settings.data_dir}: {error.strerror}. Give the right one with --data-dir.")
         return
     yield from _folder(settings.data_dir)
+    yield from _unfinished(settings.data_dir)
     yield from _keys(settings)
     try:
         store = Store.of(settings, files, make=False)
@@ -80,6 +81,11 @@ def _folder(folder: Path) -> Iterator[Finding]:
         yield Finding("warning", f"Only {free / 2**20:,.0f} MiB are free on the disk of the data folder.")
     else:
         yield Finding("ok", f"{folder} can be read and written, and {free / 2**30:,.0f} GiB are free.")
+
+
+def _unfinished(folder: Path) -> Iterator[Finding]:
+    for path in restore.unfinished(folder):
+        yield Finding("warning", f"{path} is of a restoration that did not end. Remove it unless a restoration runs.")
 
 
 def _database(store: Store) -> Iterator[Finding]:

@@ -53,8 +53,8 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
         StoreUnavailable: the database cannot be written, or has tables.
     """
     target = settings.data_dir
-    if target.exists() and any(path.name != LOST_AND_FOUND for path in target.iterdir()):
-        raise FileExistsError(errno.EEXIST, "the folder is not empty; restore into a new one", str(target))
+    if target.exists():
+        _require_empty(target)
     # on the disk of the data folder, so that the files need not be copied again
     place = target if target.exists() else target.parent
     place.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,21 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
         if error.errno is None or not (error.filename is None or UNFINISHED in str(error.filename)):
             raise
         raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+def unfinished(data_dir: Path) -> list[Path]:
+    """The temporary folders in and beside a data folder. A restoration that was killed has left them, or one runs."""
+    return [path for place in (data_dir, data_dir.parent) for path in sorted(place.glob(f"{UNFINISHED}*"))]
+
+
+def _require_empty(target: Path) -> None:
+    """Raises `FileExistsError` if a folder has files."""
+    names = sorted(path.name for path in target.iterdir() if path.name != LOST_AND_FOUND)
+    if names and all(name.startswith(UNFINISHED) for name in names):
+        reason = f"a restoration that did not end has left {names[0]}; remove it unless a restoration runs"
+        raise FileExistsError(errno.EEXIST, reason, str(target))
+    if names:
+        raise FileExistsError(errno.EEXIST, "the folder is not empty; restore into a new one", str(target))
 
 
 def _restore(archive: Path, settings: Settings, temporary: Path, progress: Progress) -> None:

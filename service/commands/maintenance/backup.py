@@ -43,3 +43,6 @@ def restore(settings: Settings, *, archive: Path) -> None:
     with progress_bar("archive") as progress:
         restoration.restore(archive, settings, progress)
     print(f"Restored {archive} into {settings.data_dir}.")
+    for path in restoration.unfinished(settings.data_dir):
+        advice = "remove it unless another restoration runs"
+        print(f"separatrix: {path} is of a restoration that did not end: {advice}.", file=sys.stderr)

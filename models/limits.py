@@ -8,6 +8,7 @@ MAX_FEATURES = 1_000
 MAX_CLASSES = 100
 MAX_NAME_LENGTH = 256  # characters of the name of a feature
 MIN_CLASS_WEIGHT, MAX_CLASS_WEIGHT = 1e-6, 1e6  # their products with gradients are far from the ends of float32
+MIN_FEATURE_WEIGHT, MAX_FEATURE_WEIGHT = 1e-3, 1e3  # of a feature among the inputs: beyond them it is useless, or alone
 MAX_LABEL_LENGTH = 64  # characters
 MAX_CATEGORIES = 50  # values of a text column, each of which becomes a feature: more are usually names or ids
 MAX_LABEL_NUMBER = 2**53 - 1  # every JSON reader keeps integers up to here exact

@@ -53,6 +53,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _ = self.terms  # raises
+        self._check_feature_weights()
         self._check_validation()
         self._check_start()
         weights = self.training.ensemble * self.weights
@@ -85,6 +86,14 @@ class Recipe:
             )
         class_weights(self.training, self.parts[0])  # raises, as does `parts`
         self._check_derived()
+
+    def _check_feature_weights(self) -> None:
+        weights, features = self.network.feature_weights, self.points.features
+        if weights is not None and len(weights) != features:
+            raise InvalidInput(
+                "network.feature_weights",
+                f"must have one number for each of the {features:,} features, not {len(weights):,}",
+            )
 
     def _check_validation(self) -> None:
         """Checks that points can be held out in folds, and that only one field decides on which points to validate."""
@@ -145,6 +154,10 @@ class Recipe:
     @cached_property
     def scaling(self) -> Scaling:
         """How the coordinates of the points are scaled for the training: by those that are not held out."""
+        return self._scaling.weighted(self.network.feature_weights)
+
+    @property
+    def _scaling(self) -> Scaling:
         if self.start is not None:
             return self.start.scaling(self.parts[0], self.network.scale, self.terms)
         if self.network.scale == "none":

@@ -17,6 +17,7 @@ from models.limits import (
     MAX_CLASSES,
     MAX_ENSEMBLE,
     MAX_EPOCHS,
+    MAX_FEATURE_WEIGHT,
     MAX_FOLDS,
     MAX_GRID_CELLS,
     MAX_HIDDEN_LAYERS,
@@ -33,6 +34,7 @@ from models.limits import (
     MAX_WIDTH,
     MAX_WINDOW,
     MIN_CLASS_WEIGHT,
+    MIN_FEATURE_WEIGHT,
     MIN_TEMPERATURE,
 )
 
@@ -120,7 +122,9 @@ class NetworkSpec:
 
     `hidden` lists the widths of the hidden layers: none for `logistic`, exactly one for `two_layer`. With the scale
     `standard`, the network is trained on coordinates of mean 0 and deviation 1; see `models.networks.scaling`. `inputs`
-    lists what the first layer takes, see `models.networks.terms`; by default the coordinates.
+    lists what the first layer takes, see `models.networks.terms`; by default the coordinates. `feature_weights` has a
+    factor for each coordinate, by which the scaled coordinate is multiplied during the training: weight decay holds a
+    feature with a large factor back less. The finished network takes the coordinates without it.
 
     Raises:
         InvalidInput: a value is out of bounds.
@@ -131,6 +135,7 @@ class NetworkSpec:
     activation: Activation = "tanh"
     scale: Scale = "none"
     inputs: tuple[str, ...] | None = None
+    feature_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _one_of("network.scale", self.scale, SCALES)
@@ -138,6 +143,8 @@ class NetworkSpec:
         _one_of("network.activation", self.activation, ACTIVATIONS)
         if self.inputs is not None:
             self._check_inputs(tuple(self.inputs))
+        if self.feature_weights is not None:
+            self._check_feature_weights(tuple(map(float, self.feature_weights)))
         hidden = self.widths
         object.__setattr__(self, "hidden", hidden)
         if self.kind == "logistic" and hidden:
@@ -156,6 +163,13 @@ class NetworkSpec:
         for i, text in enumerate(inputs):
             if len(text) > MAX_INPUT_LENGTH:
                 raise InvalidInput(f"network.inputs.{i}", f"must have at most {MAX_INPUT_LENGTH} characters")
+
+    def _check_feature_weights(self, weights: tuple[float, ...]) -> None:
+        object.__setattr__(self, "feature_weights", weights)
+        if self.inputs is not None:
+            raise InvalidInput("network.feature_weights", "cannot be combined with inputs: leave out one of the two")
+        for d, weight in enumerate(weights):
+            _within(f"network.feature_weights.{d}", weight, MIN_FEATURE_WEIGHT, MAX_FEATURE_WEIGHT)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -368,8 +382,14 @@ def output_count(classes: int) -> int:
 
 
 def asdict(spec: DatasetSpec | NetworkSpec | TrainingSpec) -> dict[str, Any]:
-    """The specification as JSON values: tuples become lists."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(spec).items()}
+    """The specification as JSON values: tuples become lists.
+
+    `feature_weights` are left out if there are none, so that digests and cards are as in releases without them.
+    """
+    fields = dataclasses.asdict(spec)
+    if fields.get("feature_weights", ()) is None:
+        del fields["feature_weights"]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
 
 
 def _within(field: str, value: float | None, low: float, high: float) -> None:

@@ -257,6 +257,8 @@ def train(
         network["hidden"] = list(_widths(network["hidden"]))
     if "inputs" in network:
         network["inputs"] = network["inputs"].split(",")
+    if "feature_weights" in network:
+        network["feature_weights"] = _feature_weights(network["feature_weights"])
     if "class_weight" in training:
         training["class_weight"] = _class_weight(training["class_weight"])
     command.run(
@@ -591,6 +593,13 @@ def _widths(hidden: str) -> tuple[int, ...]:
         return tuple(int(width) for width in hidden.split(",") if width.strip())
     except ValueError:
         raise InvalidInput("network.hidden", "must be whole numbers separated by commas, such as 16,16") from None
+
+
+def _feature_weights(text: str) -> list[float]:
+    try:
+        return [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise InvalidInput("network.feature_weights", "must be numbers separated by commas, such as 1,0.5,2") from None
 
 
 def _version_of(text: str, option: Reference) -> tuple[str, Reference]:

@@ -4,6 +4,9 @@ Training works best if every coordinate has mean 0 and deviation 1. The trained 
 its first layer is linear, so the same network for `x` has other weights: `w / deviation` and
 `b - w @ mean / deviation`. The state dict of a checkpoint belongs to this network, for points as they are.
 
+With weights of features, the network in training takes `(x - mean) / deviation * weight`, as if the deviation were
+`deviation / weight`. The finished network is the same kind of network for `x`.
+
 Derived inputs are terms of the scaled coordinates, so their network keeps its weights, and its transform scales; see
 `models.networks.derived`.
 
@@ -11,7 +14,7 @@ Only coordinates far from zero, such as a Unix time, keep an offset: float32 cou
 network takes `x - offset`, which is computed in float64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +53,10 @@ class Scaling:
         mean_D, deviation_D = mean_and_deviation(points.xy_ND)
         offset_D = np.where(are_far_from_zero(mean_D, deviation_D), mean_D, 0.0)
         return cls(mean_D, deviation_D, offset_D, terms)
+
+    def weighted(self, weights: Sequence[float] | None) -> "Scaling":
+        """Multiplies each scaled coordinate by its weight too, in the training only. None changes nothing."""
+        return self if weights is None else replace(self, deviation_D=self.deviation_D / np.array(weights))
 
     @property
     def transform(self) -> Transform:

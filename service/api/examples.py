@@ -76,13 +76,14 @@ _DATA = {
     "n_classes": 2,
     "validation": None,
 }
-_NETWORK = {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none", "inputs": None}
+_ARCHITECTURE = {"kind": "sequential", "hidden": [4], "activation": "tanh", "scale": "none", "inputs": None}
+_NETWORK = _ARCHITECTURE | {"feature_weights": None}
 _DESCRIPTION = {
     "format": "separatrix-network",
     "format_version": 1,
     "model": "my-flower",
     "version": 2,
-    "network": _NETWORK,
+    "network": _ARCHITECTURE,
     "n_features": 2,
     "feature_names": None,
     "categories": None,

@@ -67,7 +67,8 @@ def _kind(annotation: Any) -> tuple[Any, str | None]:
     if type(None) in get_args(annotation) or get_origin(annotation) is Annotated:
         return _kind(arguments[0])
     if get_origin(annotation) is list:
-        return str, f"<{'int' if int in get_args(arguments[0]) else 'text'},...>"
+        kinds = {int: "int", float: "float"}
+        return str, f"<{next((kinds[one] for one in get_args(arguments[0]) if one in kinds), 'text')},...>"
     if get_origin(annotation) in (Union, UnionType):  # of a word and an object: the option is repeated
         return list[str], "<word|label=number>"
     if annotation is Path:

@@ -111,17 +111,18 @@ def load(files: Files, job_id: str, known: dict[str, Any] | None) -> StartingWei
 
 
 def network(card: Card, given: dict[str, Any]) -> NetworkSpec:
-    """The network of a version, with the scale of `given`.
+    """The network of a version, with the scale and the weights of features of `given`.
 
     Raises:
         InvalidInput: `given` describes another network.
     """
     own = specs.asdict(card.network)
     for name, value in given.items():
-        if name == "scale" and card.network.inputs is None:
+        if name in ("scale", "feature_weights") and card.network.inputs is None:
             continue
-        if value != own[name]:
-            shown = listed(own[name]) if isinstance(own[name], list) else own[name]
+        known = own.get(name)
+        if value != known:
+            shown = listed(known) if isinstance(known, list) else known
             raise InvalidInput(
                 f"network.{name}", f"must be left out, or be as in the version in {FIELD}: {shown or 'none'}"
             )

@@ -245,6 +245,7 @@ def test_only_model_and_data_are_required_and_the_rest_defaults_to_the_tutorial(
         "activation": "tanh",
         "scale": "none",
         "inputs": None,
+        "feature_weights": None,
     }
     assert with_defaults["data"] == {
         "type": "generated",

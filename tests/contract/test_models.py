@@ -77,6 +77,7 @@ def test_a_version_describes_its_training(client: httpx.Client) -> None:
         "activation": "tanh",
         "scale": "none",
         "inputs": None,
+        "feature_weights": None,
     }
     assert card["n_features"] == 2
     assert card["classes"] == ["red", "blue"]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tests.contract.job_requests import WAIT, act, endless, submit
+from tests.contract.problems import assert_problem
 from tests.serving import train
 from tests.streams import stream
 
@@ -139,6 +140,47 @@ def test_generated_points_are_trained_as_they_are_and_scaling_can_be_chosen(clie
     assert [scale({"dataset": "moons"}, scale="standard"), scale(own, scale="none")] == ["standard", "none"]
     refused = submit(client, {"model": "scaled", "data": own, "network": {"scale": "robust"}})
     assert refused.status_code == 422
+
+
+def test_weights_of_features_are_the_units_of_the_training_and_of_nothing_else(client: httpx.Client) -> None:
+    """Weight decay holds back the feature with the small factor. Factors of 1 change nothing, to the bit."""
+    points_N2 = np.random.default_rng(1).normal(size=(60, 2)) * [1.0, 100.0]
+    data = {"points": points_N2.tolist(), "labels": [int(x + y / 100 > 0) for x, y in points_N2]}
+    settings = {"data": data, "training": {"optimizer": "lbfgs", "weight_decay": 0.1}}
+
+    def trained(name: str, **network: Any) -> tuple[list[float], dict[str, str]]:
+        job = train(client, name, **settings, network={"kind": "logistic", **network})
+        version = client.get(job["links"]["version"]).json()
+        assert version["card"]["network"]["feature_weights"] == network.get("feature_weights")
+        state = torch.load(io.BytesIO(client.get(version["links"]["checkpoint"]).content), weights_only=True)
+        return (state["w"][:, 0] * torch.tensor([1.0, 100.0])).tolist(), version["card"]["files"]
+
+    alike, files = trained("alike")
+    assert alike[0] == pytest.approx(alike[1], rel=0.3)
+    assert trained("ones", feature_weights=[1, 1])[1]["network.safetensors"] == files["network.safetensors"]
+    weighted, _ = trained("weighted", feature_weights=[3, 0.1])
+    assert weighted[0] > 5 * weighted[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("network", "field"),
+    [
+        ({"feature_weights": [1]}, "network.feature_weights"),
+        ({"feature_weights": [1, 1, 1]}, "network.feature_weights"),
+        ({"feature_weights": []}, "network.feature_weights"),
+        ({"feature_weights": [1, -1]}, "network.feature_weights.1"),
+        ({"feature_weights": [0, 1]}, "network.feature_weights.0"),
+        ({"feature_weights": [1, 1e4]}, "network.feature_weights.1"),
+        ({"feature_weights": [1, "2"]}, "network.feature_weights.1"),
+        ({"feature_weights": [1, 2], "inputs": ["x", "y"]}, "network.feature_weights"),
+    ],
+)
+@pytest.mark.parametrize("preset", ["tutorial", "auto"])
+def test_weights_that_are_no_positive_factor_for_each_feature_are_refused(
+    client: httpx.Client, network: dict[str, Any], field: str, preset: str
+) -> None:
+    body = {"model": "scaled", "preset": preset, "data": {"dataset": "moons"}, "network": network}
+    assert_problem(submit(client, body), 422, "invalid-input", field=field)
 
 
 def test_a_feature_that_is_constant_does_not_disturb_the_training(client: httpx.Client) -> None:

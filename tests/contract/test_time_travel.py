@@ -31,6 +31,11 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "network": {"kind": "logistic", "inputs": ["x", "x*y"], "scale": "standard"},
         "training": {"epochs": 50},
     },
+    "weighted-features": {
+        "data": OWN,
+        "network": {"hidden": [3], "feature_weights": [0.1, 3.0]},
+        "training": {"epochs": 50, "weight_decay": 0.01},
+    },
 }
 
 EPOCH = 13
@@ -104,8 +109,9 @@ def test_of_several_restarts_the_published_one_is_repeated(trained: httpx.Client
         ({"dataset": "flower"}, {"hidden": [4]}),
         (OWN, {"hidden": [3]}),
         (OWN, {"kind": "logistic", "inputs": ["x", "x^2"], "scale": "standard"}),
+        (OWN, {"hidden": [3], "feature_weights": [0.1, 3.0]}),
     ],
-    ids=["generated", "scaled", "derived"],
+    ids=["generated", "scaled", "derived", "weighted"],
 )
 def test_a_training_that_began_at_the_weights_of_a_version_begins_there_again(
     trained: httpx.Client, data: dict[str, Any], network: dict[str, Any]

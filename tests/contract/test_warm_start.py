@@ -68,7 +68,7 @@ def test_settings_that_are_not_given_are_those_of_the_version_or_of_the_tutorial
     kept = service.post("/train", json=body, params=dry).json()
     assert kept["training"] == kept["training"] | settings | {"seed": 3, "class_weight": "balanced"}
     assert (kept["training"]["restarts"], kept["training"]["validation_fraction"]) == (1, 0)
-    assert kept["network"] == NETWORK | {"activation": "tanh", "inputs": None}
+    assert kept["network"] == NETWORK | {"activation": "tanh", "inputs": None, "feature_weights": None}
     other = service.post("/train", json=body | {"training": start | {"optimizer": "lbfgs"}}, params=dry).json()
     assert (other["training"]["epochs"], other["training"]["weight_decay"]) == (500, 0.01)
     tutorial = service.post("/train", json=body | {"preset": "tutorial"}, params=dry).json()
@@ -86,6 +86,16 @@ def test_the_calibration_of_a_version_is_kept(service: httpx.Client) -> None:
     assert again["training"]["temperature"] == auto["training"]["temperature"]
     # L-BFGS had converged, so that it stays where it is, and so do the probabilities
     assert again["metrics"]["training_loss"] == pytest.approx(auto["metrics"]["training_loss"], abs=1e-3)
+
+
+def test_the_weights_of_features_are_those_of_the_version_unless_they_are_given(service: httpx.Client) -> None:
+    train(service, "weighted", data=DATA, network={"hidden": [3], "feature_weights": [2, 0.5]}, training={"epochs": 3})
+    body = {"data": DATA, "training": {"epochs": 3, "from": {"model": "weighted"}}}
+    kept, other = (train(service, "from-it", **body, network=one) for one in ({}, {"feature_weights": [1, 3]}))
+    assert [job["network"]["feature_weights"] for job in (kept, other)] == [[2, 0.5], [1, 3]]
+    assert weights_of(service, kept) != weights_of(service, other)
+    for job in (kept, other):
+        assert job["comparison"]["training"]["before"] == kept["comparison"]["training"]["before"]
 
 
 @pytest.mark.slow

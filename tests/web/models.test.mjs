@@ -42,6 +42,13 @@ test("the setup of a card asks for the same training again", () => {
   });
 });
 
+test("weights of features are a fact about a version, and no setting of the playground", () => {
+  const weighted = { ...CARD, network: { ...CARD.network, inputs: null, feature_weights: [1.4, 0.2] } };
+  assert.equal(Object.fromEntries(facts(weighted)).feature_weights, "1.4, 0.2");
+  const plain = { ...CARD, network: { ...CARD.network, inputs: null, feature_weights: null } };
+  assert.deepEqual(setupOfCard(weighted), setupOfCard(plain));
+});
+
 test("the data of a card are a generator, a stored dataset, or points", () => {
   assert.deepEqual(setupOfCard({ ...CARD, data: { type: "stored", dataset: "iris" } }).data, { type: "stored", dataset: "iris", digest: CARD.data_digest });
   assert.deepEqual(setupOfCard({ ...CARD, data: { type: "points", n_points: 5 } }).data, { type: "drawn" });

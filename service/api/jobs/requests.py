@@ -12,6 +12,7 @@ from models.limits import (
     MAX_CLASSES,
     MAX_ENSEMBLE,
     MAX_EPOCHS,
+    MAX_FEATURE_WEIGHT,
     MAX_FEATURES,
     MAX_FOLDS,
     MAX_HIDDEN_LAYERS,
@@ -29,6 +30,7 @@ from models.limits import (
     MAX_WEIGHT_DECAY,
     MAX_WIDTH,
     MIN_CLASS_WEIGHT,
+    MIN_FEATURE_WEIGHT,
     MIN_TEMPERATURE,
 )
 from models.specs import (
@@ -216,6 +218,13 @@ class NetworkSettings(Body):
         description="Derived inputs: terms of the scaled coordinates, such as `x`, `x^2`, `x*y` or `sin y`; in any "
         "dimension `x1`, `x1*x2`, ..., or `coordinates`, `squares`, `products` for all of a kind. By default the "
         "coordinates.",
+    )
+    feature_weights: list[Annotated[FiniteFloat, Field(ge=MIN_FEATURE_WEIGHT, le=MAX_FEATURE_WEIGHT)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_FEATURES,
+        description="A factor for each feature, by which its scaled coordinate is multiplied during the training, so "
+        "that weight decay holds features with large factors back less. Not with `inputs`. By default 1 for all.",
     )
 
 

@@ -94,6 +94,7 @@ SOURCES = {
     "sequential": Source(NetworkSpec(hidden=(5, 3)), offset=[1.7e9, 0.0]),
     "module": Source(NetworkSpec(kind="module"), classes=4),
     "residual": Source(NetworkSpec(kind="residual", activation="gelu")),
+    "weighted features": Source(NetworkSpec(feature_weights=(0.5, 2.0))),
     "derived inputs": Source(NetworkSpec(inputs=("x", "y", "x*y", "sin x")), offset=[1.0, 2.0], divisor=[0.5, 3.0]),
 }
 
@@ -190,6 +191,8 @@ CHANGES: dict[str, tuple[list[Any], Any]] = {
     "widths that are no numbers": (["network", "hidden"], ["5", "3"]),
     "widths that are not whole": (["network", "hidden"], [5.5, 3]),
     "a huge width": (["network", "hidden"], [5, 10**9]),
+    "weights of other features": (["network", "feature_weights"], [1.0, 2.0, 3.0]),
+    "weights that are no numbers": (["network", "feature_weights"], ["one", "two"]),
     "a number of features that is a text": (["n_features"], "2"),
     "too many features": (["n_features"], 10**9),
     "classes of two types": (["classes"], ["a", 1]),

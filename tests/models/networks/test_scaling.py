@@ -1,9 +1,12 @@
 """A network that was trained on scaled points answers for points in data units, on every path."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from models import specs
 from models.datasets import LabelledPoints, from_rows
 from models.inference import compiled, numpy_forward, scalar_codegen
 from models.networks.layouts import layout
@@ -12,7 +15,7 @@ from models.networks.plans import Plan, plan_of, state_of
 from models.networks.scaling import Scaling
 from models.networks.transforms import IDENTITY, Shift
 from models.recipes import Recipe
-from models.specs import NETWORK_KINDS, NetworkKind, NetworkSpec, TrainingSpec
+from models.specs import NETWORK_KINDS, InvalidInput, NetworkKind, NetworkSpec, Scale, TrainingSpec
 
 PLACES = {
     "measurements": ([5.8, 3.0], [0.8, 0.4]),
@@ -30,10 +33,16 @@ def points_at(place: str) -> LabelledPoints:
     return from_rows(xy_N2.tolist(), [int(x > mean[0]) for x in xy_N2[:, 0]])
 
 
-def plans(kind: NetworkKind, points: LabelledPoints) -> tuple[Plan, Plan, Scaling]:
+WEIGHTS = {"alike": None, "weighted": (0.3, 4.0)}
+"""Weights of two features."""
+
+
+def plans(
+    kind: NetworkKind, points: LabelledPoints, weights: tuple[float, ...] | None = None
+) -> tuple[Plan, Plan, Scaling]:
     """The plan of a network in training, and of the finished network."""
     spec = NetworkSpec(kind=kind, hidden=() if kind == "logistic" else (5,))
-    shape, scaling = layout(spec, 2, 2), Scaling.standard(points)
+    shape, scaling = layout(spec, 2, 2), Scaling.standard(points).weighted(weights)
     rng = np.random.default_rng(4)
     state = {
         key: rng.normal(size=array.shape).astype(np.float32)
@@ -44,11 +53,12 @@ def plans(kind: NetworkKind, points: LabelledPoints) -> tuple[Plan, Plan, Scalin
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", NETWORK_KINDS)
+@pytest.mark.parametrize("weights", WEIGHTS)
 def test_the_finished_network_answers_as_the_one_in_training_does_for_scaled_points(
-    kind: NetworkKind, place: str
+    kind: NetworkKind, place: str, weights: str
 ) -> None:
     points = points_at(place)
-    trained, finished, scaling = plans(kind, points)
+    trained, finished, scaling = plans(kind, points, WEIGHTS[weights])
     inputs_N2 = scaling.inputs(points).xy_ND
     expected_N1 = numpy_forward.logits(trained, inputs_N2)
     assert np.ptp(expected_N1) > 0.5
@@ -83,6 +93,47 @@ def test_only_coordinates_far_from_zero_have_an_offset_and_need_double_precision
         transform = Scaling.standard(points).transform
         assert isinstance(transform, Shift)
         assert tuple(offset != 0 for offset in transform.offset) == has_offset
+
+
+@pytest.mark.parametrize("scale", ["standard", "none"])
+def test_weights_of_features_multiply_the_scaled_coordinates_of_the_training(scale: Scale) -> None:
+    points, weights = points_at("UTM metres"), (0.25, 2.0)
+    weighted, alike = (
+        Recipe(points, NetworkSpec(scale=scale, feature_weights=given), TrainingSpec()).scaling
+        for given in (weights, None)
+    )
+    expected_N2 = alike.inputs(points).xy_ND * np.array(weights, np.float32)
+    np.testing.assert_array_equal(weighted.inputs(points).xy_ND, expected_N2)
+    assert weighted.transform == alike.transform
+
+
+def test_weights_of_features_are_part_of_a_recipe_that_is_as_before_without_them() -> None:
+    points = from_rows([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]], ["a", "b", "b"])
+    recipe = Recipe(points, NetworkSpec(), TrainingSpec())
+    assert recipe.digest == "bc9b15a18282cfaa0fd51fa5da71bb006168814cd4a8453f512d7cda1bdddef8"
+    assert "feature_weights" not in specs.asdict(recipe.network)
+    given = ((1, 1), (1.0, 1.0), (1, 2))
+    weighted = [Recipe(points, NetworkSpec(feature_weights=one), TrainingSpec()) for one in given]
+    assert len({one.digest for one in (recipe, *weighted)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("network", "field"),
+    [
+        ({"feature_weights": (1.0,)}, "network.feature_weights"),
+        ({"feature_weights": (1.0, 1.0, 1.0)}, "network.feature_weights"),
+        ({"feature_weights": ()}, "network.feature_weights"),
+        ({"feature_weights": (1.0, -1.0)}, "network.feature_weights.1"),
+        ({"feature_weights": (0.0, 1.0)}, "network.feature_weights.0"),
+        ({"feature_weights": (1.0, float("nan"))}, "network.feature_weights.1"),
+        ({"feature_weights": (1.0, 1001.0)}, "network.feature_weights.1"),
+        ({"feature_weights": (1.0, 2.0), "inputs": ("x", "y")}, "network.feature_weights"),
+    ],
+)
+def test_weights_that_are_no_positive_factor_for_each_feature_are_refused(network: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Recipe(points_at("measurements"), NetworkSpec(**network), TrainingSpec())
+    assert refused.value.field == field
 
 
 def test_without_scaling_no_weight_changes() -> None:

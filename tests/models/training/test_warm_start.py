@@ -69,23 +69,26 @@ def test_two_trainings_with_plain_sgd_give_the_weights_of_one(kind: Any, impleme
     [(FLOWER, "none"), (FLOWER, "standard"), (FAR, "standard")],  # FAR is too far to train on without scaling
     ids=["flower-none", "flower-standard", "far-standard"],
 )
-@pytest.mark.parametrize("inputs", [None, ("x1", "x2", "x1*x2")])
+@pytest.mark.parametrize("network", [{}, {"inputs": ("x1", "x2", "x1*x2")}, {"feature_weights": True}], ids=str)
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
 def test_a_training_begins_with_the_predictions_of_the_version(
-    points: LabelledPoints, scale: Any, inputs: Any, temperature: float
+    points: LabelledPoints, scale: Any, network: dict[str, Any], temperature: float
 ) -> None:
-    network = NetworkSpec(kind="residual", scale=scale, inputs=inputs)
+    if "feature_weights" in network:
+        network = {"feature_weights": np.geomspace(0.1, 3.0, points.features)}
+    architecture = NetworkSpec(kind="residual", scale=scale, **network)
     spec = TrainingSpec(epochs=20, optimizer="adam", temperature=temperature)
-    first = Recipe(points, network, spec)
+    first = Recipe(points, architecture, spec)
     state = trained(first)
-    second = Recipe(points, network, spec, start=start(first, state))
+    second = Recipe(points, architecture, spec, start=start(first, state))
     undone = {key: value.copy() for key, value in second.initial_states[0].items()}
     last, skip = second.layout.stack[-1], second.layout.skip
     for layer in (last, *([skip] if skip else [])):
         undone[layer.weight] /= np.float32(temperature)
         undone[layer.bias] /= np.float32(temperature)
     before, after = outputs(first, state), outputs(second, second.scaling.in_data_units(second.layout, undone))
-    if temperature == 1 and (network.scale == "none" or inputs):  # to the bit
+    is_scaled = (scale == "standard" and "inputs" not in network) or "feature_weights" in network
+    if temperature == 1 and not is_scaled:  # to the bit
         assert before.tobytes() == after.tobytes()
     np.testing.assert_allclose(after, before, rtol=2e-5, atol=2e-5 * np.abs(before).max())
 

@@ -225,6 +225,8 @@ def test_derived_inputs_may_name_the_columns_of_a_csv_file(tmp_path: Path) -> No
         ("boundary nobody out.png --margin -1", 1, "Model not found"),
         ("train --hidden four", 2, "network.hidden: must be whole numbers"),
         ("train --inputs x,z", 2, "network.inputs.1: must be a term of the coordinates, such as x1"),
+        ("train --feature-weights 1,two", 2, "network.feature_weights: must be numbers separated by commas"),
+        ("train --feature-weights 1,2,3", 2, "network.feature_weights: must have one number for each of the 2"),
         ("train --network logistic --hidden 4", 2, "network.hidden: must be empty: a logistic network"),
         ("train --epochs 0", 2, "training.epochs: must be between"),
         ("train --model Flower", 2, "model: must be 1 to 63"),

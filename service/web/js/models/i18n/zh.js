@@ -52,6 +52,7 @@ export default {
   "models.fact.networks": "网络数",
   "models.fact.inputs": "输入",
   "models.fact.scale": "缩放",
+  "models.fact.feature_weights": "特征权重",
   "models.fact.data": "数据",
   "models.fact.features": "特征数",
   "models.fact.classes": "类别",

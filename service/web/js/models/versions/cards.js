@@ -11,6 +11,7 @@ export function facts({ network, n_networks, n_features, classes, data, training
     networks: n_networks > 1 ? String(n_networks) : "",
     inputs: network.inputs?.join(", ") ?? "",
     scale: network.scale === "none" ? "" : (network.scale ?? ""),
+    feature_weights: network.feature_weights?.join(", ") ?? "",
     data: data ? dataText(data) : "",
     features: String(n_features),
     classes: classes.join(", "),

@@ -148,10 +148,11 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         """The settings that distinguish candidates."""
-        training = asdict(self.training)
+        training, weights = asdict(self.training), self.network.feature_weights
         return {
             "kind": self.network.kind,
             "hidden": list(self.network.widths),
             "activation": self.network.activation,
             **{name: training[name] for name in ("optimizer", "weight_decay")},
+            **({} if weights is None else {"feature_weights": list(weights)}),
         }

@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from models.datasets import FloatArray, IntArray, LabelledPoints
+from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints
 from models.inference import numpy_forward
 from models.networks.layouts import Layout
 from models.networks.modules import Builder
 from models.networks.plans import Plan, plan_of
 from models.recipes import Recipe
+from models.selection import relevance
 from models.selection.candidates import Candidate
 from models.selection.folds import Fold, folds
 from models.specs import TrainingSpec
@@ -56,6 +58,23 @@ class ScaledFold:
         scaling = Recipe(kept, candidate.network, candidate.training).scaling
         return cls(scaling.inputs(kept), scaling.inputs(held_out))
 
+    def weighted(self, factor_D: DoubleArray) -> "ScaledFold":
+        """The fold with each scaled coordinate multiplied by its factor."""
+        factor32_D = factor_D.astype(np.float32)
+        return ScaledFold(*(replace(part, xy_ND=part.xy_ND * factor32_D) for part in (self.kept, self.held_out)))
+
+
+class HeldOut(NamedTuple):
+    """What the networks of all folds say about the points that they were not trained on, and about their inputs.
+
+    Attributes:
+        logit_NO: float32 (N, O), of the held-out points, fold by fold.
+        norm_FI: float64 (F, I), the `relevance.norms` of the network of each fold.
+    """
+
+    logit_NO: FloatArray
+    norm_FI: DoubleArray
+
 
 def cross_validated(
     recipe: Recipe, *, threads: int, should_stop: Callable[[], bool] = lambda: False
@@ -71,10 +90,10 @@ def cross_validated(
     parts = folds(points, training.validation_folds, seed=training.seed)
     scaled = [ScaledFold.of(fold, candidate) for fold in parts]
     try:
-        logit_NO = held_out_logits(candidate, points.features, scaled, threads=threads, should_stop=should_stop)
+        held_out = validated(candidate, points.features, scaled, threads=threads, should_stop=should_stop)
     except StoppedError:
         return None
-    return Evaluation.of_logits(logit_NO, held_out_labels(scaled))
+    return Evaluation.of_logits(held_out.logit_NO, held_out_labels(scaled))
 
 
 def held_out_labels(parts: Sequence[ScaledFold]) -> IntArray:
@@ -82,15 +101,15 @@ def held_out_labels(parts: Sequence[ScaledFold]) -> IntArray:
     return np.concatenate([fold.held_out.label_N for fold in parts])
 
 
-def held_out_logits(
+def validated(
     candidate: Candidate,
     features: int,
     parts: Sequence[ScaledFold],
     *,
     threads: int,
     should_stop: Callable[[], bool],
-) -> FloatArray:
-    """The logits (N, O) of the held-out points, fold by fold, each by a network that was trained on the other folds.
+) -> HeldOut:
+    """Trains a network for each fold, on the other folds, and evaluates it on the points of the fold.
 
     All networks begin at the same weights. The result does not depend on `threads`.
 
@@ -107,11 +126,13 @@ def held_out_logits(
     """
     builder = Builder(candidate.network, features, len(parts[0].kept.classes))
     initial = plan_of(builder.layout, builder.weights(candidate.training.seed))
-    train = partial(_logits, initial, candidate.training, should_stop=should_stop)
+    train = partial(_trained, initial, candidate.training, should_stop=should_stop)
     if cost_s(builder.layout, len(parts[0].kept.label_N), candidate.training) <= SHORT_S:
-        return np.concatenate([train(fold) for fold in parts])
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(train, parts)))
+        results = [train(fold) for fold in parts]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            results = list(pool.map(train, parts))
+    return HeldOut(np.concatenate([one.logit_NO for one in results]), np.stack([one.norm_I for one in results]))
 
 
 def cost_s(layout: Layout, count: int, training: TrainingSpec) -> float:
@@ -122,7 +143,14 @@ def cost_s(layout: Layout, count: int, training: TrainingSpec) -> float:
     return training.epochs * math.ceil(count / batch) * compiled_step_s(layout, batch)
 
 
-def _logits(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_stop: Callable[[], bool]) -> FloatArray:
+class _Trained(NamedTuple):
+    """What the network of one fold says, as in `HeldOut`."""
+
+    logit_NO: FloatArray
+    norm_I: DoubleArray
+
+
+def _trained(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_stop: Callable[[], bool]) -> _Trained:
     """Trains by the kernel even if torch will train the winner: both compute the same."""
     run = CompiledRun(initial, fold.kept, None, training, order_seed=training.seed)
     stop_reason = None
@@ -133,4 +161,5 @@ def _logits(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_s
     if stop_reason == "diverged":
         run.restore_last_finite()
     run.divide_logits(training.temperature)
-    return numpy_forward.logits(replace(initial, parameters=run.weights), fold.held_out.xy_ND)
+    plan = replace(initial, parameters=run.weights)
+    return _Trained(numpy_forward.logits(plan, fold.held_out.xy_ND), relevance.norms(plan))

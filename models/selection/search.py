@@ -11,9 +11,9 @@ from models import specs
 from models.datasets import DoubleArray, LabelledPoints, split
 from models.networks.layouts import layout
 from models.recipes import Recipe
-from models.selection import calibration
+from models.selection import calibration, relevance
 from models.selection.candidates import Architecture, Candidate, Given
-from models.selection.cross_validation import ScaledFold, StoppedError, cost_s, held_out_labels, held_out_logits
+from models.selection.cross_validation import ScaledFold, StoppedError, cost_s, held_out_labels, validated
 from models.selection.folds import Fold, fold_count, folds
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training.evaluation import Evaluation
@@ -29,7 +29,14 @@ TOLERANCE = 0.25
 
 CLEAR = 2.0
 """In standard errors of the difference. If logistic regression is worse than hidden units by more than this, both with
-the first weight decay, then it is not tried with other weight decays."""
+the first weight decay, then it is not tried with other weight decays. If weights of features decrease the loss by more
+than this, then they are computed again, from the networks that were trained with them."""
+
+MIN_WEIGHTED = 3
+"""Features are weighted by their relevance if there are at least this many."""
+
+MAX_WEIGHTINGS = 5
+"""How often they are weighted at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +49,7 @@ class Score:
         temperature: the calibration of its probabilities.
         evaluation: of the held-out points of all folds, with these probabilities.
         loss_N: of each of these points, see `calibration.losses`.
+        norm_FI: the norms of the weights that take each scaled input in the network of each fold.
     """
 
     candidate: Candidate
@@ -49,6 +57,7 @@ class Score:
     temperature: float
     evaluation: Evaluation
     loss_N: DoubleArray
+    norm_FI: DoubleArray
 
     @property
     def loss(self) -> float:
@@ -152,7 +161,7 @@ class _Search:
 
     @cached_property
     def _scaled_folds(self) -> list[ScaledFold]:
-        """The folds, scaled. All candidates share them, because they have the same scale and the same inputs.
+        """The folds, scaled. Candidates share them, because they have the same scale and the same inputs.
 
         Raises:
             InvalidInput: see `ScaledFold.of`.
@@ -160,7 +169,10 @@ class _Search:
         return [ScaledFold.of(fold, self._default.for_scoring()) for fold in self._folds]
 
     def run(self) -> None:
-        """Scores candidates: small architectures with several weight decays, and a larger one if hidden units help."""
+        """Scores candidates: small architectures with several weight decays, and a larger one if hidden units help.
+
+        The last ones have their features weighted. This can help even where logistic regression was best before.
+        """
         architectures = self._given.architectures(self._count)
         logistic = [one for one in architectures if not one.hidden]
         with_hidden = [one for one in architectures if one.hidden]
@@ -172,6 +184,23 @@ class _Search:
             if linear is None or hidden.loss < linear.loss:
                 for architecture in with_hidden[1:]:  # wider networks need about the same weight decay
                     self._score(self._candidate(architecture, hidden.candidate.training.weight_decay))
+            self._weigh_features()
+
+    def _weigh_features(self) -> None:
+        """Scores the best candidate with hidden layers again, with each feature weighted by its relevance.
+
+        As long as this clearly decreases the loss, the relevance to the new networks gives the next weights.
+        """
+        if self._points.features < MIN_WEIGHTED or self._given.network.keys() & {"inputs", "feature_weights"}:
+            return
+        best = min((score for score in self.scores if score.candidate.network.widths), key=lambda score: score.loss)
+        for _ in range(MAX_WEIGHTINGS):
+            factor_FD = relevance.factors(best.norm_FI)
+            network = replace(best.candidate.network, feature_weights=relevance.combined(factor_FD))
+            score = self._score(replace(best.candidate, network=network), factor_FD)
+            if score is None or not _is_worse(best, score, CLEAR):
+                return
+            best = score
 
     def _first(self, architectures: Sequence[Architecture]) -> Score | None:
         """Scores the first architecture with the first weight decay; None without a candidate or a score."""
@@ -198,8 +227,12 @@ class _Search:
     def _candidate(self, architecture: Architecture, weight_decay: float) -> Candidate:
         return self._given.candidate(architecture, weight_decay, count=self._count)
 
-    def _score(self, candidate: Candidate) -> Score | None:
-        """Scores a candidate; None if it is too much work, or if its logits overflow."""
+    def _score(self, candidate: Candidate, factor_FD: DoubleArray | None = None) -> Score | None:
+        """Scores a candidate; None if it is too much work, or if its logits overflow.
+
+        `factor_FD` are weights of the features that follow from the points that the network of each fold is trained on,
+        so that held-out points decide nothing. They stand for the weights of the candidate, which follow from all.
+        """
         try:
             self._check(candidate)
             candidate = candidate.for_scoring()
@@ -208,10 +241,13 @@ class _Search:
             if not self._folds or work_s > self._left_s:
                 return None
             self._left_s -= work_s
-            logit_NO = held_out_logits(
+            parts = self._scaled_folds
+            if factor_FD is not None:
+                parts = [fold.weighted(factor_D) for fold, factor_D in zip(parts, factor_FD, strict=True)]
+            logit_NO, norm_FI = validated(
                 candidate,
                 self._points.features,
-                self._scaled_folds,
+                parts,
                 threads=self._threads,
                 should_stop=self._should_stop,
             )
@@ -223,7 +259,8 @@ class _Search:
         calibrated_NO = logit_NO if is_given else logit_NO / np.float32(temperature)
         evaluation = Evaluation.of_logits(calibrated_NO, label_N)
         loss_N = calibration.losses(calibrated_NO, label_N)
-        score = Score(candidate, network.weights, temperature, evaluation, loss_N)
+        scaled_norm_FI = norm_FI if factor_FD is None else factor_FD * norm_FI
+        score = Score(candidate, network.weights, temperature, evaluation, loss_N, scaled_norm_FI)
         self.scores.append(score)
         self._on_score(score)
         return score
@@ -256,11 +293,17 @@ class _Search:
 def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
     """The simplest candidate that is not clearly worse than the one with the least loss.
 
-    It is clearly worse if its loss is greater by more than `TOLERANCE` standard errors of the difference.
+    It is clearly worse if its loss is greater by more than `TOLERANCE` standard errors of the difference. Of networks
+    of the same size, the one with more weight decay is simpler, and then the one whose features are not weighted.
     """
     best = min(scores, key=lambda score: score.loss)
     close = [score for score in scores if not _is_worse(score, best, TOLERANCE)]
-    return min(close, key=lambda score: (score.weights, -score.candidate.training.weight_decay))
+    return min(close, key=_complexity)
+
+
+def _complexity(score: Score) -> tuple[int, float, bool]:
+    candidate = score.candidate
+    return score.weights, -candidate.training.weight_decay, candidate.network.feature_weights is not None
 
 
 def _is_worse(score: Score, other: Score, errors: float) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from models.specs import Activation, DatasetName, NetworkKind, Optimizer
 from models.training.runs import StopReason
@@ -57,6 +58,9 @@ class SearchCandidate(BaseModel):
     activation: Activation = Field(description="Activation function of the hidden layers.")
     optimizer: Optimizer = Field(description="The optimizer.")
     weight_decay: float = Field(description="Weight decay.")
+    feature_weights: list[float] | SkipJsonSchema[None] = Field(
+        None, exclude_if=left_out, description="The factor of each feature; only if they are not all 1."
+    )
     temperature: float = Field(description="What the logits are divided by, so that the probabilities are calibrated.")
     loss: float = Field(
         description="The figure by which candidates are compared: the log loss with Platt's targets, in nats."

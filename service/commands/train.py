@@ -208,6 +208,8 @@ def _chosen(choice: dict[str, Any]) -> str:
     network, training, search = choice["network"], choice["training"], choice["search"]
     widths = ", ".join(map(str, network["hidden"])) or "none"
     settings = f"{network['kind']}, hidden units: {widths}, weight decay {training['weight_decay']:g}"
+    if network.get("feature_weights"):
+        settings += ", features weighted"
     if search["winner"] is None:
         return f"Settings: {settings}. {search['reason']}"
     best = search["candidates"][search["winner"]]

@@ -80,6 +80,22 @@ def test_training_with_the_settings_of_the_card_gives_the_same_weights(
     assert card_again["files"]["network.safetensors"] == card["files"]["network.safetensors"]
 
 
+def test_settings_with_weights_of_features_give_the_same_weights_too(service: httpx.Client) -> None:
+    """Only two of twelve features matter, so the service finds that their weights should be larger."""
+    points_ND = np.random.default_rng(0).normal(size=(300, 12))
+    data = {"points": points_ND.tolist(), "labels": [int(x * y > 0) for x, y in points_ND[:, :2]]}
+    card = service.get(_train(service, data=data)["links"]["version"]).json()["card"]
+    weights = card["network"]["feature_weights"]
+    assert min(weights[:2]) > 2 * max(weights[2:])
+    assert card["search"]["candidates"][card["search"]["winner"]]["feature_weights"] == weights
+    assert "feature_weights" not in card["search"]["candidates"][0]
+    settings = {"network": card["network"], "training": {k: v for k, v in card["training"].items() if v is not None}}
+    again = _train(service, data=data, preset="tutorial", **settings)
+    card_again = service.get(again["links"]["version"]).json()["card"]
+    assert card_again["recipe_digest"] == card["recipe_digest"]
+    assert card_again["files"]["network.safetensors"] == card["files"]["network.safetensors"]
+
+
 @pytest.mark.parametrize("settings", [{"network": {"hidden": [3]}}, {"training": {"epochs": 20}}])
 def test_own_points_with_settings_are_trained_as_in_the_tutorial(
     service: httpx.Client, settings: dict[str, Any]

@@ -7,13 +7,22 @@ import numpy as np
 import pytest
 
 from models.datasets import LabelledPoints, generate, split
+from models.inference import numpy_forward
+from models.networks.modules import arrays_of, build
+from models.networks.plans import plan_of
 from models.recipes import Recipe
 from models.selection.candidates import BATCH_SIZE, BATCH_STEPS, LARGE, WEIGHT_DECAYS, Architecture, Given
 from models.selection.cross_validation import cross_validated
 from models.selection.search import Choice, Score, choose
 from models.specs import DatasetSpec, InvalidInput, NetworkSpec, TrainingSpec
+from models.training.compiled_run import CompiledRun
+from models.training.evaluation import Evaluation
 
 MOONS = generate(DatasetSpec(dataset="moons", n=120, noise=0.15))
+_rng = np.random.default_rng(0)
+_XY = _rng.normal(size=(700, 20)).astype(np.float32)
+RING = LabelledPoints(_XY, (np.square(_XY[:, :2]).sum(axis=1) > 1.4).astype(np.int64), ("in", "out"))
+"""Two features decide on the class, and 18 are useless."""
 STANDARD = {"scale": "standard"}
 
 
@@ -129,6 +138,78 @@ def test_batches_learn_many_points_with_several_classes() -> None:
     assert choice is not None
     assert [one["optimizer"] for one in choice.search["candidates"]] == ["lbfgs", "adam"]
     assert choice.search["candidates"][1]["accuracy"] > 0.9
+
+
+def accuracy(points: LabelledPoints, network: NetworkSpec, training: TrainingSpec, held_out: LabelledPoints) -> float:
+    """The accuracy on other points of a network with these settings."""
+    recipe = Recipe(points, network, training)
+    plan = plan_of(recipe.layout, arrays_of(build(network, points.features, len(points.classes), seed=training.seed)))
+    run = CompiledRun(plan, recipe.scaling.inputs(points), None, training, order_seed=training.seed)
+    while run.advance()[1] is None:
+        pass
+    logit_NO = numpy_forward.logits(replace(plan, parameters=run.weights), recipe.scaling.inputs(held_out).xy_ND)
+    return Evaluation.of_logits(logit_NO, held_out.label_N).accuracy
+
+
+def test_useless_features_get_small_weights_and_other_points_are_classified_better() -> None:
+    kept, held_out = split(RING, fraction=0.5, seed=0)
+    assert held_out is not None
+    choice = chosen(kept)
+    weight_D = np.array(choice.network.feature_weights)
+    assert weight_D[:2].min() > 3 * weight_D[2:].max()
+    assert np.square(weight_D).mean() == pytest.approx(1, rel=0.01)
+    assert [float(f"{weight:.3g}") for weight in weight_D] == weight_D.tolist()
+    alike = replace(choice.network, feature_weights=None)
+    with_weights, without = (accuracy(kept, one, choice.training, held_out) for one in (choice.network, alike))
+    assert with_weights > without + 0.1
+
+
+def test_features_are_weighted_again_as_long_as_that_decreases_the_loss_clearly() -> None:
+    search = chosen(RING).search
+    assert search is not None
+    weighted = [one for one in search["candidates"] if "feature_weights" in one]
+    losses = [one["loss"] for one in weighted]
+    assert 2 < len(losses) <= 5
+    assert losses[:-1] == sorted(losses[:-1], reverse=True)
+    largest = [max(one["feature_weights"]) for one in weighted]
+    assert largest == sorted(largest), "the relevance of the same two features grows"
+
+
+def test_the_last_candidates_are_the_best_one_with_hidden_layers_and_weighted_features() -> None:
+    points = replace(RING, xy_ND=RING.xy_ND[:300, :3], label_N=RING.label_N[:300])
+    choice = chosen(points)
+    assert choice.search is not None
+    candidates = choice.search["candidates"]
+    are_weighted = ["feature_weights" in one for one in candidates]
+    assert are_weighted == sorted(are_weighted)
+    plain = [one for one in candidates if one["hidden"] and "feature_weights" not in one]
+    best = min(plain, key=lambda one: one["loss"])
+    for one in candidates[are_weighted.index(True) :]:
+        assert len(one["feature_weights"]) == 3
+        same = ("kind", "hidden", "activation", "optimizer", "weight_decay")
+        assert [one[name] for name in same] == [best[name] for name in same]
+    won = candidates[choice.search["winner"]].get("feature_weights")
+    assert choice.network.feature_weights == (won and tuple(won))
+    assert chosen(points, threads=3) == choice
+
+
+@pytest.mark.parametrize(
+    ("features", "network", "expected"),
+    [
+        (2, {}, [None]),
+        (3, {"kind": "logistic"}, [None]),
+        (3, {"inputs": ("x1", "x2", "x3")}, [None]),
+        (3, {"feature_weights": (1.0, 2.0, 0.5)}, [[1.0, 2.0, 0.5]]),
+    ],
+)
+def test_features_are_not_weighted_if_they_are_few_or_the_request_decides(
+    features: int, network: dict[str, Any], expected: list[Any]
+) -> None:
+    points = replace(RING, xy_ND=RING.xy_ND[:60, :features], label_N=RING.label_N[:60])
+    choice = choose(points, Given(STANDARD | network, {}), threads=1)
+    assert choice is not None
+    found = [one.get("feature_weights") for one in choice.search["candidates"]]
+    assert [one for i, one in enumerate(found) if one not in found[:i]] == expected
 
 
 def test_validation_points_take_no_part_in_the_search() -> None:

@@ -54,6 +54,19 @@ def test_four_networks_are_compared_and_only_the_logistic_one_fails(visit: Visit
         assert "%" in (picture.get_attribute("aria-label") or "")
         assert colors_of(picture)[1] > 1_000, "two regions"
 
+    picture = page.locator("#drawer-panel-compare canvas").first
+    look = "canvas => canvas.toDataURL()"
+    before = picture.evaluate(look)
+    page.click("#theme")
+    assert picture.evaluate(look) != before
+    page.click("#language")
+    expect(figures.locator("p").first).to_contain_text("准确率")
+    page.click("#language")
+    page.click("[data-name=draw]")
+    expect(page.locator("#drawer-panel-compare")).to_contain_text("Draw points of at least two classes")
+    expect(figures.locator("p")).to_have_text([""] * 4)
+    assert len(colors_of(picture)) == 1, "nothing"
+
 
 COUNT_COLORS = """canvas => {
   const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });

@@ -120,7 +120,7 @@ def test_play_that_is_pressed_before_a_training_has_ended_plays_it_unless_it_is_
         visit.wait_until_settled()
 
 
-def test_play_without_points_says_what_to_do(visit: Visit) -> None:
+def test_play_and_share_without_points_say_what_to_do(visit: Visit) -> None:
     page = visit.open()
     sentence = "Draw points of at least two classes"
     expect(page.locator(".age")).to_be_empty()
@@ -131,10 +131,16 @@ def test_play_without_points_says_what_to_do(visit: Visit) -> None:
         expect(page.locator("#notice")).to_contain_text(sentence)
         page.get_by_role("button", name="Close this message").click()
         expect(page.locator("#notice")).to_be_hidden()
+    page.click("#share")
+    expect(page.locator("#notice")).to_contain_text(sentence)
     click(visit, 0.2, 0.2)
     page.keyboard.press("2")
     visit.trains(lambda: click(visit, 0.8, 0.8))
     expect(page.locator(".age")).to_be_empty()
+    expect(page.locator(".readout")).to_contain_text("Nearest boundary")
+    page.keyboard.press("e")
+    click(visit, 0.8, 0.8)
+    expect(page.locator(".readout")).to_be_empty()
 
 
 def test_a_warning_that_was_closed_leaves_the_page_free(visit: Visit) -> None:

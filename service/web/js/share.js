@@ -1,6 +1,7 @@
 /** The setup in the address: read at the start, and written when a link is made. */
 
 import * as api from "./api.js";
+import { canTrain } from "./data.js";
 import { byId } from "./dom.js";
 import { t } from "./i18n.js";
 import { fragmentOf, readFragment } from "./logic/link.js";
@@ -15,9 +16,11 @@ export function fromAddress() {
 
 /** Copies a link to what is shown. */
 export async function share() {
+  const isPlayground = here().tab === "playground";
+  if (isPlayground && !canTrain()) return update({ problem: { field: null, text: t("data.too_few") } });
   try {
     // On other tabs, the address already names what is shown.
-    if (here().tab === "playground") await writeSetup();
+    if (isPlayground) await writeSetup();
     // Pages over plain HTTP have no clipboard.
     const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
     byId("share").textContent = t(isCopied ? "share.copied" : "share.in_address");

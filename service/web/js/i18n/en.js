@@ -204,6 +204,7 @@ export default {
   "layers.count": "{count} parameters",
   "drawer.compare": "Compare",
   "compare.text": "The tutorial's four networks on these points, each with its settings there.",
+  "compare.later": "The comparison starts when the training has ended.",
   "compare.figures": "{accuracy} % right, {ms} ms",
   "share.in_address": "The link is in the address",
   "code.selected": "Selected",

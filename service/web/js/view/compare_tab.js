@@ -16,27 +16,58 @@ export function mountCompare(panel) {
   const cards = COMPARED.map((kind) => {
     const canvas = h("canvas", { width: 2 * SIZE, height: 2 * SIZE, class: "small", role: "img", dataset: { i18nLabel: `kind.${kind}` } });
     const figures = h("p", { class: "muted" });
-    return { kind, canvas, figures, element: h("figure", {}, canvas, h("figcaption", {}, h("b", { dataset: { i18n: `kind.${kind}` } }), figures)) };
+    return { kind, canvas, figures, result: /** @type {Awaited<ReturnType<typeof trainKind>> | null} */ (null), element: h("figure", {}, canvas, h("figcaption", {}, h("b", { dataset: { i18n: `kind.${kind}` } }), figures)) };
   });
-  panel.append(h("p", { dataset: { i18n: "compare.text" } }), h("div", { class: "row" }, ...cards.map(({ element }) => element)));
+  const text = h("p");
+  panel.append(text, h("div", { class: "row" }, ...cards.map(({ element }) => element)));
   /** What was compared, as text: it is trained again when that changes. */
   let compared = "";
   let round = 0;
 
+  /** Removes pictures of points that no longer exist. */
+  function clear() {
+    compared = "";
+    round++;
+    for (const card of cards) {
+      card.canvas.width = 2 * SIZE; // which also clears it
+      card.figures.textContent = "";
+      card.result = null;
+      describe(card);
+    }
+  }
+
+  /** Writes the figures of a network. @param {typeof cards[0]} card */
+  function describe({ kind, canvas, figures, result }) {
+    if (result) {
+      const { job } = result;
+      const accuracy = (100 * job.metrics.training_accuracy).toFixed(1);
+      figures.textContent = t("compare.figures", { accuracy, ms: Math.round(1000 * job.training_seconds) });
+    }
+    canvas.setAttribute("aria-label", result ? `${t(`kind.${kind}`)}: ${figures.textContent}` : t(`kind.${kind}`));
+  }
+
+  addEventListener("themechange-page", () => cards.forEach(({ canvas, result }) => result && draw(canvas, result.picture)));
+
   return () => {
     const { setup, points, run, isDragging } = current();
+    text.textContent = t(!canTrain() ? "data.too_few" : run.live ? "compare.later" : "compare.text");
+    if (!canTrain()) return clear();
+    cards.forEach(describe);
     const key = JSON.stringify([setup, points.points.length, run.target]);
-    if (key === compared || run.status === "training" || isDragging || !canTrain()) return;
+    if (key === compared || run.status === "training" || isDragging) return;
     compared = key;
     const mine = ++round;
-    for (const { kind, canvas, figures } of cards) {
-      trainKind(kind).then(({ job, picture }) => {
+    for (const card of cards) {
+      trainKind(card.kind).then((result) => {
         if (mine !== round) return;
-        draw(canvas, picture);
-        const accuracy = (100 * job.metrics.training_accuracy).toFixed(1);
-        figures.textContent = t("compare.figures", { accuracy, ms: Math.round(1000 * job.training_seconds) });
-        canvas.setAttribute("aria-label", `${t(`kind.${kind}`)}: ${figures.textContent}`);
-      }).catch((error) => mine === round && figures.replaceChildren(h("span", { lang: "en" }, error.message)));
+        draw(card.canvas, result.picture);
+        card.result = result;
+        describe(card);
+      }).catch((error) => {
+        if (mine !== round) return;
+        card.result = null;
+        card.figures.replaceChildren(h("span", { lang: "en" }, error.message));
+      });
     }
   };
 }

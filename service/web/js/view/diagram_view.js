@@ -92,7 +92,7 @@ export function diagram(depth) {
     const last = /** @type {Column} */ (layout.at(-1));
     const { points: { classes }, run: { order } } = current();
     const label = (/** @type {number} */ k) => String(classes[order[k]] ?? k);
-    const outputs = last.y.map((_, k) => h("span", { class: "result" }, last.y.length === 1 ? `p(${label(1)})` : label(k)));
+    const outputs = last.y.map((_, k) => h("span", { class: "result", title: label(last.y.length === 1 ? 1 : k) }, last.y.length === 1 ? `p(${label(1)})` : label(k)));
     place(outputs, last);
     drawing.classList.toggle("many", hidden.length > MANY_LAYERS);
     refill(units, ...built, ...outputs);

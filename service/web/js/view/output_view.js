@@ -95,10 +95,13 @@ function hovering(canvas, readout) {
   let isAsking = false;
   /** @type {PointerEvent | null} */
   let last = null;
-  const clear = () => {
-    wanted = last = null;
+  const blank = () => {
     readout.textContent = "";
     markNearest(null);
+  };
+  const clear = () => {
+    wanted = last = null;
+    blank();
   };
   const askAt = (/** @type {{x: number, y: number} | null} */ position) => {
     wanted = position;
@@ -112,6 +115,7 @@ function hovering(canvas, readout) {
   });
   subscribe(({ run, cursor, isDragging }, changed) => {
     if (changed.has("cursor") && !cursor) return clear();
+    if (changed.has("run") && !run.target) blank();
     // The pointer may rest, but the network is another one.
     const isAnother = changed.has("run") && run.status === "done";
     if (isDragging || !(isAnother || changed.has("cursor"))) return;

@@ -88,6 +88,7 @@ class Recipe:
         self._check_derived()
 
     def _check_feature_weights(self) -> None:
+        """Checks that there is one weight for each feature, if there are any."""
         weights, features = self.network.feature_weights, self.points.features
         if weights is not None and len(weights) != features:
             raise InvalidInput(
@@ -154,10 +155,11 @@ class Recipe:
     @cached_property
     def scaling(self) -> Scaling:
         """How the coordinates of the points are scaled for the training: by those that are not held out."""
-        return self._scaling.weighted(self.network.feature_weights)
+        return self._unweighted_scaling.weighted(self.network.feature_weights)
 
     @property
-    def _scaling(self) -> Scaling:
+    def _unweighted_scaling(self) -> Scaling:
+        """The scaling without feature weights."""
         if self.start is not None:
             return self.start.scaling(self.parts[0], self.network.scale, self.terms)
         if self.network.scale == "none":

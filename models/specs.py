@@ -122,9 +122,9 @@ class NetworkSpec:
 
     `hidden` lists the widths of the hidden layers: none for `logistic`, exactly one for `two_layer`. With the scale
     `standard`, the network is trained on coordinates of mean 0 and deviation 1; see `models.networks.scaling`. `inputs`
-    lists what the first layer takes, see `models.networks.terms`; by default the coordinates. `feature_weights` has a
-    factor for each coordinate, by which the scaled coordinate is multiplied during the training: weight decay holds a
-    feature with a large factor back less. The finished network takes the coordinates without it.
+    lists what the first layer takes, see `models.networks.terms`; by default the coordinates. `feature_weights` has
+    one factor for each coordinate. The training multiplies the scaled coordinate by it, so that weight decay restrains
+    features with large factors less. The finished network takes the coordinates without the factors.
 
     Raises:
         InvalidInput: a value is out of bounds.
@@ -165,6 +165,7 @@ class NetworkSpec:
                 raise InvalidInput(f"network.inputs.{i}", f"must have at most {MAX_INPUT_LENGTH} characters")
 
     def _check_feature_weights(self, weights: tuple[float, ...]) -> None:
+        """Checks the bounds of the factors, and keeps them as a tuple of floats."""
         object.__setattr__(self, "feature_weights", weights)
         if self.inputs is not None:
             raise InvalidInput("network.feature_weights", "cannot be combined with inputs: leave out one of the two")

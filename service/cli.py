@@ -596,6 +596,7 @@ def _widths(hidden: str) -> tuple[int, ...]:
 
 
 def _feature_weights(text: str) -> list[float]:
+    """The factors in the value of `--feature-weights`."""
     try:
         return [float(weight) for weight in text.split(",")]
     except ValueError:

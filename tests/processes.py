@@ -74,7 +74,7 @@ class Service:
 
     @property
     def starts(self) -> int:
-        """How many serving processes have started, and could answer, since the last start of the service."""
+        """Number of serving processes that have completed their startup since the last start of the service."""
         return self.log.count("startup complete")
 
     @property

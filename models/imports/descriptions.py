@@ -117,7 +117,7 @@ def _parts(found: dict[str, Any]) -> tuple[NetworkSpec, int, list[Any], list[str
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
         raise TypeError("names or numbers")
     if spec.feature_weights is not None and len(spec.feature_weights) != features:
-        raise ValueError("number of weights of features")
+        raise ValueError("number of feature weights")
     if not 1 <= features <= MAX_FEATURES or not isinstance(classes, list) or not 1 <= len(classes) <= MAX_CLASSES:
         raise ValueError("numbers of features or classes")
     return spec, features, classes, names

@@ -4,7 +4,7 @@ Training works best if every coordinate has mean 0 and deviation 1. The trained 
 its first layer is linear, so the same network for `x` has other weights: `w / deviation` and
 `b - w @ mean / deviation`. The state dict of a checkpoint belongs to this network, for points as they are.
 
-With weights of features, the network in training takes `(x - mean) / deviation * weight`, as if the deviation were
+With feature weights, the network in training takes `(x - mean) / deviation * weight`, as if the deviation were
 `deviation / weight`. The finished network is the same kind of network for `x`.
 
 Derived inputs are terms of the scaled coordinates, so their network keeps its weights, and its transform scales; see
@@ -55,7 +55,7 @@ class Scaling:
         return cls(mean_D, deviation_D, offset_D, terms)
 
     def weighted(self, weights: Sequence[float] | None) -> "Scaling":
-        """Multiplies each scaled coordinate by its weight too, in the training only. None changes nothing."""
+        """Multiplies each scaled coordinate by its feature weight during the training; None multiplies by 1."""
         return self if weights is None else replace(self, deviation_D=self.deviation_D / np.array(weights))
 
     @property

@@ -64,8 +64,8 @@ class ScaledFold:
         return ScaledFold(*(replace(part, xy_ND=part.xy_ND * factor32_D) for part in (self.kept, self.held_out)))
 
 
-class HeldOut(NamedTuple):
-    """What the networks of all folds say about the points that they were not trained on, and about their inputs.
+class FoldResults(NamedTuple):
+    """The results of one or several folds.
 
     Attributes:
         logit_NO: float32 (N, O), of the held-out points, fold by fold.
@@ -90,10 +90,10 @@ def cross_validated(
     parts = folds(points, training.validation_folds, seed=training.seed)
     scaled = [ScaledFold.of(fold, candidate) for fold in parts]
     try:
-        held_out = validated(candidate, points.features, scaled, threads=threads, should_stop=should_stop)
+        found = fold_results(candidate, points.features, scaled, threads=threads, should_stop=should_stop)
     except StoppedError:
         return None
-    return Evaluation.of_logits(held_out.logit_NO, held_out_labels(scaled))
+    return Evaluation.of_logits(found.logit_NO, held_out_labels(scaled))
 
 
 def held_out_labels(parts: Sequence[ScaledFold]) -> IntArray:
@@ -101,14 +101,14 @@ def held_out_labels(parts: Sequence[ScaledFold]) -> IntArray:
     return np.concatenate([fold.held_out.label_N for fold in parts])
 
 
-def validated(
+def fold_results(
     candidate: Candidate,
     features: int,
     parts: Sequence[ScaledFold],
     *,
     threads: int,
     should_stop: Callable[[], bool],
-) -> HeldOut:
+) -> FoldResults:
     """Trains a network for each fold, on the other folds, and evaluates it on the points of the fold.
 
     All networks begin at the same weights. The result does not depend on `threads`.
@@ -126,13 +126,13 @@ def validated(
     """
     builder = Builder(candidate.network, features, len(parts[0].kept.classes))
     initial = plan_of(builder.layout, builder.weights(candidate.training.seed))
-    train = partial(_trained, initial, candidate.training, should_stop=should_stop)
+    train = partial(_result, initial, candidate.training, should_stop=should_stop)
     if cost_s(builder.layout, len(parts[0].kept.label_N), candidate.training) <= SHORT_S:
         results = [train(fold) for fold in parts]
     else:
         with ThreadPoolExecutor(threads) as pool:
             results = list(pool.map(train, parts))
-    return HeldOut(np.concatenate([one.logit_NO for one in results]), np.stack([one.norm_I for one in results]))
+    return FoldResults(*map(np.concatenate, zip(*results, strict=True)))
 
 
 def cost_s(layout: Layout, count: int, training: TrainingSpec) -> float:
@@ -143,14 +143,7 @@ def cost_s(layout: Layout, count: int, training: TrainingSpec) -> float:
     return training.epochs * math.ceil(count / batch) * compiled_step_s(layout, batch)
 
 
-class _Trained(NamedTuple):
-    """What the network of one fold says, as in `HeldOut`."""
-
-    logit_NO: FloatArray
-    norm_I: DoubleArray
-
-
-def _trained(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_stop: Callable[[], bool]) -> _Trained:
+def _result(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_stop: Callable[[], bool]) -> FoldResults:
     """Trains by the kernel even if torch will train the winner: both compute the same."""
     run = CompiledRun(initial, fold.kept, None, training, order_seed=training.seed)
     stop_reason = None
@@ -162,4 +155,4 @@ def _trained(initial: Plan, training: TrainingSpec, fold: ScaledFold, *, should_
         run.restore_last_finite()
     run.divide_logits(training.temperature)
     plan = replace(initial, parameters=run.weights)
-    return _Trained(numpy_forward.logits(plan, fold.held_out.xy_ND), relevance.norms(plan))
+    return FoldResults(numpy_forward.logits(plan, fold.held_out.xy_ND), relevance.norms(plan)[np.newaxis])

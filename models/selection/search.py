@@ -13,7 +13,7 @@ from models.networks.layouts import layout
 from models.recipes import Recipe
 from models.selection import calibration, relevance
 from models.selection.candidates import Architecture, Candidate, Given
-from models.selection.cross_validation import ScaledFold, StoppedError, cost_s, held_out_labels, validated
+from models.selection.cross_validation import ScaledFold, StoppedError, cost_s, fold_results, held_out_labels
 from models.selection.folds import Fold, fold_count, folds
 from models.specs import InvalidInput, NetworkSpec, TrainingSpec
 from models.training.evaluation import Evaluation
@@ -28,15 +28,15 @@ TOLERANCE = 0.25
 """In standard errors; see `_simplest_of_the_best`."""
 
 CLEAR = 2.0
-"""In standard errors of the difference. If logistic regression is worse than hidden units by more than this, both with
-the first weight decay, then it is not tried with other weight decays. If weights of features decrease the loss by more
-than this, then they are computed again, from the networks that were trained with them."""
+"""A difference of losses is clear if it exceeds this many of its standard errors. If logistic regression is clearly
+worse than hidden units, both with the first weight decay, it is not tried with other weight decays. If feature weights
+clearly decrease the loss, they are computed again from the networks that were trained with them."""
 
 MIN_WEIGHTED = 3
-"""Features are weighted by their relevance if there are at least this many."""
+"""Smallest number of features that are weighted by their relevance."""
 
 MAX_WEIGHTINGS = 5
-"""How often they are weighted at most."""
+"""Largest number of times that the features are weighted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Score:
         temperature: the calibration of its probabilities.
         evaluation: of the held-out points of all folds, with these probabilities.
         loss_N: of each of these points, see `calibration.losses`.
-        norm_FI: the norms of the weights that take each scaled input in the network of each fold.
+        norm_FI: float64 (F, I), the norm of the weights of each scaled input in the network of each fold.
     """
 
     candidate: Candidate
@@ -171,7 +171,7 @@ class _Search:
     def run(self) -> None:
         """Scores candidates: small architectures with several weight decays, and a larger one if hidden units help.
 
-        The last ones have their features weighted. This can help even where logistic regression was best before.
+        The last candidates have weighted features, which can help even where logistic regression was best before.
         """
         architectures = self._given.architectures(self._count)
         logistic = [one for one in architectures if not one.hidden]
@@ -189,7 +189,7 @@ class _Search:
     def _weigh_features(self) -> None:
         """Scores the best candidate with hidden layers again, with each feature weighted by its relevance.
 
-        As long as this clearly decreases the loss, the relevance to the new networks gives the next weights.
+        Repeats this with the relevance to the new networks as long as the loss clearly decreases.
         """
         if self._points.features < MIN_WEIGHTED or self._given.network.keys() & {"inputs", "feature_weights"}:
             return
@@ -230,8 +230,8 @@ class _Search:
     def _score(self, candidate: Candidate, factor_FD: DoubleArray | None = None) -> Score | None:
         """Scores a candidate; None if it is too much work, or if its logits overflow.
 
-        `factor_FD` are weights of the features that follow from the points that the network of each fold is trained on,
-        so that held-out points decide nothing. They stand for the weights of the candidate, which follow from all.
+        `factor_FD` has the feature weights for each fold, computed without its held-out points. They are used in place
+        of the candidate's own weights, which are computed from all folds.
         """
         try:
             self._check(candidate)
@@ -244,7 +244,7 @@ class _Search:
             parts = self._scaled_folds
             if factor_FD is not None:
                 parts = [fold.weighted(factor_D) for fold, factor_D in zip(parts, factor_FD, strict=True)]
-            logit_NO, norm_FI = validated(
+            logit_NO, norm_FI = fold_results(
                 candidate,
                 self._points.features,
                 parts,
@@ -294,7 +294,7 @@ def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
     """The simplest candidate that is not clearly worse than the one with the least loss.
 
     It is clearly worse if its loss is greater by more than `TOLERANCE` standard errors of the difference. Of networks
-    of the same size, the one with more weight decay is simpler, and then the one whose features are not weighted.
+    of the same size, the one with more weight decay is simpler, then the one without feature weights.
     """
     best = min(scores, key=lambda score: score.loss)
     close = [score for score in scores if not _is_worse(score, best, TOLERANCE)]
@@ -302,6 +302,7 @@ def _simplest_of_the_best(scores: Sequence[Score]) -> Score:
 
 
 def _complexity(score: Score) -> tuple[int, float, bool]:
+    """Orders candidates from simple to complex."""
     candidate = score.candidate
     return score.weights, -candidate.training.weight_decay, candidate.network.feature_weights is not None
 

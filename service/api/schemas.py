@@ -59,7 +59,7 @@ class SearchCandidate(BaseModel):
     optimizer: Optimizer = Field(description="The optimizer.")
     weight_decay: float = Field(description="Weight decay.")
     feature_weights: list[float] | SkipJsonSchema[None] = Field(
-        None, exclude_if=left_out, description="The factor of each feature; only if they are not all 1."
+        None, exclude_if=left_out, description="The factor of each feature; only if features are weighted."
     )
     temperature: float = Field(description="What the logits are divided by, so that the probabilities are calibrated.")
     loss: float = Field(

@@ -111,7 +111,7 @@ def load(files: Files, job_id: str, known: dict[str, Any] | None) -> StartingWei
 
 
 def network(card: Card, given: dict[str, Any]) -> NetworkSpec:
-    """The network of a version, with the scale and the weights of features of `given`.
+    """The network of a version, with the scale and the feature weights of `given`.
 
     Raises:
         InvalidInput: `given` describes another network.

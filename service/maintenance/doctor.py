@@ -84,8 +84,9 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 
 def _unfinished(folder: Path) -> Iterator[Finding]:
+    """What restorations that were killed have left."""
     for path in restore.unfinished(folder):
-        yield Finding("warning", f"{path} is of a restoration that did not end. Remove it unless a restoration runs.")
+        yield Finding("warning", f"An unfinished restoration left {path}. Remove it unless a restoration is running.")
 
 
 def _database(store: Store) -> Iterator[Finding]:

@@ -68,15 +68,15 @@ def restore(archive: Path, settings: Settings, progress: Progress) -> None:
 
 
 def unfinished(data_dir: Path) -> list[Path]:
-    """The temporary folders in and beside a data folder. A restoration that was killed has left them, or one runs."""
+    """The temporary folders of restorations in and beside a data folder. Each was killed, or is running."""
     return [path for place in (data_dir, data_dir.parent) for path in sorted(place.glob(f"{UNFINISHED}*"))]
 
 
 def _require_empty(target: Path) -> None:
-    """Raises `FileExistsError` if a folder has files."""
+    """Raises `FileExistsError` if a folder holds anything but `lost+found`."""
     names = sorted(path.name for path in target.iterdir() if path.name != LOST_AND_FOUND)
     if names and all(name.startswith(UNFINISHED) for name in names):
-        reason = f"a restoration that did not end has left {names[0]}; remove it unless a restoration runs"
+        reason = f"an unfinished restoration left {names[0]}; remove it unless a restoration is running"
         raise FileExistsError(errno.EEXIST, reason, str(target))
     if names:
         raise FileExistsError(errno.EEXIST, "the folder is not empty; restore into a new one", str(target))

@@ -34,7 +34,7 @@ _WITH_UNIT = re.compile(rf"([+\-\u2212]?)({_CURRENCY})?\s*([+\-\u2212]?[0-9.,].*
 """A number with a currency sign before it or a unit after it."""
 
 _MAX_WITH_UNIT = 40
-"""Maximum length of a cell in which a unit is looked for. The time for that grows faster than the length."""
+"""Maximum length of a cell that is searched for a unit. The search time grows faster than the length."""
 
 _ONE_GROUP = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 

@@ -133,7 +133,7 @@ def in_comment(
 
 
 def _names_in(comment: str, separator: str) -> list[str]:
-    """The cells of a comment without its `#`; none if its quotes are not balanced."""
+    """The cells of a comment without its `#`; no cells if its quotes are not balanced."""
     try:
         return next(separators.rows([comment.strip().lstrip("#")], separator), [])
     except csv.Error:
@@ -141,7 +141,7 @@ def _names_in(comment: str, separator: str) -> list[str]:
 
 
 def _is_surely_heading(cells: Sequence[str], separator: str, wanted: Wanted | None) -> bool:
-    """Whether as many texts as the table has columns are names: those of a model, one of a label, or single words."""
+    """Whether the cells of a comment certainly name the columns: features of a model, a label, or single words."""
     if wanted is not None and (_names_features(cells, wanted) or not wanted(cells)):
         return bool(wanted(cells))
     if any(cell.strip().casefold() in LABEL_NAMES for cell in cells):

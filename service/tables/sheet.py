@@ -122,7 +122,7 @@ class Sheet:
         return sheet._columns(heading).points(features, names, texts, max_rows)
 
     def _with_heading_in_comment(self, wanted: headings.Wanted | None = None) -> "Sheet":
-        """The file with a comment that is its heading as the first row, see `headings.in_comment`."""
+        """The file with its heading as the first row if a comment has it, see `headings.in_comment`."""
         comments = self.source.first_comments
         heading = headings.in_comment(comments, self.rows[0], self.separator, self.options, wanted)
         if heading is None:

@@ -44,7 +44,7 @@ def test_positive_and_negative_weights_differ_in_color_from_each_other_and_from_
         assert min(distance(sign, other) for one in seen for sign in one[:2] for other in one[2:]) > 0.09, "and classes"
 
 
-def test_the_page_has_the_texts_of_the_warnings_about_classes_which_it_translates() -> None:
+def test_the_page_has_a_text_for_each_warning_about_classes_and_no_other_texts() -> None:
     texts = re.findall(r'"said\.\w+": "(.*)",', (ROOT / "service/web/js/i18n/en.js").read_text())
     known = [re.compile(re.sub(r"\\\{\w+\\\}", "(.+)", re.escape(text))) for text in texts]
     confusions = [[[right, 9, 0], [0, 30, 0], [0, 5, others]] for right, others in ((0, 0), (0, 20), (1, 20), (4, 20))]

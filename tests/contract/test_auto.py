@@ -80,7 +80,7 @@ def test_training_with_the_settings_of_the_card_gives_the_same_weights(
     assert card_again["files"]["network.safetensors"] == card["files"]["network.safetensors"]
 
 
-def test_settings_with_weights_of_features_give_the_same_weights_too(service: httpx.Client) -> None:
+def test_a_request_with_the_feature_weights_of_a_card_gives_the_same_network(service: httpx.Client) -> None:
     """Only two of twelve features matter, so the service finds that their weights should be larger."""
     points_ND = np.random.default_rng(0).normal(size=(300, 12))
     data = {"points": points_ND.tolist(), "labels": [int(x * y > 0) for x, y in points_ND[:, :2]]}

@@ -142,8 +142,9 @@ def test_generated_points_are_trained_as_they_are_and_scaling_can_be_chosen(clie
     assert refused.status_code == 422
 
 
-def test_weights_of_features_are_the_units_of_the_training_and_of_nothing_else(client: httpx.Client) -> None:
-    """Weight decay holds back the feature with the small factor. Factors of 1 change nothing, to the bit."""
+def test_feature_weights_change_what_weight_decay_restrains_and_factors_of_1_change_nothing(
+    client: httpx.Client,
+) -> None:
     points_N2 = np.random.default_rng(1).normal(size=(60, 2)) * [1.0, 100.0]
     data = {"points": points_N2.tolist(), "labels": [int(x + y / 100 > 0) for x, y in points_N2]}
     settings = {"data": data, "training": {"optimizer": "lbfgs", "weight_decay": 0.1}}
@@ -176,7 +177,7 @@ def test_weights_of_features_are_the_units_of_the_training_and_of_nothing_else(c
     ],
 )
 @pytest.mark.parametrize("preset", ["tutorial", "auto"])
-def test_weights_that_are_no_positive_factor_for_each_feature_are_refused(
+def test_feature_weights_of_a_wrong_number_or_out_of_bounds_are_refused(
     client: httpx.Client, network: dict[str, Any], field: str, preset: str
 ) -> None:
     body = {"model": "scaled", "preset": preset, "data": {"dataset": "moons"}, "network": network}

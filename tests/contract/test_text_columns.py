@@ -316,7 +316,7 @@ def test_the_same_points_without_the_text_column_are_other_content(penguins: htt
     assert put(penguins, "penguins", PENGUINS, **OPTIONS).status_code == 200
 
 
-def test_a_copy_by_its_page_of_points_has_the_features_and_not_the_text_columns(penguins: httpx.Client) -> None:
+def test_a_dataset_copied_from_its_points_keeps_the_features_and_loses_the_text_columns(penguins: httpx.Client) -> None:
     page = penguins.get("/datasets/penguins/points").json()
     copy = penguins.post("/datasets/copy-of-penguins", json=page).json()
     assert copy["categories"] is None

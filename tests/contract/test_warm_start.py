@@ -88,7 +88,7 @@ def test_the_calibration_of_a_version_is_kept(service: httpx.Client) -> None:
     assert again["metrics"]["training_loss"] == pytest.approx(auto["metrics"]["training_loss"], abs=1e-3)
 
 
-def test_the_weights_of_features_are_those_of_the_version_unless_they_are_given(service: httpx.Client) -> None:
+def test_a_warm_start_keeps_the_feature_weights_of_the_version_unless_others_are_given(service: httpx.Client) -> None:
     train(service, "weighted", data=DATA, network={"hidden": [3], "feature_weights": [2, 0.5]}, training={"epochs": 3})
     body = {"data": DATA, "training": {"epochs": 3, "from": {"model": "weighted"}}}
     kept, other = (train(service, "from-it", **body, network=one) for one in ({}, {"feature_weights": [1, 3]}))

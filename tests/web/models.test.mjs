@@ -42,7 +42,7 @@ test("the setup of a card asks for the same training again", () => {
   });
 });
 
-test("weights of features are a fact about a version, and no setting of the playground", () => {
+test("a version shows its feature weights, and the playground has no setting for them", () => {
   const weighted = { ...CARD, network: { ...CARD.network, inputs: null, feature_weights: [1.4, 0.2] } };
   assert.equal(Object.fromEntries(facts(weighted)).feature_weights, "1.4, 0.2");
   const plain = { ...CARD, network: { ...CARD.network, inputs: null, feature_weights: null } };

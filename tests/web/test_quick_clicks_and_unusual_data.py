@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.web.visits import Visit, click, hold, is_training
+from tests.web.visits import Visit, at, click, hold, is_training
 
 pytestmark = pytest.mark.processes
 
@@ -138,8 +138,24 @@ def test_play_and_share_without_points_say_what_to_do(visit: Visit) -> None:
     visit.trains(lambda: click(visit, 0.8, 0.8))
     expect(page.locator(".age")).to_be_empty()
     expect(page.locator(".readout")).to_contain_text("Nearest boundary")
+
+
+def test_probabilities_that_arrive_after_the_points_were_erased_are_not_shown(visit: Visit) -> None:
+    page = visit.open()
+    page.click("[data-name=draw]")
+    click(visit, 0.2, 0.2)
+    page.keyboard.press("2")
+    visit.trains(lambda: click(visit, 0.8, 0.8))
+    expect(page.locator(".readout")).to_contain_text("Nearest boundary")
     page.keyboard.press("e")
+    held = hold(page, "**/predict")
+    with page.expect_request("**/predict"):
+        page.mouse.move(*at(visit, 0.7, 0.7))
     click(visit, 0.8, 0.8)
+    expect(page.locator(".readout")).to_be_empty()
+    with page.expect_response("**/predict"):
+        held.pop().continue_()
+    visit.wait_until_settled()
     expect(page.locator(".readout")).to_be_empty()
 
 

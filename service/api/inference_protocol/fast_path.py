@@ -156,7 +156,7 @@ class InferFastPath:
             request = _decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if text.count(b":") != _keys(request) and repeated_key(text) is not None:
+        if text.count(b":") != _expected_keys(request) and repeated_key(text) is not None:
             return None
         (tensor,) = request.inputs
         count, columns = tensor.shape
@@ -183,8 +183,8 @@ class InferFastPath:
         return form
 
 
-def _keys(request: _Request) -> int:
-    """How many keys the JSON of a request has if it repeats none, has no null, and none that is ignored."""
+def _expected_keys(request: _Request) -> int:
+    """The number of keys in the JSON of a request without repeated, null or unknown keys."""
     (tensor,), parameters = request.inputs, request.parameters
     count = 4 + (request.id is not None) + (tensor.data is not None)  # inputs, name, shape, datatype
     if tensor.parameters is not None:

@@ -224,7 +224,7 @@ class NetworkSettings(Body):
         min_length=1,
         max_length=MAX_FEATURES,
         description="A factor for each feature, by which its scaled coordinate is multiplied during the training, so "
-        "that weight decay holds features with large factors back less. Not with `inputs`. By default 1 for all.",
+        "that weight decay restrains features with large factors less. Not with `inputs`. By default 1 for all.",
     )
 
 

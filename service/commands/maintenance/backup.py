@@ -44,5 +44,5 @@ def restore(settings: Settings, *, archive: Path) -> None:
         restoration.restore(archive, settings, progress)
     print(f"Restored {archive} into {settings.data_dir}.")
     for path in restoration.unfinished(settings.data_dir):
-        advice = "remove it unless another restoration runs"
-        print(f"separatrix: {path} is of a restoration that did not end: {advice}.", file=sys.stderr)
+        advice = "Remove it unless another restoration is running."
+        print(f"separatrix: an unfinished restoration left {path}. {advice}", file=sys.stderr)

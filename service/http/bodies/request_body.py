@@ -172,7 +172,11 @@ def _alone() -> Iterator[None]:
 
 
 def check_keys(text: bytes) -> None:
-    """Raises `InvalidInput` if an object of a JSON text has a key several times."""
+    """Checks that no object of a JSON text repeats a key.
+
+    Raises:
+        InvalidInput: one does; the field is the key.
+    """
     if (key := repeated_key(text)) is not None:
         raise InvalidInput(key, "has several values in one object: give it once")
 

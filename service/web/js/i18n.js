@@ -44,7 +44,7 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
-/** A sentence of the service in the language of the page, if the page has it among its texts; else the sentence, which is English.
+/** Translates a sentence of the service into the language of the page. A sentence without a translation stays English.
  * @param {string} sentence
  * @returns {string} */
 export function translated(sentence) {
@@ -55,7 +55,7 @@ export function translated(sentence) {
   return sentence;
 }
 
-/** What matches a text with values in its places. @param {string} text */
+/** A pattern that matches a text with any values in its placeholders. @param {string} text */
 function patternOf(text) {
   return new RegExp(`^${text.replace(/[.()]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.+)")}$`);
 }

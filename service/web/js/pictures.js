@@ -148,7 +148,7 @@ function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-/** What the functions of `oneAtATime` are doing.
+/** The calls of `oneAtATime` functions that have not ended.
  * @type {Set<Promise<void>>} */
 const underWay = new Set();
 
@@ -164,7 +164,7 @@ export function oneAtATime(work) {
   };
 }
 
-/** Resolves when the network of a running training has been read: the service refuses such a request once the training is paused. */
+/** Resolves when no network of a running training is being read. The service refuses such reads once the training is paused. */
 export function networkRead() {
   return Promise.allSettled(underWay);
 }

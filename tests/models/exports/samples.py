@@ -68,7 +68,7 @@ def sample(
         **given,
     )
     where = layout(spec, 2, len(classes))
-    rng = np.random.default_rng(len(repr(spec)))
+    rng = np.random.default_rng(where.weights)
     states = [
         {key: rng.normal(size=shape).astype(np.float32) for key, shape in where.shapes.items()} for _ in range(members)
     ]

@@ -96,7 +96,7 @@ def test_only_coordinates_far_from_zero_have_an_offset_and_need_double_precision
 
 
 @pytest.mark.parametrize("scale", ["standard", "none"])
-def test_weights_of_features_multiply_the_scaled_coordinates_of_the_training(scale: Scale) -> None:
+def test_feature_weights_multiply_the_scaled_coordinates_during_the_training(scale: Scale) -> None:
     points, weights = points_at("UTM metres"), (0.25, 2.0)
     weighted, alike = (
         Recipe(points, NetworkSpec(scale=scale, feature_weights=given), TrainingSpec()).scaling
@@ -107,7 +107,7 @@ def test_weights_of_features_multiply_the_scaled_coordinates_of_the_training(sca
     assert weighted.transform == alike.transform
 
 
-def test_weights_of_features_are_part_of_a_recipe_that_is_as_before_without_them() -> None:
+def test_feature_weights_change_the_digest_of_a_recipe_and_their_absence_does_not() -> None:
     points = from_rows([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]], ["a", "b", "b"])
     recipe = Recipe(points, NetworkSpec(), TrainingSpec())
     assert recipe.digest == "bc9b15a18282cfaa0fd51fa5da71bb006168814cd4a8453f512d7cda1bdddef8"
@@ -130,7 +130,7 @@ def test_weights_of_features_are_part_of_a_recipe_that_is_as_before_without_them
         ({"feature_weights": (1.0, 2.0), "inputs": ("x", "y")}, "network.feature_weights"),
     ],
 )
-def test_weights_that_are_no_positive_factor_for_each_feature_are_refused(network: dict[str, Any], field: str) -> None:
+def test_feature_weights_of_a_wrong_number_or_out_of_bounds_are_refused(network: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         Recipe(points_at("measurements"), NetworkSpec(**network), TrainingSpec())
     assert refused.value.field == field

@@ -17,19 +17,21 @@ def plan(first: list[list[float]], skip: list[float] | None = None) -> Plan:
 
 
 @pytest.mark.parametrize(("skip", "norms"), [(None, [5, 1, 0]), ([0.0, 0.0, 2.0, 9.0], [5, 1, 2])])
-def test_the_norms_are_those_of_all_weights_that_take_an_input(skip: list[float] | None, norms: list[int]) -> None:
+def test_the_norm_of_an_input_covers_the_first_layer_and_the_skip_connection(
+    skip: list[float] | None, norms: list[int]
+) -> None:
     np.testing.assert_allclose(relevance.norms(plan(FIRST, skip)), norms)
 
 
-def test_factors_are_norms_with_a_mean_square_of_1_and_none_is_tiny() -> None:
+def test_factors_have_the_ratios_of_the_norms_a_mean_square_of_1_and_a_lower_bound() -> None:
     large_D, none_D = relevance.factors(np.array([[500.0, 100.0, 0.0], [0.0, 0.0, 0.0]]))
     assert np.square(large_D).mean() == pytest.approx(1)
     assert large_D[0] / large_D[1] == pytest.approx(5)
-    assert large_D[2] == pytest.approx(relevance.LEAST, rel=1e-3)
+    assert large_D[2] == pytest.approx(relevance.MIN_FACTOR, rel=1e-3)
     assert none_D == pytest.approx(1), "a network that uses no feature prefers none"
 
 
-def test_the_factors_of_several_networks_are_combined_to_numbers_that_a_person_can_read() -> None:
+def test_the_combined_factors_of_several_networks_have_three_significant_digits() -> None:
     factor_FD = np.array([[1.5, 0.5, 0.3], [1.4, 0.9, 0.03]])
     found = relevance.combined(factor_FD)
     assert [float(f"{factor:.3g}") for factor in found] == list(found)

@@ -191,23 +191,21 @@ def test_a_backup_and_a_restoration_replace_nothing(data: Path) -> None:
     assert (over.exit_code, "is not empty; restore into a new one" in over.stderr) == (1, True)
 
 
-def test_what_a_killed_restoration_has_left_is_named_by_the_next_one_and_by_the_doctor(
-    data: Path, tmp_path: Path
-) -> None:
+def test_restore_and_doctor_report_the_folder_that_a_killed_restoration_left(data: Path, tmp_path: Path) -> None:
     archive, volume = backed_up(data), tmp_path / "volume"
     inside, beside = volume / ".restoring-inside", tmp_path / ".restoring-beside"
     for left in (inside, beside):
         (left / "data").mkdir(parents=True)
     refused = separatrix("restore", str(archive), data=volume)
     assert refused.exit_code == 1
-    assert "a restoration that did not end has left .restoring-inside; remove it unless" in refused.stderr
+    assert "an unfinished restoration left .restoring-inside; remove it unless" in refused.stderr
     shutil.rmtree(inside)
     done = separatrix("restore", str(archive), data=volume)
     assert done.exit_code == 0
-    assert f"{beside} is of a restoration that did not end: remove it" in done.stderr
-    assert f"{beside} is of a restoration that did not end." in separatrix("doctor", data=volume).stdout
+    assert f"an unfinished restoration left {beside}. Remove it" in done.stderr
+    assert f"An unfinished restoration left {beside}." in separatrix("doctor", data=volume).stdout
     shutil.rmtree(beside)
-    assert "did not end" not in separatrix("doctor", data=volume).stdout
+    assert "unfinished" not in separatrix("doctor", data=volume).stdout
 
 
 def test_only_the_owner_may_read_a_backup_and_a_data_folder(data: Path, tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def test_the_metrics_are_those_of_all_processes_also_of_one_that_has_died(pair: 
     process = pair.serving_processes()[0]
     process.kill()
     wait_until(lambda: pair.starts == 3)
+    assert process not in pair.serving_processes()
+    assert len(pair.serving_processes()) == 2
     assert requests_counted(pair.address)[1] == 12
 
 

@@ -246,7 +246,9 @@ def test_a_feature_of_text_is_refused_with_what_to_do(content: str, said_of: str
         ("1.5 km/h", "", "km/h"),
     ],
 )
-def test_a_column_of_numbers_with_a_unit_is_refused_by_the_unit(first: str, second: str, unit: str) -> None:
+def test_a_column_of_numbers_with_a_unit_is_refused_and_the_message_names_the_unit(
+    first: str, second: str, unit: str
+) -> None:
     content = f"price;n;kind\n{first};1;a\n{second};2;b\n"
     message = refusal(content)
     assert message.startswith(f"column 'price': has '{unit}' beside its numbers, such as '")
@@ -256,12 +258,12 @@ def test_a_column_of_numbers_with_a_unit_is_refused_by_the_unit(first: str, seco
         sheet(content).points(2, ["price", "n"])
 
 
-def test_a_number_with_a_unit_in_a_column_of_numbers_is_refused_by_the_unit() -> None:
+def test_a_single_number_with_a_unit_is_refused_and_the_message_names_the_unit() -> None:
     message = refusal("mass,n,kind\n1,1,a\n2,2,b\n3 kg,3,a\n")
     assert message == "line 4, column 'mass': '3 kg' has 'kg' beside the number: write the number alone"
 
 
-def test_units_are_named_beside_columns_of_other_text() -> None:
+def test_the_message_about_text_columns_names_units_too() -> None:
     message = refusal("name,x,mass,kind\nAda,1,5 kg,a\nBob,2,6 kg,b\n", label="kind")
     assert message.startswith("columns 'name' and 'mass': are text, such as 'Ada'")
     assert message.endswith("or write numbers in place of the text, without 'kg' in column 'mass'")

@@ -134,7 +134,7 @@ def test_a_comment_that_may_be_the_heading_is_refused_with_the_option_that_decid
     assert "1 comment line is left out" in said(content, header=False)
 
 
-def test_a_comment_above_a_heading_or_above_one_column_is_a_comment() -> None:
+def test_a_comment_above_a_heading_or_a_remark_above_one_column_names_no_column() -> None:
     assert read("# a,b,c\nx,y,label\n0.1,0.2,A\n0.9,0.8,B\n").feature_names == ("x", "y")
     assert sheet("# remark\n0.1\n0.2\n").points(1, ["x"]).xy_ND.tolist() == [[0.1], [0.2]]
     assert "heading in line 1" in "".join(sheet("# x\n0.1\n0.2\n").points(1, ["x"]).understood)

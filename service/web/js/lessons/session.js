@@ -21,7 +21,7 @@ export function enter(lesson) {
   writeAddress(lesson);
 }
 
-/** Ends the visit, and restores what the page showed before the first lesson was set up. A file that was opened meanwhile stays. */
+/** Ends the visit, and restores what the page showed before the first lesson was set up. A file that the user opened meanwhile stays. */
 export function leave() {
   if (!isOpen) return;
   isOpen = false;

@@ -133,7 +133,8 @@ function hovering(canvas, readout) {
       const epoch = shownEpoch === null ? {} : { epoch: shownEpoch };
       try {
         const answer = await api.predict(run.target, [[x, y]], ["labels", "probabilities", "nearest"], epoch);
-        if (!last && !current().cursor) continue; // the pointer has left
+        const hasLeft = !last && !current().cursor;
+        if (hasLeft || current().run.target !== run.target) continue;
         const found = answer.nearest[0];
         readout.textContent = describe(answer, x, y);
         markNearest(found.point ? { x: found.point[0], y: found.point[1] } : null);

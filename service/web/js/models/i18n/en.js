@@ -52,7 +52,7 @@ export default {
   "models.fact.networks": "Networks",
   "models.fact.inputs": "Inputs",
   "models.fact.scale": "Scale",
-  "models.fact.feature_weights": "Weights of features",
+  "models.fact.feature_weights": "Feature weights",
   "models.fact.data": "Data",
   "models.fact.features": "Features",
   "models.fact.classes": "Classes",

@@ -56,8 +56,9 @@ serve: $(VENV)/compiled  ## run the service on http://127.0.0.1:8000
 test: setup  ## run the tests, except those that need Docker
 	$(BIN)/pytest
 
+# Two workers: these tests wait for nothing, and a third one would only import everything once more.
 test-fast: $(VENV)/installed-dev $(VENV)/compiled  ## run the tests that start no service process and no PostgreSQL, and take a moment
-	$(BIN)/pytest -m 'not processes and not postgres and not slow'
+	$(BIN)/pytest -n 2 -m 'not processes and not postgres and not slow'
 
 check: $(VENV)/installed-dev  ## lint, check types and layers
 	$(BIN)/ruff check .

@@ -38,6 +38,7 @@ def test_the_dashboard_and_the_rules_name_metrics_that_the_service_exports(clien
     assert in_families == {re.sub("_(bucket|count|sum)$", "", name) for name in shown}, "a metric has no panel"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
 def test_prometheus_accepts_the_rules_and_they_fire(what: tuple[str, str, str]) -> None:
     if shutil.which("promtool") is None:

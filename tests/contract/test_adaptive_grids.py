@@ -71,6 +71,7 @@ def test_an_invalid_adaptive_grid_is_refused_with_the_parameter_at_fault(
     assert_problem(grid(client, **query), 422, "invalid-input", field=field)
 
 
+@pytest.mark.slow
 def test_a_cached_grid_is_sent_again_unchanged(client: httpx.Client) -> None:
     for form in FORMATS:
         first, second = (grid(client, format=form.name, x_min=-2.5) for _ in range(2))
@@ -109,6 +110,7 @@ def test_accept_in_several_lines_is_one_list_and_a_separate_cache_key(client: ht
         assert client.get("/boundary-grid", params=query, headers=[json, *known]).status_code == 304
 
 
+@pytest.mark.slow
 def test_the_grid_of_the_latest_version_changes_as_soon_as_there_is_a_new_one(client: httpx.Client) -> None:
     train(client, "moving")
     first = grid(client, model="moving")

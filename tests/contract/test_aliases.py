@@ -65,6 +65,7 @@ def test_a_model_and_its_versions_show_the_aliases(flowers: httpx.Client, produc
     assert flowers.get("/models/flowers/versions/1").json()["aliases"] == ["production"]
 
 
+@pytest.mark.slow
 def test_latest_can_go_back_until_the_next_publication(service: httpx.Client) -> None:
     for _ in range(2):
         train(service, "rolled-back", training={"epochs": 1})

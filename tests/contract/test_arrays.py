@@ -59,6 +59,7 @@ def test_request_and_response_may_have_different_formats(client: httpx.Client) -
     np.testing.assert_array_equal(loaded(answer), np.array(as_json["probabilities"], np.float32))
 
 
+@pytest.mark.slow
 def test_the_kernel_answers_a_hundred_thousand_points_like_few(client: httpx.Client) -> None:
     many = np.random.default_rng(4).uniform(-5, 5, (100_000, 2)).astype(np.float32)
     np.testing.assert_allclose(

@@ -80,6 +80,7 @@ def test_training_with_the_settings_of_the_card_gives_the_same_weights(
     assert card_again["files"]["network.safetensors"] == card["files"]["network.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_request_with_the_feature_weights_of_a_card_gives_the_same_network(service: httpx.Client) -> None:
     """Only two of twelve features matter, so the service finds that their weights should be larger."""
     points_ND = np.random.default_rng(0).normal(size=(300, 12))
@@ -123,6 +124,7 @@ def test_a_validated_job_has_no_settings_yet(service: httpx.Client) -> None:
     assert (shown["preset"], shown["network"], shown["training"]) == ("auto", None, None)
 
 
+@pytest.mark.slow
 def test_equal_requests_give_equal_weights(service: httpx.Client, job: dict[str, Any], card: dict[str, Any]) -> None:
     again = _train(service)
     assert again["recipe_digest"] == job["recipe_digest"]

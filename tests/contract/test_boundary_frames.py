@@ -88,6 +88,7 @@ def test_each_stream_receives_frames_of_the_size_that_it_requested(worker: Manua
     assert corners[0] == corners[1] == corners[2]
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_give_no_frame_and_the_stream_continues(worker: ManualWorker) -> None:
     job = worker.new_job(network=LOGISTIC)
     with stream(worker.client, events_path(job), boundary=8, last_id="2") as events:

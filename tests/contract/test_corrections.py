@@ -117,6 +117,7 @@ def test_points_of_a_generator_are_found_in_the_digits_that_the_service_shows(se
     assert job["network"]["scale"] == "none"
 
 
+@pytest.mark.slow
 def test_corrections_keep_separate_validation_points(service: httpx.Client, data_dir: Path) -> None:
     stored(service, "check", "u,v,label\n-2,0,left\n2,0,right\n0,1,left\n")
     train(service, "validated", **SETTINGS, validation={"dataset": "check"})

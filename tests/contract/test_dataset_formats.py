@@ -183,6 +183,7 @@ def test_numbers_with_fractions_as_labels_are_refused_unless_an_option_confirms_
     assert [one["label"] for one in confirmed["classes"]] == ["0.5", "1.0"]
 
 
+@pytest.mark.slow
 def test_accented_labels_are_equal_in_composed_and_decomposed_form(service: httpx.Client) -> None:
     rows = "".join(f"{i % 3},{text}\n" for i, text in enumerate([COMPOSED, DECOMPOSED, "tea"] * 4))
     for content, media_type in (

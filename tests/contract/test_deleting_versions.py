@@ -70,6 +70,7 @@ def test_deleting_the_oldest_version_that_latest_names_makes_the_newest_the_late
     assert version_of(service, "oldest") == 2
 
 
+@pytest.mark.slow
 def test_a_version_that_an_alias_names_cannot_be_deleted_nor_can_its_model(service: httpx.Client) -> None:
     trained(service, "in-use", 2, **OWN)
     service.put("/models/in-use/aliases/production", json={"version": 1})
@@ -83,6 +84,7 @@ def test_a_version_that_an_alias_names_cannot_be_deleted_nor_can_its_model(servi
     assert_problem(service.get("/models/in-use"), 404, "model-not-found")
 
 
+@pytest.mark.slow
 def test_a_deleted_model_is_gone_with_its_files_and_counts_on_when_it_is_trained_again(
     service: httpx.Client, data_dir: Path
 ) -> None:

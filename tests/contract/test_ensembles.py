@@ -108,6 +108,7 @@ print(torch.stack([net(points).sigmoid() for net in members]).mean(0).ravel().to
     np.testing.assert_allclose(eval(done.stdout), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_state_dict_of_an_ensemble_is_imported_as_the_same_ensemble(
     service: httpx.Client, ensemble: dict[str, Any]
 ) -> None:
@@ -246,6 +247,7 @@ def test_more_classes_need_a_class_for_the_spread(service: httpx.Client) -> None
     assert curve["shape"] == [9]
 
 
+@pytest.mark.slow
 def test_chosen_settings_are_trained_with_every_seed(service: httpx.Client) -> None:
     page = service.get("/datasets/moons/points", params={"n": 60, "limit": 60}).json()
     data = {"points": page["points"], "labels": page["labels"]}
@@ -255,6 +257,7 @@ def test_chosen_settings_are_trained_with_every_seed(service: httpx.Client) -> N
     assert len(card["search"]["candidates"]) > 1
 
 
+@pytest.mark.slow
 def test_a_training_from_an_ensemble_goes_on_with_each_network(service: httpx.Client, ensemble: dict[str, Any]) -> None:
     whole = train(service, "whole", network=HIDDEN, training=TRAINING | {"epochs": 50, "ensemble": 3})
     second = train(service, "second", training={"epochs": 10, "from": {"model": "three"}})

@@ -46,6 +46,7 @@ def test_a_page_lists_the_events_of_a_job_oldest_first(worker: ManualWorker) -> 
     assert times == sorted(times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/jobs?limit=1", "/jobs/{job}", "/jobs/{job}/events"])
 def test_a_version_is_served_as_soon_as_its_job_is_reported_as_succeeded(worker: ManualWorker, path: str) -> None:
     for _ in range(4):
@@ -193,6 +194,7 @@ def test_a_client_that_has_received_all_events_of_ended_jobs_gets_204(worker: Ma
     assert worker.client.get(both, headers=accept | {"Last-Event-ID": "4,4"}).status_code == 204
 
 
+@pytest.mark.slow
 def test_a_stream_of_several_jobs_resumes_after_any_event(worker: ManualWorker) -> None:
     first, second = worker.new_job(), worker.new_job()
     path = events_path(second, first)

@@ -72,6 +72,7 @@ def test_an_onnx_graph_answers_as_predict_does(client: httpx.Client, models: dic
     assert labels.tolist() == expected_labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_python_file_answers_as_predict_does_to_the_bit(
     client: httpx.Client, models: dict[str, np.ndarray], model: str, tmp_path: Path
@@ -118,6 +119,7 @@ def test_safetensors_and_json_hold_the_weights_of_the_state_dict(client: httpx.C
         assert torch.equal(torch.tensor(layers[name][part]), value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", ["json", "onnx", "safetensors"])
 @pytest.mark.parametrize("model", MODELS)
 def test_a_file_that_describes_itself_is_imported_as_the_same_network(

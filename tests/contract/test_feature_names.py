@@ -15,6 +15,7 @@ def _train(service: httpx.Client, names: list[str] | None) -> httpx.Response:
     return service.post("/train", json=body, headers=WAIT)
 
 
+@pytest.mark.slow
 def test_a_job_and_its_version_show_the_names_of_the_features(service: httpx.Client) -> None:
     job = _train(service, NAMES).json()
     assert job["data"]["feature_names"] == NAMES

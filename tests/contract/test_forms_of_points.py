@@ -203,11 +203,13 @@ def test_labels_in_lists_may_be_strings(service: httpx.Client) -> None:
     assert digest(in_lists) == digest(trained(service, POINTS, ["a", "a", "b", "b"]))
 
 
+@pytest.mark.slow
 def test_points_of_one_coordinate_need_no_lists_if_there_are_as_many_labels(service: httpx.Client) -> None:
     flat = trained(service, [0, 1, True, 3], [0, 0, 1, 1])
     assert digest(flat) == digest(trained(service, [[0], [1], [1], [3]], [0, 0, 1, 1]))
 
 
+@pytest.mark.slow
 def test_records_and_columns_name_the_features(service: httpx.Client) -> None:
     records = [{"b": y, "a": x} for x, y in POINTS]
     columns = {"b": [y for _, y in POINTS], "a": [x for x, _ in POINTS]}

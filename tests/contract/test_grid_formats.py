@@ -22,6 +22,7 @@ QUERIES: dict[Kind, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 def test_the_openapi_document_lists_the_formats_and_their_media_types(client: httpx.Client) -> None:
     route = client.get("/openapi.json").json()["paths"]["/boundary-grid"]["get"]
     (parameter,) = [one for one in route["parameters"] if one["name"] == "format"]
@@ -61,6 +62,7 @@ BODIES: list[tuple[type[BaseModel], str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("schema", "media_type", "query"), BODIES, ids=str)
 def test_a_body_and_the_examples_have_the_fields_of_the_schema(
     client: httpx.Client, schema: type[BaseModel], media_type: str, query: dict[str, Any]

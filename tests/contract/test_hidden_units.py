@@ -67,6 +67,7 @@ def test_a_unit_and_its_layer_have_the_activations_that_torch_computes(
     np.testing.assert_array_equal(as_array, np.array(one["values"], np.float32))
 
 
+@pytest.mark.slow
 def test_a_large_grid_of_a_layer_is_computed_by_the_kernel_with_the_same_values(deep: httpx.Client) -> None:
     maps_UHW = loaded(get(deep, response="activation", layer=0, resolution="700", x_min=-3, x_max=3, y_min=-3, y_max=3))
     few = get(deep, response="activation", layer=0, resolution="3", x_min=-3, x_max=3, y_min=-3, y_max=3)

@@ -35,6 +35,7 @@ def test_unknown_and_repeated_query_parameters_are_refused(client: httpx.Client,
     assert_problem(client.get(path), 422, "invalid-input", field=name)
 
 
+@pytest.mark.slow
 def test_a_list_is_one_parameter_with_commas_or_one_parameter_for_each_item(client: httpx.Client) -> None:
     grid = "/boundary-grid?model=plane&resolution=8"
     for commas, repeated in [

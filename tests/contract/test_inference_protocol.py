@@ -183,6 +183,7 @@ def test_the_request_of_the_protocols_clients_gets_the_answer_of_predict(client:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["plane", "trio", "line"])
 @pytest.mark.parametrize("count", [1, 8, 9, 3_000])
 def test_json_has_the_numbers_of_predict_to_the_last_digit(client: httpx.Client, model: str, count: int) -> None:
@@ -599,6 +600,7 @@ def test_lone_surrogates_are_refused(client: httpx.Client) -> None:
     assert_error(client.post("/v2/models/plane/infer", content=body), 400, "JSON")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_body_that_is_not_compressed_as_declared_is_refused(client: httpx.Client, encoding: str) -> None:
     headers = {"Content-Encoding": encoding}

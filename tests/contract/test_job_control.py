@@ -192,6 +192,7 @@ def test_a_deleted_job_is_gone_and_its_version_stays(client: httpx.Client) -> No
     assert again.json()["id"] != job["id"]
 
 
+@pytest.mark.slow
 def test_a_list_of_jobs_can_be_deleted_page_by_page(client: httpx.Client) -> None:
     ids = [train(client, "one-by-one")["id"] for _ in range(5)]
     query: dict[str, Any] = {"model": "one-by-one", "limit": 2}

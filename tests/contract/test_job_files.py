@@ -63,6 +63,7 @@ def test_damaged_points_fail_their_own_job_and_no_other(service: httpx.Client, d
     assert ended(service, submit(service, OWN).headers["location"])["status"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_points_that_cannot_be_stored_are_refused_and_create_no_job(service: httpx.Client, data_dir: Path) -> None:
     before = newest_job_id(service)
     folder = data_dir / "datasets"

@@ -183,6 +183,7 @@ def test_waiting_is_bounded_and_other_preferences_are_ignored(client: httpx.Clie
         assert answer.headers.get("preference-applied") == applied, prefer
 
 
+@pytest.mark.slow
 def test_jobs_are_listed_newest_first_page_by_page(client: httpx.Client) -> None:
     ids = [submit(client, model="paged").json()["id"] for _ in range(5)]
     first = client.get("/jobs", params={"limit": 2}).json()
@@ -302,6 +303,7 @@ def test_a_training_by_lbfgs_needs_no_learning_rate_and_ends_when_it_has_converg
     assert card["training"] == job["training"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_weight", ["balanced", {"0": 1, "1": 19.5}])
 def test_class_weights_make_a_rare_class_recognized(client: httpx.Client, class_weight: Any) -> None:
     points = [[x / 190, (x * 7 % 190) / 190] for x in range(190)] + [[0.8 + x / 50, 0.9] for x in range(10)]

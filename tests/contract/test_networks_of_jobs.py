@@ -73,6 +73,7 @@ def expected_probability(body: dict[str, Any], a: float, b: float, c: float) -> 
     return np.asarray(1 / (1 + np.exp(-(a * x_HW + b * y_HW + c))))
 
 
+@pytest.mark.slow
 def test_a_running_job_answers_with_its_newest_weights_and_nothing_keeps_the_response(worker: ManualWorker) -> None:
     client, job = worker.client, worker.new_job(network=LOGISTIC, epochs=50)
     worker.watch(job)

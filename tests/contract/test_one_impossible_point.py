@@ -187,6 +187,7 @@ def test_arrays_of_a_dataset_name_the_row_of_an_impossible_point(client: httpx.C
         assert f"row {AT + 1}" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [40, N, 40_000])
 def test_a_point_that_overflows_the_network_is_named(client: httpx.Client, steep: str, count: int) -> None:
     array = np.zeros((count, 2), np.float32)

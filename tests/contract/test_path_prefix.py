@@ -47,6 +47,7 @@ PAGES = [
 """Responses with links."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", [None, "/other", "/team/blue/"])
 def test_every_link_begins_with_the_prefix_and_works(service: httpx.Client, header: str | None) -> None:
     headers = {} if header is None else {"X-Forwarded-Prefix": header}
@@ -147,6 +148,7 @@ def descendants(kind: type[BaseModel]) -> set[type[BaseModel]]:
     return own.union(*map(descendants, own))
 
 
+@pytest.mark.slow
 def test_no_prefix_may_begin_like_a_path_of_the_service(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert {path.split("/")[1] for path in paths} | {"docs", "openapi.json", "page"} == set(OWN_PATHS)

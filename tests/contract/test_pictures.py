@@ -145,6 +145,7 @@ def figure(client: httpx.Client, **params: Any) -> np.ndarray:
         return np.asarray(image.convert("RGBA"))[::-1, :, :3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "params", "data"),
     [
@@ -230,6 +231,7 @@ def test_regions_below_points_have_the_hues_of_their_classes_but_are_calm(
     np.testing.assert_array_equal(plain, colors(body)[np.array(body["values"])])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{"response": "label"}, {"response": "probability", "class": "99"}], ids=str)
 def test_the_points_of_a_hundred_classes_have_their_colors(client: httpx.Client, params: dict[str, str]) -> None:
     if "hundred" not in [model["name"] for model in client.get("/models?limit=100").json()["data"]]:

@@ -62,6 +62,7 @@ def test_the_page_is_revalidated_and_its_files_are_kept(client: httpx.Client) ->
     assert client.get("/").headers["cache-control"] == "no-cache"
 
 
+@pytest.mark.slow
 def test_files_are_compressed_however_small_they_are(client: httpx.Client) -> None:
     for path in ("", *referred(client.get("/").text)):
         plain = client.get(f"/{path}", headers={"Accept-Encoding": "identity"})
@@ -73,6 +74,7 @@ def test_files_are_compressed_however_small_they_are(client: httpx.Client) -> No
         assert answer.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
 
 
+@pytest.mark.slow
 def test_a_first_visit_takes_less_than_100_kb_for_the_page_itself(client: httpx.Client) -> None:
     total = 0
     for path in ("", *referred(client.get("/").text)):

@@ -347,6 +347,7 @@ def test_an_arrow_stream_may_hold_float32(client: httpx.Client) -> None:
     np.testing.assert_allclose(single.json()["probabilities"], predict(client).json()["probabilities"], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["plane", "trio"])
 def test_an_arrow_response_has_the_values_of_the_json_response(client: httpx.Client, model: str) -> None:
     outputs = ["nearest", "labels", "probabilities", "logits", "margins"]

@@ -173,6 +173,7 @@ def test_errors_repeat_nothing_that_the_client_sent_except_short_names(client: h
         assert "secret" not in answer.text.lower().replace("secret-script", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

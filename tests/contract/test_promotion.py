@@ -44,6 +44,7 @@ def test_latest_moves_only_if_the_conditions_hold(service: httpx.Client) -> None
     assert done["promotion"] == job["promotion"]
 
 
+@pytest.mark.slow
 def test_another_alias_moves_under_conditions_while_latest_moves_without(service: httpx.Client) -> None:
     conditions = {"promote_to": "production", "promote_if": {"accuracy": ">=1"}}
     train(service, "canary", training=HELD_OUT, **conditions)

@@ -60,6 +60,7 @@ def test_a_dataset_has_the_digest_of_the_same_points_in_a_training(service: http
     assert by_name["recipe_digest"] == by_points["recipe_digest"]
 
 
+@pytest.mark.slow
 def test_a_job_and_its_version_name_the_dataset(service: httpx.Client) -> None:
     stored(service, "named")
     job = train(service, "of-named", data={"type": "stored", "dataset": "named"})

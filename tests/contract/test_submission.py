@@ -61,6 +61,7 @@ def test_validate_only_refuses_what_a_submission_would_refuse(service: httpx.Cli
     assert service.post("/jobs", params=validate, json=QUICK, headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_submission_repeated_with_the_same_idempotency_key_is_the_same_job(service: httpx.Client) -> None:
     first = submit(service, QUICK, Idempotency_Key="once")
     assert is_accepted(first)

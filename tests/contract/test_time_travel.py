@@ -91,6 +91,7 @@ def test_epoch_0_is_before_the_training(trained: httpx.Client) -> None:
     assert_same_function(trained, {"model": "past", "epoch": 0}, {"model": "past-started"})
 
 
+@pytest.mark.slow
 def test_of_several_restarts_the_published_one_is_repeated(trained: httpx.Client) -> None:
     train(trained, "past-restarted", training={"epochs": 30, "restarts": 3, "seed": 3})
     card = trained.get("/models/past-restarted/versions/1").json()["card"]
@@ -129,6 +130,7 @@ def test_a_training_that_began_at_the_weights_of_a_version_begins_there_again(
     assert at_0 == pytest.approx(before, rel=1e-4), "scaled weights are rounded"
 
 
+@pytest.mark.slow
 def test_every_network_of_an_ensemble_is_repeated(trained: httpx.Client) -> None:
     for epochs in (30, EPOCH):
         train(trained, "past-many", training={"epochs": epochs, "ensemble": 3, "seed": 5})
@@ -143,6 +145,7 @@ def test_every_network_of_an_ensemble_is_repeated(trained: httpx.Client) -> None
     assert spreads[0] == spreads[1] != spreads[2]
 
 
+@pytest.mark.slow
 def test_each_network_of_an_ensemble_ends_at_its_own_last_epoch(trained: httpx.Client) -> None:
     settings = {"epochs": 200, "ensemble": 3, "patience": 3, "min_delta": 0.004}
     train(trained, "past-early", training=settings)
@@ -157,6 +160,7 @@ def test_each_network_of_an_ensemble_ends_at_its_own_last_epoch(trained: httpx.C
     assert_problem(answer, 422, "invalid-input", field="epoch")
 
 
+@pytest.mark.slow
 def test_settings_that_were_chosen_and_points_of_datasets_are_those_of_the_card(trained: httpx.Client) -> None:
     text = "x,y,c\n" + "".join(f"{x},{y},{c}\n" for (x, y), c in zip(OWN["points"], OWN["labels"], strict=True))
     for name, rows in (("past-some", text), ("past-more", text.replace("0.", "0.1"))):
@@ -235,6 +239,7 @@ def test_responses_of_epochs_have_tags_of_their_own(trained: httpx.Client) -> No
     assert before.json()["values"] != after.json()["values"]
 
 
+@pytest.mark.slow
 def test_many_requests_for_different_epochs_at_once_are_answered(trained: httpx.Client) -> None:
     epochs = [40, 41, 42, 40, 41, 42, 40, 41]
     with ThreadPoolExecutor(len(epochs)) as pool:
@@ -287,6 +292,7 @@ def test_a_version_whose_points_are_gone_still_answers_without_an_epoch(tmp_path
         assert client.post("/predict", json={"model": "own", "points": POINTS, "epoch": 20}).status_code == 200
 
 
+@pytest.mark.slow
 def test_an_imported_version_has_no_epochs(trained: httpx.Client) -> None:
     imported = trained.post(
         "/models/past-imported/versions",

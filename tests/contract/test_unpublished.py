@@ -99,6 +99,7 @@ def test_points_and_layers_of_an_unpublished_training_are_revalidated(client: ht
     assert_problem(gone, 404, "job-not-found")
 
 
+@pytest.mark.slow
 def test_epochs_of_several_restarts_are_epochs_of_the_best_one(client: httpx.Client) -> None:
     training = {"epochs": 30, "restarts": 3}
     job = trained(client, training=training)
@@ -231,6 +232,7 @@ def endless(client: httpx.Client, **body: Any) -> dict[str, Any]:
     return job
 
 
+@pytest.mark.slow
 def test_a_running_training_answers_and_is_cancelled_at_once(client: httpx.Client) -> None:
     job = endless(client)
     assert predicted(client, job=job["id"])["epoch"] > 0
@@ -241,6 +243,7 @@ def test_a_running_training_answers_and_is_cancelled_at_once(client: httpx.Clien
     assert_problem(client.get("/boundary-grid", params={"job": job["id"]}), 409, "wrong-state")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("publish", [False, True])
 def test_only_the_newest_training_of_a_group_waits_and_the_running_one_goes_on(
     client: httpx.Client, publish: bool

@@ -105,6 +105,7 @@ def test_the_validation_points_take_no_part_in_the_training(service: httpx.Clien
     assert alone["data"]["validation"] is None
 
 
+@pytest.mark.slow
 def test_validation_on_the_training_points_comes_with_a_warning(service: httpx.Client, job: dict[str, Any]) -> None:
     assert job["warnings"] == []
     stored(service, "same", _csv(POINTS, LABELS))
@@ -170,6 +171,7 @@ def test_the_best_restart_is_the_one_with_the_least_loss_on_the_dataset(service:
     assert best["training_loss"] > min(one["training_loss"] for one in metrics)
 
 
+@pytest.mark.slow
 def test_auto_searches_among_the_training_points_and_reports_on_the_dataset(service: httpx.Client) -> None:
     given = {"data": DATA, "network": {}, "training": {}}
     alone, validated = train(service, "auto-alone", **given), train(service, "auto", **given, **VALIDATION)

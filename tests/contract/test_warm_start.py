@@ -43,6 +43,7 @@ def test_a_training_from_a_version_goes_on_where_that_stopped(service: httpx.Cli
     assert (second["preset"], second["network"]["hidden"], second["training"]["learning_rate"]) == ("version", [3], 0.5)
 
 
+@pytest.mark.slow
 def test_jobs_and_cards_say_where_a_training_began(service: httpx.Client, first: dict[str, Any]) -> None:
     second = train(service, "told", training={"epochs": 1, "from": {"model": "first"}})
     expected = {"model": "first", "version": 1, "digest": weights_of(service, first), "corrections": None}
@@ -76,6 +77,7 @@ def test_settings_that_are_not_given_are_those_of_the_version_or_of_the_tutorial
     assert tutorial["network"] == kept["network"]
 
 
+@pytest.mark.slow
 def test_the_calibration_of_a_version_is_kept(service: httpx.Client) -> None:
     labels = [str(label) for label in DATA["labels"]]
     auto = train(service, "calibrated", data={"points": DATA["points"] * 5, "labels": labels * 5}, training={})
@@ -88,6 +90,7 @@ def test_the_calibration_of_a_version_is_kept(service: httpx.Client) -> None:
     assert again["metrics"]["training_loss"] == pytest.approx(auto["metrics"]["training_loss"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_warm_start_keeps_the_feature_weights_of_the_version_unless_others_are_given(service: httpx.Client) -> None:
     train(service, "weighted", data=DATA, network={"hidden": [3], "feature_weights": [2, 0.5]}, training={"epochs": 3})
     body = {"data": DATA, "training": {"epochs": 3, "from": {"model": "weighted"}}}
@@ -201,6 +204,7 @@ def test_an_alias_names_the_version_to_start_from(service: httpx.Client, first: 
     assert job["started_from"]["version"] == 1
 
 
+@pytest.mark.slow
 def test_a_training_from_an_imported_version_takes_the_settings_of_the_tutorial(
     service: httpx.Client, first: dict[str, Any]
 ) -> None:

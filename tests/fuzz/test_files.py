@@ -64,6 +64,7 @@ DATASETS: dict[str, tuple[str, bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_damaged_file_of_a_dataset_is_read_or_refused(tmp_path: Path, name: str) -> None:
     kind, valid = DATASETS[name]
@@ -96,6 +97,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
 """Writes a file of a network, by name: in formats of other programs, and in those of our exports."""
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:invalid escape sequence")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_damaged_file_of_a_network_is_read_or_refused(tmp_path: Path, name: str) -> None:

@@ -104,6 +104,7 @@ SAMPLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_damaged_body_causes_no_server_error(client: httpx.Client, name: str) -> None:
     path, headers, sample, status = SAMPLES[name]
@@ -130,6 +131,7 @@ QUERIES = {
 """A valid query of each path."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", QUERIES)
 def test_a_damaged_query_causes_no_server_error(client: httpx.Client, path: str) -> None:
     valid = QUERIES[path]

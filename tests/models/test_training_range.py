@@ -27,6 +27,7 @@ def naive(xy_ND: np.ndarray, query_ND: np.ndarray) -> np.ndarray:
     return np.array([min(np.linalg.norm(one - other) for other in scaled_ND) > radius for one in asked_ND])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [1, 2, 5])
 def test_points_are_marked_as_the_definition_says(features: int) -> None:
     units_D = 10.0 ** np.arange(-3, 2 * features - 3, 2)
@@ -53,6 +54,7 @@ def test_about_one_in_a_hundred_points_like_the_training_points_is_marked(featur
     assert 0.002 < share < 0.03
 
 
+@pytest.mark.slow
 def test_a_sample_of_many_points_or_features_is_bounded() -> None:
     many = labelled(_rng.normal(size=(20_000, 3)))
     known = TrainingRange.of(many)

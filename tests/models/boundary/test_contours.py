@@ -81,6 +81,7 @@ def test_a_single_class_has_no_lines() -> None:
     assert at_levels(sampled(lambda x, y: 0 * x), 1, [0.5]) == []
 
 
+@pytest.mark.slow
 def test_lines_with_too_many_vertices_are_refused() -> None:
     noise = np.random.default_rng(0).normal(size=(1, 1_000, 1_000)).astype(np.float32)
     axis = np.linspace(0, 1, 1_000)

@@ -97,6 +97,7 @@ def test_a_grid_out_of_bounds_is_refused_with_the_name_of_the_field(change: dict
     assert refused.value.field == field
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(
     outputs=st.sampled_from([1, 3, 4, 20]),

@@ -98,6 +98,7 @@ def cases(draw: st.DrawFn, *, features: int | None = None) -> tuple[Plan, Plan, 
     return derived, plain, inputs
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(case=cases())
 def test_the_answers_for_points_are_those_of_the_inputs(case: tuple[Plan, Plan, tuple[str, ...]]) -> None:
@@ -114,6 +115,7 @@ def test_the_answers_for_points_are_those_of_the_inputs(case: tuple[Plan, Plan, 
         np.testing.assert_allclose([one_by_one(*xy) for xy in xy_ND.tolist()], expected_NK, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(case=cases(), data=st.data())
 def test_a_slice_answers_as_the_whole_network_does_on_its_plane_or_line(
@@ -318,6 +320,7 @@ def xor() -> LabelledPoints:
     return from_rows(xy_N2.tolist(), (s_N2[:, 0] * s_N2[:, 1] > 0).astype(int).tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["standard", "none"])
 @pytest.mark.parametrize("kind", ["logistic", "residual"])
 def test_both_implementations_train_on_the_inputs_that_the_finished_network_computes(kind: str, scale: str) -> None:

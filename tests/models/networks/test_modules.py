@@ -97,6 +97,7 @@ def test_a_sequential_network_is_an_nn_sequential() -> None:
     assert isinstance(network[1], torch.nn.Tanh)
 
 
+@pytest.mark.slow
 def test_a_residual_network_is_the_sum_of_its_skip_connection_and_its_stack() -> None:
     network = build(NetworkSpec(kind="residual"), 2, 3, seed=0)
     x = torch.randn(5, 2)

@@ -51,6 +51,7 @@ def plans(
     return plan_of(shape, state), plan_of(shape, scaling.in_data_units(shape, state), scaling.transform), scaling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", NETWORK_KINDS)
 @pytest.mark.parametrize("weights", WEIGHTS)

@@ -151,6 +151,7 @@ def accuracy(points: LabelledPoints, network: NetworkSpec, training: TrainingSpe
     return Evaluation.of_logits(logit_NO, held_out.label_N).accuracy
 
 
+@pytest.mark.slow
 def test_useless_features_get_small_weights_and_the_accuracy_on_other_points_rises() -> None:
     kept, held_out = split(RING, fraction=0.5, seed=0)
     assert held_out is not None
@@ -164,6 +165,7 @@ def test_useless_features_get_small_weights_and_the_accuracy_on_other_points_ris
     assert with_weights > without + 0.1
 
 
+@pytest.mark.slow
 def test_features_are_weighted_again_as_long_as_the_loss_clearly_decreases() -> None:
     search = chosen(RING).search
     assert search is not None
@@ -175,6 +177,7 @@ def test_features_are_weighted_again_as_long_as_the_loss_clearly_decreases() -> 
     assert largest == sorted(largest), "the relevance of the same two features grows"
 
 
+@pytest.mark.slow
 def test_the_last_candidates_repeat_the_best_hidden_layers_with_weighted_features() -> None:
     points = replace(RING, xy_ND=RING.xy_ND[:300, :3], label_N=RING.label_N[:300])
     choice = chosen(points)

@@ -48,6 +48,7 @@ def cross_entropy(logit_NO: torch.Tensor, label_N: torch.Tensor, weight_K: torch
     return nn.CrossEntropyLoss(weight=weight_K)(logit_NO, label_N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("batch_size", [None, 32])
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def test_weighted_losses_and_steps_are_those_of_a_plain_torch_loop(
         np.testing.assert_allclose(state[key], value.numpy(), rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training",
     [

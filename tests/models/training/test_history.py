@@ -57,6 +57,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_a_history_has_the_figures_that_the_epochs_had(settings: dict[str, Any]) -> None:
     every = EveryEpoch()

@@ -79,6 +79,7 @@ def test_the_weights_after_an_epoch_are_those_of_a_longer_training_that_was_stop
     assert_same_bits(weights_after(stopped, restart=0, epoch=epoch), weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("implementation", "name"), CASES, ids=str)
 def test_the_validation_losses_of_a_whole_training_are_those_of_the_weights_after_each_epoch(
     implementation: str, name: str
@@ -107,6 +108,7 @@ def loss_of(weights: dict[str, FloatArray], recipe: Recipe, points: LabelledPoin
     return numpy_forward.log_loss(numpy_forward.logits(plan, points.xy_ND), points.label_N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"}, {"momentum": 0.9, "learning_rate": 0.1}], ids=str)
 def test_snapshots_of_a_running_training_are_the_weights_after_their_epochs(
@@ -144,6 +146,7 @@ def test_mini_batches_by_torch_are_those_of_a_loop_of_plain_torch() -> None:
     assert_same_bits(weights_after(recipe, restart=0, epoch=8), arrays_of(network))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("implementation", "name"), CASES, ids=str)
 def test_epoch_0_are_the_initial_weights_and_the_last_epoch_the_published_ones(implementation: str, name: str) -> None:
     recipe = recipe_of(implementation, name, epochs=20, patience=15)

@@ -141,6 +141,7 @@ def test_an_ensemble_keeps_the_network_of_each_seed() -> None:
     assert alone.members == (alone.best,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_builder_gives_the_networks_of_its_modules(implementation: Implementation, threads: int) -> None:

@@ -314,6 +314,7 @@ def test_a_resume_state_shows_the_weights_of_the_best_so_far_or_of_the_first_in_
     assert ResumeState(resume_state.task, {}, {}, None).weights == {}
 
 
+@pytest.mark.slow
 def test_a_resume_state_survives_a_round_trip_through_bytes() -> None:
     resume_state = some_resume_state()
     again = ResumeState.from_bytes(resume_state.to_bytes())
@@ -336,6 +337,7 @@ def test_damaged_bytes_are_refused_with_a_message_of_one_line(where: float, flip
             ResumeState.from_bytes(one)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(content=st.binary(max_size=100))
 def test_other_bytes_are_refused(content: bytes) -> None:
@@ -514,6 +516,7 @@ def test_a_run_state_is_a_copy(implementation: Implementation) -> None:
     assert again.measure() == run.measure()
 
 
+@pytest.mark.slow
 def test_an_ensemble_that_is_stopped_and_resumed_has_the_same_networks() -> None:
     spec = TrainingSpec(epochs=12, ensemble=3)
 

@@ -165,6 +165,7 @@ def test_a_residual_network_separates_the_flower(implementation: ImplementationC
     assert outcome.metrics.training_accuracy > 0.85
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_weights_to_the_bit(implementation: ImplementationChoice) -> None:
     spec = TrainingSpec(epochs=20, batch_size=64, validation_fraction=0.2, seed=9, implementation=implementation)
     states = []
@@ -212,6 +213,7 @@ def test_a_loss_that_no_longer_improves_stops_the_training_early(implementation:
     assert min(e.loss for e in seen.epochs[-10:]) > min(e.loss for e in seen.epochs[:-10]) - 1e-3
 
 
+@pytest.mark.slow
 def test_with_validation_points_their_loss_decides_when_to_stop_early(implementation: ImplementationChoice) -> None:
     rng = np.random.default_rng(0)
     noise = from_rows(rng.normal(size=(60, 2)).tolist(), rng.integers(0, 2, 60).tolist())

@@ -138,6 +138,7 @@ READERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", READERS)
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_command_that_adds_no_data_creates_no_data_folder(
@@ -387,6 +388,7 @@ def test_an_invalid_csv_file_is_rejected_in_one_line(content: bytes, said: str, 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_train_reports_how_it_understood_a_file(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_bytes("\ufeff;x;y;art\r\n0;0,5;1;no\r\n1;1,5;2;No\r\n2;;3;no\r\n".encode("utf-16-le"))
     arguments = ["train", "--csv", str(tmp_path / "own.csv"), "--model", "own", "--epochs", "2", "--missing", "drop"]
@@ -414,6 +416,7 @@ def test_labels_that_look_like_markup_are_printed_as_they_are(tmp_path: Path) ->
         assert any(label in line for line in warnings), done.stderr
 
 
+@pytest.mark.slow
 def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("label;x;y\n1;0,5;1\n0;1,5;2\n1;1700000030;5334000,25\n")
     path, data = str(tmp_path / "own.csv"), tmp_path / "data"
@@ -431,6 +434,7 @@ def test_predict_reads_the_file_that_the_model_was_trained_on(tmp_path: Path) ->
     assert done.stdout.splitlines()[1].startswith("2.5,0.5,")
 
 
+@pytest.mark.slow
 def test_a_model_and_a_dataset_are_named_after_their_file_unless_named(tmp_path: Path) -> None:
     data, path = tmp_path / "data", str(tmp_path / "My points_2.csv")
     Path(path).write_text("x,y,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
@@ -627,6 +631,7 @@ def test_class_weights_are_balanced_or_given_once_for_each_label(tmp_path: Path)
         assert "training.class_weight" in line
 
 
+@pytest.mark.slow
 def test_a_training_by_lbfgs_says_when_it_has_converged(tmp_path: Path) -> None:
     train = ["train", "--dataset", "moons", "--n", "40", "--optimizer", "lbfgs", "--weight-decay", "0.1"]
     done = separatrix(*train, "--model", "m", data=tmp_path)
@@ -704,6 +709,7 @@ def test_a_file_without_settings_is_trained_with_chosen_ones(tmp_path: Path) -> 
     assert any("cross-validation accuracy" in text for text in texts_of(tmp_path / "fish.svg"))
 
 
+@pytest.mark.slow
 def test_the_penguins_of_the_readme_are_refused_first_and_then_recognized(tmp_path: Path) -> None:
     (line,) = (line for line in README.splitlines() if "penguins.csv --model" in line)
     command = shlex.split(line)[1:]
@@ -715,6 +721,7 @@ def test_the_penguins_of_the_readme_are_refused_first_and_then_recognized(tmp_pa
     assert 98 <= float(accuracy[1]) < 100
 
 
+@pytest.mark.slow
 def test_the_text_columns_of_the_penguins_become_features(tmp_path: Path) -> None:
     options = ["--csv", "docs/penguins.csv", "--label", "species", "--missing", "drop", "--model", "penguins"]
     refused = separatrix("train", *options, data=tmp_path)
@@ -735,6 +742,7 @@ def test_the_text_columns_of_the_penguins_become_features(tmp_path: Path) -> Non
     assert float(same["p(Gentoo)"]) == pytest.approx(float(first["p(Gentoo)"]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_preset_tutorial_trains_a_file_with_the_settings_of_the_tutorial(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("x,y,kind\n0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n")
     arguments = ["train", "--csv", str(tmp_path / "points.csv"), "--model", "mine", "--preset", "tutorial"]
@@ -743,6 +751,7 @@ def test_the_preset_tutorial_trains_a_file_with_the_settings_of_the_tutorial(tmp
     assert "Chosen" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> None:
     assert separatrix("train", "--model", "first", "--epochs", "20", "--hidden", "3", data=tmp_path).exit_code == 0
     done = separatrix("train", "--from", "first:1", "--epochs", "5", data=tmp_path)
@@ -761,6 +770,7 @@ def test_a_training_from_a_version_compares_itself_with_it(tmp_path: Path) -> No
         assert told in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_training_from_a_version_without_data_says_which_ones_do_not_suit_it(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("a,b,kind\n0,0,no\n1,1,no\n0,1,yes\n1,0,yes\n")
     own = ("--csv", str(tmp_path / "own.csv"))

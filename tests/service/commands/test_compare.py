@@ -33,6 +33,7 @@ def compared(client: httpx.Client, **query: str) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.slow
 def test_compare_prints_the_figures_of_the_service_and_draws_them(
     turns: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path
 ) -> None:

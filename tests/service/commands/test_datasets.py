@@ -34,6 +34,7 @@ def test_a_dataset_is_added_listed_shown_trained_on_and_removed(tmp_path: Path) 
     assert separatrix("boundary", "mine-sequential", str(picture), "--resolution", "20", data=tmp_path).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_training_is_validated_on_a_stored_dataset(tmp_path: Path) -> None:
     (tmp_path / "training.csv").write_text(CSV)
     separatrix("datasets", "add", "-", "--name", "held-out", data=tmp_path, text="kind;v;u\nno;0;0,5\nyes;1;1,5\n")
@@ -89,6 +90,7 @@ def test_an_impossible_command_is_refused_in_one_line(tmp_path: Path, arguments:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_other_content_replaces_a_dataset_on_request(tmp_path: Path) -> None:
     for text, arguments in ((CSV, ()), (CSV + "9;9;no\n", ("--replace",))):
         done = separatrix("datasets", "add", "-", "--name", "mine", *arguments, data=tmp_path, text=text)

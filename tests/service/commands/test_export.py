@@ -23,6 +23,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_suffix_of_the_file_chooses_the_format(data: Path, tmp_path: Path) -> None:
     for name in ("net.pth", "net.module.pt", "net.safetensors", "net.onnx", "net.json", "net.py"):
         done = separatrix("export", "net", str(tmp_path / name), data=data)
@@ -111,6 +112,7 @@ def test_show_summarizes_a_version_and_draws_the_histogram_of_each_layer(data: P
     assert separatrix("show", "nobody", data=data).exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("show",), ("predict", "--point", "0,0"), ("export", "-", "--format", "json")])
 def test_a_command_takes_the_version_after_a_colon_as_compare_does(data: Path, command: tuple[str, ...]) -> None:
     name, *options = command
@@ -124,6 +126,7 @@ def test_a_command_takes_the_version_after_a_colon_as_compare_does(data: Path, c
         assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1), refused.stderr
 
 
+@pytest.mark.slow
 def test_an_imported_version_is_shown_and_exported_again(data: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     for arguments in (("export", "net", str(first)), ("import", "again", str(first)), ("export", "again", str(second))):
@@ -135,6 +138,7 @@ def test_an_imported_version_is_shown_and_exported_again(data: Path, tmp_path: P
     assert "classes red, blue imported json file published" in shown
 
 
+@pytest.mark.slow
 def test_the_networks_of_an_ensemble_are_shown_one_by_one(data: Path, tmp_path: Path) -> None:
     single = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)).state_dict()
     state = {f"members.{i}.{key}": torch.full_like(value, 0.5 + i) for i in range(2) for key, value in single.items()}
@@ -152,6 +156,7 @@ def test_the_networks_of_an_ensemble_are_shown_one_by_one(data: Path, tmp_path: 
     )
 
 
+@pytest.mark.slow
 def test_show_prints_names_and_warnings_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("[bold]a,b,label\n1,2,[red]x\n2,1,:cat:\n1,1,[red]x\n2,2,:cat:\n")
     training = ("--csv", str(tmp_path / "points.csv"), "--model", "odd", "--epochs", "1", "--network", "logistic")

@@ -28,6 +28,7 @@ def test_a_checkpoint_is_imported_and_predicts_as_torch_does(tmp_path: Path) -> 
     assert separatrix("import", "mine", str(CASES / "whole_module.pth"), data=data).exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -30,6 +30,7 @@ def receive(parts: Iterator[bytes], headers: dict[bytes, bytes], *, max_bytes: i
         return file.seek(0, 2), peak
 
 
+@pytest.mark.slow
 def test_a_large_body_takes_little_memory() -> None:
     length, peak = receive((bytes(65_536) for _ in range(1_024)), {}, max_bytes=64 * MIB)
     assert length == 64 * MIB

@@ -54,6 +54,7 @@ def test_records_equal_those_of_the_text_in_any_order_of_names(data: st.DataObje
     check(found, body, "points", [[record[name] for name in order] for record in records])
 
 
+@pytest.mark.slow
 def test_several_pieces_make_one_array() -> None:
     rows = [[i / 3, -i, i * 1e20] for i in range(20_000)]
     body = {"points": rows}

@@ -17,6 +17,7 @@ def submit(queue: JobQueue, *, owner: str, max_own: int) -> str:
     return queue.submit(NewJob(replace(spec, owner=owner), data), max_own=max_own)
 
 
+@pytest.mark.slow
 def test_the_limit_of_a_queue_for_each_owner_holds_whatever_limit_the_owner_has(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
     queue = JobQueue(place.store, place.files, NoEngine(), max_queued_jobs=100, max_own_jobs=2)

@@ -227,6 +227,7 @@ def test_a_job_whose_result_cannot_be_written_keeps_its_last_checkpoint(place: P
     assert left.status.checkpoint in place.folders()
 
 
+@pytest.mark.slow
 def test_a_training_continues_when_a_checkpoint_cannot_be_saved(place: Place) -> None:
     place.submit(**ENDLESS)
     place.path.joinpath("checkpoints").write_text("a file where the folder should be")

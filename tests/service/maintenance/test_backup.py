@@ -71,6 +71,7 @@ def test_a_restored_data_folder_answers_as_the_original_and_trains_on(data: Path
     assert [path for path in copy.parent.iterdir() if path.name.startswith(".restoring")] == []
 
 
+@pytest.mark.slow
 def test_a_backup_can_be_restored_into_an_empty_folder_that_must_stay_such_as_a_volume(
     data: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def sums(*members: tuple[str, bytes], revision: str = "0010") -> tuple[str, byte
     return "sha256sums.txt", "\n".join(lines).encode()
 
 
+@pytest.mark.slow
 def test_a_backup_of_an_earlier_release_is_migrated(tmp_path: Path) -> None:
     rows = ("rows.jsonl", json.dumps(["models", {"name": "m", "newest_version": 7, "keep_versions": None}]).encode())
     archive = written(tmp_path / "backup.tar", rows, sums(rows))
@@ -191,6 +193,7 @@ def test_a_backup_and_a_restoration_replace_nothing(data: Path) -> None:
     assert (over.exit_code, "is not empty; restore into a new one" in over.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_restore_and_doctor_report_the_folder_that_a_killed_restoration_left(data: Path, tmp_path: Path) -> None:
     archive, volume = backed_up(data), tmp_path / "volume"
     inside, beside = volume / ".restoring-inside", tmp_path / ".restoring-beside"
@@ -208,6 +211,7 @@ def test_restore_and_doctor_report_the_folder_that_a_killed_restoration_left(dat
     assert "unfinished" not in separatrix("doctor", data=volume).stdout
 
 
+@pytest.mark.slow
 def test_only_the_owner_may_read_a_backup_and_a_data_folder(data: Path, tmp_path: Path) -> None:
     def mode(path: Path) -> int:
         return stat.S_IMODE(path.stat().st_mode)
@@ -259,6 +263,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_good_folder(data: Path) -> None:
     assert "error" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_doctor_names_damaged_versions_and_missing_points_and_a_backup_keeps_the_rest(data: Path) -> None:
     store = Store(Files(data).database_url)
     first, second = all_versions(store)

@@ -58,11 +58,13 @@ def test_a_folder_of_postgresql_does_not_start_without_its_database(postgresql: 
     )
 
 
+@pytest.mark.slow
 def test_a_copy_of_folder_and_database_still_belong_together(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(filled(tmp_path), tmp_path / "copy"))
     assert separatrix("doctor", data=copy).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_restored_folder_belongs_to_its_own_database_and_not_to_the_original(tmp_path: Path) -> None:
     data, copy, archive = filled(tmp_path), tmp_path / "copy", str(tmp_path / "backup.tar")
     for done in (separatrix("backup", archive, data=data), separatrix("restore", archive, data=copy)):

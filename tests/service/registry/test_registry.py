@@ -20,6 +20,7 @@ def publish(store: Store, files: Files, *models: str) -> None:
         work(store.leases.add_claimed(spec, worker="test"), store=store, files=files)
 
 
+@pytest.mark.slow
 def test_a_version_that_is_temporarily_unreadable_is_served_later(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
@@ -47,6 +48,7 @@ def test_a_version_that_is_temporarily_unreadable_is_served_later(tmp_path: Path
     store.close()
 
 
+@pytest.mark.slow
 def test_a_later_refresh_does_not_change_what_was_returned(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
@@ -62,6 +64,7 @@ def test_a_later_refresh_does_not_change_what_was_returned(tmp_path: Path) -> No
     store.close()
 
 
+@pytest.mark.slow
 def test_versions_are_loaded_when_they_are_asked_for_and_leave_memory_in_turn(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
@@ -106,6 +109,7 @@ def test_a_new_version_is_loaded_at_once(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_a_version_that_is_deleted_while_it_is_looked_up_is_not_found_and_not_damaged(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)
@@ -141,6 +145,7 @@ def test_a_registry_that_has_missed_changes_reads_everything_again(tmp_path: Pat
     store.close()
 
 
+@pytest.mark.slow
 def test_versions_of_old_releases_have_a_summary_once_their_card_was_read(tmp_path: Path) -> None:
     files = Files(tmp_path)
     store = Store(files.database_url)

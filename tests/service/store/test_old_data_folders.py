@@ -23,6 +23,7 @@ from tests.serving import running, wait_until
 FOLDER = Path(__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_restarts", [True, False])
 def test_a_database_from_before_migrations_existed_is_migrated(tmp_path: Path, has_restarts: bool) -> None:
     url = sqlite_url(tmp_path / "old.db")

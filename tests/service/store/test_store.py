@@ -751,6 +751,7 @@ def test_workers_that_had_to_wait_for_the_database_may_renew_before_their_jobs_a
         assert [job.id for job in store.leases.reclaim_expired()] == ["job"]
 
 
+@pytest.mark.slow
 def test_a_data_folder_can_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "what?mode=ro&a#b%20c"
     store = Store(Files(folder).database_url)

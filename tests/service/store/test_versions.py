@@ -143,6 +143,7 @@ def test_an_alias_protects_its_version_and_its_model(store: Store) -> None:
     assert numbers(all_versions(store)) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_model_has_at_most_so_many_aliases(store: Store) -> None:
     publish(store)
     for number in range(MAX_ALIASES - 1):
@@ -200,6 +201,7 @@ def test_others_have_seen_a_change_once_each_of_them_has_announced_it(url: str, 
     own.close()
 
 
+@pytest.mark.slow
 def test_versions_of_earlier_releases_get_latest_and_count_on(empty_url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(files("service.store") / "migrations"))

@@ -125,6 +125,7 @@ def test_a_value_that_is_not_a_number_is_refused_with_its_line_and_column(conten
     assert refusal(content).startswith(message)
 
 
+@pytest.mark.slow
 def test_a_decimal_comma_after_the_first_lines_is_refused_with_the_option() -> None:
     content = "x;y;label\n" + "1;2;A\n3;4;B\n" * 6_000 + "0,5;6;A\n"
     message = refusal(content)

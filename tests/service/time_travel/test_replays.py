@@ -116,6 +116,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
     assert epoch_of(await known.at(version, 5)) == 5
 
 
+@pytest.mark.slow
 async def test_the_memory_for_past_epochs_is_bounded() -> None:
     tasks = Tasks()
     tasks.may_end.set()

@@ -61,6 +61,7 @@ def test_a_snapshot_of_the_running_job_has_the_weights_of_its_epoch(tmp_path: Pa
     place.store.close()
 
 
+@pytest.mark.slow
 def test_the_implementation_of_the_version_repeats_the_training(tmp_path: Path) -> None:
     place = Place.of_folder(tmp_path)
     place.submit(epochs=12, implementation="torch")

@@ -84,6 +84,19 @@ def test_programs_predict_a_point_with_the_features_of_the_data(visit: Visit) ->
     assert len(body["points"][0]) == 4
 
 
+def test_the_comparison_follows_the_axes(visit: Visit) -> None:
+    page = visit.open()
+    drop(visit, "axes.csv", table(2, features=4))
+    page.click("#drawer-compare")
+    expect(page.locator("#drawer-panel-compare figcaption p").last).to_contain_text("% right")
+    visit.wait_until_settled()
+    look = "() => [...document.querySelectorAll('#drawer-panel-compare canvas')].map(canvas => canvas.toDataURL())"
+    before = page.evaluate(look)
+    page.get_by_label("Up").select_option("x3")
+    visit.wait_until_settled()
+    assert all(now != earlier for now, earlier in zip(page.evaluate(look), before, strict=True))
+
+
 def test_data_of_one_feature_are_refused_in_a_sentence(visit: Visit) -> None:
     page = visit.open()
     file: Any = {"name": "one.csv", "mimeType": "text/csv", "buffer": table(2, features=1)}

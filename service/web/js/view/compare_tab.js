@@ -49,11 +49,11 @@ export function mountCompare(panel) {
   addEventListener("themechange-page", () => cards.forEach(({ canvas, result }) => result && draw(canvas, result.picture)));
 
   return () => {
-    const { setup, points, run, isDragging } = current();
+    const { setup, points, run, view, isDragging } = current();
     text.textContent = t(!canTrain() ? "data.too_few" : run.live ? "compare.later" : "compare.text");
     if (!canTrain()) return clear();
     cards.forEach(describe);
-    const key = JSON.stringify([setup, points.points.length, run.target]);
+    const key = JSON.stringify([setup, points.points.length, run.target, view.axes]);
     if (key === compared || run.status === "training" || isDragging) return;
     compared = key;
     const mine = ++round;

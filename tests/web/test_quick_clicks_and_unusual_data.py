@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -82,6 +84,22 @@ def test_programs_predict_a_point_with_the_features_of_the_data(visit: Visit) ->
     program = page.locator("#drawer pre").inner_text()
     body = json.loads(program.rpartition("predict -d '")[2].removesuffix("'"))
     assert len(body["points"][0]) == 4
+
+
+def test_the_program_for_curl_sends_as_many_points_as_can_be_drawn(
+    visit: Visit, service: httpx.Client, tmp_path: Path
+) -> None:
+    page = visit.open("#training.epochs=5")
+    rows = (f"{i % 53 / 7},{i % 61 / 7},it's {i % 2}" for i in range(2900))
+    drop(visit, "many.csv", "\n".join(["x,y,label", *rows, ""]).encode())
+    visit.trains(lambda: click(visit, 0.99, 0.99))
+    page.click("#drawer-code")
+    program = page.locator("#drawer pre").inner_text()
+    run = subprocess.run(["sh"], input=program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    newest = service.get("/models/my-model").raise_for_status().json()["newest_version"]
+    card = service.get(f"/models/my-model/versions/{newest}").json()["card"]
+    assert (card["data"]["n_points"], card["classes"]) == (2901, ["it's 0", "it's 1"])
 
 
 def test_the_comparison_follows_the_axes(visit: Visit) -> None:

@@ -16,8 +16,9 @@ export function published(request, model) {
 /** A program for each language.
  * @type {Record<"curl" | "python" | "javascript", (program: Program) => string>} */
 export const PROGRAMS = {
-  curl: ({ base, request, point }) => `curl -H 'Content-Type: application/json' -H 'Prefer: wait=60' ${base}train -d '
-${JSON.stringify(request, null, 2).replaceAll("'", "'\\''")}'
+  curl: ({ base, request, point }) => `curl -H 'Content-Type: application/json' -H 'Prefer: wait=60' ${base}train -d @- <<'END'
+${JSON.stringify(request, null, 2)}
+END
 curl -o boundary.png '${base}boundary-grid?model=${request.model}&format=png&overlay=points,line'
 curl -H 'Content-Type: application/json' ${base}predict -d '{"model": "${request.model}", "points": [${JSON.stringify(point)}]}'`,
 

@@ -117,6 +117,21 @@ def test_a_training_ends_when_the_page_is_left(visit: Visit, service: httpx.Clie
     wait_until(lambda: service.get(job["links"]["self"]).json()["status"] == "cancelled")
 
 
+def test_a_training_of_a_moving_point_ends_when_the_point_rests(visit: Visit, service: httpx.Client) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/{LONG_TRAINING}")
+    visit.expect_live()
+    with page.expect_response(
+        lambda answer: is_training(answer) and "supersede" not in answer.request.post_data_json
+    ) as found:
+        click(visit, 0.95, 0.95)
+    job = found.value.json()
+    wait_until(lambda: (page.evaluate("1"), service.get(job["links"]["self"]).json()["status"] == "cancelled")[1])
+    visit.field("training.epochs").fill("20")
+    page.keyboard.press("Enter")
+    visit.wait_until_trained()
+
+
 def test_the_boundary_follows_the_threshold(visit: Visit) -> None:
     page = visit.open()
     levels: list[str] = []

@@ -185,9 +185,10 @@ export function train(body, wait, signal) {
   return requestJson("train", { json: body, headers: { Prefer: `wait=${wait}` }, signal });
 }
 
-/** @param {string} id @returns {Promise<any>} */
-export function job(id) {
-  return requestJson(`jobs/${id}`);
+/** A job. Waits for its end up to `wait` seconds.
+ * @param {string} id @returns {Promise<any>} */
+export function job(id, wait = 0) {
+  return requestJson(`jobs/${id}`, wait ? { headers: { Prefer: `wait=${wait}` } } : {});
 }
 
 /** @param {string} id @param {{keepalive?: boolean}} [options] `keepalive` sends it although the page is left */

@@ -110,7 +110,7 @@ async function showBest(body, seed, order, mine) {
 
 /** Cancels a job, which may have ended since the last event of it.
  * @param {string} id */
-async function cancelUnlessEnded(id) {
+export async function cancelUnlessEnded(id) {
   try {
     if (!(await api.job(id)).finished_at) await api.cancel(id);
   } catch {

@@ -151,6 +151,26 @@ def test_a_stored_version_is_shown_in_the_playground_and_trained_on_from_its_set
     assert body["network"]["hidden"] == [5]
 
 
+def test_settings_without_a_control_are_named_when_a_version_is_opened(visit: Visit, service: httpx.Client) -> None:
+    training = {"epochs": 50, "ensemble": 2, "class_weight": "balanced", "patience": 9, "validation_fraction": 0.2}
+    train(service, "orchard", training=training)
+    page = open_models(visit, "&model=orchard")
+    row(page, "Version 1").get_by_role("button", name="Version 1").click()
+    named = "patience = 9, class_weight = balanced, ensemble = 2"
+    expect(page.locator(".facts")).to_contain_text(named)
+    row(page, "Version 1").get_by_role("button", name="Open").click()
+    expect(page.locator("#notice")).to_contain_text(f"no controls for: {named}.")
+    visit.wait_until_settled()
+    expect(page.locator("#network .links path")).to_have_count(0)
+    page.click("#drawer-layers")
+    expect(page.locator("#drawer-panel-layers")).to_contain_text("No weights to show")
+    body = visit.trains(lambda: page.get_by_label("One unit more in layer 1").click())
+    assert not set(training) & {"ensemble", "class_weight", "patience"} & set(body["training"])
+    expect(page.locator("#network .links path").first).to_be_attached()
+    expect(page.locator("#notice")).to_be_hidden()
+    service.delete("/models/orchard").raise_for_status()
+
+
 def test_jobs_show_live_progress_and_are_paused_resumed_and_cancelled(visit: Visit, long_job: dict[str, Any]) -> None:
     page = open_models(visit)
     shown = page.locator(f'.job[data-job="{long_job["id"]}"]')

@@ -237,5 +237,5 @@ async function readInside(target, query, response) {
       ? Promise.all(hidden.map((layer) => api.grid(target, { ...query, resolution: LATTICE, response: "embedding", layer })))
       : [],
   ]);
-  return { network: denseLayers(layers), units, lattices };
+  return { network: layers.n_networks > 1 ? null : denseLayers(layers), units, lattices };
 }

@@ -200,7 +200,7 @@ export default {
   "numbers.caption": "Points by class (rows) and by the label that they get (columns)",
   "numbers.recall": "recall",
   "numbers.roc": "ROC curve. At the threshold: {fpr} false positives, {tpr} true positives",
-  "layers.none": "No weights yet.",
+  "layers.none": "No weights to show.",
   "layers.count": "{count} parameters",
   "drawer.compare": "Compare",
   "compare.text": "The tutorial's four networks on these points, each with its settings there.",

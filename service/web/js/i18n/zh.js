@@ -200,7 +200,7 @@ export default {
   "numbers.caption": "按真实类别（行）与预测标签（列）统计的点数",
   "numbers.recall": "召回率",
   "numbers.roc": "ROC 曲线。在当前阈值：假阳性 {fpr}，真阳性 {tpr}",
-  "layers.none": "还没有权重。",
+  "layers.none": "没有可显示的权重。",
   "layers.count": "{count} 个参数",
   "drawer.compare": "比较",
   "compare.text": "教程中的四个网络，用各自的设置训练同一批点。",

@@ -48,6 +48,7 @@ export default {
   "models.as_service": "service",
   "models.one_feature": "The playground needs at least two features, and this version has one.",
   "models.part_of_points": "The plane shows {shown} of {all} training points. If you change the setup, the new network is trained on these points only.",
+  "models.left_out": "The playground has no controls for: {settings}. A changed setting, a shared link and the programs train without that.",
   "models.fact.network": "Network",
   "models.fact.networks": "Networks",
   "models.fact.inputs": "Inputs",

@@ -48,6 +48,7 @@ export default {
   "models.as_service": "服务设置",
   "models.one_feature": "实验台至少需要两个特征，而此版本只有一个。",
   "models.part_of_points": "平面上显示 {all} 个训练点中的 {shown} 个。更改设置后，新的网络只用这些点训练。",
+  "models.left_out": "实验台没有以下设置：{settings}。更改设置后、通过分享的链接或用程序训练时，都不包含这些设置。",
   "models.fact.network": "网络",
   "models.fact.networks": "网络数",
   "models.fact.inputs": "输入",

@@ -30,8 +30,29 @@ function dataText({ type, dataset, n, noise, seed, n_points }) {
   return [dataset, `n = ${n_points}`].filter(Boolean).join(", ");
 }
 
+/** The usual values of settings of a training for which the playground has no controls. */
+const WITHOUT_CONTROL = { momentum: 0, patience: null, class_weight: null, validation_folds: null, ensemble: 1, temperature: 1 };
+
+/** Settings for which the playground has no controls, if they are not the usual ones. @param {any} training @returns {string[]} */
+function further(training) {
+  return Object.entries(WITHOUT_CONTROL)
+    .filter(([name, usual]) => (training?.[name] ?? usual) !== usual)
+    .map(([name]) => `${name} = ${typeof training[name] === "object" ? JSON.stringify(training[name]) : training[name]}`);
+}
+
+/** What a training of the setup of a version leaves out, since the playground has no controls for it. @param {any} card
+ * @returns {string[]} */
+export function leftOut({ network, training, started_from }) {
+  return [
+    ...further(training),
+    ...(network.feature_weights ? ["feature_weights"] : []),
+    ...(started_from?.model ? [`start = ${started_from.model}:${started_from.version}`] : []),
+  ];
+}
+
 /** @param {any} training */
-function trainingText({ optimizer, learning_rate, batch_size, weight_decay, seed, restarts }) {
+function trainingText(training) {
+  const { optimizer, learning_rate, batch_size, weight_decay, seed, restarts } = training;
   return [
     optimizer,
     optimizer === "lbfgs" || learning_rate == null ? "" : `learning_rate = ${learning_rate}`,
@@ -39,6 +60,7 @@ function trainingText({ optimizer, learning_rate, batch_size, weight_decay, seed
     weight_decay ? `weight_decay = ${weight_decay}` : "",
     `seed = ${seed}`,
     restarts > 1 ? `restarts = ${restarts}` : "",
+    ...further(training),
   ].filter(Boolean).join(", ");
 }
 

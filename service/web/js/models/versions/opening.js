@@ -2,7 +2,7 @@
 
 import * as api from "../../api.js";
 import { t } from "../../i18n.js";
-import { measuredAxes, setupOfCard } from "./cards.js";
+import { leftOut, measuredAxes, setupOfCard } from "./cards.js";
 import { spacedEpochs } from "../../logic/epochs.js";
 import { pointsOf } from "../../logic/points.js";
 import { SNAPSHOTS } from "../../logic/setup.js";
@@ -19,12 +19,14 @@ export async function openVersion(target) {
   const [read, history, isStored] = await Promise.all([readPoints(target, card), card.imported ? null : api.history(target), isStillStored(card)]);
   const setup = setupOfCard(isStored ? card : { ...card, data: null });
   const { view } = current();
+  const settings = leftOut(card).join(", ");
+  const notes = [...read.notes, ...(settings ? [t("models.left_out", { settings })] : [])];
   abandon();
   update({
     setup,
     points: read.points,
     view: { ...view, axes: measuredAxes(card), unit: null, brush: 0 },
-    run: { ...runOf(target, card, history), warnings: [...card.warnings, ...read.notes] },
+    run: { ...runOf(target, card, history), warnings: [...card.warnings, ...notes] },
     window: null, shownEpoch: null, isPlaying: false, problem: null, file: null,
   });
   await showPicture();
@@ -38,7 +40,8 @@ function runOf(target, card, history) {
     status: "done", live: null, target, epoch: epochs, epochs, history, seconds: null,
     // The service repeats the training up to an epoch.
     snapshots: card.imported ? [] : spacedEpochs(SNAPSHOTS, epochs),
-    metrics: card.metrics, network: card.network, training: card.training,
+    // The networks of an ensemble have no common weights and maps.
+    metrics: card.metrics, network: card.n_networks > 1 ? null : card.network, training: card.training,
     order: card.classes.map((/** @type {any} */ _, /** @type {number} */ k) => k),
   };
 }

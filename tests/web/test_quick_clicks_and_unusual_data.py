@@ -267,6 +267,16 @@ def test_a_file_that_is_stored_while_the_page_lists_the_datasets_is_in_the_list(
     expect(page.get_by_label("Stored dataset")).to_have_value("early")
 
 
+def test_all_datasets_can_be_chosen_also_those_after_the_first_page_of_their_list(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/datasets?limit=100*", lambda route: route.continue_(url=route.request.url.replace("100", "4")))
+    visit.open()
+    drop(visit, "last.csv", table(2))
+    visit.open()
+    expect(page.locator(".tile")).to_have_count(8)  # six generators, drawing and files
+    expect(visit.field("data.dataset").get_by_role("option", name="last", exact=True)).to_be_attached()
+
+
 def test_a_file_that_is_dropped_on_the_tab_of_models_is_shown_in_the_playground(visit: Visit) -> None:
     page = visit.page
     page.goto(f"{visit.address}/#tab=models")

@@ -144,7 +144,13 @@ export function queryOf(target) {
 
 /** @returns {Promise<any[]>} the generators and the stored datasets */
 export async function datasets() {
-  return (await requestJson("datasets", { query: { limit: 100 } })).data;
+  const found = [];
+  let page;
+  do {
+    page = await requestJson("datasets", { query: { limit: 100, after: page?.last_id } });
+    found.push(...page.data);
+  } while (page.has_more);
+  return found;
 }
 
 /** Labelled points of a dataset: if there are very many, a part from everywhere in the data.

@@ -104,6 +104,25 @@ def test_the_files_of_a_network_are_what_the_page_shows(visit: Visit, service: h
     assert ElementTree.parse(tmp_path / "separatrix.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
+def test_the_pictures_to_take_away_have_the_boundary_of_the_threshold(visit: Visit) -> None:
+    page = visit.open("#training.epochs=300&view.threshold=0.9&view.drawer=code")
+
+    def taken(name: str) -> bytes:
+        with page.expect_download() as download:
+            page.get_by_text(name, exact=True).click()
+        return download.value.path().read_bytes()
+
+    for view in ("probability", "label", "entropy"):
+        visit.field("threshold").fill("0.9")
+        page.get_by_role("button", name=view, exact=True).click()
+        strict = taken("PNG"), taken("SVG")
+        page.get_by_role("button", name="probability", exact=True).click()
+        visit.field("threshold").fill("0.5")
+        page.get_by_role("button", name=view, exact=True).click()
+        assert all(one != other for one, other in zip(strict, (taken("PNG"), taken("SVG")), strict=True))
+        page.get_by_role("button", name="probability", exact=True).click()
+
+
 def test_labels_have_two_colors_and_the_threshold_moves_figures_and_roc_curve(visit: Visit) -> None:
     page = visit.page
     with page.expect_response(lambda answer: "/jobs/" in answer.url and "/points" in answer.url) as found:

@@ -195,7 +195,7 @@ function keep(key, picture) {
 
 /** The `levels` for the boundary of two classes: the probability of the class that the service lists second. None for the usual threshold.
  * @param {number[]} order */
-function levelOf(order) {
+export function levelOf(order) {
   const { threshold } = current().view;
   if (order.length !== 2 || threshold === FIRST_VIEW.threshold) return undefined;
   return order[0] > order[1] ? 1 - threshold : threshold;

@@ -5,6 +5,7 @@ import { h, saveFile } from "../dom.js";
 import { t } from "../i18n.js";
 import { published, PROGRAMS } from "../logic/code.js";
 import { trainingRequest } from "../logic/setup.js";
+import { levelOf } from "../pictures.js";
 import { showProblem } from "../problems.js";
 import { current } from "../state.js";
 import { segments } from "./controls.js";
@@ -48,14 +49,15 @@ function downloads(target) {
   const epoch = shownEpoch === run.epochs ? null : shownEpoch;
   const picture = { ...queryOf(target), axes, ...(window ?? {}), epoch, resolution: 800 };
   const response = ["label", "entropy"].includes(view.response) ? view.response : null;
-  const threshold = response === "label" && current().points.classes.length === 2 ? view.threshold : null;
+  const level = levelOf(run.order);
+  const line = response === "label" ? { threshold: level } : { levels: level };
   const checkpoint = `${pathOf(target)}/checkpoint`;
   /** @type {Record<string, [string, Record<string, any>]>} */
   const files = {
     pth: [checkpoint, { format: "pth" }],
     onnx: [checkpoint, { format: "onnx" }],
-    png: ["boundary-grid", { ...picture, format: "png", response, threshold, overlay: "points,line" }],
-    svg: ["boundary-grid", { ...picture, format: "svg" }],
+    png: ["boundary-grid", { ...picture, format: "png", response, ...line, overlay: "points,line" }],
+    svg: ["boundary-grid", { ...picture, format: "svg", levels: level }],
   };
   return Object.entries(files).map(([format, [path, query]]) => {
     const name = `separatrix.${format}`;

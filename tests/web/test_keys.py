@@ -1,6 +1,8 @@
 """The page of a service that requires keys."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +65,26 @@ def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Brows
         visit.expect_live()
         page.close()
     assert questions == ["This service needs a key. The page keeps it until this tab is closed."]
+
+
+def test_programs_of_a_service_that_needs_a_key_have_a_place_for_it(browser: Browser, tmp_path: Path) -> None:
+    with service_with_a_key(tmp_path) as (client, key):
+        page = browser.new_page()
+        questions_of(page, lambda dialog: dialog.accept(key))
+        Visit(page, str(client.base_url)).open("#training.epochs=5&view.drawer=code")
+        for language, command in (("curl", ["sh"]), ("Python", [sys.executable, "-"]), ("JavaScript", ["node", "-"])):
+            page.get_by_role("button", name=language, exact=True).click()
+            program = page.locator("#drawer pre").inner_text()
+            assert key not in program
+            if language == "JavaScript":
+                program = f"(async () => {{ {program} }})();"
+            run = subprocess.run(
+                command, input=program.replace("KEY", key), cwd=tmp_path, capture_output=True, text=True, check=True
+            )
+            assert "[0" in run.stdout or "red" in run.stdout or "blue" in run.stdout, run.stdout
+        headers = {"Authorization": f"Bearer {key}"}
+        assert client.get("/models/my-model", headers=headers).json()["version_count"] == 3
+        page.close()
 
 
 def test_a_user_who_enters_no_key_is_asked_once_and_sees_why(browser: Browser, tmp_path: Path) -> None:

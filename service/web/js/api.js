@@ -56,6 +56,11 @@ export function onKeyNeeded(listener) {
 /** The key that was given, kept until the tab is closed. */
 const KEY = "separatrix-key";
 
+/** Whether the service needs a key, which the user has given. */
+export function needsKey() {
+  return sessionStorage.getItem(KEY) !== null;
+}
+
 /** Whether the user gave no key when asked. The page then asks again only after a reload. */
 let isRefused = false;
 

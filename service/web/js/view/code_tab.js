@@ -1,6 +1,6 @@
 /** Programs that train what is shown, and the files to take away. */
 
-import { pathOf, queryOf, requestFile, urlOf } from "../api.js";
+import { needsKey, pathOf, queryOf, requestFile, urlOf } from "../api.js";
 import { h, saveFile } from "../dom.js";
 import { t } from "../i18n.js";
 import { published, PROGRAMS } from "../logic/code.js";
@@ -34,7 +34,7 @@ export function mountCode(panel) {
     copy.textContent = t("code.copy");
     const base = urlOf("");
     const point = (points.points[0]?.length ?? 2) === 2 ? [0.5, -0.25] : points.points[0];
-    text.textContent = PROGRAMS[language]({ base, request: published(trainingRequest(setup, points), "my-model"), point });
+    text.textContent = PROGRAMS[language]({ base, request: published(trainingRequest(setup, points), "my-model"), point, needsKey: needsKey() });
     files.replaceChildren(...(run.target ? downloads(run.target) : []));
   }
   return render;

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Response, expect
 
+from tests.serving import wait_until
 from tests.web.visits import Visit, at, click, hold, is_training
 
 pytestmark = pytest.mark.processes
@@ -113,6 +114,25 @@ def test_the_comparison_follows_the_axes(visit: Visit) -> None:
     page.get_by_label("Up").select_option("x3")
     visit.wait_until_settled()
     assert all(now != earlier for now, earlier in zip(page.evaluate(look), before, strict=True))
+
+
+def test_a_comparison_of_data_that_were_left_ends_at_once(visit: Visit, service: httpx.Client) -> None:
+    page = visit.open("#training.epochs=5")
+    rows = (f"{i % 53 / 7},{i % 61 / 7},c{i % 2}" for i in range(20_000))
+    drop(visit, "long.csv", "\n".join(["x,y,label", *rows, ""]).encode())
+    jobs: list[str] = []
+
+    def note(answer: Response) -> None:
+        if is_training(answer) and answer.request.post_data_json["training"]["epochs"] == 10_000:
+            jobs.append(answer.json()["links"]["self"])
+
+    page.on("response", note)
+    page.click("#drawer-compare")
+    wait_until(lambda: (page.evaluate("1"), len(jobs) == 3)[1])
+    page.click("[data-name=moons]")
+    wait_until(lambda: (page.evaluate("1"), "cancelled" in [service.get(job).json()["status"] for job in jobs])[1])
+    visit.wait_until_trained()
+    expect(page.locator("#drawer-panel-compare figcaption p").last).to_contain_text("% right")
 
 
 def test_data_of_one_feature_are_refused_in_a_sentence(visit: Visit) -> None:

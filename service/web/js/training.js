@@ -108,9 +108,20 @@ async function showBest(body, seed, order, mine) {
   else await followJob(job, request, order, mine);
 }
 
+/** Seconds to wait for the end of a training before the page looks whether it is still wanted. */
+export const LOOK_S = 0.3;
+
+/** Waits for the end of a training while it is wanted. One that is not wanted any more is cancelled: others wait for it.
+ * @param {any} job @param {() => boolean} isWanted @returns {Promise<any>} the job */
+export async function endOf(job, isWanted) {
+  while (!job.finished_at && isWanted()) job = await api.job(job.id, LOOK_S);
+  if (!job.finished_at) await cancelUnlessEnded(job.id);
+  return job;
+}
+
 /** Cancels a job, which may have ended since the last event of it.
  * @param {string} id */
-export async function cancelUnlessEnded(id) {
+async function cancelUnlessEnded(id) {
   try {
     if (!(await api.job(id)).finished_at) await api.cancel(id);
   } catch {

@@ -60,6 +60,7 @@ export function mountCompare(panel) {
     for (const card of cards) {
       trainKind(card.kind).then((result) => {
         if (mine !== round) return;
+        if (!result) return void (compared = "");
         draw(card.canvas, result.picture);
         card.result = result;
         describe(card);

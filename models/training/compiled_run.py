@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from models.datasets import FloatArray, IntArray, LabelledPoints
+from models.datasets import DoubleArray, FloatArray, IntArray, LabelledPoints
 from models.kernel import lbfgs, line_search, optimizers, steps, structures
 from models.kernel.buffers import SMALLEST, net_of, no_points, points_of, unweighted, workspace_for
 from models.kernel.structures import Points, Record, Settings, State
@@ -172,7 +173,9 @@ class CompiledRun:
         if completed == 0:
             return None
         loss_E, accuracy_E, *validation = self._record.history[: 4 if self._validates else 2, :completed].copy()
-        return Epochs(before + 1, loss_E, accuracy_E, *(validation or (None, None)))
+        if validation:
+            validation[1] = _exact_share(validation[1], self._validation)
+        return Epochs(before + 1, loss_E, _exact_share(accuracy_E, self._training), *(validation or (None, None)))
 
     def state(self) -> RunState:
         """Copies of the weights, the optimizer's state, the counts, and the orders that are already drawn."""
@@ -215,7 +218,7 @@ class CompiledRun:
 
     def _measure(self, points: Points) -> tuple[float, float]:
         loss, accuracy = steps.measure(self._net, unweighted(points), self._workspace)
-        return loss, accuracy
+        return loss, float(_exact_share(accuracy, points))
 
     def divide_logits(self, temperature: float) -> None:
         """Divides all logits: the output layer and the skip connection are the last parameters."""
@@ -226,6 +229,13 @@ class CompiledRun:
     def restore_last_finite(self) -> None:
         """Restores the last weights known to have a finite loss."""
         self._net.weights[:] = self._state.starts[self._state.counts[structures.LAST_FINITE]]
+
+
+def _exact_share(share_E: npt.ArrayLike, points: Points) -> DoubleArray:
+    """Shares of points as a division gives them. The kernel multiplies by 1 / N, after which 49 of 49 are below 1."""
+    count = len(points.label_N)
+    shares_E: DoubleArray = np.rint(np.multiply(share_E, count)) / count
+    return shares_E
 
 
 def _initial_state(weights: FloatArray, *, is_lbfgs: bool) -> State:

@@ -13,6 +13,7 @@ from models.specs import (
     InvalidInput,
     NetworkKind,
     NetworkSpec,
+    Optimizer,
     TrainingSpec,
     asdict,
     resolve_training,
@@ -191,6 +192,21 @@ def test_the_final_metrics_are_those_of_the_final_weights(implementation: Implem
         y = torch.from_numpy(points.label_N)
         assert loss == pytest.approx(nn.functional.binary_cross_entropy_with_logits(logit, y.float()).item())
         assert accuracy == pytest.approx(((logit > 0) == y).float().mean().item())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_98_points_that_are_all_classified_correctly_are_an_accuracy_of_exactly_1(
+    implementation: ImplementationChoice, optimizer: Optimizer
+) -> None:
+    if optimizer == "lbfgs" and implementation == "torch":
+        pytest.skip("only the kernel has lbfgs")
+    two_clusters = from_rows([[float(i % 2) * 9, 0.0] for i in range(196)], [i % 2 for i in range(196)])
+    seen = Seen()
+    spec = TrainingSpec(epochs=30, optimizer=optimizer, validation_fraction=0.5, implementation=implementation)
+    outcome = train(build(NetworkSpec(), 2, 2, seed=0), two_clusters, spec, on_epochs=seen)
+    assert outcome.metrics is not None
+    assert (outcome.metrics.training_accuracy, outcome.metrics.validation_accuracy) == (1, 1)
+    assert (seen.epochs[-1].accuracy, seen.epochs[-1].validation_accuracy) == (1, 1)
 
 
 def test_a_training_stops_when_asked(implementation: ImplementationChoice) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from models.limits import MAX_CATEGORIES, MAX_FEATURES
 from models.specs import InvalidInput
@@ -22,6 +23,9 @@ class Choice:
         notes, warnings: for the report on the table; `note_unused` adds to them.
     """
 
+    has_separator: ClassVar[bool] = False
+    """Whether the table is text, whose columns a character separates."""
+
     name: str
     options: TableOptions
     columns: list[Column]
@@ -41,6 +45,8 @@ class Choice:
             if label in self._dropped():
                 raise InvalidInput("label", f"{label.title} is the label, so it cannot be left out with drop")
         else:
+            if len(others) < 2:
+                raise self._too_few(others)
             label, reason = guess_label(others, self.options, self.name)
             if label in given:
                 spelled = self.options.spelled("label", "NAME")
@@ -53,6 +59,19 @@ class Choice:
         texts = [column.feature_name for column in features if one_hot and column.kind == "text"]
         self.check(features, label, texts=texts)
         return features, label, reason
+
+    def _too_few(self, columns: Sequence[Column]) -> InvalidInput:
+        """The error for fewer columns than a label and a feature."""
+        need = "needs a column of labels and at least one of features"
+        if len(columns) < len(self.columns):
+            return InvalidInput(self.name, f"{need}, but has {len(columns)} besides those that are left out")
+        if not self.has_separator:
+            return InvalidInput(self.name, f"{need}, but has {len(columns)}")
+        spelled = self.options.spelled("separator", "CHARACTER")
+        return InvalidInput(
+            self.name,
+            f"{need}, but has {len(columns)}: is another character between the values? Choose it with {spelled}",
+        )
 
     def given_features(self) -> list[Column]:
         """The columns of features that the user names, in the user's order.

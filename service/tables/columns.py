@@ -204,17 +204,11 @@ def named_label(columns: Sequence[Column]) -> list[Column]:
 
 
 def guess_label(columns: Sequence[Column], options: TableOptions, name: str) -> tuple[Column, str]:
-    """The label column among these, with the reason for the choice.
+    """The label column among these, at least two, with the reason for the choice.
 
     Raises:
         InvalidInput: the label column is ambiguous.
     """
-    if len(columns) < 2:
-        raise InvalidInput(
-            name,
-            f"needs a column of labels and at least one of features, but has {len(columns)}: is another character "
-            f"between the values? Choose it with {options.spelled('separator', 'CHARACTER')}",
-        )
     named = named_label(columns)
     texts = [column for column in columns if column.kind == "text"]
     texts = [column for column in texts if not column.unit] or texts

@@ -186,6 +186,8 @@ class Sheet:
 class _Columns(Choice):
     """A CSV file whose columns are known. Its rows can be read once."""
 
+    has_separator = True
+
     form: Form
     heading_line: int | None
     source: "_Lines"

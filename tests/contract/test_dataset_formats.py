@@ -277,6 +277,20 @@ def test_the_index_of_a_pandas_table_is_left_out(service: httpx.Client, index: s
     assert f"column '{index}' is left out: it is the index of the table" in body["understood"]
 
 
+@pytest.mark.slow
+def test_only_a_csv_file_of_one_column_is_asked_for_another_separator(service: httpx.Client) -> None:
+    one = {"label": ["no", "yes"]}
+    for content, media_type, query, asked in (
+        (b"label\nno\nyes\n", "text/csv", {}, True),
+        (CSV.encode(), "text/csv", {"drop": "a,b"}, False),
+        (one, JSON, {}, False),
+        (parquet(one), PARQUET, {}, False),
+    ):
+        detail = put(service, "one-column", content, media_type, **query).json()["detail"]
+        assert "at least one of features, but has 1" in detail
+        assert ("separator=" in detail, "besides those that are left out" in detail) == (asked, bool(query))
+
+
 def test_columns_named_columns_and_data_are_columns(service: httpx.Client) -> None:
     body = put(service, "odd-names", {"columns": [1.5, 2, 3], "data": ["x", "y", "x"]}, JSON).json()
     assert [one["name"] for one in body["features"]] == ["columns"]

@@ -64,6 +64,8 @@ def understand(
     rows = min(_HEAD_ROWS, max(1, _HEAD_VALUES // len(names)))
     while sum(map(_length, head)) < rows and (part := next(rest, None)) is not None:
         head.append(part)
+    if not any(map(_length, head)):
+        raise InvalidInput(name, "has no points")
     columns = []
     for i, heading in enumerate(names):
         values = [*islice(chain.from_iterable(_plain(part[i][:rows]) for part in head), rows)]

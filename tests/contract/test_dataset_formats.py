@@ -291,6 +291,15 @@ def test_only_a_csv_file_of_one_column_is_asked_for_another_separator(service: h
         assert ("separator=" in detail, "besides those that are left out" in detail) == (asked, bool(query))
 
 
+@pytest.mark.slow
+def test_a_table_without_rows_is_refused_for_that_and_not_for_empty_columns(service: httpx.Client) -> None:
+    no_rows: dict[str, Any] = {"a": [], "b": [], "label": []}
+    for content, media_type in ((no_rows, JSON), (parquet(no_rows), PARQUET), (arrow_stream(no_rows), STREAM)):
+        answer = put(service, "no-rows", content, media_type)
+        assert_problem(answer, 422, "invalid-input", field="body")
+        assert "body: has no points" in answer.json()["detail"]
+
+
 def test_columns_named_columns_and_data_are_columns(service: httpx.Client) -> None:
     body = put(service, "odd-names", {"columns": [1.5, 2, 3], "data": ["x", "y", "x"]}, JSON).json()
     assert [one["name"] for one in body["features"]] == ["columns"]

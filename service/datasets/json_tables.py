@@ -41,8 +41,8 @@ def read(file: IO[bytes], name: str, options: TableOptions, folder: Path) -> Tab
     match _content(file.read().removeprefix(codecs.BOM_UTF8), name):
         case {"points": list(), "labels": list()} as content:
             return _read_points(content, name, options, folder)
-        case {"columns": list(names), "data": [list(), *_] as rows}:  # of pandas, orient="split"
-            return _read_rows(names, rows, name, options, folder)
+        case {"columns": list(names), "data": [list(), *_] as rows} as content:  # of pandas, orient="split"
+            return _read_rows(names, rows, content, name, options, folder)
         case {"schema": {"primaryKey": list(keys)}, "data": [dict(), *_] as records}:  # of pandas, orient="table"
             return _read_records(records, name, options, folder, indices=[key for key in keys if isinstance(key, str)])
         case dict() as columns:
@@ -73,7 +73,11 @@ def _content(text: bytes, name: str) -> Any:
     return content
 
 
-def _read_rows(names: list[Any], rows: list[Any], name: str, options: TableOptions, folder: Path) -> Table:
+def _read_rows(
+    names: list[Any], rows: list[Any], content: dict[str, Any], name: str, options: TableOptions, folder: Path
+) -> Table:
+    for other in content.keys() - {"columns", "data", "index", "index_names", "column_names"}:  # of orient="tight"
+        raise InvalidInput(name, f"has '{other[:40]}' beside columns and data, which is unknown; check its spelling")
     _check_width(len(names), f"{name}, columns")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, list) or len(row) != len(names):
@@ -85,6 +89,8 @@ def _read_rows(names: list[Any], rows: list[Any], name: str, options: TableOptio
 
     titles = [*map(str, names)]
     found = frame.understand(name, titles, _checked(parts()), options, notation="columns and rows in JSON")
+    if "index" in content:
+        found.notes.append("the index of the table is left out")
     return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder)
 
 

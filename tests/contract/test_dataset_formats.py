@@ -300,6 +300,18 @@ def test_a_table_without_rows_is_refused_for_that_and_not_for_empty_columns(serv
         assert "body: has no points" in answer.json()["detail"]
 
 
+def test_of_what_pandas_writes_as_columns_and_rows_the_index_is_reported_and_nothing_else_left_out(
+    service: httpx.Client,
+) -> None:
+    table = {"columns": [*COLUMNS], "data": [*zip(*COLUMNS.values(), strict=True)]}
+    indexed = table | {"index": X[:, 0].tolist()}
+    for content in (indexed, indexed | {"index_names": ["a"], "column_names": [None]}):
+        assert "the index of the table is left out" in put(service, "split", content, JSON).json()["understood"]
+    answer = put(service, "split", table | {"labels": Y.tolist()}, JSON)
+    assert_problem(answer, 422, "invalid-input", field="body")
+    assert "has 'labels' beside columns and data" in answer.json()["detail"]
+
+
 def test_columns_named_columns_and_data_are_columns(service: httpx.Client) -> None:
     body = put(service, "odd-names", {"columns": [1.5, 2, 3], "data": ["x", "y", "x"]}, JSON).json()
     assert [one["name"] for one in body["features"]] == ["columns"]

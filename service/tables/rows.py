@@ -72,7 +72,7 @@ def read(
     with Collector(form.options, features, label, row="line", folder=folder, categories=categories) as collector:
         reader = _Reader(form, features, label, collector)
         while chunk := list(islice(lines, max(1, _CHUNK_VALUES // form.width))):
-            found = reader.plain(chunk)
+            found = None if reader.has_empty_rows else reader.plain(chunk)
             if found is None:
                 found, more = reader.careful(chunk, lines, first_line)
                 first_line += more
@@ -103,8 +103,17 @@ def unequal(line: int, cells: int, width: int, other: str, hint: str = "") -> In
     return InvalidInput(f"line {line}", f"has {cells} values, but {other} has {width}{hint}")
 
 
+def lacks_all(cells: Sequence[str], width: int) -> bool:
+    """Whether these are a row of a table of `width` columns that has no value, and not just an empty line."""
+    return width <= len(cells) <= width + 1 and separators.is_empty(cells)
+
+
 class _Reader:
-    """Reads chunks of lines."""
+    """Reads chunks of lines.
+
+    Rows without any value are left out. Points without labels are an exception, because answers are matched to rows:
+    their empty rows lack a value, except those after the last point, which spreadsheets write.
+    """
 
     def __init__(self, form: Form, features: Sequence[Column], label: Column | None, collector: Collector) -> None:
         self._form = form
@@ -112,6 +121,12 @@ class _Reader:
         self._indices = [column.index for column in features]
         self._label = label
         self._collector = collector
+        self._empty: list[int] = []  # the lines of empty rows since the last point
+
+    @property
+    def has_empty_rows(self) -> bool:
+        """Whether the last rows were empty, so that `careful` must read the next ones."""
+        return bool(self._empty)
 
     def plain(self, lines: list[str]) -> Part | None:
         """The features and the codes of the labels of some lines, by NumPy; None if a value is not plain.
@@ -186,10 +201,16 @@ class _Reader:
     def careful(self, chunk: list[str], lines: Iterator[str], first_line: int) -> tuple[Part, int]:
         """The same by the csv module, and how many more lines a value that begins in the chunk takes."""
         reader = separators.rows(chain(chunk, lines), self._form.separator)
-        starts, rows = [], []
+        width = self._form.width
+        starts: list[int] = []
+        rows: list[list[str]] = []
         for start, cells in separators.numbered(reader, first_line):
-            starts.append(start)
-            rows.append(fitted(start, cells, self._form.width))
+            if not separators.is_empty(cells):
+                rows += [[""] * width] * len(self._empty) + [fitted(start, cells, width)]
+                starts += [*self._empty, start]
+                self._empty = []
+            elif self._label is None and lacks_all(cells, width):
+                self._empty.append(start)
             if reader.line_num >= len(chunk):
                 break
         return self._values(starts, rows), max(0, reader.line_num - len(chunk))

@@ -85,8 +85,13 @@ def _escaped(value: str) -> str:
     return value.replace("''", "'").replace('"', '""')
 
 
+def is_empty(row: Sequence[str]) -> bool:
+    """Whether no cell of a row has a value."""
+    return not any(cell and not cell.isspace() for cell in row)
+
+
 def numbered(reader: "Reader", first_line: int) -> Iterator[tuple[int, list[str]]]:
-    """Rows that have a value, with the numbers of the lines in which they start.
+    """Rows that have a cell, with the numbers of the lines in which they start.
 
     Raises:
         InvalidInput: the quotes of a line are not balanced, or a value is too long.
@@ -95,7 +100,7 @@ def numbered(reader: "Reader", first_line: int) -> Iterator[tuple[int, list[str]
     try:
         for row in reader:
             line, start = start, first_line + reader.line_num
-            if any(cell and not cell.isspace() for cell in row):
+            if row:
                 yield line, row
     except csv.Error as error:
         reason = "a quote is not closed" if "end of data" in str(error) else str(error)

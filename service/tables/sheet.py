@@ -20,7 +20,7 @@ from service.tables.headings import Row
 from service.tables.labels import labels_of
 from service.tables.model_columns import by_name, by_position
 from service.tables.options import TableOptions
-from service.tables.rows import Form, fitted, read, unequal
+from service.tables.rows import Form, fitted, lacks_all, read, unequal
 from service.tables.table import Table, make_table
 
 _WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
@@ -54,9 +54,11 @@ def understand(stream: IO[bytes], name: str, options: TableOptions) -> "Sheet":
     source.quoted = separators.single_quotes(written, [separator])
     head = [*map(source.in_double_quotes, head)]
     rows = _rows(head, separator, is_complete=source.is_complete)
-    if not rows:
+    full = [row for row in rows if not separators.is_empty(row[1])]
+    if not full:
         raise InvalidInput(name, "has no points")
-    return Sheet(name, options, source, head, rows, separator)
+    empty = [row for row in rows if separators.is_empty(row[1])]
+    return Sheet(name, options, source, head, full, empty, separator)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Sheet:
         source: the lines after the first ones.
         head: the first lines.
         rows: the cells of these.
+        empty: those of its rows that have no value.
         separator: the character between values.
     """
 
@@ -79,6 +82,7 @@ class Sheet:
     source: "_Lines"
     head: list[str]
     rows: list[Row]
+    empty: list[Row]
     separator: str
 
     def labelled(self, *, max_rows: int | None = MAX_POINTS, folder: Path | None = None) -> Table:
@@ -168,6 +172,9 @@ class Sheet:
                 "values"
             )
         first = body[0][0]
+        if heading.rows:  # an empty row above the first point is a row too
+            empty = (line for line, row in self.empty if lacks_all(row, width) and rows[heading.rows - 1][0] < line)
+            first = min([first, *empty])
         return _Columns(
             name=name,
             options=options,

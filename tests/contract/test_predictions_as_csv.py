@@ -198,6 +198,22 @@ def test_lines_that_are_left_out_of_the_answer_are_named_in_every_format(named: 
     assert (len(answer.json()["predictions"]), answer.headers["separatrix-left-out"]) == (3, "3,5")
 
 
+@pytest.mark.slow
+def test_an_empty_row_between_points_lacks_its_values_and_one_after_them_does_not_count(named: httpx.Client) -> None:
+    for text, lines in (
+        (HEADING + "1,2\n,\n3,4\n", [3]),
+        (HEADING + ",\n1,2\n3,4\n,\n", [2]),
+        ('long, name;width\n1;2\n"";""\n\n;\n3;4\n', [3, 5]),
+        ("1,2\n,\n3,4\n", [2]),
+    ):
+        answer = post(named, text)
+        assert_problem(answer, 422, "invalid-input", field="body")
+        assert f"line {lines[0]}: has no value in column " in answer.json()["detail"]
+        answer = post(named, text, missing="drop")
+        assert (len(answer.json()["labels"]), answer.json()["left_out"]) == (2, lines)
+    assert len(post(named, HEADING + "\n1,2\n\n3,4\n,\n,\n").json()["labels"]) == 2
+
+
 def test_the_header_for_lines_that_are_left_out_is_bounded(named: httpx.Client) -> None:
     answer = post(named, HEADING + "0,1\n" + "?,1\n" * 900, accept=CSV, missing="drop")
     shown = answer.headers["separatrix-left-out"].split(",")

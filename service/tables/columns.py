@@ -72,8 +72,8 @@ class Column:
 
     @property
     def feature_name(self) -> str:
-        """The name of the feature: the heading in one line, or one made from the column's number."""
-        return in_one_line(self.name or f"x{self.index + 1}")
+        """The name of the feature: the heading, or one made from the column's number."""
+        return self.name or f"x{self.index + 1}"
 
     @property
     def is_named(self) -> bool:
@@ -105,7 +105,7 @@ class Column:
 
 
 def in_one_line(heading: str) -> str:
-    """The name of the feature below a heading."""
+    """A heading as the name of its column."""
     return " ".join(heading.split())
 
 
@@ -126,7 +126,7 @@ def describe(index: int, name: str | None, cells: Sequence[str], decimal: Decima
     all_numbers = len(numbers) == len(values) > 0
     return Column(
         index,
-        name,
+        None if name is None else in_one_line(name),
         kind,
         frozenset(values),
         len(values),
@@ -158,7 +158,7 @@ def select(columns: Sequence[Column], selector: str, option: str) -> Column:
     Raises:
         InvalidInput: there is none, or there are several.
     """
-    wanted = selector.strip()
+    wanted = in_one_line(selector)
     for matches in (
         [column for column in columns if column.name == wanted],
         [column for column in columns if column.name and _plain(column.name) == _plain(wanted)],
@@ -187,7 +187,7 @@ def select_several(columns: Sequence[Column], selectors: str | None, option: str
     """The columns that a list separated by commas names, in its order. Quotes protect a comma."""
     if not selectors:
         return []
-    parts = next(csv.reader([selectors], skipinitialspace=True))
+    parts = next(csv.reader([in_one_line(selectors)], skipinitialspace=True))
     chosen = [select(columns, part, option) for part in parts if part.strip()]
     if len({column.index for column in chosen}) < len(chosen):
         raise InvalidInput(option, "must name each column once")

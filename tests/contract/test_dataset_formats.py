@@ -317,6 +317,24 @@ def test_columns_named_columns_and_data_are_columns(service: httpx.Client) -> No
     assert [one["name"] for one in body["features"]] == ["columns"]
 
 
+@pytest.mark.slow
+def test_a_heading_with_line_breaks_is_one_line_in_reports_and_in_options(service: httpx.Client) -> None:
+    columns = {"a\n(cm)": COLUMNS["a"], "b,\r\n of\tall": COLUMNS["b"], "my\nlabel": COLUMNS["label"]}
+    table = '"' + '","'.join(columns) + '"\n' + CSV.partition("\n")[2]
+    for content, media_type in ((table.encode(), "text/csv"), (parquet(columns), PARQUET)):
+        body = put(service, "broken-headings", content, media_type).json()
+        assert [one["name"] for one in body["features"]] == ["a (cm)", "b, of all"]
+        assert body["understood"][1:3] == [
+            "features (2): a (cm), b, of all",
+            "label: column 'my label', the only column of text",
+        ]
+        for left_out in ("a (cm)", "a\n(cm)", '"a\n(cm)"'):
+            body = put(service, "broken-headings", content, media_type, drop=left_out, label="my\nlabel").json()
+            assert [one["name"] for one in body["features"]] == ["b, of all"]
+        chosen = put(service, "broken-headings", content, media_type, features='"b,\n of all"', label="my label")
+        assert [one["name"] for one in chosen.json()["features"]] == ["b, of all"]
+
+
 def test_text_in_another_encoding_than_unicode_is_refused(service: httpx.Client) -> None:
     content = "x,label\n1,café\n2,tea\n"
     answer = put(service, "encoded", content.encode("latin-1"), "text/csv; charset=ISO-8859-1")

@@ -117,7 +117,7 @@ def read_npz(file: IO[bytes], name: str, options: TableOptions, folder: Path) ->
     columns = [*names, None]
     found = frame.understand(name, columns, parts(), replace(options, label="-1"), notation=notation)
     found.notes.extend(f"the array {member} is left out" for member in unused)
-    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder, fractions=False)
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder, are_apart=True)
 
 
 def is_large(file: IO[bytes]) -> bool:

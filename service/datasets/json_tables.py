@@ -140,7 +140,7 @@ def _read_points(content: dict[str, Any], name: str, options: TableOptions, fold
 
     options = replace(options, label="-1")
     found = frame.understand(name, titles, _checked(parts()), options, notation="points and labels in JSON")
-    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder, fractions=False)
+    return found.labelled(max_rows=MAX_STORED_POINTS, folder=folder, are_apart=True)
 
 
 def _check_truth_values(labels: list[Any]) -> None:

@@ -106,13 +106,13 @@ class Frame(Choice):
     parts: Iterator[Rows]
     notation: str
 
-    def labelled(self, *, max_rows: int | None, folder: Path | None = None, fractions: bool = True) -> Table:
+    def labelled(self, *, max_rows: int | None, folder: Path | None = None, are_apart: bool = False) -> Table:
         """Reads points and labels.
 
         Args:
             max_rows: maximum number of points.
             folder: see `Collector`.
-            fractions: whether labels may be numbers with fractions.
+            are_apart: whether the labels stand apart from the points. No option then confirms numbers with fractions.
 
         Raises:
             InvalidInput: a value is missing or is not a number, there are too many rows, or the columns are ambiguous.
@@ -141,7 +141,7 @@ class Frame(Choice):
                 if max_rows is not None and collector.count > max_rows:
                     raise InvalidInput(self.name, f"must have at most {max_rows:,} points")
             values = collector.values(self.name)
-        if not fractions and any(isinstance(label, float) for label in values.spellings):
+        if are_apart and any(isinstance(label, float) for label in values.spellings):
             raise InvalidInput("labels", FRACTIONS)
         if padded:
             self.notes.append(f"blanks around labels are left out, as in {padded!r}")
@@ -149,7 +149,7 @@ class Frame(Choice):
             values,
             name=self.name,
             label=label,
-            label_reason=reason,
+            label_reason=None if are_apart else reason,
             labels=typed_labels(values.spellings),
             notation=self.notation,
             has_names=any(column.name for column in self.columns),

@@ -84,7 +84,7 @@ def make_table(
     *,
     name: str,
     label: Column | None,
-    label_reason: str,
+    label_reason: str | None,
     labels: Sequence[Label],
     notation: str,
     has_names: bool,
@@ -97,7 +97,7 @@ def make_table(
         values: its rows.
         name: of the table.
         label: its column of labels, if there is one.
-        label_reason: why the label is that column.
+        label_reason: why the label is that column; None if the labels are no column of a table.
         labels: what each of `values.spellings` is.
         notation: how the file is written.
         has_names: whether the columns have names.
@@ -116,12 +116,17 @@ def make_table(
     if label:
         code_N = np.array([different.index(one) for one in labels], dtype=np.int64)[code_N]
         counts = {one: int(n) for one, n in zip(different, np.bincount(code_N, minlength=len(different)), strict=True)}
-        report.append(f"label: {label.title}, {label_reason}")
+        if label_reason:
+            report.append(f"label: {label.title}, {label_reason}")
         report.append(
             f"classes ({len(counts)}): {listed([f'{one} ({n:,})' for one, n in sorted_counts(counts)], _SHOWN)}"
         )
         report.extend(merged(values.spellings, labels))
-        found += _about_quantity(label, len(counts)) + near_equal(counts) + _about_classes(counts)
+        found += (
+            _about_quantity(label, label.title if label_reason else "the list of labels", len(counts))
+            + near_equal(counts)
+            + _about_classes(counts)
+        )
         found += _about_conflicts(values.xy_ND, code_N)
     report.extend(f"{column.title} is read as 1 for true and 0 for false" for column in features if _is_boolean(column))
     for column_name, texts in values.categories.items():
@@ -229,10 +234,10 @@ def _is_far(value: float, others_N: DoubleArray) -> bool:
     return bool(distance > max(np.ptp(others_N), abs(value) / 2))
 
 
-def _about_quantity(label: Column, classes: int) -> list[str]:
+def _about_quantity(label: Column, title: str, classes: int) -> list[str]:
     if not label.is_fractional and not (label.is_whole and classes > _MANY_NUMBERS):
         return []
-    what = f"{label.title} looks like a quantity, not like a label"
+    what = f"{title} looks like a quantity, not like a label"
     return [f"{what}: each of its {classes} values becomes a class of its own"]
 
 

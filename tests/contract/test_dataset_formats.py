@@ -312,6 +312,21 @@ def test_of_what_pandas_writes_as_columns_and_rows_the_index_is_reported_and_not
     assert "has 'labels' beside columns and data" in answer.json()["detail"]
 
 
+def test_labels_that_stand_apart_from_the_points_are_not_reported_as_a_column(service: httpx.Client) -> None:
+    for content, media_type, notation in (
+        ({"points": X.tolist(), "labels": Y.tolist()}, JSON, "points and labels in JSON"),
+        (npz(X=X, y=Y), NPZ, "the arrays X (float64) and y (<U3)"),
+    ):
+        assert put(service, f"apart-{media_type[-3:]}", content, media_type).json()["understood"] == [
+            f"body: 40 rows, {notation}",
+            "features (2): column 1, column 2",
+            "classes (2): no (20), yes (20)",
+        ]
+    many = {"points": X.tolist(), "labels": [*range(40)]}
+    (warning,) = put(service, "apart-many", many, JSON).json()["warnings"]
+    assert warning.startswith("the list of labels looks like a quantity")
+
+
 def test_columns_named_columns_and_data_are_columns(service: httpx.Client) -> None:
     body = put(service, "odd-names", {"columns": [1.5, 2, 3], "data": ["x", "y", "x"]}, JSON).json()
     assert [one["name"] for one in body["features"]] == ["columns"]

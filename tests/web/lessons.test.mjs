@@ -41,11 +41,11 @@ test("a link to a lesson that does not exist opens the nearest one", () => {
 });
 
 test("a link names a lesson only while it is open", () => {
-  const fragment = fragmentOf(FIRST_SETUP, { ...FIRST_VIEW, drawer: "lessons", lesson: 3 });
+  const fragment = fragmentOf(FIRST_SETUP, { ...FIRST_VIEW, drawer: "lessons", lesson: 3 }, null);
   assert.equal(fragment, "view.drawer=lessons&view.lesson=3");
   assert.equal(readFragment(fragment).view.lesson, 3);
   assert.equal(readFragment("view.lesson=three").view.lesson, 1);
-  assert.equal(fragmentOf(FIRST_SETUP, { ...FIRST_VIEW, drawer: "code", lesson: 3 }), "view.drawer=code");
+  assert.equal(fragmentOf(FIRST_SETUP, { ...FIRST_VIEW, drawer: "code", lesson: 3 }, null), "view.drawer=code");
 });
 
 test("an address keeps its other parts when lessons open and close", () => {

@@ -36,6 +36,20 @@ def test_many_points_are_shown_in_part_and_cannot_be_lost(visit: Visit, service:
     assert counts(visit) == [1500, 1500]
 
 
+def test_a_link_to_drawn_points_shows_the_plane_on_which_they_were_drawn(visit: Visit) -> None:
+    page = visit.open()
+    page.click("[data-name=draw]")
+    for digit, x in (("1", 0.3), ("2", 0.6)):
+        page.keyboard.press("Escape")
+        page.keyboard.press(digit)
+        for y in (0.4, 0.6):
+            click(visit, x, y)
+    visit.wait_until_trained()
+    page.hover("#share")
+    expect(page.locator(".readout")).to_be_empty()
+    visit.expect_link_to_reproduce_the_plane()
+
+
 def test_after_an_outage_the_points_are_those_of_the_network(visit: Visit) -> None:
     page = visit.open()
     page.context.set_offline(True)

@@ -229,12 +229,12 @@ async function openModels() {
   mountModels(byId("models"));
 }
 
-const { setup, view } = fromAddress();
+const { setup, view, window: place } = fromAddress();
 start({
-  setup, view,
+  setup, view, window: place,
   points: { points: [], labels: [], classes: [], names: null, total: 0, validation: null, predicted: null, probabilities: null },
   run: NO_RUN,
-  picture: null, shownEpoch: null, isPlaying: false, window: null, datasets: [], file: null, isDragging: false, lag: 0, cursor: null, problem: null, offlineSince: null,
+  picture: null, shownEpoch: null, isPlaying: false, datasets: [], file: null, isDragging: false, lag: 0, cursor: null, problem: null, offlineSince: null,
 });
 mountNotice();
 mountPlayback();

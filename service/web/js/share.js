@@ -9,7 +9,7 @@ import { here } from "./place.js";
 import { showProblem } from "./problems.js";
 import { current, update } from "./state.js";
 
-/** The setup and the view that the address names. */
+/** The setup, the view and the window that the address names. */
 export function fromAddress() {
   return readFragment(location.hash.slice(1));
 }
@@ -32,9 +32,9 @@ export async function share() {
 
 /** Writes the setup into the address. Drawn points are stored as a dataset first, so that a short link names them. */
 async function writeSetup() {
-  const { setup, view } = current();
+  const { setup, view, window } = current();
   const data = setup.data.type === "drawn" ? await storeDrawn() : setup.data;
-  history.replaceState(null, "", `#${fragmentOf({ ...setup, data }, view)}`);
+  history.replaceState(null, "", `#${fragmentOf({ ...setup, data }, view, window)}`);
 }
 
 /** Stores the drawn points. On the page they stay drawn, with the colors that their classes have.

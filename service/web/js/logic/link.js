@@ -5,26 +5,34 @@ import { FIRST_SETUP, FIRST_VIEW, MAX_CLASSES, MAX_LAYERS } from "./setup.js";
 /** Longest fragment: some programs cut links at about 2,000 characters. */
 export const MAX_LENGTH = 1900;
 
-/** @typedef {import("./setup.js").Setup} Setup @typedef {import("./setup.js").View} View */
+/** @typedef {import("./setup.js").Setup} Setup @typedef {import("./setup.js").View} View @typedef {import("./plane.js").Window} Window */
 
 /** The fragment, without `#`. Drawn points have no place in it: store them as a dataset before.
  * @param {Setup} setup
  * @param {View} view
+ * @param {Window | null} window of the plane; null for that of the points
  * @returns {string} */
-export function fragmentOf(setup, view) {
+export function fragmentOf(setup, view, window) {
   const pairs = [...differences("", setup, FIRST_SETUP), ...differences("view.", shown(view), shown(FIRST_VIEW))];
+  if (window) pairs.push(["view.window", [window.x_min, window.x_max, window.y_min, window.y_max].join(",")]);
   return new URLSearchParams(pairs).toString();
 }
 
-/** The setup and the view of a fragment. Fields that are missing, unknown or of another type stay as at the first visit.
+/** The setup, the view and the window of a fragment. Fields that are missing, unknown or of another type stay as at the first visit.
  * @param {string} fragment without `#`
- * @returns {{setup: Setup, view: View}} */
+ * @returns {{setup: Setup, view: View, window: Window | null}} */
 export function readFragment(fragment) {
   const fields = new URLSearchParams(fragment);
   const setup = merged("", FIRST_SETUP, fields);
   const dataset = fields.get("data.digest") && fields.get("data.dataset");
   if (dataset) setup.data = { type: "stored", dataset, digest: fields.get("data.digest") ?? "" };
-  return { setup: bounded(setup), view: boundedView(merged("view.", FIRST_VIEW, fields)) };
+  return { setup: bounded(setup), view: boundedView(merged("view.", FIRST_VIEW, fields)), window: windowOf(fields.get("view.window") ?? "") };
+}
+
+/** @param {string} text @returns {Window | null} */
+function windowOf(text) {
+  const [x_min, x_max, y_min, y_max] = text.split(",").map(Number);
+  return x_min < x_max && y_min < y_max && [x_min, x_max, y_min, y_max].every(Number.isFinite) ? { x_min, x_max, y_min, y_max } : null;
 }
 
 /** A setup that the page can show. What only the service can judge stays as it is, so that the service says what is wrong.

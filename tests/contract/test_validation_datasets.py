@@ -292,3 +292,23 @@ def test_a_repeated_request_with_other_validation_points_is_another_request(tmp_
         kept = files(tmp_path)
         assert_problem(client.post("/train", json=body, headers=headers), 422, "idempotency-key-reused")
         assert files(tmp_path) == kept
+
+
+@pytest.mark.slow
+def test_a_text_column_of_validation_points_may_lack_a_value_of_the_training_points(service: httpx.Client) -> None:
+    rows = [(("red", "green", "blue")[i % 3], i / 7 % 1, "no" if i % 3 else "yes") for i in range(60)]
+    lines = [f"{color},{x},{kind}\n" for color, x, kind in rows]
+    heading, options = "color,x,kind\n", {"label": "kind", "categorical": "one-hot"}
+    stored(service, "colors", heading + "".join(lines), **options)
+    stored(service, "without-green", heading + "".join(line for line in lines if "green" not in line), **options)
+    settings = {"data": {"dataset": "colors"}, "training": {"optimizer": "lbfgs", "epochs": 20}}
+    train(service, "colored", **settings, validation={"dataset": "without-green"})
+    split = service.get("/models/colored/versions/1/points").json()
+    held = [point for point, kind in zip(split["points"], split["split"], strict=True) if kind == "validation"]
+    assert split["feature_names"] == ["color=blue", "color=green", "color=red", "x"]
+    expected = [[color == "blue", 0, color == "red", np.float32(x)] for color, x, _ in rows if color != "green"]
+    np.testing.assert_array_equal(np.array(held, np.float32), np.array(expected, np.float32))
+    stored(service, "with-pink", heading + "".join(lines).replace("green", "pink"), **options)
+    answer = service.post("/train", json={"model": "colored", **settings, "validation": {"dataset": "with-pink"}})
+    assert_problem(answer, 422, "invalid-input", field="validation.dataset")
+    assert "validation.dataset: must not have 'color=pink'" in answer.json()["detail"]

@@ -98,9 +98,16 @@ def fitted(line: int, cells: list[str], width: int) -> list[str]:
 
 def unequal(line: int, cells: int, width: int, other: str, hint: str = "") -> InvalidInput:
     """The error for a row whose length differs from another row, with a `hint` unless there is a better one."""
+    field = f"line {line}"
     if cells in (2 * width, 2 * width - 1) and width > 1:
         hint = ". Are these decimal commas? Then write another separator between the values"
-    return InvalidInput(f"line {line}", f"has {cells} values, but {other} has {width}{hint}")
+    if width == 1 and not hint:
+        return InvalidInput(
+            field, f"has {cells} values, but {other} has 1. Remove lines above the table, if there are any"
+        )
+    if cells == 1 and not hint:
+        return InvalidInput(field, f"has 1 value, but {other} has {width}. Remove it if it is not part of the table")
+    return InvalidInput(field, f"has {cells} values, but {other} has {width}{hint}")
 
 
 def lacks_all(cells: Sequence[str], width: int) -> bool:

@@ -354,6 +354,14 @@ def test_a_file_that_is_not_a_table_is_refused_in_one_line(content: bytes, messa
     assert message in refusal(content)
 
 
+def test_lines_above_and_below_a_table_are_refused_with_what_to_do() -> None:
+    rows = "x,y,label\n" + "1.5,2,a\n3.5,4,b\n" * 3
+    message = refusal(f"Table 1\nOffice of Statistics\n\n{rows}")
+    assert message == "line 4: has 3 values, but the first line has 1. Remove lines above the table, if there are any"
+    message = refusal(f"{rows}\nSource: Office of Statistics\n")
+    assert message.endswith("line 9: has 1 value, but the first line has 3. Remove it if it is not part of the table")
+
+
 def test_a_file_and_its_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "MAX_TABLE_BYTES", 10_000)
     monkeypatch.setattr(text, "MAX_LINE_LENGTH", 500)

@@ -133,7 +133,7 @@ def over_dataset(pair: Pair, name: str, datasets: StoredDatasets, *, max_flips: 
     with datasets.opened(name) as (dataset, file):
         count, step = file.shape[0], block_size(pair)
         rows = (file.rows(first, min(first + step, count)) for first in range(0, count, step))
-        parts = (replace(part, feature_names=dataset.feature_names) for part in rows)
+        parts = (replace(part, feature_names=dataset.feature_names, categories=dataset.categories) for part in rows)
         return over_points(pair, parts, count=count, max_flips=max_flips, field="dataset")
 
 
@@ -198,7 +198,7 @@ def _like(pair: Pair) -> LabelledPoints:
     """No points, with the features and the classes of `a`."""
     card = pair.a.card
     nothing = np.empty((0, card.features), np.float32), np.empty(0, np.int64)
-    return LabelledPoints(*nothing, card.classes, card.feature_names)
+    return LabelledPoints(*nothing, card.classes, card.feature_names, categories=card.categories)
 
 
 @dataclass(frozen=True)

@@ -295,7 +295,9 @@ def test_a_repeated_request_with_other_validation_points_is_another_request(tmp_
 
 
 @pytest.mark.slow
-def test_a_text_column_of_validation_points_may_lack_a_value_of_the_training_points(service: httpx.Client) -> None:
+def test_a_text_column_of_validated_or_compared_points_may_lack_a_value_of_the_training_points(
+    service: httpx.Client,
+) -> None:
     rows = [(("red", "green", "blue")[i % 3], i / 7 % 1, "no" if i % 3 else "yes") for i in range(60)]
     lines = [f"{color},{x},{kind}\n" for color, x, kind in rows]
     heading, options = "color,x,kind\n", {"label": "kind", "categorical": "one-hot"}
@@ -308,6 +310,8 @@ def test_a_text_column_of_validation_points_may_lack_a_value_of_the_training_poi
     assert split["feature_names"] == ["color=blue", "color=green", "color=red", "x"]
     expected = [[color == "blue", 0, color == "red", np.float32(x)] for color, x, _ in rows if color != "green"]
     np.testing.assert_array_equal(np.array(held, np.float32), np.array(expected, np.float32))
+    versions = {"a": "colored:1", "b": "colored:1"}
+    assert service.get("/comparison", params=versions | {"dataset": "without-green"}).json()["compared"] == 40
     stored(service, "with-pink", heading + "".join(lines).replace("green", "pink"), **options)
     answer = service.post("/train", json={"model": "colored", **settings, "validation": {"dataset": "with-pink"}})
     assert_problem(answer, 422, "invalid-input", field="validation.dataset")

@@ -77,7 +77,7 @@ class Evaluation:
             no_better = (
                 f"The {kind} points are classified no better than by always answering {classes[most]!r} ({share})."
             )
-            return [f"{no_better} Try more epochs, more hidden units or another learning_rate."]
+            return [f"{no_better} Try more epochs, more hidden units or, except for lbfgs, another learning_rate."]
         rare = [k for k in range(len(classes)) if points_K[k] and right_K[k] < points_K[k] / 2]
         return [
             f"{f'Only {right_K[k]}' if right_K[k] else 'None'} of {points_K[k]} {kind} points of the class "

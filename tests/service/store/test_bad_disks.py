@@ -104,6 +104,9 @@ def test_a_data_folder_on_a_read_only_disk_is_refused_with_the_reason(
     assert "cannot be" in done.stderr
     assert "in time" not in done.stderr
     assert [path.name for path in folder.iterdir()] == ["separatrix.db"]
+    examined = CliRunner().invoke(app, ["doctor", "--data-dir", str(disk)])
+    assert f"error   {disk} cannot be read and written" in examined.stdout
+    assert "can be read and written" not in examined.stdout
 
 
 def not_sqlite(path: Path) -> None:

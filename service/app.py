@@ -209,7 +209,9 @@ def _started(
     at_end(partial(_leave, membership))
     engine = make_engine(settings, store, on_job_end=wakeup.notify)
     at_end(engine.close)
-    membership.renew()
+    registry.refresh()
+    with suppress(StoreUnavailable):  # on a full disk it can read and answer; the task that renews it tries again
+        membership.renew()
     registry.loader.check(for_s=FIRST_CHECK_S)
     job_queue = JobQueue(store, files, engine, max_queued_jobs=settings.max_queued_jobs)
     spaces = JobSpaces(settings, JobSpace(store, files, job_queue), on_job_end=wakeup.notify)

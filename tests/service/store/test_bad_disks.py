@@ -80,6 +80,18 @@ def test_a_service_on_a_full_disk_answers_predictions_refuses_writes_and_goes_on
     store.close()
 
 
+@pytest.mark.slow
+def test_a_service_that_starts_while_the_disk_is_full_answers_predictions(mounted: Callable[..., Path]) -> None:
+    disk = mounted("-t", "tmpfs", "-o", "size=8m", "tmpfs")
+    with running(disk / "data") as client:
+        train(client, "m")
+        fill(disk)
+        with running(disk / "data") as started:
+            assert started.post("/predict", json={"model": "m", "points": [[0, 0]]}).status_code == 200
+            job = started.post("/train", json={"model": "m", "data": {"dataset": "flower"}})
+            assert_problem(job, 503, "store-unavailable")
+
+
 def serve(folder: Path) -> Result:
     """Runs `separatrix serve` in this process, on a data folder that it refuses."""
     root = logging.getLogger()

@@ -93,7 +93,7 @@ def claim_jobs(
                         )
                         ended(outcome)
             except StoreUnavailable as error:
-                logger.warning("the job queue is unavailable: %s", error)
+                logger.warning("the job queue is unavailable: %s", error.for_operator)
             except Exception:
                 logger.exception("a job was interrupted by an unexpected error; it will be retried")
                 return

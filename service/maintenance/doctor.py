@@ -74,13 +74,13 @@ def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
-    usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
-    if not usable:
+    is_usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+    if not is_usable:
         yield Finding("error", f"{folder} cannot be read and written by this user. Run as its owner.")
     free = shutil.disk_usage(folder).free
     if free < LITTLE_SPACE_BYTES:
         yield Finding("warning", f"Only {free / 2**20:,.0f} MiB are free on the disk of the data folder.")
-    elif usable:
+    elif is_usable:
         yield Finding("ok", f"{folder} can be read and written, and {free / 2**30:,.0f} GiB are free.")
 
 

@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.requirements import lacks
+from tests.requirements import needs
 
 FOLDER = Path(__file__).parent.parent / "docs" / "monitoring"
 
@@ -41,7 +40,6 @@ def test_the_dashboard_and_the_rules_name_metrics_that_the_service_exports(clien
 @pytest.mark.slow
 @pytest.mark.parametrize("what", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
 def test_prometheus_accepts_the_rules_and_they_fire(what: tuple[str, str, str]) -> None:
-    if shutil.which("promtool") is None:
-        lacks("promtool is not installed")
+    needs("promtool", "prometheus")
     done = subprocess.run(["promtool", *what], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

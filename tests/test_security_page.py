@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.requirements import lacks
+from tests.requirements import needs
 
 PAGE = (Path(__file__).parent.parent / "docs" / "security.md").read_text()
 BLOCKS = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -32,8 +31,7 @@ def test_the_page_has_examples() -> None:
 def test_a_command_of_the_security_page_prints_what_the_page_says(
     client: httpx.Client, folder: Path, command: str, output: str
 ) -> None:
-    if shutil.which("curl") is None:
-        lacks("curl is not installed (Debian: apt-get install curl)")
+    needs("curl", "curl")
     address = f"{client.base_url.host}:{client.base_url.port}"
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

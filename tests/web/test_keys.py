@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
 from service.access.keys import KeyFile
+from tests.requirements import needs
 from tests.serving import running, wait_until
 from tests.web.visits import LONG_TRAINING, Visit
 
@@ -68,6 +69,8 @@ def test_the_page_asks_for_a_key_once_and_uses_it_for_all_it_does(browser: Brows
 
 
 def test_programs_of_a_service_that_needs_a_key_have_a_place_for_it(browser: Browser, tmp_path: Path) -> None:
+    needs("curl", "curl")
+    needs("node", "nodejs")
     with service_with_a_key(tmp_path) as (client, key):
         page = browser.new_page()
         questions_of(page, lambda dialog: dialog.accept(key))

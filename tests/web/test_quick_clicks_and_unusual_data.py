@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Response, expect
 
+from tests.requirements import needs
 from tests.serving import wait_until
 from tests.web.visits import Visit, at, click, hold, is_training
 
@@ -90,6 +91,7 @@ def test_programs_predict_a_point_with_the_features_of_the_data(visit: Visit) ->
 def test_the_program_for_curl_sends_as_many_points_as_can_be_drawn(
     visit: Visit, service: httpx.Client, tmp_path: Path
 ) -> None:
+    needs("curl", "curl")
     page = visit.open("#training.epochs=5")
     rows = (f"{i % 53 / 7},{i % 61 / 7},it's {i % 2}" for i in range(2900))
     drop(visit, "many.csv", "\n".join(["x,y,label", *rows, ""]).encode())
